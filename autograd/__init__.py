@@ -1,0 +1,44 @@
+"""Reverse-mode automatic differentiation on NumPy and CuPy arrays, written to be read.
+
+    from autograd import Tensor, ops
+    x = Tensor([1.0, 2.0, 3.0], requires_grad=True)
+    y = (ops.exp(x) * x).sum()
+    y.backward()
+    x.grad                          # Tensor: exp(x) * x + exp(x)
+
+Start with ``engine.py`` (the graph and the backward pass), then any op in ``ops/``; the fused ones
+have a folder with their derivation in ``kernels/``.
+"""
+
+from autograd import _tensor, ops
+from autograd._tensor import Parameter, Tensor, tensor
+from autograd.engine import Op, grad
+from autograd.grad_mode import enable_grad, is_grad_enabled, no_grad
+from autograd.kernels.dispatch import use_kernels
+
+_tensor.ops = ops  # the one link from the engine up to the operations
+
+IS_TINYGRAD_LLM = True
+"""Tells this package from the other one of its import name (see tinygrad_llm/__init__.py)."""
+
+__all__ = [
+    "Op",
+    "Parameter",
+    "Tensor",
+    "check_grad",
+    "enable_grad",
+    "grad",
+    "is_grad_enabled",
+    "no_grad",
+    "ops",
+    "tensor",
+    "use_kernels",
+]
+
+
+def __getattr__(name):
+    if name == "check_grad":  # loaded when first used
+        from autograd.testing import check_grad
+
+        return check_grad
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

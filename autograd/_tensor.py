@@ -1,0 +1,353 @@
+"""Tensor: an array, whether it wants a gradient, and where it came from.
+
+All mathematics is in ``autograd.ops``; the methods and operators here only spell it as NumPy
+does. ``ops`` is bound by ``autograd/__init__.py`` once everything is loaded: it is the one link
+from the engine back up to the operations built on it.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from autograd.device import is_array, namespace
+from autograd.leaf import Leaf
+
+ops: Any = None  # the module autograd.ops; bound in autograd/__init__.py
+
+
+class Tensor:
+    """An n-dimensional array that can remember how it was computed.
+
+    ``data`` is wrapped without a copy (``autograd.tensor`` copies); anything that is not an array
+    is first made one by ``np.asarray``. With ``requires_grad=True``, ``backward()`` of what is
+    computed from it adds the gradient into ``.grad``.
+
+    Raises TypeError when an integer or boolean array is to require a gradient.
+    """
+
+    __slots__ = ("_data", "_node", "_grad", "_version", "__weakref__")
+
+    def __init__(self, data, requires_grad=False):
+        if isinstance(data, Tensor):
+            raise TypeError("this is a Tensor already: use .detach() for one without its history")
+        if not is_array(data):
+            data = np.asarray(data)
+            if data.dtype.kind not in "fiub":
+                raise TypeError(f"a Tensor holds numbers or booleans, not {data.dtype}")
+        self._data, self._node, self._grad, self._version = data, None, None, [0]
+        if requires_grad:
+            self.requires_grad = True
+
+    @classmethod
+    def _make(cls, data, node, version):
+        """A Tensor with a given place in the graph, sharing a version counter."""
+        self = Tensor.__new__(Tensor)
+        self._data, self._node, self._grad, self._version = data, node, None, version
+        return self
+
+    # --- what it holds ---------------------------------------------------------------------
+
+    @property
+    def data(self):
+        """The raw array. Assigning it counts as a change: graphs that saved it will notice."""
+        return self._data
+
+    @data.setter
+    def data(self, value):
+        if isinstance(value, Tensor):
+            value = value._data
+        if not is_array(value):
+            value = np.asarray(value)
+        if self._node is not None and value.dtype.kind != "f":
+            raise TypeError(f"a tensor that requires a gradient cannot hold {value.dtype}")
+        kept = value.shape == self.shape and value.dtype == self.dtype
+        self._data = value
+        self._version[0] += 1
+        if isinstance(self._node, Leaf) and not kept:
+            self._node = Leaf(self)  # a node is of one shape and type
+
+    @property
+    def requires_grad(self):
+        """Whether gradients flow to this tensor. Can be set on tensors that were not computed."""
+        return self._node is not None
+
+    @requires_grad.setter
+    def requires_grad(self, value):
+        if bool(value) == (self._node is not None):
+            return
+        if not value:
+            if not isinstance(self._node, Leaf):
+                raise RuntimeError("this tensor was computed: use .detach() to cut it off")
+            self._node = None
+        elif self._data.dtype.kind != "f":
+            raise TypeError(
+                f"only floating-point tensors can require a gradient, and this one is "
+                f"{self._data.dtype}: convert it with .astype(np.float32)"
+            )
+        else:
+            self._node = Leaf(self)
+
+    @property
+    def is_leaf(self):
+        """Whether the tensor was made by hand and not computed by a recorded operation."""
+        return self._node is None or isinstance(self._node, Leaf)
+
+    @property
+    def grad(self):
+        """The gradient that backward() has added up so far: a Tensor, or None."""
+        return self._grad
+
+    @grad.setter
+    def grad(self, value):
+        if value is not None:
+            if not isinstance(value, Tensor):
+                value = Tensor(value)
+            if value.shape != self.shape:
+                raise ValueError(f"a gradient of shape {value.shape} for a tensor of {self.shape}")
+        self._grad = value
+        if isinstance(self._node, Leaf):
+            self._node.owned = False
+
+    shape = property(lambda self: self._data.shape, doc="The length of each axis.")
+    ndim = property(lambda self: self._data.ndim, doc="The number of axes.")
+    size = property(lambda self: self._data.size, doc="The number of elements.")
+    dtype = property(lambda self: self._data.dtype, doc="The type of the elements.")
+    T = property(lambda self: ops.transpose(self), doc="The tensor with its axes reversed.")
+
+    def detach(self):
+        """The same array (not a copy) without the history; it shares the version counter."""
+        return Tensor._make(self._data, None, self._version)
+
+    def numpy(self):
+        """The values as a NumPy array (for arrays in main memory, without a copy)."""
+        return self._data if isinstance(self._data, np.ndarray) else self._data.get()
+
+    def item(self):
+        """The single element as a Python number."""
+        return self._data.item()
+
+    def __array__(self, dtype=None, copy=None):
+        if self._node is not None:
+            raise TypeError(
+                "this Tensor requires a gradient, and a NumPy function would lose its history "
+                "silently: use the function of that name in autograd.ops, or .detach() first"
+            )
+        return np.array(self.numpy(), dtype=dtype, copy=copy)
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
+        """``array * tensor`` arrives here: ours. A NumPy function on a Tensor: an error."""
+        operation = _OPERATORS.get(ufunc)
+        if operation is not None and method == "__call__" and not kwargs:
+            return operation(*inputs)
+        raise TypeError(
+            f"np.{ufunc.__name__} does not know about gradients and cannot take a Tensor: use "
+            f"autograd.ops.{ufunc.__name__}(...), or tensor.data for the raw array"
+        )
+
+    def zero_grad(self):
+        """Forget the gradient: ``.grad`` is None again."""
+        self.grad = None
+
+    def assign_(self, value):
+        """Overwrite the elements in place: the one operation that changes a tensor.
+
+        ``value`` is anything of this tensor's shape, or the array itself after a change in place.
+        A graph that saved the old values refuses to run backward. Returns self. Raises
+        RuntimeError for a computed tensor, and ValueError when the shapes differ.
+        """
+        if not self.is_leaf:
+            raise RuntimeError("a computed tensor cannot be assigned to: change its inputs")
+        array = value._data if isinstance(value, Tensor) else value
+        if array is not self._data:
+            if np.shape(array) != self._data.shape:
+                raise ValueError(f"cannot assign shape {np.shape(array)} to shape {self.shape}")
+            self._data[...] = array
+        self._version[0] += 1
+        return self
+
+    def backward(self, gradient=None, retain_graph=None, create_graph=False):
+        """Add d self/d leaf into ``.grad`` of every leaf tensor this one was computed from.
+
+        ``gradient`` weights the elements of a tensor with more than one. The graph is released as
+        it is walked unless ``retain_graph``; with ``create_graph`` (which implies it) the gradients
+        can be differentiated again.
+        """
+        from autograd import engine  # engine is built on this module
+
+        engine.backward([self], [gradient], retain_graph, create_graph)
+
+    # --- operators ---------------------------------------------------------------------------
+
+    def __add__(self, other):
+        return ops.add(self, other)
+
+    def __sub__(self, other):
+        return ops.subtract(self, other)
+
+    def __mul__(self, other):
+        return ops.multiply(self, other)
+
+    def __truediv__(self, other):
+        return ops.divide(self, other)
+
+    def __pow__(self, other):
+        return ops.power(self, other)
+
+    def __matmul__(self, other):
+        return ops.matmul(self, other)
+
+    def __radd__(self, other):
+        return ops.add(other, self)
+
+    def __rsub__(self, other):
+        return ops.subtract(other, self)
+
+    def __rmul__(self, other):
+        return ops.multiply(other, self)
+
+    def __rtruediv__(self, other):
+        return ops.divide(other, self)
+
+    def __rpow__(self, other):
+        return ops.power(other, self)
+
+    def __rmatmul__(self, other):
+        return ops.matmul(other, self)
+
+    def __neg__(self):
+        return ops.negative(self)
+
+    def __abs__(self):
+        return ops.abs(self)
+
+    def __getitem__(self, index):
+        return ops.getitem(self, index)
+
+    # Comparisons have no derivative: they give raw boolean arrays. Tensors hash by identity.
+
+    def __eq__(self, other):
+        return self._data == _raw(other)
+
+    def __ne__(self, other):
+        return self._data != _raw(other)
+
+    def __lt__(self, other):
+        return self._data < _raw(other)
+
+    def __le__(self, other):
+        return self._data <= _raw(other)
+
+    def __gt__(self, other):
+        return self._data > _raw(other)
+
+    def __ge__(self, other):
+        return self._data >= _raw(other)
+
+    __hash__ = object.__hash__
+
+    def __bool__(self):
+        return bool(self._data)
+
+    def __float__(self):
+        return float(self._data)
+
+    def __int__(self):
+        return int(self._data)
+
+    def __len__(self):
+        return len(self._data)
+
+    def __iter__(self):
+        if self.ndim == 0:
+            raise TypeError("cannot iterate over a 0-d tensor")
+        return (self[i] for i in range(len(self)))
+
+    def __repr__(self):
+        name = type(self).__name__
+        body = np.array2string(self.numpy(), separator=", ", prefix=name + "(")
+        dtype = "" if self.dtype == np.float64 else f", dtype={self.dtype}"
+        if self._node is None:
+            origin = ""
+        elif isinstance(self._node, Leaf):
+            origin = ", requires_grad=True"
+        else:
+            origin = f", op={type(self._node).__name__}"
+        return f"{name}({body}{dtype}{origin})"
+
+    # --- methods, as NumPy's -------------------------------------------------------------------
+
+    def reshape(self, *shape):
+        return ops.reshape(self, shape[0] if len(shape) == 1 else shape)
+
+    def transpose(self, *axes):
+        if len(axes) == 1 and (axes[0] is None or isinstance(axes[0], (tuple, list))):
+            axes = axes[0]
+        return ops.transpose(self, axes or None)
+
+    def swapaxes(self, axis1, axis2):
+        return ops.swapaxes(self, axis1, axis2)
+
+    def astype(self, dtype):
+        return ops.astype(self, dtype)
+
+    def sum(self, axis=None, keepdims=False):
+        return ops.sum(self, axis, keepdims)
+
+    def mean(self, axis=None, keepdims=False):
+        return ops.mean(self, axis, keepdims)
+
+    def max(self, axis=None, keepdims=False):
+        return ops.max(self, axis, keepdims)
+
+    def min(self, axis=None, keepdims=False):
+        return ops.min(self, axis, keepdims)
+
+    def exp(self):
+        return ops.exp(self)
+
+    def log(self):
+        return ops.log(self)
+
+    def tanh(self):
+        return ops.tanh(self)
+
+    def sqrt(self):
+        return ops.sqrt(self)
+
+
+class Parameter(Tensor):
+    """A tensor that a model learns: it requires a gradient from the start."""
+
+    __slots__ = ()
+
+    def __init__(self, data, requires_grad=True):
+        super().__init__(data, requires_grad)
+
+
+def tensor(data, dtype=None, requires_grad=False):
+    """A Tensor with its own copy of ``data`` (anything np.array takes, or an array)."""
+    if isinstance(data, Tensor):
+        data = data._data
+    xp = namespace(data) if is_array(data) else np
+    return Tensor(xp.array(data, dtype=dtype), requires_grad)
+
+
+def _raw(value):
+    return value._data if isinstance(value, Tensor) else value
+
+
+_OPERATORS = {
+    np.add: lambda a, b: ops.add(a, b),
+    np.subtract: lambda a, b: ops.subtract(a, b),
+    np.multiply: lambda a, b: ops.multiply(a, b),
+    np.divide: lambda a, b: ops.divide(a, b),
+    np.power: lambda a, b: ops.power(a, b),
+    np.matmul: lambda a, b: ops.matmul(a, b),
+    np.equal: lambda a, b: _raw(a) == _raw(b),
+    np.not_equal: lambda a, b: _raw(a) != _raw(b),
+    np.less: lambda a, b: _raw(a) < _raw(b),
+    np.less_equal: lambda a, b: _raw(a) <= _raw(b),
+    np.greater: lambda a, b: _raw(a) > _raw(b),
+    np.greater_equal: lambda a, b: _raw(a) >= _raw(b),
+}
+"""What Python's operators with an array on the left are called by NumPy."""

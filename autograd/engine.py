@@ -1,0 +1,339 @@
+"""Reverse-mode differentiation: the operation as a graph node, recording, and the backward pass.
+
+The whole method in one paragraph. Calling an ``Op`` computes its output with plain arrays and, when
+an input wants a gradient, keeps the Op itself as the node of the output: what its derivative needs,
+and links to the nodes of its inputs. ``backward`` walks these nodes from newest to oldest. An
+operation is always newer than everything it was computed from, so when a node is reached every
+use of its output has already been handled and its gradient is complete: newest first *is* a
+reverse topological order, and no separate sort is needed.
+
+    dL/dx = sum over the ops that used x of (dL/d output) (d output/dx)
+
+The sum is the reason gradients are *added* into place: x may be used more than once.
+"""
+
+import heapq
+
+from autograd import _tensor
+from autograd._tensor import Tensor
+from autograd.accumulate import Entry, Scatter, contribute, dense, namespace_of, unbroadcast
+from autograd.call_site import call_site, describe, describe_site
+from autograd.device import is_array, namespace, numpy_namespace
+from autograd.grad_mode import enable_grad, is_grad_enabled
+from autograd.leaf import Leaf, sequence
+
+
+class Op:
+    """One differentiable operation, and once called, one node of the graph.
+
+    A subclass gives ``forward(self, xp, *inputs)``, the output as an array, and
+    ``backward(self, xp, g, *saved)``, the gradient of every input (None where ``self.needs[i]`` is
+    false) given the gradient ``g`` of the output. Both are written against a namespace ``xp``. For
+    first derivatives it is NumPy or CuPy; under ``create_graph=True`` it is ``autograd.ops``, all
+    values are Tensors, and backward itself is recorded: second derivatives need no other rule.
+
+    Three kinds of things may be kept for backward:
+
+    - ``save_inputs`` (positions) and ``save_output``: handed to backward after ``g``, in that
+      order, the output last;
+    - ``self.cache``: values that depend differentiably on the inputs (a mean, a log-sum-exp). It
+      is None under ``create_graph``, where they must be recomputed, or a second derivative would
+      take them for constants;
+    - any other attribute: what has no derivative (an axis, a shape, ids, a dropout mask).
+    """
+
+    broadcasts = False
+    """The engine may sum a gradient over the axes along which its input was broadcast."""
+    save_inputs: tuple[int, ...] = ()
+    save_output = False
+    saved_for: dict[int, tuple[int, ...]] = {}
+    """A saved input named here is kept only if one of these inputs wants a gradient, else None."""
+    returns_view = False
+    """The output may share memory with input 0, and so shares its version."""
+    fresh_gradients = False
+    """backward returns arrays that nobody else holds: they may be kept without a copy."""
+
+    needs: tuple[bool, ...] = ()
+    inputs: tuple = ()
+    cache = None
+    _pending: dict | None = None
+
+    def forward(self, xp, *inputs):
+        raise TypeError(f"{type(self).__name__} defines no forward")
+
+    def backward(self, xp, g, *saved):
+        raise TypeError(f"{type(self).__name__} has no gradient")
+
+    def __call__(self, *args) -> Tensor:
+        """Compute the output; record this node when recording is on and an input wants it."""
+        arrays, nodes, xp = [], [], None
+        for arg in args:
+            if isinstance(arg, Tensor):
+                array = arg._data
+                arrays.append(array)
+                nodes.append(arg._node)
+                if xp is None:
+                    xp = namespace(array)
+            else:
+                arrays.append(arg)
+                nodes.append(None)
+        if xp is None:
+            xp = next((namespace(a) for a in args if is_array(a)), numpy_namespace)
+        record = is_grad_enabled() and nodes.count(None) != len(nodes)
+        self.needs = tuple([n is not None for n in nodes]) if record else (False,) * len(nodes)
+
+        data = self.forward(xp, *arrays)
+        if type(data) is not xp.array_type:
+            data = xp.asarray(data)  # NumPy's reductions give scalars: keep 0-d arrays
+
+        output = Tensor.__new__(Tensor)
+        output._data, output._node, output._grad = data, None, None
+        if self.returns_view and isinstance(args[0], Tensor):
+            output._version = args[0]._version
+        else:
+            output._version = [0]
+        if record and data.dtype.kind == "f":
+            output._node = self
+            self.inputs = nodes
+            self.shape, self.dtype, self.order = data.shape, data.dtype, next(sequence)
+            self.site = call_site()
+            self._save(args, arrays, output)
+        else:
+            self.cache = None
+        return output
+
+    def _save(self, args, arrays, output):
+        kept = self.save_inputs
+        saved = [arrays[i] for i in kept]
+        sources = [args[i] for i in kept]
+        if self.saved_for:
+            for k, i in enumerate(kept):
+                if not any(self.needs[j] for j in self.saved_for[i] if j < len(self.needs)):
+                    saved[k] = sources[k] = None
+        if self.save_output:
+            saved.append(output._data)
+            sources.append(output)
+        self.saved = saved
+        self.versions = [
+            (s._version, s._version[0]) if isinstance(s, Tensor) else None for s in sources
+        ]
+
+    def into(self, i):
+        """The buffer that already holds part of input i's gradient, to be added to, or None.
+
+        A kernel that is given one adds its contribution in place and returns the buffer itself.
+        The engine owns it; a reference never uses it.
+        """
+        if self._pending is None or not self.needs[i]:
+            return None
+        node = self.inputs[i]
+        entry = self._pending.get(node.order)
+        if entry is not None:
+            return entry.gradient if entry.owned else None
+        if isinstance(node, Leaf) and self._accumulating:
+            return node.owned_gradient()
+        return None
+
+    def _saved_tensors(self):
+        """What was saved, as Tensors that continue this graph (for ``create_graph``)."""
+        nodes = [self.inputs[i] for i in self.save_inputs]
+        if self.save_output:
+            nodes.append(self)
+        return [
+            Tensor._make(value, node, version[0] if version else [0]) if is_array(value) else value
+            for value, node, version in zip(self.saved, nodes, self.versions, strict=True)
+        ]
+
+    def __repr__(self):
+        return f"<{type(self).__name__} {describe_site(self)}>"
+
+
+def run_backward(roots, targets=None, create_graph=False, retain_graph=False):
+    """Carry gradients from ``roots``, pairs (node, gradient), back through the graph.
+
+    Without ``targets`` the gradients of leaf tensors land in their ``.grad``. With targets, a set
+    of nodes, nothing is written; a dictionary from node to gradient is returned.
+    """
+    pending: dict[int, Entry] = {}
+    heap: list[int] = []
+    found = {}
+    oldest = min((node.order for node in targets), default=0) if targets else 0
+    for node, gradient in roots:
+        contribute(pending, heap, node, gradient, False, create_graph)
+    while heap:
+        order = -heapq.heappop(heap)
+        if order < oldest:  # older than every target: cannot lead to one
+            break
+        entry = pending.pop(order)
+        node, g = entry.node, entry.gradient
+        if isinstance(g, Scatter):
+            g, entry.owned = dense(g), True
+        if targets is not None and node in targets:
+            found[node] = (g, entry.owned)
+        if isinstance(node, Leaf):
+            if targets is None:
+                node.accumulate(g, entry.owned, create_graph)
+            continue
+        node._accumulating = targets is None
+        _step(node, g, pending, heap, create_graph)
+        if not retain_graph:
+            node.saved = node.inputs = node.cache = None
+    return found
+
+
+def _step(node, g, pending, heap, create_graph):
+    """Run one node's backward and hand its results to the nodes of its inputs."""
+    if node.inputs is None:
+        raise RuntimeError(
+            f"backward reached {describe(node)} a second time, and its saved values are gone: "
+            "the first backward released them. Pass retain_graph=True to the first one"
+        )
+    for version in node.versions:
+        if version is not None and version[0][0] != version[1]:
+            raise RuntimeError(
+                f"{describe(node)} saved a tensor that was changed in place before backward "
+                f"(it is at version {version[0][0]}, it was saved at version {version[1]}): run "
+                "backward before the change, or compute on a copy"
+            )
+    try:
+        if create_graph:
+            xp, saved, cache = _tensor.ops, node._saved_tensors(), node.cache
+            node.cache = None
+            try:
+                gradients = node.backward(xp, g, *saved)
+            finally:
+                node.cache = cache
+        else:
+            xp = namespace_of(g)
+            node._pending = pending
+            try:
+                gradients = node.backward(xp, g, *node.saved)
+            finally:
+                node._pending = None
+    except Exception as error:
+        error.add_note(f"in the backward of {describe(node)}")
+        raise
+    if not isinstance(gradients, (tuple, list)):
+        gradients = (gradients,)
+    if len(gradients) != len(node.inputs):
+        raise RuntimeError(
+            f"{describe(node)} returned {len(gradients)} gradients for {len(node.inputs)} inputs"
+        )
+    for i, (source, gradient) in enumerate(zip(node.inputs, gradients, strict=True)):
+        if source is None:
+            continue
+        if gradient is None:
+            raise RuntimeError(f"{describe(node)} returned no gradient for its input {i}")
+        if gradient.shape != source.shape:
+            summed = unbroadcast(xp, gradient, source.shape) if node.broadcasts else None
+            if summed is None:
+                raise RuntimeError(
+                    f"{describe(node)} returned a gradient of shape {gradient.shape} for its "
+                    f"input {i}, whose shape is {source.shape}"
+                )
+            gradient = summed
+        if gradient.dtype != source.dtype:
+            if isinstance(gradient, Scatter):
+                gradient = dense(gradient)
+            gradient = xp.astype(gradient, source.dtype)
+        if create_graph and isinstance(gradient, Scatter):
+            gradient = gradient.dense(xp)
+        contribute(pending, heap, source, gradient, node.fresh_gradients, create_graph)
+
+
+def backward(outputs, gradients, retain_graph=None, create_graph=False):
+    """Add the gradient of each output, weighted by ``gradients``, into the leaves' ``.grad``."""
+    retain_graph = create_graph if retain_graph is None else retain_graph
+    with enable_grad():
+        roots = [_root(o, g, create_graph) for o, g in zip(outputs, gradients, strict=True)]
+        run_backward(roots, None, create_graph, retain_graph)
+
+
+def grad(
+    outputs,
+    inputs,
+    grad_outputs=None,
+    create_graph=False,
+    retain_graph=None,
+    allow_unused=False,
+):
+    """The gradients of ``outputs`` with respect to ``inputs``; nothing is written to ``.grad``.
+
+    ``outputs`` and ``inputs`` are a Tensor or a sequence of Tensors; ``grad_outputs`` holds for
+    each output a weight of its shape (None: 1, for outputs of one element). With ``create_graph``
+    the results can be differentiated again. Returns a tuple of Tensors, one per input.
+
+    Raises ValueError for an input that the outputs do not depend on, unless ``allow_unused``
+    (then its entry is None), and for a tensor that does not require a gradient. The signature is
+    that of torch.autograd.grad.
+    """
+    outputs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
+    inputs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    if grad_outputs is None:
+        grad_outputs = [None] * len(outputs)
+    elif not isinstance(grad_outputs, (list, tuple)):
+        grad_outputs = [grad_outputs]
+    if len(grad_outputs) != len(outputs):
+        raise ValueError(f"{len(grad_outputs)} grad_outputs for {len(outputs)} outputs")
+    for i, x in enumerate(inputs):
+        if x._node is None:
+            raise ValueError(
+                f"input {i}, of shape {x.shape}, does not require a gradient: "
+                "set requires_grad=True before the computation"
+            )
+    retain_graph = create_graph if retain_graph is None else retain_graph
+    with enable_grad():
+        roots = [_root(o, g, create_graph) for o, g in zip(outputs, grad_outputs, strict=True)]
+        nodes = {x._node for x in inputs}
+        found = run_backward(roots, nodes, create_graph, retain_graph)
+    missing = [i for i, x in enumerate(inputs) if x._node not in found]
+    if missing and not allow_unused:
+        raise ValueError(
+            f"the outputs do not depend on input {missing[0]}, of shape "
+            f"{inputs[missing[0]].shape}: remove it, or pass allow_unused=True to get None for it"
+        )
+    if create_graph:
+        return tuple(found[x._node][0] if x._node in found else None for x in inputs)
+    taken = set()
+    return tuple(_owned_result(found, x._node, taken) for x in inputs)
+
+
+def _owned_result(found, node, taken):
+    if node not in found:
+        return None
+    g, owned = found[node]
+    xp = namespace_of(g)
+    if not owned or node in taken:
+        g = xp.array(g)
+    taken.add(node)
+    return Tensor(xp.asarray(g))
+
+
+def _root(output, gradient, create_graph):
+    """The node of ``output`` with the gradient that the pass starts from."""
+    if output._node is None:
+        raise RuntimeError(
+            f"this tensor, of shape {output.shape}, was not computed from any tensor that requires "
+            "a gradient (or under no_grad): there is nothing to differentiate"
+        )
+    if gradient is None:
+        if output.size != 1:
+            raise RuntimeError(
+                f"the output has shape {output.shape}: only a single number can be differentiated "
+                "without saying how its elements are weighted; pass a gradient of that shape, or "
+                "sum first"
+            )
+        xp = namespace(output._data)
+        gradient = xp.ones(output.shape, dtype=output.dtype)
+    if create_graph:
+        gradient = gradient if isinstance(gradient, Tensor) else Tensor(gradient)
+    else:
+        gradient = gradient._data if isinstance(gradient, Tensor) else gradient
+        gradient = namespace(output._data).asarray(gradient)
+    if gradient.shape != output.shape:
+        raise ValueError(
+            f"the gradient has shape {gradient.shape}, the output {output.shape}: they must agree"
+        )
+    if gradient.dtype != output.dtype:
+        gradient = gradient.astype(output.dtype)
+    return output._node, gradient

@@ -1,0 +1,85 @@
+"""Cross-entropy with numba: forward reads the logits once, backward reads and writes them once.
+
+Neither the probabilities nor the one-hot matrix is ever stored.
+"""
+
+import math
+
+import numpy as np
+
+from autograd.kernels._numba import exp, jit, maximum, parallel_rows, rows_per_part
+
+
+def forward(xp, logits, targets, ignore_index, reduction):
+    N, V = logits.shape
+    targets = targets.astype(np.int64, copy=False)  # one compiled version for every integer type
+    losses, lse = np.empty(N, logits.dtype), np.empty(N, logits.dtype)
+    arrays = (logits, targets, ignore_index, losses, lse)
+    parallel_rows(row_losses, N, rows_per_part(N, V), *arrays)
+    return reduce(losses, targets, ignore_index, reduction), (lse,)
+
+
+def backward(xp, g, logits, targets, ignore_index, reduction, cache=None):
+    N, V = logits.shape
+    if cache is None:
+        cache = forward(xp, logits, targets, ignore_index, "none")[1]
+    targets = targets.astype(np.int64, copy=False)
+    g_row = row_gradients(g, targets, ignore_index, reduction, logits.dtype)
+    g_logits = np.empty_like(logits)
+    arrays = (logits, targets, ignore_index, cache[0], g_row, g_logits)
+    parallel_rows(_backward, N, rows_per_part(N, V), *arrays)
+    return g_logits
+
+
+def reduce(losses, targets, ignore_index, reduction):
+    """The loss of each row as what the caller asked for."""
+    if reduction == "none":
+        return losses
+    total = losses.sum()
+    return total / max(1, count(targets, ignore_index)) if reduction == "mean" else total
+
+
+def row_gradients(g, targets, ignore_index, reduction, dtype):
+    """The gradient that arrives at the loss of each row (N,), before ignored rows are left out."""
+    if reduction == "none":
+        return g
+    if reduction == "mean":
+        g = g / max(1, count(targets, ignore_index))
+    return np.full(len(targets), g, dtype)
+
+
+def count(targets, ignore_index):
+    return int(np.count_nonzero(targets != ignore_index))
+
+
+@jit
+def row_losses(logits, targets, ignore_index, losses, lse, start, stop):
+    V = logits.shape[1]
+    for i in range(start, stop):
+        if targets[i] == ignore_index:
+            losses[i], lse[i] = 0, math.log(V)  # as if the row were zeros
+            continue
+        row = logits[i]
+        top = logits.dtype.type(-np.inf)
+        for j in range(V):
+            top = maximum(top, row[j])
+        total = logits.dtype.type(0)
+        for j in range(V):
+            total += exp(row[j] - top)
+        lse[i] = np.log(total) + top
+        losses[i] = lse[i] - row[targets[i]]
+
+
+@jit
+def _backward(logits, targets, ignore_index, lse, g_row, g_logits, start, stop):
+    V = logits.shape[1]
+    for i in range(start, stop):
+        row, out = logits[i], g_logits[i]
+        if targets[i] == ignore_index:
+            out[:] = 0
+            continue
+        shift, g = lse[i], g_row[i]
+        for j in range(V):
+            out[j] = exp(row[j] - shift) * g
+        # The one-hot row, at its one place; p - 1 before the product, as p may be close to 1.
+        out[targets[i]] = (exp(row[targets[i]] - shift) - logits.dtype.type(1)) * g

@@ -1,0 +1,122 @@
+"""Which implementation of a fused operation runs: the only place in the project that chooses.
+
+Each folder's ``__init__.py`` exposes ``forward, backward = dispatch(__name__)``: callables that
+pick the folder's reference.py, cpu.py (numba) or cuda.py (CuPy) at every call.
+
+- Tensors (a derivative being differentiated) always take the reference.
+- "auto": NumPy arrays take cpu.py and CuPy arrays cuda.py where the folder has one and the arrays
+  suit it, and the reference otherwise. ``forward.refusal(xp, ...)`` says why a fast kernel would be
+  refused.
+- a forced mode that cannot run raises.
+
+CPU kernels run under one process-wide lock: they share one pool of threads.
+"""
+
+import importlib
+import importlib.util
+import threading
+from contextvars import ContextVar
+
+import numpy as np
+
+from autograd.device import Namespace, numpy_namespace
+
+MODES = ("auto", "reference", "cpu", "cuda")
+_mode: ContextVar[str] = ContextVar("autograd_kernels", default="auto")
+_lock = threading.RLock()
+
+
+class use_kernels:  # noqa: N801 (a context manager, named as no_grad is)
+    """Within this context fused operations run as ``mode``: one of MODES.
+
+    ``with use_kernels("reference"):`` is how to step through the mathematics in a debugger.
+    """
+
+    def __init__(self, mode):
+        if mode not in MODES:
+            raise ValueError(f"unknown kernels {mode!r}: choose one of {', '.join(MODES)}")
+        self.mode = mode
+        self._tokens = []
+
+    def __enter__(self):
+        self._tokens.append(_mode.set(self.mode))
+        return self
+
+    def __exit__(self, *exc_info):
+        _mode.reset(self._tokens.pop())
+
+
+def dispatch(package, *names):
+    """The functions ``names`` (forward and backward) of a kernel folder, dispatched per call."""
+    return tuple(Kernel(package, name) for name in names or ("forward", "backward"))
+
+
+class Kernel:
+    """One function of a kernel folder; calling it runs the implementation that suits its arrays."""
+
+    def __init__(self, package, name):
+        self.package, self.name = package, name
+        self.op = package.rpartition(".")[2]
+        self._found = {}
+
+    def __call__(self, xp, *args, **kwargs):
+        mode = _mode.get()
+        if mode == "reference" or not isinstance(xp, Namespace):
+            return self.implementation("reference")(xp, *args, **kwargs)
+        target = self.target(xp)
+        reason = self.refusal(xp, *args, **kwargs)
+        if mode not in ("auto", target):
+            reason = f"the arrays belong to {xp.name}"
+        if reason is not None:
+            if mode != "auto":
+                raise RuntimeError(f"{self.op}.{self.name} cannot run its {mode} kernel: {reason}")
+            return self.implementation("reference")(xp, *args, **kwargs)
+        if target == "cuda":
+            return self.implementation(target)(xp, *args, **kwargs)
+        with _lock:
+            return self.implementation(target)(xp, *args, **kwargs)
+
+    @staticmethod
+    def target(xp):
+        """The kind of fast kernel that arrays of this namespace would take."""
+        return "cpu" if xp is numpy_namespace else "cuda"
+
+    def implementation(self, kind):
+        """The function in reference.py, cpu.py or cuda.py; None where there is none."""
+        if kind not in self._found:
+            module = f"{self.package}.{kind}"
+            function = None
+            if importlib.util.find_spec(module) is not None:
+                function = getattr(importlib.import_module(module), self.name, None)
+            self._found[kind] = function
+        return self._found[kind]
+
+    def refusal(self, xp, *args, **kwargs):
+        """Why these arguments would not run the fast kernel, as a sentence; None if they would."""
+        target = self.target(xp)
+        if self.implementation(target) is None:
+            return f"autograd/kernels/{self.op} has no {target} kernel for {self.name}"
+        if target == "cuda":
+            return None
+        dtypes = set()
+        for array in _arrays((*args, *kwargs.values())):
+            if array.dtype.kind == "f":
+                dtypes.add(array.dtype)
+            if not array.flags.c_contiguous or not array.flags.aligned:
+                return f"an array of shape {array.shape} is not C-contiguous and aligned"
+        if len(dtypes) > 1:
+            return f"the arrays mix {' and '.join(sorted(map(str, dtypes)))}"
+        if dtypes and not dtypes <= _FAST_DTYPES:
+            return f"there is no kernel for {dtypes.pop()}, only for float32 and float64"
+        return None
+
+
+_FAST_DTYPES = {np.dtype(np.float32), np.dtype(np.float64)}
+
+
+def _arrays(values):
+    for value in values:
+        if isinstance(value, np.ndarray):
+            yield value
+        elif isinstance(value, tuple):
+            yield from _arrays(value)

@@ -1,0 +1,13 @@
+"""Inverted dropout, the definition. Shapes: x (...), keep (...) bool, True with probability 1 - p.
+
+``where`` rather than a product with the mask: what is dropped is gone, be it infinite.
+"""
+
+
+def forward(xp, x, keep, p):
+    scale = 1 / (1 - p) if p < 1 else 0.0  # at p = 1 nothing is kept
+    return xp.where(keep, x * scale, 0)
+
+
+def backward(xp, g, keep, p):
+    return forward(xp, g, keep, p)  # the map is linear and diagonal: its own transpose

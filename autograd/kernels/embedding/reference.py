@@ -1,0 +1,10 @@
+"""Rows of a table by id, the definition. Shapes: weight (V, C), ids (...) -> (..., C)."""
+
+
+def forward(xp, weight, ids):
+    return weight[ids]
+
+
+def backward(xp, g, ids, shape, into=None):
+    g_weight = xp.scatter_add(shape, ids, g)  # (V, C)
+    return g_weight if into is None else into + g_weight

@@ -1,0 +1,27 @@
+"""Layer normalization, the definition. Shapes: x (..., C), weight and bias (C,)."""
+
+
+def stats(xp, x, eps):
+    mean = xp.mean(x, axis=-1, keepdims=True)  # (..., 1)
+    var = xp.mean(xp.square(x - mean), axis=-1, keepdims=True)  # (..., 1)
+    return mean, 1 / xp.sqrt(var + eps)
+
+
+def forward(xp, x, weight, bias, eps):
+    mean, rstd = stats(xp, x, eps)
+    return (x - mean) * rstd * weight + bias, (mean, rstd)
+
+
+def backward(xp, g, x, weight, eps, cache=None, needs=(True, True, True)):
+    mean, rstd = cache if cache is not None else stats(xp, x, eps)
+    norm = (x - mean) * rstd  # (..., C)
+    rows = tuple(range(x.ndim - 1))  # every axis but the last
+    g_x = None
+    if needs[0]:
+        g_norm = g * weight  # (..., C)
+        along_ones = xp.mean(g_norm, axis=-1, keepdims=True)  # (..., 1)
+        along_norm = xp.mean(g_norm * norm, axis=-1, keepdims=True)  # (..., 1)
+        g_x = rstd * (g_norm - along_ones - norm * along_norm)
+    g_weight = xp.sum(g * norm, axis=rows) if needs[1] else None  # (C,)
+    g_bias = xp.sum(g, axis=rows) if needs[2] else None  # (C,)
+    return g_x, g_weight, g_bias

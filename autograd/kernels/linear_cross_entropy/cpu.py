@@ -1,0 +1,95 @@
+"""The last layer and its loss, a block of rows at a time: the logits (N, V) never exist whole.
+
+A block's logits become their own gradient in place, and the two products that use them follow at
+once, while they are warm: forward ends with the gradients for an upstream gradient of 1, and
+backward has only to multiply. With reduction "none" each row has its own upstream gradient, not
+known before backward: there the blocks are computed again.
+"""
+
+import numpy as np
+
+from autograd.kernels._numba import exp, jit, maximum, parallel_rows, rows_per_part
+from autograd.kernels.cross_entropy.cpu import reduce, row_gradients, row_losses
+
+BLOCK_BYTES = 16 << 20  # of logits: what fits in a last-level cache
+SMALLEST_BLOCK = 512  # rows: below, products are thin and g_weight is summed too often
+
+
+def forward(xp, h, weight, targets, ignore_index, reduction, needs=(True, True)):
+    targets = targets.astype(np.int64, copy=False)
+    losses = np.empty(len(h), h.dtype)
+    if reduction == "none" or not any(needs):
+        unused = np.empty(len(h), h.dtype)
+        for rows, logits in _blocks(h, weight, targets, ignore_index):
+            arrays = (logits, targets[rows], ignore_index, losses[rows], unused[rows])
+            parallel_rows(row_losses, len(logits), rows_per_part(*logits.shape), *arrays)
+        return reduce(losses, targets, ignore_index, reduction), None
+    g_row = row_gradients(h.dtype.type(1), targets, ignore_index, reduction, h.dtype)
+    cache = _gradients(g_row, h, weight, targets, ignore_index, losses, needs)
+    return reduce(losses, targets, ignore_index, reduction), cache
+
+
+def backward(xp, g, h, weight, targets, ignore_index, reduction, cache=None, needs=(True, True)):
+    if cache is not None:
+        return tuple(unit * g if need else None for unit, need in zip(cache, needs, strict=True))
+    targets = targets.astype(np.int64, copy=False)
+    g_row = row_gradients(g, targets, ignore_index, reduction, h.dtype)
+    losses = np.empty(len(h), h.dtype)
+    return _gradients(g_row, h, weight, targets, ignore_index, losses, needs)
+
+
+def _blocks(h, weight, targets, ignore_index):
+    """(slice of rows, their logits) for one block after the other, all in the same buffer."""
+    N, V = len(h), len(weight)
+    size = max(SMALLEST_BLOCK, BLOCK_BYTES // max(1, V * h.itemsize))
+    buffer = np.empty((min(N, size), V), h.dtype)
+    for start in range(0, N, size):
+        rows = slice(start, min(start + size, N))
+        yield rows, np.matmul(h[rows], weight.T, out=buffer[: rows.stop - start])
+
+
+def _gradients(g_row, h, weight, targets, ignore_index, losses, needs):
+    """(g_h, g_weight) for the gradients ``g_row`` of the row losses, which are written as well."""
+    g_h = np.empty_like(h) if needs[0] else None
+    g_weight = np.zeros_like(weight) if needs[1] else None
+    block_weight = np.empty_like(weight) if needs[1] else None
+    for rows, logits in _blocks(h, weight, targets, ignore_index):
+        arrays = (logits, targets[rows], ignore_index, g_row[rows], losses[rows])
+        parallel_rows(_in_place, len(logits), rows_per_part(*logits.shape), *arrays)
+        if g_h is not None:
+            np.matmul(logits, weight, out=g_h[rows])
+        if g_weight is not None:
+            counts = targets[rows] != ignore_index
+            h_rows = h[rows]
+            if not counts.all():  # 0 times infinity is not 0: an ignored row must be left out
+                h_rows = np.where(counts[:, None], h_rows, 0)
+            np.matmul(logits.T, h_rows, out=block_weight)
+            g_weight += block_weight
+    return g_h, g_weight
+
+
+@jit
+def _in_place(logits, targets, ignore_index, g_row, losses, start, stop):
+    """Logits become their gradients, row by row; the loss of each row is written."""
+    V = logits.shape[1]
+    for i in range(start, stop):
+        row = logits[i]
+        if targets[i] == ignore_index:
+            losses[i] = 0
+            row[:] = 0
+            continue
+        top = logits.dtype.type(-np.inf)
+        for j in range(V):
+            top = maximum(top, row[j])
+        picked = row[targets[i]]
+        total = logits.dtype.type(0)
+        for j in range(V):
+            e = exp(row[j] - top)
+            row[j] = e
+            total += e
+        losses[i] = np.log(total) + top - picked
+        p = row[targets[i]] / total
+        scale = g_row[i] / total
+        for j in range(V):
+            row[j] *= scale
+        row[targets[i]] = (p - logits.dtype.type(1)) * g_row[i]

@@ -1,0 +1,58 @@
+"""The ends of the graph: tensors that were given, not computed."""
+
+import weakref
+from itertools import count
+
+from autograd.device import namespace
+
+sequence = count(1)
+"""Numbers the nodes in order of creation: an op is always newer than its inputs."""
+
+
+class Leaf:
+    """The node of a tensor that was not computed: gradients that reach it land in ``.grad``.
+
+    It knows its tensor only weakly, so that graph and tensor form no reference cycle. A gradient
+    for a tensor that nobody holds any more is dropped.
+    """
+
+    __slots__ = ("tensor", "shape", "dtype", "order", "owned", "__weakref__")
+
+    def __init__(self, tensor):
+        self.tensor = weakref.ref(tensor)
+        self.shape, self.dtype = tensor._data.shape, tensor._data.dtype
+        self.order = next(sequence)
+        self.owned = False  # whether .grad is an array that the engine made
+
+    def owned_gradient(self):
+        """The array of ``.grad`` when the engine made it and may add to it, else None."""
+        tensor = self.tensor()
+        if tensor is None or tensor._grad is None or not self.owned:
+            return None
+        return tensor._grad._data
+
+    def accumulate(self, g, owned, create_graph):
+        """Add ``g`` to the tensor's gradient.
+
+        What lands there is writable, contiguous, of the tensor's shape and dtype, and shared with
+        nobody.
+        """
+        tensor = self.tensor()
+        if tensor is None:
+            return
+        held = tensor._grad
+        if create_graph:
+            tensor._grad = g if held is None else held + g
+            self.owned = False
+        elif held is None or not self.owned:
+            xp = namespace(tensor._data)
+            if held is not None:
+                g, owned = held._data + g, True
+            contiguous = type(g) is xp.array_type and g.flags.c_contiguous and g.flags.writeable
+            if not (owned and contiguous and g.base is None):
+                g = xp.array(g, dtype=self.dtype, order="C")
+            tensor._grad = tensor._make(g, None, [0])
+            self.owned = True
+        elif g is not held._data:  # else it was added in place through Op.into
+            held._data += g
+            held._version[0] += 1

@@ -1,0 +1,244 @@
+"""What the compiled kernels share: exp, erf and maximum, the cache key, the threads."""
+
+import math
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import autograd
+from autograd._erf import erf as array_erf
+from autograd.device import numpy_namespace
+from autograd.kernels import _numba
+from autograd.kernels._numba import erf, exp, jit, maximum, parallel_rows, rows_per_part
+
+ROOT = Path(autograd.__file__).parents[1]
+SPECIAL = [math.nan, math.inf, -math.inf, 1e30, -1e30, 0.0, -0.0, 1e-40, 104.5, -104.5]
+
+
+@jit
+def exp_each(x, y, start, stop):
+    x, y = x[start:stop], y[start:stop]
+    for j in range(x.size):
+        y[j] = exp(x[j])
+
+
+@jit
+def erf_each(x, y, start, stop):
+    x, y = x[start:stop], y[start:stop]
+    for j in range(x.size):
+        y[j] = erf(x[j])
+
+
+@jit
+def maximum_each(x, y, start, stop):
+    for i in range(start, stop):
+        row = x[i]
+        top = row[0]
+        for j in range(row.size):
+            top = maximum(top, row[j])
+        y[i] = top
+
+
+@jit
+def add_one(x, start, stop):
+    for i in range(start, stop):
+        x[i] += 1
+
+
+@jit
+def part_sums(x, sums, step, start, stop):
+    for i in range(start, stop):
+        sums[start // step] += x[i]
+
+
+def apply(kernel, x):
+    y = np.empty_like(x)
+    kernel(x, y, 0, len(x))
+    return y
+
+
+def units(y, expected):
+    """Largest error in units in the last place of y's dtype."""
+    spacing = np.spacing(np.abs(expected).astype(y.dtype))
+    return np.max(np.abs(y - expected) / spacing)
+
+
+@pytest.mark.parametrize("dtype, low, high", [("f4", -87.3, 88.7), ("f8", -708.0, 709.7)])
+def test_exp_is_accurate(dtype, low, high):
+    near_zero = np.linspace(-1, 1, 5001)
+    x = np.concatenate([np.linspace(low, high, 20001), near_zero]).astype(dtype)
+    assert units(apply(exp_each, x), np.exp(x.astype(np.longdouble))) < 1.5
+
+
+@pytest.mark.parametrize("dtype, x", [("f4", [-88, -95, -103]), ("f8", [-709, -730, -744])])
+def test_exp_reaches_denormal_numbers(dtype, x):
+    x = np.array(x, dtype)
+    y = apply(exp_each, x)
+    assert np.all(y > 0) and np.all(y < np.finfo(dtype).tiny)
+    assert units(y, np.exp(x.astype(np.longdouble))) < 1.5
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_exp_of_nan_infinity_and_range_ends(dtype):
+    limits = np.finfo(dtype)
+    x = np.array([*SPECIAL, limits.max, limits.min, limits.tiny], dtype)
+    with np.errstate(over="ignore"):
+        np.testing.assert_array_equal(apply(exp_each, x)[:8], np.exp(x)[:8])
+        expected = np.exp(x)
+    np.testing.assert_allclose(apply(exp_each, x), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_erf_of_a_kernel_and_of_arrays(dtype):
+    cuts = [0.84375, 1.25, 1 / 0.35, 6.0]
+    x = np.concatenate([np.linspace(-6.5, 6.5, 4001), cuts, [1e-30, 1e-310]]).astype(dtype)
+    expected = np.array([math.erf(v) for v in x])
+    assert units(apply(erf_each, x), expected) < 2.5
+    assert units(array_erf(numpy_namespace, x), expected) < 2.5
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
+def test_erf_of_special_values_and_empty_arrays(dtype):
+    x = np.array([math.inf, -math.inf, math.nan, 0.0, -0.0], dtype)
+    y = array_erf(numpy_namespace, x)
+    np.testing.assert_array_equal(y, np.array([1, -1, math.nan, 0, -0.0], dtype))
+    assert y.dtype == x.dtype and np.signbit(y[4])
+    assert array_erf(numpy_namespace, np.zeros((0, 3), dtype)).shape == (0, 3)
+    if dtype != "f2":
+        np.testing.assert_array_equal(apply(erf_each, x), y)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_maximum_is_numpys(dtype):
+    x = np.random.default_rng(0).standard_normal((4, 37)).astype(dtype)
+    x[1, 20], x[2, 36], x[3, :] = math.nan, math.inf, -math.inf
+    y = np.empty(4, dtype)
+    maximum_each(x, y, 0, 4)
+    np.testing.assert_array_equal(y, x.max(axis=1))
+
+
+def test_helpers_refuse_to_run_outside_a_kernel():
+    with pytest.raises(NotImplementedError, match="numpy.exp"):
+        exp(1.0)
+    with pytest.raises(NotImplementedError, match="autograd._erf"):
+        erf(1.0)
+
+
+@pytest.fixture
+def three_threads(monkeypatch):
+    monkeypatch.setattr(_numba, "n_threads", lambda: 3)
+
+
+@pytest.mark.parametrize("n, step", [(0, 4), (1, 4), (4, 4), (5, 4), (1000, 7), (1000, 1)])
+def test_parallel_rows_covers_every_row_once(three_threads, n, step):
+    x = np.zeros(n)
+    for _ in range(20):
+        parallel_rows(add_one, n, step, x)
+    np.testing.assert_array_equal(x, np.full(n, 20.0))
+
+
+def test_parts_do_not_depend_on_the_threads(monkeypatch):
+    x = np.random.default_rng(0).standard_normal(10_000).astype("f4")
+    results = []
+    for threads in (1, 2, 5):
+        monkeypatch.setattr(_numba, "n_threads", lambda threads=threads: threads)
+        sums = np.zeros(10, "f4")
+        parallel_rows(part_sums, 10_000, 1000, x, sums, 1000)
+        results.append(sums)
+    np.testing.assert_array_equal(results[0], results[1])
+    np.testing.assert_array_equal(results[0], results[2])
+
+
+def test_helpers_take_part(three_threads):
+    """Two parts that wait for each other can only end if two threads run them."""
+    meeting, names = threading.Barrier(2, timeout=20), set()
+
+    def wait(start, stop):
+        meeting.wait()
+        names.add(threading.current_thread().name)
+
+    parallel_rows(wait, 2, 1)
+    assert len(names) == 2
+
+
+def test_an_error_in_a_part_is_raised(three_threads):
+    meeting = threading.Barrier(2, timeout=20)
+
+    def fail_in_helper(start, stop):
+        meeting.wait()
+        if threading.current_thread() is not threading.main_thread():
+            raise RuntimeError("from a helper")
+
+    with pytest.raises(RuntimeError, match="from a helper"):
+        parallel_rows(fail_in_helper, 2, 1)
+    x = np.zeros(100)
+    parallel_rows(add_one, 100, 1, x)  # the helpers are still there
+    assert x.sum() == 100
+
+
+def test_rows_per_part():
+    assert rows_per_part(10, 3) >= 10  # small work is one part: no thread is woken
+    step = rows_per_part(4096, 1024)
+    assert 4096 / step <= _numba.PARTS and step * 1024 >= _numba.SMALLEST_PART
+    assert rows_per_part(0, 0) >= 1
+
+
+def run_kernel(folder, environment):
+    code = "import kernel, numpy as np; x = np.zeros(3); kernel.fill(x); print(x[0])"
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+    return float(result.stdout)
+
+
+def test_cache_notices_an_edit_to_a_helper(tmp_path):
+    """numba's own key does not: this fails if _Cache is replaced with FunctionCache."""
+    source = Path(_numba.__file__).read_text(encoding="utf-8")
+    helper = "\n\n@jit\ndef helper(x):\n    return x + {}\n"
+    (tmp_path / "shared.py").write_text(source + helper.format("1.0"), encoding="utf-8")
+    (tmp_path / "kernel.py").write_text(
+        textwrap.dedent("""
+            from shared import helper, jit
+
+            @jit
+            def fill(x):
+                for i in range(x.size):
+                    x[i] = helper(x[i])
+        """),
+        encoding="utf-8",
+    )
+    cache = tmp_path / "cache"
+    paths = os.pathsep.join([str(tmp_path), str(ROOT)])
+    environment = {**os.environ, "PYTHONPATH": paths, "NUMBA_CACHE_DIR": str(cache)}
+    assert run_kernel(tmp_path, environment) == 1.0
+    assert list(cache.rglob("kernel.fill*.nbc")), "the kernel was not cached on disk"
+    (tmp_path / "shared.py").write_text(source + helper.format("2.0"), encoding="utf-8")
+    assert run_kernel(tmp_path, environment) == 2.0
+
+
+def test_kernels_run_where_nothing_can_be_cached(monkeypatch):
+    def no_locator(function):
+        raise RuntimeError("cannot cache function: no locator available")
+
+    monkeypatch.setattr(_numba, "_Cache", no_locator)
+    x = np.zeros(3)
+    jit(lambda x: x.fill(5))(x)
+    assert x[0] == 5
+
+
+def test_kernels_run_on_a_full_disk(monkeypatch):
+    def full(self, *arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(_numba.FunctionCache, "save_overload", full)
+    monkeypatch.setattr(_numba.FunctionCache, "load_overload", full)
+    x = np.zeros(3)
+    jit(lambda x: x.fill(6))(x)
+    assert x[0] == 6

@@ -1,0 +1,119 @@
+"""The rules of docs/architecture.md that can be read off the source."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SOURCES = sorted([*ROOT.glob("autograd/**/*.py"), *ROOT.glob("tinygrad_llm/**/*.py")])
+REFERENCES = sorted(ROOT.glob("autograd/kernels/*/reference.py"))
+
+
+def imports(path):
+    """The modules a file imports, at any depth of its code, as dotted names."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def starts(names, *prefixes):
+    return sorted(n for n in names if any(n == p or n.startswith(p + ".") for p in prefixes))
+
+
+def name_of(path):
+    return str(path.relative_to(ROOT))
+
+
+def test_there_is_something_to_read():
+    assert len(SOURCES) > 40 and len(REFERENCES) == 10
+
+
+@pytest.mark.parametrize("path", REFERENCES, ids=name_of)
+def test_a_reference_is_pure_and_imports_nothing_of_ours(path):
+    tree = ast.parse(path.read_text())
+    assert starts(imports(path), "autograd", "tinygrad_llm", "numpy", "cupy") == []
+    for node in ast.walk(tree):
+        where = f"{name_of(path)}:{getattr(node, 'lineno', '')}"
+        assert not isinstance(node, ast.AugAssign), f"{where} changes something in place"
+        targets = node.targets if isinstance(node, ast.Assign) else []
+        assert not any(isinstance(t, ast.Subscript | ast.Attribute) for t in targets), where
+        if isinstance(node, ast.Call):
+            assert all(k.arg != "out" for k in node.keywords), f"{where} writes to out="
+
+
+def test_the_engine_never_imports_the_operations():
+    for name in ("engine", "_tensor", "leaf", "accumulate", "grad_mode", "device", "call_site"):
+        found = imports(ROOT / "autograd" / f"{name}.py")
+        assert starts(found, "autograd.ops", "autograd.kernels") == [], name
+
+
+def test_autograd_never_imports_the_language_model():
+    for path in SOURCES:
+        if path.is_relative_to(ROOT / "autograd"):
+            assert starts(imports(path), "tinygrad_llm") == [], name_of(path)
+
+
+def test_models_know_no_tokenizer_data_or_trainer():
+    below = [*ROOT.glob("tinygrad_llm/models/*.py")]
+    below += [ROOT / "tinygrad_llm" / f"{n}.py" for n in ("module", "layers", "attention", "init")]
+    forbidden = [f"tinygrad_llm.{n}" for n in ("tokenizer", "data", "trainer", "cli", "commands")]
+    for path in below:
+        assert starts(imports(path), *forbidden) == [], name_of(path)
+
+
+def test_generation_sees_token_ids_only():
+    found = imports(ROOT / "tinygrad_llm" / "generation.py")
+    assert starts(found, "tinygrad_llm.tokenizer", "tinygrad_llm.data", "tiktoken") == []
+
+
+def test_nothing_imports_the_command_line():
+    allowed = {"tinygrad_llm/__main__.py"}
+    for path in SOURCES:
+        if name_of(path) not in allowed:
+            assert starts(imports(path), "tinygrad_llm.cli") == [], name_of(path)
+
+
+def test_other_frameworks_stay_in_tests_and_benchmarks():
+    for path in [*SOURCES, *ROOT.glob("examples/*.py")]:
+        assert starts(imports(path), "torch", "jax", "transformers") == [], name_of(path)
+
+
+def test_only_fast_kernels_and_the_device_import_numba_and_cupy():
+    for path in SOURCES:
+        if starts(imports(path), "numba", "cupy", "llvmlite"):
+            kernel = path.is_relative_to(ROOT / "autograd" / "kernels")
+            kernel &= path.name in ("cpu.py", "cuda.py", "_numba.py")
+            allowed = name_of(path) in MAY_IMPORT_NUMBA
+            assert kernel or allowed, name_of(path)
+
+
+MAY_IMPORT_NUMBA = {
+    "tinygrad_llm/commands/info.py",  # prints their versions
+}
+
+
+@pytest.mark.parametrize(
+    "module, heavy",
+    [
+        ("autograd", "numba matplotlib rich tiktoken tyro cupy safetensors regex"),
+        ("tinygrad_llm", "numba matplotlib rich tiktoken cupy safetensors regex torch"),
+        ("tinygrad_llm.cli", "numba matplotlib tiktoken cupy safetensors regex torch"),
+    ],
+)
+def test_imports_are_light(module, heavy):
+    code = f"import sys, {module}; print(sorted(set({heavy.split()!r}) & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
+def test_no_file_is_too_long():
+    for path in SOURCES:
+        assert len(path.read_text().splitlines()) <= 400, name_of(path)

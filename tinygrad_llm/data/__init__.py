@@ -1,0 +1,58 @@
+"""Text in, batches of token ids out. The steps, in order, each usable alone:
+
+sources.py   find and decode        download.py  fetch a text by name
+clean.py     what is worth keeping  near_duplicates.py  (on request)
+splitting.py training, validation   prepare.py   encode into the cache
+loader.py    batches from the cache
+
+All in one: ``tinygrad_llm.data.prepare.prepare``. It is not repeated here, nor is ``download``,
+because the name of a function would hide the module of the same name.
+"""
+
+from tinygrad_llm.data.cache import cache_folder
+from tinygrad_llm.data.clean import CleanOptions, clean_corpus, clean_documents, decode_bytes
+from tinygrad_llm.data.corpus import CleanReport, Corpus, Document, text_bytes
+from tinygrad_llm.data.download import DATASETS, fetch
+from tinygrad_llm.data.loader import (
+    IGNORE,
+    Loader,
+    check_tokens,
+    evaluation_windows,
+    open_tokens,
+    scored_bytes,
+)
+from tinygrad_llm.data.prepare import (
+    Prepared,
+    cached_tokenizer,
+    encode_corpus,
+    open_prepared,
+)
+from tinygrad_llm.data.sources import load_corpus
+from tinygrad_llm.data.splitting import split, train_texts
+
+__all__ = [
+    "DATASETS",
+    "IGNORE",
+    "CleanOptions",
+    "CleanReport",
+    "Corpus",
+    "Document",
+    "Loader",
+    "Prepared",
+    "cache_folder",
+    "cached_tokenizer",
+    "check_tokens",
+    "clean_corpus",
+    "clean_documents",
+    "decode_bytes",
+    "encode_corpus",
+    "evaluation_windows",
+    "fetch",
+    "load_corpus",
+    "open_prepared",
+    "open_tokens",
+    "scored_bytes",
+    "split",
+    "text_bytes",
+    "train_texts",
+]

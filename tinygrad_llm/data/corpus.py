@@ -1,0 +1,167 @@
+"""Document, Corpus and the report that travels with them.
+
+A corpus is a list of named texts and an account of how it came to be: what was found, what was
+kept, what was dropped or changed and why. The account is data (it is stored beside the tokens),
+and printed it is a few lines that a person reads before trusting the numbers that follow.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+EXAMPLES = 3  # names shown per reason: enough to recognise a mistake, few enough to read
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One text and the name it is known by; the name decides on which side of the split it is."""
+
+    name: str
+    text: str
+
+
+@dataclass
+class Tally:
+    """How many documents, how many bytes, and the first few names, for one reason."""
+
+    documents: int = 0
+    bytes: int = 0
+    examples: list[str] = field(default_factory=list)
+
+    def add(self, name: str, size: int) -> None:
+        self.documents += 1
+        self.bytes += size
+        if len(self.examples) < EXAMPLES:
+            self.examples.append(name)
+
+    def merged(self, other: "Tally") -> "Tally":
+        return Tally(
+            self.documents + other.documents,
+            self.bytes + other.bytes,
+            (self.examples + other.examples)[:EXAMPLES],
+        )
+
+    def names(self) -> str:
+        more = ", ..." if self.documents > len(self.examples) else ""
+        return ", ".join(self.examples) + more
+
+
+@dataclass
+class CleanReport:
+    """What became of every document.
+
+    ``dropped[reason]`` counts documents that are gone and their bytes; ``changed[reason]`` counts
+    documents that were altered and by how many bytes they grew (negative: shrank). So, always,
+
+        found_bytes + sum(changed bytes) = kept_bytes + sum(dropped bytes)
+
+    ``notes`` are sentences about the corpus as a whole.
+    """
+
+    found_documents: int = 0
+    found_bytes: int = 0
+    kept_documents: int = 0
+    kept_bytes: int = 0
+    dropped: dict[str, Tally] = field(default_factory=dict)
+    changed: dict[str, Tally] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def find(self, size: int) -> None:
+        self.found_documents += 1
+        self.found_bytes += size
+
+    def keep(self, size: int) -> None:
+        self.kept_documents += 1
+        self.kept_bytes += size
+
+    def drop(self, reason: str, name: str, size: int) -> None:
+        self.dropped.setdefault(reason, Tally()).add(name, size)
+
+    def change(self, reason: str, name: str, growth: int) -> None:
+        self.changed.setdefault(reason, Tally()).add(name, growth)
+
+    def note(self, sentence: str) -> None:
+        if sentence not in self.notes:
+            self.notes.append(sentence)
+
+    def then(self, later: "CleanReport") -> "CleanReport":
+        """The account of two steps in a row: found by this one, kept by the later one."""
+        assert self.kept_documents == later.found_documents, "the steps do not follow each other"
+        both = CleanReport(
+            self.found_documents, self.found_bytes, later.kept_documents, later.kept_bytes
+        )
+        for mine, first, second in (
+            (both.dropped, self.dropped, later.dropped),
+            (both.changed, self.changed, later.changed),
+        ):
+            for reason in [*first, *(r for r in second if r not in first)]:
+                mine[reason] = first.get(reason, Tally()).merged(second.get(reason, Tally()))
+        both.notes = list(dict.fromkeys(self.notes + later.notes))
+        return both
+
+    def as_dict(self) -> dict:
+        """Plain dictionaries and lists, for JSON."""
+
+        def plain(tallies: dict[str, Tally]) -> dict:
+            return {
+                reason: {"documents": t.documents, "bytes": t.bytes, "examples": list(t.examples)}
+                for reason, t in tallies.items()
+            }
+
+        return {
+            "found": {"documents": self.found_documents, "bytes": self.found_bytes},
+            "kept": {"documents": self.kept_documents, "bytes": self.kept_bytes},
+            "dropped": plain(self.dropped),
+            "changed": plain(self.changed),
+            "notes": list(self.notes),
+        }
+
+    def __str__(self) -> str:
+        lines = [
+            f"found {_count(self.found_documents)}, {self.found_bytes:,} bytes; "
+            f"kept {_count(self.kept_documents)}, {self.kept_bytes:,} bytes"
+        ]
+        for reason, t in self.dropped.items():
+            lines.append(
+                f"dropped {_count(t.documents)}, {t.bytes:,} bytes: {reason} ({t.names()})"
+            )
+        for reason, t in self.changed.items():
+            lines.append(
+                f"changed {_count(t.documents)}, {t.bytes:+,} bytes: {reason} ({t.names()})"
+            )
+        return "\n".join(lines + self.notes)
+
+
+@dataclass
+class Corpus:
+    """Documents, where they are from, and the report.
+
+    ``source`` is what the person asked for, ``details`` what else identifies the text (the
+    Python version of the standard library, the path of a file).
+    """
+
+    source: str
+    documents: list[Document]
+    report: CleanReport
+    details: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def bytes(self) -> int:
+        """UTF-8 bytes of all documents together."""
+        return text_bytes(self.documents)
+
+    def about(self) -> dict:
+        """Source, details and report as plain data: what meta.json says of the text."""
+        return {"source": self.source, "details": self.details, "report": self.report.as_dict()}
+
+    def __str__(self) -> str:
+        details = ", ".join(f"{key} {value}" for key, value in self.details.items())
+        return f"corpus {self.source}" + (f" ({details})" if details else "") + f"\n{self.report}"
+
+
+def text_bytes(documents: Iterable[Document]) -> int:
+    """UTF-8 bytes of the documents' texts."""
+    return sum(len(document.text.encode()) for document in documents)
+
+
+def _count(n: int) -> str:
+    return f"{n:,} document" + ("" if n == 1 else "s")

@@ -1,0 +1,197 @@
+"""Batches from a row of token ids: random ones for training, all of them once for evaluation.
+
+There are no epochs: a training batch is B random windows, as in nanoGPT. The generator's state is
+all there is to save, and restoring it continues the run with the very batches it would have seen.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinygrad_llm.errors import UserError
+
+IGNORE = -100  # the target that the loss does not count (PyTorch's ignore_index)
+_CHUNK = 1 << 22  # ids looked at together: a mapped file of any size passes through little memory
+
+
+def open_tokens(path: str | os.PathLike) -> np.ndarray:
+    """Ids (N,) of a .npy file, mapped and read-only. Raises UserError for any other file."""
+    path = Path(path)
+    try:
+        tokens = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise UserError(f"there is no token file {path}; prepare the corpus first") from None
+    except Exception as error:  # a damaged header also ends in TokenError, OverflowError, ...
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise UserError(
+            f"{path} is not a whole .npy file of token ids ({reason}); prepare the corpus again"
+        ) from error
+    if not isinstance(tokens, np.ndarray):  # np.load opens a .npz too, as something else
+        tokens.close()
+        raise UserError(f"{path} is a .npz archive, expected one .npy row of token ids")
+    return _checked_row(tokens, str(path))
+
+
+def check_tokens(tokens: np.ndarray, vocab_size: int, name: str = "the token array") -> None:
+    """Raise UserError unless tokens is a row of integers in [0, vocab_size)."""
+    _checked_row(tokens, name)
+    for start in range(0, len(tokens), _CHUNK):
+        chunk = tokens[start : start + _CHUNK]
+        wrong = (chunk >= vocab_size) | (chunk < 0)
+        if wrong.any():
+            at = start + int(wrong.argmax())
+            raise UserError(
+                f"{name} has id {int(tokens[at])} at position {at}, expected ids from 0 to "
+                f"{vocab_size - 1}: it was made with another tokenizer; prepare it again"
+            )
+
+
+class Loader:
+    """Random training batches.
+
+    ``tokens`` is an integer array (N,) or the path of a .npy file; N must exceed block_size, as
+    the last window needs a target for its last id. ``seed`` is what numpy's SeedSequence takes.
+    With ``vocab_size`` every id is checked once, here.
+    """
+
+    def __init__(
+        self,
+        tokens: np.ndarray | str | os.PathLike,
+        batch_size: int,
+        block_size: int,
+        seed: int,
+        vocab_size: int | None = None,
+    ) -> None:
+        if batch_size < 1 or block_size < 1:
+            raise UserError(
+                f"batch_size is {batch_size} and block_size {block_size}, expected at least 1"
+            )
+        if isinstance(tokens, np.ndarray):
+            name = "the token array"
+            self.tokens = _checked_row(tokens, name)
+        else:
+            name = os.fspath(tokens)
+            self.tokens = open_tokens(tokens)
+        if len(self.tokens) <= block_size:
+            raise UserError(
+                f"{name} has {len(self.tokens):,} ids, expected more than block_size = "
+                f"{block_size:,}; use a longer text or a smaller block_size"
+            )
+        if vocab_size is not None:
+            check_tokens(self.tokens, vocab_size, name)
+        self.batch_size = batch_size
+        self.block_size = block_size
+        self._rng = np.random.Generator(np.random.PCG64(seed))
+
+    def next_batch(self) -> tuple[np.ndarray, np.ndarray]:
+        """(x, y), int64 (B, T) each: y is x moved on by one id."""
+        T = self.block_size
+        starts = self._rng.integers(0, len(self.tokens) - T, size=self.batch_size)  # (B,)
+        rows = self.tokens[starts[:, None] + np.arange(T + 1)].astype(np.int64)  # (B, T + 1)
+        return rows[:, :-1].copy(), rows[:, 1:].copy()
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that decides the batches to come, as plain JSON data."""
+        return {**self._shape(), "bit_generator": self._rng.bit_generator.state}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue exactly where ``state`` was taken; the data and the sizes must be the same.
+
+        Raises UserError for a state of other sizes or a damaged one, and then changes nothing.
+        """
+        if not isinstance(state, dict):
+            raise UserError(f"a loader's state is a dictionary, found {type(state).__name__}")
+        for key, here in self._shape().items():
+            if state.get(key) != here:
+                raise UserError(
+                    f"the saved loader has {key} = {state.get(key)}, this one {here}: the batches "
+                    "would differ; resume with the data and options the run was started with"
+                )
+        bit_generator = np.random.PCG64()
+        try:
+            bit_generator.state = state["bit_generator"]
+            same = bit_generator.state == state["bit_generator"]
+        except (KeyError, TypeError, ValueError, OverflowError):
+            same = False
+        if not same:
+            raise UserError(
+                "the saved loader's bit_generator is not a whole PCG64 state; resume from another "
+                "checkpoint"
+            )
+        self._rng = np.random.Generator(bit_generator)
+
+    def _shape(self) -> dict[str, int]:
+        return {
+            "tokens": len(self.tokens),
+            "batch_size": self.batch_size,
+            "block_size": self.block_size,
+        }
+
+
+def evaluation_windows(
+    tokens: np.ndarray, block_size: int, stride: int | None = None, batch_size: int = 1
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Batches (x, y) in which every id after the first is a target exactly once.
+
+    Windows of T = block_size ids start every ``stride`` ids (default T: no overlap). A window's
+    targets that an earlier one has scored are -100, so with a smaller stride each id beyond the
+    first window is predicted from at least T - stride ids of context. What the last window lacks
+    is padded with id 0 and target -100. x and y are int64 (b, T), b = batch_size but for the last.
+    """
+    T, step = block_size, block_size if stride is None else stride
+    if T < 1 or batch_size < 1 or not 1 <= step <= T:
+        raise UserError(
+            f"block_size is {T}, stride {step} and batch_size {batch_size}; expected all at least "
+            "1 and the stride at most block_size"
+        )
+    targets = len(_checked_row(tokens, "the token array")) - 1
+    if targets < 1:
+        raise UserError(
+            f"the validation data has {len(tokens)} ids, expected at least 2 to score one; use a "
+            "longer text"
+        )
+    # The number of windows: the first scores T targets, each later one `step` more.
+    count = 1 + max(0, -((T - targets) // step))
+    return _windows(tokens, T, step, count, batch_size)
+
+
+def _windows(
+    tokens: np.ndarray, T: int, step: int, count: int, batch_size: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    for first in range(0, count, batch_size):
+        rows = range(first, min(first + batch_size, count))
+        x = np.zeros((len(rows), T), dtype=np.int64)
+        y = np.full((len(rows), T), IGNORE, dtype=np.int64)
+        for row, window in enumerate(rows):
+            start = window * step
+            ids = np.asarray(tokens[start : start + T + 1], dtype=np.int64)
+            x[row, : len(ids) - 1] = ids[:-1]
+            scored = 0 if window == 0 else T - step  # by the windows before this one
+            y[row, scored : len(ids) - 1] = ids[1 + scored :]
+        yield x, y
+
+
+def scored_bytes(tokens: np.ndarray, token_bytes: np.ndarray) -> int:
+    """Bytes of the ids that ``evaluation_windows`` scores: all but the first.
+
+    ``token_bytes[id]`` is the id's length in bytes, 0 for end of text. Bits per byte divides by
+    this (and not by tokens), which makes models with different tokenizers comparable.
+    """
+    check_tokens(tokens, len(token_bytes))
+    lengths = np.asarray(token_bytes, dtype=np.int64)
+    return sum(
+        int(lengths[tokens[start : start + _CHUNK]].sum())
+        for start in range(1, len(tokens), _CHUNK)
+    )
+
+
+def _checked_row(tokens: np.ndarray, name: str) -> np.ndarray:
+    if tokens.ndim != 1 or not np.issubdtype(tokens.dtype, np.integer):
+        raise UserError(
+            f"{name} has shape {tokens.shape} and dtype {tokens.dtype}, expected one row of "
+            "integer token ids"
+        )
+    return tokens

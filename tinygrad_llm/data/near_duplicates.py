@@ -1,0 +1,117 @@
+"""Near duplicates: MinHash signatures and LSH banding, without comparing every pair.
+
+Two documents are alike when the sets of their five-word shingles overlap: the Jaccard similarity
+J = |A & B| / |A | B|. For one random ordering of all shingles, the smallest of A and the smallest
+of B are the same shingle with probability exactly J (Broder 1997). So a signature of n minima,
+under n hash functions, agrees in about J * n places. Cut it into bands of r rows: two documents
+share at least one whole band with probability 1 - (1 - J^r)^(n/r), near 0 for small J and near 1
+above the threshold. Only documents that share a band are compared, and those exactly.
+
+The book compares all pairs of TF-IDF vectors, which is O(n^2) documents; this is linear in them.
+"""
+
+import hashlib
+import re
+
+import numpy as np
+
+SHINGLE_WORDS = 5
+HASHES = 128
+CAUGHT = 0.99  # the probability with which a pair exactly at the threshold must share a band
+_CHUNK = 4096  # shingles hashed at once: a (4096, 128) table of uint64 is 4 MiB
+
+
+def find_near_duplicates(
+    texts: list[str], threshold: float = 0.8, seed: int = 0
+) -> list[int | None]:
+    """For each text, the index of the earlier text that it nearly repeats, or None.
+
+    A text that is a near duplicate is out of the game: later texts are compared with the kept
+    ones only, so a chain of small edits does not pull in everything. Deterministic in (texts,
+    threshold, seed). Memory: eight bytes per word of the kept texts.
+    """
+    rows = band_rows(threshold)
+    hash_functions = _hash_functions(seed)
+    word_hashes: dict[str, int] = {}
+    buckets: dict[tuple[int, bytes], list[int]] = {}
+    kept: dict[int, np.ndarray] = {}  # index -> sorted distinct shingles
+    result: list[int | None] = []
+    for index, text in enumerate(texts):
+        shingles = np.unique(shingle_hashes(text, word_hashes))
+        if len(shingles) == 0:  # no words at all: nothing to be alike in
+            result.append(None)
+            continue
+        signature = minhash(shingles, *hash_functions)
+        bands = [
+            (start, signature[start : start + rows].tobytes())
+            for start in range(0, HASHES - rows + 1, rows)
+        ]
+        candidates = sorted({i for band in bands for i in buckets.get(band, ())})
+        twin = next((i for i in candidates if jaccard(kept[i], shingles) >= threshold), None)
+        result.append(twin)
+        if twin is None:
+            kept[index] = shingles
+            for band in bands:
+                buckets.setdefault(band, []).append(index)
+    return result
+
+
+def band_rows(threshold: float) -> int:
+    """The longest band that still catches a pair at the threshold with probability CAUGHT."""
+    fitting = [r for r in range(1, HASHES + 1) if 1 - (1 - threshold**r) ** (HASHES // r) >= CAUGHT]
+    return max(fitting, default=1)
+
+
+def shingle_hashes(text: str, word_hashes: dict[str, int] | None = None) -> np.ndarray:
+    """uint64 hashes (S,) of every run of five words, lower case, punctuation ignored.
+
+    A text of fewer words is one shingle of them all. ``word_hashes`` remembers the hash of each
+    distinct word between calls; it is BLAKE2, because Python's own hash of a str differs from
+    process to process.
+    """
+    if word_hashes is None:
+        word_hashes = {}
+    words = re.findall(r"\w+", text.lower())
+    for word in set(words).difference(word_hashes):
+        digest = hashlib.blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+        word_hashes[word] = int.from_bytes(digest, "little")
+    hashes = np.array([word_hashes[word] for word in words], dtype=np.uint64)  # (W,)
+    length = min(SHINGLE_WORDS, len(hashes))
+    if length == 0:
+        return hashes
+    # A polynomial in an odd number tells word orders apart; arithmetic is modulo 2^64.
+    base = np.uint64(0x9E3779B97F4A7C15)
+    out = np.zeros(len(hashes) - length + 1, dtype=np.uint64)  # (S,)
+    for offset in range(length):
+        out = out * base + hashes[offset : offset + len(out)]
+    return _mix(out)
+
+
+def minhash(shingles: np.ndarray, multiply: np.ndarray, add: np.ndarray) -> np.ndarray:
+    """Signature (HASHES,) uint32: for each hash function its minimum over the shingles (S,)."""
+    smallest = np.full(HASHES, np.iinfo(np.uint32).max, dtype=np.uint32)
+    for start in range(0, len(shingles), _CHUNK):
+        chunk = shingles[start : start + _CHUNK, None]  # (chunk, 1)
+        # Multiply-shift (Dietzfelbinger 1996): the high half of a * x + b modulo 2^64.
+        table = ((chunk * multiply + add) >> np.uint64(32)).astype(np.uint32)  # (chunk, HASHES)
+        np.minimum(smallest, table.min(axis=0), out=smallest)
+    return smallest
+
+
+def jaccard(a: np.ndarray, b: np.ndarray) -> float:
+    """Exact similarity of two arrays of distinct shingles."""
+    both = len(np.intersect1d(a, b, assume_unique=True))
+    return both / (len(a) + len(b) - both)
+
+
+def _hash_functions(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    multiply, add = rng.integers(0, 2**64, size=(2, HASHES), dtype=np.uint64)
+    return multiply | np.uint64(1), add
+
+
+def _mix(x: np.ndarray) -> np.ndarray:
+    """Spread every input bit over the word (the finaliser of splitmix64, Steele et al. 2014)."""
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))

@@ -1,0 +1,198 @@
+"""Where text comes from: the standard library, a file, a folder, or a download by name.
+
+The default, ``stdlib``, is the standard library of the Python that runs this: ten megabytes of
+real code and documentation that every user already has, so that a first model needs no network.
+Files are only found and decoded here; what is worth keeping is decided in clean.py.
+"""
+
+import os
+import platform
+import stat
+import sysconfig
+from pathlib import Path
+
+from tinygrad_llm.data.clean import MINIMUM_BYTES, read_text
+from tinygrad_llm.data.corpus import CleanReport, Corpus, Document
+from tinygrad_llm.data.download import DATASETS, Progress, fetch
+from tinygrad_llm.errors import UserError
+
+# Tests are repetitive, encodings and lib2to3 are tables, the packages folders are not the
+# standard library, and _sysconfigdata holds the paths of the machine that built this Python.
+STDLIB_SKIPPED_FOLDERS = frozenset(
+    "test tests idle_test site-packages dist-packages lib2to3 encodings pydoc_data".split()
+)
+STDLIB_SKIPPED_PREFIX = "_sysconfigdata"
+
+# Prose and source code. Data and markup (.json, .csv, .html, .xml) are left out on purpose: most
+# of their bytes are not language. A single file may have any name.
+TEXT_SUFFIXES = frozenset(
+    ".txt .text .md .markdown .rst .org .tex "
+    ".py .pyi .c .h .cc .cpp .hpp .cu .rs .go .java .js .ts .sh .lua .rb .jl .r .sql".split()
+)
+
+# All text is held in memory while it is cleaned, so a mistaken path is refused before reading.
+MAXIMUM_BYTES = 4 << 30
+
+UNREADABLE = "unreadable"
+NOT_A_FILE = "not a regular file"
+SUFFIX = "not a text suffix"
+
+
+def load_corpus(
+    source: str | os.PathLike = "stdlib",
+    *,
+    cache_dir: str | os.PathLike | None = None,
+    progress: Progress | None = None,
+) -> Corpus:
+    """Read the documents of a source, sorted by name, with a report of what was left out.
+
+    ``source`` is "stdlib", the name of a download (tinyshakespeare, the-verdict), or the path of
+    a file or folder (./stdlib for a folder of that name). ``progress(done, total)`` follows a
+    download in bytes; without it a bar is drawn. Raises UserError for a source that is missing,
+    empty, binary, too short or too large, and for a download that fails.
+    """
+    name = os.fspath(source)
+    if name == "stdlib":
+        return _stdlib()
+    if name in DATASETS:
+        corpus = _file(fetch(name, cache_dir, progress))
+        return Corpus(name, corpus.documents, corpus.report, {"url": DATASETS[name].url})
+    path = Path(name).expanduser()
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        raise UserError(
+            f"there is no file or folder {name!r}; expected one, or one of: "
+            + ", ".join(["stdlib", *DATASETS])
+        ) from None
+    except (OSError, ValueError) as error:  # a loop of links, no permission, a NUL in the name
+        raise UserError(f"cannot look at {name!r} ({_reason(error)}); choose another") from None
+    if stat.S_ISDIR(mode):
+        return _folder(path)
+    if stat.S_ISREG(mode):
+        return _file(path)
+    raise UserError(f"{name!r} is neither a file nor a folder; save the text in a file first")
+
+
+def _stdlib() -> Corpus:
+    """Every module's source in the standard library, and every topic of Python's own help()."""
+    root = Path(sysconfig.get_path("stdlib"))
+    report = CleanReport()
+    found: list[tuple[str, Path]] = []
+    for folder, subfolders, files in os.walk(root):  # does not follow links: no loops
+        subfolders[:] = [f for f in subfolders if f not in STDLIB_SKIPPED_FOLDERS]
+        for file in files:
+            if file.endswith(".py") and not file.startswith(STDLIB_SKIPPED_PREFIX):
+                path = Path(folder, file)
+                found.append((path.relative_to(root).as_posix(), path))
+    documents = _read_files(found, report, "the standard library")
+    if not documents:
+        raise UserError(
+            f"this Python keeps no source files of its standard library in {root} (it may be "
+            "zipped or frozen); run another Python, or name a file or folder of text instead"
+        )
+    for topic, text in _help_topics(report).items():
+        size = len(text.encode())
+        report.find(size)
+        report.keep(size)
+        documents.append(Document(f"pydoc_data.topics/{topic}", text))
+    documents.sort(key=lambda document: document.name)
+    return _checked(Corpus("stdlib", documents, report, {"python": platform.python_version()}))
+
+
+def _help_topics(report: CleanReport) -> dict[str, str]:
+    try:
+        from pydoc_data.topics import topics
+    except ImportError:  # some distributions package it apart
+        report.note("This Python has no help topics (pydoc_data.topics): the sources alone.")
+        return {}
+    return topics
+
+
+def _file(path: Path) -> Corpus:
+    report = CleanReport()
+    documents = _read_files([(path.name, path)], report, str(path))
+    if report.dropped:
+        reason = next(iter(report.dropped))
+        raise UserError(f"the file {path} is {reason}; expected readable UTF-8 text")
+    return _checked(Corpus(str(path), documents, report))
+
+
+def _folder(path: Path) -> Corpus:
+    report = CleanReport()
+    items: list[tuple[str, Path]] = []
+    hidden: list[str] = []
+    for folder, subfolders, files in os.walk(path):
+        hidden += [Path(folder, f).relative_to(path).as_posix() for f in subfolders if f[0] == "."]
+        subfolders[:] = [f for f in subfolders if f[0] != "."]
+        for file in files:
+            item = Path(folder, file)
+            items.append((item.relative_to(path).as_posix(), item))
+    found: list[tuple[str, Path]] = []
+    for name, item in sorted(items):  # the order of a folder's entries differs between machines
+        if item.suffix.lower() in TEXT_SUFFIXES and item.name[0] != ".":
+            found.append((name, item))
+        else:
+            size = _size(item)
+            report.find(size)
+            report.drop(SUFFIX, name, size)
+    if hidden:
+        report.note(f"Hidden folders were not entered: {', '.join(sorted(hidden)[:5])}.")
+    documents = _read_files(found, report, str(path))
+    if not documents:
+        dropped = "; ".join(f"{t.documents} {r}" for r, t in report.dropped.items()) or "no files"
+        raise UserError(
+            f"the folder {path} holds no text ({dropped}); expected files that end in "
+            ".txt, .md, .rst, .py or another suffix of text, or name one file directly"
+        )
+    return _checked(Corpus(str(path), documents, report))
+
+
+def _read_files(found: list[tuple[str, Path]], report: CleanReport, where: str) -> list[Document]:
+    """Decode every (name, path); what cannot be read is entered in the report, not raised."""
+    total = sum(_size(path) for _, path in found)
+    if total > MAXIMUM_BYTES:
+        raise UserError(
+            f"{where} holds {total:,} bytes of text, expected at most {MAXIMUM_BYTES:,}, because "
+            "all of it is held in memory; name a smaller part"
+        )
+    documents = []
+    for name, path in found:
+        try:
+            # Opening a named pipe would wait for its writer for ever, hence the look first.
+            if not stat.S_ISREG(path.stat().st_mode):
+                report.find(0)
+                report.drop(NOT_A_FILE, name, 0)
+                continue
+            data = path.read_bytes()
+        except OSError:
+            report.find(0)
+            report.drop(UNREADABLE, name, 0)
+            continue
+        text = read_text(name, data, report)
+        if text is not None:
+            documents.append(Document(name, text))
+    return documents
+
+
+def _checked(corpus: Corpus) -> Corpus:
+    size = corpus.report.kept_bytes
+    if size < MINIMUM_BYTES:
+        what = "is empty" if size == 0 else f"holds only {size:,} bytes of text"
+        raise UserError(
+            f"the corpus {corpus.source} {what}, expected at least {MINIMUM_BYTES} bytes; "
+            "name a longer text"
+        )
+    return corpus
+
+
+def _size(path: Path) -> int:
+    try:
+        info = path.stat()
+    except OSError:
+        return 0
+    return info.st_size if stat.S_ISREG(info.st_mode) else 0
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
