@@ -135,6 +135,7 @@ NEURAL = [
         empty=((0, 4), (5, 4), (5,)),
         keeps=(0, 1),
         definition=lambda x, w, b: linear.forward(ops, x, w, b),
+        kernel=True,
     ),
     Sample(
         "linear",

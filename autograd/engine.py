@@ -13,6 +13,7 @@ The sum is the reason gradients are *added* into place: x may be used more than 
 """
 
 import heapq
+from typing import Any
 
 from autograd import _tensor
 from autograd._tensor import Tensor
@@ -54,7 +55,7 @@ class Op:
     """backward returns arrays that nobody else holds: they may be kept without a copy."""
 
     needs: tuple[bool, ...] = ()
-    inputs: tuple = ()
+    inputs: Any = ()
     cache = None
     _pending: dict | None = None
 

@@ -1,7 +1,5 @@
 """A large language model from scratch, on NumPy arrays and a hand-written autograd engine."""
 
-import importlib.util
-
 __version__ = "0.1.0"
 
 

@@ -314,7 +314,7 @@ _team_process = None
 
 def n_threads():
     """Threads that a kernel may use: NUMBA_NUM_THREADS, else the cores this process may run on."""
-    return numba.get_num_threads()
+    return numba.config.NUMBA_NUM_THREADS  # get_num_threads would start numba's own threads
 
 
 def _helpers():

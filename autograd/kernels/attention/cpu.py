@@ -1,25 +1,24 @@
-"""Causal attention: BLAS for the products, numba for scale, mask and softmax in one pass.
+"""Causal attention, one head at a time: BLAS for the products, numba for the softmax between them.
 
-q, k and v are views of the packed projection: a matrix (T, D) with rows 3 C apart is one that BLAS
-takes as it is. The products are written straight into the packed layout, so nothing is copied.
+A head's weights (T, T) are made, normalized and used while they are in cache, by one thread; the
+threads share the B H heads between them. q, k, v and their gradients are views of the packed
+projection, whose rows are 3 C apart: BLAS takes and writes them where they are, nothing is copied.
 """
 
 import math
 
 import numpy as np
 
+from autograd.kernels import _blas
 from autograd.kernels._numba import exp, jit, maximum, parallel_rows, rows_per_part
 
 
 def forward(xp, qkv, n_head):
     B, T, C3 = qkv.shape
     q, k, v = _split(qkv, n_head)
-    p = np.matmul(q, k.swapaxes(-1, -2))  # (B, H, T, T), products of q and k until the kernel
-    scale = qkv.dtype.type(1 / math.sqrt(q.shape[-1]))
-    rows = B * n_head * T
-    parallel_rows(_weights, rows, rows_per_part(rows, T), p.reshape(rows, T), scale)
+    p = np.empty((B, n_head, T, T), qkv.dtype)
     y = np.empty((B, T, n_head, q.shape[-1]), qkv.dtype)
-    np.matmul(p, v, out=y.transpose(0, 2, 1, 3))
+    _each_head(_forward_head, q, k, v, p, y.transpose(0, 2, 1, 3))
     return y.reshape(B, T, C3 // 3), (p,)
 
 
@@ -28,16 +27,8 @@ def backward(xp, g, qkv, n_head, cache=None):
     q, k, v = _split(qkv, n_head)
     (p,) = cache if cache is not None else forward(xp, qkv, n_head)[1]
     g = g.reshape(B, T, n_head, q.shape[-1]).transpose(0, 2, 1, 3)  # (B, H, T, D)
-    g_s = np.matmul(g, v.swapaxes(-1, -2))  # (B, H, T, T), gradients of p until the kernel
-    scale = qkv.dtype.type(1 / math.sqrt(q.shape[-1]))
-    rows = B * n_head * T
-    arrays = (p.reshape(rows, T), g_s.reshape(rows, T), scale)
-    parallel_rows(_scores_gradient, rows, rows_per_part(rows, T), *arrays)
     g_qkv = np.empty_like(qkv)
-    g_q, g_k, g_v = _split(g_qkv, n_head)
-    np.matmul(g_s, k, out=g_q)
-    np.matmul(g_s.swapaxes(-1, -2), q, out=g_k)
-    np.matmul(p.swapaxes(-1, -2), g, out=g_v)
+    _each_head(_backward_head, q, k, v, p, g, *_split(g_qkv, n_head))
     return g_qkv
 
 
@@ -46,12 +37,39 @@ def _split(qkv, n_head):
     return qkv.reshape(B, T, 3, n_head, C3 // 3 // n_head).transpose(2, 0, 3, 1, 4)
 
 
+def _each_head(function, *arrays):
+    """Call ``function`` with the (T, ...) arrays of every batch and head, several at once."""
+    B, H, T, _ = arrays[0].shape
+    step = rows_per_part(B * H, T * T) if _blas.can_limit() else max(1, B * H)
+
+    def heads(start, stop):
+        for i in range(start, stop):
+            function(*(a[i // H, i % H] for a in arrays))
+
+    with _blas.one_thread_each():
+        parallel_rows(heads, B * H, step)
+
+
+def _forward_head(q, k, v, p, y):
+    np.matmul(q, k.T, out=p)  # (T, T), products of q and k until the kernel
+    _weights(p, p.dtype.type(1 / math.sqrt(q.shape[-1])))
+    np.matmul(p, v, out=y)  # (T, D)
+
+
+def _backward_head(q, k, v, p, g, g_q, g_k, g_v):
+    np.matmul(p.T, g, out=g_v)  # (T, D)
+    g_s = np.matmul(g, v.T)  # (T, T), gradients of p until the kernel
+    _scores_gradient(p, g_s, p.dtype.type(1 / math.sqrt(q.shape[-1])))
+    np.matmul(g_s, k, out=g_q)
+    np.matmul(g_s.T, q, out=g_k)
+
+
 @jit
-def _weights(s, scale, start, stop):
+def _weights(s, scale):
     T = s.shape[1]
-    for i in range(start, stop):
+    for i in range(T):
         row = s[i]
-        seen = i % T + 1  # query t looks at keys 0 to t
+        seen = i + 1  # query i looks at keys 0 to i
         top = s.dtype.type(-np.inf)
         for j in range(seen):
             row[j] *= scale
@@ -70,9 +88,9 @@ def _weights(s, scale, start, stop):
 
 
 @jit
-def _scores_gradient(p, g_p, scale, start, stop):
+def _scores_gradient(p, g_p, scale):
     T = p.shape[1]
-    for i in range(start, stop):
+    for i in range(T):
         row, g_row = p[i], g_p[i]
         along = p.dtype.type(0)
         for j in range(T):

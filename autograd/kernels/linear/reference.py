@@ -16,10 +16,14 @@ def forward(xp, x, weight, bias):
 
 
 def backward(xp, g, x, weight, needs=(True, True, True)):
-    *lead, M = g.shape  # x is only there for the weight's gradient, and the weight for x's
-    N = math.prod(lead)
-    g = xp.reshape(g, (N, M))
-    g_x = xp.reshape(g @ weight, (*lead, weight.shape[1])) if needs[0] else None  # (..., K)
-    g_weight = g.T @ xp.reshape(x, (N, x.shape[-1])) if needs[1] else None  # (M, K)
-    g_bias = xp.sum(g, axis=0) if needs[2] else None  # (M,)
+    """x may be None where g_weight is not needed, and weight where g_x is not: not kept, then."""
+    *lead, M = g.shape
+    g = xp.reshape(g, (math.prod(lead), M))  # (N, M)
+    g_x = g_weight = g_bias = None
+    if needs[0]:
+        g_x = xp.reshape(g @ weight, (*lead, weight.shape[1]))  # (..., K)
+    if needs[1]:
+        g_weight = g.T @ xp.reshape(x, (math.prod(lead), x.shape[-1]))  # (M, K)
+    if needs[2]:
+        g_bias = xp.sum(g, axis=0)  # (M,)
     return g_x, g_weight, g_bias

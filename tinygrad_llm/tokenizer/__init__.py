@@ -1,0 +1,31 @@
+"""Text to token ids and back: byte-level byte-pair encoding (BPE).
+
+The merges are learned by our own code (``train.py``; ``reference.py`` is the version to read
+first) and executed by tiktoken's engine (``base.py``). A tokenizer is stored as the
+``tokenizer.json`` that the Hugging Face libraries read (``json_format.py``).
+
+The names below load on first use: importing this package imports neither tiktoken nor regex.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tinygrad_llm.tokenizer.base import StreamDecoder, Tokenizer
+    from tinygrad_llm.tokenizer.pretrained import get_tokenizer
+    from tinygrad_llm.tokenizer.train import train_bpe
+
+__all__ = ["StreamDecoder", "Tokenizer", "get_tokenizer", "train_bpe"]
+
+_HOME = {
+    "StreamDecoder": "base",
+    "Tokenizer": "base",
+    "get_tokenizer": "pretrained",
+    "train_bpe": "train",
+}
+
+
+def __getattr__(name: str):
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

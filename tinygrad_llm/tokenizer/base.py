@@ -1,0 +1,328 @@
+"""Tokenizer: our merges, executed by tiktoken's engine.
+
+tiktoken splits text by a regular expression and merges the bytes of each chunk by rank, in Rust
+and without Python's lock. What this class adds: special tokens that text can never produce by
+accident, any bytes (not only valid UTF-8) in and out, streaming, files, and errors that are
+sentences.
+"""
+
+import codecs
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tinygrad_llm.errors import UserError
+from tinygrad_llm.tokenizer import patterns
+from tinygrad_llm.tokenizer.merges import ranks_from_merges, recover_merges
+from tinygrad_llm.tokenizer.reference import Pair
+
+END_OF_TEXT = "<|endoftext|>"
+
+
+class Tokenizer:
+    """Byte-level BPE. ids 0..255 are the single bytes, then the merges, then the special tokens.
+
+    merges: pairs of ids in the order they were learned; merge i makes id 256 + i.
+    pattern: "gpt4", "gpt2" or a regular expression that splits text before merging.
+    special_tokens: names; they get the ids after the last merge.
+
+    Raises UserError for merges that do not form a vocabulary, for special tokens that are empty,
+    repeated or spelled like an ordinary token, and for a pattern that does not compile.
+    """
+
+    def __init__(
+        self,
+        merges: Sequence[Pair],
+        pattern: str = "gpt4",
+        special_tokens: Iterable[str] = (END_OF_TEXT,),
+    ):
+        ranks = ranks_from_merges(merges)
+        names = check_special_tokens(special_tokens)
+        special_ids = {name: len(ranks) + i for i, name in enumerate(names)}
+        self._set_up(ranks, patterns.resolve(pattern), special_ids)
+
+    @classmethod
+    def from_ranks(
+        cls, ranks: Mapping[bytes, int], pattern: str, special_tokens: Mapping[str, int]
+    ) -> "Tokenizer":
+        """A tokenizer that keeps given ids: token bytes -> id, in the order of merging.
+
+        This is how pretrained vocabularies come in. Ids may have gaps; every single byte must have
+        one. Raises UserError if an id is used twice.
+        """
+        missing = [b for b in range(256) if bytes([b]) not in ranks]
+        if missing:
+            raise UserError(
+                f"a byte-level vocabulary needs all 256 single bytes; missing: {missing[:5]}"
+            )
+        if len({*ranks.values(), *special_tokens.values()}) < len(ranks) + len(special_tokens):
+            raise UserError("two tokens of the vocabulary have the same id")
+        check_special_tokens(special_tokens)
+        tokenizer = cls.__new__(cls)
+        tokenizer._set_up(dict(ranks), patterns.resolve(pattern), dict(special_tokens))
+        return tokenizer
+
+    def _set_up(self, ranks: dict[bytes, int], pattern: str, special_ids: dict[str, int]) -> None:
+        import tiktoken
+
+        for name in special_ids:
+            if name.encode() in ranks:
+                raise UserError(f"the special token {name!r} is also an ordinary token")
+        self._ranks = ranks
+        self._pattern = pattern
+        self._special_ids = special_ids
+        self.vocab_size = 1 + max(max(ranks.values()), max(special_ids.values(), default=0))
+        self._byte_ids = [ranks[bytes([b])] for b in range(256)]
+        try:
+            self._engine = tiktoken.Encoding(
+                "tinygrad_llm",
+                pat_str=pattern,
+                mergeable_ranks=ranks,
+                special_tokens=special_ids,
+            )
+        except ValueError as error:
+            reason = str(error).splitlines()[-1].strip()
+            raise UserError(
+                f"tiktoken's engine cannot use the split pattern {pattern!r}: {reason}"
+            ) from None
+
+    def __repr__(self) -> str:
+        return f"Tokenizer(vocab_size={self.vocab_size}, fingerprint={self.fingerprint()[:12]})"
+
+    # ---- what it is made of ----
+
+    @property
+    def pattern(self) -> str:
+        """The regular expression that splits text."""
+        return self._pattern
+
+    @property
+    def ranks(self) -> dict[bytes, int]:
+        """Token bytes -> id, special tokens excluded."""
+        return dict(self._ranks)
+
+    @property
+    def special_tokens(self) -> dict[str, int]:
+        """Name -> id."""
+        return dict(self._special_ids)
+
+    @property
+    def eot_id(self) -> int:
+        """Id of "<|endoftext|>", which ends a document. Raises UserError if there is none."""
+        if END_OF_TEXT not in self._special_ids:
+            raise UserError(f"this tokenizer has no special token {END_OF_TEXT!r}")
+        return self._special_ids[END_OF_TEXT]
+
+    def merges(self) -> list[tuple[bytes, bytes]]:
+        """The merges in order, as pairs of byte strings, recovered from the ranks."""
+        return recover_merges(self._ranks)
+
+    def token_bytes(self) -> np.ndarray:
+        """Bytes of text per id, (vocab_size,) int64; 0 for special tokens. For bits per byte."""
+        lengths = np.zeros(self.vocab_size, dtype=np.int64)
+        for i in self._ranks.values():
+            lengths[i] = len(self._engine.decode_single_token_bytes(i))
+        return lengths
+
+    def fingerprint(self) -> str:
+        """sha256 (hex) of everything that determines ids: pattern, ranks, special tokens."""
+        parts = {
+            "format": 1,
+            "pattern": self._pattern,
+            "ranks": sorted((i, token.hex()) for token, i in self._ranks.items()),
+            "special_tokens": sorted((i, name) for name, i in self._special_ids.items()),
+        }
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    # ---- text to ids ----
+
+    def encode(self, text: str, allowed_special: Iterable[str] | str = ()) -> list[int]:
+        """Ids of a text.
+
+        A special token's name in the text is ordinary text, unless it is in `allowed_special`
+        (names, or "all"). Raises UserError for a name that is no special token of this tokenizer
+        and for a text with a lone surrogate, which has no UTF-8 bytes.
+        """
+        allowed = self._check_allowed(allowed_special)
+        return [i for piece in self._pieces(text, allowed) for i in piece.tolist()]
+
+    def encode_bytes(self, data: bytes) -> list[int]:
+        """Ids of any bytes; `decode_bytes` gives the same bytes back.
+
+        Valid UTF-8 gets the ids of its text. Each byte that is not part of valid UTF-8 gets the
+        id of the single byte, and the text on either side of it is encoded on its own.
+        """
+        return self._encode_array(data).tolist()
+
+    def encode_batch(
+        self, texts: Iterable[str | bytes], num_threads: int | None = None
+    ) -> list[np.ndarray]:
+        """Ids of many texts, one uint32 array each, on several threads.
+
+        num_threads: by default one for each processor, at most eight.
+        """
+        from concurrent.futures import ThreadPoolExecutor
+
+        if isinstance(texts, str | bytes):
+            raise UserError("encode_batch takes a list of texts, not one; use encode for that")
+        with ThreadPoolExecutor(num_threads or min(8, os.cpu_count() or 1)) as pool:
+            return list(pool.map(self._encode_array, texts))
+
+    def _encode_array(self, text: str | bytes) -> np.ndarray:
+        pieces: list[np.ndarray] = []
+        for valid, invalid in split_invalid(text):
+            pieces.extend(self._pieces(valid, frozenset()))
+            pieces.append(np.array([self._byte_ids[b] for b in invalid], dtype=np.uint32))
+        return np.concatenate(pieces)
+
+    def _pieces(self, text: str, allowed: frozenset[str]) -> Iterator[np.ndarray]:
+        """Runs the engine; usually a single piece."""
+        check_encodable(text)
+        for piece in patterns.cut_long_space(text):
+            try:
+                ids = self._engine.encode_to_numpy(
+                    piece, allowed_special=allowed, disallowed_special=()
+                )
+            except BaseException as error:  # a Rust panic (older tiktoken) is not an Exception
+                if not isinstance(error, ValueError) and type(error).__name__ != "PanicException":
+                    raise
+                raise UserError(
+                    f"the split pattern {self._pattern!r} gave up on a text of {len(piece)} "
+                    f"characters ({error}); use the gpt4 pattern or shorter texts"
+                ) from None
+            if self._pattern not in patterns.COMPLETE:
+                self._check_complete(piece, ids)
+            yield ids
+
+    def _check_complete(self, text: str, ids: np.ndarray) -> None:
+        """The engine silently drops what the pattern does not match."""
+        if self._engine.decode_bytes(ids.tolist()) != text.encode():
+            raise UserError(
+                f"the split pattern {self._pattern!r} does not match every character of the text, "
+                "and what it leaves out would be lost; add an alternative for it"
+            )
+
+    def _check_allowed(self, allowed_special: Iterable[str] | str) -> frozenset[str]:
+        if allowed_special == "all":
+            return frozenset(self._special_ids)
+        if isinstance(allowed_special, str):
+            allowed_special = (allowed_special,)
+        allowed = frozenset(allowed_special)
+        if unknown := sorted(allowed - self._special_ids.keys()):
+            known = ", ".join(map(repr, self._special_ids)) or "none"
+            raise UserError(
+                f"{unknown[0]!r} is no special token of this tokenizer (it has {known})"
+            )
+        return allowed
+
+    # ---- ids to text ----
+
+    def decode_bytes(self, ids: Iterable[int]) -> bytes:
+        """The bytes of a sequence of ids; a special token gives its name.
+
+        Raises UserError for anything that is not an id of this vocabulary.
+        """
+        listed = ids.tolist() if isinstance(ids, np.ndarray) else list(ids)
+        try:
+            return self._engine.decode_bytes(listed)
+        except (KeyError, OverflowError, TypeError):
+            known = {*self._ranks.values(), *self._special_ids.values()}
+            valid = (hasattr(x, "__index__") and int(x) in known for x in listed)
+            where = list(valid).index(False)
+            raise UserError(
+                f"position {where} holds {listed[where]!r}, which is not a token id of this "
+                f"vocabulary (ids are whole numbers from 0 to {self.vocab_size - 1})"
+            ) from None
+
+    def decode(self, ids: Iterable[int], errors: str = "replace") -> str:
+        """The text of a sequence of ids. errors: what to do with invalid UTF-8, as in bytes.decode.
+
+        Ids cut out of a longer sequence may start or end inside a character.
+        """
+        return self.decode_bytes(ids).decode("utf-8", errors)
+
+    def stream(self, errors: str = "replace") -> "StreamDecoder":
+        """A decoder for ids that arrive one at a time."""
+        return StreamDecoder(self, errors)
+
+    # ---- files ----
+
+    def save(self, directory: str | os.PathLike, model_max_length: int | None = None) -> None:
+        """Write tokenizer.json and tokenizer_config.json; see ``json_format.py``."""
+        from tinygrad_llm.tokenizer.json_format import write_files
+
+        write_files(self, Path(directory), model_max_length)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> "Tokenizer":
+        """Read tokenizer.json, given the file or its directory; see ``json_format.py``."""
+        from tinygrad_llm.tokenizer.json_format import read_file
+
+        return read_file(Path(path))
+
+
+class StreamDecoder:
+    """Turns ids into text as they come, holding back the bytes of an unfinished character."""
+
+    def __init__(self, tokenizer: Tokenizer, errors: str = "replace"):
+        self._tokenizer = tokenizer
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors)
+
+    def push(self, token_id: int) -> str:
+        """The text that is complete after this id; often empty inside a character."""
+        return self._decoder.decode(self._tokenizer.decode_bytes([token_id]))
+
+    def finish(self) -> str:
+        """What is left at the end: an unfinished character, by `errors` U+FFFD. Starts afresh."""
+        return self._decoder.decode(b"", final=True)
+
+
+def check_special_tokens(names: Iterable[str]) -> list[str]:
+    """The names as a list. Raises UserError for one string, an empty or a repeated name."""
+    if isinstance(names, str):
+        raise UserError(f"special tokens must be a list of names, not the string {names!r}")
+    listed = list(names)
+    for name in listed:
+        if not isinstance(name, str) or not name:
+            raise UserError(f"a special token must be a string that is not empty, not {name!r}")
+        if listed.count(name) > 1:
+            raise UserError(f"the special token {name!r} is given twice")
+        check_encodable(name)
+    return listed
+
+
+def check_encodable(text: str) -> None:
+    """Raises UserError for a lone surrogate, where tiktoken would silently encode U+FFFD."""
+    if text.isascii():
+        return
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise UserError(
+            f"character {error.start} of the text is the lone surrogate "
+            f"U+{ord(text[error.start]):04X}, which UTF-8 cannot hold; remove it, or pass bytes"
+        ) from None
+
+
+_INVALID = re.compile("([\udc80-\udcff]+)")
+
+
+def split_invalid(text: str | bytes) -> Iterator[tuple[str, bytes]]:
+    """(valid text, the invalid bytes after it), ...: once, with b"", for a str or valid UTF-8."""
+    if isinstance(text, str):
+        check_encodable(text)
+        yield text, b""
+        return
+    try:
+        yield bytes(text).decode(), b""
+    except UnicodeDecodeError:
+        # surrogateescape turns an invalid byte b into the code point U+DC00 + b and nothing else
+        # into one of those, since surrogates themselves are not valid UTF-8.
+        fields = _INVALID.split(bytes(text).decode("utf-8", "surrogateescape")) + [""]
+        for valid, invalid in zip(fields[::2], fields[1::2], strict=True):
+            yield valid, invalid.encode("utf-8", "surrogateescape")
