@@ -1,0 +1,1 @@
+"""Tools with which a gradient explains itself."""
