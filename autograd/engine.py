@@ -262,8 +262,8 @@ def _step(node, g, pending, heap, create_graph, observers, separate):
             gradients = node.backward(xp, g, saved[0])
         else:
             gradients = node.backward(xp, g, *saved)
-    if not isinstance(gradients, (tuple, list)):
-        gradients = (gradients,)
+    if type(gradients) is not tuple:
+        gradients = tuple(gradients) if isinstance(gradients, list) else (gradients,)
     if len(gradients) != len(inputs):
         raise RuntimeError(
             f"{describe(node)} returned {len(gradients)} gradients for {len(inputs)} inputs"
