@@ -31,14 +31,19 @@ def call_site(own_frames):
     return frame.f_code, frame.f_lasti
 
 
-def describe_site(node):
-    """ "file.py:12" for the user's line that made the node."""
+def find_site(node):
+    """(file name, line number) of the user's line that made the node, or None for a leaf."""
     site = getattr(node, "site", None)
     if site is None:
-        return "(not recorded)"
+        return None
     code, offset = site
-    line = next(islice(code.co_positions(), offset // 2, None))[0]
-    return f"{code.co_filename}:{line}"
+    return code.co_filename, next(islice(code.co_positions(), offset // 2, None))[0]
+
+
+def describe_site(node):
+    """ "file.py:12" for the user's line that made the node."""
+    found = find_site(node)
+    return "(not recorded)" if found is None else f"{found[0]}:{found[1]}"
 
 
 def describe(node):

@@ -125,7 +125,8 @@ class Op:
             self.inputs = nodes
             self.shape, self.dtype, self.order = data.shape, dtype, next(sequence)
             self.site = call_site(self._own_frames)
-            saved, versions = [], []
+            saved: list[Any] = []
+            versions: list[Any] = []
             for i in self.save_inputs:
                 value, source = arrays[i], args[i]
                 if i in self.saved_for and not self._wants_any(self.saved_for[i]):
