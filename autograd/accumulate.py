@@ -7,6 +7,7 @@ brought back to the shape its input had before broadcasting, and the sparse grad
 
 from heapq import heappush
 
+from autograd.call_site import describe
 from autograd.device import is_array, namespace, numpy_namespace
 
 
@@ -89,3 +90,23 @@ def unbroadcast(xp, g, shape):
                 return None
             axes += (axis,)
     return xp.reshape(xp.sum(g, axis=axes), shape)
+
+
+def fitted(xp, node, i, gradient):
+    """The gradient that ``node`` returned for its input i, in that input's shape and dtype."""
+    if gradient is None:
+        raise RuntimeError(f"{describe(node)} returned no gradient for its input {i}")
+    source = node.inputs[i]
+    if gradient.shape != source.shape:
+        summed = unbroadcast(xp, gradient, source.shape) if node.broadcasts else None
+        if summed is None:
+            raise RuntimeError(
+                f"{describe(node)} returned a gradient of shape {gradient.shape} for its "
+                f"input {i}, whose shape is {source.shape}"
+            )
+        gradient = summed
+    if gradient.dtype != source.dtype:
+        if isinstance(gradient, Scatter):
+            gradient = dense(gradient)
+        gradient = xp.astype(gradient, source.dtype)
+    return gradient

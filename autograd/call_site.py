@@ -32,12 +32,13 @@ def call_site(own_frames):
 
 
 def find_site(node):
-    """(file name, line number) of the user's line that made the node, or None for a leaf."""
+    """(file name, first line, last line) of the user's call that made the node; a leaf: None."""
     site = getattr(node, "site", None)
     if site is None:
         return None
     code, offset = site
-    return code.co_filename, next(islice(code.co_positions(), offset // 2, None))[0]
+    first, last, *_ = next(islice(code.co_positions(), offset // 2, None))
+    return code.co_filename, first, last or first
 
 
 def describe_site(node):

@@ -18,7 +18,7 @@ from typing import Any
 
 from autograd import _tensor
 from autograd._tensor import Tensor
-from autograd.accumulate import Scatter, contribute, dense, namespace_of, unbroadcast
+from autograd.accumulate import Scatter, contribute, dense, fitted, namespace_of
 from autograd.call_site import call_site, describe, describe_site, name_the_line
 from autograd.device import is_array, namespace, namespaces, numpy_namespace
 from autograd.grad_mode import enable_grad, is_grad_enabled
@@ -275,7 +275,7 @@ def _step(node, g, pending, heap, create_graph, observers, separate):
             continue
         gradient = gradients[i]
         if gradient is None or gradient.shape != source.shape or gradient.dtype is not source.dtype:
-            gradient = _fitted(xp, node, i, gradient)
+            gradient = fitted(xp, node, i, gradient)
         if create_graph and isinstance(gradient, Scatter):
             gradient = gradient.dense(xp)
         if observers:
@@ -286,26 +286,6 @@ def _step(node, g, pending, heap, create_graph, observers, separate):
         else:  # as contribute does: the common case, without a call
             pending[order] = (source, gradient, fresh)
             heappush(heap, -order)
-
-
-def _fitted(xp, node, i, gradient):
-    """The gradient that ``node`` returned for its input i, in that input's shape and dtype."""
-    if gradient is None:
-        raise RuntimeError(f"{describe(node)} returned no gradient for its input {i}")
-    source = node.inputs[i]
-    if gradient.shape != source.shape:
-        summed = unbroadcast(xp, gradient, source.shape) if node.broadcasts else None
-        if summed is None:
-            raise RuntimeError(
-                f"{describe(node)} returned a gradient of shape {gradient.shape} for its "
-                f"input {i}, whose shape is {source.shape}"
-            )
-        gradient = summed
-    if gradient.dtype != source.dtype:
-        if isinstance(gradient, Scatter):
-            gradient = dense(gradient)
-        gradient = xp.astype(gradient, source.dtype)
-    return gradient
 
 
 def backward(outputs, gradients, retain_graph=None, create_graph=False):

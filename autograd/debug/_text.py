@@ -12,7 +12,10 @@ from autograd.call_site import find_site
 
 @dataclass(frozen=True)
 class Place:
-    """A line of the user's code; ``file`` is relative where it lies below the current folder."""
+    """A call in the user's code; ``file`` is relative where it lies below the current folder.
+
+    ``line`` is where the call begins; ``source`` is the text of its lines, joined.
+    """
 
     file: str
     line: int
@@ -27,8 +30,9 @@ def place_of(node):
     found = find_site(node)
     if found is None:
         return None
-    file, line = found
-    source = linecache.getline(file, line).strip()
+    file, line, last = found
+    lines = [linecache.getline(file, n).strip() for n in range(line, last + 1)]
+    source = " ".join(lines)
     relative = os.path.relpath(file) if os.path.isabs(file) else file
     return Place(file if relative.startswith("..") else relative, line, source)
 
@@ -82,6 +86,10 @@ def summarize(array):
         finite = finite.astype("float64")
         mean, std = float(xp.mean(finite)), float(xp.std(finite))
     return Summary(tuple(array.shape), str(array.dtype), nans, infinities, low, high, mean, std)
+
+
+def shortened(text, length=60):
+    return text if len(text) <= length else text[: length - 3] + "..."
 
 
 def bytes_text(n):

@@ -12,7 +12,7 @@ import numpy as np
 from autograd._tensor import Tensor
 from autograd.accumulate import namespace_of
 from autograd.call_site import call_site, describe
-from autograd.debug._text import place_of, raw, summarize
+from autograd.debug._text import place_of, raw, shortened, summarize
 from autograd.device import is_array
 from autograd.leaf import Leaf
 from autograd.observe import Observer
@@ -113,7 +113,7 @@ def _called(op):
     if not hasattr(op, "site"):  # not recorded: the call is still running
         op.site = call_site(1)
     place = place_of(op)
-    return f"{type(op).__name__} (called at {place}: {place.source})"
+    return f"{type(op).__name__} (called at {place}: {shortened(place.source)})"
 
 
 def _inputs_text(inputs):

@@ -33,10 +33,19 @@ def _causal_attention(op, shapes, out):
 
 
 def _attention(op, shapes, out):
-    return 4 * prod(shapes[0]) * shapes[1][-2]
+    return 2 * (prod(shapes[0]) + prod(out)) * shapes[1][-2]  # q k^T, and weights v
+
+
+def _einsum(op, shapes, out):
+    lengths: dict[str, int] = {}
+    for letters, shape in zip(op.letters, shapes, strict=True):
+        for letter, n in zip(letters, shape, strict=True):
+            lengths[letter] = max(n, lengths.get(letter, 1))
+    return len(shapes) * prod(lengths.values())  # a multiplication per further operand, and a sum
 
 
 PRODUCTS = {
+    "Einsum": _einsum,
     "MatMul": _matmul,
     "Linear": _linear,
     "LinearCrossEntropy": _linear_cross_entropy,

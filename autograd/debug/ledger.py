@@ -16,7 +16,7 @@ from typing import Any
 from autograd import engine
 from autograd.accumulate import namespace_of
 from autograd.call_site import describe
-from autograd.debug._text import Place, place_of, raw, table
+from autograd.debug._text import Place, place_of, raw, shortened, table
 from autograd.observe import Observer
 
 
@@ -73,7 +73,7 @@ class Explanation:
     @staticmethod
     def _row(c):
         use = c.op if c.input is None else f"{c.op}, input {c.input}"
-        place, source = ("", "") if c.place is None else (c.place, c.place.source)
+        place, source = ("", "") if c.place is None else (c.place, shortened(c.place.source))
         return [
             use, f"{c.norm:.4g}", _ratio(c.cosine, "+.3f"), _ratio(c.share, ".1%"), c.shape, place,
             source,

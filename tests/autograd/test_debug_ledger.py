@@ -158,3 +158,14 @@ def test_another_thread_is_not_recorded():
         assert ledger_size == [0]
         (x * 2.0).sum().backward()
     assert len(ledger) == 3
+
+
+def test_a_call_over_several_lines_is_shown_whole():
+    x = leaf(3)
+    y = ops.multiply(
+        x,
+        2.0,
+    ).sum()
+    (only,) = record_gradients(y).explain(x).contributions
+    assert only.place.source == "y = ops.multiply( x, 2.0, ).sum()"
+    assert only.place.line == line_of(test_a_call_over_several_lines_is_shown_whole, 2)

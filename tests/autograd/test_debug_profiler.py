@@ -42,6 +42,9 @@ def test_it_counts_operations_of_products_exactly():
     with profile() as p:
         ops.matmul(a, np.ones((7, 3))).sum().backward()
     assert p.rows()["MatMul"].flops == 2 * 2 * 5 * 7 * 3
+    with profile() as p:  # one multiplication and one addition for each of 5 x 7 x 3 terms
+        ops.matmul(a, b)
+    assert p.rows()["MatMul"].flops == 2 * 5 * 7 * 3
     x, w = leaf(2, 5, 7), leaf(3, 7)
     with profile() as p:
         ops.linear(x, w).sum().backward()
