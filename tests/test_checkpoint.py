@@ -173,10 +173,10 @@ def test_a_foreign_or_damaged_training_state(checkpoints, model, tmp_path):
     arrays = (folder / ckpt.STATE_ARRAYS).read_bytes()
     for damaged in (arrays[:-5], arrays[:4], b"", b"\xff" * 64):
         (folder / ckpt.STATE_ARRAYS).write_bytes(damaged)
-        with pytest.raises(UserError, match="training_state.safetensors is missing or damaged"):
+        with pytest.raises(UserError, match="training_state.safetensors"):
             ckpt.load_training_state(folder)
     (folder / ckpt.STATE_ARRAYS).unlink()
-    with pytest.raises(UserError, match="training_state.safetensors is missing or damaged"):
+    with pytest.raises(UserError, match="training_state.safetensors"):
         ckpt.load_training_state(folder)
     (folder / ckpt.STATE).unlink()
     with pytest.raises(UserError, match="not a checkpoint that training can"):

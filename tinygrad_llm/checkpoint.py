@@ -51,10 +51,8 @@ class Checkpoints:
         ``best_step`` is the step of the best checkpoint, which is kept too; None is this one.
         Raises UserError where it cannot be written; the checkpoints before it are untouched then.
         """
-        from safetensors import SafetensorError
-        from safetensors.numpy import save_file
-
         from tinygrad_llm.pretrained.gpt2 import save_model
+        from tinygrad_llm.pretrained.tensor_file import write_tensors
 
         name = step_name(state["step"])
 
@@ -62,7 +60,7 @@ class Checkpoints:
             eot = self.tokenizer.eot_id
             save_model(model, folder, bos_token_id=eot, eos_token_id=eot)
             self.tokenizer.save(folder, model_max_length=model.config.block_size)
-            save_file(arrays, folder / STATE_ARRAYS)
+            write_tensors(folder / STATE_ARRAYS, arrays)
             text = json.dumps({"format": FORMAT, **state}, indent=2) + "\n"
             (folder / STATE).write_text(text, encoding="utf-8")
 
@@ -73,7 +71,7 @@ class Checkpoints:
                 best = name
             index = json.dumps({"last": name, "best": best}, indent=2) + "\n"
             write_atomically(self.folder / INDEX, index.encode())
-        except (OSError, SafetensorError, UserError) as error:
+        except (OSError, UserError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise UserError(
                 f"cannot save the checkpoint of step {state['step']} in {self.folder} ({reason}); "
@@ -171,8 +169,7 @@ def _resolve(run: str | Path, which: str) -> Path:
 
 def load_training_state(checkpoint: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """(arrays, state) as they were saved; raises UserError where they are missing or damaged."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
+    from tinygrad_llm.pretrained.tensor_file import read_tensors
 
     state = read_json(checkpoint / STATE)
     if state.get("format") != FORMAT or not isinstance(state.get("step"), int):
@@ -180,12 +177,4 @@ def load_training_state(checkpoint: Path) -> tuple[dict[str, np.ndarray], dict[s
             f"{checkpoint / STATE} has format {state.get('format')!r}, expected {FORMAT}: it was "
             "written by another version or another program"
         )
-    path = checkpoint / STATE_ARRAYS
-    try:
-        arrays = load_file(path)
-    except (OSError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise UserError(
-            f"{path} is missing or damaged ({reason}); resume from another checkpoint"
-        ) from None
-    return arrays, state
+    return read_tensors(checkpoint / STATE_ARRAYS), state
