@@ -31,11 +31,8 @@ def call_site(own_frames):
     return frame.f_code, frame.f_lasti
 
 
-def find_site(node):
-    """(file name, first line, last line) of the user's call that made the node; a leaf: None."""
-    site = getattr(node, "site", None)
-    if site is None:
-        return None
+def find_line(site):
+    """(file name, first line, last line) of the call at a site."""
     code, offset = site
     first, last, *_ = next(islice(code.co_positions(), offset // 2, None))
     return code.co_filename, first, last or first
@@ -43,8 +40,10 @@ def find_site(node):
 
 def describe_site(node):
     """ "file.py:12" for the user's line that made the node."""
-    found = find_site(node)
-    return "(not recorded)" if found is None else f"{found[0]}:{found[1]}"
+    if not hasattr(node, "site"):
+        return "(not recorded)"
+    file, line, _ = find_line(node.site)
+    return f"{file}:{line}"
 
 
 def describe(node):

@@ -122,14 +122,16 @@ class Op:
         dtype = data.dtype
         if record and dtype.kind == "f":
             output._node = self
-            self.inputs = nodes
+            self.inputs, self.hooks = nodes, None  # its own: a class's default reads slower
             self.shape, self.dtype, self.order = data.shape, dtype, next(sequence)
             self.site = call_site(self._own_frames)
+            # what backward is to be given, and of each Tensor the version it is at
             saved: list[Any] = []
             versions: list[Any] = []
+            only_for = self.saved_for
             for i in self.save_inputs:
                 value, source = arrays[i], args[i]
-                if i in self.saved_for and not self._wants_any(self.saved_for[i]):
+                if only_for and i in only_for and not self._wants_any(only_for[i]):
                     value = source = None
                 saved.append(value)
                 if isinstance(source, Tensor):

@@ -10,8 +10,11 @@ Part 1 opens the ledger of a small language model, whose token table is used twi
 tokens in and once to score them (tied weights). Part 2 plants a NaN and asks which line made it.
 Part 3 looks at a gradient on its way, and changes it.
 
-Next: 10_profiler_and_graph.py. The tools are in autograd/debug/, described in docs/debugging.md.
+Before: 08_bug_zoo.py. Next: 10_profiler_and_graph.py. The tools are in autograd/debug/, described
+in docs/debugging.md.
 """
+
+import textwrap
 
 import numpy as np
 
@@ -19,6 +22,11 @@ from autograd import Tensor, ops
 from autograd.debug import AnomalyError, detect_anomaly, record_gradients, register_op_hook
 from tinygrad_llm.config import GPTConfig
 from tinygrad_llm.models.gpt import GPT
+
+
+def say(text):
+    """Print, folded to the width of a page."""
+    print(textwrap.fill(text, 92, initial_indent="   ", subsequent_indent=" " * 6))
 
 
 def tiny_gpt():
@@ -47,7 +55,7 @@ def part_1_the_ledger():
     print("   itself, the classic bug of tied weights, would show one term only.")
     print()
     bias = model.ln_f.bias
-    print(ledger.explain(bias, "the last normalization's bias"))
+    print(ledger.explain(bias, "ln_f.bias"))
     assert len(ledger.explain(bias).contributions) == 1
     print()
     print("   The ledger added the terms up itself and compared with what the engine handed on:")
@@ -73,7 +81,7 @@ def part_2_anomaly_mode():
             entropy(x * x)
         raise AssertionError("the infinity went unnoticed")
     except AnomalyError as error:
-        print(f"   AnomalyError: {error}")
+        say(f"AnomalyError: {error}")
         assert "Log" in str(error) and "09_gradients_explained.py" in str(error)
     print()
     print("   Worse is the NaN of backward, for the forward is fine: sqrt at 0.")
@@ -83,7 +91,7 @@ def part_2_anomaly_mode():
             ops.sqrt(x * x).sum().backward()  # |x|, written so that its derivative is 0 / 0
         raise AssertionError("the infinite gradient went unnoticed")
     except AnomalyError as error:
-        print(f"   AnomalyError: {error}")
+        say(f"AnomalyError: {error}")
         assert "backward of Sqrt" in str(error)
     print()
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from autograd._tensor import Tensor
 from autograd.accumulate import namespace_of
+from autograd.debug._text import place_at
 from autograd.device import is_array
 from autograd.leaf import Leaf
 
@@ -26,7 +27,7 @@ class Tape:
     """Which buffers the nodes keep for backward, from when to when."""
 
     def __init__(self):
-        self.changes: list[tuple[float, int, tuple[str, str]]] = []  # time, bytes, (op, place)
+        self.changes: list[tuple[float, int, tuple[str, tuple]]] = []  # time, bytes, (op, site)
         self._buffers: dict[int, list] = {}  # id -> [number of nodes that keep it, bytes, owner]
         self._nodes: dict[int, tuple] = {}  # id of a node -> (weak reference, its buffers)
         self._now = 0.0
@@ -41,7 +42,7 @@ class Tape:
         held = [_buffer(array) for _, array in held_arrays(op)]
         kept = {id(b): b for b in held if id(b) not in given}
         self._now = event.start + event.seconds
-        owner = (event.op, event.place)
+        owner = (event.op, event.site)
         for key, buffer in kept.items():
             if key in self._buffers:
                 self._buffers[key][0] += 1
@@ -72,11 +73,11 @@ class Tape:
             size += change
             if size > best:
                 best, at = size, i + 1
-        held: defaultdict[tuple[str, str], int] = defaultdict(int)
+        held: defaultdict[tuple[str, tuple], int] = defaultdict(int)
         for _, change, owner in self.changes[:at]:
             held[owner] += change
         holders = sorted(held.items(), key=lambda item: -item[1])
-        return Peak(best, tuple((*owner, n) for owner, n in holders if n))
+        return Peak(best, tuple((op, place_at(site), n) for (op, site), n in holders if n))
 
 
 def held_arrays(node):

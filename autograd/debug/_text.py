@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from autograd._tensor import Tensor
 from autograd.accumulate import Scatter, dense, namespace_of
-from autograd.call_site import find_site
+from autograd.call_site import find_line
 
 
 @dataclass(frozen=True)
@@ -24,15 +24,21 @@ class Place:
     def __str__(self):
         return f"{self.file}:{self.line}"
 
+    @property
+    def short(self):
+        """The file's name with its folder's, for tables."""
+        return "/".join(self.file.replace(os.sep, "/").split("/")[-2:]) + f":{self.line}"
+
 
 def place_of(node):
-    """The line that made a node, or None for a tensor that was not computed."""
-    found = find_site(node)
-    if found is None:
-        return None
-    file, line, last = found
-    lines = [linecache.getline(file, n).strip() for n in range(line, last + 1)]
-    source = " ".join(lines)
+    """The call that made a node, or None for a tensor that was not computed."""
+    return place_at(node.site) if hasattr(node, "site") else None
+
+
+def place_at(site):
+    """The Place of a site: a code object and the offset of an instruction."""
+    file, line, last = find_line(site)
+    source = " ".join(linecache.getline(file, n).strip() for n in range(line, last + 1))
     relative = os.path.relpath(file) if os.path.isabs(file) else file
     return Place(file if relative.startswith("..") else relative, line, source)
 
@@ -88,7 +94,8 @@ def summarize(array):
     return Summary(tuple(array.shape), str(array.dtype), nans, infinities, low, high, mean, std)
 
 
-def shortened(text, length=60):
+def shortened(text, length=80):
+    """A text cut to a length."""
     return text if len(text) <= length else text[: length - 3] + "..."
 
 

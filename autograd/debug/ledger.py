@@ -56,14 +56,20 @@ class Explanation:
 
     def __str__(self):
         n = len(self.contributions)
+        head, rule, *rows = table(
+            ["used by", ">norm", ">cosine", ">share", "shape", "called at"],
+            [self._row(c) for c in self.contributions],
+        ).splitlines()
         lines = [
             f"gradient of {self.name}, shape {self.shape} {self.dtype}, norm {self.norm:.4g}: "
             f"the sum of {n} contribution{'s' if n != 1 else ''}",
-            table(
-                ["used by", ">norm", ">cosine", ">share", "shape", "called at", "line"],
-                [self._row(c) for c in self.contributions],
-            ),
+            head,
+            rule,
         ]
+        for row, c in zip(rows, self.contributions, strict=True):
+            lines.append(row)
+            if c.place is not None and c.place.source:
+                lines.append("    " + shortened(c.place.source))
         if self.hooked:
             lines.append("hooks of this tensor saw, and may have replaced, the sum afterwards")
         if not math.isfinite(self.norm):
@@ -73,11 +79,9 @@ class Explanation:
     @staticmethod
     def _row(c):
         use = c.op if c.input is None else f"{c.op}, input {c.input}"
-        place, source = ("", "") if c.place is None else (c.place, shortened(c.place.source))
-        return [
-            use, f"{c.norm:.4g}", _ratio(c.cosine, "+.3f"), _ratio(c.share, ".1%"), c.shape, place,
-            source,
-        ]  # fmt: skip
+        place = "" if c.place is None else c.place.short
+        norm = f"{c.norm:.4g}"
+        return [use, norm, _ratio(c.cosine, "+.3f"), _ratio(c.share, ".1%"), c.shape, place]
 
 
 def _ratio(x, form):

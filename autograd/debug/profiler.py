@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from autograd._tensor import Tensor
 from autograd.call_site import call_site
 from autograd.debug._tape import Tape
-from autograd.debug._text import bytes_text, count_text, place_of, table
+from autograd.debug._text import Place, bytes_text, count_text, place_at, shortened, table
 from autograd.debug.flops import backward_flops, flops
 from autograd.device import is_array
 from autograd.engine import Op
@@ -33,6 +33,7 @@ class Row:
     saved: int = 0
     flops: int = 0
     ops: set = field(default_factory=set)
+    place: Place | None = None
 
     @property
     def seconds(self):
@@ -42,7 +43,7 @@ class Row:
 @dataclass
 class _Event:
     op: str
-    place: str
+    site: tuple  # of the call; its file and line are looked up when somebody asks
     kind: str  # "forward" or "backward"
     start: float
     seconds: float = 0.0
@@ -106,9 +107,9 @@ class profile(Observer):  # noqa: N801 (PyTorch's name)
                 self._tape.release(op, event)
 
     def _begin(self, op, kind):
-        place = str(place_of(op))
-        self._running.append((op, _Event(type(op).__name__, place, kind, 0.0)))
-        self._running[-1][1].start = time.perf_counter() - self._zero
+        event = _Event(type(op).__name__, op.site, kind, 0.0)
+        self._running.append((op, event))
+        event.start = time.perf_counter() - self._zero
 
     def _end(self, op):
         now = time.perf_counter() - self._zero
@@ -128,11 +129,14 @@ class profile(Observer):  # noqa: N801 (PyTorch's name)
         """A dictionary from op, or from "file:line", to its Row. Raises ValueError otherwise."""
         if by not in ("op", "line"):
             raise ValueError(f'rows and tables are by "op" or by "line", not {by!r}')
+        places = {site: place_at(site) for site in {event.site for event in self.events}}
         rows: defaultdict[str, Row] = defaultdict(Row)
         for event in self.events:
-            row = rows[event.op if by == "op" else event.place]
+            place = places[event.site]
+            row = rows[event.op if by == "op" else str(place)]
             own = event.seconds - event.inner
             row.ops.add(event.op)
+            row.place = place
             row.flops += event.details["flops"]
             if event.kind == "forward":
                 row.calls, row.forward = row.calls + 1, row.forward + own
@@ -145,14 +149,21 @@ class profile(Observer):  # noqa: N801 (PyTorch's name)
         """The rows as text, the most expensive first, with totals and the tape's peak."""
         rows = self.rows(by)
         total = sum(row.seconds for row in rows.values()) or 1.0
-        headers = [by, ">calls", ">forward ms", ">backward ms", ">share", ">saved", ">FLOP",
-                   ">GFLOP/s"]  # fmt: skip
-        lines = [self._line(name, row, total) for name, row in rows.items()][:limit]
-        if by == "line":
-            headers.append("ops")
-            for line, row in zip(lines, rows.values(), strict=False):
-                line.append(", ".join(sorted(row.ops)))
+        headers = [by, ">calls", ">forward ms", ">backward ms", ">share", ">saved", ">FLOP"]
+        shown = list(rows.items())[:limit]
+        lines = [self._line(name if by == "op" else row.place.short, row, total)
+                 for name, row in shown]  # fmt: skip
+        if by == "op":
+            headers.append(">GFLOP/s")
+            for line, (_, row) in zip(lines, shown, strict=True):
+                line.append(f"{row.flops / row.seconds / 1e9:.2f}" if row.seconds else "-")
         text = table(headers, lines)
+        if by == "line":  # under each line: what ran there, and the source
+            head, rule, *body = text.splitlines()
+            for i, (_, row) in enumerate(shown):
+                what = ", ".join(sorted(row.ops))
+                body[i] += "\n    " + shortened(f"{what}: {row.place.source}", 92)
+            text = "\n".join([head, rule, *body])
         if len(rows) > limit:
             text += f"\n... and {len(rows) - limit} more"
         text += (
@@ -163,17 +174,16 @@ class profile(Observer):  # noqa: N801 (PyTorch's name)
         if peak.holders:
             op, place, size = peak.holders[0]
             text += (
-                f"\npeak memory of the tape: {bytes_text(peak.bytes)}, of which {op} at {place} "
-                f"holds {bytes_text(size)}"
+                f"\npeak memory of the tape: {bytes_text(peak.bytes)}, of which {op} at "
+                f"{place.short} holds {bytes_text(size)}"
             )
         return text
 
     @staticmethod
     def _line(name, row, total):
-        rate = f"{row.flops / row.seconds / 1e9:.2f}" if row.seconds else "-"
         return [
             name, row.calls, f"{row.forward * 1e3:.3f}", f"{row.backward * 1e3:.3f}",
-            f"{row.seconds / total:.1%}", bytes_text(row.saved), count_text(row.flops), rate,
+            f"{row.seconds / total:.1%}", bytes_text(row.saved), count_text(row.flops),
         ]  # fmt: skip
 
     @property
@@ -194,7 +204,7 @@ class profile(Observer):  # noqa: N801 (PyTorch's name)
                 "ph": "X",
                 "ts": event.start * 1e6,
                 "dur": event.seconds * 1e6,
-                "args": {"line": event.place, **event.details},
+                "args": {"line": str(place_at(event.site)), **event.details},
                 **where,
             }
             for event in sorted(self.events, key=lambda e: e.start)
