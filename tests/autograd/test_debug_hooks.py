@@ -312,3 +312,18 @@ def test_an_op_called_at_the_top_of_a_program_has_a_line_too(tmp_path):
         env={**os.environ, "PYTHONPATH": str(root)},
     )
     assert done.stdout.splitlines() == [f"<Exp {script}:4>", f"<Multiply {script}:5>"], done.stderr
+
+
+def test_a_hook_may_run_a_backward_of_its_own():
+    table, other = leaf(4, 2), leaf(4, 2, seed=1)
+    ids = np.array([0, 0, 3])
+
+    def hook(g):
+        (ops.embedding(other, ids) + ops.embedding(other, ids)).sum().backward()
+
+    y = ops.embedding(table, ids)
+    y.register_hook(hook)
+    (y * 2.0 + ops.embedding(table, ids)).sum().backward()
+    counts = np.array([2.0, 0.0, 0.0, 1.0])[:, None] * np.ones(2)
+    np.testing.assert_array_equal(table.grad.data, 3.0 * counts)
+    np.testing.assert_array_equal(other.grad.data, 2.0 * counts)
