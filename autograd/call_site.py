@@ -11,8 +11,8 @@ from sys import _getframe
 _HERE = os.path.dirname(os.path.abspath(__file__))
 OWN_FILES = {
     os.path.join(folder, file)
-    for folder in (_HERE, os.path.join(_HERE, "ops"), os.path.join(_HERE, "debug"))
-    for file in os.listdir(folder)
+    for folder, _, files in os.walk(_HERE)
+    for file in files
     if file.endswith(".py")
 }
 

@@ -25,7 +25,10 @@ class AnomalyError(FloatingPointError):
 class detect_anomaly(Observer):  # noqa: N801 (PyTorch's name)
     """Within this context the first NaN or infinity, forward or backward, raises AnomalyError.
 
-    With ``nan_only`` infinities pass: for code that uses them on purpose, such as a mask of -inf.
+    An infinity written as a number, ``where(mask, scores, -inf)``, is meant: what is computed from
+    it may be infinite, though never NaN. With ``nan_only`` all infinities pass: for code that uses
+    arrays of them on purpose.
+
     The message names the op, the user's file and line, and the range and shape of its inputs.
     NumPy's own warnings of such values are silent inside: each of them is an error here.
     """
@@ -35,6 +38,7 @@ class detect_anomaly(Observer):  # noqa: N801 (PyTorch's name)
     def __init__(self, nan_only=False):
         self.nan_only = nan_only
         self._inputs: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+        self._meant: dict[int, weakref.ref] = {}
         self._quiet: list[np.errstate] = []
 
     def __enter__(self):
@@ -60,12 +64,22 @@ class detect_anomaly(Observer):  # noqa: N801 (PyTorch's name)
     def _counts(self, value):
         return np.isnan(value) or not self.nan_only
 
+    def _is_meant(self, value):
+        """Whether a value is infinite on purpose: written as a number, or computed from such."""
+        if isinstance(value, Tensor):
+            return id(value) in self._meant
+        return isinstance(value, (float, np.floating)) and bool(np.isinf(value))
+
     def after_forward(self, op, args, output):
         if output._node is op:
             self._inputs[op] = [summarize(a) for a in args if _is_value(a)]
         if not self._bad(output):
             return
-        given = [i for i, a in enumerate(args) if self._bad(a)]
+        if any(self._is_meant(a) for a in args) and not summarize(output).nans:
+            key = id(output)
+            self._meant[key] = weakref.ref(output, lambda _: self._meant.pop(key, None))
+            return
+        given = [i for i, a in enumerate(args) if self._bad(a) and not self._is_meant(a)]
         inputs = [summarize(a) for a in args if _is_value(a)]
         if given:
             raise AnomalyError(

@@ -1,11 +1,13 @@
 """Anomaly mode finds the op where the first NaN or infinity began."""
 
+import re
 import sys
 
 import numpy as np
 import pytest
 
-from autograd import Op, Tensor, no_grad, ops
+from autograd import Op, Tensor, grad, no_grad, ops
+from autograd.call_site import describe_site
 from autograd.debug import AnomalyError, detect_anomaly
 
 
@@ -63,8 +65,31 @@ def test_an_input_that_came_in_non_finite_is_blamed_itself():
         pytest.raises(AnomalyError, match=r"input 1 of Add .*not finite already"),
     ):
         x + np.array([1.0, np.nan])
-    with detect_anomaly(), pytest.raises(AnomalyError, match=r"input 1 of Multiply"):
-        x * float("inf")
+    with detect_anomaly(), pytest.raises(AnomalyError, match=r"input 1 of Multiply .*already"):
+        x * Tensor(np.array(np.inf))
+    with detect_anomaly(), pytest.raises(AnomalyError, match=r"input 1 of Multiply .*already"):
+        x * float("nan")
+
+
+def test_an_infinity_written_as_a_number_is_meant_but_a_nan_made_of_it_is_not():
+    scores = leaf(1.0, 2.0, 3.0)
+    with detect_anomaly():
+        masked = ops.where(np.array([True, False, True]), scores, float("-inf"))
+        weights = ops.exp(masked - 3.0)
+        weights.sum().backward()
+        np.testing.assert_allclose(scores.grad.data, [np.exp(-2.0), 0.0, 1.0])
+        with pytest.raises(AnomalyError, match=r"^Subtract .* made the first non-finite .* 1 NaN"):
+            masked - masked
+        with pytest.raises(AnomalyError, match=r"^Exp .* made the first"):
+            ops.exp(scores * 1000.0)
+
+
+def test_second_derivatives_of_masked_attention_are_no_anomaly():
+    qkv = Tensor(np.random.default_rng(0).standard_normal((1, 3, 6)), requires_grad=True)
+    with detect_anomaly():
+        (g,) = grad(ops.causal_attention(qkv, 1).sum(), qkv, create_graph=True)
+        (g * g).sum().backward()
+    assert np.isfinite(qkv.grad.data).all()
 
 
 def test_nan_only_lets_a_mask_of_infinities_pass():
@@ -136,3 +161,16 @@ def test_integers_and_empty_arrays_are_no_anomaly():
         table = Tensor(np.ones((3, 2)), requires_grad=True)
         ops.embedding(table, np.zeros((0,), dtype=np.int64)).sum().backward()
     assert table.grad.shape == (3, 2)
+
+
+def test_a_second_derivative_names_the_users_line_and_not_ours():
+    qkv = Tensor(np.random.default_rng(0).standard_normal((1, 3, 6)), requires_grad=True)
+    here = where(3)
+    (g,) = grad(ops.causal_attention(qkv, 1).sum(), qkv, create_graph=True)
+    nodes, sites = [g._node], set()
+    while nodes:
+        node = nodes.pop()
+        if hasattr(node, "site"):
+            sites.add(describe_site(node))
+            nodes.extend(n for n in node.inputs if n is not None)
+    assert len(sites) == 1 and re.search(here, sites.pop())
