@@ -50,9 +50,9 @@ def error_curve(f, *inputs, steps=STEPS, directions=8, seed=0, name=""):
     """Measure the slopes of ``f`` with many steps, in float32 and float64.
 
     ``f`` and ``inputs`` are as for check_grad. L = sum(w f(x)), with random w, is moved along
-    random ``directions`` of length 1 through all floating-point inputs at once. An error is the
-    root mean square, over the directions, of the difference to the analytic slope in float64,
-    relative to that of the slopes: so check the gradient first.
+    random ``directions`` through all floating-point inputs at once, every element by about h. An
+    error is the root mean square, over the directions, of the difference to the analytic slope in
+    float64, relative to that of the slopes: so check the gradient first.
     Returns an ErrorCurve. Raises ValueError when no input has a floating-point type, or when all
     slopes are 0.
     """
@@ -63,7 +63,6 @@ def error_curve(f, *inputs, steps=STEPS, directions=8, seed=0, name=""):
     rng = np.random.default_rng([seed, 11])
     arrays = [a.astype(np.float64) if i in wanted else a for i, a in enumerate(arrays)]
     ds = [[rng.standard_normal(arrays[i].shape) for i in wanted] for _ in range(directions)]
-    ds = [[part / math.sqrt(sum(np.vdot(p, p) for p in d)) for part in d] for d in ds]
     w = rng.standard_normal(f(*tensors(arrays, ())).shape)
     gradients = FirstOrder(f, wanted).gradients([*arrays, w])
     exact = np.array(
@@ -105,6 +104,13 @@ def plot_error_curve(f, *inputs, path, name="", **options):
 
 
 COLORS = {"float32": "#d1495b", "float64": "#2f6f9f"}
+LABELS: dict[tuple[str, str], tuple[str, tuple[int, int]]] = {
+    ("float32", "central"): ("right", (-5, -5)),
+    ("float32", "richardson"): ("left", (7, 0)),
+    ("float64", "central"): ("center", (0, -8)),
+    ("float64", "richardson"): ("center", (0, -8)),
+}
+"""Alignment and offset of the label at the bottom of each curve, clear of the other curves."""
 INK, FAINT = "#22313f", "#e3e7ec"
 
 
@@ -139,19 +145,20 @@ def _draw(panel, curve):
         )
         h, least = curve.best(dtype, formula)
         panel.plot(h, least, "o", color=COLORS[dtype], markersize=6, markeredgecolor="white")
+        across, place = LABELS[dtype, formula]
         panel.annotate(
             f"h = {h:.0e}\n{least:.0e}".replace("e-0", "e-"),
             (h, least),
-            xytext=(0, -9),
+            xytext=place,
             textcoords="offset points",
-            ha="center",
+            ha=across,
             va="top",
             fontsize=8,
             color=COLORS[dtype],
         )
     _guides(panel, curve)
-    panel.set_xlim(curve.steps.min() * 0.7, curve.steps.max() * 1.5)
-    panel.set_ylim(1e-16, 30)
+    panel.set_xlim(curve.steps.min() * 0.7, curve.steps.max() * 2.5)
+    panel.set_ylim(1e-16, 100)
     panel.set_xlabel("step h")
     panel.set_ylabel("relative error of the measured slope")
     title = f"{curve.name}: error against step size" if curve.name else "error against step size"
@@ -159,7 +166,7 @@ def _draw(panel, curve):
     panel.grid(color=FAINT, linewidth=0.8)
     panel.set_axisbelow(True)
     panel.spines[["top", "right"]].set_visible(False)
-    panel.legend(frameon=False, fontsize=8.5, loc="upper center", ncols=2)
+    panel.legend(frameon=False, fontsize=8.5, loc="lower left")
 
 
 def _guides(panel, curve):
@@ -167,15 +174,15 @@ def _guides(panel, curve):
     steps = curve.steps
     for formula, power, law in (("central", 2, "$h^2$"), ("richardson", 4, "$h^4$")):
         h, least = curve.best("float64", formula)
-        arm = curve.errors["float64", formula][(steps > 30 * h) & (steps < 0.2)]
-        at = steps[(steps > 30 * h) & (steps < 0.2)]
+        arm = curve.errors["float64", formula][(steps > 3 * h) & (steps < 0.2)]
+        at = steps[(steps > 3 * h) & (steps < 0.2)]
         if len(at) < 2 or not np.isfinite(arm).all() or (arm <= 0).any():
             continue
-        middle = len(at) // 2
+        middle = 3 * len(at) // 4  # steps fall: nearer to the bottom of the U
         panel.annotate(
             law,
             (at[middle], arm[middle]),
-            xytext=(9, -9),
+            xytext=(8, -8),
             textcoords="offset points",
             fontsize=10,
             color=COLORS["float64"],

@@ -37,7 +37,7 @@ from autograd._differences import (
     tensors,
     unit,
 )
-from autograd._error_curve import ErrorCurve, error_curve, plot_error_curve
+from autograd._error_curve import ErrorCurve, draw_error_curves, error_curve, plot_error_curve
 from autograd._grad_report import Check, Diagnosis, GradCheckError, GradReport
 from autograd._kinks import Kink, look_closer
 from autograd._tensor import Tensor
@@ -54,6 +54,7 @@ __all__ = [
     "Kink",
     "check_grad",
     "check_kernel",
+    "draw_error_curves",
     "error_curve",
     "plot_error_curve",
 ]
