@@ -105,7 +105,7 @@ def plot_error_curve(f, *inputs, path, name="", **options):
 
 COLORS = {"float32": "#d1495b", "float64": "#2f6f9f"}
 LABELS: dict[tuple[str, str], tuple[str, tuple[int, int]]] = {
-    ("float32", "central"): ("right", (-5, -5)),
+    ("float32", "central"): ("left", (3, -6)),
     ("float32", "richardson"): ("left", (7, 0)),
     ("float64", "central"): ("center", (0, -8)),
     ("float64", "richardson"): ("center", (0, -8)),

@@ -176,7 +176,8 @@ class _Checker:
         self.kinked = {}  # input -> which of its elements have no derivative (bool)
 
     def __call__(self, function, arrays, names):
-        gradients, here = function.gradients(arrays), function.value(arrays)
+        with np.errstate(all="ignore"):  # what is not finite is reported
+            gradients, here = function.gradients(arrays), function.value(arrays)
         self.finite = all(np.isfinite(g).all() for g in gradients.values())
         measured, failed = {}, []
         for i, name in names.items():
