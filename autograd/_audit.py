@@ -148,7 +148,7 @@ class _Watch:
                 y = f(*xs)
                 found = grad(y, [xs[i] for i in self.names], w, allow_unused=True)
             except Exception as error:
-                self.faults.append(f"f fails on {layout} inputs: {type(error).__name__}: {error}")
+                self.warnings.append(f"f fails on {layout} inputs: {type(error).__name__}: {error}")
                 continue
             result = [y.data, *(array_of(g, arrays[i]) for g, i in zip(found, self.names))]  # noqa: B905
             for k in _differ(base, result):
@@ -162,7 +162,7 @@ class _Watch:
             xs = tensors(single, self.names)
             y = f(*xs)
             self.nodes(y)
-            promoted = _first_promotion(y._node)
+            promoted = _first_promotion(y._node) if y.dtype != np.float32 else None
             if promoted:
                 self.warnings.append(promoted)
             else:

@@ -131,19 +131,22 @@ IDS = np.array([2, 0, 2, 1, 2])
 
 
 class Embedding(Op):
-    """y = weight[ids]. Shapes: weight (V, C) -> (5, C)."""
+    """y = weight[ids]. Shapes: weight (V, C), ids (...) -> (..., C)."""
+
+    def __init__(self, ids=IDS):
+        self.ids = ids
 
     def forward(self, xp, weight):
-        return weight[IDS]
+        return weight[self.ids]
 
     def backward(self, xp, g):
-        return xp.scatter_add(self.inputs[0].shape, IDS, g)
+        return xp.scatter_add(self.inputs[0].shape, self.ids, g)
 
 
 class EmbeddingBuffered(Embedding):
     def backward(self, xp, g):
         g_weight = np.zeros(self.inputs[0].shape)
-        g_weight[IDS] += g  # NumPy adds once per place, however often an id occurs
+        g_weight[self.ids] += g  # NumPy adds once per place, however often an id occurs
         return g_weight
 
 

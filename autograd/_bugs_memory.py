@@ -13,8 +13,8 @@ class Dropout(Op):
 
     p = 0.5
 
-    def __init__(self):
-        self.rng = np.random.default_rng(7)
+    def __init__(self, rng=None):
+        self.rng = np.random.default_rng(7) if rng is None else rng
 
     def mask(self, shape):
         return (self.rng.random(shape) >= self.p) / (1 - self.p)

@@ -82,7 +82,7 @@ def both_uses_count(model):
 # --- AdamW ----------------------------------------------------------------------------------------
 
 
-def adamw(p, g, state, lr=0.1, beta1=0.9, beta2=0.99, decay=0.0):
+def adamw(p, g, state, lr=0.1, beta1=0.9, beta2=0.999, decay=0.0):
     """One step on an array; ``state`` is (m, v, step). Loshchilov and Hutter 2019."""
     m, v, step = state
     step += 1
@@ -92,7 +92,7 @@ def adamw(p, g, state, lr=0.1, beta1=0.9, beta2=0.99, decay=0.0):
     return p * (1 - lr * decay) - lr * m_hat / (np.sqrt(v_hat) + 1e-12), (m, v, step)
 
 
-def adamw_one_correction(p, g, state, lr=0.1, beta1=0.9, beta2=0.99, decay=0.0):
+def adamw_one_correction(p, g, state, lr=0.1, beta1=0.9, beta2=0.999, decay=0.0):
     m, v, step = state
     step += 1
     m = beta1 * m + (1 - beta1) * g
@@ -101,14 +101,14 @@ def adamw_one_correction(p, g, state, lr=0.1, beta1=0.9, beta2=0.99, decay=0.0):
     return p * (1 - lr * decay) - lr * m_hat / (np.sqrt(v_hat) + 1e-12), (m, v, step)
 
 
-def adamw_uncorrected(p, g, state, lr=0.1, beta1=0.9, beta2=0.99, decay=0.0):
+def adamw_uncorrected(p, g, state, lr=0.1, beta1=0.9, beta2=0.999, decay=0.0):
     m, v, step = state
     m = beta1 * m + (1 - beta1) * g
     v = beta2 * v + (1 - beta2) * g * g
     return p * (1 - lr * decay) - lr * m / (np.sqrt(v) + 1e-12), (m, v, step + 1)
 
 
-def adam_with_decay_in_gradient(p, g, state, lr=0.1, beta1=0.9, beta2=0.99, decay=0.0):
+def adam_with_decay_in_gradient(p, g, state, lr=0.1, beta1=0.9, beta2=0.999, decay=0.0):
     g = g + decay * p  # L2 regularization, which Adam then divides by its own size
     return adamw(p, g, state, lr, beta1, beta2)
 
@@ -242,7 +242,7 @@ TRAINING = [
     ),
     Bug(
         "adamw-one-beta",
-        "corrects both moments with beta1: the first steps are several times too small",
+        "corrects both moments with beta1: the first steps are ten times too long",
         "Adam's first step has length lr",
         adamw_one_correction,
         adamw,
@@ -250,7 +250,7 @@ TRAINING = [
     ),
     Bug(
         "adamw-uncorrected",
-        "leaves the bias correction out, since it vanishes in the end",
+        "leaves the bias correction out, since it fades; with betas 0.9 and 0.99 it hardly shows",
         "Adam's first step has length lr",
         adamw_uncorrected,
         adamw,

@@ -306,3 +306,14 @@ def test_data_and_weights_have_different_seeds():
     for seed in range(3):
         a = np.random.default_rng(seed).standard_normal((4, 4))
         assert not check(Transposed, a, Tensor(data(4, 4)), seed=seed)
+
+
+def test_a_layout_that_is_refused_is_no_wrong_result():
+    class Picky(Sine):
+        def forward(self, xp, x):
+            if isinstance(x, np.ndarray) and not x.flags.c_contiguous:
+                raise ValueError("only C-contiguous arrays")
+            return xp.sin(x)
+
+    report = check(Picky, data(3, 4))
+    assert report and "f fails on strided inputs: ValueError: only C-contig" in str(report)
