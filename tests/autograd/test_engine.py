@@ -7,7 +7,7 @@ import weakref
 import numpy as np
 import pytest
 
-from autograd import Op, Parameter, Tensor, enable_grad, grad, no_grad, ops
+from autograd import Op, Parameter, Tensor, enable_grad, grad, no_grad, ops, use_kernels
 from autograd.accumulate import Scatter
 from autograd.call_site import describe_site
 
@@ -330,6 +330,20 @@ def test_into_offers_only_buffers_the_engine_owns():
     g = grad(Counting()(x).sum(), x)[0]  # and .grad is not touched by grad()
     np.testing.assert_array_equal(g.data, np.full(3, 2.0))
     np.testing.assert_array_equal(x.grad.data, np.full(3, 2.0))
+
+
+@pytest.mark.parametrize("kernels", ["reference", "auto"])
+def test_a_table_that_is_used_twice_counts_both_uses_once(kernels):
+    # the embedding runs last and is offered the buffer that the product's gradient went into
+    w, ids = leaf(5, 3), np.array([[1, 1, 4], [0, 1, 2]])
+    with use_kernels(kernels):
+        for _ in range(2):  # the second time straight into w.grad
+            logits = ops.embedding(w, ids) @ w.T
+            logits.backward(np.ones(logits.shape))
+    expected = np.zeros((5, 3))
+    np.add.at(expected, ids, np.broadcast_to(w.data.sum(axis=0), (2, 3, 3)))
+    expected += w.data[ids].sum(axis=(0, 1))
+    np.testing.assert_allclose(w.grad.data, 2 * expected)
 
 
 def test_what_is_not_saved_dies_during_forward():

@@ -1,0 +1,178 @@
+"""Module: the walk over parameters, saving and loading, and its guards."""
+
+import numpy as np
+import pytest
+
+from autograd import Parameter, Tensor
+from tinygrad_llm.layers import Dropout, Embedding, LayerNorm, Linear
+from tinygrad_llm.module import Module, ModuleList, functional_call
+
+
+class Tied(Module):
+    """A table, a layer, and an output layer whose weight is the table."""
+
+    def __init__(self):
+        self.table = Embedding(5, 3)
+        self.rows = ModuleList([Linear(3, 3), Linear(3, 3, bias=False)])
+        self.scale = Parameter(np.ones(3, np.float32))
+        self.head = Linear(3, 5, bias=False)
+        self.head.weight = self.table.weight
+        self.drop = Dropout(0.5, np.random.default_rng(0))
+
+    def forward(self, ids):
+        x = self.table(ids)
+        for row in self.rows:
+            x = row(x)
+        return self.head(x * self.scale)
+
+
+def filled(seed=0):
+    model, rng = Tied(), np.random.default_rng(seed)
+    for parameter in model.parameters():
+        parameter.assign_(rng.standard_normal(parameter.shape))
+    return model
+
+
+def test_parameters_come_once_and_own_before_children():
+    assert [name for name, _ in Tied().named_parameters()] == [
+        "scale", "table.weight", "rows.0.weight", "rows.0.bias", "rows.1.weight",
+    ]  # fmt: skip
+    assert Tied().num_parameters() == 3 + 15 + 12 + 9
+
+
+def test_module_names():
+    names = [name for name, _ in Tied().named_modules()]
+    assert names == ["", "table", "rows", "rows.0", "rows.1", "head", "drop"]
+
+
+def test_module_list():
+    modules = ModuleList([Linear(1, 1)])
+    modules.append(LayerNorm(2))
+    assert len(modules) == 2
+    assert isinstance(modules[-1], LayerNorm) and modules[0] is next(iter(modules))
+
+
+def test_train_and_eval_reach_every_module():
+    model = Tied()
+    assert model.drop.training
+    assert not model.eval().drop.training and not model.rows[1].training
+    assert model.train().drop.training and model.head.training
+
+
+def test_dropout_only_in_training_and_by_its_generator():
+    layer = Dropout(0.5, np.random.default_rng(3))
+    x = Tensor(np.ones((4, 100)))
+    first = layer(x).data
+    assert set(np.unique(first)) == {0.0, 2.0}
+    layer.rng.bit_generator.state = np.random.default_rng(3).bit_generator.state
+    np.testing.assert_array_equal(layer(x).data, first)
+    assert layer.eval()(x) is x
+
+
+def test_layers_compute_what_they_say():
+    rng = np.random.default_rng(1)
+    x = rng.standard_normal((2, 4, 3)).astype(np.float32)
+    linear = Linear(3, 5)
+    linear.weight.assign_(rng.standard_normal((5, 3)))
+    linear.bias.assign_(rng.standard_normal(5))
+    expected = x @ linear.weight.data.T + linear.bias.data
+    np.testing.assert_allclose(linear(Tensor(x)).data, expected, rtol=1e-5)
+    y = LayerNorm(3)(Tensor(x)).data
+    np.testing.assert_allclose(y.mean(-1), 0, atol=1e-6)
+    np.testing.assert_allclose(y.var(-1), 1, atol=1e-3)
+
+
+def test_zero_grad():
+    model = filled()
+    model(np.array([[0, 1]])).sum().backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+    model.zero_grad()
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_astype_keeps_ties_and_gradients_flow():
+    model = filled()
+    model(np.array([[0, 1]])).sum().backward()
+    model.astype(np.float64)
+    assert model.head.weight is model.table.weight
+    assert {p.dtype for p in model.parameters()} == {np.dtype(np.float64)}
+    assert all(p.grad is None for p in model.parameters())
+    model(np.array([[0, 1]])).sum().backward()
+    assert model.scale.grad.dtype == np.float64
+
+
+def test_state_dict_round_trip():
+    model, other = filled(0), filled(1)
+    state = model.state_dict()
+    assert list(state) == [name for name, _ in model.named_parameters()]
+    assert other.load_state_dict(state) == ([], [])
+    for name, value in other.state_dict().items():
+        np.testing.assert_array_equal(value, state[name])
+        assert value is not state[name]
+
+
+@pytest.mark.parametrize(
+    "change, error, words",
+    [
+        (lambda s: s.pop("scale"), KeyError, "no tensor scale"),
+        (lambda s: s.update(other=np.ones(2)), KeyError, "tensor other"),
+        (
+            lambda s: s.update(scale=np.ones(4)),
+            ValueError,
+            r"scale: expected shape \(3,\), found \(4,\)",
+        ),
+    ],
+)
+def test_a_state_that_does_not_fit_changes_nothing(change, error, words):
+    model, state = filled(0), dict(filled(1).state_dict())
+    before = {name: value.copy() for name, value in model.state_dict().items()}
+    change(state)
+    with pytest.raises(error, match=words):
+        model.load_state_dict(state)
+    for name, value in model.state_dict().items():
+        np.testing.assert_array_equal(value, before[name])
+
+
+def test_not_strict_says_what_it_left_out():
+    model = filled()
+    state = {"scale": np.full(3, 7.0), "other": np.ones(1)}
+    missing, unexpected = model.load_state_dict(state, strict=False)
+    assert missing[0] == "table.weight" and len(missing) == 4 and unexpected == ["other"]
+    np.testing.assert_array_equal(model.scale.data, 7)
+
+
+def test_a_parameter_is_not_overwritten_by_an_array():
+    layer = Linear(2, 2)
+    with pytest.raises(TypeError, match="assign_"):
+        layer.weight = np.ones((2, 2))
+    layer.bias = None  # but it can be removed
+    assert len(layer.parameters()) == 1
+
+
+def test_modules_in_a_list_are_refused():
+    with pytest.raises(TypeError, match="ModuleList"):
+        Tied().layers = [Linear(1, 1)]
+
+
+def test_functional_call_replaces_tied_parameters_together_and_puts_them_back():
+    model, ids = filled(), np.array([[0, 4, 2]])
+    parameter = model.table.weight
+    table = Tensor(np.full((5, 3), 0.5, np.float32), requires_grad=True)
+    y = functional_call(model, {"table.weight": table}, ids)
+    assert model.table.weight is parameter and model.head.weight is parameter
+    assert np.ptp(y.data) == 0  # all rows alike, going in and coming out
+    y.sum().backward()
+    assert table.grad is not None and parameter.grad is None
+
+    with pytest.raises(KeyError, match="no parameter x"):
+        functional_call(model, {"x": table}, ids)
+    with pytest.raises(ValueError, match="scale: expected shape"):
+        functional_call(model, {"scale": table}, ids)
+    with pytest.raises(IndexError):  # an error inside puts them back too
+        functional_call(model, {"table.weight": table}, np.array([[9]]))
+    assert model.head.weight is parameter
+
+
+def test_a_module_without_forward_says_so():
+    with pytest.raises(NotImplementedError, match="ModuleList"):
+        ModuleList()(1)

@@ -1,0 +1,167 @@
+"""AdamW against the paper's formulas and PyTorch; which tensors decay; clipping; the state."""
+
+import math
+
+import numpy as np
+import pytest
+
+from autograd import Parameter, Tensor, use_kernels
+from tinygrad_llm.errors import UserError
+from tinygrad_llm.optim import AdamW, clip_scale, global_norm
+
+OPTIONS = {"lr": 0.01, "betas": (0.9, 0.95), "eps": 1e-8, "weight_decay": 0.1}
+
+
+def parameters(seed=0, dtype=np.float64):
+    rng = np.random.default_rng(seed)
+    shapes = {"matrix": (5, 3), "bias": (3,), "scalar": (), "cube": (2, 2, 2)}
+    return {n: Parameter(rng.normal(size=s).astype(dtype)) for n, s in shapes.items()}
+
+
+def set_gradients(params, rng):
+    for p in params.values():
+        p.grad = Tensor(np.asarray(rng.normal(size=p.shape), dtype=p.dtype))
+
+
+def paper(p, gradients, *, decay, lr, betas, eps, scale=1.0):
+    """Algorithm 2 of Loshchilov and Hutter, all in float64, one gradient after another."""
+    b1, b2 = betas
+    m = v = np.zeros_like(p)
+    for t, g in enumerate(gradients, 1):
+        g = g * scale
+        m, v = b1 * m + (1 - b1) * g, b2 * v + (1 - b2) * g * g
+        step = (m / (1 - b1**t)) / (np.sqrt(v / (1 - b2**t)) + eps)
+        p = p - lr * (step + decay * p)
+    return p
+
+
+@pytest.mark.parametrize("kernels", ["auto", "reference"])
+def test_follows_the_paper_and_decays_matrices_only(kernels):
+    params, rng = parameters(), np.random.default_rng(1)
+    start = {name: p.data.copy() for name, p in params.items()}
+    seen = {name: [] for name in params}
+    optimizer = AdamW(params.items(), **OPTIONS)
+    with use_kernels(kernels):
+        for _ in range(4):
+            set_gradients(params, rng)
+            for name, p in params.items():
+                seen[name].append(p.grad.data.copy())
+            optimizer.step(grad_scale=0.5)
+    options = {k: OPTIONS[k] for k in ("lr", "betas", "eps")}
+    for name, p in params.items():
+        decay = 0.1 if name in ("matrix", "cube") else 0.0
+        expected = paper(start[name], seen[name], decay=decay, scale=0.5, **options)
+        np.testing.assert_allclose(p.data, expected, rtol=1e-12)
+
+
+def test_matches_pytorch():
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    ours, rng = parameters(), np.random.default_rng(2)
+    theirs = {n: torch.nn.Parameter(torch.tensor(p.data.copy())) for n, p in ours.items()}
+    groups = [
+        {"params": [t for t in theirs.values() if t.ndim >= 2], "weight_decay": 0.1},
+        {"params": [t for t in theirs.values() if t.ndim < 2], "weight_decay": 0.0},
+    ]
+    reference = torch.optim.AdamW(groups, lr=0.01, betas=(0.9, 0.95), eps=1e-8)
+    optimizer = AdamW(ours.items(), **OPTIONS)
+    for step in range(6):
+        set_gradients(ours, rng)
+        for name, p in ours.items():
+            theirs[name].grad = torch.tensor(p.grad.data.copy())
+        if step in (0, 3):  # a parameter that is sometimes without a gradient
+            ours["cube"].grad = theirs["cube"].grad = None
+        optimizer.step()
+        reference.step()
+    for name, p in ours.items():
+        np.testing.assert_allclose(p.data, theirs[name].detach().numpy(), rtol=1e-12)
+
+
+def test_a_parameter_without_gradient_is_left_alone():
+    params = parameters()
+    before = params["matrix"].data.copy()
+    set_gradients(params, np.random.default_rng(3))
+    params["matrix"].grad = None
+    optimizer = AdamW(params.items(), **OPTIONS)
+    optimizer.step()
+    np.testing.assert_array_equal(params["matrix"].data, before)
+    assert not any(key.startswith("matrix") for key in optimizer.state_dict())
+
+
+def test_a_step_bumps_the_version_and_zero_grad_forgets():
+    p = Parameter(np.ones((2, 2)))
+    y = (p * p).sum()
+    p.grad = Tensor(np.ones((2, 2)))
+    optimizer = AdamW([p])
+    optimizer.step()
+    with pytest.raises(RuntimeError):  # the graph of y saved the old values
+        y.backward()
+    optimizer.zero_grad()
+    assert p.grad is None
+
+
+def test_state_continues_bit_for_bit():
+    def run(stop):
+        params, rng = parameters(dtype=np.float32), np.random.default_rng(4)
+        optimizer = AdamW(params.items(), **OPTIONS)
+        for step in range(6):
+            if step == stop:
+                state = {k: v.copy() for k, v in optimizer.state_dict().items()}
+                optimizer = AdamW(params.items(), **OPTIONS)
+                optimizer.load_state_dict(state)
+                for array in state.values():
+                    array.fill(7)  # it was copied
+            set_gradients(params, rng)
+            optimizer.step()
+        return params
+
+    whole, resumed = run(stop=None), run(stop=3)
+    for name in whole:
+        assert whole[name].data.tobytes() == resumed[name].data.tobytes()
+
+
+@pytest.mark.parametrize("case", ["unknown", "shape", "dtype", "partial"])
+def test_a_state_that_does_not_fit_changes_nothing(case):
+    params = parameters()
+    optimizer = AdamW(params.items())
+    set_gradients(params, np.random.default_rng(5))
+    optimizer.step()
+    state = {k: v.copy() for k, v in optimizer.state_dict().items()}
+    if case == "unknown":
+        state["other.m"] = np.zeros(3)
+    elif case == "shape":
+        state["bias.v"] = np.zeros(4)
+    elif case == "dtype":
+        state["bias.v"] = np.zeros(3, np.float32)
+    else:
+        del state["scalar.step"]
+    name = {"unknown": "other.m", "partial": "scalar.step"}.get(case, "bias.v")
+    before = {k: v.copy() for k, v in optimizer.state_dict().items()}
+    with pytest.raises(UserError, match=name):
+        optimizer.load_state_dict(state)
+    for key, value in optimizer.state_dict().items():
+        np.testing.assert_array_equal(value, before[key])
+
+
+def test_global_norm_and_clip_scale():
+    params = parameters()
+    set_gradients(params, np.random.default_rng(6))
+    params["bias"].grad = None
+    flat = np.concatenate([p.grad.data.ravel() for p in params.values() if p.grad is not None])
+    assert global_norm(params.values()) == pytest.approx(np.linalg.norm(flat), rel=1e-12)
+    assert clip_scale(4.0, 1.0) == 0.25
+    assert clip_scale(0.5, 1.0) == clip_scale(1.0, 1.0) == 1.0
+    assert clip_scale(100.0, 0.0) == 1.0  # 0 turns it off
+    assert clip_scale(0.0, 1.0) == 1.0
+
+
+def test_global_norm_survives_float32_overflow_and_reports_bad_numbers():
+    p = Parameter(np.zeros(3, np.float32))
+    p.grad = Tensor(np.full(3, 1e30, np.float32))
+    assert global_norm([p]) == pytest.approx(math.sqrt(3) * 1e30, rel=1e-6)
+    p.grad = Tensor(np.array([1, np.nan, 2], np.float32))
+    assert math.isnan(global_norm([p]))
+
+
+def test_refuses_an_empty_list():
+    with pytest.raises(ValueError, match="no parameters"):
+        AdamW([])

@@ -1,0 +1,305 @@
+"""The training loop: gradient accumulation, resuming bit for bit, stopping, and bad numbers."""
+
+import os
+import signal
+import threading
+
+import numpy as np
+import pytest
+
+from tinygrad_llm import checkpoint as ckpt
+from tinygrad_llm.config import PRESETS, GPTConfig, TrainConfig
+from tinygrad_llm.data import IGNORE, Loader
+from tinygrad_llm.errors import UserError
+from tinygrad_llm.interrupt import StopSignals
+from tinygrad_llm.memory import keep_freed_memory
+from tinygrad_llm.metrics import MetricsWriter, read_metrics
+from tinygrad_llm.models.gpt import GPT
+from tinygrad_llm.optim import AdamW
+from tinygrad_llm.pretrained.gpt2 import load_model
+from tinygrad_llm.tokenizer import Tokenizer
+from tinygrad_llm.trainer import Trainer
+from tinygrad_llm.warmup import compile_kernels
+
+SHAPE = GPTConfig(vocab_size=257, block_size=8, n_layer=2, n_head=2, n_embd=8, dropout=0.1)
+TOKENS = np.tile(np.arange(40, dtype=np.uint16), 20)
+
+
+class Quiet:
+    """A console that only remembers."""
+
+    def __init__(self):
+        self.lines, self.running = [], False
+
+    def start(self, done, total):
+        self.running = True
+
+    def step(self, line):
+        self.lines.append(line)
+
+    def stop(self):
+        self.running = False
+
+
+class NoCheckpoints:
+    """Remembers what was to be saved."""
+
+    def __init__(self):
+        self.saved = []
+
+    def save(self, model, arrays, state, best_step=None):
+        self.saved.append((state["step"], best_step))
+
+
+def options(**changes):
+    defaults = {"steps": 6, "batch_size": 3, "lr": 1e-2, "warmup_steps": 2, "dropout": 0.1}
+    return TrainConfig(**{**defaults, "eval_every": 2, "save_every": 2, **changes}).with_recipe()
+
+
+def trainer(tmp_path, config=None, model=None, loader=None, checkpoints=None, shape=SHAPE):
+    config = config or options()
+    model = model or GPT(shape, seed=5)
+    return Trainer(
+        model,
+        loader or Loader(TOKENS, config.batch_size, shape.block_size, seed=7),
+        AdamW(model.named_parameters(), betas=(0.9, 0.95), weight_decay=0.1),
+        config,
+        validation=TOKENS[:100],
+        token_bytes=np.ones(shape.vocab_size, np.int64),
+        checkpoints=checkpoints or NoCheckpoints(),
+        metrics=MetricsWriter(tmp_path / "metrics.jsonl"),
+        console=Quiet(),
+    )
+
+
+def weights(model):
+    return {name: array.copy() for name, array in model.state_dict().items()}
+
+
+# --- one step ------------------------------------------------------------------------------------
+
+
+class Given:
+    """A loader that hands out given batches."""
+
+    def __init__(self, batches):
+        self.batches = list(batches)
+        self.batch_size, self.block_size = batches[0][0].shape
+
+    def next_batch(self):
+        return self.batches.pop(0)
+
+
+class Recorder(AdamW):
+    """Keeps the gradients it is to use, scaled, and changes nothing."""
+
+    def step(self, grad_scale=1.0):
+        self.seen = {n: p.grad.data * grad_scale for n, p in self.params.items()}
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_accumulation_equals_the_large_batch(tmp_path, masked):
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 257, (6, 8)), rng.integers(0, 257, (6, 8))
+    if masked:  # unevenly, so that a mean of the micro-batches' means is something else
+        y[0, :7] = y[1, :] = y[2, 3:] = y[5, 0] = IGNORE
+    shape = GPTConfig(**{**vars(SHAPE), "dropout": 0.0})
+    seen, losses = [], []
+    for parts in (1, 3):
+        model = GPT(shape, seed=5).astype(np.float64)
+        batches = list(zip(np.split(x, parts), np.split(y, parts), strict=True))
+        config = options(grad_accumulation=parts, grad_clip=0.1, dropout=0.0)
+        t = trainer(tmp_path, config, model, Given(batches), shape=shape)
+        t.optimizer = Recorder(model.named_parameters())
+        line = t.train_step()
+        seen.append(t.optimizer.seen)
+        losses.append(line["train_loss"])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-12)
+    assert losses[0] == pytest.approx(GPT(shape, seed=5).loss(x, y).item(), rel=1e-5)
+    total = np.sqrt(sum((g**2).sum() for g in seen[0].values()))
+    assert total == pytest.approx(0.1, rel=1e-9)  # clipped
+    for name in seen[0]:
+        np.testing.assert_allclose(seen[0][name], seen[1][name], rtol=1e-9, atol=1e-15)
+
+
+def test_a_batch_that_is_masked_whole_is_harmless(tmp_path):
+    x = np.zeros((2, 8), np.int64)
+    t = trainer(tmp_path, loader=Given([(x, np.full_like(x, IGNORE))]))
+    line = t.train_step()
+    assert line["train_loss"] == 0 and line["grad_norm"] == 0
+
+
+def test_the_metrics_of_a_step(tmp_path):
+    t = trainer(tmp_path)
+    first, second = t.train_step(), t.train_step()
+    assert list(first) == ["step", "train_loss", "lr", "grad_norm", "tokens_per_second"]
+    assert (first["step"], second["step"]) == (1, 2)
+    assert (first["lr"], second["lr"]) == (5e-3, 1e-2)
+    assert all(p.grad is None for p in t.parameters)
+
+
+def test_it_learns(tmp_path):
+    t = trainer(tmp_path, options(steps=60, eval_every=30, batch_size=8))
+    assert t.train() is None
+    losses = [line["train_loss"] for line in t.console.lines]
+    assert losses[0] > 5 and losses[-1] < 0.6 * losses[0]
+
+
+# --- bad numbers ---------------------------------------------------------------------------------
+
+
+def test_a_bad_parameter_is_named(tmp_path):
+    t = trainer(tmp_path)
+    t.train_step()
+    weight = t.model.h[1].mlp.c_fc.weight
+    weight.data[3, 2] = np.nan
+    before = weights(t.model)
+    with pytest.raises(UserError, match=r"nan at step 2: .* parameter h.1.mlp.c_fc.weight \(1 "):
+        t.train_step()
+    for name, array in t.model.state_dict().items():
+        np.testing.assert_array_equal(array, before[name])
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # the overflow is what is tested
+def test_a_bad_gradient_is_named(tmp_path):
+    t = trainer(tmp_path)
+    t.model.h[0].mlp.c_fc.weight.assign_(np.full(t.model.h[0].mlp.c_fc.weight.shape, 1e38))
+    t.model.h[0].mlp.c_proj.weight.assign_(np.full(t.model.h[0].mlp.c_proj.weight.shape, 1e38))
+    before = weights(t.model)
+    with pytest.raises(UserError, match="at step 1: .* gradient of .* last checkpoint"):
+        t.train_step()
+    for name, array in t.model.state_dict().items():
+        np.testing.assert_array_equal(array, before[name])
+
+
+# --- the loop ------------------------------------------------------------------------------------
+
+
+def test_evaluates_saves_and_logs_on_time(tmp_path):
+    checkpoints = NoCheckpoints()
+    t = trainer(tmp_path, options(steps=7, eval_every=2, save_every=3), checkpoints=checkpoints)
+    losses = iter([4.0, 5.0, 3.0, 6.0])
+    real = t.quick_evaluation
+    t.quick_evaluation = lambda: type(real())(next(losses), 1, 1)
+    assert t.train() is None
+    with_validation = [line["step"] for line in t.console.lines if "val_loss" in line]
+    assert with_validation == [2, 4, 6, 7]
+    # at 2 and 6 because it improved (6 is a multiple of 3 too), at 3, and at the last step
+    assert checkpoints.saved == [(2, 2), (3, 2), (6, 6), (7, 6)]
+    result = t.final_evaluation()
+    lines = read_metrics(tmp_path / "metrics.jsonl")
+    assert [m["step"] for m in lines] == [1, 2, 3, 4, 5, 6, 7, 7]
+    assert lines[-1]["final"] is True and lines[-1]["val_loss"] == result.loss
+    assert result.tokens == 99
+
+
+def test_resuming_is_bit_for_bit(tmp_path):
+    def folder(name):
+        checkpoints = ckpt.Checkpoints(tmp_path / name, Tokenizer([]))
+        checkpoints.folder.mkdir(parents=True)
+        return checkpoints
+
+    config = options(steps=6, grad_accumulation=2)
+    checkpoints = folder("whole")
+    whole = trainer(tmp_path / "whole", config, checkpoints=checkpoints)
+    whole.train()
+
+    checkpoints = folder("cut")
+    first = trainer(tmp_path / "cut", config, checkpoints=checkpoints)
+    while first.step < 3:
+        first._advance(last=False)
+    first._save()
+    _, checkpoint = ckpt.resolve_resume(tmp_path / "cut")
+    model = load_model(checkpoint).train()
+    second = trainer(tmp_path / "cut", config, model, checkpoints=first.checkpoints)
+    second.load_state(*ckpt.load_training_state(checkpoint))
+    assert second.step == 3
+    second.train()
+
+    for name in ("model.safetensors", "training_state.safetensors", "training_state.json"):
+        paths = [tmp_path / run / "checkpoints" / "step-000006" / name for run in ("whole", "cut")]
+        assert paths[0].read_bytes() == paths[1].read_bytes(), name
+    keys = ("step", "train_loss", "lr", "grad_norm")
+    assert [[line[k] for k in keys] for line in whole.console.lines[3:]] == [
+        [line[k] for k in keys] for line in second.console.lines
+    ]
+
+
+def test_a_state_that_does_not_fit(tmp_path):
+    t = trainer(tmp_path)
+    t.train_step()
+    arrays, state = t.state()
+    with pytest.raises(UserError, match="'random' is missing|random"):
+        trainer(tmp_path).load_state(arrays, {k: v for k, v in state.items() if k != "random"})
+    other = Loader(TOKENS[:-1], 3, 8, seed=7)
+    with pytest.raises(UserError, match="tokens"):
+        trainer(tmp_path, loader=other).load_state(arrays, state)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_finishes_the_step_and_saves(tmp_path, number):
+    t = trainer(tmp_path, options(steps=100, eval_every=100, save_every=100))
+    real = t.train_step
+
+    def train_step():
+        if t.step == 4:
+            os.kill(os.getpid(), number)
+        return real()
+
+    t.train_step = train_step
+    before = signal.getsignal(number)
+    assert t.train() == number
+    assert t.step == 5 and t.checkpoints.saved == [(5, None)]
+    assert not t.console.running
+    assert signal.getsignal(number) is before
+    assert len(read_metrics(tmp_path / "metrics.jsonl")) == 5
+
+
+def test_the_second_signal_stops_at_once():
+    with pytest.raises(KeyboardInterrupt), StopSignals() as signals:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert signals.received == signal.SIGINT
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_signals_are_left_alone_in_other_threads():
+    before, seen = signal.getsignal(signal.SIGINT), []
+
+    def work():
+        with StopSignals() as signals:
+            seen.append((signals.received, signal.getsignal(signal.SIGINT)))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [(None, before)]
+
+
+# --- around it -----------------------------------------------------------------------------------
+
+
+def test_warming_up_changes_no_random_state(tmp_path):
+    model = GPT(SHAPE, seed=5)
+    before, state = weights(model), model.rng.bit_generator.state
+    np.random.seed(3)  # nobody may touch the global state either
+    global_state = np.random.get_state()[1].copy()
+    assert compile_kernels(SHAPE) > 0
+    assert model.rng.bit_generator.state == state
+    np.testing.assert_array_equal(np.random.get_state()[1], global_state)
+    for name, array in model.state_dict().items():
+        np.testing.assert_array_equal(array, before[name])
+
+
+def test_keeping_memory_says_whether_it_can():
+    assert keep_freed_memory() in (True, False)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_recipes_are_complete(preset):
+    config = TrainConfig(preset=preset).with_recipe()
+    assert None not in (config.steps, config.batch_size, config.lr, config.warmup_steps)
+    assert config.warmup_steps < config.steps
+    assert config.model_config() == PRESETS[preset]
+    changed = TrainConfig(preset=preset, steps=7, n_layer=2, dropout=0.5).with_recipe()
+    assert changed.steps == 7 and changed.lr == config.lr
+    assert changed.model_config(300).n_layer == 2 and changed.model_config(300).vocab_size == 300

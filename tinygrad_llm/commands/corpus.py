@@ -1,0 +1,79 @@
+"""From the name of a corpus to tokens on disk, with a report: what train and data prepare share."""
+
+import time
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tinygrad_llm.checkpoint import resolve
+from tinygrad_llm.console import PlainConsole
+from tinygrad_llm.data import (
+    CleanOptions,
+    Prepared,
+    cached_tokenizer,
+    clean_corpus,
+    encode_corpus,
+    load_corpus,
+    split,
+)
+
+if TYPE_CHECKING:
+    from tinygrad_llm.tokenizer import Tokenizer
+
+
+def open_tokenizer(name: str) -> "Tokenizer":
+    """A tokenizer by name, from a run (its best checkpoint), or from a path."""
+    from tinygrad_llm.tokenizer import Tokenizer, get_tokenizer
+
+    path = Path(name).expanduser()
+    if path.is_dir() and not (path / "tokenizer.json").exists():
+        return Tokenizer.load(resolve(path))
+    return get_tokenizer(name)
+
+
+def prepare_corpus(
+    console: PlainConsole,
+    source: str,
+    *,
+    tokenizer: "Tokenizer | None" = None,
+    vocab_size: int = 4096,
+    options: CleanOptions | None = None,
+) -> tuple["Tokenizer", Prepared]:
+    """Load, clean, split and encode a corpus, saying what happens; (tokenizer, tokens).
+
+    Without a ``tokenizer`` one of ``vocab_size`` ids is trained on the training side. Both it and
+    the tokens come from the cache where they are there.
+    """
+    corpus = clean_corpus(load_corpus(source), options)
+    train_docs, val_docs = split(corpus)
+    console.say(str(corpus))
+
+    if tokenizer is None:
+        start = time.perf_counter()
+        with (
+            warnings.catch_warnings(record=True) as caught,
+            console.progress(f"training a tokenizer of {vocab_size:,} ids") as progress,
+        ):
+            warnings.simplefilter("always", UserWarning)
+            tokenizer = cached_tokenizer(train_docs, vocab_size, progress=progress)
+        for warning in caught:
+            console.say(f"note: {warning.message}")
+        console.say(f"tokenizer: {tokenizer.vocab_size:,} ids, {_seconds(start)}")
+
+    start = time.perf_counter()
+    with console.progress("encoding the corpus") as progress:
+        prepared = encode_corpus(
+            train_docs, val_docs, tokenizer, about=corpus.about(), progress=progress
+        )
+    tokens, size = prepared.meta["tokens"], prepared.meta["bytes"]
+    per_token = sum(size.values()) / max(1, sum(tokens.values()))
+    how = "found in the cache" if prepared.cached else _seconds(start)
+    console.say(
+        f"tokens: {tokens['train']:,} for training, {tokens['val']:,} for validation, "
+        f"{per_token:.2f} bytes each; {how}"
+    )
+    return tokenizer, prepared
+
+
+def _seconds(start: float) -> str:
+    return f"{time.perf_counter() - start:.1f} s"

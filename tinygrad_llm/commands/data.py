@@ -1,0 +1,42 @@
+"""``tinygrad-llm data prepare SOURCE`` and ``data list``."""
+
+from tinygrad_llm.commands.corpus import open_tokenizer, prepare_corpus
+from tinygrad_llm.commands.options import DataList, DataPrepare
+from tinygrad_llm.console import make_console
+from tinygrad_llm.data import DATASETS, CleanOptions, cache_folder
+from tinygrad_llm.errors import UserError
+
+
+def prepare(options: DataPrepare) -> int:
+    """Prepare a corpus in the cache and print the report."""
+    if options.tokenizer is not None and options.vocab_size is not None:
+        raise UserError(
+            f"vocab_size is {options.vocab_size} and tokenizer {options.tokenizer!r}: a tokenizer "
+            "brings its own vocabulary; leave out one of the two"
+        )
+    clean = CleanOptions(
+        near_duplicates=options.near_duplicates,
+        near_duplicate_threshold=options.near_duplicate_threshold,
+        min_ascii_share=options.min_ascii_share,
+    )
+    tokenizer = open_tokenizer(options.tokenizer) if options.tokenizer else None
+    console = make_console()
+    _, prepared = prepare_corpus(
+        console,
+        options.source,
+        tokenizer=tokenizer,
+        vocab_size=4096 if options.vocab_size is None else options.vocab_size,
+        options=clean,
+    )
+    console.say(f"written to {prepared.folder}")
+    return 0
+
+
+def list_corpora(options: DataList) -> int:
+    """Print every corpus that has a name."""
+    print(f"{'stdlib':<16} the standard library of this Python; needs no download")
+    for name, dataset in DATASETS.items():
+        path = cache_folder() / "downloads" / f"{name}.txt"
+        where = path if path.is_file() else f"to be downloaded from {dataset.url}"
+        print(f"{name:<16} {dataset.size:>9,} bytes; {where}")
+    return 0

@@ -1,0 +1,69 @@
+"""``tinygrad-llm generate RUN``: text from a trained model, shown as it comes."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from tinygrad_llm.checkpoint import resolve
+from tinygrad_llm.commands.options import GenerateOptions
+from tinygrad_llm.config import GenerateConfig
+from tinygrad_llm.console import make_console
+from tinygrad_llm.errors import UserError
+from tinygrad_llm.generation import generate
+
+
+def run(options: GenerateOptions) -> int:
+    """Load the run's best checkpoint and write the prompt and its continuation."""
+    from tinygrad_llm.pretrained.gpt2 import load_model
+    from tinygrad_llm.tokenizer import Tokenizer
+
+    checkpoint = resolve(options.run)
+    model = load_model(checkpoint)
+    tokenizer = Tokenizer.load(checkpoint)
+    if tokenizer.vocab_size > model.config.vocab_size:
+        raise UserError(
+            f"the tokenizer in {checkpoint} has {tokenizer.vocab_size} ids, but the model knows "
+            f"{model.config.vocab_size}: they do not belong together"
+        )
+    console = make_console()
+    for piece in stream_text(model, tokenizer, options):
+        console.write(piece)
+    console.write("\n")
+    return 0
+
+
+def stream_text(model, tokenizer, options: GenerateConfig) -> Iterator[str]:
+    """The prompt, then the model's continuation piece by piece.
+
+    A piece never ends inside a character. An empty prompt begins a new document. The text ends
+    where the model ends the document, or after ``max_new_tokens``. The model's mode (dropout on
+    or off) is put back at the end.
+    """
+    ids = tokenizer.encode(options.prompt) or [tokenizer.eot_id]
+    steps = generate(
+        model.next_token_logits,
+        np.array([ids], dtype=np.int64),
+        options.max_new_tokens,
+        block_size=model.config.block_size,
+        rng=np.random.default_rng(options.seed),
+        temperature=options.temperature,
+        top_k=options.top_k,
+        top_p=options.top_p,
+        stop_ids=(tokenizer.eot_id,),
+    )
+    return _pieces(model, tokenizer, options.prompt, steps)
+
+
+def _pieces(model, tokenizer, prompt: str, steps: Iterator[np.ndarray]) -> Iterator[str]:
+    was_training = model.training
+    model.eval()
+    try:
+        yield prompt
+        decoder = tokenizer.stream()
+        for (new,) in steps:
+            if new == tokenizer.eot_id:
+                break
+            yield decoder.push(int(new))
+        yield decoder.finish()
+    finally:
+        model.train(was_training)

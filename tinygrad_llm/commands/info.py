@@ -1,0 +1,133 @@
+"""``tinygrad-llm info``: what this machine computes with. The first thing a bug report needs.
+
+The BLAS matters most: OpenBLAS picks its kernels by the processor it finds, and an environment
+variable that names an older one (OPENBLAS_CORETYPE) can halve the speed of every matrix product.
+"""
+
+import ctypes
+import glob
+import importlib.util
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+
+from tinygrad_llm.commands.options import InfoOptions
+from tinygrad_llm.data import cache_folder
+from tinygrad_llm.runs import versions
+
+
+def run(options: InfoOptions) -> int:
+    """Print the table."""
+    rows = [("system", f"{platform.system()} {platform.machine()}, {processors()}")]
+    rows += versions().items()
+    rows += [
+        ("BLAS", blas()),
+        ("kernels", kernels()),
+        ("GPU", gpu()),
+        ("cache", cache()),
+    ]
+    rows += [
+        (name, os.environ[name])
+        for name in sorted(os.environ)
+        if name.startswith(("OPENBLAS_", "OMP_NUM", "NUMBA_", "MKL_NUM", "TINYGRAD_LLM_"))
+    ]
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        print(f"{name:<{width}}  {value}")
+    return 0
+
+
+def processors() -> str:
+    """The number of processors, and of those that this process may use."""
+    total = os.cpu_count()
+    if hasattr(os, "sched_getaffinity"):
+        return f"{len(os.sched_getaffinity(0))} of {total} processors"
+    return f"{total} processors"
+
+
+def blas() -> str:
+    """Name and version of NumPy's BLAS; its core type and threads where it is OpenBLAS."""
+    config = np.show_config(mode="dicts")
+    found = (config or {}).get("Build Dependencies", {}).get("blas", {})
+    text = f"{found.get('name', 'unknown')} {found.get('version', '')}".strip()
+    library = _openblas()
+    if library is None:
+        return f"{text}; core type and threads unknown"
+    handle, prefix, suffix = library
+    core_type = getattr(handle, f"{prefix}openblas_get_corename{suffix}")
+    core_type.restype = ctypes.c_char_p
+    threads = getattr(handle, f"{prefix}openblas_get_num_threads{suffix}")
+    return f"{text}; core type {core_type().decode()}, {threads()} threads"
+
+
+def _openblas() -> tuple[ctypes.CDLL, str, str] | None:
+    """The OpenBLAS in NumPy's wheel and how its functions are spelled, or None.
+
+    The wheel keeps it in numpy.libs (numpy/.dylibs on macOS). It is loaded already, so opening it
+    again gives the one in use.
+    """
+    package = Path(np.__file__).parent
+    for folder in (package.parent / "numpy.libs", package / ".dylibs"):
+        for path in glob.glob(str(folder / "*openblas*")):
+            try:
+                handle = ctypes.CDLL(path)
+            except OSError:
+                continue
+            for prefix in ("scipy_", ""):
+                for suffix in ("64_", ""):
+                    if hasattr(handle, f"{prefix}openblas_get_corename{suffix}"):
+                        return handle, prefix, suffix
+    return None
+
+
+def kernels() -> str:
+    """The fused operations, and which of them have a numba or a CuPy kernel."""
+    import autograd.kernels
+
+    folder = Path(autograd.kernels.__file__).parent
+    ops = sorted(path.parent.name for path in folder.glob("*/reference.py"))
+    text = f"{len(ops)} fused operations"
+    for file, kind in (("cpu.py", "numba"), ("cuda.py", "CuPy")):
+        fast = [op for op in ops if (folder / op / file).is_file()]
+        text += f"; {kind}: {', '.join(fast) or 'none'}"
+    return text
+
+
+def gpu() -> str:
+    """The GPUs that CuPy finds."""
+    if importlib.util.find_spec("cupy") is None:
+        return "CuPy is not installed"
+    try:
+        import cupy
+
+        count = cupy.cuda.runtime.getDeviceCount()
+        names = [cupy.cuda.runtime.getDeviceProperties(i)["name"].decode() for i in range(count)]
+    except Exception as error:  # CuPy raises types of its own, and none may spoil the table
+        return f"CuPy finds none ({str(error).splitlines()[0] if str(error) else type(error)})"
+    return f"CuPy {_version('cupy')}: {', '.join(names) or 'none'}"
+
+
+def _version(package: str) -> str:
+    import cupy
+
+    try:
+        return version(package)
+    except PackageNotFoundError:  # its wheels are called cupy-cuda12x and the like
+        return getattr(cupy, "__version__", "unknown")
+
+
+def cache() -> str:
+    """The cache folder, and how many tokenizers and prepared corpora it holds."""
+    folder = cache_folder()
+
+    def count(kind: str) -> int:
+        path = folder / kind
+        return sum(1 for p in path.iterdir() if p.name[0] != ".") if path.is_dir() else 0
+
+    return (
+        f"{folder}: {count('tokens')} prepared corpora, {count('tokenizers')} tokenizers, "
+        f"{count('downloads')} downloads"
+    )

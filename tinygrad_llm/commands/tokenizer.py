@@ -1,0 +1,69 @@
+"""``tinygrad-llm tokenizer train``, ``encode`` and ``decode``."""
+
+import os
+import sys
+import time
+import warnings
+from pathlib import Path
+
+from tinygrad_llm.commands.corpus import open_tokenizer
+from tinygrad_llm.commands.options import TokenizerDecode, TokenizerEncode, TokenizerTrain
+from tinygrad_llm.console import make_console
+from tinygrad_llm.data import clean_corpus, load_corpus, split
+from tinygrad_llm.errors import UserError
+
+
+def train(options: TokenizerTrain) -> int:
+    """Train a tokenizer and save it in a folder."""
+    from tinygrad_llm.tokenizer import train_bpe
+
+    out = Path(options.out).expanduser()
+    if (out / "tokenizer.json").exists() or out.is_file():
+        raise UserError(f"{out} is there already and is not overwritten; choose another --out")
+    console = make_console()
+    corpus = clean_corpus(load_corpus(options.corpus))
+    train_docs, _ = split(corpus)
+    console.say(str(corpus))
+    start = time.perf_counter()
+    with (
+        warnings.catch_warnings(record=True) as caught,
+        console.progress(f"training a tokenizer of {options.vocab_size:,} ids") as progress,
+    ):
+        warnings.simplefilter("always", UserWarning)
+        texts = [document.text for document in train_docs]
+        tokenizer = train_bpe(texts, options.vocab_size, pattern=options.pattern, progress=progress)
+    for warning in caught:
+        console.say(f"note: {warning.message}")
+    tokenizer.save(out)
+    console.say(
+        f"tokenizer: {tokenizer.vocab_size:,} ids in {time.perf_counter() - start:.1f} s, "
+        f"saved in {out}"
+    )
+    return 0
+
+
+def encode(options: TokenizerEncode) -> int:
+    """Print the ids of the arguments, or of standard input, separated by spaces."""
+    tokenizer = open_tokenizer(options.tokenizer)
+    data = os.fsencode(" ".join(options.text)) if options.text else sys.stdin.buffer.read()
+    print(*tokenizer.encode_bytes(data))
+    return 0
+
+
+def decode(options: TokenizerDecode) -> int:
+    """Write the bytes of the ids in the arguments, or on standard input."""
+    tokenizer = open_tokenizer(options.tokenizer)
+    ids = list(options.ids)
+    if not ids:
+        for word in sys.stdin.read().split():
+            try:
+                ids.append(int(word))
+            except ValueError:
+                raise UserError(
+                    f"standard input holds {word[:40]!r}, expected token ids: whole numbers "
+                    "separated by white space"
+                ) from None
+    sys.stdout.flush()
+    sys.stdout.buffer.write(tokenizer.decode_bytes(ids))
+    sys.stdout.buffer.flush()
+    return 0

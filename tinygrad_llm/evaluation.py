@@ -1,0 +1,93 @@
+"""How well a model predicts a text: loss, perplexity and bits per byte.
+
+The negative log-likelihoods of all scored tokens are added up and divided once, by their number; a
+mean of batch means would be biased by a short last batch. Bits per byte divides by the bytes that
+the scored tokens stand for instead, which makes models with different tokenizers comparable.
+"""
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from autograd import no_grad
+from tinygrad_llm.data.loader import IGNORE, evaluation_windows
+
+Batch = tuple[np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The sum of the scored tokens' negative log-likelihoods (nats), their number and bytes."""
+
+    nats: float
+    tokens: int
+    bytes: int
+
+    @property
+    def loss(self) -> float:
+        """Nats per token; NaN where nothing was scored."""
+        return self.nats / self.tokens if self.tokens else math.nan
+
+    @property
+    def perplexity(self) -> float:
+        """exp(loss): among how many equally likely tokens the model hesitates, so to speak."""
+        return math.exp(self.loss) if self.loss < 700 else math.inf
+
+    @property
+    def bits_per_byte(self) -> float:
+        """Nats / (ln 2 x bytes); NaN where the scored tokens have no bytes."""
+        return self.nats / (math.log(2) * self.bytes) if self.bytes else math.nan
+
+    def __str__(self) -> str:
+        return (
+            f"loss {self.loss:.4f}, perplexity {self.perplexity:.2f}, "
+            f"{self.bits_per_byte:.4f} bits per byte"
+        )
+
+
+def evaluate(model, batches: Iterable[Batch], token_bytes: np.ndarray) -> Evaluation:
+    """Score batches (x, y) of ids, each (B, T), where a target y of -100 does not count.
+
+    ``token_bytes[id]`` is the id's length in bytes, 0 for special tokens. Dropout is off meanwhile
+    and no random number is drawn: an evaluation does not change the training around it.
+    """
+    nats, tokens, n_bytes = 0.0, 0, 0
+    was_training = model.training
+    model.eval()
+    try:
+        with no_grad():
+            for x, y in batches:
+                nats += model.loss(x, y, reduction="sum").item()
+                scored = y[y != IGNORE]
+                tokens += scored.size
+                n_bytes += int(token_bytes[scored].sum())
+    finally:
+        model.train(was_training)
+    return Evaluation(nats, tokens, n_bytes)
+
+
+def whole(tokens: np.ndarray, block_size: int, batch_size: int) -> Iterator[Batch]:
+    """Every token after the first, each once, in windows that do not overlap."""
+    return evaluation_windows(tokens, block_size, batch_size=batch_size)
+
+
+def fixed_part(
+    tokens: np.ndarray, block_size: int, batch_size: int, batches: int
+) -> Iterator[Batch]:
+    """At most ``batches`` batches of windows spread evenly over the text: always the same ones.
+
+    Spread, since a text is sorted by document and its beginning would be one or two of them. Where
+    the whole text is no longer than that, it is scored whole.
+    """
+    T, wanted = block_size, batches * batch_size
+    full_windows = (len(tokens) - 1) // T
+    if full_windows <= wanted:
+        yield from whole(tokens, block_size, batch_size)
+        return
+    starts = np.arange(wanted) * full_windows // wanted * T  # (wanted,)
+    for first in range(0, wanted, batch_size):
+        index = starts[first : first + batch_size, None] + np.arange(T + 1)
+        rows = np.asarray(tokens[index], dtype=np.int64)  # (B, T + 1)
+        yield rows[:, :-1].copy(), rows[:, 1:].copy()

@@ -1,0 +1,142 @@
+"""Sampling text from a language model, which here is any function from token ids to logits.
+
+``sample`` turns one row of logits and one uniform number into an id: no state, no randomness of
+its own, so its rules can be tested one by one. ``generate`` calls a model and ``sample`` in turn.
+
+The order of the rules: temperature, top-k, top-p, then a draw from what is left.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from autograd import Tensor, no_grad
+from tinygrad_llm.errors import UserError
+
+FINISHED = -1
+"""What ``generate`` yields for a row that has already produced a stop id."""
+
+
+def sample(
+    logits: np.ndarray,
+    u: float,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+) -> int:
+    """The id that the uniform number ``u`` in [0, 1) picks under ``logits`` (V,).
+
+    - temperature 0 is the largest logit (the lowest id of several), whatever else is asked for;
+      otherwise logits are divided by it: below 1 is bolder in the likely ids, above 1 evener.
+    - top_k keeps exactly the k largest logits; of equal ones the lowest ids are kept.
+    - top_p keeps the fewest ids, likeliest first, whose share of what top_k left reaches p: at
+      least one (Holtzman et al. 2020).
+
+    The draw inverts the cumulative sum in float64, scaled by its own last value, so that rounding
+    in the sum cannot make ``u`` miss it; the result is never an id of probability zero.
+
+    Raises UserError for an option out of range and for logits that are NaN or infinite (-inf for
+    some ids is allowed: an id that must not come).
+    """
+    check_options(temperature, top_k, top_p)
+    logits = np.asarray(logits, dtype=np.float64)
+    best = logits.max()
+    if not math.isfinite(best):
+        raise UserError(
+            f"the model's largest logit is {best}: its weights are damaged, or its training "
+            "diverged; use an earlier checkpoint"
+        )
+    if temperature == 0:
+        return int(logits.argmax())
+    with np.errstate(over="ignore"):  # -1 / 1e-320 is -inf, as it should be
+        p = np.exp((logits - best) / temperature)
+    keep = len(p) if top_k is None else min(top_k, len(p))
+    if keep < len(p) or top_p is not None:
+        order = np.argsort(-logits, kind="stable")  # likeliest first, equals by id
+        if top_p is not None and top_p < 1:
+            mass = np.cumsum(p[order[:keep]])
+            keep = int(np.searchsorted(mass, top_p * mass[-1], side="left")) + 1
+        p[order[keep:]] = 0
+    cdf = np.cumsum(p)
+    token = int(np.searchsorted(cdf, u * cdf[-1], side="right"))
+    return min(token, int(np.flatnonzero(p)[-1]))
+
+
+def generate(
+    next_token_logits: Callable[[np.ndarray], Any],
+    ids: np.ndarray,
+    max_new_tokens: int,
+    *,
+    block_size: int,
+    rng: np.random.Generator,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    stop_ids: Sequence[int] = (),
+) -> Iterator[np.ndarray]:
+    """Continue the prompts ``ids`` (B, T); yields after each step the new ids (B,), int64.
+
+    ``next_token_logits`` maps ids (B, t), t <= block_size, to logits (B, V) of the id that comes
+    next, as a Tensor or an array: ``model.next_token_logits`` (after ``model.eval()``, or dropout
+    is on). It is given the last ``block_size`` ids. ``sample`` has the rules; ``rng`` gives one
+    number per row and step.
+
+    A row ends with an id of ``stop_ids``, which is still yielded; from then on it yields FINISHED
+    while the other rows go on. Stops after ``max_new_tokens`` steps or when all rows have ended.
+
+    Gradients are off while this runs and as the caller has them while it waits. Raises UserError
+    for options out of range and an empty prompt, at once and not at the first step.
+    """
+    check_options(temperature, top_k, top_p)
+    ids = np.array(ids)
+    if ids.ndim != 2 or ids.size == 0:
+        raise UserError(
+            f"the prompt has shape {ids.shape}, expected (B, T) with at least one token: an empty "
+            "prompt gives the model nothing to continue"
+        )
+    if ids.dtype.kind not in "iu":
+        raise UserError(f"the prompt is {ids.dtype}, expected token ids, which are integers")
+    if max_new_tokens < 0:
+        raise UserError(f"max_new_tokens is {max_new_tokens}, but must be at least 0")
+    if block_size < 1:
+        raise UserError(f"block_size is {block_size}, but must be at least 1")
+
+    def choose(rows):
+        uniforms = rng.random(len(rows)) if temperature > 0 else np.zeros(len(rows))
+        pairs = zip(rows, uniforms, strict=True)
+        return np.array([sample(row, u, temperature, top_k, top_p) for row, u in pairs])
+
+    return _steps(
+        next_token_logits, choose, ids.astype(np.int64), max_new_tokens, block_size, stop_ids
+    )
+
+
+@no_grad()
+def _steps(next_token_logits, choose, ids, max_new_tokens, block_size, stop_ids):
+    done = np.zeros(len(ids), bool)
+    for _ in range(max_new_tokens):
+        ids = ids[:, -block_size:]
+        logits = next_token_logits(ids)  # (B, V)
+        chosen = choose(logits.numpy() if isinstance(logits, Tensor) else logits)  # (B,)
+        chosen = np.where(done, ids[:, -1], chosen)  # a row that has ended repeats its stop id
+        ids = np.concatenate((ids, chosen[:, None]), axis=1)
+        new = np.where(done, FINISHED, chosen)
+        done |= np.isin(chosen, stop_ids)
+        yield new
+        if done.all():
+            return
+
+
+def check_options(temperature: float, top_k: int | None, top_p: float | None) -> None:
+    """Raise UserError unless these are options of ``sample``."""
+    if not (temperature >= 0 and math.isfinite(temperature)):
+        raise UserError(
+            f"the temperature is {temperature}, but must be a finite number of at least 0 "
+            "(0 always takes the likeliest token)"
+        )
+    if top_k is not None and top_k < 1:
+        raise UserError(f"top_k is {top_k}, but must be at least 1 (leave it out to keep all ids)")
+    if top_p is not None and not 0 < top_p <= 1:
+        raise UserError(f"top_p is {top_p}, but must be above 0 and at most 1")

@@ -1,0 +1,235 @@
+"""GPT-2 as a Hugging Face directory: config.json and model.safetensors, opened by transformers.
+
+Tensors have the names of our parameters with "transformer." before them. Two differences remain.
+OpenAI wrote its linear layers as Conv1D, whose weight is (in, out): ours, (out, in) as PyTorch's
+Linear, are transposed on the way. And the output layer, lm_head, is the token table itself, which
+is stored once.
+"""
+
+import json
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+
+from tinygrad_llm.config import GPTConfig
+from tinygrad_llm.errors import UserError
+from tinygrad_llm.files import write_atomically
+from tinygrad_llm.models.gpt import GPT
+from tinygrad_llm.pretrained.tensor_file import open_tensors, write_tensors
+
+PREFIX = "transformer."
+WEIGHTS, CONFIG = "model.safetensors", "config.json"
+CONV1D = ("c_attn.weight", "c_proj.weight", "c_fc.weight")
+BUFFERS = re.compile(r"h\.\d+\.attn\.(bias|masked_bias)")
+"""Causal masks that old files carry; they hold nothing learned."""
+
+REQUIRED = {
+    "model_type": "gpt2",
+    "activation_function": ("gelu_new", "gelu_pytorch_tanh"),
+    "scale_attn_weights": True,
+    "scale_attn_by_inverse_layer_idx": False,
+    "add_cross_attention": False,
+    "tie_word_embeddings": True,
+}
+"""Options of Hugging Face's GPT-2 that change its mathematics, and the values we compute."""
+
+MAX_CONFIG_BYTES = 1 << 20
+
+
+def save_model(model, directory, bos_token_id=None, eos_token_id=None):
+    """Write ``model`` (a GPT, float32) into ``directory``, which is made if need be.
+
+    Each file is written beside its place, synced and renamed; what else the directory holds stays.
+    ``eos_token_id`` is the id of the end of text, ``bos_token_id`` of its beginning: GPT-2 has one
+    for both. Raises OSError when the disk is full, and ValueError for parameters of another type.
+    """
+    directory = Path(directory)
+    tensors = {}
+    for name, parameter in model.named_parameters():
+        if parameter.dtype != np.float32:
+            raise ValueError(
+                f"tensor {name} is {parameter.dtype}, and model directories hold float32: convert "
+                "with model.astype(np.float32)"
+            )
+        value = parameter.numpy()
+        tensors[PREFIX + name] = value.T if name.endswith(CONV1D) else value
+    directory.mkdir(parents=True, exist_ok=True)
+    write_tensors(directory / WEIGHTS, tensors, {"format": "pt"})
+    # the config goes last: where there is one, the weights are whole
+    config = _to_hugging_face(model.config, bos_token_id, eos_token_id)
+    write_atomically(directory / CONFIG, (json.dumps(config, indent=2) + "\n").encode())
+
+
+def _to_hugging_face(config, bos_token_id, eos_token_id):
+    return {
+        "architectures": ["GPT2LMHeadModel"],
+        "model_type": "gpt2",
+        "vocab_size": config.vocab_size,
+        "n_positions": config.block_size,
+        "n_ctx": config.block_size,
+        "n_embd": config.n_embd,
+        "n_layer": config.n_layer,
+        "n_head": config.n_head,
+        "n_inner": None,
+        "activation_function": "gelu_new",
+        "layer_norm_epsilon": config.layer_norm_epsilon,
+        "embd_pdrop": config.dropout,
+        "resid_pdrop": config.dropout,
+        "attn_pdrop": 0.0,
+        "initializer_range": 0.02,
+        "scale_attn_weights": True,
+        "tie_word_embeddings": True,
+        "bos_token_id": bos_token_id,
+        "eos_token_id": eos_token_id,
+        "torch_dtype": "float32",
+        "dtype": "float32",
+    }
+
+
+def load_model(directory, seed=0):
+    """The GPT in a directory that ``save_model``, transformers or OpenAI's upload has written.
+
+    Tensor names may lack the "transformer." prefix. Dropout becomes the config's resid_pdrop;
+    attn_pdrop, dropout of the attention weights, has no counterpart here. ``seed`` is that of the
+    dropout masks. The model comes in evaluation mode, as in transformers: call ``.train()``.
+
+    Raises UserError, naming the file and the option or tensor, for files that are missing,
+    truncated or of another model. Nothing of the model's size is allocated before the config, the
+    header of the weights and the length of the file agree.
+    """
+    config_path, path = Path(directory) / CONFIG, Path(directory) / WEIGHTS
+    config = read_config(config_path)
+    with open_tensors(path) as file:
+        stored = _stored_names(file.keys(), path)
+        expected = set()
+        for name, shape in _expected_shapes(config):  # ends at the first that does not fit
+            _check_tensor(file, stored.get(name), name, shape, path)
+            expected.add(name)
+        for name in stored:
+            if name not in expected and name != "lm_head.weight":
+                raise UserError(
+                    f"{path} has a tensor {stored[name]}, which a GPT-2 of {config.n_layer} layers "
+                    f"has not: it does not belong to the {CONFIG} beside it"
+                )
+        model = GPT(config, seed=seed, initialize=False)
+        for name, parameter in model.named_parameters():
+            value = file.get_tensor(stored[name])
+            parameter.assign_(value.T if name.endswith(CONV1D) else value)
+        if "lm_head.weight" in stored:
+            _check_tied(file, stored, model, path)
+    return model.eval()
+
+
+def _stored_names(keys, path):
+    """Our name -> the file's, without the buffers."""
+    stored = {}
+    for key in keys:
+        name = key.removeprefix(PREFIX)
+        if BUFFERS.fullmatch(name):
+            continue
+        if name in stored:
+            raise UserError(f"{path} has both {stored[name]} and {key}: it is of no known layout")
+        stored[name] = key
+    return stored
+
+
+def _expected_shapes(config):
+    """Pairs (name, shape in the file), in our order. A generator: n_layer may be a lie."""
+    C = config.n_embd
+    yield "wte.weight", (config.vocab_size, C)
+    yield "wpe.weight", (config.block_size, C)
+    for i in range(config.n_layer):
+        for name, shape in (
+            ("ln_1.weight", (C,)), ("ln_1.bias", (C,)),
+            ("attn.c_attn.weight", (C, 3 * C)), ("attn.c_attn.bias", (3 * C,)),
+            ("attn.c_proj.weight", (C, C)), ("attn.c_proj.bias", (C,)),
+            ("ln_2.weight", (C,)), ("ln_2.bias", (C,)),
+            ("mlp.c_fc.weight", (C, 4 * C)), ("mlp.c_fc.bias", (4 * C,)),
+            ("mlp.c_proj.weight", (4 * C, C)), ("mlp.c_proj.bias", (C,)),
+        ):  # fmt: skip
+            yield f"h.{i}.{name}", shape
+    yield "ln_f.weight", (C,)
+    yield "ln_f.bias", (C,)
+
+
+def _check_tensor(file, key, name, shape, path):
+    if key is None:
+        raise UserError(
+            f"{path} has no tensor {name}, which the {CONFIG} beside it asks for: it is the file "
+            "of another model, or of a part of one"
+        )
+    found = file.get_slice(key)
+    if tuple(found.get_shape()) != shape:
+        raise UserError(
+            f"{path}: tensor {key} has shape {tuple(found.get_shape())}, but the {CONFIG} beside "
+            f"it asks for {shape}"
+        )
+    if found.get_dtype() != "F32":
+        raise UserError(
+            f"{path}: tensor {key} is of type {found.get_dtype()}, but only F32 is read: save the "
+            "model in float32"
+        )
+
+
+def _check_tied(file, stored, model, path):
+    key = stored["lm_head.weight"]
+    table = model.wte.weight.data
+    _check_tensor(file, key, "lm_head.weight", table.shape, path)
+    if file.get_tensor(key).tobytes() != table.tobytes():
+        raise UserError(
+            f"{path}: {key} differs from {stored['wte.weight']}, but this model uses one table "
+            "for both: its output weights are not tied"
+        )
+
+
+def read_config(path):
+    """The GPTConfig of a Hugging Face GPT-2's config.json.
+
+    Raises UserError for a file that is missing or not such a config, and for options that would
+    make it compute something else than our GPT does.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"there is no file {path}: is {path.parent} a model directory?")
+    if path.stat().st_size > MAX_CONFIG_BYTES:
+        raise UserError(f"{path} is larger than any config.json: it is something else")
+    try:
+        options = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:  # ValueError: not JSON, or not UTF-8
+        raise UserError(f"{path} is not a JSON file ({error})") from error
+    if not isinstance(options, dict):
+        raise UserError(f"{path} holds a {type(options).__name__}, expected the options of a model")
+    defaults = {"activation_function": "gelu_new", "model_type": None}
+    for name, required in REQUIRED.items():
+        allowed = required if isinstance(required, tuple) else (required,)
+        found = options.get(name, defaults.get(name, allowed[0]))
+        if found not in allowed:
+            raise UserError(f"{path}: {name} is {found!r}, but must be {allowed[0]!r} for our GPT")
+    sizes = {
+        "vocab_size": "vocab_size", "block_size": "n_positions", "n_layer": "n_layer",
+        "n_head": "n_head", "n_embd": "n_embd",
+    }  # fmt: skip
+    values = {}
+    for ours, theirs in sizes.items():
+        values[ours] = options.get(theirs)
+        if type(values[ours]) is not int:
+            raise UserError(f"{path}: {theirs} is {values[ours]!r}, expected a whole number")
+    if options.get("n_inner") not in (None, 4 * values["n_embd"]):
+        raise UserError(
+            f"{path}: n_inner is {options['n_inner']!r}, but must be 4 n_embd = "
+            f"{4 * values['n_embd']} for our GPT"
+        )
+    for ours, theirs, default in (
+        ("dropout", "resid_pdrop", 0.1),
+        ("layer_norm_epsilon", "layer_norm_epsilon", 1e-5),
+    ):
+        value = options.get(theirs, default)
+        if type(value) not in (int, float) or not math.isfinite(value) or value < 0:
+            raise UserError(f"{path}: {theirs} is {value!r}, expected a number of at least 0")
+        values[ours] = float(value)
+    try:
+        return GPTConfig(**values)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error

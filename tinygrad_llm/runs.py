@@ -1,0 +1,90 @@
+"""A run is a folder: what was asked for, what was measured, and what came out.
+
+    runs/tiny/
+      run.json            every option, the corpus, the versions: enough to repeat the run
+      metrics.jsonl       one line per step (metrics.py)
+      loss.png            the same as a picture (plot.py)
+      checkpoints/        models in Hugging Face's layout, and index.json (checkpoint.py)
+
+A run never overwrites another: where the folder exists, ``-2`` (``-3``, ...) is appended.
+"""
+
+import json
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from tinygrad_llm import __version__
+from tinygrad_llm.errors import UserError
+from tinygrad_llm.files import write_atomically
+
+RUN_FILE, METRICS_FILE, PLOT_FILE, CHECKPOINTS = (
+    "run.json",
+    "metrics.jsonl",
+    "loss.png",
+    "checkpoints",
+)
+FORMAT = 1  # of run.json and of the training state in a checkpoint
+
+
+def create_run(out: str | None, preset: str) -> Path:
+    """Make and return a new folder: ``out`` or runs/<preset>, with a number where that exists."""
+    wanted = Path(out).expanduser() if out else Path("runs") / preset
+    number, path = 1, wanted
+    while True:
+        try:
+            path.mkdir(parents=True)
+            return path
+        except FileExistsError:
+            if path.parent.is_dir():
+                number += 1
+                path = wanted.with_name(f"{wanted.name}-{number}")
+                continue
+            raise UserError(f"cannot make the run folder {path}: {path.parent} is a file") from None
+        except OSError as error:
+            raise UserError(
+                f"cannot make the run folder {path} ({error.strerror}); choose another with --out"
+            ) from None
+
+
+def write_run_file(run: Path, options: dict[str, Any], facts: dict[str, Any]) -> None:
+    """Write run.json: the options, which ``--resume`` reads back, and ``facts`` to know them by."""
+    content = {"format": FORMAT, "options": options, **facts, "versions": versions()}
+    write_atomically(run / RUN_FILE, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def read_run_file(run: Path) -> dict[str, Any]:
+    """The content of run.json; raises UserError where it is missing, damaged or foreign."""
+    path = run / RUN_FILE
+    content = read_json(path)
+    if content.get("format") != FORMAT or not isinstance(content.get("options"), dict):
+        raise UserError(
+            f"{path} has format {content.get('format')!r}, expected {FORMAT}: it was written by "
+            "another version or another program; start a new run"
+        )
+    return content
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; raises UserError where there is none."""
+    try:
+        content = json.loads(path.read_bytes())
+    except OSError as error:
+        raise UserError(f"cannot read {path} ({error.strerror})") from None
+    except ValueError:
+        raise UserError(f"{path} is not whole JSON: it is damaged or was cut short") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path} holds a {type(content).__name__}, expected a JSON object")
+    return content
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, this project and what it computes with; "not installed" where missing."""
+    found = {"python": platform.python_version(), "tinygrad-llm": __version__}
+    for package in ("numpy", "numba", "llvmlite", "tiktoken", "safetensors"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
