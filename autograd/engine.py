@@ -13,6 +13,8 @@ The sum is the reason gradients are *added* into place: x may be used more than 
 """
 
 import heapq
+import os
+import threading
 from typing import Any
 
 from autograd import _tensor
@@ -242,10 +244,25 @@ def _step(node, g, pending, heap, create_graph):
         contribute(pending, heap, source, gradient, node.fresh_gradients, create_graph)
 
 
+_turn = threading.RLock()  # held while a pass adds into .grad: two threads may share parameters
+
+
+def _new_turn():
+    global _turn
+    _turn = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_new_turn)  # whoever held the old one is not in the child
+
+
 def backward(outputs, gradients, retain_graph=None, create_graph=False):
-    """Add the gradient of each output, weighted by ``gradients``, into the leaves' ``.grad``."""
+    """Add the gradient of each output, weighted by ``gradients``, into the leaves' ``.grad``.
+
+    Threads take turns here, since they may add to the same parameters; in ``grad`` they need not.
+    """
     retain_graph = create_graph if retain_graph is None else retain_graph
-    with enable_grad():
+    with _turn, enable_grad():
         roots = [_root(o, g, create_graph) for o, g in zip(outputs, gradients, strict=True)]
         run_backward(roots, None, create_graph, retain_graph)
 
