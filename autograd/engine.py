@@ -23,7 +23,7 @@ from autograd.call_site import call_site, describe, describe_site, name_the_line
 from autograd.device import is_array, namespace, namespaces, numpy_namespace
 from autograd.grad_mode import enable_grad, is_grad_enabled
 from autograd.hooks import run_hooks
-from autograd.leaf import Leaf, sequence
+from autograd.leaf import Leaf, sequence, turn
 from autograd.observe import current_observers, tell
 
 new_tensor = object.__new__  # a Tensor without __init__: its checks are for users
@@ -291,9 +291,12 @@ def _step(node, g, pending, heap, create_graph, observers, separate):
 
 
 def backward(outputs, gradients, retain_graph=None, create_graph=False):
-    """Add the gradient of each output, weighted by ``gradients``, into the leaves' ``.grad``."""
+    """Add the gradient of each output, weighted by ``gradients``, into the leaves' ``.grad``.
+
+    Threads take turns here, since they may add to the same parameters; in ``grad`` they need not.
+    """
     retain_graph = create_graph if retain_graph is None else retain_graph
-    with enable_grad():
+    with turn(), enable_grad():
         roots = [_root(o, g, create_graph) for o, g in zip(outputs, gradients, strict=True)]
         run_backward(roots, None, create_graph, retain_graph)
 

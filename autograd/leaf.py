@@ -1,5 +1,7 @@
 """The ends of the graph: tensors that were given, not computed."""
 
+import os
+import threading
 import weakref
 from itertools import count
 
@@ -7,6 +9,22 @@ from autograd.device import namespace
 
 sequence = count(1)
 """Numbers the nodes in order of creation: an op is always newer than its inputs."""
+
+_turn = threading.RLock()
+
+
+def turn():
+    """The lock held while a pass adds into ``.grad``: two threads may share parameters."""
+    return _turn
+
+
+def _new_turn():
+    global _turn
+    _turn = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_new_turn)  # whoever held the old one is not in the child
 
 
 class Leaf:

@@ -9,11 +9,13 @@ pick the folder's reference.py, cpu.py (numba) or cuda.py (CuPy) at every call.
   refused.
 - a forced mode that cannot run raises.
 
-CPU kernels run under one process-wide lock: they share one pool of threads.
+CPU kernels run under one process-wide lock: they share one pool of threads. A fork waits for it
+too: a child would else inherit it locked by a thread that it has not got.
 """
 
 import importlib
 import importlib.util
+import os
 import threading
 from contextvars import ContextVar
 
@@ -24,6 +26,10 @@ from autograd.device import Namespace, numpy_namespace
 MODES = ("auto", "reference", "cpu", "cuda")
 _mode: ContextVar[str] = ContextVar("autograd_kernels", default="auto")
 _lock = threading.RLock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release
+    )
 
 
 class use_kernels:  # noqa: N801 (a context manager, named as no_grad is)
