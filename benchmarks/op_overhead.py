@@ -281,14 +281,14 @@ def main():
 
 
 def report(labels, times):
-    print(f"\n{'microseconds per op':30}{'chain of 50 sin':>22}{'MLP on (8, 16)':>22}")
+    print(f"\n{'microseconds per op':30}{'chain of 50 sin':>26}{'MLP on (8, 16)':>26}")
     medians = {key: statistics.median(values) for key, values in times.items()}
     for name, label in labels.items():
         print(f"{name + ' (' + label + ')':30}", end="")
         for workload in OPS:
             low, high = min(times[name, workload]), max(times[name, workload])
             cell = f"{medians[name, workload]:.2f} [{low:.2f}, {high:.2f}]"
-            print(f"{cell:>22}", end="")
+            print(f"{cell:>26}", end="")
         print()
     chain = medians["ours", "chain"]
     print("\nmedian [lowest, highest] of the turns")
