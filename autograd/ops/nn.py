@@ -34,7 +34,7 @@ class ReLU(Op):
     """y = max(x, 0).
 
     Saves: x
-    dy/dx = 1 where x > 0, else 0 (at the kink too)
+    dy/dx = 0 where x <= 0 (at the kink too), else 1
     """
 
     save_inputs = (0,)
@@ -43,7 +43,7 @@ class ReLU(Op):
         return xp.maximum(x, 0)
 
     def backward(self, xp, g, x):
-        return xp.where(x > 0, g, 0)
+        return xp.where(x <= 0, 0, g)
 
 
 class GELU(Op):

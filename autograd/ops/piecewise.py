@@ -116,7 +116,7 @@ class AsType(Op):
 
 
 def abs(x):
-    """|x|. At 0 the gradient is 0."""
+    """|x|. At 0 the gradient is 0, at NaN it is NaN (PyTorch gives 0)."""
     return Abs()(x)
 
 

@@ -156,7 +156,7 @@ class LogSumExp(Reduction):
         return xp.logsumexp(x, axis=self.axis, keepdims=self.keepdims)
 
     def backward(self, xp, g, x, y):
-        y = xp.where(xp.isfinite(y), y, 0)  # a row of -inf has gradient 0, not NaN
+        y = xp.where(y == -math.inf, 0, y)  # a row of -inf has gradient 0, not NaN
         return self.kept(xp, g) * xp.exp(x - self.kept(xp, y))
 
 
@@ -196,5 +196,8 @@ def min(x, axis=None, keepdims=False):
 
 
 def logsumexp(x, axis=None, keepdims=False):
-    """log(sum(exp(x))) over ``axis``, computed without overflow."""
+    """log(sum(exp(x))) over ``axis``, computed without overflow.
+
+    A row of nothing but minus infinity has gradient 0 (PyTorch gives NaN).
+    """
     return LogSumExp(axis, keepdims)(x)

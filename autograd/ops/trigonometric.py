@@ -82,7 +82,7 @@ class ArcTan(Op):
 class ArcTan2(Op):
     """y = the angle of the point (b, a).  Saves: a, b.
 
-    dy/da = b / (a^2 + b^2), dy/db = -a / (a^2 + b^2): NaN at the origin, which has no angle.
+    dy/da = b / (a^2 + b^2), dy/db = -a / (a^2 + b^2), and 0 at the origin, which has no angle.
     """
 
     broadcasts = True
@@ -92,7 +92,8 @@ class ArcTan2(Op):
         return xp.arctan2(a, b)
 
     def backward(self, xp, g, a, b):
-        along = g / (a * a + b * b)
+        square = a * a + b * b
+        along = g / xp.where(square == 0, 1, square)
         return along * b if self.needs[0] else None, -along * a if self.needs[1] else None
 
 
@@ -165,7 +166,7 @@ def arctan(x):
 def arctan2(a, b):
     """The angle in [-pi, pi] of the point with abscissa b and ordinate a.
 
-    At the origin, which has none, the gradient is NaN.
+    At the origin, which has none, the gradient is 0.
     """
     return ArcTan2()(a, b)
 
