@@ -22,7 +22,7 @@ class Abs(Op):
         return xp.abs(x)
 
     def backward(self, xp, g, x):
-        return g * xp.sign(x)
+        return xp.where(x > 0, g, xp.where(x < 0, -g, x * 0))  # x * 0: 0, and NaN stays NaN
 
 
 class Maximum(Op):
