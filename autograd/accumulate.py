@@ -34,6 +34,20 @@ class Entry:
         self.node, self.gradient, self.owned = node, gradient, owned
 
 
+class Pending(dict[int, Entry]):
+    """The gradients that are still being added up in one backward pass, by number of the node.
+
+    ``thread`` runs the pass, and ``accumulating`` says whether it ends in ``.grad``. A node knows
+    the pass that runs its backward; when two threads go through one graph at once (each with
+    retain_graph), the thread tells whether that is the one that asks.
+    """
+
+    __slots__ = ("thread", "accumulating")
+
+    def __init__(self, thread, accumulating):
+        self.thread, self.accumulating = thread, accumulating
+
+
 def contribute(pending, heap, node, gradient, fresh, create_graph):
     """Add one contribution to the pending gradient of ``node``.
 

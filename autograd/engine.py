@@ -19,7 +19,7 @@ from typing import Any
 
 from autograd import _tensor
 from autograd._tensor import Tensor
-from autograd.accumulate import Entry, Scatter, contribute, dense, namespace_of, unbroadcast
+from autograd.accumulate import Pending, Scatter, contribute, dense, namespace_of, unbroadcast
 from autograd.call_site import call_site, describe, describe_site
 from autograd.device import is_array, namespace, numpy_namespace
 from autograd.grad_mode import enable_grad, is_grad_enabled
@@ -59,7 +59,7 @@ class Op:
     needs: tuple[bool, ...] = ()
     inputs: Any = ()
     cache = None
-    _pending: dict | None = None
+    _pending: Any = None
 
     def forward(self, xp, *inputs):
         raise TypeError(f"{type(self).__name__} defines no forward")
@@ -127,13 +127,14 @@ class Op:
         A kernel that is given one adds its contribution in place and returns the buffer itself.
         The engine owns it; a reference never uses it.
         """
-        if self._pending is None or not self.needs[i]:
+        pending = self._pending
+        if pending is None or pending.thread != threading.get_ident() or not self.needs[i]:
             return None
         node = self.inputs[i]
-        entry = self._pending.get(node.order)
+        entry = pending.get(node.order)
         if entry is not None:
             return entry.gradient if entry.owned else None
-        if isinstance(node, Leaf) and self._accumulating:
+        if isinstance(node, Leaf) and pending.accumulating:
             return node.owned_gradient()
         return None
 
@@ -157,7 +158,7 @@ def run_backward(roots, targets=None, create_graph=False, retain_graph=False):
     Without ``targets`` the gradients of leaf tensors land in their ``.grad``. With targets, a set
     of nodes, nothing is written; a dictionary from node to gradient is returned.
     """
-    pending: dict[int, Entry] = {}
+    pending = Pending(threading.get_ident(), targets is None)
     heap: list[int] = []
     found = {}
     oldest = min((node.order for node in targets), default=0) if targets else 0
@@ -177,7 +178,6 @@ def run_backward(roots, targets=None, create_graph=False, retain_graph=False):
             if targets is None:
                 node.accumulate(g, entry.owned, create_graph)
             continue
-        node._accumulating = targets is None
         _step(node, g, pending, heap, create_graph)
         if not retain_graph:
             node.saved = node.inputs = node.cache = None
