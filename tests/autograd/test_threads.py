@@ -159,6 +159,36 @@ def test_threads_that_add_into_one_grad_lose_nothing():
     )
 
 
+def test_two_threads_through_one_graph():
+    # an op may add into the gradient that its own pass has of its input, not into the other's
+    run(
+        """
+        from autograd import Op
+        meeting = threading.Barrier(2, timeout=60)
+        class Meet(Op):
+            fresh_gradients = True
+            def forward(self, xp, x):
+                return x * 2.0
+            def backward(self, xp, g):
+                meeting.wait()  # both threads are in the backward of this node
+                buffer = self.into(0)
+                meeting.wait()
+                if buffer is None:
+                    return g * 2.0
+                buffer += g * 2.0
+                return buffer
+        x, found = Parameter(np.ones(3)), {}
+        h = Meet()(x)
+        def through(scale):
+            y = (h * scale).sum() + (x * scale).sum() + (x * scale).sum()
+            found[scale] = grad(y, x, retain_graph=True)[0].data
+        together(lambda: through(1.0), lambda: through(10.0))
+        np.testing.assert_array_equal(found[1.0], np.full(3, 4.0))
+        np.testing.assert_array_equal(found[10.0], np.full(3, 40.0))
+        """
+    )
+
+
 def test_second_derivatives_in_two_threads():
     run(
         """
@@ -292,7 +322,7 @@ def test_a_fork_while_other_threads_compute():
         for k in range(12):
             child = os.fork()
             if child == 0:
-                signal.alarm(20)  # a deadlock ends the child by a signal, and is seen
+                signal.alarm(10)  # a deadlock ends the child by a signal, and is seen
                 os._exit(0 if np.array_equal(step(), expected) else 1)
             codes.append(os.waitpid(child, 0)[1])
             time.sleep(0.002 * k)
