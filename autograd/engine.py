@@ -13,6 +13,7 @@ The sum is the reason gradients are *added* into place: x may be used more than 
 """
 
 from contextvars import ContextVar
+from copy import copy
 from heapq import heappop, heappush
 from typing import Any
 
@@ -27,6 +28,8 @@ from autograd.leaf import Leaf, sequence, turn
 from autograd.observe import current_observers, tell
 
 new_tensor = object.__new__  # a Tensor without __init__: its checks are for users
+
+NOT_CALLED = ()  # the inputs of an Op that is no node yet
 
 _current_pass: ContextVar[tuple[dict, bool] | None] = ContextVar("autograd_pass", default=None)
 """The running backward's pending gradients, and whether it adds into ``.grad``, for Op.into.
@@ -66,7 +69,7 @@ class Op:
     """backward returns arrays that nobody else holds: they may be kept without a copy."""
 
     needs: tuple[bool, ...] = ()
-    inputs: Any = ()
+    inputs: Any = NOT_CALLED
     saved: Any = ()
     versions: Any = ()
     cache = None
@@ -85,6 +88,10 @@ class Op:
 
     def __call__(self, *args) -> Tensor:
         """Compute the output; record this node when recording is on and an input wants it."""
+        if self.inputs is not NOT_CALLED:  # a node already: this call gets one of its own
+            again = copy(self)
+            again.inputs, again.cache = NOT_CALLED, None
+            return again(*args)
         observers = current_observers()
         if observers:
             tell(observers, "before_forward", self, args)

@@ -34,6 +34,32 @@ def test_the_same_tensor_on_both_sides_of_a_sum():
     np.testing.assert_array_equal(y.grad.data, np.full(3, 3.0))
 
 
+class Scale(Op):
+    save_inputs = (0,)
+
+    def __init__(self, factor):
+        self.factor = factor
+
+    def forward(self, xp, x):
+        return self.factor * x * x
+
+    def backward(self, xp, g, x):
+        return g * 2 * self.factor * x
+
+
+def test_an_op_called_twice_is_two_nodes():
+    scale, x, z = Scale(3.0), leaf(3), leaf(3, seed=1)
+    a, b = scale(x), scale(z)
+    with no_grad():
+        scale(leaf(5))
+    assert a._node is not b._node
+    (a + b * 2.0).sum().backward()
+    np.testing.assert_allclose(x.grad.data, 6 * x.data)
+    np.testing.assert_allclose(z.grad.data, 12 * z.data)
+    (g,) = grad(scale(scale(x)).sum(), x)
+    np.testing.assert_allclose(g.data, 4 * 27 * x.data**3)
+
+
 def test_a_node_waits_for_all_its_uses():
     # b is used by the newest op and by an older one: depth first would run b's backward twice
     a = Tensor(np.array(2.0), requires_grad=True)
