@@ -15,7 +15,7 @@ The sum is the reason gradients are *added* into place: x may be used more than 
 import heapq
 from typing import Any
 
-from autograd import _tensor
+from autograd import _tensor, device
 from autograd._tensor import Tensor
 from autograd.accumulate import Entry, Scatter, contribute, dense, namespace_of, unbroadcast
 from autograd.call_site import call_site, describe, describe_site
@@ -40,7 +40,8 @@ class Op:
     - ``self.cache``: values that depend differentiably on the inputs (a mean, a log-sum-exp). It
       is None under ``create_graph``, where they must be recomputed, or a second derivative would
       take them for constants;
-    - any other attribute: what has no derivative (an axis, a shape, ids, a dropout mask).
+    - any other attribute: what has no derivative (an axis, a shape, ids, a dropout mask). NumPy
+      arrays among them are brought to the inputs' array library when the Op is called.
     """
 
     broadcasts = False
@@ -79,13 +80,20 @@ class Op:
                 arrays.append(arg)
                 nodes.append(None)
         if xp is None:
-            xp = next((namespace(a) for a in args if is_array(a)), numpy_namespace)
+            held = (*args, *vars(self).values())  # a condition may be the only array there is
+            xp = next((namespace(a) for a in held if is_array(a)), numpy_namespace)
         record = is_grad_enabled() and nodes.count(None) != len(nodes)
         self.needs = tuple([n is not None for n in nodes]) if record else (False,) * len(nodes)
 
-        data = self.forward(xp, *arrays)
+        if xp is not numpy_namespace:
+            device.bring_constants(xp, self)
+        try:
+            data = self.forward(xp, *arrays)
+        except Exception:
+            device.refuse_mixture(type(self).__name__, arrays)  # says so, if that is why
+            raise
         if type(data) is not xp.array_type:
-            data = xp.asarray(data)  # NumPy's reductions give scalars: keep 0-d arrays
+            data = self.as_array(xp, data)
 
         output = Tensor.__new__(Tensor)
         output._data, output._node, output._grad = data, None, None
@@ -102,6 +110,10 @@ class Op:
         else:
             self.cache = None
         return output
+
+    def as_array(self, xp, data):
+        """The output as an array: NumPy's reductions give scalars, and we keep 0-d arrays."""
+        return xp.asarray(data)
 
     def _save(self, args, arrays, output):
         kept = self.save_inputs
@@ -198,7 +210,7 @@ def _step(node, g, pending, heap, create_graph):
             )
     try:
         if create_graph:
-            xp, saved, cache = _tensor.ops, node._saved_tensors(), node.cache
+            xp, saved, cache = _tensor.ops.constants.beside(g), node._saved_tensors(), node.cache
             node.cache = None
             try:
                 gradients = node.backward(xp, g, *saved)
@@ -317,6 +329,7 @@ def _root(output, gradient, create_graph):
             f"this tensor, of shape {output.shape}, was not computed from any tensor that requires "
             "a gradient (or under no_grad): there is nothing to differentiate"
         )
+    xp = namespace(output._data)
     if gradient is None:
         if output.size != 1:
             raise RuntimeError(
@@ -324,13 +337,11 @@ def _root(output, gradient, create_graph):
                 "without saying how its elements are weighted; pass a gradient of that shape, or "
                 "sum first"
             )
-        xp = namespace(output._data)
         gradient = xp.ones(output.shape, dtype=output.dtype)
-    if create_graph:
-        gradient = gradient if isinstance(gradient, Tensor) else Tensor(gradient)
-    else:
-        gradient = gradient._data if isinstance(gradient, Tensor) else gradient
-        gradient = namespace(output._data).asarray(gradient)
+    if not isinstance(gradient, Tensor):
+        gradient = Tensor(xp.asarray(gradient))
+    if not create_graph:
+        gradient = xp.asarray(gradient._data)
     if gradient.shape != output.shape:
         raise ValueError(
             f"the gradient has shape {gradient.shape}, the output {output.shape}: they must agree"
