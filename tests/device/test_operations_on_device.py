@@ -72,6 +72,15 @@ def test_empty_inputs(sample, device):
         np.testing.assert_array_equal(to_numpy(a), b)
 
 
+@pytest.mark.parametrize("where", ["cpu", "there"])
+def test_the_logsumexp_of_nothing(where, device):
+    x = Tensor(np.zeros((2, 0)), requires_grad=True)
+    y = ops.logsumexp(x.to("cpu" if where == "cpu" else device), axis=1)
+    np.testing.assert_array_equal(y.numpy(), [-np.inf, -np.inf])
+    y.backward(np.ones(2))
+    assert x.grad.shape == (2, 0)
+
+
 @by_sample
 def test_what_lands_in_grad(sample, device):
     xp = on_device(device)

@@ -264,8 +264,14 @@ def test_train_and_generate(tmp_path, cuda, monkeypatch, capsys):
         "--sample-tokens 4 --dropout 0.1 --device cuda"
     )
     assert cli.main(["train", *options.split()]) == 0
-    assert set(moved) == {"cuda"}
-    assert json.loads((tmp_path / "runs/tiny/run.json").read_text())["options"]["device"] == "cuda"
+    assert moved == ["cuda", "cuda"]  # the model, and the small one that compiles the kernels
+    path = tmp_path / "runs" / "tiny" / "run.json"
+    content = json.loads(path.read_text())
+    assert content["options"]["device"] == "cuda"
+    content["options"]["steps"] = 6
+    path.write_text(json.dumps(content))
+    assert cli.main(["train", "--resume", "runs/tiny"]) == 0
+    assert moved == ["cuda"] * 4
     capsys.readouterr()
     written = []
     for where in ("cpu", "cuda"):
