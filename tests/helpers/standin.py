@@ -32,7 +32,7 @@ FUNCTIONS = {
     "argmin": "axis keepdims", "argsort": "axis kind", "ascontiguousarray": "dtype",
     "atleast_1d": "", "broadcast_to": "", "concatenate": "axis", "copy": "order",
     "count_nonzero": "axis", "cumprod": "axis", "cumsum": "axis", "diag": "k",
-    "diagonal": "offset axis1 axis2", "dot": "", "einsum": "", "expand_dims": "axis",
+    "diagonal": "offset axis1 axis2", "dot": "", "einsum": "dtype optimize", "expand_dims": "axis",
     "flatnonzero": "", "flip": "axis", "matmul": "", "max": "axis keepdims",
     "mean": "axis keepdims", "min": "axis keepdims", "moveaxis": "", "nonzero": "", "outer": "",
     "pad": "mode constant_values", "prod": "axis keepdims", "ravel": "", "repeat": "axis",
