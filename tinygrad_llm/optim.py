@@ -71,7 +71,7 @@ class AdamW:
                 self.lr, beta1, beta2, self.eps, decay, step, grad_scale,
             )  # fmt: skip
             p.assign_(new)
-            self._moments[name] = m, v
+            self._moments[name] = xp.asarray(m), xp.asarray(v)  # 0-d results are NumPy scalars
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
