@@ -10,6 +10,8 @@ Start with ``engine.py`` (the graph and the backward pass), then any op in ``ops
 have a folder with their derivation in ``kernels/``.
 """
 
+import importlib
+
 from autograd import _tensor, ops
 from autograd._tensor import Parameter, Tensor, tensor
 from autograd.engine import Op, grad
@@ -41,4 +43,6 @@ def __getattr__(name):
         from autograd.testing import check_grad
 
         return check_grad
+    if name == "debug":
+        return importlib.import_module("autograd.debug")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -16,13 +16,14 @@ class Leaf:
     for a tensor that nobody holds any more is dropped.
     """
 
-    __slots__ = ("tensor", "shape", "dtype", "order", "owned", "__weakref__")
+    __slots__ = ("tensor", "shape", "dtype", "order", "owned", "hooks", "__weakref__")
 
     def __init__(self, tensor):
         self.tensor = weakref.ref(tensor)
         self.shape, self.dtype = tensor._data.shape, tensor._data.dtype
         self.order = next(sequence)
         self.owned = False  # whether .grad is an array that the engine made
+        self.hooks = None
 
     def owned_gradient(self):
         """The array of ``.grad`` when the engine made it and may add to it, else None."""

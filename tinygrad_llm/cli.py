@@ -62,7 +62,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     try:
         command = parse(argv)
-        _check_autograd()
         module, _, function = COMMANDS[type(command)].partition(":")
         work = importlib.import_module(f"tinygrad_llm.commands.{module}")
         return getattr(work, function or "run")(command)
@@ -139,13 +138,6 @@ def _one_line(box: str) -> str:
     text = "; ".join(" ".join(words).rstrip(".") for words in told)
     text = re.sub(r"^Error parsing \w+: (?=[a-z_])", "", text)  # a UserError of the dataclass
     return f"{text} (see `{PROGRAM} --help`)"
-
-
-def _check_autograd() -> None:
-    try:
-        tinygrad_llm._check_autograd()
-    except ImportError as error:
-        raise UserError(str(error)) from None
 
 
 def _fail(sentence: str) -> int:

@@ -46,7 +46,7 @@ class GPTConfig:
 
 
 PRESETS: dict[str, GPTConfig] = {
-    "tiny": GPTConfig(vocab_size=4096, block_size=256, n_layer=4, n_head=4, n_embd=256),
+    "tiny": GPTConfig(vocab_size=4096, block_size=256, n_layer=2, n_head=4, n_embd=256),
     "small": GPTConfig(vocab_size=4096, block_size=256, n_layer=6, n_head=6, n_embd=384),
     "gpt2": GPTConfig(),
     "gpt2-medium": GPTConfig(n_layer=24, n_head=16, n_embd=1024),
@@ -70,7 +70,7 @@ class Recipe:
 
 _PRETRAINING = Recipe(steps=5000, batch_size=4, lr=6e-4, warmup_steps=200)
 RECIPES: dict[str, Recipe] = {
-    "tiny": Recipe(steps=600, batch_size=16, lr=2e-3, warmup_steps=40),
+    "tiny": Recipe(steps=960, batch_size=16, lr=3e-3, warmup_steps=40),
     "small": Recipe(steps=1500, batch_size=16, lr=1.5e-3, warmup_steps=60),
     "gpt2": _PRETRAINING,
     "gpt2-medium": _PRETRAINING,
@@ -112,7 +112,7 @@ class TrainConfig:
     """Micro-batches whose gradients are added up for one step."""
     lr: float | None = None
     """Highest learning rate, reached after the warm-up; None is the recipe's."""
-    min_lr_ratio: float = 0.1
+    min_lr_ratio: float = 0.02
     """The last learning rate as a share of the highest."""
     warmup_steps: int | None = None
     """Steps in which the learning rate grows from zero; None is the recipe's number."""
@@ -124,12 +124,12 @@ class TrainConfig:
     """AdamW's decay of the mean of their squares."""
     grad_clip: float = 1.0
     """Greatest global norm of the gradients; 0 turns clipping off."""
-    eval_every: int = 100
+    eval_every: int = 120
     """Steps between quick evaluations."""
     eval_batches: int = 8
     """Batches of validation text in a quick evaluation, always the same ones; the evaluation at
     the end scores all of it."""
-    save_every: int = 100
+    save_every: int = 120
     """Steps between checkpoints."""
     seed: int = 1337
     """Seed of the initial weights, the order of the batches, dropout and the sample."""
