@@ -386,10 +386,10 @@ def _root(output, gradient, create_graph):
                 "sum first"
             )
         gradient = xp.ones(output.shape, dtype=output.dtype)
-    if not isinstance(gradient, Tensor):
-        gradient = Tensor(xp.asarray(gradient))
-    if not create_graph:
-        gradient = xp.asarray(gradient._data)
+    if create_graph:
+        gradient = gradient if isinstance(gradient, Tensor) else Tensor(xp.asarray(gradient))
+    else:
+        gradient = xp.asarray(gradient._data if isinstance(gradient, Tensor) else gradient)
     if gradient.shape != output.shape:
         raise ValueError(
             f"the gradient has shape {gradient.shape}, the output {output.shape}: they must agree"

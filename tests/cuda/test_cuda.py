@@ -9,6 +9,7 @@ try:
 except DeviceError as error:
     pytest.skip(str(error), allow_module_level=True)
 
+from test_debug_on_device import *  # noqa: E402, F403
 from test_operations_on_device import *  # noqa: E402, F403
 from test_training_on_device import *  # noqa: E402, F403
 
