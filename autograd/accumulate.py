@@ -38,7 +38,7 @@ def contribute(pending, heap, node, gradient, fresh, create_graph):
         heappush(heap, -order)
         return
     _, held, owned = pending[order]
-    if gradient is not held:  # else it was added in place through Op.into
+    if gradient is not held or not owned:  # else it was added in place through Op.into
         total, owned = _sum(held, owned, gradient, fresh, create_graph)
         pending[order] = (node, total, owned)
 

@@ -23,6 +23,16 @@ def test_a_value_used_twice_gets_both_gradients():
     assert x.grad.item() == 7.0
 
 
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_one_op_that_uses_a_value_twice_and_hands_back_one_array(create_graph):
+    x = Tensor(np.ones(2), requires_grad=True)
+    (g,) = grad((x + x).sum(), x, create_graph=create_graph)
+    np.testing.assert_array_equal(g.data, [2, 2])
+    y = x * 1
+    (y + y).sum().backward(create_graph=create_graph)
+    np.testing.assert_array_equal(x.grad.data, [2, 2])
+
+
 def test_a_node_waits_for_all_its_uses():
     # b is used by the newest op and by an older one: depth first would run b's backward twice
     a = Tensor(np.array(2.0), requires_grad=True)
