@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from autograd.device import is_array, namespace
+from autograd.device import bring, is_array, namespace, to_numpy
 from autograd.leaf import Leaf
 
 ops: Any = None  # the module autograd.ops; bound in autograd/__init__.py
@@ -120,9 +120,25 @@ class Tensor:
         """The same array (not a copy) without the history; it shares the version counter."""
         return Tensor._make(self._data, None, self._version)
 
+    @property
+    def device(self):
+        """Where the elements are: "cpu", "cuda", or the name of another registered library."""
+        return namespace(self._data).device
+
+    def to(self, device):
+        """This tensor on ``device`` (see the attribute); itself where it is there already.
+
+        A recorded operation: the gradient moves back the same way. To move what a model learns,
+        use Module.to, which keeps its parameters. Raises autograd.device.DeviceError when there is
+        no such device.
+        """
+        from autograd import transfer  # built on this module, as engine is
+
+        return transfer.to(self, device)
+
     def numpy(self):
         """The values as a NumPy array (for arrays in main memory, without a copy)."""
-        return self._data if isinstance(self._data, np.ndarray) else self._data.get()
+        return to_numpy(self._data)
 
     def item(self):
         """The single element as a Python number."""
@@ -134,7 +150,7 @@ class Tensor:
                 "this Tensor requires a gradient, and a NumPy function would lose its history "
                 "silently: use the function of that name in autograd.ops, or .detach() first"
             )
-        return np.array(self.numpy(), dtype=dtype, copy=copy)
+        return np.array(self._data, dtype=dtype, copy=copy)
 
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
         """``array * tensor`` arrives here: ours. A NumPy function on a Tensor: an error."""
@@ -153,16 +169,17 @@ class Tensor:
     def assign_(self, value):
         """Overwrite the elements in place: the one operation that changes a tensor.
 
-        ``value`` is anything of this tensor's shape, or the array itself after a change in place.
-        A graph that saved the old values refuses to run backward. Returns self. Raises
-        RuntimeError for a computed tensor, and ValueError when the shapes differ.
+        ``value`` is anything of this tensor's shape, on any device, or the array itself after a
+        change in place. A graph that saved the old values refuses to run backward. Returns self.
+        Raises RuntimeError for a computed tensor, and ValueError when the shapes differ.
         """
         if not self.is_leaf:
             raise RuntimeError("a computed tensor cannot be assigned to: change its inputs")
         array = value._data if isinstance(value, Tensor) else value
         if array is not self._data:
-            if np.shape(array) != self._data.shape:
-                raise ValueError(f"cannot assign shape {np.shape(array)} to shape {self.shape}")
+            array = bring(namespace(self._data), array if is_array(array) else np.asarray(array))
+            if array.shape != self._data.shape:
+                raise ValueError(f"cannot assign shape {array.shape} to shape {self.shape}")
             self._data[...] = array
         self._version[0] += 1
         return self
@@ -289,6 +306,8 @@ class Tensor:
         name = type(self).__name__
         body = np.array2string(self.numpy(), separator=", ", prefix=name + "(")
         dtype = "" if self.dtype == np.float64 else f", dtype={self.dtype}"
+        if self.device != "cpu":
+            dtype += f", device={self.device}"
         if self._node is None:
             origin = ""
         elif isinstance(self._node, Leaf):

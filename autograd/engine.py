@@ -17,7 +17,7 @@ from copy import copy
 from heapq import heappop, heappush
 from typing import Any
 
-from autograd import _tensor
+from autograd import _tensor, device
 from autograd._tensor import Tensor
 from autograd.accumulate import Scatter, contribute, dense, fitted, namespace_of
 from autograd.call_site import call_site, describe, describe_site, name_the_line
@@ -26,6 +26,7 @@ from autograd.grad_mode import enable_grad, is_grad_enabled
 from autograd.hooks import run_hooks
 from autograd.leaf import Leaf, sequence, turn
 from autograd.observe import current_observers, tell
+from autograd.seed import seed
 
 new_tensor = object.__new__  # a Tensor without __init__: its checks are for users
 
@@ -54,7 +55,8 @@ class Op:
     - ``self.cache``: values that depend differentiably on the inputs (a mean, a log-sum-exp). It
       is None under ``create_graph``, where they must be recomputed, or a second derivative would
       take them for constants;
-    - any other attribute: what has no derivative (an axis, a shape, ids, a dropout mask).
+    - any other attribute: what has no derivative (an axis, a shape, ids, a dropout mask). NumPy
+      arrays among them are brought to the inputs' array library when the Op is called.
     """
 
     broadcasts = False
@@ -109,16 +111,23 @@ class Op:
             nodes.append(node)
             needs.append(node is not None)
         if xp is None:
-            xp = next((namespace(a) for a in args if is_array(a)), numpy_namespace)
+            held = (*args, *vars(self).values())  # a condition may be the only array there is
+            xp = next((namespace(a) for a in held if is_array(a)), numpy_namespace)
         record = True in needs and is_grad_enabled()
         self.needs = tuple(needs) if record else (False,) * len(needs)
 
-        if len(arrays) == 1:  # the common case: a call without unpacking is faster
-            data = self.forward(xp, array)
-        else:
-            data = self.forward(xp, *arrays)
+        if xp is not numpy_namespace:
+            device.bring_constants(xp, self)
+        try:
+            if len(arrays) == 1:  # the common case: a call without unpacking is faster
+                data = self.forward(xp, array)
+            else:
+                data = self.forward(xp, *arrays)
+        except Exception:
+            device.refuse_mixture(type(self).__name__, arrays)  # says so, if that is why
+            raise
         if type(data) is not xp.array_type:
-            data = xp.asarray(data)  # NumPy's reductions give scalars: keep 0-d arrays
+            data = self.as_array(xp, data)
 
         output = new_tensor(Tensor)
         output._data, output._node, output._grad = data, None, None
@@ -154,6 +163,10 @@ class Op:
         if observers:
             tell(observers, "after_forward", self, args, output)
         return output
+
+    def as_array(self, xp, data):
+        """The output as an array: NumPy's reductions give scalars, and we keep 0-d arrays."""
+        return xp.asarray(data)
 
     def _wants_any(self, inputs):
         return any([self.needs[i] for i in inputs if i < len(self.needs)])
@@ -259,7 +272,7 @@ def _step(node, g, pending, heap, create_graph, observers, separate):
                 "backward before the change, or compute on a copy"
             )
     if create_graph:
-        xp, saved, cache = _tensor.ops, node._saved_tensors(), node.cache
+        xp, saved, cache = _tensor.ops.constants.beside(g), node._saved_tensors(), node.cache
         node.cache = None
         try:
             gradients = node.backward(xp, g, *saved)
@@ -304,7 +317,7 @@ def backward(outputs, gradients, retain_graph=None, create_graph=False):
     """
     retain_graph = create_graph if retain_graph is None else retain_graph
     with turn(), enable_grad():
-        roots = [_root(o, g, create_graph) for o, g in zip(outputs, gradients, strict=True)]
+        roots = [seed(o, g, create_graph) for o, g in zip(outputs, gradients, strict=True)]
         run_backward(roots, None, create_graph, retain_graph)
 
 
@@ -342,7 +355,7 @@ def grad(
             )
     retain_graph = create_graph if retain_graph is None else retain_graph
     with enable_grad():
-        roots = [_root(o, g, create_graph) for o, g in zip(outputs, grad_outputs, strict=True)]
+        roots = [seed(o, g, create_graph) for o, g in zip(outputs, grad_outputs, strict=True)]
         nodes = {x._node for x in inputs}
         found = run_backward(roots, nodes, create_graph, retain_graph)
     missing = [i for i, x in enumerate(inputs) if x._node not in found]
@@ -366,33 +379,3 @@ def _owned_result(found, node, taken):
         g = xp.array(g)
     taken.add(node)
     return Tensor(xp.asarray(g))
-
-
-def _root(output, gradient, create_graph):
-    """The node of ``output`` with the gradient that the pass starts from."""
-    if output._node is None:
-        raise RuntimeError(
-            f"this tensor, of shape {output.shape}, was not computed from any tensor that requires "
-            "a gradient (or under no_grad): there is nothing to differentiate"
-        )
-    if gradient is None:
-        if output.size != 1:
-            raise RuntimeError(
-                f"the output has shape {output.shape}: only a single number can be differentiated "
-                "without saying how its elements are weighted; pass a gradient of that shape, or "
-                "sum first"
-            )
-        xp = namespace(output._data)
-        gradient = xp.ones(output.shape, dtype=output.dtype)
-    if create_graph:
-        gradient = gradient if isinstance(gradient, Tensor) else Tensor(gradient)
-    else:
-        gradient = gradient._data if isinstance(gradient, Tensor) else gradient
-        gradient = namespace(output._data).asarray(gradient)
-    if gradient.shape != output.shape:
-        raise ValueError(
-            f"the gradient has shape {gradient.shape}, the output {output.shape}: they must agree"
-        )
-    if gradient.dtype != output.dtype:
-        gradient = gradient.astype(output.dtype)
-    return output._node, gradient

@@ -67,7 +67,8 @@ class Leaf:
             xp = namespace(tensor._data)
             if held is not None:
                 g, owned = held._data + g, True
-            contiguous = type(g) is xp.array_type and g.flags.c_contiguous and g.flags.writeable
+            contiguous = type(g) is xp.array_type and g.flags.c_contiguous
+            contiguous = contiguous and getattr(g.flags, "writeable", True)  # CuPy's always are
             if not (owned and contiguous and g.base is None):
                 g = xp.array(g, dtype=self.dtype, order="C")
             tensor._grad = tensor._make(g, None, [0])

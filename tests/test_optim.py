@@ -52,6 +52,7 @@ def test_follows_the_paper_and_decays_matrices_only(kernels):
         decay = 0.1 if name in ("matrix", "cube") else 0.0
         expected = paper(start[name], seen[name], decay=decay, scale=0.5, **options)
         np.testing.assert_allclose(p.data, expected, rtol=1e-12)
+    assert {type(a) for a in optimizer.state_dict().values()} == {np.ndarray}
 
 
 def test_matches_pytorch():

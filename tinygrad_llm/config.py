@@ -133,6 +133,8 @@ class TrainConfig:
     """Steps between checkpoints."""
     seed: int = 1337
     """Seed of the initial weights, the order of the batches, dropout and the sample."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where to compute: cpu (NumPy and the compiled kernels) or cuda (a GPU, with CuPy)."""
     out: str | None = None
     """Folder of the run; None is runs/<preset>. Where it exists, -2 (-3, ...) is appended."""
     resume: str | None = None
@@ -207,6 +209,8 @@ class GenerateConfig:
     """Sample among the likeliest tokens that together have probability p; None is all of them."""
     seed: int = 1337
     """The same seed, prompt and model give the same text."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where to compute: cpu (NumPy and the compiled kernels) or cuda (a GPU, with CuPy)."""
 
     def __post_init__(self):
         if self.max_new_tokens < 1:

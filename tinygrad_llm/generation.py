@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from autograd import Tensor, no_grad
+from autograd.device import is_array, to_numpy
 from tinygrad_llm.errors import UserError
 
 FINISHED = -1
@@ -90,7 +91,7 @@ def generate(
     for options out of range and an empty prompt, at once and not at the first step.
     """
     check_options(temperature, top_k, top_p)
-    ids = np.array(ids)
+    ids = np.array(_in_main_memory(ids))
     if ids.ndim != 2 or ids.size == 0:
         raise UserError(
             f"the prompt has shape {ids.shape}, expected (B, T) with at least one token: an empty "
@@ -119,7 +120,7 @@ def _steps(next_token_logits, choose, ids, max_new_tokens, block_size, stop_ids)
     for _ in range(max_new_tokens):
         ids = ids[:, -block_size:]
         logits = next_token_logits(ids)  # (B, V)
-        chosen = choose(logits.numpy() if isinstance(logits, Tensor) else logits)  # (B,)
+        chosen = choose(_in_main_memory(logits))  # (B,)
         chosen = np.where(done, ids[:, -1], chosen)  # a row that has ended repeats its stop id
         ids = np.concatenate((ids, chosen[:, None]), axis=1)
         new = np.where(done, FINISHED, chosen)
@@ -127,6 +128,12 @@ def _steps(next_token_logits, choose, ids, max_new_tokens, block_size, stop_ids)
         yield new
         if done.all():
             return
+
+
+def _in_main_memory(values):
+    """A Tensor, or an array of any library, as NumPy's; anything else as it is."""
+    values = values.data if isinstance(values, Tensor) else values
+    return to_numpy(values) if is_array(values) else values
 
 
 def check_options(temperature: float, top_k: int | None, top_p: float | None) -> None:

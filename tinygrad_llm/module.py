@@ -11,6 +11,8 @@ first name, in ``parameters()`` and in ``state_dict()`` alike.
 import numpy as np
 
 from autograd import Parameter, Tensor
+from autograd.device import bring
+from tinygrad_llm.device import arrays_on
 
 
 class Module:
@@ -103,6 +105,20 @@ class Module:
             parameter.data = parameter.data.astype(dtype)
         return self
 
+    def to(self, device):
+        """Move every parameter, with its gradient, to "cpu" or "cuda". Returns self.
+
+        Tied parameters stay tied: the objects do not change, only where their numbers are. Random
+        numbers are drawn in main memory on every device, so that a seed means the same on each.
+        Raises UserError when there is no such device.
+        """
+        xp = arrays_on(device)
+        for parameter in self.parameters():
+            parameter.data = bring(xp, parameter.data)
+            if parameter.grad is not None:
+                parameter.grad = bring(xp, parameter.grad.data)
+        return self
+
     # --- saving and loading --------------------------------------------------------------------
 
     def state_dict(self):
@@ -128,10 +144,10 @@ class Module:
             )
         found = {name: state[name] for name in parameters if name in state}
         for name, value in found.items():
-            if np.shape(value) != parameters[name].shape:
+            shape = value.shape if hasattr(value, "shape") else np.shape(value)
+            if shape != parameters[name].shape:
                 raise ValueError(
-                    f"tensor {name}: expected shape {parameters[name].shape}, "
-                    f"found {np.shape(value)}"
+                    f"tensor {name}: expected shape {parameters[name].shape}, found {shape}"
                 )
         for name, value in found.items():
             parameters[name].assign_(value)

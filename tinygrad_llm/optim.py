@@ -15,7 +15,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from autograd import Parameter, Tensor
-from autograd.device import namespace
+from autograd.device import bring, namespace, to_numpy
 from autograd.kernels import adamw
 from tinygrad_llm.errors import UserError
 
@@ -59,7 +59,11 @@ class AdamW:
             if p.grad is None:
                 continue
             xp = namespace(p.data)
-            m, v = self._moments.get(name) or (xp.zeros_like(p.data), xp.zeros_like(p.data))
+            held = self._moments.get(name)
+            if held is None:
+                m, v = xp.zeros_like(p.data), xp.zeros_like(p.data)
+            else:
+                m, v = (bring(xp, moment) for moment in held)  # the model may have been moved
             step = self._steps[name] = self._steps.get(name, 0) + 1
             decay = self.weight_decay if p.ndim >= 2 else 0.0
             new, m, v = adamw.update(
@@ -67,7 +71,7 @@ class AdamW:
                 self.lr, beta1, beta2, self.eps, decay, step, grad_scale,
             )  # fmt: skip
             p.assign_(new)
-            self._moments[name] = m, v
+            self._moments[name] = xp.asarray(m), xp.asarray(v)  # 0-d results are NumPy scalars
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
@@ -77,11 +81,12 @@ class AdamW:
     def state_dict(self) -> dict[str, np.ndarray]:
         """Moments and step counts as arrays: "<name>.m", "<name>.v" and "<name>.step" (int64).
 
-        The moments are the optimizer's own arrays, not copies: store them before the next step.
+        In main memory the moments are the optimizer's own arrays, not copies: store them before
+        the next step.
         """
         state: dict[str, np.ndarray] = {}
         for name, (m, v) in self._moments.items():
-            state[f"{name}.m"], state[f"{name}.v"] = _to_numpy(m), _to_numpy(v)
+            state[f"{name}.m"], state[f"{name}.v"] = to_numpy(m), to_numpy(v)
             state[f"{name}.step"] = np.array(self._steps[name], dtype=np.int64)
         return state
 
@@ -144,7 +149,3 @@ def clip_scale(norm: float, max_norm: float) -> float:
     neural networks", 2013.)
     """
     return max_norm / norm if 0 < max_norm < norm else 1.0
-
-
-def _to_numpy(array) -> np.ndarray:
-    return array if isinstance(array, np.ndarray) else array.get()

@@ -21,7 +21,7 @@ from contextvars import ContextVar
 
 import numpy as np
 
-from autograd.device import Namespace, numpy_namespace
+from autograd.device import Namespace
 
 MODES = ("auto", "reference", "cpu", "cuda")
 _mode: ContextVar[str] = ContextVar("autograd_kernels", default="auto")
@@ -77,7 +77,7 @@ class Kernel:
             if mode != "auto":
                 raise RuntimeError(f"{self.op}.{self.name} cannot run its {mode} kernel: {reason}")
             return self.implementation("reference")(xp, *args, **kwargs)
-        if target == "cuda":
+        if target != "cpu":
             return self.implementation(target)(xp, *args, **kwargs)
         with _lock:
             return self.implementation(target)(xp, *args, **kwargs)
@@ -85,7 +85,7 @@ class Kernel:
     @staticmethod
     def target(xp):
         """The kind of fast kernel that arrays of this namespace would take."""
-        return "cpu" if xp is numpy_namespace else "cuda"
+        return xp.device
 
     def implementation(self, kind):
         """The function in reference.py, cpu.py or cuda.py; None where there is none."""
@@ -102,7 +102,7 @@ class Kernel:
         target = self.target(xp)
         if self.implementation(target) is None:
             return f"autograd/kernels/{self.op} has no {target} kernel for {self.name}"
-        if target == "cuda":
+        if target != "cpu":
             return None
         dtypes = set()
         for array in _arrays((*args, *kwargs.values())):

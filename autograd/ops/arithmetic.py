@@ -78,7 +78,7 @@ class Power(Op):
     def backward(self, xp, g, a, b):
         g_a = g_b = None
         if self.needs[0]:
-            zero = b == 0
+            zero = xp.asarray(b == 0)  # b may be a number, and not every library's where takes bool
             g_a = g * b * xp.where(zero, 1, a) ** xp.where(zero, 1, b - 1)
         if self.needs[1]:
             zero = (a == 0) & (b >= 0)

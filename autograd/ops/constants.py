@@ -2,13 +2,15 @@
 
 They give Tensors that require no gradient. So do the step functions ``floor``, ``round`` and
 ``sign``: their derivative is 0 wherever it exists, and a gradient of nothing but zeros would hide a
-mistake. ``isfinite`` and ``isnan`` answer with raw boolean arrays, as comparisons do.
+mistake. ``isfinite`` and ``isnan`` answer with raw boolean arrays, as comparisons do. ``beside(x)``
+is the same namespace with makers that make arrays of x's library.
 """
 
 import numpy as np
 
+from autograd import _tensor
 from autograd._tensor import Tensor
-from autograd.device import is_array, namespace
+from autograd.device import is_array, namespace, numpy_namespace
 from autograd.ops.piecewise import astype
 
 __all__ = [
@@ -97,3 +99,40 @@ def _raw(x):
 def _library(x):
     x = _raw(x)
     return namespace(x) if is_array(x) else np
+
+
+def beside(x):
+    """``autograd.ops`` as the namespace to compute with beside the Tensor x.
+
+    Whoever writes ``xp.arange(n)`` in a backward has no array at hand to say which library's it
+    must be. On NumPy it is the module itself.
+    """
+    library = namespace(x.data)
+    return _tensor.ops if library is numpy_namespace else _Beside(library)
+
+
+class _Beside:
+    """``autograd.ops``, but that new arrays are of ``library``."""
+
+    def __init__(self, library):
+        self._library = library
+
+    def __getattr__(self, name):
+        return getattr(_tensor.ops, name)
+
+    def zeros(self, shape, dtype=float):
+        return Tensor(self._library.zeros(shape, dtype))
+
+    def ones(self, shape, dtype=float):
+        return Tensor(self._library.ones(shape, dtype))
+
+    def full(self, shape, fill_value, dtype=None):
+        return Tensor(self._library.full(shape, fill_value, dtype))
+
+    def arange(self, *args, dtype=None):
+        return Tensor(self._library.arange(*args, dtype=dtype))
+
+    def asarray(self, x, dtype=None):
+        if isinstance(x, Tensor):
+            return asarray(x, dtype)
+        return Tensor(self._library.asarray(x, dtype=dtype))

@@ -7,7 +7,7 @@ integers: arrays, or Tensors that hold integers.
 import numpy as np
 
 from autograd._tensor import Tensor
-from autograd.device import namespace
+from autograd.device import is_array, namespace
 from autograd.engine import Op
 from autograd.kernels import (
     dropout as dropout_kernel,
@@ -333,7 +333,8 @@ def dropout(x, p=0.5, training=True, rng=None):
 
 def integers(values, what):
     """``values`` as a raw array of integers. Raises TypeError when they are not integers."""
-    values = values.data if isinstance(values, Tensor) else np.asarray(values)
+    values = values.data if isinstance(values, Tensor) else values
+    values = values if is_array(values) else np.asarray(values)
     if values.dtype.kind not in "iu":
         raise TypeError(f"{what} must be integers, not {values.dtype}")
     return values

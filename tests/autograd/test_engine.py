@@ -23,14 +23,15 @@ def test_a_value_used_twice_gets_both_gradients():
     assert x.grad.item() == 7.0
 
 
-def test_the_same_tensor_on_both_sides_of_a_sum():
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_the_same_tensor_on_both_sides_of_a_sum(create_graph):
     # Add returns one and the same array for both of its inputs
     x = leaf(3)
-    (x + x).sum().backward()
-    np.testing.assert_array_equal(x.grad.data, np.full(3, 2.0))
+    (g,) = grad((x + x).sum(), x, create_graph=create_graph)
+    np.testing.assert_array_equal(g.data, np.full(3, 2.0))
     y = leaf(3)
     z = y * 1.0
-    (z + z + z).sum().backward()
+    (z + z + z).sum().backward(create_graph=create_graph)
     np.testing.assert_array_equal(y.grad.data, np.full(3, 3.0))
 
 

@@ -8,6 +8,7 @@ from tinygrad_llm.checkpoint import resolve
 from tinygrad_llm.commands.options import GenerateOptions
 from tinygrad_llm.config import GenerateConfig
 from tinygrad_llm.console import make_console
+from tinygrad_llm.device import arrays_on
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.generation import generate
 
@@ -17,8 +18,9 @@ def run(options: GenerateOptions) -> int:
     from tinygrad_llm.pretrained.gpt2 import load_model
     from tinygrad_llm.tokenizer import Tokenizer
 
+    arrays_on(options.device)  # where there is none, say so before anything is read
     checkpoint = resolve(options.run)
-    model = load_model(checkpoint)
+    model = load_model(checkpoint).to(options.device)
     tokenizer = Tokenizer.load(checkpoint)
     if tokenizer.vocab_size > model.config.vocab_size:
         raise UserError(

@@ -24,6 +24,7 @@ from tinygrad_llm.commands.generate import stream_text
 from tinygrad_llm.config import GenerateConfig, TrainConfig
 from tinygrad_llm.console import PlainConsole, clock, make_console
 from tinygrad_llm.data import DATASETS, Loader, Prepared, check_tokens
+from tinygrad_llm.device import arrays_on
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.memory import keep_freed_memory
 from tinygrad_llm.metrics import MetricsWriter, is_finished, read_metrics, truncate
@@ -50,17 +51,18 @@ def run(options: TrainConfig) -> int:
 
 
 def _start(console: PlainConsole, config: TrainConfig, begun: float) -> int:
-    config.model_config()  # a shape that cannot be is reported before the corpus is read
+    config.model_config()  # what cannot be, shape or device, is reported before the corpus is read
+    arrays_on(config.device)
     tokenizer = open_tokenizer(config.tokenizer) if config.tokenizer else None
     vocab_size = config.model_config().vocab_size
     tokenizer, prepared = prepare_corpus(
         console, config.data, tokenizer=tokenizer, vocab_size=vocab_size
     )
-    model = GPT(config.model_config(tokenizer.vocab_size), seed=config.seed)
+    model = GPT(config.model_config(tokenizer.vocab_size), seed=config.seed).to(config.device)
     loader = _loader(prepared, config, model.config)
     optimizer = _optimizer(model, config)
     console.say(f"\n{model.summary()}\n")
-    _compile(console, model.config)
+    _compile(console, model.config, config.device)
 
     run = runs.create_run(config.out, config.preset)
     checkpoints = ckpt.Checkpoints(run, tokenizer)
@@ -87,12 +89,13 @@ def _resume(console: PlainConsole, options: TrainConfig, begun: float) -> int:
     run, checkpoint = ckpt.resolve_resume(str(options.resume))
     content = runs.read_run_file(run)
     config = _options_of(content, run)
+    arrays_on(config.device)
     tokenizer = Tokenizer.load(checkpoint)
     arrays, state = ckpt.load_training_state(checkpoint)
     if is_finished(run / runs.METRICS_FILE) and state["step"] == config.steps:
         console.say(f"{run} is finished: {config.steps} of {config.steps} steps are done")
         return 0
-    model = load_model(checkpoint).train()
+    model = load_model(checkpoint).to(config.device).train()
     _, prepared = prepare_corpus(console, config.data, tokenizer=tokenizer)
     _check_same_corpus(prepared, content, run)
     _note_other_versions(console, content)
@@ -109,7 +112,7 @@ def _resume(console: PlainConsole, options: TrainConfig, begun: float) -> int:
             checkpoints=checkpoints, metrics=metrics, console=console,
         )  # fmt: skip
         trainer.load_state(arrays, state)
-        _compile(console, model.config)
+        _compile(console, model.config, config.device)
         console.say(f"continuing after step {trainer.step} of {config.steps}")
         return _train(console, trainer, run, prepared, begun)
 
@@ -179,9 +182,9 @@ def _sample_prompt(trainer: Trainer, prepared: Prepared) -> str:
     return lines[0] if lines else ""
 
 
-def _compile(console: PlainConsole, config) -> None:
+def _compile(console: PlainConsole, config, device: str) -> None:
     console.say("compiling the kernels (once per machine; they are cached) ...")
-    console.say(f"kernels ready in {compile_kernels(config):.1f} s")
+    console.say(f"kernels ready in {compile_kernels(config, device):.1f} s")
 
 
 def _quoted(text: str) -> str:

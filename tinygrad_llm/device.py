@@ -1,0 +1,16 @@
+"""Where a model computes: the devices of ``autograd.device``, for the person at the keyboard."""
+
+from autograd.device import DeviceError, Namespace, on_device
+from tinygrad_llm.errors import UserError
+
+
+def arrays_on(device: str) -> Namespace:
+    """The array library of "cpu" or "cuda".
+
+    Raises UserError, with what is missing and how to get it, when this machine has no such device.
+    Call it before any work that would be lost.
+    """
+    try:
+        return on_device(device)
+    except DeviceError as error:
+        raise UserError(str(error)) from None
