@@ -28,6 +28,7 @@ __all__ = [
     "Parameter",
     "Tensor",
     "check_grad",
+    "debug",
     "enable_grad",
     "functional",
     "grad",
@@ -44,6 +45,6 @@ def __getattr__(name):
         from autograd.testing import check_grad
 
         return check_grad
-    if name == "functional":
-        return importlib.import_module("autograd.functional")
+    if name in ("debug", "functional"):
+        return importlib.import_module(f"autograd.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

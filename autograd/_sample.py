@@ -20,7 +20,8 @@ class Sample:
     numpy: Callable
     shapes: tuple
     domain: str = "real"
-    """Where inputs are drawn from: real, positive, nonzero (|x| >= 0.2) or distinct (no ties)."""
+    """Where inputs are drawn from: real, positive, nonzero (|x| >= 0.2), distinct (no ties), unit
+    (|x| < 0.9), between (no integer or half of one within 0.1) or invertible (square matrices)."""
     empty: tuple | None = None
     """Shapes with a zero in them that the operation accepts."""
     keeps: tuple = ()
@@ -28,6 +29,8 @@ class Sample:
     cache: int = 0
     """Number of floating-point elements cached beside that."""
     definition: Callable | None = None
+    dtypes: tuple = (np.float16, np.float32, np.float64)
+    """The types that the operation takes, and keeps."""
     kernel: bool = False
     """Whether it has a folder in autograd/kernels."""
     note: str = ""
@@ -50,4 +53,10 @@ def _draw(rng, domain, shape):
         return np.asarray(x + 0.2 * np.sign(x))
     if domain == "distinct":
         return np.asarray(0.1 * rng.permutation(x.size).reshape(shape) + 0.01 * rng.random(shape))
+    if domain == "unit":
+        return np.asarray(0.9 * np.tanh(x))
+    if domain == "between":
+        return np.asarray(np.round(3 * x) + rng.choice([-0.25, 0.25], shape) + 0.1 * np.tanh(x))
+    if domain == "invertible" and x.ndim > 1 and shape[-1] == shape[-2]:
+        return x + 2 * shape[-1] * np.eye(shape[-1])
     return np.asarray(x)

@@ -1,17 +1,11 @@
-"""Samples of the operations that NumPy has too."""
+"""Samples of reductions, running sums, shapes and indices."""
 
-import math
 from typing import Any
 
 import numpy as np
 
 from autograd import ops
 from autograd._sample import Sample
-
-
-def erf(x):
-    return np.vectorize(math.erf, otypes=[float])(x)
-
 
 IDS = np.array([[1, 3, 1], [0, 0, 4]])
 
@@ -26,55 +20,17 @@ _binary: dict[str, Any] = {"shapes": ((3, 4), (3, 4)), "empty": ((0, 4), (0, 4))
 _unary: dict[str, Any] = {"shapes": ((3, 4),), "empty": ((0, 4),)}
 _mask = np.arange(12).reshape(3, 4) % 3 == 0
 
-ELEMENTWISE = [
-    Sample("add", ops.add, np.add, **_binary),
-    Sample("add", ops.add, np.add, ((3, 1, 4), (2, 1)), note="broadcast"),
-    Sample("subtract", ops.subtract, np.subtract, **_binary),
-    Sample("subtract", ops.subtract, np.subtract, ((), (2, 3)), note="broadcast"),
-    Sample("multiply", ops.multiply, np.multiply, **_binary, keeps=(0, 1)),
-    Sample("multiply", ops.multiply, np.multiply, ((2, 3), (3,)), keeps=(0, 1), note="broadcast"),
-    Sample("divide", ops.divide, np.divide, **_binary, domain="nonzero", keeps=(0, 1)),
-    Sample(
-        "divide", ops.divide, np.divide, ((4,), (2, 1)), "nonzero", keeps=(0, 1), note="broadcast"
-    ),
-    Sample("power", ops.power, np.power, **_binary, domain="positive", keeps=(0, 1)),
-    Sample("power", lambda x: x**3, lambda x: x**3, ((4,),), keeps=(0,), note="x^3"),
-    Sample("power", lambda x: 2.0**x, lambda x: 2.0**x, ((4,),), keeps=(0,), note="2^x"),
-    Sample("negative", ops.negative, np.negative, **_unary),
-    Sample("abs", ops.abs, np.abs, **_unary, domain="nonzero", keeps=(0,)),
-    Sample("sqrt", ops.sqrt, np.sqrt, **_unary, domain="positive", keeps=("y",)),
-    Sample(
-        "square", ops.square, np.square, **_unary, keeps=(0,), definition=lambda x: ops.power(x, 2)
-    ),
-    Sample("exp", ops.exp, np.exp, **_unary, keeps=("y",)),
-    Sample("log", ops.log, np.log, **_unary, domain="positive", keeps=(0,)),
-    Sample(
-        "tanh", ops.tanh, np.tanh, **_unary, keeps=("y",),
-        definition=lambda x: 1 - 2 / (ops.exp(2 * x) + 1),
-    ),
-    Sample("sin", ops.sin, np.sin, **_unary, keeps=(0,)),
-    Sample("cos", ops.cos, np.cos, **_unary, keeps=(0,)),
-    Sample(
-        "sigmoid", ops.sigmoid, lambda x: 1 / (1 + np.exp(-x)), **_unary, keeps=("y",),
-        definition=lambda x: 1 / (1 + ops.exp(-x)),
-    ),
-    Sample("erf", ops.erf, erf, **_unary, keeps=(0,)),
-    Sample("maximum", ops.maximum, np.maximum, **_binary, domain="distinct", keeps=(0, 1)),
-    Sample("minimum", ops.minimum, np.minimum, **_binary, domain="distinct", keeps=(0, 1)),
-    Sample(
-        "where",
-        lambda a, b: ops.where(np.resize(_mask, a.shape), a, b),
-        lambda a, b: np.where(np.resize(_mask, a.shape), a, b),
-        **_binary,
-    ),
-    Sample(
-        "astype",
-        lambda x: ops.astype(ops.astype(x, np.longdouble), x.dtype),
-        lambda x: x,
-        **_unary,
-        note="to long double and back",
-    ),
-]  # fmt: skip
+
+def _same(op, *args, **others):
+    """A sample whose options are the same in ops and in NumPy."""
+    options = {k: others.pop(k) for k in set(others) - set(Sample.__dataclass_fields__)}
+    return Sample(
+        op,
+        lambda x: getattr(ops, op)(x, *args, **options),
+        lambda x: getattr(np, op)(x, *args, **options),
+        **others,
+    )
+
 
 REDUCTIONS = [
     Sample("sum", ops.sum, np.sum, **_unary),
@@ -100,6 +56,25 @@ REDUCTIONS = [
         keeps=(0,),
         definition=lambda x: ops.mean(ops.square(x - ops.mean(x, axis=1, keepdims=True)), axis=1),
     ),
+    _same("var", shapes=((5, 2),), keeps=(0,), ddof=1, note="ddof 1"),
+    Sample(
+        "std",
+        lambda x: ops.std(x, axis=1),
+        lambda x: np.std(x, axis=1),
+        **_unary,
+        keeps=(0, "y"),
+        definition=lambda x: ops.sqrt(ops.var(x, axis=1)),
+    ),
+    _same("std", (0, -1), keepdims=True, shapes=((2, 3, 4),), keeps=(0, "y"), note="two axes"),
+    Sample(
+        "prod",
+        lambda x: ops.prod(x, axis=1),
+        lambda x: np.prod(x, axis=1),
+        **_unary,
+        keeps=(0,),
+        definition=lambda x: x[:, 0] * x[:, 1] * x[:, 2] * x[:, 3],
+    ),
+    _same("prod", (2, 0), shapes=((2, 3, 2),), empty=((2, 0, 2),), keeps=(0,), note="two axes"),
     Sample(
         "max",
         lambda x: ops.max(x, axis=0),
@@ -126,6 +101,18 @@ REDUCTIONS = [
         **_unary,
         keeps=(0, "y"),
         definition=lambda x: ops.log(ops.sum(ops.exp(x), axis=-1)),
+    ),
+    *[_same("cumsum", axis=a, **_unary, note=f"axis {a}") for a in (None, 0, -1)],
+    *[_same("cumprod", axis=a, **_unary, keeps=(0,), note=f"axis {a}") for a in (None, 0, -1)],
+    Sample(
+        "cumprod",
+        lambda x: ops.cumprod(x, axis=1),
+        lambda x: np.cumprod(x, axis=1),
+        ((2, 7),),
+        "positive",
+        keeps=(0,),
+        definition=lambda x: ops.exp(ops.cumsum(ops.log(x), axis=1)),
+        note="positive",
     ),
 ]
 
@@ -191,6 +178,24 @@ SHAPE = [
         lambda x: np.concatenate([2.0 * part for part in np.split(x, 2, axis=1)[::-1]]),
         ((3, 4),),
     ),
+    _same("moveaxis", 0, -1, shapes=((2, 3, 4),), empty=((2, 0, 4),)),
+    _same("moveaxis", (0, -1), (1, 0), shapes=((2, 3, 4, 1),), note="two axes"),
+    _same("ravel", **_unary),
+    _same("pad", ((1, 0), (2, 3)), **_unary, constant_values=-1.5),
+    _same("pad", 2, shapes=((),), note="no axes"),
+    *[
+        _same("pad", (2, 3), shapes=((4, 5),), mode=mode, note=mode)
+        for mode in ("edge", "reflect", "symmetric", "wrap")
+    ],
+    _same("flip", **_unary),
+    _same("flip", (0, -1), shapes=((2, 3, 2),), note="two axes"),
+    _same("roll", 5, **_unary),
+    _same("roll", (1, -2), axis=(0, 1), shapes=((3, 4),), note="two axes"),
+    _same("tile", (2, 1, 3), **_unary),
+    _same("tile", 2, shapes=((3, 4),), note="last axis"),
+    _same("repeat", 3, axis=1, **_unary),
+    _same("repeat", 2, shapes=((3, 4),), note="flattened"),
+    _same("repeat", [0, 2, 1], axis=0, shapes=((3, 4),), note="each its own"),
 ]
 
 INDEX = [
@@ -235,47 +240,9 @@ INDEX = [
         lambda x: np.take_along_axis(x, IDS % 2, axis=0),
         ((2, 3),),
     ),
-]
-
-LINEAR_ALGEBRA = [
-    Sample(
-        "matmul",
-        ops.matmul,
-        np.matmul,
-        ((3, 4), (4, 2)),
-        empty=((0, 4), (4, 2)),
-        keeps=(0, 1),
-    ),
-    Sample(
-        "matmul",
-        ops.matmul,
-        np.matmul,
-        ((2, 1, 3, 4), (5, 4, 2)),
-        keeps=(0, 1),
-        note="broadcast batches",
-    ),
-    Sample(
-        "matmul",
-        ops.matmul,
-        np.matmul,
-        ((4,), (4,)),
-        keeps=(0, 1),
-        note="vector vector",
-    ),
-    Sample(
-        "matmul",
-        ops.matmul,
-        np.matmul,
-        ((4,), (2, 4, 3)),
-        keeps=(0, 1),
-        note="vector matrices",
-    ),
-    Sample(
-        "matmul",
-        ops.matmul,
-        np.matmul,
-        ((2, 3, 4), (4,)),
-        keeps=(0, 1),
-        note="matrices vector",
-    ),
+    _same("take", IDS % 3, **_unary, axis=1),
+    _same("take", [[-1, 5]], shapes=((3, 4),), note="flattened"),
+    _same("sort", shapes=((4, 5),), domain="distinct", empty=((3, 0),)),
+    _same("sort", shapes=((4, 5),), domain="distinct", axis=0, note="axis 0"),
+    _same("sort", shapes=((4, 5),), domain="distinct", axis=None, note="flattened"),
 ]

@@ -7,7 +7,8 @@ import numpy as np
 
 from autograd import ops
 from autograd._sample import Sample
-from autograd._samples_array import IDS, erf
+from autograd._samples_array import IDS
+from autograd._samples_elementwise import erf
 from autograd.kernels.attention import reference as attention
 from autograd.kernels.cross_entropy import reference as cross_entropy
 from autograd.kernels.dropout import reference as dropout
@@ -16,6 +17,7 @@ from autograd.kernels.gelu import reference as gelu
 from autograd.kernels.layer_norm import reference as layer_norm
 from autograd.kernels.linear import reference as linear
 from autograd.kernels.linear_cross_entropy import reference as linear_cross_entropy
+from autograd.kernels.rms_norm import reference as rms_norm
 from autograd.kernels.softmax import reference as softmax
 
 
@@ -48,6 +50,19 @@ def _attention(qkv, n_head):
     return y
 
 
+def _sdpa(q, k, v, mask=None, is_causal=False):
+    s = q @ np.swapaxes(k, -1, -2) / math.sqrt(q.shape[-1])
+    if is_causal:
+        mask = np.tri(*s.shape[-2:], dtype=bool)
+    if mask is not None:
+        s = np.where(mask, s, -np.inf) if mask.dtype == bool else s + mask
+    return _softmax(s) @ v
+
+
+def _sdpa_definition(q, k, v, bias=0.0):
+    return ops.softmax(q @ ops.swapaxes(k, -1, -2) / math.sqrt(q.shape[-1]) + bias) @ v
+
+
 TARGETS = np.array([2, -100, 0, 4])
 
 
@@ -74,6 +89,14 @@ NEURAL = [
         **_unary,
         domain="nonzero",
         keeps=(0,),
+    ),
+    Sample(
+        "silu",
+        ops.silu,
+        lambda x: x / (1 + np.exp(-x)),
+        **_unary,
+        keeps=(0,),
+        definition=lambda x: x * ops.sigmoid(x),
     ),
     *[
         Sample(
@@ -128,6 +151,17 @@ NEURAL = [
         kernel=True,
     ),
     Sample(
+        "rms_norm",
+        ops.rms_norm,
+        lambda x, weight: x / np.sqrt((x * x).mean(axis=-1, keepdims=True) + 1e-5) * weight,
+        ((2, 3, 5), (5,)),
+        empty=((0, 5), (5,)),
+        keeps=(0, 1),
+        cache=2 * 3,
+        definition=lambda x, w: rms_norm.forward(ops, x, w, 1e-5)[0],
+        kernel=True,
+    ),
+    Sample(
         "linear",
         ops.linear,
         lambda x, w, b: x @ w.T + b,
@@ -177,6 +211,44 @@ NEURAL = [
         cache=2 * 2 * 5 * 5,
         definition=lambda qkv: attention.forward(ops, qkv, 2)[0],
         kernel=True,
+    ),
+    Sample(
+        "scaled_dot_product_attention",
+        ops.scaled_dot_product_attention,
+        _sdpa,
+        ((2, 3, 4), (2, 5, 4), (2, 5, 2)),
+        empty=((0, 3, 4), (0, 5, 4), (0, 5, 2)),
+        keeps=(0, 1, 2),
+        cache=2 * 3 * 5,
+        definition=_sdpa_definition,
+    ),
+    Sample(
+        "scaled_dot_product_attention",
+        lambda q, k, v: ops.scaled_dot_product_attention(q, k, v, is_causal=True),
+        lambda q, k, v: _sdpa(q, k, v, is_causal=True),
+        ((4, 3), (5, 3), (5, 2)),
+        keeps=(0, 1, 2),
+        cache=4 * 5,
+        note="causal",
+    ),
+    Sample(
+        "scaled_dot_product_attention",
+        lambda q, k, v: ops.scaled_dot_product_attention(q, k, v, np.arange(15).reshape(3, 5) != 7),
+        lambda q, k, v: _sdpa(q, k, v, np.arange(15).reshape(3, 5) != 7),
+        ((2, 1, 3, 4), (3, 5, 4), (5, 2)),
+        keeps=(0, 1, 2),
+        cache=2 * 3 * 3 * 5,
+        note="mask, broadcast",
+    ),
+    Sample(
+        "scaled_dot_product_attention",
+        ops.scaled_dot_product_attention,
+        _sdpa,
+        ((2, 3, 4), (2, 5, 4), (2, 5, 2), (3, 5)),
+        keeps=(0, 1, 2, 3),
+        cache=2 * 3 * 5,
+        definition=_sdpa_definition,
+        note="added mask",
     ),
 ]
 

@@ -64,7 +64,9 @@ class Tensor:
         self._data = value
         self._version[0] += 1
         if isinstance(self._node, Leaf) and not kept:
+            hooks = self._node.hooks
             self._node = Leaf(self)  # a node is of one shape and type
+            self._node.hooks = hooks
 
     @property
     def requires_grad(self):
@@ -175,6 +177,27 @@ class Tensor:
         from autograd import engine  # engine is built on this module
 
         engine.backward([self], [gradient], retain_graph, create_graph)
+
+    def register_hook(self, function):
+        """Call ``function(gradient)`` in every backward pass, once this gradient is complete.
+
+        ``gradient`` is a Tensor, not to be changed in place; what the function returns, unless
+        None, takes its place. Hooks run in the order they were registered, before ``.grad``
+        receives the result. Returns a handle: ``handle.remove()`` takes the hook away again.
+        Raises RuntimeError when the tensor does not require a gradient. As PyTorch's.
+        """
+        from autograd import hooks  # built on this module, as engine is
+
+        return hooks.register(self, function)
+
+    def retain_grad(self):
+        """Let backward() fill ``.grad`` of this computed tensor as well (leaves have it anyway).
+
+        Raises RuntimeError when the tensor does not require a gradient. As PyTorch's.
+        """
+        from autograd import hooks
+
+        hooks.retain_grad(self)
 
     # --- operators ---------------------------------------------------------------------------
 

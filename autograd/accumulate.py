@@ -5,8 +5,9 @@ the whole is their sum. Here is how that sum is formed without needless copies, 
 brought back to the shape its input had before broadcasting, and the sparse gradient of an index.
 """
 
-import heapq
+from heapq import heappush
 
+from autograd.call_site import describe
 from autograd.device import is_array, namespace, numpy_namespace
 
 
@@ -25,66 +26,42 @@ class Scatter:
         return xp.scatter_add(self.shape, self.index, self.values)
 
 
-class Entry:
-    """The gradient of one node's output while contributions still arrive."""
-
-    __slots__ = ("node", "gradient", "owned")
-
-    def __init__(self, node, gradient, owned):
-        self.node, self.gradient, self.owned = node, gradient, owned
-
-
-class Pending(dict[int, Entry]):
-    """The gradients that are still being added up in one backward pass, by number of the node.
-
-    ``thread`` runs the pass, and ``accumulating`` says whether it ends in ``.grad``. A node knows
-    the pass that runs its backward; when two threads go through one graph at once (each with
-    retain_graph), the thread tells whether that is the one that asks.
-    """
-
-    __slots__ = ("thread", "accumulating")
-
-    def __init__(self, thread, accumulating):
-        self.thread, self.accumulating = thread, accumulating
-
-
 def contribute(pending, heap, node, gradient, fresh, create_graph):
-    """Add one contribution to the pending gradient of ``node``.
+    """Add one contribution to the pending gradient of ``node``: (node, gradient, owned).
 
     The first is borrowed as it is; the second is summed with it into a buffer of our own, and
     later ones are added in place. Under ``create_graph`` gradients are Tensors, never changed.
     """
-    entry = pending.get(node.order)
-    if entry is None:
-        pending[node.order] = Entry(node, gradient, fresh)
-        heapq.heappush(heap, -node.order)
+    order = node.order
+    if order not in pending:
+        pending[order] = (node, gradient, fresh)
+        heappush(heap, -order)
         return
-    held = entry.gradient
-    if gradient is held:  # added in place through Op.into
-        return
+    _, held, owned = pending[order]
+    if gradient is not held or not owned:  # else it was added in place through Op.into
+        total, owned = _sum(held, owned, gradient, fresh, create_graph)
+        pending[order] = (node, total, owned)
+
+
+def _sum(held, owned, gradient, fresh, create_graph):
+    """held + gradient, in place where ``held`` is owned, and whether the sum is owned."""
     if create_graph:
-        entry.gradient = held + gradient
-        return
+        return held + gradient, False
     if isinstance(held, Scatter):
         if isinstance(gradient, Scatter):
-            held, entry.owned = dense(held), True
+            held, owned = dense(held), True
         else:
-            held, gradient = gradient, held
-            entry.owned = fresh
+            held, gradient, owned = gradient, held, fresh
     xp = namespace_of(held)
-    if entry.owned and type(held) is xp.array_type:
-        if isinstance(gradient, Scatter):
-            xp.add_at(held, gradient.index, gradient.values)
-        else:
-            held += gradient
-        entry.gradient = held
-    elif isinstance(gradient, Scatter):
-        entry.gradient = xp.array(held)
-        xp.add_at(entry.gradient, gradient.index, gradient.values)
-        entry.owned = True
+    if not owned or type(held) is not xp.array_type:
+        if not isinstance(gradient, Scatter):
+            return xp.asarray(held + gradient), True
+        held = xp.array(held)
+    if isinstance(gradient, Scatter):
+        xp.add_at(held, gradient.index, gradient.values)
     else:
-        entry.gradient = xp.asarray(held + gradient)
-        entry.owned = True
+        held += gradient
+    return held, True
 
 
 def dense(scatter):
@@ -113,3 +90,23 @@ def unbroadcast(xp, g, shape):
                 return None
             axes += (axis,)
     return xp.reshape(xp.sum(g, axis=axes), shape)
+
+
+def fitted(xp, node, i, gradient):
+    """The gradient that ``node`` returned for its input i, in that input's shape and dtype."""
+    if gradient is None:
+        raise RuntimeError(f"{describe(node)} returned no gradient for its input {i}")
+    source = node.inputs[i]
+    if gradient.shape != source.shape:
+        summed = unbroadcast(xp, gradient, source.shape) if node.broadcasts else None
+        if summed is None:
+            raise RuntimeError(
+                f"{describe(node)} returned a gradient of shape {gradient.shape} for its "
+                f"input {i}, whose shape is {source.shape}"
+            )
+        gradient = summed
+    if gradient.dtype != source.dtype:
+        if isinstance(gradient, Scatter):
+            gradient = dense(gradient)
+        gradient = xp.astype(gradient, source.dtype)
+    return gradient

@@ -5,36 +5,58 @@ variable of their function alive. The line number is worked out only when somebo
 """
 
 import os
-import sys
 from itertools import islice
+from sys import _getframe
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
-_INTERNAL = {
+OWN_FILES = {
     os.path.join(folder, file)
-    for folder in (_HERE, os.path.join(_HERE, "ops"))
-    for file in os.listdir(folder)
+    for folder, _, files in os.walk(_HERE)
+    for file in files
     if file.endswith(".py")
 }
 
 
-def call_site():
-    """(code, instruction offset) of the innermost caller outside this package."""
-    frame = sys._getframe(2)
-    while frame.f_code.co_filename in _INTERNAL and frame.f_back is not None:
+def call_site(own_frames):
+    """(code, instruction offset) of the innermost caller outside this package.
+
+    ``own_frames``: how many frames, that of Op.__call__ first, are known to be ours.
+    """
+    try:
+        frame = _getframe(own_frames + 1)
+    except ValueError:  # one of our ops called without its function, at the top of a program
+        frame = _getframe(2)
+    while frame.f_code.co_filename in OWN_FILES and frame.f_back is not None:
         frame = frame.f_back
     return frame.f_code, frame.f_lasti
 
 
+def find_line(site):
+    """(file name, first line, last line) of the call at a site."""
+    code, offset = site
+    first, last, *_ = next(islice(code.co_positions(), offset // 2, None))
+    return code.co_filename, first, last or first
+
+
 def describe_site(node):
     """ "file.py:12" for the user's line that made the node."""
-    site = getattr(node, "site", None)
-    if site is None:
+    if not hasattr(node, "site"):
         return "(not recorded)"
-    code, offset = site
-    line = next(islice(code.co_positions(), offset // 2, None))[0]
-    return f"{code.co_filename}:{line}"
+    file, line, _ = find_line(node.site)
+    return f"{file}:{line}"
 
 
 def describe(node):
     """The op and the line that made it, for messages."""
     return f"{type(node).__name__} (made at {describe_site(node)})"
+
+
+def name_the_line(error, node):
+    """Note on an error of the backward pass which forward line made the node it arose in."""
+    where = describe(node) if hasattr(node, "site") else f"a leaf tensor of shape {node.shape}"
+    if where not in str(error) and f"in the backward of {where}" not in _notes(error):
+        error.add_note(f"in the backward of {where}")
+
+
+def _notes(error):
+    return getattr(error, "__notes__", ())

@@ -77,12 +77,13 @@ def is_basic_index(index):
 
 
 numpy_namespace = Namespace(np, np.ndarray)
-_namespaces = {np.ndarray: numpy_namespace}
+namespaces = {np.ndarray: numpy_namespace}
+"""From the type of an array to its namespace. ``namespace`` finds what is not in here yet."""
 
 
 def register(array_type, module):
     """Let the engine compute on arrays of ``array_type`` with the functions of ``module``."""
-    _namespaces[array_type] = Namespace(module, array_type)
+    namespaces[array_type] = Namespace(module, array_type)
 
 
 def namespace(array):
@@ -90,7 +91,7 @@ def namespace(array):
 
     Raises TypeError when no registered library has arrays of this type.
     """
-    found = _namespaces.get(type(array))
+    found = namespaces.get(type(array))
     if found is None:
         found = _look_up(type(array))
     return found
@@ -98,27 +99,27 @@ def namespace(array):
 
 def is_array(value):
     """Whether ``value`` is an array of a registered library (a NumPy subclass counts)."""
-    return type(value) in _namespaces or _find(type(value)) is not None
+    return type(value) in namespaces or _find(type(value)) is not None
 
 
 def _find(array_type):
     if array_type.__module__.partition(".")[0] == "cupy" and "cupy" in sys.modules:
         cupy = sys.modules["cupy"]
-        if cupy.ndarray not in _namespaces:
+        if cupy.ndarray not in namespaces:
             register(cupy.ndarray, cupy)
     for base in array_type.__mro__:
-        if base in _namespaces:
-            return _namespaces[base]
+        if base in namespaces:
+            return namespaces[base]
     return None
 
 
 def _look_up(array_type):
     found = _find(array_type)
     if found is None:
-        known = ", ".join(f"{t.__module__}.{t.__qualname__}" for t in _namespaces)
+        known = ", ".join(f"{t.__module__}.{t.__qualname__}" for t in namespaces)
         raise TypeError(
             f"no array library is registered for {array_type.__module__}.{array_type.__qualname__} "
             f"(known: {known}): convert it, or call autograd.device.register(type, module)"
         )
-    _namespaces[array_type] = found
+    namespaces[array_type] = found
     return found

@@ -12,18 +12,27 @@ reverse topological order, and no separate sort is needed.
 The sum is the reason gradients are *added* into place: x may be used more than once.
 """
 
-import heapq
-import os
-import threading
+from contextvars import ContextVar
+from heapq import heappop, heappush
 from typing import Any
 
 from autograd import _tensor
 from autograd._tensor import Tensor
-from autograd.accumulate import Pending, Scatter, contribute, dense, namespace_of, unbroadcast
-from autograd.call_site import call_site, describe, describe_site
-from autograd.device import is_array, namespace, numpy_namespace
+from autograd.accumulate import Scatter, contribute, dense, fitted, namespace_of
+from autograd.call_site import call_site, describe, describe_site, name_the_line
+from autograd.device import is_array, namespace, namespaces, numpy_namespace
 from autograd.grad_mode import enable_grad, is_grad_enabled
-from autograd.leaf import Leaf, sequence
+from autograd.hooks import run_hooks
+from autograd.leaf import Leaf, sequence, turn
+from autograd.observe import current_observers, tell
+
+new_tensor = object.__new__  # a Tensor without __init__: its checks are for users
+
+_current_pass: ContextVar[tuple[dict, bool] | None] = ContextVar("autograd_pass", default=None)
+"""The running backward's pending gradients, and whether it adds into ``.grad``, for Op.into.
+
+None where nothing may be added to in place.
+"""
 
 
 class Op:
@@ -58,8 +67,15 @@ class Op:
 
     needs: tuple[bool, ...] = ()
     inputs: Any = ()
+    saved: Any = ()
+    versions: Any = ()
     cache = None
-    _pending: Any = None
+    hooks: Any = None
+    _own_frames = 1
+
+    def __init_subclass__(cls):
+        # autograd.ops calls its ops from its own functions: one frame less to look at (call_site)
+        cls._own_frames = 2 if cls.__module__.startswith("autograd.ops.") else 1
 
     def forward(self, xp, *inputs):
         raise TypeError(f"{type(self).__name__} defines no forward")
@@ -69,57 +85,71 @@ class Op:
 
     def __call__(self, *args) -> Tensor:
         """Compute the output; record this node when recording is on and an input wants it."""
-        arrays, nodes, xp = [], [], None
+        observers = current_observers()
+        if observers:
+            tell(observers, "before_forward", self, args)
+
+        arrays, nodes, needs, xp = [], [], [], None
         for arg in args:
             if isinstance(arg, Tensor):
-                array = arg._data
-                arrays.append(array)
-                nodes.append(arg._node)
+                array, node = arg._data, arg._node
                 if xp is None:
-                    xp = namespace(array)
+                    xp = namespaces.get(type(array)) or namespace(array)
             else:
-                arrays.append(arg)
-                nodes.append(None)
+                array = arg
+                node = None
+            arrays.append(array)
+            nodes.append(node)
+            needs.append(node is not None)
         if xp is None:
             xp = next((namespace(a) for a in args if is_array(a)), numpy_namespace)
-        record = is_grad_enabled() and nodes.count(None) != len(nodes)
-        self.needs = tuple([n is not None for n in nodes]) if record else (False,) * len(nodes)
+        record = True in needs and is_grad_enabled()
+        self.needs = tuple(needs) if record else (False,) * len(needs)
 
-        data = self.forward(xp, *arrays)
+        if len(arrays) == 1:  # the common case: a call without unpacking is faster
+            data = self.forward(xp, array)
+        else:
+            data = self.forward(xp, *arrays)
         if type(data) is not xp.array_type:
             data = xp.asarray(data)  # NumPy's reductions give scalars: keep 0-d arrays
 
-        output = Tensor.__new__(Tensor)
+        output = new_tensor(Tensor)
         output._data, output._node, output._grad = data, None, None
         if self.returns_view and isinstance(args[0], Tensor):
             output._version = args[0]._version
         else:
             output._version = [0]
-        if record and data.dtype.kind == "f":
+        dtype = data.dtype
+        if record and dtype.kind == "f":
             output._node = self
-            self.inputs = nodes
-            self.shape, self.dtype, self.order = data.shape, data.dtype, next(sequence)
-            self.site = call_site()
-            self._save(args, arrays, output)
+            self.inputs, self.hooks = nodes, None  # its own: a class's default reads slower
+            self.shape, self.dtype, self.order = data.shape, dtype, next(sequence)
+            self.site = call_site(self._own_frames)
+            # what backward is to be given, and of each Tensor the version it is at
+            saved: list[Any] = []
+            versions: list[Any] = []
+            only_for = self.saved_for
+            for i in self.save_inputs:
+                value, source = arrays[i], args[i]
+                if only_for and i in only_for and not self._wants_any(only_for[i]):
+                    value = source = None
+                saved.append(value)
+                if isinstance(source, Tensor):
+                    versions.append((source._version, source._version[0]))
+                else:
+                    versions.append(None)
+            if self.save_output:
+                saved.append(data)
+                versions.append((output._version, output._version[0]))
+            self.saved, self.versions = saved, versions
         else:
             self.cache = None
+        if observers:
+            tell(observers, "after_forward", self, args, output)
         return output
 
-    def _save(self, args, arrays, output):
-        kept = self.save_inputs
-        saved = [arrays[i] for i in kept]
-        sources = [args[i] for i in kept]
-        if self.saved_for:
-            for k, i in enumerate(kept):
-                if not any(self.needs[j] for j in self.saved_for[i] if j < len(self.needs)):
-                    saved[k] = sources[k] = None
-        if self.save_output:
-            saved.append(output._data)
-            sources.append(output)
-        self.saved = saved
-        self.versions = [
-            (s._version, s._version[0]) if isinstance(s, Tensor) else None for s in sources
-        ]
+    def _wants_any(self, inputs):
+        return any([self.needs[i] for i in inputs if i < len(self.needs)])
 
     def into(self, i):
         """The buffer that already holds part of input i's gradient, to be added to, or None.
@@ -127,14 +157,15 @@ class Op:
         A kernel that is given one adds its contribution in place and returns the buffer itself.
         The engine owns it; a reference never uses it.
         """
-        pending = self._pending
-        if pending is None or pending.thread != threading.get_ident() or not self.needs[i]:
+        current = _current_pass.get()
+        if current is None or not self.needs[i]:
             return None
+        pending, accumulating = current
         node = self.inputs[i]
-        entry = pending.get(node.order)
-        if entry is not None:
-            return entry.gradient if entry.owned else None
-        if isinstance(node, Leaf) and pending.accumulating:
+        if node.order in pending:
+            _, gradient, owned = pending[node.order]
+            return gradient if owned else None
+        if accumulating and isinstance(node, Leaf):
             return node.owned_gradient()
         return None
 
@@ -156,37 +187,59 @@ def run_backward(roots, targets=None, create_graph=False, retain_graph=False):
     """Carry gradients from ``roots``, pairs (node, gradient), back through the graph.
 
     Without ``targets`` the gradients of leaf tensors land in their ``.grad``. With targets, a set
-    of nodes, nothing is written; a dictionary from node to gradient is returned.
+    of nodes, nothing is written; a dictionary from node to (gradient, whether nobody else holds
+    it) is returned.
     """
-    pending = Pending(threading.get_ident(), targets is None)
+    observers = current_observers()
+    separate = any([observer.separate for observer in observers])
+    pending: dict[int, tuple] = {}
     heap: list[int] = []
     found = {}
     oldest = min((node.order for node in targets), default=0) if targets else 0
     for node, gradient in roots:
+        if observers:
+            tell(observers, "on_contribution", None, None, node, gradient)
         contribute(pending, heap, node, gradient, False, create_graph)
-    while heap:
-        order = -heapq.heappop(heap)
-        if order < oldest:  # older than every target: cannot lead to one
-            break
-        entry = pending.pop(order)
-        node, g = entry.node, entry.gradient
-        if isinstance(g, Scatter):
-            g, entry.owned = dense(g), True
-        if targets is not None and node in targets:
-            found[node] = (g, entry.owned)
-        if isinstance(node, Leaf):
-            if targets is None:
-                node.accumulate(g, entry.owned, create_graph)
-            continue
-        _step(node, g, pending, heap, create_graph)
-        if not retain_graph:
-            node.saved = node.inputs = node.cache = None
+    in_place = None if create_graph or separate else (pending, targets is None)
+    token = _current_pass.set(in_place)
+    try:
+        while heap:
+            order = -heappop(heap)
+            if order < oldest:  # older than every target: cannot lead to one
+                break
+            node, g, owned = pending.pop(order)
+            if isinstance(g, Scatter):
+                g, owned = dense(g), True
+            if observers:
+                tell(observers, "on_gradient", node, g)
+            if node.hooks is not None:
+                g, owned = run_hooks(node, g, owned, create_graph)
+            if targets is not None and node in targets:
+                found[node] = (g, owned)
+            if type(node) is Leaf:
+                if targets is None:
+                    node.accumulate(g, owned, create_graph)
+                continue
+            _step(node, g, pending, heap, create_graph, observers, separate)
+            if observers:
+                tell(observers, "after_backward", node, not retain_graph)
+            if not retain_graph:
+                node.saved = node.inputs = node.cache = None
+    except Exception as error:
+        name_the_line(error, node)
+        raise
+    finally:
+        _current_pass.reset(token)
     return found
 
 
-def _step(node, g, pending, heap, create_graph):
-    """Run one node's backward and hand its results to the nodes of its inputs."""
-    if node.inputs is None:
+def _step(node, g, pending, heap, create_graph, observers, separate):
+    """Run one node's backward and hand its results to the nodes of its inputs.
+
+    With ``separate`` no contribution is added to in place: an observer wants each as it was.
+    """
+    inputs = node.inputs
+    if inputs is None:
         raise RuntimeError(
             f"backward reached {describe(node)} a second time, and its saved values are gone: "
             "the first backward released them. Pass retain_graph=True to the first one"
@@ -198,62 +251,43 @@ def _step(node, g, pending, heap, create_graph):
                 f"(it is at version {version[0][0]}, it was saved at version {version[1]}): run "
                 "backward before the change, or compute on a copy"
             )
-    try:
-        if create_graph:
-            xp, saved, cache = _tensor.ops, node._saved_tensors(), node.cache
-            node.cache = None
-            try:
-                gradients = node.backward(xp, g, *saved)
-            finally:
-                node.cache = cache
+    if create_graph:
+        xp, saved, cache = _tensor.ops, node._saved_tensors(), node.cache
+        node.cache = None
+        try:
+            gradients = node.backward(xp, g, *saved)
+        finally:
+            node.cache = cache
+    else:
+        xp = namespaces.get(type(g)) or namespace_of(g)
+        saved = node.saved
+        if len(saved) == 1:
+            gradients = node.backward(xp, g, saved[0])
         else:
-            xp = namespace_of(g)
-            node._pending = pending
-            try:
-                gradients = node.backward(xp, g, *node.saved)
-            finally:
-                node._pending = None
-    except Exception as error:
-        error.add_note(f"in the backward of {describe(node)}")
-        raise
-    if not isinstance(gradients, (tuple, list)):
-        gradients = (gradients,)
-    if len(gradients) != len(node.inputs):
+            gradients = node.backward(xp, g, *saved)
+    if type(gradients) is not tuple:
+        gradients = tuple(gradients) if isinstance(gradients, list) else (gradients,)
+    if len(gradients) != len(inputs):
         raise RuntimeError(
-            f"{describe(node)} returned {len(gradients)} gradients for {len(node.inputs)} inputs"
+            f"{describe(node)} returned {len(gradients)} gradients for {len(inputs)} inputs"
         )
-    for i, (source, gradient) in enumerate(zip(node.inputs, gradients, strict=True)):
+    fresh = node.fresh_gradients and not separate
+    for i, source in enumerate(inputs):
         if source is None:
             continue
-        if gradient is None:
-            raise RuntimeError(f"{describe(node)} returned no gradient for its input {i}")
-        if gradient.shape != source.shape:
-            summed = unbroadcast(xp, gradient, source.shape) if node.broadcasts else None
-            if summed is None:
-                raise RuntimeError(
-                    f"{describe(node)} returned a gradient of shape {gradient.shape} for its "
-                    f"input {i}, whose shape is {source.shape}"
-                )
-            gradient = summed
-        if gradient.dtype != source.dtype:
-            if isinstance(gradient, Scatter):
-                gradient = dense(gradient)
-            gradient = xp.astype(gradient, source.dtype)
+        gradient = gradients[i]
+        if gradient is None or gradient.shape != source.shape or gradient.dtype is not source.dtype:
+            gradient = fitted(xp, node, i, gradient)
         if create_graph and isinstance(gradient, Scatter):
             gradient = gradient.dense(xp)
-        contribute(pending, heap, source, gradient, node.fresh_gradients, create_graph)
-
-
-_turn = threading.RLock()  # held while a pass adds into .grad: two threads may share parameters
-
-
-def _new_turn():
-    global _turn
-    _turn = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_new_turn)  # whoever held the old one is not in the child
+        if observers:
+            tell(observers, "on_contribution", node, i, source, gradient)
+        order = source.order
+        if order in pending:
+            contribute(pending, heap, source, gradient, fresh, create_graph)
+        else:  # as contribute does: the common case, without a call
+            pending[order] = (source, gradient, fresh)
+            heappush(heap, -order)
 
 
 def backward(outputs, gradients, retain_graph=None, create_graph=False):
@@ -262,7 +296,7 @@ def backward(outputs, gradients, retain_graph=None, create_graph=False):
     Threads take turns here, since they may add to the same parameters; in ``grad`` they need not.
     """
     retain_graph = create_graph if retain_graph is None else retain_graph
-    with _turn, enable_grad():
+    with turn(), enable_grad():
         roots = [_root(o, g, create_graph) for o, g in zip(outputs, gradients, strict=True)]
         run_backward(roots, None, create_graph, retain_graph)
 

@@ -1,5 +1,7 @@
 """The ends of the graph: tensors that were given, not computed."""
 
+import os
+import threading
 import weakref
 from itertools import count
 
@@ -7,6 +9,22 @@ from autograd.device import namespace
 
 sequence = count(1)
 """Numbers the nodes in order of creation: an op is always newer than its inputs."""
+
+_turn = threading.RLock()
+
+
+def turn():
+    """The lock held while a pass adds into ``.grad``: two threads may share parameters."""
+    return _turn
+
+
+def _new_turn():
+    global _turn
+    _turn = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_new_turn)  # whoever held the old one is not in the child
 
 
 class Leaf:
@@ -16,13 +34,14 @@ class Leaf:
     for a tensor that nobody holds any more is dropped.
     """
 
-    __slots__ = ("tensor", "shape", "dtype", "order", "owned", "__weakref__")
+    __slots__ = ("tensor", "shape", "dtype", "order", "owned", "hooks", "__weakref__")
 
     def __init__(self, tensor):
         self.tensor = weakref.ref(tensor)
         self.shape, self.dtype = tensor._data.shape, tensor._data.dtype
         self.order = next(sequence)
         self.owned = False  # whether .grad is an array that the engine made
+        self.hooks = None
 
     def owned_gradient(self):
         """The array of ``.grad`` when the engine made it and may add to it, else None."""

@@ -12,7 +12,9 @@ import numpy as np
 
 from autograd._grad_report import GradReport
 from autograd._sample import Sample
-from autograd._samples_array import ELEMENTWISE, INDEX, LINEAR_ALGEBRA, REDUCTIONS, SHAPE
+from autograd._samples_array import INDEX, REDUCTIONS, SHAPE
+from autograd._samples_elementwise import ELEMENTWISE
+from autograd._samples_linalg import LINEAR_ALGEBRA, PRODUCTS
 from autograd._samples_neural import LOSSES, NEURAL
 from autograd._tensor import Tensor
 from autograd.engine import grad
@@ -25,6 +27,7 @@ SAMPLES: list[Sample] = [
     *REDUCTIONS,
     *SHAPE,
     *INDEX,
+    *PRODUCTS,
     *LINEAR_ALGEBRA,
     *NEURAL,
     *LOSSES,

@@ -15,20 +15,50 @@ first-order backward that was just proven, its gradient from differentiating tha
 Tolerance: |a - n| <= rtol max|n| + 10 eps sum|w f| / h, the second term being the rounding noise
 of the difference quotient. There is no constant absolute tolerance: one of 1e-6 would pass a
 gradient of size 1e-8 that is half wrong.
+
+The parts: ``_differences.py`` measures, ``_audit.py`` looks at what backward does beside returning
+numbers, ``_kinks.py`` finds points without a derivative, ``_diagnosis.py`` names the mistake, and
+``_error_curve.py`` draws error against step size.
 """
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
 
-from autograd._grad_report import Check, GradCheckError, GradReport
+from autograd._audit import audit
+from autograd._diagnosis import Case, diagnose
+from autograd._differences import (
+    FirstOrder,
+    Line,
+    SecondOrder,
+    array_of,
+    measure,
+    tensors,
+    unit,
+)
+from autograd._error_curve import ErrorCurve, draw_error_curves, error_curve, plot_error_curve
+from autograd._grad_report import Check, Diagnosis, GradCheckError, GradReport
+from autograd._kinks import Kink, look_closer
 from autograd._tensor import Tensor
-from autograd.engine import grad
+from autograd.engine import Op, grad
 from autograd.kernels.dispatch import use_kernels
 
-STEPS = (1e-3, 1e-4, 1e-5)
-"""Steps h tried in turn until one agrees: the first suits inputs of size 1, the others kinks and
-poles nearby. A wrong gradient agrees with none of them."""
+__all__ = [
+    "Check",
+    "Diagnosis",
+    "ErrorCurve",
+    "GradCheckError",
+    "GradReport",
+    "KernelReport",
+    "Kink",
+    "check_grad",
+    "check_kernel",
+    "draw_error_curves",
+    "error_curve",
+    "plot_error_curve",
+]
+
 SMALL = 64
 """Up to this many elements an input is checked element by element unless told otherwise."""
 LOCATE = 2000
@@ -47,44 +77,63 @@ def check_grad(
 ):
     """Compare f's gradients with finite differences, in float64, to first or second order.
 
-    ``f`` maps Tensors to one Tensor of any shape. ``inputs`` are arrays or Tensors: those of
-    floating-point type are copied to float64 and checked, others (ids, masks) are passed on.
+    ``f`` maps Tensors to one Tensor of any shape; an Op serves too. ``inputs`` are arrays or
+    Tensors: those of floating-point type are copied to float64 and checked, others (ids, masks) are
+    passed on.
     ``directions`` random directions are tried per input; ``elementwise`` says whether every element
     is checked by itself too (None: where an input has at most 64).
 
-    Returns a GradReport. Raises GradCheckError, with the report as its message, when a gradient is
-    wrong and ``raise_on_failure``; also when f is not deterministic or not finite at the inputs.
+    Also checked: that f gives the same results for every memory layout of its inputs, the same
+    gradient when backward runs twice or f is called again before it, and that nothing is changed
+    in place. Where f has no derivative at an element (the two one-sided slopes do not meet), the
+    report says so; there any value between the slopes is accepted. Types that change on the way
+    are warned of.
+
+    Returns a GradReport, whose ``diagnoses`` say what a wrong gradient looks like. Raises
+    GradCheckError, with the report as its message, when a gradient is wrong and
+    ``raise_on_failure``; also when f is not deterministic or not finite at the inputs.
     """
     if order not in (1, 2):
         raise ValueError(f"order is {order}, but only 1 and 2 can be checked")
-    # Three streams: with one seed a direction could equal the data, and a function that does not
-    # change along its own input (any scale-invariant one) would pass whatever its gradient.
-    weight_rng, direction_rng, second_rng = (np.random.default_rng([seed, i]) for i in range(3))
+    f = _fresh(f) if isinstance(f, Op) else f
+    # Three streams, unlike any that data is drawn from: with one seed a direction could
+    # equal the data, and a function that does not change along its own input (any scale-invariant
+    # one) would pass whatever its gradient. (NumPy's streams of the seeds 0 and [0, 0] are equal.)
+    weight_rng, direction_rng, second_rng = (
+        np.random.default_rng([seed, k, 6947]) for k in range(3)
+    )
     arrays = [_copy(x) for x in inputs]
     names = {i: f"input {i}" for i, a in enumerate(arrays) if a.dtype.kind == "f"}
     report = GradReport()
     y, report.problem = _examine(f, arrays, names)
     if report.problem is None:
-        arrays.append(weight_rng.standard_normal(y.shape))
-        check = _Checker(report, rtol, directions, elementwise, direction_rng)
-        first = _FirstOrder(f, list(names), 1)
-        check(first, arrays, names)
-        if order == 2 and report.passed:  # meaningless when the first order is already wrong
-            v = [second_rng.standard_normal(arrays[i].shape) for i in names]
-            names[len(inputs)] = "the gradient of the output"
-            check(_SecondOrder(f, list(names)[:-1], v), arrays, names)
+        w = weight_rng.standard_normal(y.shape)
+        report.faults, report.warnings, usable = audit(f, arrays, names, w)
+        if usable:
+            arrays.append(w)
+            check = _Checker(report, rtol, directions, elementwise, direction_rng, y.data)
+            check(FirstOrder(f, list(names)), arrays, names)
+            # the second order is meaningless when the first is already wrong
+            if order == 2 and report.passed and check.finite:
+                v = [second_rng.standard_normal(arrays[i].shape) for i in names]
+                wanted = list(names)
+                names[len(inputs)] = "the gradient of the output"
+                check(SecondOrder(f, wanted, v), arrays, names)
+            elif order == 2 and report.passed:
+                report.warnings.append("order 2 is not checked: the gradient is not finite")
     if raise_on_failure and not report.passed:
         raise GradCheckError(str(report))
     return report
 
 
+def _fresh(op):
+    """A function that applies a new copy of ``op`` at each call: an Op is one node, used once."""
+    return lambda *xs: copy.copy(op)(*xs)
+
+
 def _copy(x):
     x = x.data if isinstance(x, Tensor) else np.asarray(x)
     return np.array(x, dtype=np.float64 if x.dtype.kind == "f" else None)
-
-
-def _tensors(arrays, wanted):
-    return [Tensor(a, requires_grad=i in wanted) for i, a in enumerate(arrays)]
 
 
 def _examine(f, arrays, names):
@@ -94,7 +143,7 @@ def _examine(f, arrays, names):
             None,
             "no input has a floating-point type, so there is nothing to differentiate",
         )
-    first, second = (f(*_tensors(arrays, names)) for _ in range(2))
+    first, second = (f(*tensors([a.copy() for a in arrays], names)) for _ in range(2))
     if not isinstance(first, Tensor):
         return None, f"f returned {type(first).__name__}, expected one Tensor"
     if first.shape != second.shape or not np.array_equal(first.data, second.data, equal_nan=True):
@@ -117,114 +166,82 @@ def _examine(f, arrays, names):
     return first, None
 
 
-class _FirstOrder:
-    """L = sum(w f(x)); arrays are the inputs and then w."""
-
-    def __init__(self, f, wanted, order):
-        self.f, self.wanted, self.order = f, wanted, order
-
-    def value(self, arrays):
-        """L, and the size of the terms it was summed from."""
-        *arrays, w = arrays
-        terms = w * self.f(*_tensors(arrays, ())).data
-        return terms.sum(), np.abs(terms).sum()
-
-    def gradients(self, arrays):
-        *arrays, w = arrays
-        xs = _tensors(arrays, self.wanted)
-        found = grad(self.f(*xs), [xs[i] for i in self.wanted], w, allow_unused=True)
-        return {i: _array(g, arrays[i]) for i, g in zip(self.wanted, found, strict=True)}
-
-
-class _SecondOrder:
-    """G = sum(v dL/dx); its inputs are x and w, since L's gradient depends on both."""
-
-    order = 2
-
-    def __init__(self, f, wanted, v):
-        self.f, self.wanted, self.v = f, wanted, v
-
-    def value(self, arrays):
-        """G, and the size of what it was computed from.
-
-        That includes L's: a dL/dx that cancels to 0 still carries the rounding noise of its terms.
-        """
-        first = _FirstOrder(self.f, self.wanted, 1)
-        found, (_, size) = first.gradients(arrays), first.value(arrays)
-        terms = [v * found[i] for i, v in zip(self.wanted, self.v, strict=True)]
-        return sum(t.sum() for t in terms), size + sum(np.abs(t).sum() for t in terms)
-
-    def gradients(self, arrays):
-        xs = _tensors(arrays, [*self.wanted, len(arrays) - 1])
-        y, w = self.f(*xs[:-1]), xs[-1]
-        inputs = [xs[i] for i in self.wanted]
-        first = grad(y, inputs, w, create_graph=True, allow_unused=True)
-        total = sum((g * v).sum() for g, v in zip(first, self.v, strict=True) if g is not None)
-        wanted = [*self.wanted, len(arrays) - 1]
-        if isinstance(total, Tensor) and total.requires_grad:
-            second = grad(total, [xs[i] for i in wanted], allow_unused=True)
-        else:
-            second = [None] * len(wanted)
-        return {i: _array(g, arrays[i]) for i, g in zip(wanted, second, strict=True)}
-
-
-def _array(g, like):
-    return np.zeros(like.shape) if g is None else g.data
-
-
 class _Checker:
     """Compares a function's gradients with its differences and writes Checks to the report."""
 
-    def __init__(self, report, rtol, directions, elementwise, rng):
-        self.report, self.rtol, self.rng = report, rtol, rng
+    def __init__(self, report, rtol, directions, elementwise, rng, y):
+        self.report, self.rtol, self.rng, self.y = report, rtol, rng, y
         self.directions, self.elementwise = directions, elementwise
+        self.finite = True  # all gradients of the last order
+        self.kinked = {}  # input -> which of its elements have no derivative (bool)
 
     def __call__(self, function, arrays, names):
-        gradients = function.gradients(arrays)
+        with np.errstate(all="ignore"):  # what is not finite is reported
+            gradients, here = function.gradients(arrays), function.value(arrays)
+        self.finite = all(np.isfinite(g).all() for g in gradients.values())
+        measured, failed = {}, []
         for i, name in names.items():
-            gradient, size = gradients[i], arrays[i].size
-            if size == 0:
+            x, gradient = arrays[i], gradients[i]
+            if x.size == 0:
                 continue
-            each = size <= SMALL if self.elementwise is None else self.elementwise
-            agree = True
-            if self.directions:
-                agree = self._along_directions(function, arrays, i, name, gradient)
-            if each or (not agree and size <= LOCATE):
-                self._every_element(function, arrays, i, name, gradient)
+            self.kinked.setdefault(i, np.zeros(x.shape, bool))
+            each = x.size <= SMALL if self.elementwise is None else self.elementwise
+            lines = _Lines(function, arrays, i, here)
+            done = len(self.report.checks)
+            if each:
+                measured[i] = self._every_element(lines, name, gradient)
+            ds = self._directions(x.shape, self.kinked[i])
+            agree = self._along(lines, name, np.where(self.kinked[i], 0, gradient), ds)
+            if not agree and not each and x.size <= LOCATE:
+                measured[i] = self._every_element(lines, name, gradient)
+                if self.kinked[i].any():  # look again, past the points without a derivative
+                    del self.report.checks[done]
+                    ds = [d * ~self.kinked[i] for d in ds]
+                    self._along(lines, name, np.where(self.kinked[i], 0, gradient), ds)
+            if any(not c.passed for c in self.report.checks[done:]):
+                failed.append(i)
+        if failed and not self.report.faults:
+            self._diagnose(function, arrays, names, gradients, measured, failed)
 
-    def _along_directions(self, function, arrays, i, name, gradient):
-        ds = [self.rng.standard_normal(arrays[i].shape) for _ in range(self.directions)]
-        ds = [d / np.linalg.norm(d) for d in ds]
+    def _directions(self, shape, kinked):
+        ds = [self.rng.standard_normal(shape) * ~kinked for _ in range(self.directions)]
+        return [d / np.linalg.norm(d) for d in ds if np.any(d)]
+
+    def _along(self, lines, name, gradient, ds):
+        ds = [d for d in ds if np.any(d)]
+        if not ds:
+            return True
         analytic = np.array([np.vdot(gradient, d) for d in ds])
-        numeric, noise = self._numeric(function, arrays, i, ds, analytic)
-        return self._record(function, name, "direction", analytic, numeric, noise, None)
+        slopes = [measure(lines(d), a, self.rtol) for d, a in zip(ds, analytic, strict=True)]
+        numeric, noise = np.array([(s.value, s.noise) for s in slopes]).T
+        return self._record(lines.function, name, "direction", analytic, numeric, noise, None)
 
-    def _every_element(self, function, arrays, i, name, gradient):
-        units = (_unit(arrays[i].shape, k) for k in range(arrays[i].size))
-        numeric, noise = self._numeric(function, arrays, i, units, gradient.ravel())
-        analytic = gradient.ravel()
-        self._record(function, name, "element", analytic, numeric, noise, arrays[i].shape)
+    def _every_element(self, lines, name, gradient):
+        """Check each element; the numeric gradient and its noise, in the input's shape."""
+        kinked = self.kinked[lines.i]
+        numeric, noise = np.zeros(gradient.shape), np.zeros(gradient.shape)
+        for k, where in enumerate(np.ndindex(gradient.shape)):
+            line, analytic = lines(unit(gradient.shape, k)), gradient[where]
+            slope = measure(line, analytic, self.rtol)
+            numeric[where], noise[where] = slope.value, slope.noise
+            if slope.bends and not kinked[where]:
+                kink = look_closer(line, lines.function.order, name, where, analytic)
+                if kink is not None:
+                    kinked[where] = True
+                    self.report.kinks.append(kink)
+        smooth = ~kinked
+        if smooth.any():
+            places = [tuple(map(int, p)) for p in np.argwhere(smooth)]
+            parts = (gradient[smooth], numeric[smooth], noise[smooth])
+            self._record(lines.function, name, "element", *parts, places)
+        return np.where(smooth, numeric, 0), noise
 
-    def _numeric(self, function, arrays, i, directions, analytic):
-        """R along each direction, and the rounding noise of the step each was taken with."""
-        numeric, noise = np.zeros(len(analytic)), np.zeros(len(analytic))
-        for k, d in enumerate(directions):
-            best = np.inf
-            for h in STEPS:
-                n, scale = _richardson(function, arrays, i, d, h)
-                error = abs(n - analytic[k])
-                if error < best or not np.isfinite(best):
-                    best, numeric[k] = error, n
-                    noise[k] = 10 * np.finfo(np.float64).eps * scale / h
-                if error <= self.rtol * abs(n):
-                    break
-        return numeric, noise
-
-    def _record(self, function, name, kind, analytic, numeric, noise, shape):
+    def _record(self, function, name, kind, analytic, numeric, noise, places):
         error = np.abs(analytic - numeric)
         error = np.where(np.isfinite(error), error, np.inf)
         scale = np.abs(numeric).max()
         tolerance = self.rtol * scale + noise
+        tolerance = np.where(np.isfinite(tolerance), tolerance, 0.0)
         worst = int(np.argmax(error - tolerance))
         self.report.checks.append(
             Check(
@@ -236,29 +253,48 @@ class _Checker:
                 scale=float(scale),
                 analytic=float(analytic[worst]),
                 numeric=float(numeric[worst]),
-                where=None if shape is None else tuple(map(int, np.unravel_index(worst, shape))),
+                where=None if places is None else places[worst],
                 wrong=int((error > tolerance).sum()),
                 size=len(analytic),
             )
         )
         return self.report.checks[-1].passed
 
+    def _diagnose(self, function, arrays, names, gradients, measured, failed):
+        first = function.order == 1
+        for i in (i for i in failed if i in measured):
+            numeric, noise = measured[i]
+            last = len(arrays) - 1
+            text = diagnose(
+                Case(
+                    np.where(self.kinked[i], 0, gradients[i]),
+                    numeric,
+                    float(noise.max()),
+                    self.rtol,
+                    function.order,
+                    x=arrays[i] if i != last else None,
+                    y=self.y if i != last else None,
+                    others={names[j]: n for j, (n, _) in measured.items() if j != i},
+                    upstream=self._upstream(function, arrays, i) if first else None,
+                    w=arrays[last] if first else None,
+                )
+            )
+            if text is not None:
+                self.report.diagnoses.append(Diagnosis(function.order, names[i], text))
 
-def _unit(shape, k):
-    d = np.zeros(shape)
-    d.flat[k] = 1.0
-    return d
+    def _upstream(self, function, arrays, i):
+        """The analytic gradient of input i as a function of the gradient that comes in."""
+        return lambda w: np.where(self.kinked[i], 0, function.gradients([*arrays[:-1], w])[i])
 
 
-def _richardson(function, arrays, i, d, h):
-    def difference(h):
-        up, down = list(arrays), list(arrays)
-        up[i], down[i] = np.asarray(arrays[i] + h * d), np.asarray(arrays[i] - h * d)
-        (a, size_a), (b, size_b) = function.value(up), function.value(down)
-        return (a - b) / (2 * h), max(size_a, size_b)
+class _Lines:
+    """The lines through ``arrays`` along which input i moves, by their direction."""
 
-    (coarse, size), (fine, _) = difference(h), difference(h / 2)
-    return (4 * fine - coarse) / 3, size
+    def __init__(self, function, arrays, i, here):
+        self.function, self.arrays, self.i, self.here = function, arrays, i, here
+
+    def __call__(self, d):
+        return Line(self.function, self.arrays, self.i, d, self.here)
 
 
 @dataclass
@@ -294,11 +330,11 @@ def check_kernel(f, *inputs, mode="cpu", rtol=None, seed=0, raise_on_failure=Tru
     results = []
     for kernels in ("reference", mode):
         with use_kernels(kernels):
-            xs = _tensors([a.copy() for a in arrays], wanted)
+            xs = tensors([a.copy() for a in arrays], wanted)
             y = f(*xs)
             w = np.random.default_rng(seed).standard_normal(y.shape).astype(y.dtype)
             found = grad(y, [xs[i] for i in wanted], w, allow_unused=True)
-        found = [_array(g, arrays[i]) for i, g in zip(wanted, found, strict=True)]
+        found = [array_of(g, arrays[i]) for i, g in zip(wanted, found, strict=True)]
         results.append([y.data, *found])
     if rtol is None:
         rtol = 2e-6 if results[0][0].dtype == np.float32 else 1e-13

@@ -19,7 +19,7 @@ makes the comparison a proof. Some sections also take a road that looks right an
 
 Run it, then read ``main`` and the function of the line that interests you.
 
-Before: 06_gpt_on_one_page.py. More pairs, and more of each: tests/test_equivalence.py.
+Before: 06_gpt_on_one_page.py. Next: 08_bug_zoo.py. More pairs: tests/test_equivalence.py.
 """
 
 import math

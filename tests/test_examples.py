@@ -33,6 +33,9 @@ SAYS = {
     "05_attention_step_by_step.py": r"scores +\(1, 2, 8, 8\)",
     "06_gpt_on_one_page.py": r"After training:",
     "07_equivalence_lab.py": r"masked: mean of the means .* NOT THE SAME",
+    "08_bug_zoo.py": r"caught by: both uses of a tied weight count",
+    "09_gradients_explained.py": r"gradient of wte, .*: the sum of 2 contributions",
+    "10_profiler_and_graph.py": r"The profiler counted \d{7}\.",
 }
 
 

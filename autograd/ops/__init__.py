@@ -1,31 +1,58 @@
 """Differentiable functions with NumPy's names and signatures, and the neural ones beside them.
 
-    elementwise.py  reduce.py  shape.py  linalg.py  index.py   what NumPy has
-    nn.py  loss.py                                             what a network needs
-    constants.py                                               zeros, ones, arange, ...
+    arithmetic.py  exponential.py  trigonometric.py  piecewise.py   number by number
+    reduce.py  cumulative.py                                        along an axis
+    shape.py  rearrange.py  index.py                                moving elements about
+    products.py  matrices.py  linalg.py                             linear algebra
+    nn.py  attention.py  loss.py                                    what a network needs
+    constants.py                                                    zeros, ones, floor, sign, ...
 
 To follow one, open its class: ``forward`` is the formula, ``backward`` its derivative. This module
 is also a namespace to compute on, as ``numpy`` is: under ``create_graph=True`` every backward runs
 with it, on Tensors, and so can be differentiated again.
 """
 
-from autograd.ops import constants, elementwise, index, linalg, loss, nn, reduce, shape
+from autograd.ops import (
+    arithmetic,
+    attention,
+    constants,
+    cumulative,
+    exponential,
+    index,
+    linalg,
+    loss,
+    matrices,
+    nn,
+    piecewise,
+    products,
+    rearrange,
+    reduce,
+    shape,
+    trigonometric,
+)
+from autograd.ops.arithmetic import *  # noqa: F403
+from autograd.ops.attention import *  # noqa: F403
 from autograd.ops.constants import *  # noqa: F403
-from autograd.ops.elementwise import *  # noqa: F403
+from autograd.ops.cumulative import *  # noqa: F403
+from autograd.ops.exponential import *  # noqa: F403
 from autograd.ops.index import *  # noqa: F403
-from autograd.ops.linalg import *  # noqa: F403
 from autograd.ops.loss import *  # noqa: F403
+from autograd.ops.matrices import *  # noqa: F403
 from autograd.ops.nn import *  # noqa: F403
+from autograd.ops.piecewise import *  # noqa: F403
+from autograd.ops.products import *  # noqa: F403
+from autograd.ops.rearrange import *  # noqa: F403
 from autograd.ops.reduce import *  # noqa: F403
 from autograd.ops.shape import *  # noqa: F403
+from autograd.ops.trigonometric import *  # noqa: F403
 
-DIFFERENTIABLE = tuple(
-    sorted(
-        name
-        for module in (elementwise, index, linalg, loss, nn, reduce, shape)
-        for name in module.__all__
-    )
-)
+_FLAT = (
+    arithmetic, attention, cumulative, exponential, index, loss, matrices, nn, piecewise, products,
+    rearrange, reduce, shape, trigonometric,
+)  # fmt: skip
+_flat_names = [name for module in _FLAT for name in module.__all__]
+
+DIFFERENTIABLE = tuple(sorted([*_flat_names, *(f"linalg.{name}" for name in linalg.__all__)]))
 """The names of all operations that carry a gradient; each has an entry in autograd/samples.py."""
 
-__all__ = [*DIFFERENTIABLE, *constants.__all__]
+__all__ = [*_flat_names, *constants.__all__, "linalg"]

@@ -1,19 +1,23 @@
 """Makers of constants with NumPy's signatures, so that ``autograd.ops`` can stand in for NumPy.
 
-They give Tensors that require no gradient. ``isfinite`` answers with a raw boolean array, as
-comparisons do.
+They give Tensors that require no gradient. So do the step functions ``floor``, ``round`` and
+``sign``: their derivative is 0 wherever it exists, and a gradient of nothing but zeros would hide a
+mistake. ``isfinite`` and ``isnan`` answer with raw boolean arrays, as comparisons do.
 """
 
 import numpy as np
 
 from autograd._tensor import Tensor
 from autograd.device import is_array, namespace
-from autograd.ops.elementwise import astype
+from autograd.ops.piecewise import astype
 
 __all__ = [
-    "arange", "asarray", "full", "full_like", "isfinite", "ones", "ones_like", "zeros",
-    "zeros_like",
+    "arange", "asarray", "floor", "full", "full_like", "isfinite", "isnan", "ones", "ones_like",
+    "round", "sign", "zeros", "zeros_like",
 ]  # fmt: skip
+
+STEPS = ("floor", "round", "sign")
+"""Functions of numbers that are constant between their steps; they have entries in samples.py."""
 
 
 def zeros(shape, dtype=float):
@@ -58,9 +62,32 @@ def asarray(x, dtype=None):
     return Tensor(_library(x).asarray(x, dtype=dtype))
 
 
+def floor(x):
+    """The largest integers not above x, in x's type: a constant, without a gradient."""
+    return Tensor(_library(x).asarray(_library(x).floor(_raw(x))))
+
+
+def round(x, decimals=0):
+    """x to so many decimals, halves to the even neighbour: a constant, without a gradient.
+
+    ``x + (round(x) - x).detach()`` rounds forward and passes the gradient through.
+    """
+    return Tensor(_library(x).asarray(_library(x).round(_raw(x), decimals)))
+
+
+def sign(x):
+    """-1, 0 or 1, and NaN for NaN: a constant, without a gradient."""
+    return Tensor(_library(x).asarray(_library(x).sign(_raw(x))))
+
+
 def isfinite(x):
     """Whether each element is neither infinite nor NaN: a raw boolean array."""
     return _library(x).isfinite(_raw(x))
+
+
+def isnan(x):
+    """Whether each element is NaN: a raw boolean array."""
+    return _library(x).isnan(_raw(x))
 
 
 def _raw(x):

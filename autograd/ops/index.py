@@ -4,11 +4,15 @@ Each is the derivative of the other: what was read from a place gives its gradie
 place, and where one place was read twice both gradients add up.
 """
 
+import numpy as np
+
 from autograd import device
 from autograd._tensor import Tensor
+from autograd.device import is_array
 from autograd.engine import Op, Scatter
+from autograd.ops.shape import reshape
 
-__all__ = ["getitem", "scatter_add", "take_along_axis"]
+__all__ = ["getitem", "scatter_add", "sort", "take", "take_along_axis"]
 
 
 class GetItem(Op):
@@ -62,11 +66,25 @@ class TakeAlongAxis(Op):
         return xp.scatter_add(shape, tuple(index), g)
 
 
+class Sort(TakeAlongAxis):
+    """y is x in ascending order along an axis.  Saves: where each y came from.  Back: scatter-add.
+
+    Equal elements keep their order, and each its own gradient.
+    """
+
+    def __init__(self, axis):
+        super().__init__(None, axis)
+
+    def forward(self, xp, x):
+        self.indices = xp.argsort(x, axis=self.axis, kind="stable")
+        return super().forward(xp, x)
+
+
 def getitem(x, index):
     """x[index]: slices, integers, None, Ellipsis, integer arrays and boolean masks, as in NumPy."""
     if isinstance(index, tuple):
-        index = tuple(raw_index(i) for i in index)
-    return GetItem(raw_index(index))(x)
+        index = tuple(raw(i) for i in index)
+    return GetItem(raw(index))(x)
 
 
 def scatter_add(shape, index, values):
@@ -74,11 +92,37 @@ def scatter_add(shape, index, values):
     return ScatterAdd(shape, index)(values)
 
 
+def take(x, indices, axis=None):
+    """The elements at ``indices`` (integers of any shape) along ``axis``; None: of the flattened x.
+
+    Raises TypeError when the indices are not integers, IndexError for one outside the axis.
+    """
+    if axis is None:
+        x, axis = reshape(x, (x.size,)), 0
+    indices = raw(indices)
+    if not is_array(indices):
+        indices = np.asarray(indices)
+    if indices.dtype.kind not in "iu":
+        raise TypeError(f"take: the indices must be integers, not {indices.dtype}")
+    indices = device.namespace(raw(x)).asarray(indices)
+    return GetItem((slice(None),) * (axis % x.ndim) + (indices,))(x)
+
+
 def take_along_axis(x, indices, axis):
     """Along ``axis``, the elements at ``indices`` (integers, of x's number of axes)."""
-    return TakeAlongAxis(raw_index(indices), axis)(x)
+    return TakeAlongAxis(raw(indices), axis)(x)
 
 
-def raw_index(index):
+def sort(x, axis=-1):
+    """The elements in ascending order along ``axis`` (None: of the flattened x), NaN last.
+
+    Among equal elements the first stays first, and each has the gradient of its own place.
+    """
+    if axis is None:
+        x, axis = reshape(x, (x.size,)), 0
+    return Sort(axis)(x)
+
+
+def raw(index):
     """An index as raw arrays: integer and boolean Tensors have no derivative."""
     return index.data if isinstance(index, Tensor) else index

@@ -10,27 +10,31 @@ from autograd._tensor import Tensor
 from autograd.device import namespace
 from autograd.engine import Op
 from autograd.kernels import (
-    attention,
     dropout as dropout_kernel,
     embedding as embedding_kernel,
     gelu as gelu_kernel,
     layer_norm as layer_norm_kernel,
     linear as linear_kernel,
+    rms_norm as rms_norm_kernel,
     softmax as softmax_kernel,
 )
 from autograd.ops.shape import swapaxes
 
 __all__ = [
-    "causal_attention", "dropout", "embedding", "gelu", "layer_norm", "linear", "log_softmax",
-    "relu", "softmax",
+    "dropout", "embedding", "gelu", "layer_norm", "linear", "log_softmax", "relu", "rms_norm",
+    "silu", "softmax",
 ]  # fmt: skip
+
+
+SILU_FAR = 800.0
+"""Beyond it exp(-|x|) is 0 in every type, and would meet infinity."""
 
 
 class ReLU(Op):
     """y = max(x, 0).
 
     Saves: x
-    dy/dx = 1 where x > 0, else 0 (at the kink too)
+    dy/dx = 0 where x <= 0 (at the kink too), else 1
     """
 
     save_inputs = (0,)
@@ -39,7 +43,7 @@ class ReLU(Op):
         return xp.maximum(x, 0)
 
     def backward(self, xp, g, x):
-        return xp.where(x > 0, g, 0)
+        return xp.where(x <= 0, 0, g)
 
 
 class GELU(Op):
@@ -60,6 +64,24 @@ class GELU(Op):
 
     def backward(self, xp, g, x):
         return gelu_kernel.backward(xp, g, x, self.approximate)
+
+
+class SiLU(Op):
+    """y = x sigmoid(x).
+
+    Saves: x
+    dy/dx = s (1 + x (1 - s))  with  s = sigmoid(x): 0 at minus infinity, 1 at infinity
+    """
+
+    save_inputs = (0,)
+
+    def forward(self, xp, x):
+        return xp.where(x < -SILU_FAR, 0, x) * xp.sigmoid(x)
+
+    def backward(self, xp, g, x):
+        s = xp.sigmoid(x)
+        near = xp.where(xp.abs(x) > SILU_FAR, 0, x)
+        return g * s * (1 + near * (1 - s))
 
 
 class Softmax(Op):
@@ -115,6 +137,28 @@ class LayerNorm(Op):
 
     def backward(self, xp, g, x, weight):
         return layer_norm_kernel.backward(xp, g, x, weight, self.eps, self.cache, self.needs)
+
+
+class RMSNorm(Op):
+    """Divide the last axis by its root mean square, then scale.
+
+    Shapes: x (..., C), weight (C,) -> (..., C)
+    Saves:  x, weight; caches 1/rms, one number per row
+    Derivation: autograd/kernels/rms_norm/README.md
+    """
+
+    save_inputs = (0, 1)
+    fresh_gradients = True
+
+    def __init__(self, eps):
+        self.eps = eps
+
+    def forward(self, xp, x, weight):
+        y, self.cache = rms_norm_kernel.forward(xp, x, weight, self.eps)
+        return y
+
+    def backward(self, xp, g, x, weight):
+        return rms_norm_kernel.backward(xp, g, x, weight, self.eps, self.cache, self.needs)
 
 
 class Linear(Op):
@@ -176,28 +220,6 @@ class Dropout(Op):
         return dropout_kernel.backward(xp, g, self.keep, self.p)
 
 
-class CausalAttention(Op):
-    """softmax(Q K^T / sqrt(D), no later position) V for every head, from packed Q, K, V.
-
-    Shapes: qkv (B, T, 3C) -> (B, T, C)
-    Saves:  qkv; caches what the kernel needs to recover the attention weights
-    Derivation: autograd/kernels/attention/README.md
-    """
-
-    save_inputs = (0,)
-    fresh_gradients = True
-
-    def __init__(self, n_head):
-        self.n_head = n_head
-
-    def forward(self, xp, qkv):
-        y, self.cache = attention.forward(xp, qkv, self.n_head)
-        return y
-
-    def backward(self, xp, g, qkv):
-        return attention.backward(xp, g, qkv, self.n_head, self.cache)
-
-
 def relu(x):
     """max(x, 0). At 0 the gradient is 0."""
     return ReLU()(x)
@@ -212,6 +234,11 @@ def gelu(x, approximate="none"):
     if approximate not in ("none", "tanh"):
         raise ValueError(f'gelu: approximate is {approximate!r}, but must be "none" or "tanh"')
     return GELU(approximate)(x)
+
+
+def silu(x):
+    """x sigmoid(x), the sigmoid-weighted linear unit, also called swish (Elfwing et al. 2017)."""
+    return SiLU()(x)
 
 
 def softmax(x, axis=-1):
@@ -241,6 +268,19 @@ def layer_norm(x, weight, bias, eps=1e-5):
             "weight and bias must have the length of x's last axis"
         )
     return LayerNorm(eps)(x, weight, bias)
+
+
+def rms_norm(x, weight, eps=1e-5):
+    """x / sqrt(mean(x^2) + eps) over the last axis, times weight (Zhang and Sennrich 2019).
+
+    x (..., C), weight (C,). Raises ValueError when the lengths differ.
+    """
+    if not x.shape[-1:] == weight.shape:
+        raise ValueError(
+            f"rms_norm: x has shape {x.shape} and weight {weight.shape}: the weight must have the "
+            "length of x's last axis"
+        )
+    return RMSNorm(eps)(x, weight)
 
 
 def linear(x, weight, bias=None):
@@ -289,20 +329,6 @@ def dropout(x, p=0.5, training=True, rng=None):
     keep = rng.random(x.shape, dtype=np.float32) >= p
     xp = namespace(x.data if isinstance(x, Tensor) else x)
     return Dropout(xp.asarray(keep), p)(x)
-
-
-def causal_attention(qkv, n_head):
-    """Causal self-attention of ``n_head`` heads (Vaswani et al. 2017), scaled by 1/sqrt(D).
-
-    qkv (B, T, 3C) holds queries, keys and values side by side, each of ``n_head`` heads of length
-    D = C / n_head; the result is (B, T, C). Raises ValueError when the shape does not divide.
-    """
-    if qkv.ndim != 3 or qkv.shape[-1] % (3 * n_head):
-        raise ValueError(
-            f"causal_attention: qkv has shape {qkv.shape}, expected (B, T, 3 C) with C a multiple "
-            f"of the {n_head} heads"
-        )
-    return CausalAttention(n_head)(qkv)
 
 
 def integers(values, what):

@@ -8,7 +8,7 @@ import math
 
 from autograd.engine import Op
 
-__all__ = ["logsumexp", "max", "mean", "min", "sum", "var"]
+__all__ = ["logsumexp", "max", "mean", "min", "prod", "std", "sum", "var"]
 
 
 class Reduction(Op):
@@ -17,12 +17,21 @@ class Reduction(Op):
     def __init__(self, axis, keepdims):
         self.axis, self.keepdims = axis, keepdims
 
+    def reduced(self):
+        """The axes of the input that are reduced away, as a set of numbers from 0 on."""
+        ndim = len(self.inputs[0].shape)
+        axes = range(ndim) if self.axis is None else self.axis
+        return {i % ndim for i in ((axes,) if isinstance(axes, int) else axes)}
+
     def kept(self, xp, a):
         """``a``, of the output's shape, with every reduced axis put back as length 1."""
-        shape = self.inputs[0].shape
-        axes = range(len(shape)) if self.axis is None else self.axis
-        axes = {i % len(shape) for i in ((axes,) if isinstance(axes, int) else axes)}
+        axes, shape = self.reduced(), self.inputs[0].shape
         return xp.reshape(a, tuple(1 if i in axes else n for i, n in enumerate(shape)))
+
+    def count(self):
+        """How many numbers went into each number of the output."""
+        shape = self.inputs[0].shape
+        return math.prod(shape[i] for i in self.reduced())
 
 
 class Sum(Reduction):
@@ -42,26 +51,73 @@ class Mean(Reduction):
         return xp.mean(x, axis=self.axis, keepdims=self.keepdims)
 
     def backward(self, xp, g):
-        shape = self.inputs[0].shape
-        n = math.prod(shape) // (math.prod(self.shape) or 1)
-        return xp.broadcast_to(self.kept(xp, g) / (n or 1), shape)
+        return xp.broadcast_to(self.kept(xp, g) / (self.count() or 1), self.inputs[0].shape)
+
+
+class Prod(Reduction):
+    """y = prod_i x_i.  Saves: x.  dy/dx_i = the product of all the others.
+
+    It is not y / x_i, which is 0/0 where an x_i is 0: it is the product of those before i, a
+    running product from the front, times the product of those after, one from the back.
+    """
+
+    save_inputs = (0,)
+
+    def forward(self, xp, x):
+        return xp.prod(x, axis=self.axis, keepdims=self.keepdims)
+
+    def backward(self, xp, g, x):
+        axes = self.reduced()
+        order = (*(i for i in range(x.ndim) if i not in axes), *sorted(axes))
+        moved = xp.transpose(x, order)
+        rows = xp.reshape(moved, (math.prod(self.shape), self.count()))  # one row per product
+        one = xp.ones_like(rows[:, :1])
+        before = xp.cumprod(xp.concatenate([one, rows[:, :-1]], axis=1), axis=1)
+        back = xp.concatenate([one, xp.flip(rows[:, 1:], axis=1)], axis=1)
+        after = xp.flip(xp.cumprod(back, axis=1), axis=1)
+        others = xp.reshape(before * after, moved.shape)
+        return self.kept(xp, g) * xp.transpose(others, tuple(map(order.index, range(x.ndim))))
 
 
 class Var(Reduction):
-    """y = (1/N) sum_i (x_i - mean)^2.  Saves: x.  dy/dx_i = 2/N (x_i - mean).
+    """y = 1/(N - ddof) sum_i (x_i - mean)^2.  Saves: x.  dy/dx_i = 2/(N - ddof) (x_i - mean).
 
     The mean depends on x too, but that term vanishes: the deviations from the mean sum to zero.
     """
 
     save_inputs = (0,)
 
+    def __init__(self, axis, keepdims, ddof):
+        super().__init__(axis, keepdims)
+        self.ddof = ddof
+
     def forward(self, xp, x):
-        return xp.var(x, axis=self.axis, keepdims=self.keepdims)
+        return xp.var(x, axis=self.axis, keepdims=self.keepdims, ddof=self.ddof)
 
     def backward(self, xp, g, x):
-        n = math.prod(x.shape) // (math.prod(self.shape) or 1)
         deviation = x - xp.mean(x, axis=self.axis, keepdims=True)
-        return self.kept(xp, g) * deviation * (2 / (n or 1))
+        return self.kept(xp, g) * deviation * (2 / self.divisor())
+
+    def divisor(self):
+        """N - ddof. Without numbers there is no gradient either, and the divisor is of no matter;
+        with too few of them forward was NaN or infinite, and so is the gradient."""
+        n = self.count()
+        return n - self.ddof if n > self.ddof else (math.nan if n else 1)
+
+
+class Std(Var):
+    """y = sqrt(var(x)).  Saves: x, y.  dy/dx_i = (x_i - mean) / ((N - ddof) y), 0 where y = 0."""
+
+    save_output = True
+
+    def forward(self, xp, x):
+        return xp.std(x, axis=self.axis, keepdims=self.keepdims, ddof=self.ddof)
+
+    def backward(self, xp, g, x, y):
+        deviation = x - xp.mean(x, axis=self.axis, keepdims=True)
+        # where y is 0 every deviation is 0, and may be divided by anything
+        scale = g / (xp.where(y == 0, 1, y) * self.divisor())
+        return self.kept(xp, scale) * deviation
 
 
 class Extremum(Reduction):
@@ -71,7 +127,7 @@ class Extremum(Reduction):
     save_output = True
 
     def backward(self, xp, g, x, y):
-        chosen = x == self.kept(xp, y)
+        chosen = x == self.kept(xp, y)  # nothing equals NaN: 0/0 makes the gradient NaN
         share = chosen / chosen.sum(axis=self.axis, keepdims=True)
         return self.kept(xp, g) * share.astype(self.dtype)
 
@@ -100,7 +156,7 @@ class LogSumExp(Reduction):
         return xp.logsumexp(x, axis=self.axis, keepdims=self.keepdims)
 
     def backward(self, xp, g, x, y):
-        y = xp.where(xp.isfinite(y), y, 0)  # a row of -inf has gradient 0, not NaN
+        y = xp.where(y == -math.inf, 0, y)  # a row of -inf has gradient 0, not NaN
         return self.kept(xp, g) * xp.exp(x - self.kept(xp, y))
 
 
@@ -114,9 +170,19 @@ def mean(x, axis=None, keepdims=False):
     return Mean(axis, keepdims)(x)
 
 
-def var(x, axis=None, keepdims=False):
-    """The variance over ``axis``, dividing by N (NumPy's default, ddof = 0)."""
-    return Var(axis, keepdims)(x)
+def prod(x, axis=None, keepdims=False):
+    """The product over ``axis``. The gradient is right also where factors are 0."""
+    return Prod(axis, keepdims)(x)
+
+
+def var(x, axis=None, keepdims=False, ddof=0):
+    """The variance over ``axis``, dividing by N - ``ddof`` (N by default, as NumPy does)."""
+    return Var(axis, keepdims, ddof)(x)
+
+
+def std(x, axis=None, keepdims=False, ddof=0):
+    """The standard deviation, the square root of ``var``. Where it is 0 the gradient is 0."""
+    return Std(axis, keepdims, ddof)(x)
 
 
 def max(x, axis=None, keepdims=False):
@@ -130,5 +196,8 @@ def min(x, axis=None, keepdims=False):
 
 
 def logsumexp(x, axis=None, keepdims=False):
-    """log(sum(exp(x))) over ``axis``, computed without overflow."""
+    """log(sum(exp(x))) over ``axis``, computed without overflow.
+
+    A row of nothing but minus infinity has gradient 0 (PyTorch gives NaN).
+    """
     return LogSumExp(axis, keepdims)(x)

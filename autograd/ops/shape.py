@@ -9,8 +9,8 @@ from autograd._tensor import Tensor
 from autograd.engine import Op
 
 __all__ = [
-    "broadcast_to", "concatenate", "expand_dims", "reshape", "split", "squeeze", "stack",
-    "swapaxes", "transpose",
+    "broadcast_to", "concatenate", "expand_dims", "moveaxis", "reshape", "split", "squeeze",
+    "stack", "swapaxes", "transpose",
 ]  # fmt: skip
 
 
@@ -96,6 +96,25 @@ def swapaxes(x, axis1, axis2):
     """Two axes exchanged."""
     axes = list(range(x.ndim))
     axes[axis1], axes[axis2] = axes[axis2], axes[axis1]
+    return Transpose(tuple(axes))(x)
+
+
+def moveaxis(x, source, destination):
+    """The axes ``source`` moved to the places ``destination``; the others keep their order.
+
+    Both are integers or equally long tuples. Raises ValueError when they do not match.
+    """
+    source = (source,) if isinstance(source, int) else tuple(source)
+    destination = (destination,) if isinstance(destination, int) else tuple(destination)
+    source = tuple(i % x.ndim for i in source)
+    if len(set(source)) != len(source) or len(source) != len(destination):
+        raise ValueError(
+            f"moveaxis: cannot move axes {source} to {destination}: one place per axis"
+        )
+    axes = [i for i in range(x.ndim) if i not in source]
+    places = (i % x.ndim for i in destination)
+    for place, axis in sorted(zip(places, source, strict=True)):
+        axes.insert(place, axis)
     return Transpose(tuple(axes))(x)
 
 

@@ -23,6 +23,17 @@ def test_a_value_used_twice_gets_both_gradients():
     assert x.grad.item() == 7.0
 
 
+def test_the_same_tensor_on_both_sides_of_a_sum():
+    # Add returns one and the same array for both of its inputs
+    x = leaf(3)
+    (x + x).sum().backward()
+    np.testing.assert_array_equal(x.grad.data, np.full(3, 2.0))
+    y = leaf(3)
+    z = y * 1.0
+    (z + z + z).sum().backward()
+    np.testing.assert_array_equal(y.grad.data, np.full(3, 3.0))
+
+
 def test_a_node_waits_for_all_its_uses():
     # b is used by the newest op and by an older one: depth first would run b's backward twice
     a = Tensor(np.array(2.0), requires_grad=True)

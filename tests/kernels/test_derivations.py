@@ -28,6 +28,7 @@ def normal(*shape):
 # op: (differentiable inputs, the other arguments of the README's functions, the same op in ops)
 CASES = {
     "layer_norm": ([normal(2, 3, 5), normal(5), normal(5)], (1e-5,), ops.layer_norm),
+    "rms_norm": ([normal(2, 3, 5), normal(5)], (1e-5,), ops.rms_norm),
     "softmax": ([normal(3, 5)], (), ops.softmax),
     "gelu none": ([normal(4, 3)], ("none",), lambda x: ops.gelu(x, "none")),
     "gelu tanh": ([normal(4, 3)], ("tanh",), lambda x: ops.gelu(x, "tanh")),

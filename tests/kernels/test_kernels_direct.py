@@ -91,6 +91,8 @@ def test_unneeded_gradients_are_none(where):
         needs = tuple(i == k for i in range(3))
         found = norm.backward(xp, x, x, x[0], 1e-5, None, needs)
         assert tuple(array is not None for array in found) == needs
+        found = where("rms_norm").backward(xp, x, x, x[0], 1e-5, None, needs[:2])
+        assert tuple(array is not None for array in found) == needs[:2]
         kept_x, kept_weight = (x if needs[1] else None), (x if needs[0] else None)
         found = reference("linear").backward(xp, x[:, :3], kept_x, kept_weight, needs)
         assert tuple(array is not None for array in found) == needs
@@ -121,6 +123,24 @@ def test_layer_norm_kernel_on_special_numbers(dtype):
     compare("layer_norm", "forward", dtype, x, weight, bias, 1e-5)
     for row, g_row in zip(x, normal(*x.shape, dtype=dtype, seed=3), strict=True):
         compare("layer_norm", "backward", dtype, g_row, row, weight, 1e-5)
+
+
+@both_dtypes
+@pytest.mark.parametrize("shape", [(37,), (1, 5), (0, 5), (3, 7, 33), (700, 260)])
+def test_rms_norm_kernel(dtype, shape):
+    x, g = normal(*shape, dtype=dtype), normal(*shape, dtype=dtype, seed=1)
+    weight = normal(shape[-1], dtype=dtype)
+    cache = compare("rms_norm", "forward", dtype, x, weight, 1e-5)[1]
+    compare("rms_norm", "backward", dtype, g, x, weight, 1e-5)
+    compare("rms_norm", "backward", dtype, g, x, weight, 1e-5, cache=cache)
+
+
+@both_dtypes
+def test_rms_norm_kernel_on_special_numbers(dtype):
+    x, weight = special_rows(dtype), normal(7, dtype=dtype)
+    compare("rms_norm", "forward", dtype, x, weight, 1e-5)
+    for row, g_row in zip(x, normal(*x.shape, dtype=dtype, seed=3), strict=True):
+        compare("rms_norm", "backward", dtype, g_row, row, weight, 1e-5)
 
 
 @both_dtypes

@@ -63,6 +63,18 @@ def test_layer_norm_gradient(shape, cached):
     )
 
 
+@pytest.mark.parametrize("shape", [(5,), (3, 4), (2, 3, 5)])
+@pytest.mark.parametrize("cached", [True, False])
+def test_rms_norm_gradient(shape, cached):
+    f, x, weight = reference("rms_norm"), normal(*shape), normal(shape[-1], seed=1)
+    cache = f.forward(xp, x, weight, 1e-5)[1] if cached else None
+    check_gradients(
+        lambda *inputs: f.forward(xp, *inputs, 1e-5)[0],
+        lambda g: f.backward(xp, g, x, weight, 1e-5, cache),
+        *(x, weight),
+    )
+
+
 @pytest.mark.parametrize("shape", [(5,), (3, 4), (2, 1, 5)])
 def test_softmax_gradient(shape):
     f, x = reference("softmax"), normal(*shape)
@@ -198,6 +210,8 @@ def test_references_keep_the_dtype(dtype):
     results = [
         reference("layer_norm").forward(xp, x, x[0], x[1], 1e-5),
         reference("layer_norm").backward(xp, g, x, x[0], 1e-5),
+        reference("rms_norm").forward(xp, x, x[0], 1e-5),
+        reference("rms_norm").backward(xp, g, x, x[0], 1e-5),
         reference("softmax").forward(xp, x),
         reference("softmax").backward(xp, g, x),
         reference("gelu").forward(xp, x, "none"),
@@ -231,6 +245,7 @@ def test_references_run_without_warnings_on_plain_numbers():
     with np.errstate(all="warn", under="ignore"), warnings.catch_warnings():
         warnings.simplefilter("error")
         reference("layer_norm").backward(xp, g, x, x[0], 1e-5)
+        reference("rms_norm").backward(xp, g, x, x[0], 1e-5)
         reference("softmax").forward(xp, 1000 * x)
         reference("gelu").forward(xp, 1000 * x, "none")
         reference("gelu").backward(xp, g, 1000 * x, "tanh")

@@ -1,12 +1,14 @@
 """``tinygrad-llm gradcheck``: every operation's gradients, proven on this machine, as a table."""
 
 import time
+from pathlib import Path
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from autograd.samples import SAMPLES, check_sample
+from autograd.samples import SAMPLES, Sample, check_sample
+from autograd.testing import draw_error_curves, error_curve
 from tinygrad_llm.commands.options import GradcheckOptions
 from tinygrad_llm.errors import UserError
 
@@ -17,8 +19,12 @@ WIDTH = 132
 def run(options: GradcheckOptions) -> int:
     """Check all samples, or those of the named operations; 1 if any fails.
 
-    Raises UserError for an operation that does not exist.
+    With ``plot`` also draw, for the named operations, the error of a measured slope against the
+    step it was measured with. Raises UserError for an operation that does not exist, and when there
+    is nothing named to draw.
     """
+    if options.plot is not None and (len(options.plot) > 1 or not options.op):
+        raise UserError("--plot draws the operations named by --op into one file: --op NAME --plot")
     known = {s.op for s in SAMPLES}
     for op in options.op:
         if op not in known:
@@ -70,4 +76,24 @@ def run(options: GradcheckOptions) -> int:
         f"{operations} operations, {len(samples)} samples, {kernels} fused kernels: {verdict} "
         f"({seconds:.1f} s)"
     )
+    if options.plot is not None:
+        _plot(samples, Path(*options.plot or (f"gradcheck-{'-'.join(options.op)}.png",)), console)
     return 1 if failed else 0
+
+
+def _plot(samples: list[Sample], path: Path, console: Console) -> None:
+    """Draw the U-curve of every sample into one picture, and print where each has its bottom."""
+    curves = []
+    for sample in samples:
+        try:
+            curve = error_curve(sample.call, *sample.inputs(), name=sample.name)
+        except ValueError as error:
+            console.print(f"{sample.name} is not drawn: {error}", markup=False)
+            continue
+        curves.append(curve)
+        console.print(f"\n{sample.name}, error against step size", markup=False)
+        console.print(str(curve), markup=False)
+    if curves:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draw_error_curves(curves, path)
+        console.print(f"\ndrawn in {path}", markup=False)

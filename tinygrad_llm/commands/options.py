@@ -106,6 +106,8 @@ class GradcheckOptions:
 
     op: tuple[str, ...] = ()
     """Operations to check, by name; without any, all of them."""
+    plot: Annotated[tuple[str, ...] | None, positional("[PATH]")] = None
+    """Draw error against step size for the operations of --op: gradcheck-OP.png, or PATH."""
 
 
 @dataclass(frozen=True)

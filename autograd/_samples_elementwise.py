@@ -1,0 +1,124 @@
+"""Samples of the elementwise operations."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from autograd import ops
+from autograd._sample import Sample
+
+
+def erf(x):
+    return np.vectorize(math.erf, otypes=[float])(x)
+
+
+_binary: dict[str, Any] = {"shapes": ((3, 4), (3, 4)), "empty": ((0, 4), (0, 4))}
+_unary: dict[str, Any] = {"shapes": ((3, 4),), "empty": ((0, 4),)}
+_mask = np.arange(12).reshape(3, 4) % 3 == 0
+
+ELEMENTWISE = [
+    Sample("add", ops.add, np.add, **_binary),
+    Sample("add", ops.add, np.add, ((3, 1, 4), (2, 1)), note="broadcast"),
+    Sample("subtract", ops.subtract, np.subtract, **_binary),
+    Sample("subtract", ops.subtract, np.subtract, ((), (2, 3)), note="broadcast"),
+    Sample("multiply", ops.multiply, np.multiply, **_binary, keeps=(0, 1)),
+    Sample("multiply", ops.multiply, np.multiply, ((2, 3), (3,)), keeps=(0, 1), note="broadcast"),
+    Sample("divide", ops.divide, np.divide, **_binary, domain="nonzero", keeps=(0, 1)),
+    Sample(
+        "divide", ops.divide, np.divide, ((4,), (2, 1)), "nonzero", keeps=(0, 1), note="broadcast"
+    ),
+    Sample("power", ops.power, np.power, **_binary, domain="positive", keeps=(0, 1)),
+    Sample("power", lambda x: x**3, lambda x: x**3, ((4,),), keeps=(0,), note="x^3"),
+    Sample("power", lambda x: 2.0**x, lambda x: 2.0**x, ((4,),), keeps=(0,), note="2^x"),
+    Sample("negative", ops.negative, np.negative, **_unary),
+    Sample("abs", ops.abs, np.abs, **_unary, domain="nonzero", keeps=(0,)),
+    Sample("reciprocal", ops.reciprocal, np.reciprocal, **_unary, domain="nonzero", keeps=("y",)),
+    Sample("sqrt", ops.sqrt, np.sqrt, **_unary, domain="positive", keeps=("y",)),
+    Sample(
+        "square", ops.square, np.square, **_unary, keeps=(0,), definition=lambda x: ops.power(x, 2)
+    ),
+    Sample("exp", ops.exp, np.exp, **_unary, keeps=("y",)),
+    Sample(
+        "expm1", ops.expm1, np.expm1, **_unary, keeps=(0,), definition=lambda x: ops.exp(x) - 1
+    ),
+    Sample("log", ops.log, np.log, **_unary, domain="positive", keeps=(0,)),
+    Sample("log1p", ops.log1p, np.log1p, **_unary, domain="unit", keeps=(0,)),
+    Sample("log2", ops.log2, np.log2, **_unary, domain="positive", keeps=(0,)),
+    Sample(
+        "logaddexp", ops.logaddexp, np.logaddexp, **_binary, keeps=(0, 1),
+        definition=lambda a, b: ops.log(ops.exp(a) + ops.exp(b)),
+    ),
+    Sample(
+        "logaddexp", ops.logaddexp, np.logaddexp, ((2, 1), (3,)), keeps=(0, 1), note="broadcast"
+    ),
+    Sample(
+        "tanh", ops.tanh, np.tanh, **_unary, keeps=("y",),
+        definition=lambda x: 1 - 2 / (ops.exp(2 * x) + 1),
+    ),
+    Sample("sin", ops.sin, np.sin, **_unary, keeps=(0,)),
+    Sample("cos", ops.cos, np.cos, **_unary, keeps=(0,)),
+    Sample(
+        "tan", ops.tan, np.tan, **_unary, domain="unit", keeps=("y",),
+        definition=lambda x: ops.sin(x) / ops.cos(x),
+    ),
+    Sample("arcsin", ops.arcsin, np.arcsin, **_unary, domain="unit", keeps=(0,)),
+    Sample("arccos", ops.arccos, np.arccos, **_unary, domain="unit", keeps=(0,)),
+    Sample("arctan", ops.arctan, np.arctan, **_unary, keeps=(0,)),
+    Sample(
+        "arctan2", ops.arctan2, np.arctan2, ((3, 4), (4,)), "nonzero", ((0, 4), (4,)),
+        keeps=(0, 1),
+    ),
+    Sample(
+        "sinh", ops.sinh, np.sinh, **_unary, keeps=(0,),
+        definition=lambda x: (ops.exp(x) - ops.exp(-x)) / 2,
+    ),
+    Sample(
+        "cosh", ops.cosh, np.cosh, **_unary, keeps=(0,),
+        definition=lambda x: (ops.exp(x) + ops.exp(-x)) / 2,
+    ),
+    Sample(
+        "sigmoid", ops.sigmoid, lambda x: 1 / (1 + np.exp(-x)), **_unary, keeps=("y",),
+        definition=lambda x: 1 / (1 + ops.exp(-x)),
+    ),
+    Sample("erf", ops.erf, erf, **_unary, keeps=(0,)),
+    Sample("maximum", ops.maximum, np.maximum, **_binary, domain="distinct", keeps=(0, 1)),
+    Sample("minimum", ops.minimum, np.minimum, **_binary, domain="distinct", keeps=(0, 1)),
+    Sample(
+        "clip",
+        lambda x: ops.clip(x, -0.35, 0.95),
+        lambda x: np.clip(x, -0.35, 0.95),
+        **_unary,
+        domain="distinct",
+        keeps=(0,),
+    ),
+    Sample(
+        "clip", ops.clip, np.clip, ((4, 5), (5,), ()), "distinct", keeps=(0, 1, 2),
+        note="bounds with gradients",
+    ),
+    *[
+        Sample(  # a constant, so that x times it has the gradient "it"
+            op,
+            lambda x, op=op: x * getattr(ops, op)(x),
+            lambda x, op=op: x * getattr(np, op)(x),
+            **_unary,
+            domain="between",
+            cache=12,
+            note="a factor",
+        )
+        for op in ("floor", "round", "sign")
+    ],
+    Sample(
+        "where",
+        lambda a, b: ops.where(np.resize(_mask, a.shape), a, b),
+        lambda a, b: np.where(np.resize(_mask, a.shape), a, b),
+        **_binary,
+    ),
+    Sample(
+        "astype",
+        lambda x: ops.astype(ops.astype(x, np.longdouble), x.dtype),
+        lambda x: x,
+        **_unary,
+        note="to long double and back",
+    ),
+]  # fmt: skip

@@ -1,0 +1,191 @@
+"""Samples of matrix products and linear algebra."""
+
+from typing import Any
+
+import numpy as np
+
+from autograd import ops
+from autograd._sample import Sample
+
+PRODUCTS = [
+    Sample(
+        "matmul",
+        ops.matmul,
+        np.matmul,
+        ((3, 4), (4, 2)),
+        empty=((0, 4), (4, 2)),
+        keeps=(0, 1),
+    ),
+    Sample(
+        "matmul",
+        ops.matmul,
+        np.matmul,
+        ((2, 1, 3, 4), (5, 4, 2)),
+        keeps=(0, 1),
+        note="broadcast batches",
+    ),
+    Sample(
+        "matmul",
+        ops.matmul,
+        np.matmul,
+        ((4,), (4,)),
+        keeps=(0, 1),
+        note="vector vector",
+    ),
+    Sample(
+        "matmul",
+        ops.matmul,
+        np.matmul,
+        ((4,), (2, 4, 3)),
+        keeps=(0, 1),
+        note="vector matrices",
+    ),
+    Sample(
+        "matmul",
+        ops.matmul,
+        np.matmul,
+        ((2, 3, 4), (4,)),
+        keeps=(0, 1),
+        note="matrices vector",
+    ),
+    *[
+        Sample("dot", ops.dot, np.dot, shapes, keeps=(0, 1), note=note)
+        for note, shapes in {
+            "vectors": ((4,), (4,)),
+            "matrices": ((3, 4), (4, 2)),
+            "more axes": ((2, 3, 4), (3, 4, 2)),
+            "matrix vector": ((3, 4), (4,)),
+            "scalar": ((), (3,)),
+        }.items()
+    ],
+    Sample("outer", ops.outer, np.outer, ((3,), (2, 2)), empty=((0,), (2,)), keeps=(0, 1)),
+    Sample(
+        "tensordot", ops.tensordot, np.tensordot, ((2, 3, 4), (3, 4, 5)),
+        empty=((2, 0, 4), (0, 4, 5)), keeps=(0, 1),
+        definition=lambda a, b: ops.einsum("ijk,jkl->il", a, b),
+    ),
+    Sample(
+        "tensordot",
+        lambda a, b: ops.tensordot(a, b, axes=([0, -1], [2, 0])),
+        lambda a, b: np.tensordot(a, b, axes=([0, -1], [2, 0])),
+        ((2, 3, 4), (4, 5, 2)),
+        keeps=(0, 1),
+        note="by axes",
+    ),
+    *[
+        Sample(
+            "einsum",
+            lambda *xs, s=subscripts: ops.einsum(s, *xs),
+            lambda *xs, s=subscripts: np.einsum(s, *xs),
+            shapes,
+            keeps=tuple(range(len(shapes))) if len(shapes) > 1 else (),
+            note=subscripts,
+        )
+        for subscripts, shapes in {
+            "ij,jk->ik": ((3, 4), (4, 2)),
+            "bthd,bshd->bhts": ((2, 3, 1, 2), (2, 4, 1, 2)),
+            "...i,...i": ((2, 1, 3), (4, 3)),
+            "ij->ji": ((3, 4),),
+            "ij->j": ((3, 4),),
+            "ij,k->k": ((2, 3), (4,)),
+            "iij->j": ((3, 3, 2),),
+            "ij,j,jk->ik": ((2, 3), (3,), (3, 2)),
+            "ij,ij->": ((1, 3), (2, 1)),
+        }.items()
+    ],
+    Sample(  # of the first operand only the diagonal is kept
+        "einsum",
+        lambda a, b: ops.einsum("ii,ij->i", a, b),
+        lambda a, b: np.einsum("ii,ij->i", a, b),
+        ((3, 3), (3, 4)),
+        keeps=(1,),
+        cache=3,
+        note="ii,ij->i",
+    ),
+    *[
+        Sample(
+            op,
+            lambda x, op=op, k=k: getattr(ops, op)(x, k),
+            lambda x, op=op, k=k: getattr(np, op)(x, k),
+            ((2, 3, 4),),
+            empty=((2, 0, 4),),
+            note=f"k {k}",
+        )
+        for op in ("tril", "triu")
+        for k in (-1, 0, 1)
+    ],
+    *[
+        Sample(
+            op,
+            lambda x, op=op, o=options: getattr(ops, op)(x, *o),
+            lambda x, op=op, o=options: getattr(np, op)(x, *o),
+            shape,
+            note=note,
+        )
+        for op in ("diagonal", "trace")
+        for note, options, shape in [
+            ("square", (), ((3, 3),)),
+            ("above", (1,), ((3, 4),)),
+            ("below, last axes", (-1, -1, 1), ((2, 3, 4),)),
+        ]
+    ],
+]  # fmt: skip
+
+_decompositions: dict[str, Any] = {"domain": "invertible", "dtypes": (np.float32, np.float64)}
+
+LINEAR_ALGEBRA = [
+    Sample(
+        "linalg.inv", ops.linalg.inv, np.linalg.inv, ((2, 3, 3),), empty=((0, 3, 3),), keeps=("y",),
+        **_decompositions, definition=lambda a: ops.linalg.solve(a, np.eye(a.shape[-1])),
+    ),
+    Sample(
+        "linalg.solve", ops.linalg.solve, np.linalg.solve, ((2, 3, 3), (2, 3, 2)),
+        empty=((0, 3, 3), (0, 3, 2)), keeps=(0, "y"),
+        **_decompositions, definition=lambda a, b: ops.linalg.inv(a) @ b,
+    ),
+    Sample(
+        "linalg.solve", ops.linalg.solve, np.linalg.solve, ((3, 3), (3,)), keeps=(0, "y"),
+        **_decompositions, note="a vector",
+    ),
+    Sample(
+        "linalg.solve", ops.linalg.solve, np.linalg.solve, ((3, 3), (2, 3, 4)), keeps=(0, "y"),
+        **_decompositions, note="one matrix for all",
+    ),
+    Sample(
+        "linalg.det", ops.linalg.det, np.linalg.det, ((2, 3, 3),), empty=((0, 3, 3),),
+        keeps=(0, "y"), **_decompositions,
+    ),
+    Sample(  # of a matrix made symmetric: the factorization reads one triangle only
+        "linalg.cholesky",
+        lambda x: ops.linalg.cholesky(x @ ops.swapaxes(x, -1, -2)),
+        lambda x: np.linalg.cholesky(x @ np.swapaxes(x, -1, -2)),
+        ((2, 3, 3),),
+        empty=((0, 3, 3),),
+        keeps=(0, "y"),
+        **_decompositions,
+    ),
+    Sample(
+        "linalg.norm", ops.linalg.norm, np.linalg.norm, ((3, 4),), empty=((0, 4),),
+        keeps=(0, "y"), definition=lambda x: ops.sqrt(ops.sum(ops.square(x))),
+    ),
+    *[
+        Sample(
+            "linalg.norm",
+            lambda x, o=ord, a=axis: ops.linalg.norm(x, o, a, keepdims=a == 1),
+            lambda x, o=ord, a=axis: np.linalg.norm(x, o, a, keepdims=a == 1),
+            ((3, 4),),
+            "nonzero",
+            keeps=(0,) if ord == 1 else (0, "y"),
+            cache=cache,
+            note=f"ord {ord}, axis {axis}",
+        )
+        for ord, axis, cache in [
+            (2, 1, 0),
+            (3, 0, 0),
+            (1.5, 1, 0),
+            ("fro", (0, 1), 0),
+            (np.inf, 0, 12),  # |x|
+            (1, (0, 1), 5),  # the sums of |x|, and the largest
+        ]
+    ],
+]  # fmt: skip

@@ -1,0 +1,102 @@
+"""The memory of the tape: which arrays the nodes of a graph keep for backward, and since when.
+
+Saved values, caches and masks count, each once however many nodes keep it. Leaf tensors do not:
+whoever made them holds them anyway.
+"""
+
+import weakref
+from collections import defaultdict
+from dataclasses import dataclass
+
+from autograd._tensor import Tensor
+from autograd.accumulate import namespace_of
+from autograd.debug._text import place_at
+from autograd.device import is_array
+from autograd.leaf import Leaf
+
+
+@dataclass(frozen=True)
+class Peak:
+    """The largest size of the tape, in bytes, and what held it then: (op, place, bytes) each."""
+
+    bytes: int
+    holders: tuple
+
+
+class Tape:
+    """Which buffers the nodes keep for backward, from when to when."""
+
+    def __init__(self):
+        self.changes: list[tuple[float, int, tuple[str, tuple]]] = []  # time, bytes, (op, site)
+        self._buffers: dict[int, list] = {}  # id -> [number of nodes that keep it, bytes, owner]
+        self._nodes: dict[int, tuple] = {}  # id of a node -> (weak reference, its buffers)
+        self._now = 0.0
+
+    def keep(self, op, args, event):
+        """Count what ``op`` keeps; returns its bytes, also those that other nodes keep as well."""
+        given = {
+            id(_buffer(a._data))
+            for a in args
+            if isinstance(a, Tensor) and isinstance(a._node, Leaf)
+        }
+        held = [_buffer(array) for _, array in held_arrays(op)]
+        kept = {id(b): b for b in held if id(b) not in given}
+        self._now = event.start + event.seconds
+        owner = (event.op, event.site)
+        for key, buffer in kept.items():
+            if key in self._buffers:
+                self._buffers[key][0] += 1
+            else:
+                self._buffers[key] = [1, buffer.nbytes, owner]
+                self.changes.append((self._now, buffer.nbytes, owner))
+        number = id(op)
+        reference = weakref.ref(op, lambda _: self._drop(number))
+        self._nodes[number] = (reference, tuple(kept))
+        return sum(b.nbytes for b in kept.values())
+
+    def release(self, op, event):
+        self._now = event.start + event.seconds
+        self._drop(id(op))
+
+    def _drop(self, number):
+        _, keys = self._nodes.pop(number, (None, ()))
+        for key in keys:
+            entry = self._buffers[key]
+            entry[0] -= 1
+            if not entry[0]:
+                self.changes.append((self._now, -entry[1], entry[2]))
+                del self._buffers[key]
+
+    def peak(self):
+        size = best = at = 0
+        for i, (_, change, _) in enumerate(self.changes):
+            size += change
+            if size > best:
+                best, at = size, i + 1
+        held: defaultdict[tuple[str, tuple], int] = defaultdict(int)
+        for _, change, owner in self.changes[:at]:
+            held[owner] += change
+        holders = sorted(held.items(), key=lambda item: -item[1])
+        return Peak(best, tuple((op, place_at(site), n) for (op, site), n in holders if n))
+
+
+def held_arrays(node):
+    """Every (name, array) a node keeps: what it saved, its cache, arrays among its attributes."""
+    names = [f"input {i}" for i in node.save_inputs] + ["output"] * node.save_output
+    found = [(n, a) for n, a in zip(names, node.saved, strict=False) if is_array(a)]
+    stack = [(k, v) for k, v in vars(node).items() if k not in ("inputs", "hooks", "saved")]
+    while stack:
+        name, value = stack.pop()
+        if isinstance(value, (tuple, list)):
+            stack.extend((name, v) for v in value)
+        elif is_array(value):
+            found.append((name, value))
+    return found
+
+
+def _buffer(array):
+    """The array that owns the memory of a view."""
+    kind = namespace_of(array).array_type
+    while isinstance(array.base, kind):
+        array = array.base
+    return array

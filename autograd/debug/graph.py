@@ -1,0 +1,217 @@
+"""The graph as something to look at: Mermaid and DOT text, or a page to click through.
+
+``draw_graph`` reads the graph that a tensor carries, before backward releases it. The engine keeps
+neither the values nor the gradients of intermediate tensors; ``record_graph`` watches a
+computation and notes their statistics as they pass.
+"""
+
+import inspect
+import re
+from dataclasses import dataclass, field
+
+from autograd._tensor import Tensor
+from autograd.debug._tape import held_arrays
+from autograd.debug._text import Place, Summary, bytes_text, place_of, raw, summarize
+from autograd.device import is_array
+from autograd.leaf import Leaf
+from autograd.observe import Observer
+
+
+@dataclass
+class GraphNode:
+    """One op with its output, or one leaf tensor (``op`` is None).
+
+    ``key`` numbers the nodes in order of creation. ``inputs`` are (position, key) of those that
+    carry a gradient, ``constants`` (position, description) of the others. ``saved`` are (what it
+    is, shape and type, bytes) of the arrays kept for backward. Statistics are None where nobody
+    watched.
+    """
+
+    key: int
+    op: str | None
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    place: Place | None = None
+    doc: str = ""
+    inputs: list[tuple[int, int]] = field(default_factory=list)
+    constants: list[tuple[int, str]] = field(default_factory=list)
+    saved: list[tuple[str, str, int]] = field(default_factory=list)
+    value: Summary | None = None
+    gradient: Summary | None = None
+
+    @property
+    def saved_bytes(self):
+        return sum(size for _, _, size in self.saved)
+
+
+class Graph:
+    """Nodes from oldest to newest; ``mermaid()``, ``dot()`` and ``html()`` draw them.
+
+    ``names`` maps a name to a tensor, such as ``dict(model.named_parameters())``.
+    """
+
+    def __init__(self, names=None):
+        self._nodes: dict[int, GraphNode] = {}
+        self._names = {t._node.order: name for name, t in (names or {}).items() if t._node}
+
+    @property
+    def nodes(self):
+        """All nodes, each after those it was computed from."""
+        return [self._nodes[key] for key in sorted(self._nodes)]
+
+    def __len__(self):
+        return len(self._nodes)
+
+    def _add(self, node, args=None, value=None):
+        """Describe a node of the engine; ``args`` are what the op was called with, if known."""
+        if node.order in self._nodes:
+            return
+        name = self._names.get(node.order, "")
+        shape, dtype = tuple(node.shape), str(node.dtype)
+        if isinstance(node, Leaf):
+            tensor = node.tensor()
+            leaf = GraphNode(node.order, None, name or "leaf", shape, dtype, doc=LEAF)
+            if tensor is not None:
+                leaf.value = summarize(tensor)
+                leaf.gradient = None if tensor.grad is None else summarize(tensor.grad)
+            self._nodes[node.order] = leaf
+            return
+        self._nodes[node.order] = GraphNode(
+            key=node.order,
+            op=type(node).__name__,
+            name=name,
+            shape=shape,
+            dtype=dtype,
+            place=place_of(node),
+            doc=inspect.getdoc(type(node)) or "",
+            inputs=[(i, n.order) for i, n in enumerate(node.inputs) if n is not None],
+            constants=[
+                (i, _constant(a))
+                for i, a in enumerate(args or ())
+                if not isinstance(a, Tensor) or a._node is None
+            ],
+            saved=[(what, f"{a.shape} {a.dtype}", a.nbytes) for what, a in held_arrays(node)],
+            value=value,
+        )
+
+    # --- text ------------------------------------------------------------------------------------
+
+    def mermaid(self):
+        """The graph in Mermaid's language, which Markdown on GitHub draws."""
+        lines = ["flowchart TD"]
+        for node in self.nodes:
+            label = "<br/>".join(_mermaid_text(line) for line in _label(node))
+            left, right = ("([", "])") if node.op is None else ("[", "]")
+            lines.append(f'    n{node.key}{left}"{label}"{right}')
+        lines += [f"    n{a} --> n{b}" for a, b in self._edges()]
+        leaves = [f"n{node.key}" for node in self.nodes if node.op is None]
+        if leaves:
+            lines += ["    classDef leaf fill:#d8f0d8,stroke:#3a7d44,color:#123",
+                      f"    class {','.join(leaves)} leaf"]  # fmt: skip
+        return "\n".join(lines) + "\n"
+
+    def dot(self):
+        """The graph in DOT, the language of Graphviz."""
+        lines = ["digraph gradient {", "    node [shape=box, fontname=sans];"]
+        for node in self.nodes:
+            label = "\\n".join(_dot_text(line) for line in _label(node))
+            style = ", shape=ellipse" if node.op is None else ""
+            lines.append(f'    n{node.key} [label="{label}"{style}];')
+        lines += [f"    n{a} -> n{b};" for a, b in self._edges()]
+        return "\n".join([*lines, "}"]) + "\n"
+
+    def html(self, path, title="Gradient graph"):
+        """Write a page, one file without outside links, to ``path``; returns the path."""
+        from autograd.debug.html import page
+
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(page(self, title))
+        return path
+
+    def _edges(self):
+        return [(a, n.key) for n in self.nodes for _, a in n.inputs if a in self._nodes]
+
+
+LEAF = "A tensor that was given, not computed: its gradient lands in .grad."
+
+
+def draw_graph(tensor, names=None):
+    """The Graph that ``tensor`` was computed by.
+
+    Raises ValueError for a tensor without one, or whose graph backward has released already (pass
+    retain_graph=True to it, or draw first).
+    """
+    if tensor._node is None:
+        raise ValueError(
+            f"this tensor, of shape {tensor.shape}, was not computed from any that requires a "
+            "gradient: there is no graph to draw"
+        )
+    graph, stack = Graph(names), [tensor._node]
+    while stack:
+        node = stack.pop()
+        if node.order in graph._nodes:
+            continue
+        if not isinstance(node, Leaf):
+            if node.inputs is None:
+                raise ValueError(
+                    f"backward has released the graph at {type(node).__name__}: draw it before, "
+                    "pass retain_graph=True, or use record_graph"
+                )
+            stack.extend(n for n in node.inputs if n is not None)
+        graph._add(node)
+    return graph
+
+
+class record_graph(Observer):  # noqa: N801 (a context manager, as a function would be)
+    """``with record_graph() as graph:`` gives the Graph of what is computed inside.
+
+    It holds every recorded op with the statistics of its value and, if backward runs inside as
+    well, of its gradient. No array is kept.
+    """
+
+    def __init__(self, names=None):
+        self._graph = Graph(names)
+
+    def __enter__(self):
+        super().__enter__()
+        return self._graph
+
+    def after_forward(self, op, args, output):
+        if output._node is not op:
+            return
+        for arg in args:
+            if isinstance(arg, Tensor) and isinstance(arg._node, Leaf):
+                self._graph._add(arg._node)
+        self._graph._add(op, args, summarize(output))
+
+    def on_gradient(self, node, gradient):
+        if node.order in self._graph._nodes:
+            self._graph._nodes[node.order].gradient = summarize(raw(gradient))
+
+
+def _constant(value):
+    if isinstance(value, Tensor) or is_array(value):
+        return str(summarize(value))
+    return repr(value)
+
+
+def _label(node):
+    """Up to three short lines: what it is, its shape, what it saves."""
+    title = node.op or node.name
+    if node.op and node.name:
+        title += f" ({node.name})"
+    lines = [title, f"{node.shape} {node.dtype}"]
+    if node.saved_bytes:
+        lines.append(f"saves {bytes_text(node.saved_bytes)}")
+    return lines
+
+
+def _mermaid_text(text):
+    """Text as data: every character that could mean something is written as an entity."""
+    return re.sub(r"[^\w .,()\-/+*=]", lambda m: f"#{ord(m[0])};", text)
+
+
+def _dot_text(text):
+    text = text.replace("\\", "\\\\").replace('"', '\\"')
+    return text.replace("\n", " ").replace("\r", " ")

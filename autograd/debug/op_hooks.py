@@ -1,0 +1,85 @@
+"""Hooks on ops: functions that see what an op computes, forward and backward.
+
+They watch and change nothing. To replace a gradient, hook the tensor (``Tensor.register_hook``):
+there it is complete, and it is clear which value it belongs to.
+"""
+
+from autograd._tensor import Tensor
+from autograd.debug._text import raw
+from autograd.engine import Op
+from autograd.observe import Observer
+
+
+class OpHook(Observer):
+    """What ``register_op_hook`` returns: ``remove()`` takes the hook away (also as a ``with``)."""
+
+    def __init__(self, op, forward, backward):
+        self._op, self._forward, self._backward = op, forward, backward
+        self.separate = backward is not None  # each contribution is shown as it was returned
+        self._arrived, self._returned = {}, {}
+        self._running = False
+
+    def __enter__(self):  # it is on from its registration
+        return self
+
+    def remove(self):
+        """Take the hook away. A second call does nothing."""
+        self.stop()
+
+    def _wants(self, op):
+        if self._op is None or self._running:  # what a hook itself computes is not its business
+            return not self._running
+        return type(op).__name__ == self._op if isinstance(self._op, str) else type(op) is self._op
+
+    def _call(self, function, *args):
+        self._running = True
+        try:
+            function(*args)
+        finally:
+            self._running = False
+
+    def after_forward(self, op, args, output):
+        if self._forward is not None and self._wants(op):
+            self._call(self._forward, op, args, output)
+
+    def on_gradient(self, node, gradient):
+        if self._backward is not None and isinstance(node, Op) and self._wants(node):
+            self._arrived[node] = gradient
+            self._returned[node] = [None] * len(node.inputs or ())
+
+    def on_contribution(self, op, i, node, gradient):
+        if op in self._returned:
+            self._returned[op][i] = gradient
+
+    def after_backward(self, op, released):
+        if op in self._arrived:
+            gradient, returned = self._arrived.pop(op), self._returned.pop(op)
+            gradients = tuple(None if g is None else _tensor(g) for g in returned)
+            self._call(self._backward, op, _tensor(gradient), gradients)
+
+
+def _tensor(gradient):
+    return gradient if isinstance(gradient, Tensor) else Tensor(raw(gradient))
+
+
+def register_op_hook(op=None, forward=None, backward=None):
+    """Call ``forward`` and ``backward`` whenever an op has computed, in this thread or task.
+
+    ``op`` is an Op subclass, the name of one ("Softmax"), or None for every op.
+
+    - ``forward(op, inputs, output)``: the node, what it was called with, and its output.
+    - ``backward(op, gradient, gradients)``: the gradient of the output, before hooks on that
+      tensor, and a tuple with the gradient of each input, in the input's shape (None where it
+      wants none). Not to be changed in place.
+
+    Hooks run in the order in which they were registered; what they return is ignored, what they
+    raise passes through. Returns a handle with ``remove()``. Raises TypeError for an ``op`` that
+    is neither, and ValueError when no function is given.
+    """
+    if not (op is None or isinstance(op, str) or (isinstance(op, type) and issubclass(op, Op))):
+        raise TypeError(f"op must be an Op subclass, its name, or None for every op, not {op!r}")
+    if forward is None and backward is None:
+        raise ValueError("register_op_hook: give a forward or a backward function")
+    hook = OpHook(op, forward, backward)
+    hook.start()
+    return hook

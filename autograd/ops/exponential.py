@@ -1,0 +1,155 @@
+"""Exponentials, logarithms, and the two functions built from them: sigmoid and erf."""
+
+import math
+
+from autograd.engine import Op
+
+__all__ = ["erf", "exp", "expm1", "log", "log1p", "log2", "logaddexp", "sigmoid"]
+
+
+class Exp(Op):
+    """y = exp(x).  Saves: y.  dy/dx = y."""
+
+    save_output = True
+
+    def forward(self, xp, x):
+        return xp.exp(x)
+
+    def backward(self, xp, g, y):
+        return g * y
+
+
+class Expm1(Op):
+    """y = exp(x) - 1.  Saves: x.  dy/dx = exp(x), which y + 1 would round to 0 early."""
+
+    save_inputs = (0,)
+
+    def forward(self, xp, x):
+        return xp.expm1(x)
+
+    def backward(self, xp, g, x):
+        return g * xp.exp(x)
+
+
+class Log(Op):
+    """y = log(x).  Saves: x.  dy/dx = 1 / x."""
+
+    save_inputs = (0,)
+
+    def forward(self, xp, x):
+        return xp.log(x)
+
+    def backward(self, xp, g, x):
+        return g / x
+
+
+class Log1p(Op):
+    """y = log(1 + x).  Saves: x.  dy/dx = 1 / (1 + x)."""
+
+    save_inputs = (0,)
+
+    def forward(self, xp, x):
+        return xp.log1p(x)
+
+    def backward(self, xp, g, x):
+        return g / (1 + x)
+
+
+class Log2(Op):
+    """y = log(x) / log(2).  Saves: x.  dy/dx = 1 / (x log(2))."""
+
+    save_inputs = (0,)
+
+    def forward(self, xp, x):
+        return xp.log2(x)
+
+    def backward(self, xp, g, x):
+        return g / (x * math.log(2))
+
+
+class LogAddExp(Op):
+    """y = log(exp(a) + exp(b)).  Saves: a, b.  dy/da = sigmoid(a - b), dy/db = sigmoid(b - a).
+
+    Two equal infinities share the gradient equally, as any two equal numbers do.
+    """
+
+    broadcasts = True
+    save_inputs = (0, 1)
+
+    def forward(self, xp, a, b):
+        return xp.logaddexp(a, b)
+
+    def backward(self, xp, g, a, b):
+        equal_infinities = (a == b) & ~xp.isfinite(a)
+        difference = xp.where(equal_infinities, 0, a) - xp.where(equal_infinities, 0, b)
+        return (
+            g * xp.sigmoid(difference) if self.needs[0] else None,
+            g * xp.sigmoid(-difference) if self.needs[1] else None,
+        )
+
+
+class Sigmoid(Op):
+    """y = 1 / (1 + exp(-x)).  Saves: y.  dy/dx = y (1 - y)."""
+
+    save_output = True
+
+    def forward(self, xp, x):
+        return xp.sigmoid(x)
+
+    def backward(self, xp, g, y):
+        return g * y * (1 - y)
+
+
+class Erf(Op):
+    """y = erf(x).  Saves: x.  dy/dx = 2/sqrt(pi) exp(-x^2)."""
+
+    save_inputs = (0,)
+
+    def forward(self, xp, x):
+        return xp.erf(x)
+
+    def backward(self, xp, g, x):
+        return g * (2 / math.sqrt(math.pi) * xp.exp(-x * x))
+
+
+def exp(x):
+    """e^x."""
+    return Exp()(x)
+
+
+def expm1(x):
+    """e^x - 1, exact also where x is tiny."""
+    return Expm1()(x)
+
+
+def log(x):
+    """The natural logarithm. At 0 it is minus infinity, and its gradient infinite."""
+    return Log()(x)
+
+
+def log1p(x):
+    """The natural logarithm of 1 + x, exact also where x is tiny."""
+    return Log1p()(x)
+
+
+def log2(x):
+    """The logarithm to base 2."""
+    return Log2()(x)
+
+
+def logaddexp(a, b):
+    """log(exp(a) + exp(b)), computed without overflow.
+
+    Where both are the same infinity each gets half of the gradient (PyTorch gives NaN).
+    """
+    return LogAddExp()(a, b)
+
+
+def sigmoid(x):
+    """1 / (1 + exp(-x)), computed without overflow."""
+    return Sigmoid()(x)
+
+
+def erf(x):
+    """The error function, 2/sqrt(pi) times the integral of exp(-t^2) from 0 to x."""
+    return Erf()(x)

@@ -1,0 +1,84 @@
+"""Parts of matrices: the diagonal and its sum, and the triangles."""
+
+from autograd.engine import Op
+from autograd.ops.reduce import sum
+
+__all__ = ["diagonal", "trace", "tril", "triu"]
+
+
+class Diagonal(Op):
+    """y_i = x_{i, i + offset} of two axes, as the last axis of y.  Saves: where x was read.
+
+    Shapes: x (..., N, M) -> (..., K) when the two axes are the last
+    Back: zeros with g on the diagonal
+    """
+
+    returns_view = True
+
+    def __init__(self, offset, axis1, axis2):
+        self.offset, self.axes = offset, (axis1, axis2)
+
+    def forward(self, xp, x):
+        y = xp.diagonal(x, self.offset, *self.axes)
+        i = xp.arange(y.shape[-1])
+        self.index = (..., i + max(-self.offset, 0), i + max(self.offset, 0))
+        return y
+
+    def backward(self, xp, g):
+        shape = self.inputs[0].shape
+        n, m = (shape[axis] for axis in self.axes)
+        g_x = xp.scatter_add((*g.shape[:-1], n, m), self.index, g)
+        return xp.moveaxis(g_x, (-2, -1), self.axes)
+
+
+class Tril(Op):
+    """y = x on and below diagonal k, 0 above.  Saves: nothing.  Back: the same."""
+
+    def __init__(self, k):
+        self.k = k
+
+    def forward(self, xp, x):
+        return xp.tril(x, self.k)
+
+    def backward(self, xp, g):
+        return xp.tril(g, self.k)
+
+
+class Triu(Op):
+    """y = x on and above diagonal k, 0 below.  Saves: nothing.  Back: the same."""
+
+    def __init__(self, k):
+        self.k = k
+
+    def forward(self, xp, x):
+        return xp.triu(x, self.k)
+
+    def backward(self, xp, g):
+        return xp.triu(g, self.k)
+
+
+def diagonal(x, offset=0, axis1=0, axis2=1):
+    """The diagonal of the matrices in ``axis1`` and ``axis2``, ``offset`` places above the main
+    one (below, when negative), as the last axis: a read-only view."""
+    return Diagonal(offset, axis1, axis2)(x)
+
+
+def trace(x, offset=0, axis1=0, axis2=1):
+    """The sum of ``diagonal``."""
+    return sum(diagonal(x, offset, axis1, axis2), axis=-1)
+
+
+def tril(x, k=0):
+    """The lower triangle of the last two axes: 0 above diagonal ``k``."""
+    return Tril(k)(_matrices(x, "tril"))
+
+
+def triu(x, k=0):
+    """The upper triangle of the last two axes: 0 below diagonal ``k``."""
+    return Triu(k)(_matrices(x, "triu"))
+
+
+def _matrices(x, name):
+    if x.ndim < 2:
+        raise ValueError(f"{name} takes matrices (..., N, M), and got shape {x.shape}")
+    return x

@@ -1,0 +1,155 @@
+"""Elementwise choices: absolute value, maximum, minimum, clip, where; and conversion of type.
+
+These have kinks, points where the slope jumps. What the gradient is there is a convention, and each
+docstring says which: PyTorch's.
+"""
+
+import math
+
+from autograd import device
+from autograd._tensor import Tensor
+from autograd.engine import Op
+
+__all__ = ["abs", "astype", "clip", "maximum", "minimum", "where"]
+
+
+class Abs(Op):
+    """y = |x|.  Saves: x.  dy/dx = sign(x), which is 0 at the kink."""
+
+    save_inputs = (0,)
+
+    def forward(self, xp, x):
+        return xp.abs(x)
+
+    def backward(self, xp, g, x):
+        return xp.where(x > 0, g, xp.where(x < 0, -g, x * 0))  # x * 0: 0, and NaN stays NaN
+
+
+class Maximum(Op):
+    """y = max(a, b), element by element.  Saves: a, b.  Ties share the gradient equally."""
+
+    broadcasts = True
+    save_inputs = (0, 1)
+
+    def forward(self, xp, a, b):
+        return xp.maximum(a, b)
+
+    def backward(self, xp, g, a, b):
+        tie = xp.where(a == b, 0.5 * g, g)
+        return (
+            xp.where(a < b, 0, tie) if self.needs[0] else None,
+            xp.where(b < a, 0, tie) if self.needs[1] else None,
+        )
+
+
+class Minimum(Op):
+    """y = min(a, b), element by element.  Saves: a, b.  Ties share the gradient equally."""
+
+    broadcasts = True
+    save_inputs = (0, 1)
+
+    def forward(self, xp, a, b):
+        return xp.minimum(a, b)
+
+    def backward(self, xp, g, a, b):
+        tie = xp.where(a == b, 0.5 * g, g)
+        return (
+            xp.where(a > b, 0, tie) if self.needs[0] else None,
+            xp.where(b > a, 0, tie) if self.needs[1] else None,
+        )
+
+
+class Clip(Op):
+    """y = min(max(x, low), high).  Saves: x, low, high.
+
+    dy/dx = 1 where low <= x <= high, both ends included; beyond an end that end has the gradient,
+    and high has it wherever low > high.
+    """
+
+    broadcasts = True
+    save_inputs = (0, 1, 2)
+    returns_view = True  # without bounds
+
+    def forward(self, xp, x, low, high):
+        y = x if low is None else xp.maximum(x, low)
+        return y if high is None else xp.minimum(y, high)
+
+    def backward(self, xp, g, x, low, high):
+        low = -math.inf if low is None else low
+        high = math.inf if high is None else high
+        return (
+            xp.where((x >= low) & (x <= high), g, 0) if self.needs[0] else None,
+            xp.where((x < low) & (low <= high), g, 0) if self.needs[1] else None,
+            xp.where((x > high) | (low > high), g, 0) if self.needs[2] else None,
+        )
+
+
+class Where(Op):
+    """y = a where the condition holds, else b.  Saves: the condition, which has no derivative."""
+
+    broadcasts = True
+
+    def __init__(self, condition):
+        self.condition = condition
+
+    def forward(self, xp, a, b):
+        return xp.where(self.condition, a, b)
+
+    def backward(self, xp, g):
+        return (
+            xp.where(self.condition, g, 0) if self.needs[0] else None,
+            xp.where(self.condition, 0, g) if self.needs[1] else None,
+        )
+
+
+class AsType(Op):
+    """y = x in another floating-point type.  Saves: nothing.  The gradient is converted back."""
+
+    def __init__(self, dtype):
+        self.to = dtype
+
+    def forward(self, xp, x):
+        return x.astype(self.to)
+
+    def backward(self, xp, g):
+        return xp.astype(g, self.inputs[0].dtype)
+
+
+def abs(x):
+    """|x|. At 0 the gradient is 0, at NaN it is NaN (PyTorch gives 0)."""
+    return Abs()(x)
+
+
+def maximum(a, b):
+    """The larger of a and b. Where they are equal each gets half of the gradient."""
+    return Maximum()(a, b)
+
+
+def minimum(a, b):
+    """The smaller of a and b. Where they are equal each gets half of the gradient."""
+    return Minimum()(a, b)
+
+
+def clip(x, a_min=None, a_max=None):
+    """x kept between ``a_min`` and ``a_max``: numbers, arrays or Tensors, or None for no bound.
+
+    At a bound itself x has the whole gradient, as in torch.clamp; beyond it the bound has it.
+    Where a_min > a_max the result is a_max.
+    """
+    return Clip()(x, a_min, a_max)
+
+
+def where(condition, a, b):
+    """a where ``condition`` (a boolean array, without a derivative) holds, else b."""
+    return Where(condition.data if isinstance(condition, Tensor) else condition)(a, b)
+
+
+def astype(x, dtype):
+    """x converted to ``dtype``. A tensor that is of this type already is returned as it is.
+
+    Converted to integers or booleans it is a constant: the result requires no gradient.
+    """
+    if isinstance(x, Tensor) and x.dtype == dtype:
+        return x
+    xp = device.namespace(x.data if isinstance(x, Tensor) else x)
+    return AsType(xp.dtype(dtype))(x)

@@ -1,0 +1,198 @@
+"""Products of vectors, matrices and tensors, and Einstein's summation, which contains them all."""
+
+import math
+from string import ascii_letters
+
+from autograd.engine import Op
+from autograd.ops.arithmetic import multiply
+from autograd.ops.matrices import diagonal
+from autograd.ops.shape import expand_dims, reshape, squeeze, transpose
+
+__all__ = ["dot", "einsum", "matmul", "outer", "tensordot"]
+
+
+class MatMul(Op):
+    """Y = A B over the last two axes.  Saves: A, B.  dL/dA = G B^T, dL/dB = A^T G.
+
+    Shapes: A (..., N, K), B (..., K, M) -> (..., N, M); the leading axes broadcast.
+    """
+
+    broadcasts = True
+    save_inputs = (0, 1)
+    saved_for = {0: (1,), 1: (0,)}
+
+    def forward(self, xp, a, b):
+        return xp.matmul(a, b)
+
+    def backward(self, xp, g, a, b):
+        return (
+            xp.matmul(g, xp.swapaxes(b, -1, -2)) if self.needs[0] else None,  # (..., N, K)
+            xp.matmul(xp.swapaxes(a, -1, -2), g) if self.needs[1] else None,  # (..., K, M)
+        )
+
+
+class Einsum(Op):
+    """y[out] = sum over all other letters of a[..] b[..] ...  Saves: the operands.
+
+    Shapes: one letter per axis; no letter twice in one operand
+    dL/da[..] = the same sum with g in a's place: over all letters that a does not have. A letter
+    that only a has was summed over, and there the gradient is the same for all.
+    """
+
+    broadcasts = True  # an axis of length 1 stands for any length
+
+    def __init__(self, letters, out, optimize):
+        self.letters, self.out, self.optimize = letters, out, optimize
+        self.save_inputs = tuple(range(len(letters)))
+        self.saved_for = {i: tuple(j for j in self.save_inputs if j != i) for i in self.save_inputs}
+        self.returns_view = len(letters) == 1
+
+    def forward(self, xp, *operands):
+        subscripts = f"{','.join(self.letters)}->{self.out}"
+        return xp.einsum(subscripts, *operands, optimize=self.optimize)
+
+    def backward(self, xp, g, *operands):
+        return tuple(
+            self._gradient(xp, g, operands, i) if need else None
+            for i, need in enumerate(self.needs)
+        )
+
+    def _gradient(self, xp, g, operands, i):
+        others = [k for k in range(len(operands)) if k != i]
+        letters = [self.out, *(self.letters[k] for k in others)]
+        wanted = self.letters[i]
+        found = "".join(c for c in wanted if any(c in word for word in letters))
+        y = xp.einsum(
+            f"{','.join(letters)}->{found}",
+            *(g, *(operands[k] for k in others)),
+            optimize=self.optimize,
+        )
+        own = dict(zip(wanted, self.inputs[i].shape, strict=True))
+        lengths = dict(zip(found, y.shape, strict=True))
+        shape = tuple(own[c] if lengths.get(c, 1) == 1 else lengths[c] for c in wanted)
+        if y.shape == shape:
+            return y
+        return xp.broadcast_to(xp.reshape(y, tuple(lengths.get(c, 1) for c in wanted)), shape)
+
+
+def matmul(a, b):
+    """The matrix product of NumPy's ``@``: vectors are rows on the left, columns on the right.
+
+    Raises ValueError for a 0-d operand or shapes that do not fit.
+    """
+    if a.ndim == 0 or b.ndim == 0:
+        raise ValueError(f"matmul takes no scalars, and got shapes {a.shape} and {b.shape}: use *")
+    if a.ndim > 1 and b.ndim > 1:
+        return MatMul()(a, b)
+    row, column = a.ndim == 1, b.ndim == 1
+    y = MatMul()(expand_dims(a, 0) if row else a, expand_dims(b, 1) if column else b)
+    return squeeze(y, axis=(-2,) * row + (-1,) * column)
+
+
+def dot(a, b):
+    """NumPy's dot: the sum over the last axis of a and the last but one of b (or its only one).
+
+    With a scalar it is multiplication. Raises ValueError when the lengths differ.
+    """
+    if a.ndim == 0 or b.ndim == 0:
+        return multiply(a, b)
+    return tensordot(a, b, axes=(-1, -2 if b.ndim > 1 else -1))
+
+
+def outer(a, b):
+    """a_i b_j for all i and j, of the flattened a and b."""
+    return multiply(reshape(a, (a.size, 1)), reshape(b, (1, b.size)))
+
+
+def tensordot(a, b, axes=2):
+    """The sum of products over some axes of a paired with some of b; the others remain, a's first.
+
+    ``axes`` is a number n (the last n of a with the first n of b), or two integers, or two lists of
+    them. Raises ValueError when their number or lengths differ.
+    """
+    if isinstance(axes, int):
+        if not 0 <= axes <= min(a.ndim, b.ndim):
+            raise ValueError(f"tensordot: {axes} axes of shapes {a.shape} and {b.shape}")
+        over_a, over_b = tuple(range(a.ndim - axes, a.ndim)), tuple(range(axes))
+    else:
+        over_a, over_b = ((k,) if isinstance(k, int) else tuple(k) for k in axes)
+        over_a = tuple(k % a.ndim for k in over_a)
+        over_b = tuple(k % b.ndim for k in over_b)
+    lengths, others = [a.shape[k] for k in over_a], [b.shape[k] for k in over_b]
+    if lengths != others:
+        raise ValueError(
+            f"tensordot: axes {over_a} of shape {a.shape} have lengths {lengths}, but axes "
+            f"{over_b} of shape {b.shape} have {others}"
+        )
+    free_a = tuple(k for k in range(a.ndim) if k not in over_a)
+    free_b = tuple(k for k in range(b.ndim) if k not in over_b)
+    shape_a, shape_b = tuple(a.shape[k] for k in free_a), tuple(b.shape[k] for k in free_b)
+    n = math.prod(lengths)
+    rows = reshape(transpose(a, free_a + over_a), (math.prod(shape_a), n))
+    columns = reshape(transpose(b, over_b + free_b), (n, math.prod(shape_b)))
+    return reshape(MatMul()(rows, columns), shape_a + shape_b)
+
+
+def einsum(subscripts, *operands, optimize=True):
+    """Einstein's summation as np.einsum writes it: ``einsum("bthd,bshd->bhts", q, k)``.
+
+    One letter per axis; a letter that is missing behind ``->`` is summed over, one that occurs
+    twice in an operand takes its diagonal, and ``...`` stands for axes that broadcast. Without
+    ``->`` the letters that occur once remain, in alphabetical order. ``optimize`` (NumPy's) lets
+    the order of the products be chosen and BLAS be used.
+
+    Raises TypeError when the first argument is not a string (NumPy's list form is not taken), and
+    ValueError for subscripts that do not fit the operands.
+    """
+    if not isinstance(subscripts, str):
+        raise TypeError('einsum: the first argument must be a string, such as "ij,jk->ik"')
+    letters, out = _parse(subscripts.replace(" ", ""), operands)
+    operands = list(operands)
+    for i, word in enumerate(letters):
+        while (twice := next((c for c in word if word.count(c) > 1), None)) is not None:
+            first, second = word.index(twice), word.rindex(twice)
+            shape = operands[i].shape
+            if shape[first] != shape[second]:
+                raise ValueError(
+                    f"einsum: {twice!r} stands for two axes of different lengths in shape {shape}"
+                )
+            operands[i] = diagonal(operands[i], axis1=first, axis2=second)
+            word = word[:first] + word[first + 1 : second] + word[second + 1 :] + twice
+        letters[i] = word
+    return Einsum(letters, out, optimize)(*operands)
+
+
+def _parse(subscripts, operands):
+    """The letters of each operand and of the output, with every "..." spelled out."""
+    left, arrow, out = subscripts.partition("->")
+    words = left.split(",")
+    if len(words) != len(operands):
+        raise ValueError(
+            f"einsum: {subscripts!r} names {len(words)} operands, and got {len(operands)}"
+        )
+    unused = [c for c in ascii_letters if c not in subscripts]
+    extra = [a.ndim - len(w.replace("...", "")) for w, a in zip(words, operands, strict=True)]
+    dots = "".join(
+        unused[: max([n for n, w in zip(extra, words, strict=True) if "..." in w] + [0])]
+    )
+    letters = []
+    for word, a, n in zip(words, operands, extra, strict=True):
+        if n < 0 or (n > 0 and "..." not in word):
+            raise ValueError(
+                f"einsum: {word!r} in {subscripts!r} does not fit an operand of shape {a.shape}"
+            )
+        letters.append(word.replace("...", dots[len(dots) - n :] if n else ""))
+    if arrow:
+        out = out.replace("...", dots)
+    else:
+        named = "".join(words).replace(".", "")
+        out = dots + "".join(sorted(c for c in set(named) if named.count(c) == 1))
+    known = set("".join(letters))
+    if not all(c in ascii_letters for c in known | set(out)):
+        raise ValueError(f"einsum: {subscripts!r} may hold only letters, commas, '...' and '->'")
+    if len(set(out)) != len(out) or not set(out) <= known:
+        raise ValueError(
+            f"einsum: the output {out!r} of {subscripts!r} must name each of its letters once, and "
+            "only letters of the operands"
+        )
+    return letters, out

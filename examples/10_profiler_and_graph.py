@@ -1,0 +1,99 @@
+"""Where a training step spends its time and memory, and what its graph looks like.
+
+What it teaches. Part 1 measures one step of a small language model, op by op and line by line:
+which op takes the time, how much memory the forward keeps for the backward (the tape), and which
+op holds most of it when it is largest. Part 2 checks one count by hand. Part 3 draws the graph: as
+text for Markdown, and as a page to click through, with the statistics of every value and gradient.
+
+Before: 09_gradients_explained.py. The tools are in autograd/debug/, described in docs/debugging.md.
+"""
+
+import json
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from autograd import Tensor, ops
+from autograd.debug import draw_graph, profile, record_graph
+from tinygrad_llm.config import GPTConfig
+from tinygrad_llm.models.gpt import GPT
+
+B, T, C, V = 4, 16, 32, 65  # sequences, tokens each, channels, vocabulary
+
+
+def tiny_gpt():
+    """A model of two blocks, and a batch: ids and the targets that follow them, (B, T) each."""
+    config = GPTConfig(vocab_size=V, block_size=T, n_layer=2, n_head=2, n_embd=C)
+    tokens = np.random.default_rng(1).integers(0, V, (B, T + 1))
+    return GPT(config, seed=0), tokens[:, :-1], tokens[:, 1:]
+
+
+def part_1_the_profile(folder):
+    print("1. One training step, by op and by line")
+    print()
+    model, ids, targets = tiny_gpt()
+    model.loss(ids, targets).backward()  # compiles the fast kernels: not to be measured
+    with profile() as p:
+        model.loss(ids, targets).backward()
+    print(p.table())
+    print()
+    print(p.table("line", limit=4))
+    print()
+    rows = p.rows()
+    assert rows["Linear"].calls == rows["Linear"].backward_calls == 2 * 4  # four in a block
+    assert sum(row.seconds for row in rows.values()) <= p.seconds
+    assert p.peak.bytes == sum(size for _, _, size in p.peak.holders)
+    path = p.chrome_trace(folder / "trace.json")
+    assert len(json.loads(path.read_text())["traceEvents"]) > 2 * len(rows)
+    print("   The same as a time line: open chrome://tracing or ui.perfetto.dev and load")
+    print(f"   {path}")
+    print()
+    return rows
+
+
+def part_2_a_count_by_hand(rows):
+    print("2. The operations of the linear layers, by hand")
+    print()
+    per_block = C * 3 * C + C * C + C * 4 * C + 4 * C * C  # weights: qkv, out, up, down
+    outputs = B * T * (3 * C + C + 4 * C + C)  # an addition of the bias for each
+    forward = 2 * (2 * B * T * per_block + outputs)  # two blocks
+    print(f"   A weight is used for B T = {B * T} tokens, a multiplication and an addition each:")
+    print(f"   2 B T x {2 * per_block} weights, and the biases: {forward} operations forward.")
+    counted = rows["Linear"].flops
+    print(f"   Backward has two products for each of forward, so three times that: {3 * forward}.")
+    print(f"   The profiler counted {counted}.")
+    assert counted == 3 * forward
+    print()
+
+
+def part_3_the_graph(folder):
+    print("3. The graph")
+    print()
+    x = Tensor(np.array([[1.0, 2.0]]), requires_grad=True)
+    w = Tensor(np.array([[0.5], [-0.5]]), requires_grad=True)
+    graph = draw_graph(ops.tanh(x @ w).sum(), names={"x": x, "w": w})
+    print(graph.mermaid())
+    print("   (Mermaid: GitHub draws it where a Markdown file has it in a ```mermaid block;")
+    print("   graph.dot() is the same for Graphviz.)")
+    assert [n.op or n.name for n in graph.nodes] == ["x", "w", "MatMul", "Tanh", "Sum"]
+    print()
+    model, ids, targets = tiny_gpt()
+    with record_graph(names=dict(model.named_parameters())) as graph:
+        model.loss(ids, targets).backward()
+    path = graph.html(folder / "graph.html", title="A GPT of two blocks")
+    by_name = {n.name: n for n in graph.nodes}
+    assert by_name["wte.weight"].gradient is not None
+    print(
+        f"   The model's graph, {len(graph)} nodes, as a page to open in a browser. Click a node:"
+    )
+    print(
+        "   its formula, the line that called it, what it saved, its value's and gradient's range."
+    )
+    print(f"   {path}")
+
+
+if __name__ == "__main__":
+    folder = Path(tempfile.mkdtemp(prefix="autograd-"))
+    part_2_a_count_by_hand(part_1_the_profile(folder))
+    part_3_the_graph(folder)
