@@ -15,7 +15,8 @@ hundred thousand numbers, so it learns the page by heart: do not look for wisdom
 loss that falls and for letters that become words. ``tinygrad_llm`` is the same with a tokenizer, a
 corpus of megabytes, validation and checkpoints.
 
-Before: 05_attention_step_by_step.py. Next: tinygrad_llm/models/gpt.py and ``tinygrad-llm train``.
+Before: 05_attention_step_by_step.py. Next: 07_equivalence_lab.py, on trusting such a program; and
+tinygrad_llm/models/gpt.py with ``tinygrad-llm train``.
 """
 
 import codecs

@@ -19,7 +19,10 @@ from tinygrad_llm.cli import COMMANDS, parse
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
-DOCUMENTS = [ROOT / n for n in ("README.md", "CONTRIBUTING.md", "docs/architecture.md")]
+DOCUMENTS = [
+    ROOT / name
+    for name in ("README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/functional.md")
+]
 
 # What each example must print, as a regular expression.
 SAYS = {
@@ -29,6 +32,7 @@ SAYS = {
     "04_gradient_check.py": r"order 2: gradient check failed: 2 of 6 checks",
     "05_attention_step_by_step.py": r"scores +\(1, 2, 8, 8\)",
     "06_gpt_on_one_page.py": r"After training:",
+    "07_equivalence_lab.py": r"masked: mean of the means .* NOT THE SAME",
     "08_bug_zoo.py": r"caught by: both uses of a tied weight count",
     "09_gradients_explained.py": r"gradient of wte, .*: the sum of 2 contributions",
     "10_profiler_and_graph.py": r"The profiler counted \d{7}\.",
@@ -101,6 +105,12 @@ def test_the_page_is_learned(output_of):
 
 def python_blocks(path):
     return re.findall(r"^```python\n(.*?)^```", path.read_text(), re.M | re.S)
+
+
+def test_functional_page_runs():
+    blocks = python_blocks(ROOT / "docs" / "functional.md")
+    assert len(blocks) >= 4
+    run("-c", "\n".join(blocks))  # one program, which asserts what the page says
 
 
 def test_readme_first_look():
