@@ -12,7 +12,7 @@ from autograd.testing import draw_error_curves, error_curve
 from tinygrad_llm.commands.options import GradcheckOptions
 from tinygrad_llm.errors import UserError
 
-WIDTH = 132
+WIDTH = 140
 """Columns of the table where the output is not a terminal."""
 
 
