@@ -16,5 +16,5 @@ def device():
     from autograd.device import namespaces, register
 
     if standin.ndarray not in namespaces:
-        register(standin.ndarray, standin.library)
+        register(standin.ndarray, standin.namespace)
     return "standin"

@@ -11,7 +11,7 @@ import standin
 from autograd import Tensor, device as devices
 from autograd.device import DeviceError, namespace, on_device, register
 
-xp = standin.library
+xp = standin.namespace
 
 
 def array(*values):

@@ -264,7 +264,7 @@ def _array(value, dtype=None, copy=True, order="K"):
     return ndarray(np.array(value, dtype=dtype, order=order))
 
 
-library = SimpleNamespace(
+namespace = SimpleNamespace(
     __name__="standin",
     ndarray=ndarray,
     array=_array,
