@@ -70,7 +70,7 @@ class Recipe:
 
 _PRETRAINING = Recipe(steps=5000, batch_size=4, lr=6e-4, warmup_steps=200)
 RECIPES: dict[str, Recipe] = {
-    "tiny": Recipe(steps=960, batch_size=16, lr=3e-3, warmup_steps=40),
+    "tiny": Recipe(steps=840, batch_size=16, lr=3e-3, warmup_steps=40),
     "small": Recipe(steps=1500, batch_size=16, lr=1.5e-3, warmup_steps=60),
     "gpt2": _PRETRAINING,
     "gpt2-medium": _PRETRAINING,
