@@ -1,10 +1,10 @@
-"""How many threads the BLAS behind NumPy uses, set for a moment.
+"""The BLAS behind NumPy: how many threads it uses, and its matrix product for compiled kernels.
 
 A product of large matrices is best shared between the cores by BLAS itself. Many products of small
 matrices are not: the threads meet after each one, and wait for each other longer than they work.
 There the kernels' threads take a matrix each, and BLAS has to leave them alone: one thread per
 product. OpenBLAS, which NumPy's wheels bring, can be told so through its C interface; other
-libraries (Accelerate, MKL) keep their own counsel, and ``can_limit()`` says so.
+libraries (Accelerate, MKL) keep their own counsel, and ``openblas()`` is None.
 
 The setting is process-wide: it is only ever changed under the dispatcher's lock.
 """
@@ -23,6 +23,13 @@ _NAMES = ("scipy_openblas_{}64_", "scipy_openblas_{}", "openblas_{}64_", "openbl
 @functools.cache
 def openblas():
     """A function that looks up OpenBLAS's own functions by name, or None without OpenBLAS."""
+    library, name = _find() or (None, None)
+    return library and (lambda f: getattr(library, name.format(f)))
+
+
+@functools.cache
+def _find():
+    """The library and the pattern of its names, or None."""
     package = Path(np.__file__).parent
     folders = (package.parent / "numpy.libs", package / ".dylibs")
     files = [str(f) for folder in folders if folder.is_dir() for f in folder.glob("*openblas*")]
@@ -33,13 +40,24 @@ def openblas():
             continue
         for name in _NAMES:
             if hasattr(library, name.format("set_num_threads")):
-                return lambda f, name=name, library=library: getattr(library, name.format(f))
+                return library, name
     return None
 
 
-def can_limit():
-    """Whether ``one_thread_each`` has an effect here."""
-    return openblas() is not None
+@functools.cache
+def gemm():
+    """OpenBLAS's ({"s" or "d": address of cblas_?gemm}, bits of its integers), or None."""
+    library, name = _find() or (None, None)
+    if library is None:
+        return None
+    pattern = name.replace("openblas_{}", "cblas_{}gemm")
+    if not hasattr(library, pattern.format("s")):
+        return None
+    addresses = {
+        kind: ctypes.cast(getattr(library, pattern.format(kind)), ctypes.c_void_p).value
+        for kind in "sd"
+    }
+    return addresses, 64 if name.endswith("64_") else 32
 
 
 @contextmanager

@@ -13,7 +13,8 @@ Three things are here because kernels went wrong without them:
 - exp. numba calls the C library once per element; the one below is a polynomial and a shift of
   the exponent, which the compiler turns into vector instructions, forty times as fast.
 - The cache key. numba compiles to disk and compiles again when the kernel's own file changes,
-  but not when a helper in another file does: the hash of this file and of erf's is in the key.
+  but not when a helper in another file does: the hash of this file, of erf's and of the matrix
+  product's is in the key, and so is which BLAS that calls.
 """
 
 import ctypes
@@ -33,6 +34,7 @@ from numba.core.caching import FunctionCache
 from numba.extending import intrinsic, overload
 
 from autograd import _erf
+from autograd.kernels import _blas
 
 # Never nnan or ninf. Nor arcp: with it 1 / sqrt(x) becomes an estimate and a Newton step, which is
 # NaN where x is infinite. A kernel that wants one reciprocal for many quotients says so.
@@ -46,9 +48,10 @@ HELPER = {"fastmath": {"contract"}, "error_model": "numpy", "forceinline": True}
 
 def _sources_hash():
     digest = hashlib.sha256()
-    for file in (__file__, _erf.__file__):
+    for file in (__file__, _erf.__file__, Path(_blas.__file__).with_name("_gemm.py")):
         digest.update(Path(file).read_bytes())
-    return digest.hexdigest()
+    _, bits = _blas.gemm() or (None, 0)
+    return f"{digest.hexdigest()} {bits}"
 
 
 _HELPERS = _sources_hash()

@@ -13,11 +13,12 @@ class CausalAttention(Op):
     """softmax(Q K^T / sqrt(D), no later position) V for every head, from packed Q, K, V.
 
     Shapes: qkv (B, T, 3C) -> (B, T, C)
-    Saves:  qkv; caches what the kernel needs to recover the attention weights
+    Saves:  qkv, y; caches two numbers per row of the attention weights, which are made again
     Derivation: autograd/kernels/attention/README.md
     """
 
     save_inputs = (0,)
+    save_output = True
     fresh_gradients = True
 
     def __init__(self, n_head):
@@ -27,8 +28,8 @@ class CausalAttention(Op):
         y, self.cache = attention.forward(xp, qkv, self.n_head)
         return y
 
-    def backward(self, xp, g, qkv):
-        return attention.backward(xp, g, qkv, self.n_head, self.cache)
+    def backward(self, xp, g, qkv, y):
+        return attention.backward(xp, g, qkv, y, self.n_head, self.cache)
 
 
 class ScaledDotProductAttention(Op):

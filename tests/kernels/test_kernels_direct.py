@@ -282,14 +282,40 @@ def test_linear_cross_entropy_kernel_on_special_numbers(dtype):
 
 @both_dtypes
 @pytest.mark.parametrize(
-    "B, T, H, D", [(1, 1, 1, 1), (0, 3, 2, 4), (2, 0, 2, 4), (2, 13, 3, 5), (2, 160, 2, 8)]
+    "B, T, H, D",
+    [(1, 1, 1, 1), (0, 3, 2, 4), (2, 0, 2, 4), (2, 13, 3, 5), (1, 33, 1, 1), (2, 160, 2, 8)],
 )
 def test_attention_kernel(dtype, B, T, H, D):
     qkv = normal(B, T, 3 * H * D, dtype=dtype)
     g = normal(B, T, H * D, dtype=dtype, seed=1)
     y, cache = compare("attention", "forward", dtype, qkv, H)
-    compare("attention", "backward", dtype, g, qkv, H)
-    compare("attention", "backward", dtype, g, qkv, H, cache=cache)
+    compare("attention", "backward", dtype, g, qkv, y, H)
+    compare("attention", "backward", dtype, g, qkv, y, H, cache=cache)
+
+
+def test_attention_kernel_without_openblas(monkeypatch):
+    f, qkv, g = cpu("attention"), normal(2, 40, 30), normal(2, 40, 10, seed=1)
+    expected, cache = f.forward(xp, qkv, 2)
+    g_qkv = f.backward(xp, g, qkv, expected, 2, cache)
+    monkeypatch.setattr(f, "available", lambda: False)
+    y, cache = f.forward(xp, qkv, 2)
+    assert_same(y, expected, "f8")
+    assert_same(f.backward(xp, g, qkv, y, 2, cache), g_qkv, "f8")
+
+
+def test_attention_keeps_precision_where_scores_are_large():
+    # a log-sum-exp of thousands, in float32, would spoil the fourth digit of the weights
+    qkv, g = normal(1, 70, 12), normal(1, 70, 4, seed=1).astype("f4")
+    qkv[..., :8] = (4 * qkv[..., :8]).round() / 4  # few bits: the scores are exact
+    qkv[..., 0] = qkv[..., 4] = 100  # and all about 100 100 / 2
+    qkv = qkv.astype("f4")
+    y, cache = cpu("attention").forward(xp, qkv, 1)
+    assert cache[0].min() > 4900
+    found = cpu("attention").backward(xp, g, qkv, y, 1, cache)[..., 1:]
+    exact = reference("attention").forward(xp, qkv.astype("f8"), 1)[0]
+    expected = reference("attention").backward(xp, g.astype("f8"), qkv.astype("f8"), exact, 1)
+    expected = expected[..., 1:]  # without the gradient that is 0 and 100 times rounding noise
+    assert np.abs(found - expected).max() < 3e-6 * np.abs(expected).max()
 
 
 @both_dtypes
@@ -299,10 +325,11 @@ def test_attention_kernel_on_special_numbers(dtype, value):
     for column in (0, 5, 9):  # in q, in k, in v
         qkv = normal(1, 6, 12, dtype=dtype)
         qkv[0, 3, column] = value
-        compare("attention", "forward", dtype, qkv, 2)
+        y, cache = compare("attention", "forward", dtype, qkv, 2)
         if not np.isfinite(value):
             g = normal(1, 6, 4, dtype=dtype, seed=1)
-            compare("attention", "backward", dtype, g, qkv, 2)
+            compare("attention", "backward", dtype, g, qkv, y, 2)
+            compare("attention", "backward", dtype, g, qkv, y, 2, cache=cache)
 
 
 @both_dtypes

@@ -320,4 +320,4 @@ def test_derived_activations_are_what_the_graph_holds():
     ids, targets = batch(2, 32, V=64)
     held = kept_bytes(model.loss(ids, targets), model)
     gradient_of_table = model.wte.weight.data.nbytes  # the loss has this one ready as well
-    assert held - gradient_of_table == 4 * ids.size * activation_floats(config, 32)
+    assert held - gradient_of_table == 4 * ids.size * activation_floats(config)

@@ -7,15 +7,16 @@ figure with the arrays that a recorded loss really holds.
 import re
 
 
-def activation_floats(config, T):
-    """Floats kept for backward per token, for sequences of T tokens without dropout.
+def activation_floats(config):
+    """Floats kept for backward per token, without dropout, whatever the length of the sequence.
 
-    Each is named by the operation that keeps it; sums keep nothing. H T is the row of attention
-    weights of every head. The final pair is the hidden state and its gradient, which the fused
-    loss works out during forward while it has the logits at hand.
+    Each is named by the operation that keeps it; sums keep nothing. Attention keeps two numbers per
+    head, and its output, which c_proj keeps anyway: nothing grows with T. The final pair is the
+    hidden state and its gradient, which the fused loss works out during forward while it has the
+    logits at hand.
     """
     C, H = config.n_embd, config.n_head
-    attention = (C + 2) + C + (3 * C + H * T) + C  # ln_1, c_attn, attention, c_proj
+    attention = (C + 2) + C + (3 * C + 2 * H) + C  # ln_1, c_attn, attention, c_proj
     mlp = (C + 2) + C + 4 * C + 4 * C  # ln_2, c_fc, gelu, c_proj
     head = (C + 2) + 2 * C  # ln_f, the loss
     return config.n_layer * (attention + mlp) + head
@@ -66,11 +67,11 @@ def summary(model):
     )
     memory = ("B", "KiB", "MiB", "GiB", "TiB")
     training = _scaled(16 * total, 1024, memory)
-    activations = _scaled(4 * activation_floats(config, T), 1024, memory)
+    activations = _scaled(4 * activation_floats(config), 1024, memory)
     flops = _scaled(flops_per_token(config, T), 1000, ("FLOP", "kFLOP", "MFLOP", "GFLOP", "TFLOP"))
     costs = [
         f"weights, gradients and Adam's two moments: {training} in float32",
-        f"kept for backward, per token of a full context: {activations} (derived)",
+        f"kept for backward, per token: {activations} (derived)",
         f"arithmetic of training, per token: {flops} = 6 (12 L C^2 + V C) + 6 L C T",
     ]
     return "\n".join([title, "", *lines, "", *costs])
