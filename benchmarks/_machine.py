@@ -112,21 +112,6 @@ def forget_peak_rss():
         pass
 
 
-def sgemm_flops(n, repeats=1):
-    """Operations a second of NumPy's product of two (n, n) float32 matrices, one value a run."""
-    import numpy as np
-
-    rng = np.random.default_rng(0)
-    a, b = rng.random((2, n, n), dtype=np.float32)
-    out = np.empty((n, n), np.float32)
-    rates = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        np.matmul(a, b, out=out)
-        rates.append(2 * n**3 / (time.perf_counter() - start))
-    return rates
-
-
 def table(rows, right=1):
     """Rows of cells as text with a rule below the first; from column ``right`` on flush right."""
     widths = [max(len(str(row[i])) for row in rows) for i in range(len(rows[0]))]

@@ -10,7 +10,7 @@ import time
 from contextlib import nullcontext
 from dataclasses import dataclass
 
-from _machine import core_type, forget_peak_rss, peak_rss, seconds_of, sgemm_flops
+from _machine import core_type, forget_peak_rss, peak_rss, seconds_of
 from _workers import use_project
 
 LR, BETAS, EPS, DECAY, CLIP = 3e-4, (0.9, 0.95), 1e-8, 0.1, 1.0
@@ -330,11 +330,12 @@ def prepare(config, name, mode, weights):
 
 def prepare_gemm():
     """A worker that measures NumPy's matrix product: the limit that a step is compared with."""
+    use_project()
     import numpy as np
 
-    sgemm_flops(512)
+    from tinygrad_llm.speed import sgemm_rates
 
     def answer(sizes, n):
-        return {size: sgemm_flops(size, n) for size in sizes}
+        return {size: sgemm_rates(size, n) for size in sizes}
 
     return {"label": f"numpy {np.__version__}", "core_type": core_type()}, answer
