@@ -63,7 +63,7 @@ class Race:
         self.folder, self.paths = Path(folder), paths
         self.workers, self.modes, self.times = {}, {}, {}
         self.rounds, self.skipped = {}, {}
-        self.gemm = {size: [] for size in SIZES}
+        self.gemm = {size: [] for size in ((256, 512) if name == "smoke" else SIZES)}
         self.tokens = config.B * config.T
 
     def start(self, engine, mode):
@@ -136,7 +136,7 @@ class Race:
         try:
             self.core_type = gemm.hello["core_type"]
             for _ in range(-(-self.steps // TURN)):
-                for size, rates in gemm.ask(sizes=SIZES, n=TURN).items():
+                for size, rates in gemm.ask(sizes=list(self.gemm), n=TURN).items():
                     self.gemm[int(size)] += rates
                 for engine, worker in self.workers.items():
                     n = min(TURN, self.steps - len(self.times[engine]))
