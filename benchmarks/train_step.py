@@ -58,9 +58,12 @@ class NotInstalled(Skipped):
 class Race:
     """The engines of one comparison, from the choice of modes to the figures."""
 
-    def __init__(self, config, name, steps, folder, paths, say):
+    def __init__(self, config, name, steps, folder, paths, modes, say):
         self.config, self.name, self.steps, self.say = config, name, steps, say
         self.folder, self.paths = Path(folder), paths
+        self.allowed = MODES | {engine: (mode,) for engine, mode in modes.items()}
+        if name == "smoke":
+            self.allowed = {engine: some[:1] for engine, some in self.allowed.items()}
         self.workers, self.modes, self.times = {}, {}, {}
         self.rounds, self.skipped = {}, {}
         self.gemm = {size: [] for size in ((256, 512) if name == "smoke" else SIZES)}
@@ -107,9 +110,8 @@ class Race:
 
     def choose(self, engine):
         """Start every mode of an engine for a few steps and keep the fastest."""
-        modes = MODES[engine][:1] if self.name == "smoke" else MODES[engine]
         rates, reasons, best = {}, [], None
-        for mode in modes:
+        for mode in self.allowed[engine]:
             try:
                 worker = self.start(engine, mode)
             except Skipped as error:
@@ -118,6 +120,9 @@ class Race:
                 if isinstance(error, NotInstalled):
                     break
                 continue
+            if len(self.allowed[engine]) == 1:  # there is nothing to choose
+                self.workers[engine], best = worker, mode
+                break
             rates[mode] = self.tokens / statistics.median(worker.ask(what="steps", n=2))
             self.say(f"  {engine} {mode}: {rates[mode]:,.0f} tokens/s")
             if best is None or rates[mode] > rates[best]:
@@ -247,6 +252,9 @@ def parse(argv=None):
     parser.add_argument("--config", choices=CONFIGS, default="small")
     parser.add_argument("--peers", default="torch,torch-avx512", help=", ".join(PEERS))
     parser.add_argument("--peer-python", action="append", default=[], metavar="ENGINE=PATH")
+    parser.add_argument(
+        "--mode", action="append", default=[], metavar="ENGINE=MODE", help="only this mode of it"
+    )
     parser.add_argument("--steps", type=int, default=12, help="timed steps of every engine")
     parser.add_argument("--check-losses", nargs="?", type=int, const=50, metavar="STEPS")
     parser.add_argument(
@@ -262,6 +270,13 @@ def parse(argv=None):
             parser.error(f"--peers {name}: choose among {', '.join(PEERS)}")
     if options.steps < 1 or (options.check_losses or 1) not in range(1, 51):
         parser.error("--steps is at least 1, and --check-losses between 1 and 50")
+    options.modes = {}
+    for given in options.mode:
+        engine, _, mode = given.partition("=")
+        if mode not in MODES.get(engine, ()):
+            known = ", ".join(f"{e}={m}" for e in PEERS for m in MODES[e])
+            parser.error(f"--mode {given}: choose among {known}")
+        options.modes[engine] = mode
     options.paths = interpreters(parser, options.peer_python, MODES)
     if options.smoke:
         options.config, options.steps = "smoke", 2
@@ -285,7 +300,9 @@ def main():
     say_environment(environment(), say)
     say(f"\n{options.config}: {config}; choosing modes")
     with tempfile.TemporaryDirectory() as folder:
-        race = Race(config, options.config, options.steps, folder, options.paths, say)
+        race = Race(
+            config, options.config, options.steps, folder, options.paths, options.modes, say
+        )
         try:
             for engine in ("ours", *options.names):
                 race.choose(engine)

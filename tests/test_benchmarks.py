@@ -99,6 +99,7 @@ def test_train_step_against_torch_computes_the_same(tmp_path):
         (["--peers", "caffe"], "choose among torch, torch-avx512, torch-bf16, jax"),
         (["--check-losses", "51"], "between 1 and 50"),
         (["--peer-python", "torch"], "give one of ours, torch"),
+        (["--mode", "torch=slow"], "choose among torch=eager, torch=fused"),
     ],
 )
 def test_train_step_refuses_what_it_does_not_know(arguments, expected):
