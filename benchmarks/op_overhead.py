@@ -12,14 +12,12 @@ needs an environment of its own: name its interpreter with ``--peer-python``.
 """
 
 import argparse
-import json
-import os
 import platform
 import statistics
-import subprocess
-import sys
 import time
-from pathlib import Path
+
+from _machine import core_type, cores, processor
+from _workers import Worker, interpreters, serve, use_project
 
 CHAIN = 50
 OPS = {"chain": CHAIN, "mlp": 10}
@@ -51,7 +49,7 @@ def network(x, parameters, tanh):
 
 def ours():
     """This project's engine."""
-    sys.path.insert(0, str(Path(__file__).parent.parent))
+    use_project()
     import numpy as np
 
     from autograd import IS_TINYGRAD_LLM, Tensor, ops
@@ -164,73 +162,26 @@ def network_output(x, parameters, xp):
 ENGINES = {"ours": ours, "torch": torch, "jax": jax, "hips": hips}
 
 
-def serve(engine):
-    """A worker: for each line on stdin, a workload's name and a time, answer with one timing."""
-    try:
-        label, chain, mlp = ENGINES[engine]()
-    except ImportError as error:
-        print(json.dumps({"missing": str(error)}), flush=True)
-        return
+def prepare(engine):
+    """A worker: what it says first, and how it answers a workload's name and a time."""
+    label, chain, mlp = ENGINES[engine]()
     work = {"chain": chain, "mlp": mlp}
     for run in work.values():
         for _ in range(20):
             run()
     sums = {name: float(run().sum()) for name, run in work.items()}
-    print(json.dumps({"label": label, "sums": sums}), flush=True)
-    for line in sys.stdin:
-        name, seconds = line.split()
-        run, count = work[name], 0
+
+    def answer(workload, seconds):
+        run, count = work[workload], 0
         start = time.perf_counter()
-        while time.perf_counter() - start < float(seconds):
+        while time.perf_counter() - start < seconds:
             for _ in range(10):
                 run()
             count += 10
         took = time.perf_counter() - start
-        print(json.dumps(took / count / OPS[name] * 1e6), flush=True)
+        return took / count / OPS[workload] * 1e6
 
-
-def start(engine, interpreter):
-    """A worker process, and what it said first."""
-    environment = {**os.environ, **THREADS}
-    if interpreter != sys.executable:
-        environment.pop("PYTHONPATH", None)  # it may lead to this project's autograd
-    worker = subprocess.Popen(
-        [interpreter, __file__, "--serve", engine],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=environment,
-    )
-    line = worker.stdout.readline()
-    if not line:
-        raise SystemExit(f"{engine}: its process, run by {interpreter}, ended without an answer")
-    return worker, json.loads(line)
-
-
-def ask(worker, workload, seconds):
-    worker.stdin.write(f"{workload} {seconds}\n")
-    worker.stdin.flush()
-    return json.loads(worker.stdout.readline())
-
-
-def core_type():
-    """The instruction set that NumPy's OpenBLAS chose for this machine."""
-    try:
-        from threadpoolctl import threadpool_info
-    except ImportError:
-        return "unknown (threadpoolctl is not installed)"
-    import numpy  # noqa: F401 (loads its BLAS)
-
-    return ", ".join(sorted({str(lib.get("architecture")) for lib in threadpool_info()}))
-
-
-def processor():
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+    return {"label": label, "sums": sums}, answer
 
 
 def main():
@@ -241,28 +192,21 @@ def main():
     parser.add_argument("--serve", choices=ENGINES, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
-        return serve(options.serve)
+        return serve(lambda: prepare(options.serve))
+    paths = interpreters(parser, options.peer_python, ENGINES)
 
-    interpreters = dict.fromkeys(ENGINES, sys.executable)
-    for peer in options.peer_python:
-        name, _, path = peer.partition("=")
-        if name not in ENGINES or not path:
-            parser.error(f"--peer-python {peer}: give one of {', '.join(ENGINES)}, = and a path")
-        interpreters[name] = path
-
-    print(f"Python {platform.python_version()}, {processor()}, {os.cpu_count()} cores, ", end="")
+    print(f"Python {platform.python_version()}, {processor()}, {cores()} cores, ", end="")
     print(f"BLAS core type {core_type()}, one thread each")
     workers, labels, sums = {}, {}, {}
     try:
         for name in ENGINES:
-            worker, hello = start(name, interpreters[name])
+            worker = Worker(__file__, "--serve", name, interpreter=paths[name], environment=THREADS)
+            if worker.missing:
+                print(f"{name}: skipped, {worker.missing}")
+                worker.stop()
+                continue
             workers[name] = worker
-            if "missing" in hello:
-                print(f"{name}: skipped, {hello['missing']}")
-                del workers[name]
-                worker.communicate()
-            else:
-                labels[name], sums[name] = hello["label"], hello["sums"]
+            labels[name], sums[name] = worker.hello["label"], worker.hello["sums"]
         for name, found in sums.items():
             for workload, value in found.items():
                 expected = sums["ours"][workload]
@@ -272,11 +216,11 @@ def main():
         for _ in range(options.turns):
             for name, worker in workers.items():
                 for workload in OPS:
-                    times[name, workload].append(ask(worker, workload, options.seconds))
+                    took = worker.ask(workload=workload, seconds=options.seconds)
+                    times[name, workload].append(took)
     finally:
         for worker in workers.values():
-            worker.stdin.close()
-            worker.wait()
+            worker.stop()
     report(labels, times)
 
 

@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -423,6 +424,7 @@ def test_info(capsys):
     assert code == 0
     for word in ("numpy", "BLAS", "kernels", "layer_norm", "GPU", "cache", "processors"):
         assert word in out
+    assert re.search(r"^speed +matrix products \d+ GFLOP/s.* tokens/s, \d+% of peak$", out, re.M)
 
 
 def test_a_closed_pipe_is_no_error(trained):

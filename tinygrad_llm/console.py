@@ -31,6 +31,8 @@ def make_console(stream=None) -> "PlainConsole":
 class PlainConsole:
     """Lines of text, each written out at once: for files, pipes and logs."""
 
+    peak_rate: float | None = None  # tokens/s if all arithmetic ran at the matrix products' speed
+
     def __init__(self, stream) -> None:
         self.stream = stream
 
@@ -56,7 +58,7 @@ class PlainConsole:
         yield update
 
     def start(self, done: int, total: int) -> None:
-        self._pace = Pace(done, total)
+        self._pace = Pace(done, total, self.peak_rate)
         self._shown = time.monotonic()
 
     def step(self, line: Metrics) -> None:
@@ -102,7 +104,7 @@ class TerminalConsole(PlainConsole):
     def start(self, done: int, total: int) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress as Bar, TextColumn
 
-        self._pace = Pace(done, total)
+        self._pace = Pace(done, total, self.peak_rate)
         self._bar = Bar(
             TextColumn("[bold]training[/]"),
             BarColumn(bar_width=None),
@@ -121,7 +123,7 @@ class TerminalConsole(PlainConsole):
         self._bar.update(
             self._task,
             completed=pace.done,
-            status=f"loss [cyan]{pace.loss:.3f}[/]  {pace.tokens_per_second:,.0f} tokens/s  "
+            status=f"loss [cyan]{pace.loss:.3f}[/]  {pace.rate_text().strip()}  "
             f"{clock(pace.seconds_left())} left",
         )
         if "val_loss" in line:
@@ -134,9 +136,13 @@ class TerminalConsole(PlainConsole):
 
 
 class Pace:
-    """Running averages over the steps: loss, tokens per second, time left."""
+    """Running averages over the steps: loss, tokens per second, time left.
 
-    def __init__(self, done: int, total: int) -> None:
+    ``peak_rate`` is what the tokens per second are a share of, if given.
+    """
+
+    def __init__(self, done: int, total: int, peak_rate: float | None = None) -> None:
+        self.peak_rate = peak_rate
         self.begun_at, self.done, self.total = done, done, total
         self.begun = time.monotonic()
         self.loss = self.tokens_per_second = 0.0
@@ -150,6 +156,13 @@ class Pace:
         self.loss += share * (line["train_loss"] - self.loss)
         self.tokens_per_second += share * (line["tokens_per_second"] - self.tokens_per_second)
 
+    def rate_text(self) -> str:
+        """Tokens per second, and the share of the machine's peak where that is known."""
+        text = f"{self.tokens_per_second:>7,.0f} tokens/s"
+        if self.peak_rate:
+            text += f" ({self.tokens_per_second / self.peak_rate:.0%} of peak)"
+        return text
+
     def seconds_left(self) -> float:
         steps = self.done - self.begun_at
         return (time.monotonic() - self.begun) / max(1, steps) * (self.total - self.done)
@@ -160,7 +173,7 @@ def step_text(line: Metrics, pace: Pace) -> str:
     width = len(str(pace.total))
     text = (
         f"step {line['step']:>{width}}/{pace.total}  loss {pace.loss:.4f}  "
-        f"{pace.tokens_per_second:>7,.0f} tokens/s  {clock(pace.seconds_left())} left"
+        f"{pace.rate_text()}  {clock(pace.seconds_left())} left"
     )
     if "val_loss" in line:
         text += (

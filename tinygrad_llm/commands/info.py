@@ -9,14 +9,19 @@ import glob
 import importlib.util
 import os
 import platform
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
 
 from tinygrad_llm.commands.options import InfoOptions
+from tinygrad_llm.config import PRESETS
 from tinygrad_llm.data import cache_folder
+from tinygrad_llm.memory import keep_freed_memory
 from tinygrad_llm.runs import versions
+from tinygrad_llm.speed import gemm_limit, tokens_at_limit, training_rate
+from tinygrad_llm.warmup import compile_kernels
 
 
 def run(options: InfoOptions) -> int:
@@ -37,7 +42,22 @@ def run(options: InfoOptions) -> int:
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         print(f"{name:<{width}}  {value}")
+    sys.stdout.flush()  # what follows takes seconds where kernels have to be compiled
+    print(f"{'speed':<{width}}  {speed()}")
     return 0
+
+
+def speed() -> str:
+    """The rate of bare matrix products, and what a training step of the tiny preset has of it."""
+    keep_freed_memory()  # as training does
+    config = PRESETS["tiny"]
+    compile_kernels(config)
+    limit = gemm_limit()
+    rate = training_rate(config, batch_size=4)
+    return (
+        f"matrix products {limit / 1e9:.0f} GFLOP/s in float32 (the peak); training tiny "
+        f"{rate:,.0f} tokens/s, {rate / tokens_at_limit(config, limit):.0%} of peak"
+    )
 
 
 def processors() -> str:

@@ -32,6 +32,8 @@ from tinygrad_llm.models.gpt import GPT
 from tinygrad_llm.optim import AdamW
 from tinygrad_llm.plot import plot_loss
 from tinygrad_llm.pretrained.gpt2 import load_model
+from tinygrad_llm.profiling import ProfilingTrainer
+from tinygrad_llm.speed import gemm_limit, tokens_at_limit
 from tinygrad_llm.trainer import Trainer
 from tinygrad_llm.warmup import compile_kernels
 
@@ -74,8 +76,8 @@ def _start(console: PlainConsole, config: TrainConfig, begun: float) -> int:
     }
     runs.write_run_file(run, _absolute(config), facts)
     with MetricsWriter(run / runs.METRICS_FILE) as metrics:
-        trainer = Trainer(
-            model, loader, optimizer, config,
+        trainer = _trainer(
+            run, model, loader, optimizer, config,
             validation=prepared.validation, token_bytes=tokenizer.token_bytes(),
             checkpoints=checkpoints, metrics=metrics, console=console,
         )  # fmt: skip
@@ -106,8 +108,8 @@ def _resume(console: PlainConsole, options: TrainConfig, begun: float) -> int:
     checkpoints.tidy()
     truncate(run / runs.METRICS_FILE, state["step"])
     with MetricsWriter(run / runs.METRICS_FILE) as metrics:
-        trainer = Trainer(
-            model, loader, optimizer, config,
+        trainer = _trainer(
+            run, model, loader, optimizer, config,
             validation=prepared.validation, token_bytes=tokenizer.token_bytes(),
             checkpoints=checkpoints, metrics=metrics, console=console,
         )  # fmt: skip
@@ -183,8 +185,17 @@ def _sample_prompt(trainer: Trainer, prepared: Prepared) -> str:
 
 
 def _compile(console: PlainConsole, config, device: str) -> None:
+    """Make everything ready that would else be counted as training, and measure the limit of it."""
     console.say("compiling the kernels (once per machine; they are cached) ...")
     console.say(f"kernels ready in {compile_kernels(config, device):.1f} s")
+    if device != "cpu":
+        return
+    limit = gemm_limit()
+    console.peak_rate = tokens_at_limit(config, limit)
+    console.say(
+        f"peak: matrix products run at {limit / 1e9:.0f} GFLOP/s, enough for "
+        f"{console.peak_rate:,.0f} tokens/s"
+    )
 
 
 def _quoted(text: str) -> str:
@@ -208,6 +219,13 @@ def _loader(prepared: Prepared, config: TrainConfig, model_config) -> Loader:
         prepared.train, config.batch_size, model_config.block_size, config.seed,
         vocab_size=model_config.vocab_size,
     )  # fmt: skip
+
+
+def _trainer(run: Path, *parts, **more) -> Trainer:
+    config: TrainConfig = parts[-1]
+    if config.profile:
+        return ProfilingTrainer(*parts, folder=run, **more)
+    return Trainer(*parts, **more)
 
 
 def _optimizer(model: GPT, config: TrainConfig) -> AdamW:

@@ -1,0 +1,126 @@
+"""What a benchmark ran on, and how numbers of several turns are told: medians with their range."""
+
+import os
+import platform
+import statistics
+import sys
+import time
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+PACKAGES = ("numpy", "numba", "torch", "jax", "tokenizers", "tiktoken")
+MATTERS = ("OPENBLAS_", "OMP_", "MKL_", "NUMBA_", "KMP_", "GOMP_", "LD_PRELOAD", "MALLOC_")
+
+
+def processor():
+    """The processor's name."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def cores():
+    """The number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def core_type():
+    """The instruction set that NumPy's OpenBLAS chose for this machine."""
+    try:
+        from threadpoolctl import threadpool_info
+    except ImportError:
+        return "unknown (threadpoolctl is not installed)"
+    import numpy  # noqa: F401 (loads its BLAS)
+
+    return ", ".join(sorted({str(lib.get("architecture")) for lib in threadpool_info()}))
+
+
+def environment():
+    """Versions, processor, cores, BLAS and the variables that change speed, as a dictionary."""
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return {
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "processor": processor(),
+        "cores": cores(),
+        "versions": versions,
+        "blas_core_type": core_type(),
+        "kernel_threads": int(os.environ.get("NUMBA_NUM_THREADS") or cores()),
+        "threading_layer": "the kernels' own threads (autograd/kernels/_numba.py)",
+        "variables": {k: v for k, v in sorted(os.environ.items()) if k.startswith(MATTERS)},
+    }
+
+
+def say_environment(found, say=print):
+    """Print what ``environment`` found in a few lines, with a warning where BLAS was told."""
+    packages = ", ".join(f"{name} {v}" for name, v in found["versions"].items())
+    say(f"Python {found['python']}, {found['processor']}, {found['cores']} cores")
+    say(f"{packages}; BLAS core type {found['blas_core_type']}")
+    say(f"threads of the kernels: {found['kernel_threads']}, {found['threading_layer']}")
+    for name, value in found["variables"].items():
+        say(f"{name}={value}")
+    if "OPENBLAS_CORETYPE" in found["variables"]:
+        say("note: OPENBLAS_CORETYPE keeps NumPy's BLAS from choosing its kernels for itself")
+
+
+def spread(values):
+    """Median, lowest and highest of some numbers, as a dictionary."""
+    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
+
+
+def seconds_of(call, seconds=0.2, least=3):
+    """The median time of ``call``, which has run once before, over at least so long and often."""
+    call()
+    times = []
+    begun = time.perf_counter()
+    while len(times) < least or time.perf_counter() - begun < seconds:
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def peak_rss():
+    """The largest resident memory of this process so far, in bytes; see ``forget_peak_rss``."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
+        1 if sys.platform == "darwin" else 1024
+    )
+
+
+def forget_peak_rss():
+    """Count the peak from here on, where the system can (Linux): compiling is left out then."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        pass
+
+
+def table(rows, right=1):
+    """Rows of cells as text with a rule below the first; from column ``right`` on flush right."""
+    widths = [max(len(str(row[i])) for row in rows) for i in range(len(rows[0]))]
+    lines = [
+        "  ".join(
+            str(cell).rjust(w) if i >= right else str(cell).ljust(w)
+            for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+    lines.insert(1, "-" * max(map(len, lines)))
+    return "\n".join(lines)

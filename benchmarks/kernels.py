@@ -1,0 +1,322 @@
+"""Every fused operation: its fast kernel against its reference and PyTorch, beside the machine.
+
+    python benchmarks/kernels.py
+    python benchmarks/kernels.py --ops layer_norm,attention --sizes gpt2
+
+The reference is the operation in plain NumPy, one formula a line. Sizes are those inside a training
+step of the configurations in ``_train_engines.py``, and one so little that only the cost of a call
+is seen. Each operation is timed forward, and forward with backward: one that works out its gradient
+during forward would else look slow, and its backward free.
+
+An operation made of matrix products is told in GFLOP/s, beside the machine's bare product; any
+other in GB/s, beside what copying reaches. Its bytes are those it cannot avoid: every array it is
+given read once, every result written once. What fits in the caches may pass the copy's rate.
+A kernel that is not faster than its reference should be deleted: those are named at the end.
+"""
+
+import argparse
+import json
+import statistics
+from dataclasses import dataclass
+from pathlib import Path
+
+from _machine import cores, environment, say_environment, seconds_of, table
+from _workers import Worker, interpreters, serve, use_project
+
+
+@dataclass(frozen=True)
+class Size:
+    """N = B T rows of C channels, H heads, V ids."""
+
+    B: int
+    T: int
+    H: int
+    C: int
+    V: int
+
+    @property
+    def N(self):
+        return self.B * self.T
+
+
+SIZES = {
+    "little": Size(B=1, T=32, H=2, C=32, V=64),
+    "small": Size(B=16, T=256, H=6, C=384, V=512),
+    "gpt2": Size(B=4, T=256, H=12, C=768, V=50257),
+}
+ENGINES = ("ours", "torch")
+HIDDEN = 4  # channels of the layer between, over C
+
+
+def work(op, s):
+    """What forward, and forward with backward, cannot avoid: ("GB/s" or "GFLOP/s", one, both)."""
+    rows, hidden, scores = 4 * s.N * s.C, 4 * s.N * HIDDEN * s.C, 4 * s.N * s.V
+    products = {
+        "linear": 2 * s.N * s.C * HIDDEN * s.C,
+        "linear_cross_entropy": 2 * s.N * s.C * s.V,
+        "attention": 2 * s.N * s.T * s.C,  # q k^T and weights v, half of each: it is causal
+    }
+    if op in products:
+        return "GFLOP/s", products[op], 3 * products[op]
+    forward, backward = {
+        "layer_norm": (2 * rows, 3 * rows),
+        "rms_norm": (2 * rows, 3 * rows),
+        "softmax": (2 * rows, 3 * rows),
+        "gelu": (2 * hidden, 3 * hidden),
+        "dropout": (2 * rows + s.N * s.C, 2 * rows + s.N * s.C),
+        "embedding": (2 * rows, rows + 4 * s.V * s.C),
+        "cross_entropy": (scores, 2 * scores),
+        "adamw": (7 * 4 * HIDDEN * s.C * s.C, 0),
+    }[op]
+    return "GB/s", forward, forward + backward
+
+
+OPS = (
+    "layer_norm rms_norm softmax gelu dropout embedding cross_entropy adamw linear attention "
+    "linear_cross_entropy"
+).split()
+
+
+def arrays(op, s):
+    """The operation's float32 inputs, then its integers (or None)."""
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+
+    def normal(*shape):
+        return rng.standard_normal(shape, dtype=np.float32)
+
+    C = s.C
+    floats = {
+        "layer_norm": lambda: (normal(s.N, C), normal(C), normal(C)),
+        "rms_norm": lambda: (normal(s.N, C), normal(C)),
+        "softmax": lambda: (normal(s.N, C),),
+        "gelu": lambda: (normal(s.N, HIDDEN * C),),
+        "dropout": lambda: (normal(s.N, C),),
+        "embedding": lambda: (normal(s.V, C),),
+        "cross_entropy": lambda: (normal(s.N, s.V),),
+        "adamw": lambda: (normal(HIDDEN * C, C), normal(HIDDEN * C, C)),
+        "linear": lambda: (normal(s.N, C), normal(HIDDEN * C, C), normal(HIDDEN * C)),
+        "attention": lambda: (normal(s.B, s.T, 3 * C),),
+        "linear_cross_entropy": lambda: (normal(s.N, C), normal(s.V, C) * np.float32(C**-0.5)),
+    }[op]()
+    with_ids = ("embedding", "cross_entropy", "linear_cross_entropy")
+    return floats, rng.integers(0, s.V, s.N) if op in with_ids else None
+
+
+# --- the engines: (what a forward is, what both are) ----------------------------------------------
+
+
+def ours(op, s):
+    """The operation as the model calls it; both: and then its node's backward."""
+    import numpy as np
+
+    from autograd import Parameter, ops
+    from autograd.device import numpy_namespace
+    from tinygrad_llm.optim import AdamW
+
+    floats, ids = arrays(op, s)
+    if op == "adamw":
+        p = Parameter(floats[0])
+        p.grad = floats[1]
+        optimizer = AdamW([p])
+        return optimizer.step, None
+    given = [Parameter(a) for a in floats]
+    rng = np.random.default_rng(0)
+    call = {
+        "gelu": lambda x: ops.gelu(x, approximate="tanh"),
+        "dropout": lambda x: ops.dropout(x, 0.1, rng=rng),
+        "embedding": lambda w: ops.embedding(w, ids),
+        "cross_entropy": lambda x: ops.cross_entropy(x, ids),
+        "attention": lambda x: ops.causal_attention(x, s.H),
+        "linear_cross_entropy": lambda h, w: ops.linear_cross_entropy(h, w, ids),
+    }.get(op) or getattr(ops, op)
+    g = np.ones(call(*given).shape, np.float32)
+
+    def both():
+        node = call(*given)._node
+        return node.backward(numpy_namespace, g, *node.saved)
+
+    return lambda: call(*given), both
+
+
+def torch(op, s):
+    """The same in PyTorch, eager."""
+    import torch
+    from torch.nn import functional as F
+
+    floats, ids = arrays(op, s)
+    given = [torch.from_numpy(a).requires_grad_() for a in floats]
+    ids = None if ids is None else torch.from_numpy(ids)
+    if op == "adamw":
+        p, g = given
+        p.grad = g.detach()
+        return torch.optim.AdamW([p], fused=True).step, None
+
+    def attention(x):
+        heads = (t.view(s.B, s.T, s.H, -1).transpose(1, 2) for t in x.split(s.C, dim=2))
+        y = F.scaled_dot_product_attention(*heads, is_causal=True)
+        return y.transpose(1, 2).reshape(s.B, s.T, s.C)
+
+    call = {
+        "layer_norm": lambda x, w, b: F.layer_norm(x, (s.C,), w, b),
+        "rms_norm": lambda x, w: F.rms_norm(x, (s.C,), w),
+        "softmax": lambda x: F.softmax(x, -1),
+        "gelu": lambda x: F.gelu(x, approximate="tanh"),
+        "dropout": lambda x: F.dropout(x, 0.1),
+        "embedding": lambda w: F.embedding(ids, w),
+        "cross_entropy": lambda x: F.cross_entropy(x, ids),
+        "linear": F.linear,
+        "attention": attention,
+        "linear_cross_entropy": lambda h, w: F.cross_entropy(F.linear(h, w), ids),
+    }[op]
+    g = torch.ones_like(call(*given))
+    return lambda: call(*given), lambda: torch.autograd.grad(call(*given), given, g)
+
+
+def prepare(engine):
+    """A worker: answers an operation, a size and a mode with seconds (forward, both)."""
+    if engine == "torch":
+        import torch as library
+
+        make, label = torch, f"torch {library.__version__}"
+    else:
+        use_project()
+        import numpy as library
+
+        from tinygrad_llm.memory import keep_freed_memory
+
+        keep_freed_memory()
+        make, label = ours, f"numpy {library.__version__}"
+
+    def answer(op, size, mode, seconds):
+        if engine == "torch":
+            return [f and seconds_of(f, seconds) for f in make(op, SIZES[size])]
+        if op == "limits":
+            return limits(seconds)
+        from autograd import use_kernels
+
+        with use_kernels(mode):
+            return [f and seconds_of(f, seconds) for f in make(op, SIZES[size])]
+
+    return {"label": label}, answer
+
+
+def limits(seconds):
+    """Bytes a second of copying large arrays on all cores; operations a second of a product."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    import numpy as np
+
+    from tinygrad_llm.speed import sgemm_rates
+
+    n = cores()
+    source = np.ones((n, 1 << 24), np.float32)  # 64 MB each: far beyond the caches
+    target = np.zeros_like(source)
+    with ThreadPoolExecutor(n) as pool:
+        took = seconds_of(lambda: list(pool.map(np.copyto, target, source)), seconds)
+    return [2 * source.nbytes / took, statistics.median(sgemm_rates(2048, 3))]
+
+
+# --- the table ------------------------------------------------------------------------------------
+
+
+def measure(workers, names, sizes, seconds):
+    """One dictionary for each operation, size and direction."""
+    found = []
+    for op in names:
+        for size in sizes:
+            unit, *amounts = work(op, SIZES[size])
+            ask = {"op": op, "size": size, "seconds": seconds}
+            times = {
+                "kernel": workers["ours"].ask(mode="auto", **ask),
+                "reference": workers["ours"].ask(mode="reference", **ask),
+            }
+            if "torch" in workers:
+                times["torch"] = workers["torch"].ask(mode="", **ask)
+            for i, direction in enumerate(("forward", "both")):
+                one = {name: pair[i] for name, pair in times.items()}
+                if one["kernel"] is not None:
+                    rate = amounts[i] / one["kernel"]
+                    found.append({"op": op, "size": size, "direction": direction, "unit": unit,
+                                  "seconds": one, "rate": rate})  # fmt: skip
+    return found
+
+
+def report(found, bandwidth, gemm):
+    names = [n for n in ("kernel", "reference", "torch") if n in found[0]["seconds"]]
+    rows = [("operation", "size", "pass", *(f"{n} us" for n in names),
+             *(f"x {n}" for n in names[1:]), "rate", "of limit")]  # fmt: skip
+    for one in found:
+        seconds = one["seconds"]
+        limit = gemm if one["unit"] == "GFLOP/s" else bandwidth
+        rows.append(
+            (
+                one["op"], one["size"], one["direction"],
+                *(f"{seconds[n] * 1e6:,.0f}" for n in names),
+                *(f"{seconds[n] / seconds['kernel']:.2f}" for n in names[1:]),
+                f"{one['rate'] / 1e9:,.1f} {one['unit']}", f"{one['rate'] / limit:.0%}",
+            )
+        )  # fmt: skip
+    print("\n" + table(rows, right=3))
+    print("\nx reference, x torch: how many times the kernel's time theirs is")
+    print(f"limits: copying {bandwidth / 1e9:.1f} GB/s, sgemm 2048^3 {gemm / 1e9:.0f} GFLOP/s")
+    lost = sorted(
+        {o["op"] for o in found if o["size"] != "little"}
+        - {
+            o["op"]
+            for o in found
+            if o["size"] != "little" and o["seconds"]["kernel"] < o["seconds"]["reference"]
+        }
+    )
+    print(f"never faster than their reference: {', '.join(lost) or 'none'}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--ops", default=",".join(OPS))
+    parser.add_argument("--sizes", default=",".join(SIZES))
+    parser.add_argument("--seconds", type=float, default=0.1, help="of each timing, at least")
+    parser.add_argument("--peer-python", action="append", default=[], metavar="ENGINE=PATH")
+    parser.add_argument("--json", metavar="PATH")
+    parser.add_argument("--smoke", action="store_true", help="the smallest form, to see it run")
+    parser.add_argument("--serve", choices=ENGINES, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.serve:
+        return serve(lambda: prepare(options.serve))
+    names, sizes = options.ops.split(","), options.sizes.split(",")
+    for given, known in ((names, OPS), (sizes, SIZES)):
+        for name in given:
+            if name not in known:
+                parser.error(f"{name}: choose among {', '.join(known)}")
+    if options.smoke:
+        sizes, options.seconds = ["little"], 0.001
+
+    found = environment()
+    say_environment(found)
+    paths = interpreters(parser, options.peer_python, ENGINES)
+    workers = {}
+    try:
+        for engine in ENGINES:
+            worker = Worker(__file__, "--serve", engine, interpreter=paths[engine])
+            if worker.missing:
+                print(f"{engine}: skipped, {worker.missing}")
+                worker.stop()
+            else:
+                workers[engine] = worker
+                print(f"{engine} ({worker.hello['label']})")
+        ask = {"size": "little", "mode": "auto", "seconds": options.seconds}
+        bandwidth, gemm = workers["ours"].ask(op="limits", **ask)
+        results = measure(workers, names, sizes, options.seconds)
+    finally:
+        for worker in workers.values():
+            worker.stop()
+    report(results, bandwidth, gemm)
+    if options.json:
+        content = {"kernels": results, "copy_bytes_per_second": bandwidth,
+                   "gemm_flops": gemm, "environment": found}  # fmt: skip
+        Path(options.json).write_text(json.dumps(content, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,187 @@
+"""Every benchmark runs in its smallest form and shows what it should. Nothing is timed here."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parent.parent
+NUMBER = r"[\d,]+\.?\d*"
+
+
+def run(name, *arguments, code=0, **variables):
+    """Run a benchmark in a process of its own; (standard output, standard error)."""
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "benchmarks" / f"{name}.py"), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "MPLBACKEND": "Agg", **variables},
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout, done.stderr
+
+
+def without(tmp_path, *packages):
+    """The path of a folder on which these packages cannot be imported, as if not installed."""
+    for package in packages:
+        text = f"raise ModuleNotFoundError(\"No module named '{package}'\")\n"
+        (tmp_path / f"{package}.py").write_text(text)
+    return {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+
+
+def test_every_benchmark_is_tested():
+    names = {p.stem for p in (ROOT / "benchmarks").glob("[!_]*.py")}
+    assert names == {
+        "op_overhead", "train_step", "kernels", "scaling", "memory", "tokenizer", "startup",
+    }  # fmt: skip
+
+
+# --- train_step -----------------------------------------------------------------------------------
+
+
+def check_engine(one):
+    rate = one["tokens_per_second"]
+    assert 0 < rate["min"] <= rate["median"] <= rate["max"]
+    assert one["peak_rss_bytes"] > 1e7 and one["steps"] == 2
+
+
+def test_train_step_without_peers(tmp_path):
+    out, err = run("train_step", "--smoke", "--json", **without(tmp_path, "torch", "jax"))
+    found = json.loads(out)
+    assert set(found) >= {
+        "config", "ours", "peers", "ratios", "share_of_gemm_peak", "environment",
+    }  # fmt: skip
+    check_engine(found["ours"])
+    assert found["peers"] == found["ratios"] == {}
+    assert set(found["skipped"]) == {"torch", "torch-avx512"}
+    assert "torch eager: skipped, No module named 'torch'" in err
+    assert "BLAS core type" in err and "share of the sgemm peak" in err
+
+    c = found["config"]
+    flops = 6 * (12 * c["L"] * c["C"] ** 2 + c["V"] * c["C"]) + 6 * c["L"] * c["C"] * c["T"]
+    assert found["flops_per_token"] == flops
+    peak = max(rates["median"] for rates in found["gemm_flops"].values())
+    share = found["ours"]["tokens_per_second"]["median"] * flops / peak
+    assert found["share_of_gemm_peak"] == pytest.approx(share)
+    assert {"versions", "blas_core_type", "kernel_threads", "threading_layer"} <= set(
+        found["environment"]
+    )
+
+
+@pytest.mark.skipif(find_spec("torch") is None, reason="PyTorch is not installed")
+def test_train_step_against_torch_computes_the_same(tmp_path):
+    path = tmp_path / "figures.json"
+    peers = "torch,torch-bf16"
+    out, _ = run("train_step", "--smoke", "--peers", peers, "--check-losses", "--json", path)
+    found = json.loads(path.read_text())
+    for name in ("torch", "torch-bf16"):
+        one = found["peers"][name]
+        check_engine(one)
+        rates = (e["tokens_per_second"]["median"] for e in (found["ours"], one))
+        assert found["ratios"][name] == pytest.approx(next(rates) / next(rates))
+        assert one["mode"] == "eager" and one["gemm_flops"] > 1e6
+        assert re.search(rf"^{name} +eager +{NUMBER} ", out, re.M), out
+    ours, theirs = (np.array(found["losses"][name]) for name in ("ours", "torch"))
+    assert len(ours) == len(theirs) == 50 and np.abs(ours - theirs).max() < 1e-3
+    assert ours[-1] < ours[0]
+
+
+@pytest.mark.parametrize(
+    "arguments, expected",
+    [
+        (["--peers", "caffe"], "choose among torch, torch-avx512, torch-bf16, jax"),
+        (["--check-losses", "51"], "between 1 and 50"),
+        (["--peer-python", "torch"], "give one of ours, torch"),
+        (["--mode", "torch=slow"], "choose among torch=eager, torch=fused"),
+    ],
+)
+def test_train_step_refuses_what_it_does_not_know(arguments, expected):
+    _, err = run("train_step", "--smoke", *arguments, code=2)
+    assert expected in err
+
+
+def test_another_computation_is_noticed(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    from train_step import Race
+
+    Race.compare("peer", [4.0, 3.0], [4.0005, 2.9995], 1e-3)
+    with pytest.raises(SystemExit, match="peer computes something else: at step 2"):
+        Race.compare("peer", [4.0, 3.0], [4.0, 3.002], 1e-3)
+    with pytest.raises(SystemExit, match="step 1"):
+        Race.compare("peer", [4.0], [float("nan")], 1e-3)
+
+
+# --- the others -----------------------------------------------------------------------------------
+
+
+def test_kernels(tmp_path):
+    path = tmp_path / "kernels.json"
+    out, _ = run("kernels", "--smoke", "--json", path, **without(tmp_path, "torch"))
+    assert "torch: skipped, No module named 'torch'" in out
+    found = json.loads(path.read_text())
+    folders = {p.parent.name for p in (ROOT / "autograd" / "kernels").glob("*/reference.py")}
+    assert {one["op"] for one in found["kernels"]} == folders
+    for one in found["kernels"]:
+        assert one["rate"] > 0 and set(one["seconds"]) == {"kernel", "reference"}
+        assert re.search(rf"^{one['op']} +little +{one['direction']} +{NUMBER}", out, re.M)
+    assert re.search(r"limits: copying \d+\.\d GB/s, sgemm 2048\^3 \d+ GFLOP/s", out)
+    assert "never faster than their reference: " in out
+
+
+def test_memory(tmp_path):
+    path = tmp_path / "memory.json"
+    out, _ = run("memory", "--smoke", "--json", path)
+    tape = json.loads(path.read_text())["tape"]
+    assert sum(tape["kept"]["held"].values()) == tape["kept"]["peak"]
+    assert set(tape["kept"]["held"]) >= {"Linear", "CausalAttention", "LayerNorm", "GELU"}
+    assert tape["recomputed"]["peak"] < tape["kept"]["peak"]
+    assert re.search(r"^kept +\d.* MB .* MB ", out, re.M)
+    assert re.search(r"^recomputing keeps \d+\.\d% of the tape$", out, re.M)
+
+
+def test_scaling(tmp_path):
+    picture, path = tmp_path / "scaling.png", tmp_path / "scaling.json"
+    out, _ = run("scaling", "--smoke", "--out", picture, "--json", path)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    one = json.loads(path.read_text())["axes"]["B"]
+    assert one["sizes"] == [1, 2]
+    small, large = one["values"]["tape"]
+    assert one["exponents"]["tape"] == pytest.approx(np.log2(large / small))
+    assert 0.9 < one["exponents"]["tape"] < 1.1, "what is kept grows with the batch"
+    assert re.search(r"^~ B\^ +-?\d", out, re.M)
+
+
+def test_the_exponent_of_a_power(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    from scaling import exponent
+
+    assert exponent([1, 2, 8], [3.0, 12.0, 192.0]) == pytest.approx(2)
+
+
+def test_tokenizer(tmp_path):
+    out, _ = run("tokenizer", "--smoke", **without(tmp_path, "tokenizers"))
+    assert "tokenizers: skipped, No module named 'tokenizers'" in out
+    for work in ("train", "encode", "encode, 1 thread"):
+        assert re.search(rf"^ours +{work} +\d+\.\d\d ", out, re.M), out
+
+
+def test_tokenizer_beside_the_library():
+    pytest.importorskip("tokenizers", reason="tokenizers is not installed")
+    out, _ = run("tokenizer", "--smoke")
+    counts = re.findall(r"^\w.* encode.* ([\d,]+)$", out, re.M)
+    assert len(counts) == 4 and len(set(counts)) == 1, out
+
+
+def test_startup():
+    out, _ = run("startup", "--smoke")
+    assert re.search(
+        r"^import autograd beyond NumPy: -?\d\.\d+ s \(target: under 0.15 s\)", out, re.M
+    )
+    assert re.search(r"^tinygrad-llm --help: \d\.\d+ s \(target: under 0.5 s\)", out, re.M)
