@@ -62,15 +62,13 @@ def environment():
 
 
 def say_environment(found, say=print):
-    """Print what ``environment`` found in a few lines, with a warning where BLAS was told."""
+    """Print what ``environment`` found in a few lines."""
     packages = ", ".join(f"{name} {v}" for name, v in found["versions"].items())
     say(f"Python {found['python']}, {found['processor']}, {found['cores']} cores")
     say(f"{packages}; BLAS core type {found['blas_core_type']}")
     say(f"threads of the kernels: {found['kernel_threads']}, {found['threading_layer']}")
     for name, value in found["variables"].items():
         say(f"{name}={value}")
-    if "OPENBLAS_CORETYPE" in found["variables"]:
-        say("note: OPENBLAS_CORETYPE keeps NumPy's BLAS from choosing its kernels for itself")
 
 
 def spread(values):

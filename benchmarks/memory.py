@@ -57,7 +57,7 @@ def prepare(config, kind):
         "peak": observed.peak.bytes,
         "held": dict(held),
         "calls": dict(calls),
-        "derived": 4 * activation_floats(shape, config.T) * x.size,
+        "derived": 4 * activation_floats(shape) * x.size,
         "state": 16 * model.num_parameters(),
     }
 

@@ -1,7 +1,7 @@
 """``tinygrad-llm info``: what this machine computes with. The first thing a bug report needs.
 
-The BLAS matters most: OpenBLAS picks its kernels by the processor it finds, and an environment
-variable that names an older one (OPENBLAS_CORETYPE) can halve the speed of every matrix product.
+The BLAS matters most: OpenBLAS picks its kernels by the processor, and those for an older one can
+halve the speed of every matrix product.
 """
 
 import ctypes
