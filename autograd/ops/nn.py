@@ -171,6 +171,7 @@ class Linear(Op):
 
     save_inputs = (0, 1)
     saved_for = {0: (1,), 1: (0,)}
+    fresh_gradients = True
 
     def forward(self, xp, x, weight, bias=None):
         return linear_kernel.forward(xp, x, weight, bias)

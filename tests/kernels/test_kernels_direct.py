@@ -344,6 +344,12 @@ def test_linear_kernel(dtype, shape, biased):
         compare("linear", "forward", dtype, x, weight, bias)
 
 
+def test_linear_kernel_without_openblas(monkeypatch):
+    monkeypatch.setattr(cpu("linear"), "available", lambda: False)
+    compare("linear", "forward", "f8", normal(300, 7), normal(11, 7), normal(11))
+    compare("linear", "forward", "f8", normal(300, 7), normal(11, 7), None)
+
+
 @both_dtypes
 @pytest.mark.parametrize(
     "ids", [np.array([3, 3, -1, 0]), np.array([[1], [2]], "u2"), np.zeros((0, 2), int)]
