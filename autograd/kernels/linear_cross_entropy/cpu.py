@@ -51,20 +51,24 @@ def _blocks(h, weight, targets, ignore_index):
 def _gradients(g_row, h, weight, targets, ignore_index, losses, needs):
     """(g_h, g_weight) for the gradients ``g_row`` of the row losses, which are written as well."""
     g_h = np.empty_like(h) if needs[0] else None
-    g_weight = np.zeros_like(weight) if needs[1] else None
-    block_weight = np.empty_like(weight) if needs[1] else None
+    g_weight = spare = None
     for rows, logits in _blocks(h, weight, targets, ignore_index):
         arrays = (logits, targets[rows], ignore_index, g_row[rows], losses[rows])
         parallel_rows(_in_place, len(logits), rows_per_part(*logits.shape), *arrays)
         if g_h is not None:
             np.matmul(logits, weight, out=g_h[rows])
-        if g_weight is not None:
+        if needs[1]:
             counts = targets[rows] != ignore_index
             h_rows = h[rows]
             if not counts.all():  # 0 times infinity is not 0: an ignored row must be left out
                 h_rows = np.where(counts[:, None], h_rows, 0)
-            np.matmul(logits.T, h_rows, out=block_weight)
-            g_weight += block_weight
+            if g_weight is None:
+                g_weight = np.matmul(logits.T, h_rows)
+            else:
+                spare = np.matmul(logits.T, h_rows, out=spare)
+                g_weight += spare
+    if needs[1] and g_weight is None:  # there were no rows
+        g_weight = np.zeros_like(weight)
     return g_h, g_weight
 
 
