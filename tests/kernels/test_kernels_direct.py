@@ -344,19 +344,6 @@ def test_linear_kernel(dtype, shape, biased):
         compare("linear", "forward", dtype, x, weight, bias)
 
 
-def test_linear_kernel_in_parts(monkeypatch):
-    monkeypatch.setattr(cpu("linear"), "SMALLEST_PART", 1)
-    compare(
-        "linear", "forward", "f4", *(normal(*s, dtype="f4") for s in ((301, 7), (11, 7), (11,)))
-    )
-
-
-def test_linear_kernel_without_openblas(monkeypatch):
-    monkeypatch.setattr(cpu("linear"), "available", lambda: False)
-    compare("linear", "forward", "f8", normal(300, 7), normal(11, 7), normal(11))
-    compare("linear", "forward", "f8", normal(300, 7), normal(11, 7), None)
-
-
 @both_dtypes
 @pytest.mark.parametrize(
     "ids", [np.array([3, 3, -1, 0]), np.array([[1], [2]], "u2"), np.zeros((0, 2), int)]
