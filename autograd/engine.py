@@ -185,8 +185,8 @@ class Op:
         if node.order in pending:
             _, gradient, owned = pending[node.order]
             return gradient if owned else None
-        if accumulating and isinstance(node, Leaf):
-            return node.owned_gradient()
+        if accumulating and isinstance(node, Leaf) and node.hooks is None:
+            return node.owned_gradient()  # a hook is to see this pass's gradient alone
         return None
 
     def _saved_tensors(self):

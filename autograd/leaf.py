@@ -73,6 +73,7 @@ class Leaf:
                 g = xp.array(g, dtype=self.dtype, order="C")
             tensor._grad = tensor._make(g, None, [0])
             self.owned = True
-        elif g is not held._data:  # else it was added in place through Op.into
-            held._data += g
+        else:
+            if g is not held._data:  # else it was added in place through Op.into
+                held._data += g
             held._version[0] += 1

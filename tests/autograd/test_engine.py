@@ -384,6 +384,31 @@ def test_a_table_that_is_used_twice_counts_both_uses_once(kernels):
     np.testing.assert_allclose(w.grad.data, 2 * expected)
 
 
+def test_a_hook_sees_the_gradient_of_its_pass_alone():
+    # the embedding's kernel would add straight into .grad, which holds the pass before
+    w, ids, seen = leaf(5, 3), np.array([1, 1, 2]), []
+
+    def double(g):
+        seen.append(g.data.copy())
+        return g * 2.0
+
+    w.register_hook(double)
+    for _ in range(2):
+        ops.embedding(w, ids).backward(np.ones((3, 3)))
+    np.testing.assert_array_equal(seen[0], seen[1])
+    np.testing.assert_array_equal(w.grad.data[:, 0], [0, 8, 4, 0, 0])
+
+
+def test_adding_into_grad_counts_as_a_change_of_it():
+    w, ids = leaf(5, 3), np.array([1, 1, 2])
+    ops.embedding(w, ids).backward(np.ones((3, 3)))
+    scale = Tensor(np.array(1.0), requires_grad=True)
+    y = (w.grad * scale).sum()
+    ops.embedding(w, ids).backward(np.ones((3, 3)))  # in place, through Op.into
+    with pytest.raises(RuntimeError, match="changed in place"):
+        y.backward()
+
+
 def test_what_is_not_saved_dies_during_forward():
     x = leaf(10)
     intermediate = x + 1.0
