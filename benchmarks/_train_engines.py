@@ -11,7 +11,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 
 from _machine import core_type, forget_peak_rss, peak_rss, seconds_of
-from _workers import use_project
+from _workers import use_project, use_project_as_command
 
 LR, BETAS, EPS, DECAY, CLIP = 3e-4, (0.9, 0.95), 1e-8, 0.1, 1.0
 WARM_UP = 3
@@ -98,15 +98,12 @@ def read_weights(path):
 
 
 class Ours:
-    """The trainer's own step, with memory kept as the command line keeps it."""
+    """The trainer's own step, in a process set up as the command line sets up its own."""
 
     def __init__(self, config, mode, weights):
-        use_project()
+        use_project_as_command()
         import numpy as np
 
-        from tinygrad_llm.memory import keep_freed_memory
-
-        keep_freed_memory()
         self.config, self.weights = config, weights
         self.label = f"numpy {np.__version__}"
         self.reset()

@@ -24,6 +24,15 @@ def use_project():
         sys.path.insert(0, str(ROOT))
 
 
+def use_project_as_command():
+    """``use_project`` in a process set up as the command line's: before NumPy is imported."""
+    use_project()
+    from tinygrad_llm.process import keep_freed_memory, let_blas_sleep
+
+    let_blas_sleep()
+    keep_freed_memory()
+
+
 class Ended(Exception):
     """A worker's process ended without an answer."""
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from _machine import cores, environment, say_environment, seconds_of, table
-from _workers import Worker, interpreters, serve, use_project
+from _workers import Worker, interpreters, serve, use_project_as_command
 
 
 @dataclass(frozen=True)
@@ -181,12 +181,9 @@ def prepare(engine):
 
         make, label = torch, f"torch {library.__version__}"
     else:
-        use_project()
+        use_project_as_command()
         import numpy as library
 
-        from tinygrad_llm.memory import keep_freed_memory
-
-        keep_freed_memory()
         make, label = ours, f"numpy {library.__version__}"
 
     def answer(op, size, mode, seconds):

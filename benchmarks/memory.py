@@ -18,21 +18,19 @@ from pathlib import Path
 
 from _machine import environment, forget_peak_rss, peak_rss, say_environment, table
 from _train_engines import CONFIGS, batches, gpt_config
-from _workers import Worker, serve, use_project
+from _workers import Worker, serve, use_project_as_command
 
 KINDS = ("kept", "recomputed")
 
 
 def prepare(config, kind):
     """A worker that trains one model and answers with what its steps took."""
-    use_project()
+    use_project_as_command()
     from autograd.debug import profile
-    from tinygrad_llm.memory import keep_freed_memory
     from tinygrad_llm.models.gpt import GPT
     from tinygrad_llm.models.summary import activation_floats
     from tinygrad_llm.optim import AdamW
 
-    keep_freed_memory()
     shape = gpt_config(config)
     model = GPT(shape, recompute=kind == "recomputed")
     optimizer = AdamW(model.named_parameters())

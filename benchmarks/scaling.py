@@ -22,7 +22,7 @@ from pathlib import Path
 
 from _machine import environment, forget_peak_rss, peak_rss, say_environment, table
 from _train_engines import Config, batches, gpt_config
-from _workers import Worker, serve, use_project
+from _workers import Worker, serve, use_project_as_command
 
 BASE = Config(L=2, H=4, C=256, V=512, B=4, T=256, block=4096)
 AXES = {
@@ -46,14 +46,12 @@ def at(axis, value):
 
 def prepare(config):
     """A worker that measures one point and says so at once."""
-    use_project()
+    use_project_as_command()
     from autograd.debug import profile
-    from tinygrad_llm.memory import keep_freed_memory
     from tinygrad_llm.models.gpt import GPT
     from tinygrad_llm.optim import AdamW
     from tinygrad_llm.warmup import compile_kernels
 
-    keep_freed_memory()
     shape = gpt_config(config)
     compile_kernels(shape)
     forget_peak_rss()

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -12,11 +14,11 @@ from tinygrad_llm.config import PRESETS, GPTConfig, TrainConfig
 from tinygrad_llm.data import IGNORE, Loader
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.interrupt import StopSignals
-from tinygrad_llm.memory import keep_freed_memory
 from tinygrad_llm.metrics import MetricsWriter, read_metrics
 from tinygrad_llm.models.gpt import GPT
 from tinygrad_llm.optim import AdamW
 from tinygrad_llm.pretrained.gpt2 import load_model
+from tinygrad_llm.process import keep_freed_memory
 from tinygrad_llm.tokenizer import Tokenizer
 from tinygrad_llm.trainer import Trainer
 from tinygrad_llm.warmup import compile_kernels
@@ -292,6 +294,23 @@ def test_warming_up_changes_no_random_state(tmp_path):
 
 def test_keeping_memory_says_whether_it_can():
     assert keep_freed_memory() in (True, False)
+
+
+@pytest.mark.parametrize(
+    ("before", "set_to", "found"),
+    [("pass", None, "16 True"), ("pass", "4", "4 True"), ("import numpy", None, "None False")],
+)
+def test_blas_threads_sleep_where_numpy_has_not_begun(before, set_to, found):
+    code = (
+        f"import os; {before}; from tinygrad_llm.process import let_blas_sleep; "
+        "told = let_blas_sleep(); print(os.environ.get('OPENBLAS_THREAD_TIMEOUT'), told)"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "OPENBLAS_THREAD_TIMEOUT"}
+    if set_to is not None:
+        environment["OPENBLAS_THREAD_TIMEOUT"] = set_to
+    run = [sys.executable, "-c", code]
+    told = subprocess.run(run, env=environment, capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == found
 
 
 @pytest.mark.parametrize("preset", PRESETS)

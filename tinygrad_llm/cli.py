@@ -21,6 +21,7 @@ import tinygrad_llm
 from tinygrad_llm.commands import options
 from tinygrad_llm.config import TrainConfig
 from tinygrad_llm.errors import UserError
+from tinygrad_llm.process import let_blas_sleep
 
 PROGRAM = "tinygrad-llm"
 DESCRIPTION = (
@@ -63,6 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         command = parse(argv)
         module, _, function = COMMANDS[type(command)].partition(":")
+        let_blas_sleep()  # before the command imports NumPy
         work = importlib.import_module(f"tinygrad_llm.commands.{module}")
         return getattr(work, function or "run")(command)
     except SystemExit as stop:  # tyro has printed the help

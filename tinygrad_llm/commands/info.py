@@ -18,7 +18,7 @@ import numpy as np
 from tinygrad_llm.commands.options import InfoOptions
 from tinygrad_llm.config import PRESETS
 from tinygrad_llm.data import cache_folder
-from tinygrad_llm.memory import keep_freed_memory
+from tinygrad_llm.process import keep_freed_memory
 from tinygrad_llm.runs import versions
 from tinygrad_llm.speed import gemm_limit, tokens_at_limit, training_rate
 from tinygrad_llm.warmup import compile_kernels

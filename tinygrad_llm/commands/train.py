@@ -26,12 +26,12 @@ from tinygrad_llm.console import PlainConsole, clock, make_console
 from tinygrad_llm.data import DATASETS, Loader, Prepared, check_tokens
 from tinygrad_llm.device import arrays_on
 from tinygrad_llm.errors import UserError
-from tinygrad_llm.memory import keep_freed_memory
 from tinygrad_llm.metrics import MetricsWriter, is_finished, read_metrics, truncate
 from tinygrad_llm.models.gpt import GPT
 from tinygrad_llm.optim import AdamW
 from tinygrad_llm.plot import plot_loss
 from tinygrad_llm.pretrained.gpt2 import load_model
+from tinygrad_llm.process import keep_freed_memory
 from tinygrad_llm.profiling import ProfilingTrainer
 from tinygrad_llm.speed import gemm_limit, tokens_at_limit
 from tinygrad_llm.trainer import Trainer
