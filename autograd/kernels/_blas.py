@@ -45,19 +45,25 @@ def _find():
 
 
 @functools.cache
-def gemm():
-    """OpenBLAS's ({"s" or "d": address of cblas_?gemm}, bits of its integers), or None."""
+def cblas(function):
+    """Addresses of cblas_s``function`` and cblas_d``function`` by "s" and "d", or None."""
     library, name = _find() or (None, None)
     if library is None:
         return None
-    pattern = name.replace("openblas_{}", "cblas_{}gemm")
-    if not hasattr(library, pattern.format("s")):
+    pattern = name.replace("openblas_{}", "cblas_{}{}")
+    names = {kind: pattern.format(kind, function) for kind in "sd"}
+    if not all(hasattr(library, full) for full in names.values()):
         return None
-    addresses = {
-        kind: ctypes.cast(getattr(library, pattern.format(kind)), ctypes.c_void_p).value
-        for kind in "sd"
+    return {
+        kind: ctypes.cast(getattr(library, full), ctypes.c_void_p).value
+        for kind, full in names.items()
     }
-    return addresses, 64 if name.endswith("64_") else 32
+
+
+def integer_bits():
+    """How wide the integers are that OpenBLAS takes: 32 or 64; 0 without OpenBLAS."""
+    _, name = _find() or (None, "")
+    return 64 if name.endswith("64_") else 32 if name else 0
 
 
 @contextmanager

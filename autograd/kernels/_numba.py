@@ -50,8 +50,7 @@ def _sources_hash():
     digest = hashlib.sha256()
     for file in (__file__, _erf.__file__, Path(_blas.__file__).with_name("_gemm.py")):
         digest.update(Path(file).read_bytes())
-    _, bits = _blas.gemm() or (None, 0)
-    return f"{digest.hexdigest()} {bits}"
+    return f"{digest.hexdigest()} {_blas.integer_bits()}"
 
 
 _HELPERS = _sources_hash()
