@@ -54,6 +54,9 @@ def _sum(held, owned, gradient, fresh, create_graph):
             held, gradient, owned = gradient, held, fresh
     xp = namespace_of(held)
     if not owned or type(held) is not xp.array_type:
+        if fresh and type(gradient) is xp.array_type:  # it is ours: add the borrowed one to it
+            gradient += held
+            return gradient, True
         if not isinstance(gradient, Scatter):
             return xp.asarray(held + gradient), True
         held = xp.array(held)

@@ -64,19 +64,18 @@ class Trainer:
     def train_step(self) -> Metrics:
         """Do one optimizer step and return its line of metrics.
 
-        The micro-batches' losses are sums, each weighted by 1 / (valid tokens of all of them), so
+        The micro-batches' losses are means, each weighted by its share of all valid tokens, so
         that the gradient is the one of a single large batch, however the masked targets lie.
         Raises UserError, before any weight is changed, where loss or gradient are not finite.
         """
         start = time.perf_counter()
         batches = [self.loader.next_batch() for _ in range(self.config.grad_accumulation)]
-        tokens = sum(int(np.count_nonzero(y != IGNORE)) for _, y in batches)
-        loss = 0.0
-        for x, y in batches:
-            nats = self.model.loss(x, y, reduction="sum")
-            loss += nats.item()
-            nats.backward(np.asarray(1 / max(1, tokens), dtype=nats.dtype))
-        loss /= max(1, tokens)
+        valid = [int(np.count_nonzero(y != IGNORE)) for _, y in batches]
+        tokens, loss = sum(valid), 0.0
+        for (x, y), n in zip(batches, valid, strict=True):
+            mean, share = self.model.loss(x, y), n / max(1, tokens)
+            loss += share * mean.item()
+            mean.backward(np.asarray(share, dtype=mean.dtype))
         norm = global_norm(self.parameters)
         if not (math.isfinite(loss) and math.isfinite(norm)):
             self._stop_at_bad_number(loss, norm)

@@ -41,7 +41,8 @@ class LinearCrossEntropy(Op):
     """The cross-entropy of logits H W^T that nobody else sees.
 
     Shapes: h (N, C), weight (V, C) -> () or (N,)
-    Saves:  h, weight; caches their gradients, computed while the logits of a block were at hand
+    Saves:  h, weight; caches their gradients, computed while the logits of a block were at hand,
+            for the first backward
     Derivation: autograd/kernels/linear_cross_entropy/README.md
     """
 
@@ -58,8 +59,11 @@ class LinearCrossEntropy(Op):
         return loss
 
     def backward(self, xp, g, h, weight):
+        # Given away: the gradients that are returned may be the cached arrays. Should backward run
+        # again, it computes them again. (pop is one step: two threads do not both get them.)
+        cache = vars(self).pop("cache", None)
         return linear_cross_entropy_kernel.backward(
-            xp, g, h, weight, *self.options, self.cache, self.needs
+            xp, g, h, weight, *self.options, cache, self.needs
         )
 
 

@@ -178,7 +178,8 @@ class Linear(Op):
 
     def backward(self, xp, g, x, weight):
         needs = self.needs if len(self.needs) == 3 else (*self.needs, False)
-        return linear_kernel.backward(xp, g, x, weight, needs)[: len(self.needs)]
+        found = linear_kernel.backward(xp, g, x, weight, needs, self.into(1))
+        return found[: len(self.needs)]
 
 
 class Embedding(Op):

@@ -479,3 +479,19 @@ def test_a_scatter_knows_its_dense_form():
     from autograd.device import numpy_namespace
 
     np.testing.assert_array_equal(s.dense(numpy_namespace), [0, 2, 0, 1])
+
+
+@pytest.mark.parametrize("kernels", ["auto", "reference"])
+def test_what_a_loss_gives_away_is_computed_again(kernels):
+    h, weight = leaf(6, 5), leaf(7, 5, seed=1)
+    with use_kernels(kernels):
+        loss = ops.linear_cross_entropy(h, weight, np.arange(6))
+        first = grad(loss, (h, weight), retain_graph=True)
+        kept = [g.data.copy() for g in first]
+        second = grad(loss, (h, weight), np.asarray(2.0), retain_graph=True)
+        loss.backward()
+    for one, before, two, x in zip(first, kept, second, (h, weight), strict=True):
+        assert not np.shares_memory(one.data, two.data)
+        np.testing.assert_array_equal(one.data, before)
+        np.testing.assert_allclose(two.data, 2 * before, rtol=1e-12)
+        np.testing.assert_allclose(x.grad.data, before, rtol=1e-12)

@@ -1,28 +1,72 @@
-"""x W^T + b: the product is BLAS's; the bias is added in place, by the kernel's threads.
+"""x W^T + b, where the product adds itself to the bias: y is filled with b first.
 
-There is no backward: its products are BLAS's too, and NumPy's sum over the rows is as fast as one
-compiled here.
+BLAS fills its output with zeros before it adds the first products, so a fill with the bias costs
+nothing more, and a pass that would read and write y again is saved. For the same reason a gradient
+of the weight is added by BLAS into the buffer that holds what came before, where there is one.
 """
 
 import math
 
 import numpy as np
 
+from autograd.kernels._gemm import available, product
 from autograd.kernels._numba import jit, parallel_rows, rows_per_part
 
 
 def forward(xp, x, weight, bias):
     *lead, K = x.shape
     N, M = math.prod(lead), len(weight)
-    y = np.matmul(x.reshape(N, K), weight.T)
-    if bias is not None:
-        parallel_rows(_add, N, rows_per_part(N, M), y, bias)
+    y = np.empty((N, M), x.dtype)
+    if bias is None:
+        np.matmul(x.reshape(N, K), weight.T, out=y)
+    else:
+        parallel_rows(_fill, N, rows_per_part(N, M), y, bias)
+        _add_product(x.reshape(N, K), weight.T, y)
     return y.reshape(*lead, M)
 
 
+def backward(xp, g, x, weight, needs=(True, True, True), into=None):
+    *lead, M = g.shape
+    N = math.prod(lead)
+    g = g.reshape(N, M)
+    g_x = g_weight = g_bias = None
+    if needs[0]:
+        g_x = np.matmul(g, weight).reshape(*lead, weight.shape[1])
+    if needs[1]:
+        rows = x.reshape(N, x.shape[-1])
+        g_weight = np.matmul(g.T, rows) if into is None else into
+        if into is not None:
+            _add_product(g.T, rows, into)
+    if needs[2]:
+        step = rows_per_part(N, M)
+        parts = np.zeros((-(-N // step), M), g.dtype)
+        parallel_rows(_sum_rows, N, step, g, parts, step)
+        g_bias = parts.sum(axis=0)
+    return g_x, g_weight, g_bias
+
+
+def _add_product(a, b, out):
+    """out += a b, by BLAS with all its threads."""
+    (_product_added if available() else _product_added.py_func)(a, b, out)
+
+
 @jit
-def _add(y, bias, start, stop):
+def _product_added(a, b, out):
+    product(a, b, out, out.dtype.type(1), True)
+
+
+@jit
+def _fill(y, bias, start, stop):
     for i in range(start, stop):
         row = y[i]
-        for j in range(y.shape[1]):
-            row[j] += bias[j]
+        for j in range(len(row)):
+            row[j] = bias[j]
+
+
+@jit
+def _sum_rows(g, parts, step, start, stop):
+    total = parts[start // step]
+    for i in range(start, stop):
+        row = g[i]
+        for j in range(len(row)):
+            total[j] += row[j]

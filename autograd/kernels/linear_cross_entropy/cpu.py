@@ -2,7 +2,7 @@
 
 A block's logits become their own gradient in place, and the two products that use them follow at
 once, while they are warm: forward ends with the gradients for an upstream gradient of 1, and
-backward has only to multiply. With reduction "none" each row has its own upstream gradient, not
+backward gives these very arrays away, multiplied in place unless the factor is 1. With reduction "none" each row has its own upstream gradient, not
 known before backward: there the blocks are computed again.
 """
 
@@ -31,7 +31,12 @@ def forward(xp, h, weight, targets, ignore_index, reduction, needs=(True, True))
 
 def backward(xp, g, h, weight, targets, ignore_index, reduction, cache=None, needs=(True, True)):
     if cache is not None:
-        return tuple(unit * g if need else None for unit, need in zip(cache, needs, strict=True))
+        found = tuple(unit if need else None for unit, need in zip(cache, needs, strict=True))
+        if g != 1:
+            for unit in found:
+                if unit is not None:
+                    parallel_rows(_scale, len(unit), rows_per_part(*unit.shape), unit, g)
+        return found
     targets = targets.astype(np.int64, copy=False)
     g_row = row_gradients(g, targets, ignore_index, reduction, h.dtype)
     losses = np.empty(len(h), h.dtype)
@@ -97,3 +102,11 @@ def _in_place(logits, targets, ignore_index, g_row, losses, start, stop):
         for j in range(V):
             row[j] *= scale
         row[targets[i]] = (p - logits.dtype.type(1)) * g_row[i]
+
+
+@jit
+def _scale(unit, g, start, stop):
+    for i in range(start, stop):
+        row = unit[i]
+        for j in range(len(row)):
+            row[j] *= g[()]

@@ -1,7 +1,8 @@
 """Cross-entropy of the logits h W^T, the definition. Shapes: h (N, C), weight (V, C), targets (N,).
 
 Here the logits exist whole, (N, V). The fast kernel never has more than a block of rows of them,
-and hands to backward the gradients for an upstream gradient of 1: that is its cache.
+and hands to backward the gradients for an upstream gradient of 1: that is its cache, and backward
+may give these arrays away.
 A row whose target is ignored is replaced by zeros, so that nothing it holds can reach a gradient.
 """
 
