@@ -14,6 +14,7 @@ from numba import types
 from numba.extending import overload
 
 from autograd.kernels import _blas
+from autograd.kernels._numba import jit
 
 ROW_MAJOR, PLAIN, TRANSPOSED = np.int32(101), np.int32(111), np.int32(112)  # cblas.h
 _LAYOUT = "product: a matrix has no axis of neighbours, which BLAS needs"
@@ -36,6 +37,14 @@ def product(a, b, out, scale, add):
         out += found
     else:
         out[...] = found
+
+
+def whole_product(a, b, out, add):
+    """``product`` called from Python, by BLAS with all its threads: for large matrices.
+
+    With ``add`` it is one pass less over ``out`` than NumPy needs, and no second array.
+    """
+    (_compiled_product if available() else product)(a, b, out, out.dtype.type(1), add)
 
 
 def transpose(a, out):
@@ -139,3 +148,8 @@ def _product(a, b, out, scale, add):
         )  # fmt: skip
 
     return implementation
+
+
+@jit
+def _compiled_product(a, b, out, scale, add):
+    product(a, b, out, scale, add)

@@ -16,6 +16,11 @@ def call(a, b, out, scale, add):
     product(a, b, out, scale, add)
 
 
+@jit
+def turn(a, out):
+    _gemm.transpose(a, out)
+
+
 def run(way, *arguments):
     return call(*arguments) if way == "compiled" else product(*arguments)
 
@@ -73,3 +78,31 @@ def test_one_thread_each_restores_the_setting():
     with _blas.one_thread_each():
         assert count() == 1
     assert count() == before
+
+
+@pytest.mark.parametrize("add", [False, True])
+def test_a_whole_product_is_called_from_python(add):
+    a, b, out = normal(5, 300), normal(300, 7), normal(5, 7)
+    expected = a @ b + (out if add else 0)
+    _gemm.whole_product(a, b, out, add)
+    np.testing.assert_allclose(out, expected, rtol=0, atol=1e-12)
+
+
+@ways
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("M, N", [(1, 1), (0, 3), (3, 0), (5, 7), (64, 33), (130, 64)])
+def test_transpose_into_a_view(way, dtype, M, N):
+    a, out = normal(M, N + 2, dtype=dtype)[:, 1:-1], normal(N, M + 3, dtype=dtype)
+    before = out.copy()
+    (turn if way == "compiled" else _gemm.transpose)(a, out[:, 2:-1])
+    np.testing.assert_array_equal(out[:, 2:-1], a.T)
+    np.testing.assert_array_equal(out[:, :2], before[:, :2])  # nothing beside it is touched
+    np.testing.assert_array_equal(out[:, -1], before[:, -1])
+
+
+@needs_openblas
+def test_a_transpose_that_blas_cannot_take_is_refused():
+    with pytest.raises(ValueError, match="shapes do not fit"):
+        turn(normal(4, 8), np.zeros((4, 8)))
+    with pytest.raises(ValueError, match="side by side"):
+        turn(normal(4, 8)[:, ::2], np.zeros((4, 4)))

@@ -132,7 +132,7 @@ def _backward(qkv, y, top, total, g, g_qkv, scale, start, stop):
 
 @jit
 def _row_length(T):
-    """Whole blocks for T keys, and 16 more: rows that are a power of two apart share cache lines."""
+    """Whole blocks for T keys, and 16 more: rows a power of two apart would share cache lines."""
     return (T + TILE - 1) // TILE * TILE + 16
 
 

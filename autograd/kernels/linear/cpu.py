@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from autograd.kernels._gemm import available, product
+from autograd.kernels._gemm import whole_product
 from autograd.kernels._numba import jit, parallel_rows, rows_per_part
 
 
@@ -21,7 +21,7 @@ def forward(xp, x, weight, bias):
         np.matmul(x.reshape(N, K), weight.T, out=y)
     else:
         parallel_rows(_fill, N, rows_per_part(N, M), y, bias)
-        _add_product(x.reshape(N, K), weight.T, y)
+        whole_product(x.reshape(N, K), weight.T, y, True)
     return y.reshape(*lead, M)
 
 
@@ -34,25 +34,14 @@ def backward(xp, g, x, weight, needs=(True, True, True), into=None):
         g_x = np.matmul(g, weight).reshape(*lead, weight.shape[1])
     if needs[1]:
         rows = x.reshape(N, x.shape[-1])
-        g_weight = np.matmul(g.T, rows) if into is None else into
-        if into is not None:
-            _add_product(g.T, rows, into)
+        g_weight = np.empty((M, rows.shape[1]), g.dtype) if into is None else into
+        whole_product(g.T, rows, g_weight, into is not None)
     if needs[2]:
         step = rows_per_part(N, M)
         parts = np.zeros((-(-N // step), M), g.dtype)
         parallel_rows(_sum_rows, N, step, g, parts, step)
         g_bias = parts.sum(axis=0)
     return g_x, g_weight, g_bias
-
-
-def _add_product(a, b, out):
-    """out += a b, by BLAS with all its threads."""
-    (_product_added if available() else _product_added.py_func)(a, b, out)
-
-
-@jit
-def _product_added(a, b, out):
-    product(a, b, out, out.dtype.type(1), True)
 
 
 @jit

@@ -2,17 +2,19 @@
 
 A block's logits become their own gradient in place, and the two products that use them follow at
 once, while they are warm: forward ends with the gradients for an upstream gradient of 1, and
-backward gives these very arrays away, multiplied in place unless the factor is 1. With reduction "none" each row has its own upstream gradient, not
-known before backward: there the blocks are computed again.
+backward gives these very arrays away, multiplied in place unless the factor is 1. With reduction
+"none" each row has its own upstream gradient, not known before backward: there the blocks are
+computed again.
 """
 
 import numpy as np
 
+from autograd.kernels._gemm import whole_product
 from autograd.kernels._numba import exp, jit, maximum, parallel_rows, rows_per_part
 from autograd.kernels.cross_entropy.cpu import reduce, row_gradients, row_losses
 
 BLOCK_BYTES = 16 << 20  # of logits: what fits in a last-level cache
-SMALLEST_BLOCK = 512  # rows: below, products are thin and g_weight is summed too often
+SMALLEST_BLOCK = 1024  # rows: each block goes through the whole weight, and through g_weight
 
 
 def forward(xp, h, weight, targets, ignore_index, reduction, needs=(True, True)):
@@ -56,7 +58,9 @@ def _blocks(h, weight, targets, ignore_index):
 def _gradients(g_row, h, weight, targets, ignore_index, losses, needs):
     """(g_h, g_weight) for the gradients ``g_row`` of the row losses, which are written as well."""
     g_h = np.empty_like(h) if needs[0] else None
-    g_weight = spare = None
+    g_weight = None
+    if needs[1]:
+        g_weight = np.empty_like(weight) if len(h) else np.zeros_like(weight)
     for rows, logits in _blocks(h, weight, targets, ignore_index):
         arrays = (logits, targets[rows], ignore_index, g_row[rows], losses[rows])
         parallel_rows(_in_place, len(logits), rows_per_part(*logits.shape), *arrays)
@@ -67,13 +71,7 @@ def _gradients(g_row, h, weight, targets, ignore_index, losses, needs):
             h_rows = h[rows]
             if not counts.all():  # 0 times infinity is not 0: an ignored row must be left out
                 h_rows = np.where(counts[:, None], h_rows, 0)
-            if g_weight is None:
-                g_weight = np.matmul(logits.T, h_rows)
-            else:
-                spare = np.matmul(logits.T, h_rows, out=spare)
-                g_weight += spare
-    if needs[1] and g_weight is None:  # there were no rows
-        g_weight = np.zeros_like(weight)
+            whole_product(logits.T, h_rows, g_weight, rows.start > 0)
     return g_h, g_weight
 
 
