@@ -124,22 +124,10 @@ class AdamW:
 def global_norm(params: Iterable[Tensor]) -> float:
     """Euclidean norm of all gradients together; a parameter without one counts nothing.
 
-    The squares of one tensor are summed by the BLAS in the gradient's own precision, the tensors
-    in float64. Where float32 overflows (entries beyond about 1e19) the sum is made in float64.
+    The squares are summed in float64: in float32, entries beyond 1e19 would overflow.
     """
-    total = 0.0
-    for p in params:
-        if p.grad is None:
-            continue
-        g = p.grad.data
-        xp = namespace(g)
-        flat = g.reshape(-1)
-        with np.errstate(over="ignore", invalid="ignore"):  # looked at below
-            square = float(xp.dot(flat, flat))
-        if not math.isfinite(square):
-            square = float(xp.sum(xp.square(flat.astype(np.float64))))
-        total += square
-    return math.sqrt(total)
+    gradients = (p.grad.data for p in params if p.grad is not None)
+    return math.sqrt(sum(float(adamw.square_sum(namespace(g), g)) for g in gradients))
 
 
 def clip_scale(norm: float, max_norm: float) -> float:

@@ -1,5 +1,5 @@
-"""One step of AdamW (README.md has the derivation)."""
+"""One step of AdamW, and the norm that clipping wants (README.md has the derivation)."""
 
 from autograd.kernels.dispatch import dispatch
 
-(update,) = dispatch(__name__, "update")
+update, square_sum = dispatch(__name__, "update", "square_sum")

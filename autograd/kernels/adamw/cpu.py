@@ -26,6 +26,22 @@ def update(xp, p, g, m, v, lr, beta1, beta2, eps, weight_decay, step, grad_scale
     return p, m, v
 
 
+def square_sum(xp, g):
+    step = rows_per_part(g.size, 1)
+    parts = np.zeros(-(-g.size // step))
+    parallel_rows(_square_sum, g.size, step, g.reshape(-1), parts, step)
+    return parts.sum()
+
+
+@jit
+def _square_sum(g, parts, step, start, stop):
+    g, total = g[start:stop], 0.0
+    for j in range(g.size):
+        number = np.float64(g[j])
+        total += number * number
+    parts[start // step] = total
+
+
 @jit
 def _update(p, g, m, v, constants, start, stop):
     p, g, m, v = p[start:stop], g[start:stop], m[start:stop], v[start:stop]

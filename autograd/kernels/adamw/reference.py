@@ -17,3 +17,8 @@ def update(xp, p, g, m, v, lr, beta1, beta2, eps, weight_decay, step, grad_scale
     v_hat = v / (1 - beta2**step)
     p = p * (1 - lr * weight_decay) - lr * m_hat / (xp.sqrt(v_hat) + eps)
     return p, m, v
+
+
+def square_sum(xp, g):
+    """The sum of the squares of ``g``, one number in float64: what a float32 sum would overflow."""
+    return xp.sum(xp.square(xp.astype(g, "float64")))
