@@ -30,17 +30,17 @@ def backward(xp, g, x, weight, needs=(True, True, True), into=None):
     N = math.prod(lead)
     g = g.reshape(N, M)
     g_x = g_weight = g_bias = None
-    if needs[0]:
-        g_x = np.matmul(g, weight).reshape(*lead, weight.shape[1])
-    if needs[1]:
-        rows = x.reshape(N, x.shape[-1])
-        g_weight = np.empty((M, rows.shape[1]), g.dtype) if into is None else into
-        whole_product(g.T, rows, g_weight, into is not None)
-    if needs[2]:
+    if needs[2]:  # first, while g is in cache
         step = rows_per_part(N, M)
         parts = np.zeros((-(-N // step), M), g.dtype)
         parallel_rows(_sum_rows, N, step, g, parts, step)
         g_bias = parts.sum(axis=0)
+    if needs[1]:
+        rows = x.reshape(N, x.shape[-1])
+        g_weight = np.empty((M, rows.shape[1]), g.dtype) if into is None else into
+        whole_product(g.T, rows, g_weight, into is not None)
+    if needs[0]:  # last: whose backward is next finds it in cache
+        g_x = np.matmul(g, weight).reshape(*lead, weight.shape[1])
     return g_x, g_weight, g_bias
 
 
