@@ -9,6 +9,7 @@ way) do not, since the engine puts types right.
 import numpy as np
 
 from autograd._differences import array_of, tensors
+from autograd.accumulate import current_pass
 from autograd.engine import Op, Scatter, grad
 
 CLOSE = 1e-9
@@ -69,6 +70,7 @@ class _Watch:
         name = type(node).__name__
 
         def observed(xp, g, *saved):
+            current_pass.get().spare = None  # whoever writes into g now has not asked for it
             held = [g, *(s for s in saved if isinstance(s, np.ndarray))]
             before = [np.array(a) for a in held]
             gradients = backward(xp, g, *saved)

@@ -112,6 +112,19 @@ NEURAL = [
         )
         for approximate in ("none", "tanh")
     ],
+    *[
+        Sample(
+            "gelu",
+            lambda x, b, a=approximate: ops.gelu(x, a, b),
+            lambda x, b, a=approximate: _gelu(x + b, a),
+            ((2, 5, 7), (7,)),
+            keeps=(0, 1),
+            definition=lambda x, b, a=approximate: gelu.forward(ops, x, a, b),
+            kernel=True,
+            note=f"{approximate}, of x + bias",
+        )
+        for approximate in ("none", "tanh")
+    ],
     Sample(
         "softmax",
         ops.softmax,

@@ -12,14 +12,21 @@ reverse topological order, and no separate sort is needed.
 The sum is the reason gradients are *added* into place: x may be used more than once.
 """
 
-from contextvars import ContextVar
 from copy import copy
 from heapq import heappop, heappush
 from typing import Any
 
 from autograd import _tensor, device
 from autograd._tensor import Tensor
-from autograd.accumulate import Scatter, contribute, dense, fitted, namespace_of
+from autograd.accumulate import (
+    Pass,
+    Scatter,
+    contribute,
+    current_pass,
+    dense,
+    fitted,
+    namespace_of,
+)
 from autograd.call_site import call_site, describe, describe_site, name_the_line
 from autograd.device import is_array, namespace, namespaces, numpy_namespace
 from autograd.grad_mode import enable_grad, is_grad_enabled
@@ -31,12 +38,6 @@ from autograd.seed import seed
 new_tensor = object.__new__  # a Tensor without __init__: its checks are for users
 
 NOT_CALLED = ()  # the inputs of an Op that is no node yet
-
-_current_pass: ContextVar[tuple[dict, bool] | None] = ContextVar("autograd_pass", default=None)
-"""The running backward's pending gradients, and whether it adds into ``.grad``, for Op.into.
-
-None where nothing may be added to in place.
-"""
 
 
 class Op:
@@ -177,17 +178,21 @@ class Op:
         A kernel that is given one adds its contribution in place and returns the buffer itself.
         The engine owns it; a reference never uses it.
         """
-        current = _current_pass.get()
-        if current is None or not self.needs[i]:
-            return None
-        pending, accumulating = current
-        node = self.inputs[i]
-        if node.order in pending:
-            _, gradient, owned = pending[node.order]
-            return gradient if owned else None
-        if accumulating and isinstance(node, Leaf) and node.hooks is None:
-            return node.owned_gradient()  # a hook is to see this pass's gradient alone
-        return None
+        current = current_pass.get()
+        return current.into(self.inputs[i]) if current is not None and self.needs[i] else None
+
+    def take(self, i):
+        """The gradient that input i has so far, for a backward that adds it itself, or None.
+
+        It may be borrowed: it is only read, and what backward returns for input i is then the sum.
+        """
+        current = current_pass.get()
+        return current.take(self.inputs[i]) if current is not None and self.needs[i] else None
+
+    def spare(self):
+        """The array ``g`` where nobody else needs it, to write a gradient into, or None."""
+        current = current_pass.get()
+        return None if current is None else current.spare
 
     def _saved_tensors(self):
         """What was saved, as Tensors that continue this graph (for ``create_graph``)."""
@@ -220,8 +225,10 @@ def run_backward(roots, targets=None, create_graph=False, retain_graph=False):
         if observers:
             tell(observers, "on_contribution", None, None, node, gradient)
         contribute(pending, heap, node, gradient, False, create_graph)
-    in_place = None if create_graph or separate else (pending, targets is None)
-    token = _current_pass.set(in_place)
+    current = None
+    if not create_graph and not separate:
+        current = Pass(pending, targets is None, bool(observers))
+    token = current_pass.set(current)
     try:
         while heap:
             order = -heappop(heap)
@@ -235,11 +242,13 @@ def run_backward(roots, targets=None, create_graph=False, retain_graph=False):
             if node.hooks is not None:
                 g, owned = run_hooks(node, g, owned, create_graph)
             if targets is not None and node in targets:
-                found[node] = (g, owned)
+                found[node], owned = (g, owned), False
             if type(node) is Leaf:
                 if targets is None:
                     node.accumulate(g, owned, create_graph)
                 continue
+            if current is not None:
+                current.spare = g if owned and not observers else None
             _step(node, g, pending, heap, create_graph, observers, separate)
             if observers:
                 tell(observers, "after_backward", node, not retain_graph)
@@ -249,7 +258,7 @@ def run_backward(roots, targets=None, create_graph=False, retain_graph=False):
         name_the_line(error, node)
         raise
     finally:
-        _current_pass.reset(token)
+        current_pass.reset(token)
     return found
 
 

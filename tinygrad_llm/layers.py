@@ -66,7 +66,8 @@ class MLP(Module):
     """The feed-forward half of a block: each token on its own, through 4 C hidden channels.
 
     GELU is the tanh approximation, which GPT-2's weights were trained with: the exact function
-    moves its logits by about 1e-3.
+    moves its logits by about 1e-3. It adds the bias of ``c_fc`` itself: by itself that would be a
+    pass over the largest array of the model, and its gradient another.
     """
 
     def __init__(self, config, rng=None):
@@ -75,5 +76,6 @@ class MLP(Module):
         self.dropout = Dropout(config.dropout, rng)
 
     def forward(self, x):
-        x = ops.gelu(self.c_fc(x), approximate="tanh")  # (B, T, 4 C)
+        x = ops.linear(x, self.c_fc.weight)  # (B, T, 4 C)
+        x = ops.gelu(x, approximate="tanh", bias=self.c_fc.bias)  # (B, T, 4 C)
         return self.dropout(self.c_proj(x))  # (B, T, C)

@@ -47,23 +47,25 @@ class ReLU(Op):
 
 
 class GELU(Op):
-    """y = x Phi(x), Phi the normal distribution function or its tanh approximation.
+    """y = z Phi(z), Phi the normal distribution function or its tanh approximation; z = x + bias.
 
-    Saves: x
+    Shapes: x (..., M), bias (M,) -> (..., M)
+    Saves: x, bias
     Derivation: autograd/kernels/gelu/README.md
     """
 
-    save_inputs = (0,)
     fresh_gradients = True
 
-    def __init__(self, approximate):
+    def __init__(self, approximate, biased):
         self.approximate = approximate
+        self.save_inputs = (0, 1) if biased else (0,)
 
-    def forward(self, xp, x):
-        return gelu_kernel.forward(xp, x, self.approximate)
+    def forward(self, xp, x, bias=None):
+        return gelu_kernel.forward(xp, x, self.approximate, bias)
 
-    def backward(self, xp, g, x):
-        return gelu_kernel.backward(xp, g, x, self.approximate)
+    def backward(self, xp, g, x, bias=None):
+        found = gelu_kernel.backward(xp, g, x, self.approximate, bias, self.spare())
+        return found[: len(self.needs)]
 
 
 class SiLU(Op):
@@ -136,7 +138,10 @@ class LayerNorm(Op):
         return y
 
     def backward(self, xp, g, x, weight):
-        return layer_norm_kernel.backward(xp, g, x, weight, self.eps, self.cache, self.needs)
+        in_place = self.spare(), self.take(0)
+        return layer_norm_kernel.backward(
+            xp, g, x, weight, self.eps, self.cache, self.needs, *in_place
+        )
 
 
 class RMSNorm(Op):
@@ -227,15 +232,20 @@ def relu(x):
     return ReLU()(x)
 
 
-def gelu(x, approximate="none"):
-    """The Gaussian error linear unit (Hendrycks and Gimpel 2016).
+def gelu(x, approximate="none", bias=None):
+    """The Gaussian error linear unit (Hendrycks and Gimpel 2016) of x, or of x + bias.
 
     ``approximate="none"`` is x Phi(x), exact; ``"tanh"`` is the approximation GPT-2 was trained
-    with. Raises ValueError for anything else.
+    with. A ``bias`` (M,) is added to x (..., M) in the same pass: that of the linear layer before.
+    Raises ValueError for another ``approximate``, and for a bias that does not fit.
     """
     if approximate not in ("none", "tanh"):
         raise ValueError(f'gelu: approximate is {approximate!r}, but must be "none" or "tanh"')
-    return GELU(approximate)(x)
+    if bias is None:
+        return GELU(approximate, biased=False)(x)
+    if bias.ndim != 1 or x.shape[-1:] != bias.shape:
+        raise ValueError(f"gelu: the bias has shape {bias.shape}, expected {x.shape[-1:]}")
+    return GELU(approximate, biased=True)(x, bias)
 
 
 def silu(x):

@@ -10,6 +10,7 @@ import pytest
 from autograd import Op, Parameter, Tensor, enable_grad, grad, no_grad, ops, use_kernels
 from autograd.accumulate import Scatter
 from autograd.call_site import describe_site
+from autograd.debug import profile
 
 
 def leaf(*shape, seed=0):
@@ -495,3 +496,86 @@ def test_what_a_loss_gives_away_is_computed_again(kernels):
         np.testing.assert_array_equal(one.data, before)
         np.testing.assert_allclose(two.data, 2 * before, rtol=1e-12)
         np.testing.assert_allclose(x.grad.data, before, rtol=1e-12)
+
+
+class Halving(Op):
+    """Writes its gradient over the one that comes in, if that is spare, and adds what x has."""
+
+    fresh_gradients = True
+
+    def __init__(self):
+        self.spared, self.taken = None, None
+
+    def forward(self, xp, x):
+        return x / 2.0
+
+    def backward(self, xp, g):
+        self.spared, self.taken = self.spare() is g, self.take(0)
+        g_x = np.multiply(g, 0.5, out=self.spare())
+        return g_x if self.taken is None else g_x + self.taken
+
+
+def test_an_op_may_write_over_a_gradient_that_nobody_else_holds():
+    x, first, second = leaf(3), Halving(), Halving()
+    second(first(x)).backward(np.ones(3))
+    assert not second.spared  # the seed is the caller's
+    assert first.spared
+    np.testing.assert_array_equal(x.grad.data, np.full(3, 0.25))
+
+
+def test_a_gradient_that_is_asked_for_is_not_spare():
+    x, op = leaf(3), Halving()
+    y = op(x)
+    z = Halving()(y)
+    of_y, of_x = grad(z, (y, x), np.ones(3), retain_graph=True)
+    assert not op.spared
+    np.testing.assert_array_equal(of_y.data, np.full(3, 0.5))
+    np.testing.assert_array_equal(of_x.data, np.full(3, 0.25))
+    seen = []
+    y.register_hook(seen.append)  # keeps it
+    grad(z, x, np.ones(3))
+    np.testing.assert_array_equal(seen[0].data, np.full(3, 0.5))
+
+
+def test_a_residual_gradient_is_added_by_the_op_that_takes_it():
+    x, op = leaf(3), Halving()
+    y = x * 1.0
+    (y + op(y)).backward(np.full(3, 4.0))
+    np.testing.assert_array_equal(op.taken, np.full(3, 4.0))
+    np.testing.assert_array_equal(x.grad.data, np.full(3, 6.0))
+    np.testing.assert_array_equal(op.taken, np.full(3, 4.0))  # borrowed: still as it was
+    x.grad = None
+    op = Halving()
+    (op(x) + x).backward(np.ones(3))  # of a leaf as well
+    assert op.taken is not None
+    np.testing.assert_array_equal(x.grad.data, np.full(3, 1.5))
+
+
+def test_nothing_is_taken_while_somebody_watches():
+    x, op = leaf(3), Halving()
+    y = x * 1.0
+    with profile():
+        (y + op(y)).backward(np.ones(3))
+    assert op.taken is None and not op.spared
+    np.testing.assert_array_equal(x.grad.data, np.full(3, 1.5))
+
+
+def test_a_residual_stream_has_the_same_gradients_watched_and_unwatched():
+    rng = np.random.default_rng(0)
+    x, weight, bias = (leaf(*shape, seed=s) for s, shape in enumerate([(7, 5), (5,), (5,)]))
+    w1, b1, w2, g = leaf(20, 5, seed=3), leaf(20), leaf(5, 20, seed=4), rng.random((7, 5))
+
+    def run():
+        h = x * 1.0
+        for _ in range(2):
+            up = ops.linear(ops.layer_norm(h, weight, bias), w1)
+            h = h + ops.linear(ops.gelu(up, bias=b1), w2)
+        return [found.data for found in grad(h, (x, weight, bias, w1, b1, w2), g)]
+
+    with profile():
+        watched = run()
+    with use_kernels("reference"):
+        defined = run()
+    for a, b, c in zip(run(), watched, defined, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(a, c, rtol=1e-12, atol=1e-12)

@@ -119,14 +119,20 @@ def test_gelu_gradient(approximate):
     f, x = reference("gelu"), np.linspace(-6, 6, 25)
     check_gradients(
         lambda x: f.forward(xp, x, approximate),
-        lambda g: (f.backward(xp, g, x, approximate),),
+        lambda g: f.backward(xp, g, x, approximate)[:1],
         x,
+    )
+    x, bias = normal(3, 5), normal(5)
+    check_gradients(
+        lambda x, bias: f.forward(xp, x, approximate, bias),
+        lambda g: f.backward(xp, g, x, approximate, bias),
+        *(x, bias),
     )
     np.testing.assert_array_equal(
         f.forward(xp, np.array([-INF, 0, INF, NAN]), approximate), [0, 0, INF, NAN]
     )
     ones = np.ones(4)
-    slopes = f.backward(xp, ones, np.array([-INF, 0, INF, NAN]), approximate)
+    slopes = f.backward(xp, ones, np.array([-INF, 0, INF, NAN]), approximate)[0]
     np.testing.assert_array_equal(slopes, [0, 0.5, 1, NAN])
 
 
@@ -217,7 +223,7 @@ def test_references_keep_the_dtype(dtype):
         reference("softmax").forward(xp, x),
         reference("softmax").backward(xp, g, x),
         reference("gelu").forward(xp, x, "none"),
-        reference("gelu").backward(xp, g, x, "tanh"),
+        reference("gelu").backward(xp, g, x, "tanh", x[0]),
         reference("attention").forward(xp, x[None], 2),
         reference("attention").backward(xp, g[None, :, :2], x[None], g[None, :, 2:4], 2),
         reference("linear").forward(xp, x, x, x[0, :3]),

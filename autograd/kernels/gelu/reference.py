@@ -1,4 +1,4 @@
-"""The Gaussian error linear unit, the definition. Shapes: any, kept.
+"""The Gaussian error linear unit of x, or of x + bias, the definition. Shapes: any; bias (M,).
 
 Past +-40 the curve is a straight line to the last bit of float64 (0 on the left, x on the right).
 x is clipped there where infinity would otherwise meet a zero and make NaN; NaN itself stays NaN.
@@ -18,16 +18,19 @@ def cdf(xp, x, approximate):
     return 0.5 * (1 + xp.erf(x / math.sqrt(2)))
 
 
-def forward(xp, x, approximate):
-    x = xp.maximum(x, -FAR)
+def forward(xp, x, approximate, bias=None):
+    x = xp.maximum(x if bias is None else x + bias, -FAR)
     return x * cdf(xp, xp.minimum(x, FAR), approximate)
 
 
-def backward(xp, g, x, approximate):
-    x = xp.minimum(xp.maximum(x, -FAR), FAR)
+def backward(xp, g, x, approximate, bias=None, spare=None):
+    """The gradients of x and of bias; ``spare`` is for kernels."""
+    x = xp.minimum(xp.maximum(x if bias is None else x + bias, -FAR), FAR)
     phi = cdf(xp, x, approximate)
     if approximate == "tanh":
         density = phi * (1 - phi) * (2 * ROOT_2_OVER_PI) * (1 + 3 * CUBIC * x * x)
     else:
         density = xp.exp(-0.5 * x * x) / math.sqrt(2 * math.pi)
-    return g * (phi + x * density)
+    g_x = g * (phi + x * density)
+    rows = tuple(range(x.ndim - 1))  # every axis but the last
+    return g_x, None if bias is None else xp.sum(g_x, axis=rows)

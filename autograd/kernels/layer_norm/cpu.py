@@ -3,6 +3,10 @@
 NumPy makes eight passes over memory and as many temporaries; here x is read once and y written
 once. The gradients of weight and bias are sums over rows: each part of the rows makes its own, in
 the same pass that makes g_x, and they are added at the end in the order of the parts.
+
+Backward writes g_x over the gradient that came in where nobody else needs that (``spare``), and
+adds what x gets from elsewhere (``plus``): in a transformer the whole residual stream passes by
+each normalization, and adding it later would be one more pass over both.
 """
 
 import math
@@ -23,16 +27,17 @@ def forward(xp, x, weight, bias, eps):
     return y.reshape(x.shape), (mean.reshape(*lead, 1), rstd.reshape(*lead, 1))
 
 
-def backward(xp, g, x, weight, eps, cache=None, needs=(True, True, True)):
+def backward(xp, g, x, weight, eps, cache=None, needs=(True, True, True), spare=None, plus=None):
     *lead, C = x.shape
     N = math.prod(lead)
     if cache is None:
         cache = forward(xp, x, weight, weight, eps)[1]
     mean, rstd = cache[0].reshape(N), cache[1].reshape(N)
     step = rows_per_part(N, C)
-    g_x = np.empty((N, C), x.dtype)
+    g_x = (np.copy(g) if spare is None else spare).reshape(N, C)
     parts = np.zeros((2, -(-N // step), C), x.dtype)  # g_weight and g_bias of each part
-    arrays = (g.reshape(N, C), x.reshape(N, C), weight, mean, rstd, g_x, parts[0], parts[1], step)
+    plus_rows = np.empty((0, C), x.dtype) if plus is None else plus.reshape(N, C)
+    arrays = (g_x, x.reshape(N, C), weight, mean, rstd, plus_rows, parts[0], parts[1], step)
     parallel_rows(_backward, N, step, *arrays)
     return (
         g_x.reshape(x.shape) if needs[0] else None,
@@ -62,12 +67,13 @@ def _forward(x, weight, bias, eps, y, mean, rstd, start, stop):
 
 
 @jit
-def _backward(g, x, weight, mean, rstd, g_x, weight_parts, bias_parts, step, start, stop):
+def _backward(g, x, weight, mean, rstd, plus, weight_parts, bias_parts, step, start, stop):
+    """g becomes g_x, row by row."""
     C = x.shape[1]
     zero, size = x.dtype.type(0), x.dtype.type(C)
     g_weight, g_bias = weight_parts[start // step], bias_parts[start // step]
     for i in range(start, stop):
-        row, g_row, out = x[i], g[i], g_x[i]
+        row, g_row = x[i], g[i]
         m, r = mean[i], rstd[i]
         along_ones, along_norm = zero, zero
         for j in range(C):
@@ -81,4 +87,8 @@ def _backward(g, x, weight, mean, rstd, g_x, weight_parts, bias_parts, step, sta
         along_norm /= size
         for j in range(C):
             norm = (row[j] - m) * r
-            out[j] = r * (g_row[j] * weight[j] - along_ones - norm * along_norm)
+            g_row[j] = r * (g_row[j] * weight[j] - along_ones - norm * along_norm)
+        if len(plus):
+            more = plus[i]
+            for j in range(C):
+                g_row[j] += more[j]
