@@ -37,7 +37,8 @@ def backward(xp, g, h, weight, targets, ignore_index, reduction, cache=None, nee
         if g != 1:
             for unit in found:
                 if unit is not None:
-                    parallel_rows(_scale, len(unit), rows_per_part(*unit.shape), unit, g)
+                    factor = unit.dtype.type(g)
+                    parallel_rows(_scale, len(unit), rows_per_part(*unit.shape), unit, factor)
         return found
     targets = targets.astype(np.int64, copy=False)
     g_row = row_gradients(g, targets, ignore_index, reduction, h.dtype)
@@ -103,8 +104,8 @@ def _in_place(logits, targets, ignore_index, g_row, losses, start, stop):
 
 
 @jit
-def _scale(unit, g, start, stop):
+def _scale(unit, factor, start, stop):
     for i in range(start, stop):
         row = unit[i]
         for j in range(len(row)):
-            row[j] *= g[()]
+            row[j] *= factor
