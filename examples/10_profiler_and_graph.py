@@ -56,7 +56,7 @@ def part_2_a_count_by_hand(rows):
     print("2. The operations of the linear layers, by hand")
     print()
     per_block = C * 3 * C + C * C + C * 4 * C + 4 * C * C  # weights: qkv, out, up, down
-    outputs = B * T * (3 * C + C + 4 * C + C)  # an addition of the bias for each
+    outputs = B * T * (3 * C + C + C)  # an addition of the bias for each; up's is made by GELU
     forward = 2 * (2 * B * T * per_block + outputs)  # two blocks
     print(f"   A weight is used for B T = {B * T} tokens, a multiplication and an addition each:")
     print(f"   2 B T x {2 * per_block} weights, and the biases: {forward} operations forward.")
