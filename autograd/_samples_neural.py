@@ -114,14 +114,15 @@ NEURAL = [
     ],
     *[
         Sample(
-            "gelu",
-            lambda x, b, a=approximate: ops.gelu(x, a, b),
-            lambda x, b, a=approximate: _gelu(x + b, a),
-            ((2, 5, 7), (7,)),
-            keeps=(0, 1),
-            definition=lambda x, b, a=approximate: gelu.forward(ops, x, a, b),
-            kernel=True,
-            note=f"{approximate}, of x + bias",
+            "gelu_linear",
+            lambda x, w, s, b, a=approximate: ops.gelu_linear(x, w, s, b, a),
+            lambda x, w, s, b, a=approximate: _gelu(x + s, a) @ w.T + b,
+            ((2, 5, 7), (3, 7), (7,), (3,)),
+            keeps=(0, 1, 2),
+            definition=lambda x, w, s, b, a=approximate: linear.forward(
+                ops, gelu.forward(ops, x, a, s), w, b
+            ),
+            note=approximate,
         )
         for approximate in ("none", "tanh")
     ],

@@ -22,6 +22,10 @@ def _linear(op, shapes, out):
     return 2 * prod(out) * shapes[0][-1] + (prod(out) if len(shapes) > 2 else 0)
 
 
+def _gelu_linear(op, shapes, out):
+    return 2 * prod(out) * shapes[0][-1] + prod(out) + prod(shapes[0])
+
+
 def _linear_cross_entropy(op, shapes, out):
     rows, (vocabulary, width) = prod(shapes[0][:-1]), shapes[1]
     return 2 * rows * vocabulary * width + rows * vocabulary
@@ -48,6 +52,7 @@ PRODUCTS = {
     "Einsum": _einsum,
     "MatMul": _matmul,
     "Linear": _linear,
+    "GELULinear": _gelu_linear,
     "LinearCrossEntropy": _linear_cross_entropy,
     "CausalAttention": _causal_attention,
     "ScaledDotProductAttention": _attention,
@@ -67,7 +72,7 @@ def flops(op, shapes, out):
 def backward_flops(op, forward):
     """The operations of a backward, from those of the forward."""
     wanted = sum(op.needs)
-    if type(op).__name__ in ("Linear", "LinearCrossEntropy"):
+    if type(op).__name__ in ("Linear", "GELULinear", "LinearCrossEntropy"):
         wanted = sum(op.needs[:2])  # the bias costs next to nothing
     if type(op).__name__ in ("CausalAttention", "ScaledDotProductAttention"):
         wanted = 2  # two products forward, four backward

@@ -21,8 +21,8 @@ from autograd.kernels import (
 from autograd.ops.shape import swapaxes
 
 __all__ = [
-    "dropout", "embedding", "gelu", "layer_norm", "linear", "log_softmax", "relu", "rms_norm",
-    "silu", "softmax",
+    "dropout", "embedding", "gelu", "gelu_linear", "layer_norm", "linear", "log_softmax", "relu",
+    "rms_norm", "silu", "softmax",
 ]  # fmt: skip
 
 
@@ -47,25 +47,23 @@ class ReLU(Op):
 
 
 class GELU(Op):
-    """y = z Phi(z), Phi the normal distribution function or its tanh approximation; z = x + bias.
+    """y = x Phi(x), Phi the normal distribution function or its tanh approximation.
 
-    Shapes: x (..., M), bias (M,) -> (..., M)
-    Saves: x, bias
+    Saves: x
     Derivation: autograd/kernels/gelu/README.md
     """
 
+    save_inputs = (0,)
     fresh_gradients = True
 
-    def __init__(self, approximate, biased):
+    def __init__(self, approximate):
         self.approximate = approximate
-        self.save_inputs = (0, 1) if biased else (0,)
 
-    def forward(self, xp, x, bias=None):
-        return gelu_kernel.forward(xp, x, self.approximate, bias)
+    def forward(self, xp, x):
+        return gelu_kernel.forward(xp, x, self.approximate)
 
-    def backward(self, xp, g, x, bias=None):
-        found = gelu_kernel.backward(xp, g, x, self.approximate, bias, self.spare())
-        return found[: len(self.needs)]
+    def backward(self, xp, g, x):
+        return gelu_kernel.backward(xp, g, x, self.approximate, spare=self.spare())[0]
 
 
 class SiLU(Op):
@@ -187,6 +185,33 @@ class Linear(Op):
         return found[: len(self.needs)]
 
 
+class GELULinear(Op):
+    """y = GELU(x + shift) W^T + b, which keeps x and makes GELU(x + shift) again in backward.
+
+    Shapes: x (..., M), weight (C, M), shift (M,), bias (C,) -> (..., C)
+    Saves:  x, weight, shift
+    Derivation: autograd/kernels/gelu/README.md and autograd/kernels/linear/README.md
+    """
+
+    save_inputs = (0, 1, 2)
+    fresh_gradients = True
+
+    def __init__(self, approximate):
+        self.approximate = approximate
+
+    def forward(self, xp, x, weight, shift, bias):
+        a = gelu_kernel.forward(xp, x, self.approximate, shift)
+        return linear_kernel.forward(xp, a, weight, bias)
+
+    def backward(self, xp, g, x, weight, shift):
+        needs_weight, needs_bias = self.needs[1], self.needs[3]
+        g_a, _, g_bias = linear_kernel.backward(xp, g, None, weight, (True, False, needs_bias))
+        g_x, g_shift, a = gelu_kernel.backward(xp, g_a, x, self.approximate, shift, g_a, True)
+        only_weight = (False, needs_weight, False)
+        _, g_weight, _ = linear_kernel.backward(xp, g, a, weight, only_weight, self.into(1))
+        return g_x, g_weight, g_shift, g_bias
+
+
 class Embedding(Op):
     """y = weight[ids].
 
@@ -232,20 +257,19 @@ def relu(x):
     return ReLU()(x)
 
 
-def gelu(x, approximate="none", bias=None):
-    """The Gaussian error linear unit (Hendrycks and Gimpel 2016) of x, or of x + bias.
+def gelu(x, approximate="none"):
+    """The Gaussian error linear unit (Hendrycks and Gimpel 2016).
 
     ``approximate="none"`` is x Phi(x), exact; ``"tanh"`` is the approximation GPT-2 was trained
-    with. A ``bias`` (M,) is added to x (..., M) in the same pass: that of the linear layer before.
-    Raises ValueError for another ``approximate``, and for a bias that does not fit.
+    with. Raises ValueError for anything else.
     """
+    return GELU(_known(approximate, "gelu"))(x)
+
+
+def _known(approximate, op):
     if approximate not in ("none", "tanh"):
-        raise ValueError(f'gelu: approximate is {approximate!r}, but must be "none" or "tanh"')
-    if bias is None:
-        return GELU(approximate, biased=False)(x)
-    if bias.ndim != 1 or x.shape[-1:] != bias.shape:
-        raise ValueError(f"gelu: the bias has shape {bias.shape}, expected {x.shape[-1:]}")
-    return GELU(approximate, biased=True)(x, bias)
+        raise ValueError(f'{op}: approximate is {approximate!r}, but must be "none" or "tanh"')
+    return approximate
 
 
 def silu(x):
@@ -310,6 +334,25 @@ def linear(x, weight, bias=None):
     if bias.shape != weight.shape[:1]:
         raise ValueError(f"linear: the bias has shape {bias.shape}, expected {weight.shape[:1]}")
     return Linear()(x, weight, bias)
+
+
+def gelu_linear(x, weight, shift, bias, approximate="none"):
+    """``linear(gelu(x + shift), weight, bias)``, with one large array less kept for backward.
+
+    The second half of a transformer's MLP: x (..., M) is what the first matrix gave, ``shift`` (M,)
+    the bias that belongs to it, then weight (C, M) and bias (C,) as in ``linear``. Raises
+    ValueError for shapes that do not fit, and as gelu does.
+    """
+    if weight.ndim != 2 or not (x.shape[-1:] == shift.shape == weight.shape[1:]):
+        raise ValueError(
+            f"gelu_linear: x has shape {x.shape}, weight {weight.shape} and shift {shift.shape}: "
+            "their last axes must be equally long"
+        )
+    if bias.shape != weight.shape[:1]:
+        raise ValueError(
+            f"gelu_linear: the bias has shape {bias.shape}, expected {weight.shape[:1]}"
+        )
+    return GELULinear(_known(approximate, "gelu_linear"))(x, weight, shift, bias)
 
 
 def embedding(weight, ids):

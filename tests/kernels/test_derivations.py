@@ -30,8 +30,8 @@ CASES = {
     "layer_norm": ([normal(2, 3, 5), normal(5), normal(5)], (1e-5,), ops.layer_norm),
     "rms_norm": ([normal(2, 3, 5), normal(5)], (1e-5,), ops.rms_norm),
     "softmax": ([normal(3, 5)], (), ops.softmax),
-    "gelu none": ([normal(4, 3), normal(3)], ("none",), lambda x, b: ops.gelu(x, "none", b)),
-    "gelu tanh": ([normal(4, 3), normal(3)], ("tanh",), lambda x, b: ops.gelu(x, "tanh", b)),
+    "gelu none": ([normal(4, 3), normal(3)], ("none",), lambda x, b: ops.gelu(x + b, "none")),
+    "gelu tanh": ([normal(4, 3), normal(3)], ("tanh",), lambda x, b: ops.gelu(x + b, "tanh")),
     "attention": ([normal(2, 5, 12)], (2,), lambda x: ops.causal_attention(x, 2)),
     "linear": ([normal(2, 3, 4), normal(5, 4), normal(5)], (), ops.linear),
     "embedding": (

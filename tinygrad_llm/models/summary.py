@@ -17,7 +17,7 @@ def activation_floats(config):
     """
     C, H = config.n_embd, config.n_head
     attention = (C + 2) + C + (3 * C + 2 * H) + C  # ln_1, c_attn, attention, c_proj
-    mlp = (C + 2) + C + 4 * C + 4 * C  # ln_2, c_fc, gelu, c_proj
+    mlp = (C + 2) + C + 4 * C  # ln_2, c_fc, gelu with c_proj
     head = (C + 2) + 2 * C  # ln_f, the loss
     return config.n_layer * (attention + mlp) + head
 

@@ -3,6 +3,7 @@
 The bias of the linear layer before it is added on the way in, and the sum over rows that is its
 gradient on the way out: either would be a pass over the largest array of a transformer. Backward
 multiplies the gradient that came in, in place: ``spare`` is that array where nobody else needs it.
+Where the output is wanted ``again`` it makes it while the row of x is in cache.
 
 Infinity is clipped as in reference.py, to where the curve is straight.
 """
@@ -30,15 +31,17 @@ def forward(xp, x, approximate, bias=None):
     return y
 
 
-def backward(xp, g, x, approximate, bias=None, spare=None):
+def backward(xp, g, x, approximate, bias=None, spare=None, again=False):
     g_x = np.copy(g) if spare is None else spare
     rows, added = _rows(x, bias)
     step = rows_per_part(*rows.shape)
     parts = np.zeros((-(-len(rows) // step), len(added)), x.dtype)  # g_bias of each part
-    arrays = (g_x.reshape(rows.shape), rows, added, parts, step)
+    y = np.empty(rows.shape if again else (0, 0), x.dtype)
+    arrays = (g_x.reshape(rows.shape), rows, added, y, parts, step)
     kernel = _backward_tanh if approximate == "tanh" else _backward_erf
     parallel_rows(kernel, len(rows), step, *arrays)
-    return g_x, None if bias is None else parts.sum(axis=0)
+    g_bias = None if bias is None else parts.sum(axis=0)
+    return g_x, g_bias, y.reshape(x.shape) if again else None
 
 
 def _rows(x, bias):
@@ -79,7 +82,7 @@ def _forward_tanh(x, bias, y, start, stop):
 
 
 @jit
-def _backward_tanh(g, x, bias, parts, step, start, stop):
+def _backward_tanh(g, x, bias, y, parts, step, start, stop):
     F = x.dtype.type
     g_bias = parts[start // step]
     for i in range(start, stop):
@@ -89,6 +92,8 @@ def _backward_tanh(g, x, bias, parts, step, start, stop):
             s = _sigmoid_2u(v)
             slope = F(TWICE_ROOT) * (F(1) + F(3 * CUBIC) * v * v)
             g_row[j] *= s + v * s * (F(1) - s) * slope
+        if len(y):
+            _forward_tanh(x, bias, y, i, i + 1)
         for j in range(len(row)):
             g_bias[j] += g_row[j]
 
@@ -104,7 +109,7 @@ def _forward_erf(x, bias, y, start, stop):
 
 
 @jit
-def _backward_erf(g, x, bias, parts, step, start, stop):
+def _backward_erf(g, x, bias, y, parts, step, start, stop):
     F = x.dtype.type
     g_bias = parts[start // step]
     for i in range(start, stop):
@@ -113,5 +118,7 @@ def _backward_erf(g, x, bias, parts, step, start, stop):
             v = _clip(row[j] + bias[j])
             below = F(0.5) * (F(1) + erf(v * F(PER_ROOT_2)))
             g_row[j] *= below + v * exp(F(-0.5) * v * v) * F(PER_ROOT_2_PI)
+        if len(y):
+            _forward_erf(x, bias, y, i, i + 1)
         for j in range(len(row)):
             g_bias[j] += g_row[j]

@@ -124,6 +124,16 @@ def _(rng):
     return [shape(rng)], lambda x: ops.gelu(x, kind), lambda x: F.gelu(x, approximate=kind)
 
 
+@case("gelu_linear")
+def _(rng):
+    kind, (n, m, c) = ["none", "tanh"][rng.integers(2)], rng.integers(1, 6, 3)
+    return (
+        [(2, n, m), (c, m), (m,), (c,)],
+        lambda x, w, s, b: ops.gelu_linear(x, w, s, b, kind),
+        lambda x, w, s, b: F.linear(F.gelu(x + s, approximate=kind), w, b),
+    )
+
+
 for _name in ("softmax", "log_softmax"):
 
     @case(_name)
