@@ -41,7 +41,9 @@ def part_1_the_profile(folder):
     print(p.table("line", limit=4))
     print()
     rows = p.rows()
-    assert rows["Linear"].calls == rows["Linear"].backward_calls == 2 * 3  # in a block: qkv, out, up
+    assert (
+        rows["Linear"].calls == rows["Linear"].backward_calls == 2 * 3
+    )  # in a block: qkv, out, up
     assert sum(row.seconds for row in rows.values()) <= p.seconds
     assert p.peak.bytes == sum(size for _, _, size in p.peak.holders)
     path = p.chrome_trace(folder / "trace.json")

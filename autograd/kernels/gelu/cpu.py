@@ -73,52 +73,68 @@ def _sigmoid_2u(x):
 
 
 @jit
+def _tanh_pair(u):
+    """GELU(u) and its slope. The compiler drops the one that is not used."""
+    F = type(u)
+    v = _clip(u)
+    s = _sigmoid_2u(v)
+    slope = F(TWICE_ROOT) * (F(1) + F(3 * CUBIC) * v * v)
+    return _clip_left(u) * s, s + v * s * (F(1) - s) * slope
+
+
+@jit
+def _erf_pair(u):
+    F = type(u)
+    v = _clip(u)
+    below = F(0.5) * (F(1) + erf(v * F(PER_ROOT_2)))
+    return _clip_left(u) * below, below + v * exp(F(-0.5) * v * v) * F(PER_ROOT_2_PI)
+
+
+@jit
 def _forward_tanh(x, bias, y, start, stop):
     for i in range(start, stop):
         row, out = x[i], y[i]
         for j in range(len(row)):
-            v = row[j] + bias[j]
-            out[j] = _clip_left(v) * _sigmoid_2u(_clip(v))
+            out[j] = _tanh_pair(row[j] + bias[j])[0]
 
 
 @jit
 def _backward_tanh(g, x, bias, y, parts, step, start, stop):
-    F = x.dtype.type
     g_bias = parts[start // step]
     for i in range(start, stop):
         row, g_row = x[i], g[i]
-        for j in range(len(row)):
-            v = _clip(row[j] + bias[j])
-            s = _sigmoid_2u(v)
-            slope = F(TWICE_ROOT) * (F(1) + F(3 * CUBIC) * v * v)
-            g_row[j] *= s + v * s * (F(1) - s) * slope
         if len(y):
-            _forward_tanh(x, bias, y, i, i + 1)
+            out = y[i]
+            for j in range(len(row)):
+                out[j], slope = _tanh_pair(row[j] + bias[j])
+                g_row[j] *= slope
+        else:
+            for j in range(len(row)):
+                g_row[j] *= _tanh_pair(row[j] + bias[j])[1]
         for j in range(len(row)):
             g_bias[j] += g_row[j]
 
 
 @jit
 def _forward_erf(x, bias, y, start, stop):
-    F = x.dtype.type
     for i in range(start, stop):
         row, out = x[i], y[i]
         for j in range(len(row)):
-            v = _clip_left(row[j] + bias[j])
-            out[j] = v * (F(0.5) * (F(1) + erf(v * F(PER_ROOT_2))))
+            out[j] = _erf_pair(row[j] + bias[j])[0]
 
 
 @jit
 def _backward_erf(g, x, bias, y, parts, step, start, stop):
-    F = x.dtype.type
     g_bias = parts[start // step]
     for i in range(start, stop):
         row, g_row = x[i], g[i]
-        for j in range(len(row)):
-            v = _clip(row[j] + bias[j])
-            below = F(0.5) * (F(1) + erf(v * F(PER_ROOT_2)))
-            g_row[j] *= below + v * exp(F(-0.5) * v * v) * F(PER_ROOT_2_PI)
         if len(y):
-            _forward_erf(x, bias, y, i, i + 1)
+            out = y[i]
+            for j in range(len(row)):
+                out[j], slope = _erf_pair(row[j] + bias[j])
+                g_row[j] *= slope
+        else:
+            for j in range(len(row)):
+                g_row[j] *= _erf_pair(row[j] + bias[j])[1]
         for j in range(len(row)):
             g_bias[j] += g_row[j]
