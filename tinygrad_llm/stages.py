@@ -37,8 +37,8 @@ STAGES = (
     Stage(
         "+ attention in tiles",
         "A tile of queries meets a block of keys; the scores (B, H, T, T) are never stored.",
-        "A tile stays in cache from its first product to its last; half of all tiles are the "
-        "future, and skipped.",
+        "A tile stays in cache from its first product to its last, and what only holds the future "
+        "is skipped.",
         "autograd/kernels/attention/cpu.py",
         kernels=("attention",),
     ),
