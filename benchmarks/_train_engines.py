@@ -101,12 +101,15 @@ class Ours:
     """The trainer's own step, in a process set up as the command line sets up its own."""
 
     def __init__(self, config, mode, weights):
-        use_project_as_command()
+        self.set_up_process(mode)
         import numpy as np
 
         self.config, self.weights = config, weights
         self.label = f"numpy {np.__version__}"
         self.reset()
+
+    def set_up_process(self, mode):
+        use_project_as_command()
 
     def reset(self):
         from tinygrad_llm.config import TrainConfig
@@ -292,10 +295,10 @@ ENGINES = {
 # --- a worker -------------------------------------------------------------------------------------
 
 
-def prepare(config, name, mode, weights):
-    """A worker that trains: it has done ``WARM_UP`` steps when it says hello."""
+def prepare(config, kind, mode, weights):
+    """A worker that trains ``kind``, an engine: it has done ``WARM_UP`` steps at its hello."""
     begun = time.perf_counter()
-    engine = ENGINES[name](config, mode, weights)
+    engine = kind(config, mode, weights)
     given = list(batches(config))
     losses = [engine.step(x, y) for x, y in given[:WARM_UP]]
     forget_peak_rss()

@@ -27,7 +27,7 @@ import tempfile
 from pathlib import Path
 
 from _machine import environment, say_environment, spread, table
-from _train_engines import CONFIGS, MODES, prepare, prepare_gemm, write_weights
+from _train_engines import CONFIGS, ENGINES, MODES, prepare, prepare_gemm, write_weights
 from _workers import Ended, Worker, interpreters, serve
 
 PEERS = [name for name in MODES if name != "ours"]
@@ -292,7 +292,7 @@ def main():
         return serve(prepare_gemm)
     if options.serve:
         (engine, _, mode), weights = options.serve[0].partition(":"), options.serve[1]
-        return serve(lambda: prepare(config, engine, mode, weights))
+        return serve(lambda: prepare(config, ENGINES[engine], mode, weights))
 
     def say(text=""):
         print(text, flush=True, file=sys.stderr if options.json == "-" else sys.stdout)

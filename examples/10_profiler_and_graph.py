@@ -5,7 +5,8 @@ which op takes the time, how much memory the forward keeps for the backward (the
 op holds most of it when it is largest. Part 2 checks one count by hand. Part 3 draws the graph: as
 text for Markdown, and as a page to click through, with the statistics of every value and gradient.
 
-Before: 09_gradients_explained.py. The tools are in autograd/debug/, described in docs/debugging.md.
+Before: 09_gradients_explained.py. Next: 11_faster_stage_by_stage.py. The tools are in
+autograd/debug/, described in docs/debugging.md.
 """
 
 import json

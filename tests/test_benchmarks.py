@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tinygrad_llm.stages import STAGES
+
 ROOT = Path(__file__).parent.parent
 NUMBER = r"[\d,]+\.?\d*"
 
@@ -39,7 +41,8 @@ def without(tmp_path, *packages):
 def test_every_benchmark_is_tested():
     names = {p.stem for p in (ROOT / "benchmarks").glob("[!_]*.py")}
     assert names == {
-        "op_overhead", "train_step", "kernels", "scaling", "memory", "tokenizer", "startup",
+        "op_overhead", "train_step", "stages", "kernels", "scaling", "memory", "tokenizer",
+        "startup",
     }  # fmt: skip
 
 
@@ -116,6 +119,59 @@ def test_another_computation_is_noticed(monkeypatch):
         Race.compare("peer", [4.0, 3.0], [4.0, 3.002], 1e-3)
     with pytest.raises(SystemExit, match="step 1"):
         Race.compare("peer", [4.0], [float("nan")], 1e-3)
+
+
+# --- stages ---------------------------------------------------------------------------------------
+
+
+def test_stages(tmp_path):
+    path = tmp_path / "stages.json"
+    out, err = run("stages", "--smoke", "--markdown", "--json", path)
+    assert "BLAS core type" in err
+    found = json.loads(path.read_text())
+    stages = found["stages"]
+    assert [one["name"] for one in stages] == [stage.name for stage in STAGES]
+    medians = [one["seconds"]["median"] for one in stages]
+    c = found["config"]
+    for before, own, one in zip([medians[0], *medians], medians, stages, strict=False):
+        assert 0 < one["seconds"]["min"] <= own <= one["seconds"]["max"]
+        assert one["bought_seconds"] == before - own
+        assert one["times_the_stage_before"] == before / own
+        assert one["times_the_first"] == medians[0] / own
+        assert one["peak_rss_bytes"] > 1e7
+        assert re.search(rf"^\| {re.escape(one['name'])} \| {NUMBER} \| ", out, re.M), out
+    assert sum(one["bought_seconds"] for one in stages) == pytest.approx(medians[0] - medians[-1])
+    flops = 6 * (12 * c["L"] * c["C"] ** 2 + c["V"] * c["C"]) + 6 * c["L"] * c["C"] * c["T"]
+    peak = max(rates["median"] for rates in found["gemm_flops"].values())
+    share = flops * c["B"] * c["T"] / medians[-1] / peak
+    assert stages[-1]["share_of_gemm_peak"] == pytest.approx(share)
+    assert np.ptp(found["losses"], axis=0).max() < 1e-5 < found["losses"][0][0]
+
+
+def test_a_stage_that_computes_something_else_is_noticed(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    from stages import check_losses
+
+    losses = [[4.0, 3.0] for _ in STAGES]
+    losses[4] = [4.0005, 2.9995]
+    check_losses(losses)
+    for wrong in (3.002, float("nan")):
+        losses[4] = [4.0, wrong]
+        with pytest.raises(SystemExit, match=f"{re.escape(STAGES[4].name)}.* at step 2 its"):
+            check_losses(losses)
+
+
+def test_the_page_on_performance_has_the_table_of_the_benchmark(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    from stages import HEAD
+
+    page = (ROOT / "docs" / "performance.md").read_text()
+    block = page.partition("--markdown -->\n")[2].partition("<!-- end -->")[0]
+    rows = [line.split(" | ") for line in block.splitlines() if line.startswith("| ")]
+    assert [cell.strip("| ") for cell in rows[0]] == list(HEAD)
+    assert [row[0].strip("| ") for row in rows[2:]] == [stage.name for stage in STAGES]
+    for stage in STAGES:
+        assert f"**{stage.name.removeprefix('+ ')}" in page, "a paragraph for each stage"
 
 
 # --- the others -----------------------------------------------------------------------------------

@@ -18,13 +18,15 @@ import importlib.util
 import os
 import threading
 from contextvars import ContextVar
+from pathlib import Path
 
 import numpy as np
 
 from autograd.device import Namespace
 
 MODES = ("auto", "reference", "cpu", "cuda")
-_mode: ContextVar[str] = ContextVar("autograd_kernels", default="auto")
+# The mode of all ops, and the modes of those that were named: {op: mode}.
+_modes: ContextVar[tuple[str, dict[str, str]]] = ContextVar("kernels", default=("auto", {}))
 _lock = threading.RLock()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
@@ -36,20 +38,38 @@ class use_kernels:  # noqa: N801 (a context manager, named as no_grad is)
     """Within this context fused operations run as ``mode``: one of MODES.
 
     ``with use_kernels("reference"):`` is how to step through the mathematics in a debugger.
+    ``only`` names the ops that are meant, by their folders in autograd/kernels: {"attention"}. All
+    others run as they would outside. Raises ValueError for an unknown mode or name.
     """
 
-    def __init__(self, mode):
+    def __init__(self, mode, only=None):
         if mode not in MODES:
             raise ValueError(f"unknown kernels {mode!r}: choose one of {', '.join(MODES)}")
-        self.mode = mode
+        if only is not None:
+            only, known = set(only), folders()
+            if unknown := sorted(only - set(known)):
+                raise ValueError(
+                    f"no fused operation is called {unknown[0]!r}: choose among {', '.join(known)}"
+                )
+        self.mode, self.only = mode, only
         self._tokens = []
 
     def __enter__(self):
-        self._tokens.append(_mode.set(self.mode))
+        if self.only is None:
+            modes = self.mode, {}
+        else:
+            others, named = _modes.get()
+            modes = others, {**named, **dict.fromkeys(self.only, self.mode)}
+        self._tokens.append(_modes.set(modes))
         return self
 
     def __exit__(self, *exc_info):
-        _mode.reset(self._tokens.pop())
+        _modes.reset(self._tokens.pop())
+
+
+def folders():
+    """The names of the fused operations: the folders beside this file that have a reference."""
+    return sorted(path.parent.name for path in Path(__file__).parent.glob("*/reference.py"))
 
 
 def dispatch(package, *names):
@@ -66,7 +86,8 @@ class Kernel:
         self._found = {}
 
     def __call__(self, xp, *args, **kwargs):
-        mode = _mode.get()
+        others, named = _modes.get()
+        mode = named.get(self.op, others)
         if mode == "reference" or not isinstance(xp, Namespace):
             return self.implementation("reference")(xp, *args, **kwargs)
         target = self.target(xp)

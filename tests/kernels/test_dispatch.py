@@ -1,6 +1,7 @@
 """The dispatcher: which implementation runs, why a fast one is refused, and forced modes."""
 
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -45,6 +46,55 @@ def test_reference_mode_is_scoped_and_nested(which):
         ops.gelu(x)
     ops.gelu(x)
     assert which == ["reference", "cpu", "reference", "cpu"]
+
+
+def test_only_the_named_ops_run_otherwise(which):
+    x, w = np.ones((4, 6)), np.ones(6)
+    with use_kernels("reference", only={"layer_norm"}):
+        ops.gelu(x)
+        ops.layer_norm(x, w, w)
+    assert which == ["cpu"]
+    with use_kernels("reference", only=["layer_norm", "gelu"]):
+        ops.gelu(x)
+    ops.gelu(x)
+    assert which == ["cpu", "reference", "cpu"]
+
+
+def test_the_inner_of_nested_contexts_wins_for_what_it_names(which):
+    x, w = np.ones((4, 6)), np.ones(6)
+    with use_kernels("cuda", only={"layer_norm"}), use_kernels("reference", only={"gelu"}):
+        ops.gelu(x)
+        with pytest.raises(RuntimeError, match="layer_norm.forward cannot run its cuda kernel"):
+            ops.layer_norm(x, w, w)  # still as the outer context says
+        with use_kernels("cpu", only={"gelu"}):
+            ops.gelu(x)
+        ops.gelu(x)
+        with use_kernels("auto"):  # names nobody, and so means all
+            ops.gelu(x)
+            ops.layer_norm(x, w, w)
+        ops.gelu(x)
+    with use_kernels("reference"), use_kernels("cpu", only={"gelu"}):
+        ops.gelu(x)
+        ops.softmax(x.T)  # its kernel would refuse this layout: the outer reference runs
+    assert which == ["reference", "cpu", "reference", "cpu", "reference", "cpu"]
+
+
+def test_a_context_can_be_entered_again(which):
+    x, only_gelu = np.ones(3), use_kernels("reference", only={"gelu"})
+    with only_gelu, use_kernels("cpu"), only_gelu:
+        ops.gelu(x)
+    with use_kernels("cpu"):
+        with only_gelu:
+            ops.gelu(x)
+        ops.gelu(x)
+    assert which == ["reference", "reference", "cpu"]
+
+
+def test_only_knows_the_folders():
+    folders = {p.parent.name for p in Path(gelu.__file__).parents[1].glob("*/cpu.py")}
+    use_kernels("reference", only=folders)
+    with pytest.raises(ValueError, match="called 'conv': choose among adamw, attention, cross"):
+        use_kernels("reference", only={"gelu", "conv"})
 
 
 def test_another_thread_keeps_its_own_mode(which):

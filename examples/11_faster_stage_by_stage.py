@@ -1,0 +1,154 @@
+"""A small GPT made faster stage by stage, with the same losses at every stage.
+
+What it teaches. Every formula of a GPT can be written in NumPy, one line each, and that is slow:
+not because Python is, but because of memory. NumPy reads whole arrays and writes whole arrays, one
+operation after the other, and an array that does not fit in the caches comes from memory each time
+and goes back. Matrix products are near the speed of the processor from the start; the stages are
+about all the rest. Each of them touches an array fewer times, or does not make it at all.
+
+The stages are data: tinygrad_llm/stages.py says of each what changes, why that is faster and where
+it is written. Each runs in a process of its own, since two of them are settings of a process. What
+is asserted is that all of them compute the same. How fast they are depends on the machine, and how
+much a stage buys on the size of the model: benchmarks/stages.py measures larger ones, with care,
+and docs/performance.md goes through its figures.
+
+Run it, then read the kernel of the stage that interests you beside its reference.py.
+
+Before: 10_profiler_and_graph.py.
+"""
+
+import json
+import subprocess
+import sys
+import textwrap
+import time
+
+from tinygrad_llm.stages import STAGES, set_up_process, stage_kernels  # without NumPy: see serve
+
+B, T, L, H, C, V = 4, 256, 2, 4, 128, 1024
+TURNS = 3  # of each stage
+REST = 0.05  # seconds between turns: the threads of the process before may spin for a while
+
+
+def serve(number):
+    """A process of its own: for each line of input two training steps at a stage; their figures.
+
+    The first step brings its memory back into the caches, and the very first compiles kernels or
+    loads them: the second is the one that is timed. The last stage is a setting that counts only if
+    it is made before NumPy is imported.
+    """
+    set_up_process(number)
+    import numpy as np
+
+    from tinygrad_llm.config import GPTConfig
+    from tinygrad_llm.models.gpt import GPT
+    from tinygrad_llm.optim import AdamW, clip_scale, global_norm
+
+    model = GPT(GPTConfig(V, T, L, H, C, dropout=0.1), seed=0)
+    optimizer = AdamW(model.named_parameters(), lr=1e-3, weight_decay=0.1)
+    tokens = np.random.default_rng(1).integers(0, V, (B, T + 1))
+
+    with stage_kernels(number):
+        for _ in sys.stdin:
+            losses = []
+            for _ in range(2):
+                start = time.perf_counter()
+                loss = model.loss(tokens[:, :-1], tokens[:, 1:])
+                loss.backward()
+                optimizer.step(grad_scale=clip_scale(global_norm(model.parameters()), 1.0))
+                optimizer.zero_grad()
+                seconds = time.perf_counter() - start
+                losses.append(loss.item())
+            print(json.dumps([losses, seconds]), flush=True)
+
+
+def train_in_turns():
+    """The losses of every stage, (stages, 2 TURNS), and the seconds of its fastest timed step.
+
+    The processes take turns, so that a busy moment of the machine does not hit one stage alone.
+    """
+    pipe = subprocess.PIPE
+    processes = [
+        subprocess.Popen([sys.executable, __file__, str(n)], stdin=pipe, stdout=pipe, text=True)
+        for n in range(len(STAGES))
+    ]
+    answers = [[] for _ in STAGES]
+    for _ in range(TURNS):
+        for process, known in zip(processes, answers, strict=True):
+            time.sleep(REST)
+            process.stdin.write("your turn\n")
+            process.stdin.flush()
+            known.append(json.loads(process.stdout.readline()))
+    for process in processes:
+        process.communicate()  # the end of the input ends the process
+    losses = [[loss for pair, _ in known for loss in pair] for known in answers]
+    return losses, [min(seconds for _, seconds in known) for known in answers]
+
+
+def part_1_what_is_large():
+    print("1. What is large in a step, in MB of float32")
+    print()
+    for what, shape in (
+        ("hidden states, (B, T, C)", (B, T, C)),
+        ("input and output of GELU, (B, T, 4 C)", (B, T, 4 * C)),
+        ("attention's scores and weights, (B, H, T, T)", (B, H, T, T)),
+        ("logits, (B T, V)", (B * T, V)),
+    ):
+        size = 4
+        for n in shape:
+            size *= n
+        print(f"   {what:<46s} {size / 1e6:5.1f}")
+    print()
+    print("   A core's own cache holds one or two MB. A pass over more than that waits for memory,")
+    print("   or for the cache that all cores share.")
+    print()
+
+
+def part_2_the_stages():
+    print("2. The stages: each keeps what those before it have")
+    print()
+    losses, fastest = train_in_turns()
+    print(f"   {'':<34s} ms a step   times as fast as the first")
+    for stage, own in zip(STAGES, fastest, strict=True):
+        print(f"   {stage.name:<34s} {1e3 * own:9.1f}   {fastest[0] / own:9.2f}")
+    print()
+    print(f"   (the fastest of {TURNS} steps each, in turns)")
+    print()
+    return losses
+
+
+def part_3_the_same_answer(losses):
+    print("3. Faster, and the same")
+    print()
+    apart = max(
+        abs(found - expected) / expected
+        for one in losses
+        for found, expected in zip(one, losses[0], strict=True)
+    )
+    learned = (losses[0][0] - losses[0][-1]) / losses[0][0]
+    print(f"   loss of each step, first stage: {'  '.join(f'{x:.6f}' for x in losses[0])}")
+    print(f"   loss of each step, last stage:  {'  '.join(f'{x:.6f}' for x in losses[-1])}")
+    print(f"   All {len(losses)} stages agree to {apart:.0e} of the loss, the rounding of float32;")
+    print(f"   the steps themselves have changed it by {learned:.0e}.")
+    assert apart < 1e-5
+    assert learned > 1e-3
+    print()
+
+
+def part_4_why():
+    print("4. What changed, and why it is faster")
+    for stage in STAGES:
+        print()
+        print(f"   {stage.name}")
+        for text in (stage.changed, stage.why, f"[{stage.where}]"):
+            print(textwrap.indent(textwrap.fill(text, 90), "      "))
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        serve(int(sys.argv[1]))
+    else:
+        part_1_what_is_large()
+        losses = part_2_the_stages()
+        part_3_the_same_answer(losses)
+        part_4_why()
