@@ -5,6 +5,7 @@ backward on them: backward with what forward kept, and without. The same entry s
 and the fast kernel, whose functions are handed in as ``f``.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -22,7 +23,7 @@ class Case:
     results: Callable
     """(f, **inputs) -> nested tuples of arrays."""
     shapes: Callable
-    """(rows, columns) -> the shapes of the inputs by name; the first is the main input."""
+    """(x, c) -> the shapes of the inputs by name, the main one first: x (..., c), c columns."""
     note: str = ""
 
     @property
@@ -30,8 +31,9 @@ class Case:
         return f"{self.op}{f' {self.note}' if self.note else ''}"
 
     def inputs(self, rows, columns, dtype):
-        """Random arrays by name."""
-        shapes = self.shapes(rows, columns).items()
+        """Random arrays by name. ``rows`` is their number, or the lengths of several axes."""
+        lead = (rows,) if isinstance(rows, int) else rows
+        shapes = self.shapes((*lead, columns), columns).items()
         return {name: normal(*shape, dtype=dtype, seed=k) for k, (name, shape) in enumerate(shapes)}
 
 
@@ -73,12 +75,17 @@ def dropout(f, x, g):
 
 
 def embedding(f, weight, g):
-    ids = np.arange(len(g)) * 3 % len(weight)  # most of them several times
+    ids = np.arange(math.prod(g.shape[:-1])).reshape(g.shape[:-1])
+    ids = ids * 3 % len(weight)  # most of them several times
     return f.forward(xp, weight, ids), f.backward(xp, g, ids, weight.shape)
 
 
 def linear(f, x, weight, g, bias=None):
     return f.forward(xp, x, weight, bias), f.backward(xp, g, x, weight)
+
+
+def linear_with_bias(x, c):
+    return dict(x=x, weight=(c + 2, c), bias=(c + 2,), g=(*x[:-1], c + 2))
 
 
 def attention(f, qkv, g, n_head=2):
@@ -100,7 +107,10 @@ def cross_entropy(reduction):
         backward = [f.backward(xp, g, logits, *options, kept) for kept in (cache, None)]
         return loss, *backward
 
-    return results
+    def shapes(x, c):
+        return dict(logits=x, g=x[:1] if reduction == "none" else ())
+
+    return Case("cross_entropy", results, shapes, reduction)
 
 
 def linear_cross_entropy(reduction):
@@ -111,7 +121,10 @@ def linear_cross_entropy(reduction):
         backward = [f.backward(xp, g, *options, kept) for kept in (cache, None)]
         return loss, only_loss, *backward
 
-    return results
+    def shapes(x, c):
+        return dict(h=(x[0], 6), weight=(c, 6), g=x[:1] if reduction == "none" else ())
+
+    return Case("linear_cross_entropy", results, shapes, reduction)
 
 
 def adamw(f, p, g, m, v):
@@ -122,50 +135,20 @@ def adamw(f, p, g, m, v):
 
 
 CASES = [
-    Case(
-        "layer_norm",
-        layer_norm,
-        lambda n, c: dict(x=(n, c), weight=(c,), bias=(c,), g=(n, c), plus=(n, c)),
-    ),
-    Case("rms_norm", rms_norm, lambda n, c: dict(x=(n, c), weight=(c,), g=(n, c))),
-    Case("softmax", softmax, lambda n, c: dict(x=(n, c), g=(n, c))),
-    Case("dropout", dropout, lambda n, c: dict(x=(n, c), g=(n, c))),
-    Case("embedding", embedding, lambda n, c: dict(weight=(6, c), g=(n, c))),
-    Case("linear", linear, lambda n, c: dict(x=(n, c), weight=(c + 2, c), g=(n, c + 2)), "no bias"),
-    Case(
-        "linear",
-        linear,
-        lambda n, c: dict(x=(n, c), weight=(c + 2, c), g=(n, c + 2), bias=(c + 2,)),
-    ),
-    Case("attention", attention, lambda n, c: dict(qkv=(1, n, 6 * c), g=(1, n, 2 * c))),
-    Case("adamw", adamw, lambda n, c: dict(g=(n, c), p=(n, c), m=(n, c), v=(n, c))),
+    Case("softmax", softmax, lambda x, c: dict(x=x, g=x)),
+    Case("rms_norm", rms_norm, lambda x, c: dict(x=x, weight=(c,), g=x)),
+    Case("layer_norm", layer_norm, lambda x, c: dict(x=x, weight=(c,), bias=(c,), g=x, plus=x)),
+    Case("gelu", gelu("none"), lambda x, c: dict(x=x, g=x), "none"),
+    Case("gelu", gelu("tanh"), lambda x, c: dict(x=x, g=x), "tanh"),
+    Case("gelu", gelu("none"), lambda x, c: dict(x=x, g=x, bias=(c,)), "none, with bias"),
+    Case("gelu", gelu("tanh"), lambda x, c: dict(x=x, g=x, bias=(c,)), "tanh, with bias"),
+    Case("dropout", dropout, lambda x, c: dict(x=x, g=x)),
+    Case("embedding", embedding, lambda x, c: dict(weight=(6, c), g=x)),
+    Case("linear", linear, lambda x, c: dict(x=x, weight=(3, c), g=(*x[:-1], 3))),
+    Case("linear", linear, linear_with_bias, "with bias"),
+    Case("attention", attention, lambda x, c: dict(qkv=(1, x[0], 6 * c), g=(1, x[0], 2 * c))),
+    *map(cross_entropy, REDUCTIONS),
+    *map(linear_cross_entropy, REDUCTIONS),
+    Case("adamw", adamw, lambda x, c: dict(g=x, p=x, m=x, v=x)),
 ]
-for _form in ("none", "tanh"):
-    CASES += [
-        Case("gelu", gelu(_form), lambda n, c: dict(x=(n, c), g=(n, c)), _form),
-        Case(
-            "gelu",
-            gelu(_form),
-            lambda n, c: dict(x=(n, c), g=(n, c), bias=(c,)),
-            f"{_form}, of x + bias",
-        ),
-    ]
-for _reduction in REDUCTIONS:
-    CASES += [
-        Case(
-            "cross_entropy",
-            cross_entropy(_reduction),
-            lambda n, c, none=_reduction == "none": dict(logits=(n, c), g=(n,) if none else ()),
-            _reduction,
-        ),
-        Case(
-            "linear_cross_entropy",
-            linear_cross_entropy(_reduction),
-            lambda n, c, none=_reduction == "none": dict(
-                h=(n, 6), weight=(c, 6), g=(n,) if none else ()
-            ),
-            _reduction,
-        ),
-    ]
-
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

@@ -50,7 +50,7 @@ def inputs_and_numbers():
     attention it is so everywhere; of what is certain there, test_attention_of_far_scores has more.
     """
     for case in CASES:
-        for k, name in enumerate(case.shapes(1, 1)):
+        for k, name in enumerate(case.shapes((1, 1), 1)):
             numbers = ANYWHERE + (ENDS if k == 0 and case.op != "attention" else [])
             if case.op == "linear_cross_entropy" and name == "g":
                 numbers = ["NaN", "zero"]  # infinity times a sum, or a sum of infinities

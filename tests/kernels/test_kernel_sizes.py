@@ -63,6 +63,18 @@ def test_sizes(case, dtype, rows, columns):
     same(*both(case, case.inputs(rows, columns, dtype)), dtype)
 
 
+ROWS_ONLY = ("attention", "cross_entropy", "linear_cross_entropy")
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if case.op not in ROWS_ONLY], ids=lambda case: case.name
+)
+@both_dtypes
+@pytest.mark.parametrize("lead", [(), (1,), (2, 3), (2, 1, 3), (0, 3)], ids=str)
+def test_any_number_of_axes(case, dtype, lead):
+    same(*both(case, case.inputs(lead, 5, dtype)), dtype)
+
+
 @both_dtypes
 @pytest.mark.parametrize("rows", [1, 5, 257])
 @pytest.mark.parametrize("op", ["layer_norm", "rms_norm"])
@@ -123,6 +135,16 @@ def test_parts_of_the_usual_size(case, dtype):
 @pytest.mark.parametrize("D", [1, 5, 16, 64])
 def test_attention_around_its_tiles(dtype, T, D):
     B, H = (5, 1) if D == 1 else (1, 2)  # at T = 200 five heads are three parts
+    check_attention(dtype, B, T, H, D)
+
+
+@both_dtypes
+def test_attention_of_no_sequences_and_of_no_channels(dtype):
+    check_attention(dtype, 0, 3, 2, 4)
+    check_attention(dtype, 2, 3, 2, 0)
+
+
+def check_attention(dtype, B, T, H, D):
     qkv = normal(B, T, 3 * H * D, dtype=dtype)
     g = normal(B, T, H * D, dtype=dtype, seed=1)
     found, expected = (attention(f("attention"), qkv, g, H) for f in (fast, reference))
@@ -156,11 +178,19 @@ def test_sums_into_a_buffer_that_holds_something(dtype, rows, columns):
     same(found, expected, dtype)
 
 
+@pytest.mark.parametrize(
+    "op, note",
+    [("softmax", ""), ("gelu", "tanh"), ("dropout", ""), ("adamw", ""), ("linear", "with bias")],
+)
 @both_dtypes
-def test_embedding_of_a_single_id_and_of_no_columns(dtype):
-    for ids, columns in [(np.array(2), 5), (np.array(2), 1), (np.array([1, 1]), 0)]:
-        g = normal(*ids.shape, columns, dtype=dtype)
-        found, expected = (
-            f("embedding").backward(xp, g, ids, (4, columns)) for f in (fast, reference)
-        )
+def test_no_columns(op, note, dtype):
+    (case,) = (case for case in CASES if (case.op, case.note) == (op, note))
+    same(*both(case, case.inputs(3, 0, dtype)), dtype)
+
+
+@both_dtypes
+def test_embedding_of_negative_and_unsigned_ids(dtype):
+    for ids in [np.array([3, 3, -1, 0]), np.array([[1], [2]], "u2"), np.array(2)]:
+        g = normal(*ids.shape, 5, dtype=dtype)
+        found, expected = (f("embedding").backward(xp, g, ids, (4, 5)) for f in (fast, reference))
         same(found, expected, dtype)
