@@ -1,58 +1,21 @@
 """Every compiled kernel against its reference, called directly: no engine, no dispatcher."""
 
-import importlib
-
 import numpy as np
 import pytest
+from kernel_checks import (
+    INF,
+    NAN,
+    REDUCTIONS,
+    assert_same,
+    both_dtypes,
+    cpu,
+    flat,
+    normal,
+    reference,
+    xp,
+)
 
-from autograd.device import numpy_namespace as xp
-
-REDUCTIONS = ["mean", "sum", "none"]
-INF, NAN = np.inf, np.nan
-
-
-@pytest.fixture(autouse=True)
-def quiet():
-    """NumPy warns where a formula meets infinity; here that is on purpose."""
-    with np.errstate(all="ignore"):
-        yield
-
-
-def reference(op):
-    return importlib.import_module(f"autograd.kernels.{op}.reference")
-
-
-def cpu(op):
-    return importlib.import_module(f"autograd.kernels.{op}.cpu")
-
-
-def normal(*shape, dtype="f8", seed=0):
-    return np.random.default_rng((seed, *shape)).standard_normal(shape).astype(dtype)
-
-
-def flat(result):
-    """The arrays in a result, nested tuples and Nones included, in order."""
-    if isinstance(result, tuple):
-        return [array for part in result for array in flat(part)]
-    return [result]
-
-
-def assert_same(found, expected, dtype):
-    """Equal up to rounding, relative to each number, or to the median size where one is smaller.
-
-    Not to the largest: beside the largest float32 every other number would pass.
-    """
-    found, expected = flat(found), flat(expected)
-    assert len(found) == len(expected)
-    for a, b in zip(found, expected, strict=True):
-        if b is None:
-            assert a is None
-            continue
-        assert np.shape(a) == np.shape(b) and a.dtype == b.dtype == dtype
-        sizes = np.abs(b[np.isfinite(b) & (b != 0)])
-        scale = float(np.median(sizes)) if sizes.size else 0.0
-        tolerance = 2e-5 if dtype == "f4" else 1e-12
-        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * scale)
+pytestmark = pytest.mark.usefixtures("quiet")
 
 
 def compare(op, name, dtype, *arguments, **options):
@@ -78,9 +41,6 @@ def special_rows(dtype, columns=7):
     for i, value in enumerate(special):
         x[i + 1, (3 * i) % columns] = value
     return x
-
-
-both_dtypes = pytest.mark.parametrize("dtype", ["f4", "f8"])
 
 
 @pytest.mark.parametrize("where", [reference, cpu])

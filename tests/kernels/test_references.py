@@ -1,37 +1,12 @@
 """Every reference against finite differences, called directly: no engine, no dispatcher."""
 
-import importlib
 import warnings
 
 import numpy as np
 import pytest
+from kernel_checks import INF, NAN, REDUCTIONS, flat, normal, reference, xp
 
-from autograd.device import numpy_namespace as xp
-
-REDUCTIONS = ["mean", "sum", "none"]
-INF, NAN = np.inf, np.nan
-
-
-@pytest.fixture(autouse=True)
-def quiet():
-    """NumPy warns where a formula meets infinity; here that is on purpose."""
-    with np.errstate(all="ignore"):
-        yield
-
-
-def reference(op):
-    return importlib.import_module(f"autograd.kernels.{op}.reference")
-
-
-def normal(*shape, dtype="f8", seed=0):
-    return np.random.default_rng((seed, *shape)).standard_normal(shape).astype(dtype)
-
-
-def flat(result):
-    """The arrays in a result, nested tuples and Nones included, in order."""
-    if isinstance(result, tuple):
-        return [array for part in result for array in flat(part)]
-    return [result]
+pytestmark = pytest.mark.usefixtures("quiet")
 
 
 def check_gradients(f, gradients, *inputs, h=1e-6):

@@ -1,0 +1,154 @@
+"""Every kernel on inputs of any size: one entry each, for the tests of sizes and of range ends.
+
+An entry gives the shapes of its inputs for a number of rows and of columns, and calls forward and
+backward on them: backward with what forward kept, and without. The same entry serves the reference
+and the fast kernel, whose functions are handed in as ``f``.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from kernel_checks import REDUCTIONS, normal, xp
+
+IGNORED = -7
+
+
+@dataclass(frozen=True)
+class Case:
+    op: str
+    """The folder in autograd/kernels."""
+    results: Callable
+    """(f, **inputs) -> nested tuples of arrays."""
+    shapes: Callable
+    """(x, c) -> the shapes of the inputs by name, the main one first: x (..., c), c columns."""
+    note: str = ""
+
+    @property
+    def name(self):
+        return f"{self.op}{f' {self.note}' if self.note else ''}"
+
+    def inputs(self, rows, columns, dtype):
+        """Random arrays by name. ``rows`` is their number, or the lengths of several axes."""
+        lead = (rows,) if isinstance(rows, int) else rows
+        shapes = self.shapes((*lead, columns), columns).items()
+        return {name: normal(*shape, dtype=dtype, seed=k) for k, (name, shape) in enumerate(shapes)}
+
+
+def layer_norm(f, x, weight, bias, g, plus):
+    y, cache = f.forward(xp, x, weight, bias, 1e-5)
+    in_place = {"spare": g.copy(), "plus": plus}
+    return (
+        y,
+        f.backward(xp, g, x, weight, 1e-5, cache),
+        f.backward(xp, g, x, weight, 1e-5),
+        f.backward(xp, g, x, weight, 1e-5, cache, **in_place),
+    )
+
+
+def rms_norm(f, x, weight, g):
+    y, cache = f.forward(xp, x, weight, 1e-5)
+    return y, f.backward(xp, g, x, weight, 1e-5, cache), f.backward(xp, g, x, weight, 1e-5)
+
+
+def softmax(f, x, g):
+    y = f.forward(xp, x)
+    return y, f.backward(xp, g, y)
+
+
+def gelu(approximate):
+    def results(f, x, g, bias=None):
+        return (
+            f.forward(xp, x, approximate, bias),
+            f.backward(xp, g, x, approximate, bias),
+            f.backward(xp, g, x, approximate, bias, spare=g.copy()),
+        )
+
+    return results
+
+
+def dropout(f, x, g):
+    keep = np.random.default_rng(0).random(x.shape) >= 0.3
+    return f.forward(xp, x, keep, 0.3), f.backward(xp, g, keep, 0.3)
+
+
+def embedding(f, weight, g):
+    ids = np.arange(math.prod(g.shape[:-1])).reshape(g.shape[:-1])
+    ids = ids * 3 % len(weight)  # most of them several times
+    return f.forward(xp, weight, ids), f.backward(xp, g, ids, weight.shape)
+
+
+def linear(f, x, weight, g, bias=None):
+    return f.forward(xp, x, weight, bias), f.backward(xp, g, x, weight)
+
+
+def linear_with_bias(x, c):
+    return dict(x=x, weight=(c + 2, c), bias=(c + 2,), g=(*x[:-1], c + 2))
+
+
+def attention(f, qkv, g, n_head=2):
+    y, cache = f.forward(xp, qkv, n_head)
+    return y, f.backward(xp, g, qkv, y, n_head, cache), f.backward(xp, g, qkv, y, n_head)
+
+
+def some_targets(n, classes):
+    """Every third row is ignored, and not the first."""
+    targets = np.arange(n) * 7 % classes
+    targets[1::3] = IGNORED
+    return targets
+
+
+def cross_entropy(reduction):
+    def results(f, logits, g):
+        options = (some_targets(*logits.shape), IGNORED, reduction)
+        loss, cache = f.forward(xp, logits, *options)
+        backward = [f.backward(xp, g, logits, *options, kept) for kept in (cache, None)]
+        return loss, *backward
+
+    def shapes(x, c):
+        return dict(logits=x, g=x[:1] if reduction == "none" else ())
+
+    return Case("cross_entropy", results, shapes, reduction)
+
+
+def linear_cross_entropy(reduction):
+    def results(f, h, weight, g):
+        options = (h, weight, some_targets(len(h), len(weight)), IGNORED, reduction)
+        loss, cache = f.forward(xp, *options)
+        only_loss, _ = f.forward(xp, *options, (False, False))
+        backward = [f.backward(xp, g, *options, kept) for kept in (cache, None)]
+        return loss, only_loss, *backward
+
+    def shapes(x, c):
+        return dict(h=(x[0], 6), weight=(c, 6), g=x[:1] if reduction == "none" else ())
+
+    return Case("linear_cross_entropy", results, shapes, reduction)
+
+
+def adamw(f, p, g, m, v):
+    # the kernel works in place; what comes in stays whole
+    updated = f.update(xp, p.copy(), g, m.copy(), v * v, 0.01, 0.9, 0.95, 1e-8, 0.1, 3, 0.5)
+    norm = np.sqrt(f.square_sum(xp, g))  # float64
+    return *updated, norm.astype(g.dtype)
+
+
+CASES = [
+    Case("softmax", softmax, lambda x, c: dict(x=x, g=x)),
+    Case("rms_norm", rms_norm, lambda x, c: dict(x=x, weight=(c,), g=x)),
+    Case("layer_norm", layer_norm, lambda x, c: dict(x=x, weight=(c,), bias=(c,), g=x, plus=x)),
+    Case("gelu", gelu("none"), lambda x, c: dict(x=x, g=x), "none"),
+    Case("gelu", gelu("tanh"), lambda x, c: dict(x=x, g=x), "tanh"),
+    Case("gelu", gelu("none"), lambda x, c: dict(x=x, g=x, bias=(c,)), "none, with bias"),
+    Case("gelu", gelu("tanh"), lambda x, c: dict(x=x, g=x, bias=(c,)), "tanh, with bias"),
+    Case("dropout", dropout, lambda x, c: dict(x=x, g=x)),
+    Case("embedding", embedding, lambda x, c: dict(weight=(6, c), g=x)),
+    Case("linear", linear, lambda x, c: dict(x=x, weight=(3, c), g=(*x[:-1], 3))),
+    Case("linear", linear, linear_with_bias, "with bias"),
+    Case("attention", attention, lambda x, c: dict(qkv=(1, x[0], 6 * c), g=(1, x[0], 2 * c))),
+    *map(cross_entropy, REDUCTIONS),
+    *map(linear_cross_entropy, REDUCTIONS),
+    Case("adamw", adamw, lambda x, c: dict(g=x, p=x, m=x, v=x)),
+]
+every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

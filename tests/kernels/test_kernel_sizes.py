@@ -1,0 +1,196 @@
+"""Every kernel against its reference at the sizes where loops go wrong.
+
+Around the widths of vectors and tiles, one row, one column, no rows; with the rows cut into parts
+for several threads, the last part short; and in blocks. The inputs are those of
+tests/helpers/kernel_cases.py, forward and backward in float32 and float64.
+"""
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from kernel_cases import CASES, attention, every_case
+from kernel_checks import (
+    assert_same,
+    both_dtypes,
+    fast,
+    flat,
+    normal,
+    reference,
+    root_mean_square,
+    xp,
+)
+
+from autograd import kernels
+from autograd.kernels import _numba
+
+BORDERS = [15, 16, 17, 31, 33, 63, 64, 65, 127, 128, 129, 255, 257]
+SIZES = [(1, 1), (1, 5), (2, 3), (5, 1), (0, 5), (257, 1), (65, 3)]
+SIZES += [(3, n) for n in BORDERS] + [(n, 3) for n in BORDERS]
+
+
+same = partial(assert_same, typical=root_mean_square)
+
+
+def both(case, inputs):
+    """What the fast kernel gives, after a second call gave the same bits, and the reference."""
+    before = [a.copy() for a in inputs.values()]
+    found, again = (case.results(fast(case.op), **inputs) for _ in range(2))
+    for a, b in zip(flat(found), flat(again), strict=True):
+        np.testing.assert_array_equal(a, b)
+    for a, b in zip(inputs.values(), before, strict=True):
+        np.testing.assert_array_equal(a, b)
+    return found, case.results(reference(case.op), **inputs)
+
+
+def test_every_kernel_is_in_the_table():
+    folders = {path.parent.name for path in Path(kernels.__file__).parent.glob("*/cpu.py")}
+    assert {case.op for case in CASES} == folders
+
+
+@pytest.mark.parametrize(
+    "case, rows, columns",
+    [
+        pytest.param(case, *size, id=f"{case.name}-{size[0]}-{size[1]}")
+        for case in CASES
+        for size in SIZES
+        if size[1] > 1 or case.op not in ("layer_norm", "rms_norm")
+    ],
+)
+@both_dtypes
+def test_sizes(case, dtype, rows, columns):
+    same(*both(case, case.inputs(rows, columns, dtype)), dtype)
+
+
+ROWS_ONLY = ("attention", "cross_entropy", "linear_cross_entropy")
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if case.op not in ROWS_ONLY], ids=lambda case: case.name
+)
+@both_dtypes
+@pytest.mark.parametrize("lead", [(), (1,), (2, 3), (2, 1, 3), (0, 3)], ids=str)
+def test_any_number_of_axes(case, dtype, lead):
+    same(*both(case, case.inputs(lead, 5, dtype)), dtype)
+
+
+@both_dtypes
+@pytest.mark.parametrize("rows", [1, 5, 257])
+@pytest.mark.parametrize("op", ["layer_norm", "rms_norm"])
+def test_normalization_of_a_single_column(op, dtype, rows):
+    """What is normalized is then a constant (+-1 for rms_norm), and its gradient 0, or nearly.
+
+    It is a difference of two numbers of the size r g w: what is left of them is their rounding.
+    """
+    (case,) = (case for case in CASES if case.op == op)
+    inputs = case.inputs(rows, 1, dtype)
+    r = 1 / np.sqrt((0 if op == "layer_norm" else inputs["x"] ** 2) + 1e-5)
+    terms = r * np.abs(inputs["g"] * inputs["weight"]) + 10
+    for a, b in zip(*map(flat, both(case, inputs)), strict=True):
+        if a.shape == (rows, 1):
+            assert (np.abs(a - b) <= 4 * np.finfo(dtype).eps * terms).all()
+        else:
+            same(a, b, dtype)
+
+
+@pytest.fixture
+def small_parts(monkeypatch):
+    """Parts that would not be worth a thread: a few rows are cut into up to sixteen."""
+    monkeypatch.setattr(_numba, "SMALLEST_PART", 8)
+    monkeypatch.setattr(_numba, "n_threads", lambda: 3)
+    assert _numba.rows_per_part(33, 5) < 33 / 8
+
+
+@every_case
+@both_dtypes
+@pytest.mark.parametrize("rows, columns", [(2, 5), (15, 5), (16, 5), (17, 5), (33, 5), (7, 200)])
+def test_sizes_in_many_parts(case, dtype, rows, columns, small_parts):
+    same(*both(case, case.inputs(rows, columns, dtype)), dtype)
+
+
+@every_case
+def test_the_number_of_threads_leaves_no_trace(case, small_parts, monkeypatch):
+    inputs = case.inputs(33, 200, "f4")
+    found = []
+    for threads in (1, 2, 5):
+        monkeypatch.setattr(_numba, "n_threads", lambda n=threads: n)
+        found.append(flat(case.results(fast(case.op), **inputs)))
+    for results in found[1:]:
+        for a, b in zip(results, found[0], strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+@every_case
+@both_dtypes
+def test_parts_of_the_usual_size(case, dtype):
+    # in attention a part is some of the heads: test_attention_around_its_tiles has several parts
+    rows, columns = (157, 8) if case.op == "attention" else (1501, 131)
+    assert 1501 % _numba.rows_per_part(1501, 131) not in (0, 1501)  # several parts, the last short
+    same(*both(case, case.inputs(rows, columns, dtype)), dtype)
+
+
+@both_dtypes
+@pytest.mark.parametrize("T", [1, 31, 63, 64, 65, 127, 129, 200])
+@pytest.mark.parametrize("D", [1, 5, 16, 64])
+def test_attention_around_its_tiles(dtype, T, D):
+    B, H = (5, 1) if D == 1 else (1, 2)  # at T = 200 five heads are three parts
+    check_attention(dtype, B, T, H, D)
+
+
+@both_dtypes
+def test_attention_of_no_sequences_and_of_no_channels(dtype):
+    check_attention(dtype, 0, 3, 2, 4)
+    check_attention(dtype, 2, 3, 2, 0)
+
+
+def check_attention(dtype, B, T, H, D):
+    qkv = normal(B, T, 3 * H * D, dtype=dtype)
+    g = normal(B, T, H * D, dtype=dtype, seed=1)
+    found, expected = (attention(f("attention"), qkv, g, H) for f in (fast, reference))
+    same(found, expected, dtype)
+
+
+@both_dtypes
+@pytest.mark.parametrize(
+    "case", [c for c in CASES if c.op == "linear_cross_entropy"], ids=lambda case: case.note
+)
+def test_linear_cross_entropy_in_blocks(case, dtype):
+    # 20 MB of logits, where a block has at most 16
+    rows, classes = 1025, 20_000_000 // 1025 // np.dtype(dtype).itemsize
+    same(*both(case, case.inputs(rows, classes, dtype)), dtype)
+
+
+@both_dtypes
+@pytest.mark.parametrize("rows, columns", [(1, 1), (0, 5), (5, 17), (65, 129)])
+def test_sums_into_a_buffer_that_holds_something(dtype, rows, columns):
+    ids, g = np.arange(rows) * 3 % 7, normal(rows, columns, dtype=dtype)
+    x, weight = normal(rows, 7, dtype=dtype, seed=1), normal(columns, 7, dtype=dtype)
+    into = normal(7, columns, dtype=dtype, seed=2)
+    expected = into + reference("embedding").backward(xp, g, ids, into.shape)
+    found = fast("embedding").backward(xp, g, ids, into.shape, into=into)
+    assert found is into
+    same(found, expected, dtype)
+    into = normal(columns, 7, dtype=dtype, seed=2)
+    expected = into + reference("linear").backward(xp, g, x, weight)[1]
+    found = fast("linear").backward(xp, g, x, weight, into=into)[1]
+    assert found is into
+    same(found, expected, dtype)
+
+
+@pytest.mark.parametrize(
+    "op, note",
+    [("softmax", ""), ("gelu", "tanh"), ("dropout", ""), ("adamw", ""), ("linear", "with bias")],
+)
+@both_dtypes
+def test_no_columns(op, note, dtype):
+    (case,) = (case for case in CASES if (case.op, case.note) == (op, note))
+    same(*both(case, case.inputs(3, 0, dtype)), dtype)
+
+
+@both_dtypes
+def test_embedding_of_negative_and_unsigned_ids(dtype):
+    for ids in [np.array([3, 3, -1, 0]), np.array([[1], [2]], "u2"), np.array(2)]:
+        g = normal(*ids.shape, 5, dtype=dtype)
+        found, expected = (f("embedding").backward(xp, g, ids, (4, 5)) for f in (fast, reference))
+        same(found, expected, dtype)
