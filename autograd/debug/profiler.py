@@ -174,8 +174,8 @@ class profile(Observer):  # noqa: N801 (PyTorch's name)
         if peak.holders:
             op, place, size = peak.holders[0]
             text += (
-                f"\npeak memory of the tape: {bytes_text(peak.bytes)}, of which {op} at "
-                f"{place.short} holds {bytes_text(size)}"
+                f"\npeak memory of the tape: {bytes_text(peak.bytes)}\n"
+                f"{op} at {place.short} holds {bytes_text(size)} of it"
             )
         return text
 

@@ -18,7 +18,7 @@ def weights(xp, q, k, cache=None):
     with these two in ``cache`` a row of weights is exp(s - top) / total.
     """
     T, D = q.shape[-2:]
-    s = q @ xp.swapaxes(k, -1, -2) * (1 / math.sqrt(D))  # (B, H, T, T)
+    s = q @ xp.swapaxes(k, -1, -2) * (1 / math.sqrt(max(1, D)))  # (B, H, T, T)
     if s.size == 0:
         return s, xp.sum(s, axis=-1), xp.sum(s, axis=-1)  # no rows: there is no maximum to take
     t = xp.arange(T)
@@ -45,7 +45,7 @@ def backward(xp, g, qkv, y, n_head, cache=None):
     g, y = (xp.transpose(a, (0, 2, 1, 3)) for a in (g, y))  # (B, H, T, D)
     g_p = g @ xp.swapaxes(v, -1, -2)  # (B, H, T, T)
     g_s = p * (g_p - xp.sum(g * y, axis=-1, keepdims=True))  # (B, H, T, T)
-    g_s = g_s * (1 / math.sqrt(q.shape[-1]))
+    g_s = g_s * (1 / math.sqrt(max(1, q.shape[-1])))
     g_q, g_k = g_s @ k, xp.swapaxes(g_s, -1, -2) @ q  # (B, H, T, D)
     g_v = xp.swapaxes(p, -1, -2) @ g  # (B, H, T, D)
     g_qkv = xp.transpose(xp.stack((g_q, g_k, g_v)), (1, 3, 0, 2, 4))  # (B, T, 3, H, D)
