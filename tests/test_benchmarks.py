@@ -171,7 +171,8 @@ def test_the_page_on_performance_has_the_table_of_the_benchmark(monkeypatch):
     assert [cell.strip("| ") for cell in rows[0]] == list(HEAD)
     assert [row[0].strip("| ") for row in rows[2:]] == [stage.name for stage in STAGES]
     for stage in STAGES:
-        assert f"**{stage.name.removeprefix('+ ')}" in page, "a paragraph for each stage"
+        paragraph = f"**{stage.name.removeprefix('+ ')}.**"
+        assert paragraph.lower() in page.lower(), "each stage has a paragraph"
 
 
 # --- the others -----------------------------------------------------------------------------------
