@@ -63,7 +63,7 @@ def gelu(approximate):
         return (
             f.forward(xp, x, approximate, bias),
             f.backward(xp, g, x, approximate, bias),
-            f.backward(xp, g, x, approximate, bias, spare=g.copy()),
+            f.backward(xp, g, x, approximate, bias, spare=g.copy(), again=True),
         )
 
     return results

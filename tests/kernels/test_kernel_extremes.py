@@ -194,6 +194,15 @@ def test_gelu_of_far_numbers(far, dtype, mode, approximate):
     np.testing.assert_array_equal(g_x, [1, 0])
 
 
+@both_dtypes
+@pytest.mark.parametrize("approximate", ["none", "tanh"])
+def test_gelu_all_the_way_to_where_it_is_straight(dtype, approximate):
+    x = np.concatenate([np.linspace(-45, 45, 3001), np.linspace(-6, 6, 3001)]).astype(dtype)
+    (case,) = (case for case in CASES if (case.op, case.note) == ("gelu", approximate))
+    found, expected = (case.results(f("gelu"), x, np.ones_like(x)) for f in (fast, reference))
+    assert_same(found, expected, dtype)
+
+
 # --- Rows where everything is masked --------------------------------------------------------------
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from kernel_checks import assert_same, both_dtypes, normal, xp
 
-from autograd import Tensor, grad, ops
+from autograd import Tensor, grad, ops, use_kernels
 from autograd.kernels import adamw, softmax
 from autograd.samples import SAMPLES
 
@@ -63,13 +63,39 @@ def test_layouts_are_not_what_kernels_take(layout, dtype):
     assert not plain(layout(x)) and softmax.forward.refusal(xp, layout(x)) is not None
 
 
-@pytest.mark.parametrize("sample", [s for s in SAMPLES if s.kernel], ids=lambda s: s.name)
+@pytest.mark.parametrize(
+    "sample", [s for s in SAMPLES if s.kernel or s.op == "gelu_linear"], ids=lambda s: s.name
+)
 @each_layout
 @both_dtypes
 def test_results_do_not_depend_on_the_layout(sample, layout, dtype):
     arrays = sample.inputs(dtype=dtype)
     found = run(sample.call, arrays, layout)
     assert_same(found, run(sample.call, arrays, np.copy), dtype)
+
+
+def residual(x, weight, bias):
+    """x is used twice: what it gets from the sum, the normalization's backward adds."""
+    x = 2 * x
+    return x + ops.layer_norm(x, weight, bias)
+
+
+def tied(x, weight, bias):
+    """The weight is used twice: the second gradient is added into the buffer of the first."""
+    y = ops.linear(x, weight, bias)
+    return ops.linear(y, weight, bias) + ops.embedding(weight, np.array([3, 1, 1, 0]))
+
+
+@pytest.mark.parametrize("call", [residual, tied])
+@each_layout
+@both_dtypes
+def test_layouts_where_gradients_add_up(call, layout, dtype):
+    square = (5,) if call is residual else (5, 5)
+    arrays = [normal(*shape, dtype=dtype) for shape in ((4, 5), square, (5,))]
+    with use_kernels("reference"):
+        expected = run(call, arrays, np.copy)
+    assert_same(run(call, arrays, layout), expected, dtype)
+    assert_same(run(call, arrays, np.copy), expected, dtype)
 
 
 @each_layout

@@ -1,4 +1,8 @@
-"""Every compiled kernel against its reference, called directly: no engine, no dispatcher."""
+"""What compiled kernels do beside computing: options, work in place, blocks, another BLAS.
+
+Called directly, with neither engine nor dispatcher. That they compute what their references do, at
+every size and of every number, is in test_kernel_sizes.py and test_kernel_extremes.py.
+"""
 
 import numpy as np
 import pytest
@@ -65,97 +69,6 @@ def test_unneeded_gradients_are_none(where):
             assert tuple(array is not None for array in found) == needs
 
 
-@both_dtypes
-@pytest.mark.parametrize("shape", [(37,), (1, 5), (0, 5), (3, 7, 33), (700, 260)])
-def test_layer_norm_kernel(dtype, shape):
-    C = shape[-1]
-    x, g = normal(*shape, dtype=dtype), normal(*shape, dtype=dtype, seed=1)
-    weight, bias = normal(C, dtype=dtype), normal(C, dtype=dtype, seed=2)
-    y, cache = compare("layer_norm", "forward", dtype, x, weight, bias, 1e-5)
-    compare("layer_norm", "backward", dtype, g, x, weight, 1e-5)
-    compare("layer_norm", "backward", dtype, g, x, weight, 1e-5, cache=cache)
-
-
-@both_dtypes
-def test_layer_norm_kernel_on_special_numbers(dtype):
-    x = special_rows(dtype)
-    weight, bias = normal(7, dtype=dtype), normal(7, dtype=dtype, seed=1)
-    compare("layer_norm", "forward", dtype, x, weight, bias, 1e-5)
-    for row, g_row in zip(x, normal(*x.shape, dtype=dtype, seed=3), strict=True):
-        compare("layer_norm", "backward", dtype, g_row, row, weight, 1e-5)
-
-
-@both_dtypes
-@pytest.mark.parametrize("shape", [(37,), (1, 5), (0, 5), (3, 7, 33), (700, 260)])
-def test_rms_norm_kernel(dtype, shape):
-    x, g = normal(*shape, dtype=dtype), normal(*shape, dtype=dtype, seed=1)
-    weight = normal(shape[-1], dtype=dtype)
-    cache = compare("rms_norm", "forward", dtype, x, weight, 1e-5)[1]
-    compare("rms_norm", "backward", dtype, g, x, weight, 1e-5)
-    compare("rms_norm", "backward", dtype, g, x, weight, 1e-5, cache=cache)
-
-
-@both_dtypes
-def test_rms_norm_kernel_on_special_numbers(dtype):
-    x, weight = special_rows(dtype), normal(7, dtype=dtype)
-    compare("rms_norm", "forward", dtype, x, weight, 1e-5)
-    for row, g_row in zip(x, normal(*x.shape, dtype=dtype, seed=3), strict=True):
-        compare("rms_norm", "backward", dtype, g_row, row, weight, 1e-5)
-
-
-@both_dtypes
-@pytest.mark.parametrize("shape", [(37,), (1, 1), (0, 5), (3, 0), (3, 7, 33), (700, 260)])
-def test_softmax_kernel(dtype, shape):
-    x, g = normal(*shape, dtype=dtype), normal(*shape, dtype=dtype, seed=1)
-    y = compare("softmax", "forward", dtype, x)
-    compare("softmax", "backward", dtype, g, y)
-
-
-@both_dtypes
-def test_softmax_kernel_on_special_numbers(dtype):
-    x = np.concatenate([special_rows(dtype), np.full((1, 7), -INF, dtype)])
-    y = compare("softmax", "forward", dtype, x)
-    compare("softmax", "backward", dtype, special_rows(dtype), y[:-1])
-    assert np.isnan(y[-1]).all()  # as in PyTorch
-
-
-@both_dtypes
-@pytest.mark.parametrize("approximate", ["none", "tanh"])
-def test_gelu_kernel(dtype, approximate):
-    limits = np.finfo(dtype)
-    special = [NAN, INF, -INF, limits.max, limits.min, limits.tiny, 1e-40, 41.0, -41.0, 0.0, -0.0]
-    sizes = [np.array(special, dtype), np.zeros((0, 3), dtype), normal(1, dtype=dtype)]
-    for x in [*sizes, 4 * normal(419, 333, dtype=dtype)]:
-        compare("gelu", "forward", dtype, x, approximate)
-        g = normal(*x.shape, dtype=dtype, seed=1)
-        compare("gelu", "backward", dtype, g, x, approximate)
-
-
-@both_dtypes
-@pytest.mark.parametrize("reduction", REDUCTIONS)
-@pytest.mark.parametrize("shape", [(1, 1), (0, 5), (13, 37), (300, 517)])
-def test_cross_entropy_kernel(dtype, reduction, shape):
-    N, V = shape
-    logits = 3 * normal(N, V, dtype=dtype)
-    targets = np.random.default_rng(0).integers(0, V, N)
-    targets[::3] = -100
-    g = normal(N, dtype=dtype) if reduction == "none" else np.full((), 1.5, dtype)
-    options = (targets, -100, reduction)
-    cache = compare("cross_entropy", "forward", dtype, logits, *options)[1]
-    compare("cross_entropy", "backward", dtype, g, logits, *options)
-    compare("cross_entropy", "backward", dtype, g, logits, *options, cache=cache)
-
-
-@both_dtypes
-def test_cross_entropy_kernel_on_special_numbers(dtype):
-    logits = special_rows(dtype)
-    targets = np.arange(len(logits)) % 7
-    options = (targets, -100, "none")
-    g = normal(len(logits), dtype=dtype)
-    compare("cross_entropy", "forward", dtype, logits, *options)
-    compare("cross_entropy", "backward", dtype, g, logits, *options)
-
-
 @pytest.mark.parametrize("where", [reference, cpu])
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 def test_ignored_rows_reach_nothing(where, reduction):
@@ -173,18 +86,6 @@ def test_ignored_rows_reach_nothing(where, reduction):
     g_x, g_weight = f.backward(xp, g, *options, cache)
     assert np.isfinite(loss).all() and np.isfinite(g_weight).all() and g_weight.any()
     assert not g_x[[0, 2]].any() and g_x[[1, 3]].all()
-
-
-@pytest.mark.parametrize("where", [reference, cpu])
-def test_every_target_ignored_is_a_loss_of_zero(where):
-    x, targets, one = normal(3, 4), np.full(3, -1), np.ones(())
-    loss, cache = where("cross_entropy").forward(xp, x, targets, -1, "mean")
-    assert loss == 0
-    assert not where("cross_entropy").backward(xp, one, x, targets, -1, "mean", cache).any()
-    f = where("linear_cross_entropy")
-    loss, cache = f.forward(xp, x, x, targets, -1, "mean")
-    g_h, g_weight = f.backward(xp, one, x, x, targets, -1, "mean", cache)
-    assert loss == 0 and not g_h.any() and not g_weight.any()
 
 
 @pytest.mark.parametrize("dtype", ["u2", "u4", "i4", "i8"])
@@ -241,19 +142,6 @@ def test_linear_cross_entropy_kernel_on_special_numbers(dtype):
         compare("linear_cross_entropy", "backward", dtype, np.ones(4, dtype), *options)
 
 
-@both_dtypes
-@pytest.mark.parametrize(
-    "B, T, H, D",
-    [(1, 1, 1, 1), (0, 3, 2, 4), (2, 0, 2, 4), (2, 13, 3, 5), (1, 33, 1, 1), (2, 160, 2, 8)],
-)
-def test_attention_kernel(dtype, B, T, H, D):
-    qkv = normal(B, T, 3 * H * D, dtype=dtype)
-    g = normal(B, T, H * D, dtype=dtype, seed=1)
-    y, cache = compare("attention", "forward", dtype, qkv, H)
-    compare("attention", "backward", dtype, g, qkv, y, H)
-    compare("attention", "backward", dtype, g, qkv, y, H, cache=cache)
-
-
 def test_attention_kernel_without_openblas(monkeypatch):
     f, qkv, g = cpu("attention"), normal(2, 40, 30), normal(2, 40, 10, seed=1)
     expected, cache = f.forward(xp, qkv, 2)
@@ -294,40 +182,6 @@ def test_attention_kernel_on_special_numbers(dtype, value):
 
 
 @both_dtypes
-@pytest.mark.parametrize("shape", [(7,), (0, 7), (1, 7), (3, 5, 7), (900, 7)])
-@pytest.mark.parametrize("biased", [True, False])
-def test_linear_kernel(dtype, shape, biased):
-    x, weight = normal(*shape, dtype=dtype), normal(110, 7, dtype=dtype)
-    bias = normal(110, dtype=dtype) if biased else None
-    compare("linear", "forward", dtype, x, weight, bias)
-    if biased and len(shape) == 2 and len(x):
-        bias[:3] = NAN, INF, np.finfo(dtype).max
-        compare("linear", "forward", dtype, x, weight, bias)
-
-
-@both_dtypes
-@pytest.mark.parametrize(
-    "ids", [np.array([3, 3, -1, 0]), np.array([[1], [2]], "u2"), np.zeros((0, 2), int)]
-)
-def test_embedding_kernel(dtype, ids):
-    g = normal(*ids.shape, 70, dtype=dtype)
-    compare("embedding", "backward", dtype, g, ids, (5, 70))
-    into = normal(5, 70, dtype=dtype)
-    expected = into + reference("embedding").backward(xp, g, ids, (5, 70))
-    found = cpu("embedding").backward(xp, g, ids, (5, 70), into=into)
-    assert found is into
-    assert_same(found, expected, dtype)
-
-
-@both_dtypes
-def test_embedding_kernel_on_special_numbers(dtype):
-    g = special_rows(dtype)
-    compare("embedding", "backward", dtype, g, np.arange(len(g)) % 4, (len(g), 7))
-    many = np.random.default_rng(0).integers(0, 50, 5000)
-    compare("embedding", "backward", dtype, normal(5000, 130, dtype=dtype), many, (50, 130))
-
-
-@both_dtypes
 @pytest.mark.parametrize("p", [0.0, 0.3, 1.0])
 def test_dropout_kernel(dtype, p):
     for x in (special_rows(dtype), np.zeros((0, 2), dtype), normal(411, 333, dtype=dtype)):
@@ -348,12 +202,3 @@ def test_adamw_kernel_works_in_place(dtype, shape):
     assert all(a is b for a, b in zip(found, (p, m, v), strict=True))
     assert_same(found, expected, dtype)
     np.testing.assert_array_equal(g, kept)
-
-
-@both_dtypes
-def test_adamw_kernel_on_special_numbers(dtype):
-    g = special_rows(dtype)
-    p, m, v = (np.ones_like(g) for _ in range(3))
-    options = (0.01, 0.9, 0.95, 1e-8, 0.1, 1, 1.0)
-    expected = reference("adamw").update(xp, p, g, m, v, *options)
-    assert_same(cpu("adamw").update(xp, p, g, m, v, *options), expected, dtype)
