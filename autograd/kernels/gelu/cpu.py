@@ -32,14 +32,14 @@ def forward(xp, x, approximate, bias=None):
 
 
 def backward(xp, g, x, approximate, bias=None, spare=None, again=False):
-    g_x = np.copy(g) if spare is None else spare
+    g_x = np.empty_like(g) if spare is None else spare
     rows, added = _rows(x, bias)
     step = rows_per_part(*rows.shape)
     parts = np.zeros((-(-len(rows) // step), len(added)), x.dtype)  # g_bias of each part
     y = np.empty(rows.shape if again else (0, 0), x.dtype)
-    arrays = (g_x.reshape(rows.shape), rows, added, y, parts, step)
+    arrays = (spare is None, g_x.reshape(rows.shape), rows, added, y, parts, step)
     kernel = _backward_tanh if approximate == "tanh" else _backward_erf
-    parallel_rows(kernel, len(rows), step, *arrays)
+    parallel_rows(kernel, len(rows), step, g.reshape(rows.shape), *arrays)
     g_bias = None if bias is None else parts.sum(axis=0)
     return g_x, g_bias, y.reshape(x.shape) if again else None
 
@@ -99,10 +99,12 @@ def _forward_tanh(x, bias, y, start, stop):
 
 
 @jit
-def _backward_tanh(g, x, bias, y, parts, step, start, stop):
+def _backward_tanh(g, copied, g_x, x, bias, y, parts, step, start, stop):
     g_bias = parts[start // step]
     for i in range(start, stop):
-        row, g_row = x[i], g[i]
+        row, g_row = x[i], g_x[i]
+        if copied:
+            g_row[:] = g[i]
         if len(y):
             out = y[i]
             for j in range(len(row)):
@@ -124,10 +126,12 @@ def _forward_erf(x, bias, y, start, stop):
 
 
 @jit
-def _backward_erf(g, x, bias, y, parts, step, start, stop):
+def _backward_erf(g, copied, g_x, x, bias, y, parts, step, start, stop):
     g_bias = parts[start // step]
     for i in range(start, stop):
-        row, g_row = x[i], g[i]
+        row, g_row = x[i], g_x[i]
+        if copied:
+            g_row[:] = g[i]
         if len(y):
             out = y[i]
             for j in range(len(row)):

@@ -34,11 +34,11 @@ def backward(xp, g, x, weight, eps, cache=None, needs=(True, True, True), spare=
         cache = forward(xp, x, weight, weight, eps)[1]
     mean, rstd = cache[0].reshape(N), cache[1].reshape(N)
     step = rows_per_part(N, C)
-    g_x = (np.copy(g) if spare is None else spare).reshape(N, C)
+    g_x = (np.empty_like(g) if spare is None else spare).reshape(N, C)
     parts = np.zeros((2, -(-N // step), C), x.dtype)  # g_weight and g_bias of each part
     plus_rows = np.empty((0, C), x.dtype) if plus is None else plus.reshape(N, C)
-    arrays = (g_x, x.reshape(N, C), weight, mean, rstd, plus_rows, parts[0], parts[1], step)
-    parallel_rows(_backward, N, step, *arrays)
+    arrays = (x.reshape(N, C), weight, mean, rstd, plus_rows, parts[0], parts[1], step)
+    parallel_rows(_backward, N, step, g.reshape(N, C), spare is None, g_x, *arrays)
     return (
         g_x.reshape(x.shape) if needs[0] else None,
         parts[0].sum(axis=0) if needs[1] else None,
@@ -67,13 +67,17 @@ def _forward(x, weight, bias, eps, y, mean, rstd, start, stop):
 
 
 @jit
-def _backward(g, x, weight, mean, rstd, plus, weight_parts, bias_parts, step, start, stop):
-    """g becomes g_x, row by row."""
+def _backward(
+    g, copied, g_x, x, weight, mean, rstd, plus, weight_parts, bias_parts, step, start, stop
+):
+    """A row of g, ``copied`` to g_x unless that is its place already, becomes one of g_x."""
     C = x.shape[1]
     zero, size = x.dtype.type(0), x.dtype.type(C)
     g_weight, g_bias = weight_parts[start // step], bias_parts[start // step]
     for i in range(start, stop):
-        row, g_row = x[i], g[i]
+        row, g_row = x[i], g_x[i]
+        if copied:
+            g_row[:] = g[i]
         m, r = mean[i], rstd[i]
         along_ones, along_norm = zero, zero
         for j in range(C):
