@@ -53,8 +53,8 @@ STAGES = (
     Stage(
         "+ GELU in one pass",
         "One loop adds the bias and works out the whole formula, with exp as a polynomial.",
-        "The widest activation, (B, T, 4 C), is read and written once each way, where NumPy makes "
-        "over forty passes, and by vector instructions on all cores.",
+        "The widest activation, (B, T, 4 C), goes by once each way, where NumPy makes over sixty "
+        "passes, and by vector instructions on all cores.",
         "autograd/kernels/gelu/cpu.py",
         kernels=("gelu",),
     ),
