@@ -139,8 +139,9 @@ def test_attention_around_its_tiles(dtype, T, D):
 
 
 @both_dtypes
-def test_attention_of_no_sequences(dtype):
+def test_attention_of_no_sequences_and_of_no_channels(dtype):
     check_attention(dtype, 0, 3, 2, 4)
+    check_attention(dtype, 2, 3, 2, 0)
 
 
 def check_attention(dtype, B, T, H, D):
