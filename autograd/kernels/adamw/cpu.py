@@ -1,6 +1,6 @@
 """AdamW with numba: parameter and moments are read and written once, in place, with no temporary.
 
-NumPy makes fourteen passes. There is no arithmetic to speak of: memory is what it costs.
+NumPy makes sixteen passes. There is no arithmetic to speak of: memory is what it costs.
 """
 
 import numpy as np
