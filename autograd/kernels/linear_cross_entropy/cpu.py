@@ -14,7 +14,7 @@ from autograd.kernels._numba import exp, jit, maximum, parallel_rows, rows_per_p
 from autograd.kernels.cross_entropy.cpu import reduce, row_gradients, row_losses
 
 BLOCK_BYTES = 16 << 20  # of logits: what fits in a last-level cache
-SMALLEST_BLOCK = 1024  # rows: each block goes through the whole weight, and through g_weight
+SMALLEST_BLOCK = 512  # rows: each block goes through the whole weight, and through g_weight
 
 
 def forward(xp, h, weight, targets, ignore_index, reduction, needs=(True, True)):
