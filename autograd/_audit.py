@@ -70,7 +70,9 @@ class _Watch:
         name = type(node).__name__
 
         def observed(xp, g, *saved):
-            current_pass.get().spare = None  # whoever writes into g now has not asked for it
+            current = current_pass.get()
+            if current is not None:  # None while somebody watches each contribution
+                current.spare = None  # whoever writes into g now has not asked for it
             held = [g, *(s for s in saved if isinstance(s, np.ndarray))]
             before = [np.array(a) for a in held]
             gradients = backward(xp, g, *saved)

@@ -5,6 +5,7 @@ import pytest
 
 from autograd import Op, Tensor, check_grad, ops
 from autograd._grad_report import GradCheckError
+from autograd.debug import detect_anomaly
 
 
 def data(*shape, seed=4):
@@ -317,3 +318,8 @@ def test_a_layout_that_is_refused_is_no_wrong_result():
 
     report = check(Picky, data(3, 4))
     assert report and "f fails on strided inputs: ValueError: only C-contig" in str(report)
+
+
+def test_a_check_may_be_watched():
+    with detect_anomaly():  # wants each contribution as it was: nothing is in place then
+        assert check_grad(lambda x: ops.gelu(x * 2.0) + x, np.linspace(-2.0, 2.0, 5)).passed

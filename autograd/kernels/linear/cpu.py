@@ -1,7 +1,7 @@
 """x W^T + b, where the product adds itself to the bias: y is filled with b first.
 
-BLAS fills its output with zeros before it adds the first products, so a fill with the bias costs
-nothing more, and a pass that would read and write y again is saved. For the same reason a gradient
+BLAS fills its output with zeros before it adds the first products; a fill with the bias takes the
+place of that, and a pass that would read and write y again is saved. For the same reason a gradient
 of the weight is added by BLAS into the buffer that holds what came before, where there is one.
 """
 
