@@ -12,13 +12,13 @@ have a folder with their derivation in ``kernels/``.
 
 import importlib
 
-from autograd import _tensor, ops
+from autograd import _methods, _tensor, ops
 from autograd._tensor import Parameter, Tensor, tensor
 from autograd.engine import Op, grad
 from autograd.grad_mode import enable_grad, is_grad_enabled, no_grad
 from autograd.kernels.dispatch import use_kernels
 
-_tensor.ops = ops  # the one link from the engine up to the operations
+_tensor.ops = _methods.ops = ops  # the one link from the engine up to the operations
 
 IS_TINYGRAD_LLM = True
 """Tells this package from the other one of its import name (see tinygrad_llm/__init__.py)."""

@@ -1,21 +1,22 @@
 """Tensor: an array, whether it wants a gradient, and where it came from.
 
-All mathematics is in ``autograd.ops``; the methods and operators here only spell it as NumPy
-does. ``ops`` is bound by ``autograd/__init__.py`` once everything is loaded: it is the one link
-from the engine back up to the operations built on it.
+All mathematics is in ``autograd.ops``; ``autograd/_methods.py``, which this class is built on,
+spells it as NumPy's arrays do. ``ops`` is bound by ``autograd/__init__.py`` once everything is
+loaded: it is the one link from the engine back up to the operations built on it.
 """
 
 from typing import Any
 
 import numpy as np
 
+from autograd._methods import Methods
 from autograd.device import bring, is_array, namespace, to_numpy
 from autograd.leaf import Leaf
 
 ops: Any = None  # the module autograd.ops; bound in autograd/__init__.py
 
 
-class Tensor:
+class Tensor(Methods):
     """An n-dimensional array that can remember how it was computed.
 
     ``data`` is wrapped without a copy (``autograd.tensor`` copies); anything that is not an array
@@ -114,7 +115,6 @@ class Tensor:
     ndim = property(lambda self: self._data.ndim, doc="The number of axes.")
     size = property(lambda self: self._data.size, doc="The number of elements.")
     dtype = property(lambda self: self._data.dtype, doc="The type of the elements.")
-    T = property(lambda self: ops.transpose(self), doc="The tensor with its axes reversed.")
 
     def detach(self):
         """The same array (not a copy) without the history; it shares the version counter."""
@@ -216,52 +216,7 @@ class Tensor:
 
         hooks.retain_grad(self)
 
-    # --- operators ---------------------------------------------------------------------------
-
-    def __add__(self, other):
-        return ops.add(self, other)
-
-    def __sub__(self, other):
-        return ops.subtract(self, other)
-
-    def __mul__(self, other):
-        return ops.multiply(self, other)
-
-    def __truediv__(self, other):
-        return ops.divide(self, other)
-
-    def __pow__(self, other):
-        return ops.power(self, other)
-
-    def __matmul__(self, other):
-        return ops.matmul(self, other)
-
-    def __radd__(self, other):
-        return ops.add(other, self)
-
-    def __rsub__(self, other):
-        return ops.subtract(other, self)
-
-    def __rmul__(self, other):
-        return ops.multiply(other, self)
-
-    def __rtruediv__(self, other):
-        return ops.divide(other, self)
-
-    def __rpow__(self, other):
-        return ops.power(other, self)
-
-    def __rmatmul__(self, other):
-        return ops.matmul(other, self)
-
-    def __neg__(self):
-        return ops.negative(self)
-
-    def __abs__(self):
-        return ops.abs(self)
-
-    def __getitem__(self, index):
-        return ops.getitem(self, index)
+    # --- comparisons and conversions -----------------------------------------------------------
 
     # Comparisons have no derivative: they give raw boolean arrays. Tensors hash by identity.
 
@@ -315,46 +270,6 @@ class Tensor:
         else:
             origin = f", op={type(self._node).__name__}"
         return f"{name}({body}{dtype}{origin})"
-
-    # --- methods, as NumPy's -------------------------------------------------------------------
-
-    def reshape(self, *shape):
-        return ops.reshape(self, shape[0] if len(shape) == 1 else shape)
-
-    def transpose(self, *axes):
-        if len(axes) == 1 and (axes[0] is None or isinstance(axes[0], (tuple, list))):
-            axes = axes[0]
-        return ops.transpose(self, axes or None)
-
-    def swapaxes(self, axis1, axis2):
-        return ops.swapaxes(self, axis1, axis2)
-
-    def astype(self, dtype):
-        return ops.astype(self, dtype)
-
-    def sum(self, axis=None, keepdims=False):
-        return ops.sum(self, axis, keepdims)
-
-    def mean(self, axis=None, keepdims=False):
-        return ops.mean(self, axis, keepdims)
-
-    def max(self, axis=None, keepdims=False):
-        return ops.max(self, axis, keepdims)
-
-    def min(self, axis=None, keepdims=False):
-        return ops.min(self, axis, keepdims)
-
-    def exp(self):
-        return ops.exp(self)
-
-    def log(self):
-        return ops.log(self)
-
-    def tanh(self):
-        return ops.tanh(self)
-
-    def sqrt(self):
-        return ops.sqrt(self)
 
 
 class Parameter(Tensor):
