@@ -13,6 +13,7 @@ import os
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import get_args
 
@@ -446,3 +447,11 @@ def test_options_of_another_version_are_refused(here, trained, capsys):
     code, _, err = run(["train", "--resume", str(copy)], capsys)
     assert code == 2 and "new_option" in err
     assert TrainConfig(**{k: v for k, v in content["options"].items() if k != "new_option"})
+
+
+def test_a_librarys_warning_is_one_line(monkeypatch, capsys):
+    from tinygrad_llm.commands import info
+
+    monkeypatch.setattr(info, "run", lambda options: warnings.warn("told once", stacklevel=1) or 0)
+    assert cli.main(["info"]) == 0
+    assert capsys.readouterr().err == "note: told once\n"

@@ -14,6 +14,7 @@ import io
 import os
 import re
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -66,7 +67,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         module, _, function = COMMANDS[type(command)].partition(":")
         let_blas_sleep()  # before the command imports NumPy
         work = importlib.import_module(f"tinygrad_llm.commands.{module}")
-        return getattr(work, function or "run")(command)
+        with warnings.catch_warnings():  # a library's note to the user, in the style of ours
+            warnings.showwarning = lambda message, *_: print(f"note: {message}", file=sys.stderr)
+            return getattr(work, function or "run")(command)
     except SystemExit as stop:  # tyro has printed the help
         return int(stop.code or 0)
     except UserError as error:

@@ -12,9 +12,9 @@ Three things are here because kernels went wrong without them:
   then gelu(inf) is NaN. Only the flags that reorder and contract arithmetic are given.
 - exp. numba calls the C library once per element; the one below is a polynomial and a shift of
   the exponent, which the compiler turns into vector instructions, forty times as fast.
-- The cache key. numba compiles to disk and compiles again when the kernel's own file changes,
-  but not when a helper in another file does: the hash of this file, of erf's and of the matrix
-  product's is in the key, and so is which BLAS that calls.
+- The cache key. Whether a compiled kernel on disk may be used depends on its own file and on those
+  of the helpers that it calls: the hash of all of them is in the key, and so is which BLAS the
+  matrix product calls.
 """
 
 import ctypes
@@ -30,11 +30,11 @@ import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core.caching import FunctionCache
 from numba.extending import intrinsic, overload
 
 from autograd import _erf
 from autograd.kernels import _blas
+from autograd.kernels._disk_cache import DiskCache
 
 # Never nnan or ninf. Nor arcp: with it 1 / sqrt(x) becomes an estimate and a Newton step, which is
 # NaN where x is infinite. A kernel that wants one reciprocal for many quotients says so.
@@ -43,45 +43,34 @@ FLAGS = {"reassoc", "contract", "nsz"}
 HELPER = {"fastmath": {"contract"}, "error_model": "numpy", "forceinline": True}
 
 
+COMPILING = not numba.config.DISABLE_JIT
+"""False where NUMBA_DISABLE_JIT is set. The helpers below exist as compiled code only."""
+
+
 # --- Compiling ------------------------------------------------------------------------------------
+
+
+def _sources():
+    """All files that hold compiled code or its constants: a kernel may call a helper of any."""
+    folder = Path(_blas.__file__).parent
+    files = (__file__, _erf.__file__, *folder.glob("_*.py"), *folder.glob("*/cpu.py"))
+    return sorted(Path(file) for file in files)
 
 
 def _sources_hash():
     digest = hashlib.sha256()
-    for file in (__file__, _erf.__file__, Path(_blas.__file__).with_name("_gemm.py")):
-        digest.update(Path(file).read_bytes())
+    for file in _sources():
+        digest.update(file.read_bytes())
     return f"{digest.hexdigest()} {_blas.integer_bits()}"
 
 
 _HELPERS = _sources_hash()
 
 
-class _Cache(FunctionCache):
-    """numba's cache on disk, which also notices an edit to the helpers below."""
-
-    def _index_key(self, sig, codegen):
-        return (*super()._index_key(sig, codegen), _HELPERS)
-
-    def load_overload(self, sig, target_context):
-        try:
-            return super().load_overload(sig, target_context)
-        except OSError:
-            return None  # compile, as if nothing had been cached
-
-    def save_overload(self, sig, data):
-        try:
-            super().save_overload(sig, data)
-        except OSError:
-            pass  # a full or read-only disk costs the next process a compilation, nothing else
-
-
 def jit(function):
-    """Compile a serial kernel: no GIL, NaN and infinity respected, cached on disk if possible."""
+    """Compile a serial kernel: no GIL, NaN and infinities respected, kept in _disk_cache.py."""
     dispatcher = numba.njit(nogil=True, error_model="numpy", fastmath=FLAGS)(function)
-    try:
-        dispatcher._cache = _Cache(function)
-    except RuntimeError:
-        pass  # numba found no directory that it may write to: compiled anew in each process
+    dispatcher._cache = DiskCache(function, _HELPERS)
     return dispatcher
 
 
@@ -288,10 +277,17 @@ class _Helper:
             here = _getcpu()
             if here != self.avoids:
                 self.avoids = here
-                elsewhere = os.sched_getaffinity(0) - {here}
-                if elsewhere:
-                    os.sched_setaffinity(self.thread.native_id, elsewhere)
+                self._keep_away_from(here)
         self.inbox.put(work)
+
+    def _keep_away_from(self, core):
+        """A hint for speed. Sandboxes and some systems refuse it, and then it is left out."""
+        try:
+            elsewhere = os.sched_getaffinity(0) - {core}
+            if elsewhere:
+                os.sched_setaffinity(self.thread.native_id, elsewhere)
+        except OSError:
+            pass
 
     def _loop(self):
         while True:
@@ -325,5 +321,8 @@ def _helpers():
         _team, _team_process = [], os.getpid()
     wanted = n_threads() - 1
     while len(_team) < wanted:
-        _team.append(_Helper(len(_team) + 1))
+        try:
+            _team.append(_Helper(len(_team) + 1))
+        except RuntimeError:  # the system starts no more threads: those that there are do the work
+            break
     return _team[:wanted]

@@ -113,7 +113,7 @@ class Kernel:
         if kind not in self._found:
             module = f"{self.package}.{kind}"
             function = None
-            if importlib.util.find_spec(module) is not None:
+            if importlib.util.find_spec(module) is not None and (kind != "cpu" or _compiling()):
                 function = getattr(importlib.import_module(module), self.name, None)
             self._found[kind] = function
         return self._found[kind]
@@ -122,6 +122,8 @@ class Kernel:
         """Why these arguments would not run the fast kernel, as a sentence; None if they would."""
         target = self.target(xp)
         if self.implementation(target) is None:
+            if target == "cpu" and not _compiling():
+                return "numba compiles nothing, since NUMBA_DISABLE_JIT is set"
             return f"autograd/kernels/{self.op} has no {target} kernel for {self.name}"
         if target != "cpu":
             return None
@@ -136,6 +138,12 @@ class Kernel:
         if dtypes and not dtypes <= _FAST_DTYPES:
             return f"there is no kernel for {dtypes.pop()}, only for float32 and float64"
         return None
+
+
+def _compiling():
+    from autograd.kernels import _numba  # it loads numba: not before a kernel is wanted
+
+    return _numba.COMPILING
 
 
 _FAST_DTYPES = {np.dtype(np.float32), np.dtype(np.float64)}

@@ -120,7 +120,7 @@ def test_the_first_kernel_of_a_process_in_two_threads(tmp_path):
         together(lambda: work("a"), lambda: work("b"))
         np.testing.assert_array_equal(found["a"], found["b"])
         """,
-        NUMBA_CACHE_DIR=str(tmp_path),
+        TINYGRAD_LLM_CACHE=str(tmp_path),
     )
 
 

@@ -1,23 +1,16 @@
-"""What the compiled kernels share: exp, erf and maximum, the cache key, the threads."""
+"""What the compiled kernels share: exp, erf and maximum, the threads."""
 
 import math
-import os
-import subprocess
-import sys
-import textwrap
 import threading
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-import autograd
 from autograd._erf import erf as array_erf
 from autograd.device import numpy_namespace
 from autograd.kernels import _numba
 from autograd.kernels._numba import erf, exp, jit, maximum, parallel_rows, rows_per_part
 
-ROOT = Path(autograd.__file__).parents[1]
 SPECIAL = [math.nan, math.inf, -math.inf, 1e30, -1e30, 0.0, -0.0, 1e-40, 104.5, -104.5]
 
 
@@ -187,58 +180,3 @@ def test_rows_per_part():
     step = rows_per_part(4096, 1024)
     assert 4096 / step <= _numba.PARTS and step * 1024 >= _numba.SMALLEST_PART
     assert rows_per_part(0, 0) >= 1
-
-
-def run_kernel(folder, environment):
-    code = "import kernel, numpy as np; x = np.zeros(3); kernel.fill(x); print(x[0])"
-    result = subprocess.run(
-        [sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True
-    )
-    assert result.returncode == 0, result.stderr
-    return float(result.stdout)
-
-
-def test_cache_notices_an_edit_to_a_helper(tmp_path):
-    """numba's own key does not: this fails if _Cache is replaced with FunctionCache."""
-    source = Path(_numba.__file__).read_text(encoding="utf-8")
-    helper = "\n\n@jit\ndef helper(x):\n    return x + {}\n"
-    (tmp_path / "shared.py").write_text(source + helper.format("1.0"), encoding="utf-8")
-    (tmp_path / "kernel.py").write_text(
-        textwrap.dedent("""
-            from shared import helper, jit
-
-            @jit
-            def fill(x):
-                for i in range(x.size):
-                    x[i] = helper(x[i])
-        """),
-        encoding="utf-8",
-    )
-    cache = tmp_path / "cache"
-    paths = os.pathsep.join([str(tmp_path), str(ROOT)])
-    environment = {**os.environ, "PYTHONPATH": paths, "NUMBA_CACHE_DIR": str(cache)}
-    assert run_kernel(tmp_path, environment) == 1.0
-    assert list(cache.rglob("kernel.fill*.nbc")), "the kernel was not cached on disk"
-    (tmp_path / "shared.py").write_text(source + helper.format("2.0"), encoding="utf-8")
-    assert run_kernel(tmp_path, environment) == 2.0
-
-
-def test_kernels_run_where_nothing_can_be_cached(monkeypatch):
-    def no_locator(function):
-        raise RuntimeError("cannot cache function: no locator available")
-
-    monkeypatch.setattr(_numba, "_Cache", no_locator)
-    x = np.zeros(3)
-    jit(lambda x: x.fill(5))(x)
-    assert x[0] == 5
-
-
-def test_kernels_run_on_a_full_disk(monkeypatch):
-    def full(self, *arguments):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(_numba.FunctionCache, "save_overload", full)
-    monkeypatch.setattr(_numba.FunctionCache, "load_overload", full)
-    x = np.zeros(3)
-    jit(lambda x: x.fill(6))(x)
-    assert x[0] == 6

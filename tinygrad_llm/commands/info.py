@@ -140,7 +140,7 @@ def _version(package: str) -> str:
 
 
 def cache() -> str:
-    """The cache folder, and how many tokenizers and prepared corpora it holds."""
+    """The cache folder, and how much of each kind it holds."""
     folder = cache_folder()
 
     def count(kind: str) -> int:
@@ -149,5 +149,5 @@ def cache() -> str:
 
     return (
         f"{folder}: {count('tokens')} prepared corpora, {count('tokenizers')} tokenizers, "
-        f"{count('downloads')} downloads"
+        f"{count('downloads')} downloads, {count('kernels')} compiled kernels"
     )

@@ -14,22 +14,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
+from autograd._cache_folder import VARIABLE, cache_folder
 from tinygrad_llm.errors import UserError
 
-VARIABLE = "TINYGRAD_LLM_CACHE"
+__all__ = ["VARIABLE", "cache_folder", "file_sha256", "get_or_build", "hash_parts"]
 
 Entry = TypeVar("Entry")
-
-
-def cache_folder(cache_dir: str | os.PathLike | None = None) -> Path:
-    """The given folder, else the variable TINYGRAD_LLM_CACHE, else the user's cache folder."""
-    if cache_dir is not None:
-        return Path(cache_dir).expanduser()
-    if os.environ.get(VARIABLE):
-        return Path(os.environ[VARIABLE]).expanduser()
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("tinygrad-llm", appauthor=False))
 
 
 def hash_parts(parts: Iterable[str | bytes]) -> str:

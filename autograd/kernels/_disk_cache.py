@@ -1,0 +1,194 @@
+"""Compiled kernels on disk, so that the next process need not compile them again.
+
+numba has such a cache, beside the source files. There it outlives uninstalling the package, whose
+folder then hides a newer installation; and one of its files that is emptied or damaged ends every
+later process with EOFError, or with a crash, until somebody deletes it. Hence this one:
+
+- It lies in the user's cache folder (``TINYGRAD_LLM_CACHE``), in ``kernels``.
+- An entry is one file, named by a hash of all that determines its content: the sources, the types
+  of the arguments, the processor, the versions. It is written once, under another name, and
+  renamed; there is no index.
+- It begins with the sha256 of the rest. One that does not match is deleted, compiled again, and
+  one line says so.
+- numba's form of a compiled function is a pickle: reading it can run code. So only a file that
+  belongs to this user, and to which nobody else can write, is read.
+"""
+
+import functools
+import hashlib
+import inspect
+import os
+import pickle
+import re
+import secrets
+import shutil
+import stat
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import llvmlite
+import numba
+from numba.core.caching import CompileResultCacheImpl, _Cache
+from numba.core.serialize import dumps
+
+from autograd._cache_folder import VARIABLE, cache_folder
+
+FOLDER = "kernels"
+PARTIAL = ".partial-"
+DIGEST = hashlib.sha256().digest_size
+UNUSED = 60 * 24 * 3600
+"""Seconds after which an entry that no process has read is deleted."""
+ABANDONED = 3600
+"""Seconds after which a file that is still being written belongs to a process that has died."""
+
+
+class DiskCache(_Cache):
+    """The compiled versions of one function; numba's dispatcher calls load and save.
+
+    ``helpers`` stands for the sources, in other files, of what the function calls.
+    """
+
+    def __init__(self, function, helpers):
+        name = f"{function.__module__.rpartition('kernels.')[2]}.{function.__qualname__}"
+        self._name = re.sub(r"[^\w.]+", "_", name)
+        source = inspect.getsourcefile(function)
+        closure = [cell.cell_contents for cell in function.__closure__ or ()]
+        self._determines = (
+            function.__module__,
+            function.__qualname__,
+            function.__code__.co_code,
+            dumps(closure) if closure else b"",
+            _file_hash(source),
+            helpers,
+            sys.implementation.cache_tag,
+            numba.__version__,
+            llvmlite.__version__,
+        )
+        self._form = _Form()
+        self._enabled = _file_hash(source) is not None  # typed in by hand: nothing to know it by
+
+    @property
+    def cache_path(self):
+        return str(cache_folder() / FOLDER)
+
+    def load_overload(self, signature, target_context):
+        """The compiled function for these types, or None."""
+        target_context.refresh()  # numba's part of the contract
+        if not self._enabled:
+            return None
+        payload = _read(self._path(signature, target_context.codegen()))
+        if payload is None:
+            return None
+        return self._form.rebuild(target_context, pickle.loads(payload))
+
+    def save_overload(self, signature, compiled):
+        if self._enabled and self._form.check_cachable(compiled):
+            path = self._path(signature, compiled.codegen)
+            _write(path, dumps(self._form.reduce(compiled)))
+
+    def _path(self, signature, codegen):
+        parts = (*self._determines, str(signature), codegen.magic_tuple())
+        digest = hashlib.sha256(repr(parts).encode()).hexdigest()
+        return cache_folder() / FOLDER / f"{self._name}-{digest[:40]}"
+
+    def enable(self):
+        self._enabled = True
+
+    def disable(self):
+        self._enabled = False
+
+    def flush(self):
+        """Forget what is on the disk: nothing is, under the names of an edited function."""
+
+
+class _Form(CompileResultCacheImpl):
+    """numba's form of a compiled function, without its search for a folder."""
+
+    def __init__(self):
+        pass
+
+    def check_cachable(self, compiled):
+        return not compiled.lifted and not compiled.library.has_dynamic_globals
+
+
+@functools.cache
+def _file_hash(path):
+    """sha256 of a source file, None where there is no file."""
+    if path is None or not os.path.isfile(path):
+        return None
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def _read(path):
+    """What was written to ``path``; None where there is nothing that can be trusted."""
+    try:
+        if not _is_ours(os.stat(path.parent)) or not _is_ours(os.stat(path)):
+            _say(
+                f"the compiled kernels in {path.parent} are not used: others can write there; "
+                "every process compiles its own until the folder and its files belong to you alone "
+                f"(chmod -R go-w), or {VARIABLE} names another folder"
+            )
+            return None
+        content = b"" if path.is_dir() else path.read_bytes()
+        if time.time() - path.stat().st_mtime > UNUSED / 10:
+            os.utime(path)  # it is in use
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        _say(f"the compiled kernel {path} cannot be read ({error.strerror}): compiling it again")
+        return None
+    if hashlib.sha256(content[DIGEST:]).digest() != content[:DIGEST]:
+        _say(f"the compiled kernel {path} was damaged: it is deleted and compiled again")
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+        return None
+    return content[DIGEST:]
+
+
+def _write(path, payload):
+    """Put an entry at ``path``. Where that fails the next process compiles again, nothing else.
+
+    It is not forced to the disk: if a crash leaves it damaged, ``_read`` notices.
+    """
+    partial = path.with_name(f"{PARTIAL}{os.getpid()}-{secrets.token_hex(4)}")
+    try:
+        path.parent.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        _sweep(path.parent)
+        try:
+            with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                file.write(hashlib.sha256(payload).digest() + payload)
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        _say(
+            f"compiled kernels cannot be kept in {path.parent} ({error.strerror}): every process "
+            f"compiles them again until there is space, or {VARIABLE} names another folder"
+        )
+
+
+@functools.cache  # once per process and folder
+def _sweep(folder):
+    """Delete what was not used for two months, and what a killed process has left half written."""
+    now = time.time()
+    for path in folder.iterdir():
+        age = now - path.lstat().st_mtime
+        if age > (ABANDONED if path.name.startswith(PARTIAL) else UNUSED):
+            path.unlink(missing_ok=True)
+
+
+def _is_ours(status):
+    """Whether a file or folder belongs to this user, and nobody else can write to it."""
+    if not hasattr(os, "getuid"):  # Windows: the user's cache folder is the user's own
+        return True
+    return status.st_uid == os.getuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
+@functools.cache  # each sentence once
+def _say(sentence):
+    warnings.warn(sentence, stacklevel=2)
