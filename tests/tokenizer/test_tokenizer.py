@@ -217,6 +217,19 @@ def test_pattern_that_overwhelms_the_engine_gets_a_sentence():
         backtracking.encode("a" * 2_000_000)
 
 
+def test_unused_ids():
+    whole = Tokenizer([(97, 98)])
+    assert whole.unused_ids().tolist() == []
+    assert whole.unused_ids(260).tolist() == [258, 259]  # a model with two rows more
+    assert whole.unused_ids(100).tolist() == []
+    gaps = Tokenizer.from_ranks(whole.ranks, "gpt4", {EOT: 260})
+    assert gaps.unused_ids().tolist() == [257, 258, 259]
+    assert gaps.unused_ids(262).tolist() == [257, 258, 259, 261]
+    for i in gaps.unused_ids(300):
+        with pytest.raises(UserError):
+            gaps.decode([i])
+
+
 def test_fingerprint_depends_on_what_determines_ids():
     merges = [(97, 98), (256, 99)]
     same = {Tokenizer(merges).fingerprint(), Tokenizer(list(merges), "gpt4", [EOT]).fingerprint()}

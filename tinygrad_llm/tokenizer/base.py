@@ -129,6 +129,16 @@ class Tokenizer:
             lengths[i] = len(self._engine.decode_single_token_bytes(i))
         return lengths
 
+    def unused_ids(self, size: int | None = None) -> np.ndarray:
+        """The ids below `size` that no token has, ascending, int64; by default below vocab_size.
+
+        A model's output may be wider than its vocabulary (rows added to reach a round number), and
+        a vocabulary may have gaps: such an id has no text, so it must not be sampled.
+        """
+        used = np.zeros(max(self.vocab_size, size or 0), dtype=bool)
+        used[[*self._ranks.values(), *self._special_ids.values()]] = True
+        return np.flatnonzero(~used[: self.vocab_size if size is None else size])
+
     def fingerprint(self) -> str:
         """sha256 (hex) of everything that determines ids: pattern, ranks, special tokens."""
         parts = {
