@@ -34,6 +34,9 @@ class Methods:
     def __matmul__(self, other):
         return ops.matmul(self, other)
 
+    def __floordiv__(self, other):
+        return ops.floor_divide(self, other)
+
     def __radd__(self, other):
         return ops.add(other, self)
 
@@ -51,6 +54,9 @@ class Methods:
 
     def __rmatmul__(self, other):
         return ops.matmul(other, self)
+
+    def __rfloordiv__(self, other):
+        return ops.floor_divide(other, self)
 
     def __neg__(self):
         return ops.negative(self)

@@ -245,4 +245,44 @@ INDEX = [
     _same("sort", shapes=((4, 5),), domain="distinct", empty=((3, 0),)),
     _same("sort", shapes=((4, 5),), domain="distinct", axis=0, note="axis 0"),
     _same("sort", shapes=((4, 5),), domain="distinct", axis=None, note="flattened"),
+    Sample(
+        "sort",
+        lambda x: ops.sort(x, 1, descending=True),
+        lambda x: np.sort(x, 1)[:, ::-1],
+        ((4, 5),),
+        "distinct",
+        note="descending",
+    ),
+    *[
+        Sample(
+            "topk",
+            lambda x, largest=largest: ops.topk(x, 2, axis=0, largest=largest)[0],
+            lambda x, sign=sign: sign * np.sort(sign * x, axis=0)[:2],
+            ((4, 5),),
+            "distinct",
+            empty=((2, 0),),
+            note=note,
+        )
+        for largest, sign, note in [(True, -1, "largest"), (False, 1, "smallest")]
+    ],
+    *[
+        Sample(  # the places have no gradient, what is read there has
+            op,
+            lambda x, op=op, kept=kept: ops.take_along_axis(
+                x, getattr(ops, op)(x, axis=1, **kept), 1
+            ),
+            lambda x, op=op, kept=kept: np.take_along_axis(
+                x, getattr(np, op)(x, axis=1, **kept), 1
+            ),
+            ((4, 5),),
+            "distinct",
+            empty=((0, 4),),
+            note="what is there",
+        )
+        for op, kept in [
+            ("argmax", {"keepdims": True}),
+            ("argmin", {"keepdims": True}),
+            ("argsort", {}),
+        ]
+    ],
 ]

@@ -106,8 +106,12 @@ ELEMENTWISE = [
             cache=12,
             note="a factor",
         )
-        for op in ("floor", "round", "sign")
+        for op in ops.discrete.STEPS
     ],
+    Sample(
+        "floor_divide", lambda x: x * (x // 0.5), lambda x: x * (x // 0.5), **_unary,
+        domain="between", cache=12, note="a factor",
+    ),
     Sample(
         "where",
         lambda a, b: ops.where(np.resize(_mask, a.shape), a, b),

@@ -300,6 +300,7 @@ _OPERATORS = {
     np.divide: lambda a, b: ops.divide(a, b),
     np.power: lambda a, b: ops.power(a, b),
     np.matmul: lambda a, b: ops.matmul(a, b),
+    np.floor_divide: lambda a, b: ops.floor_divide(a, b),
     np.equal: lambda a, b: _raw(a) == _raw(b),
     np.not_equal: lambda a, b: _raw(a) != _raw(b),
     np.less: lambda a, b: _raw(a) < _raw(b),

@@ -1,11 +1,11 @@
 """Differentiable functions with NumPy's names and signatures, and the neural ones beside them.
 
     arithmetic.py  exponential.py  trigonometric.py  piecewise.py   number by number
-    reduce.py  cumulative.py                                        along an axis
+    reduce.py  cumulative.py  sorting.py                            along an axis
     shape.py  rearrange.py  index.py                                moving elements about
     products.py  matrices.py  linalg.py                             linear algebra
     nn.py  attention.py  loss.py                                    what a network needs
-    constants.py                                                    zeros, ones, floor, sign, ...
+    discrete.py  constants.py                                       without a gradient
 
 To follow one, open its class: ``forward`` is the formula, ``backward`` its derivative. This module
 is also a namespace to compute on, as ``numpy`` is: under ``create_graph=True`` every backward runs
@@ -17,6 +17,7 @@ from autograd.ops import (
     attention,
     constants,
     cumulative,
+    discrete,
     exponential,
     index,
     linalg,
@@ -28,12 +29,14 @@ from autograd.ops import (
     rearrange,
     reduce,
     shape,
+    sorting,
     trigonometric,
 )
 from autograd.ops.arithmetic import *  # noqa: F403
 from autograd.ops.attention import *  # noqa: F403
 from autograd.ops.constants import *  # noqa: F403
 from autograd.ops.cumulative import *  # noqa: F403
+from autograd.ops.discrete import *  # noqa: F403
 from autograd.ops.exponential import *  # noqa: F403
 from autograd.ops.index import *  # noqa: F403
 from autograd.ops.loss import *  # noqa: F403
@@ -44,15 +47,16 @@ from autograd.ops.products import *  # noqa: F403
 from autograd.ops.rearrange import *  # noqa: F403
 from autograd.ops.reduce import *  # noqa: F403
 from autograd.ops.shape import *  # noqa: F403
+from autograd.ops.sorting import *  # noqa: F403
 from autograd.ops.trigonometric import *  # noqa: F403
 
 _FLAT = (
     arithmetic, attention, cumulative, exponential, index, loss, matrices, nn, piecewise, products,
-    rearrange, reduce, shape, trigonometric,
+    rearrange, reduce, shape, sorting, trigonometric,
 )  # fmt: skip
 _flat_names = [name for module in _FLAT for name in module.__all__]
 
 DIFFERENTIABLE = tuple(sorted([*_flat_names, *(f"linalg.{name}" for name in linalg.__all__)]))
 """The names of all operations that carry a gradient; each has an entry in autograd/samples.py."""
 
-__all__ = [*_flat_names, *constants.__all__, "linalg"]
+__all__ = [*_flat_names, *constants.__all__, *discrete.__all__, "linalg"]

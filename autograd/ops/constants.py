@@ -1,9 +1,7 @@
 """Makers of constants with NumPy's signatures, so that ``autograd.ops`` can stand in for NumPy.
 
-They give Tensors that require no gradient. So do the step functions ``floor``, ``round`` and
-``sign``: their derivative is 0 wherever it exists, and a gradient of nothing but zeros would hide a
-mistake. ``isfinite`` and ``isnan`` answer with raw boolean arrays, as comparisons do. ``beside(x)``
-is the same namespace with makers that make arrays of x's library.
+They give Tensors that require no gradient. ``beside(x)`` is the same namespace with makers that
+make arrays of x's library.
 """
 
 import numpy as np
@@ -13,13 +11,7 @@ from autograd._tensor import Tensor
 from autograd.device import is_array, namespace, numpy_namespace
 from autograd.ops.piecewise import astype
 
-__all__ = [
-    "arange", "asarray", "floor", "full", "full_like", "isfinite", "isnan", "ones", "ones_like",
-    "round", "sign", "zeros", "zeros_like",
-]  # fmt: skip
-
-STEPS = ("floor", "round", "sign")
-"""Functions of numbers that are constant between their steps; they have entries in samples.py."""
+__all__ = ["arange", "asarray", "full", "full_like", "ones", "ones_like", "zeros", "zeros_like"]
 
 
 def zeros(shape, dtype=float):
@@ -62,34 +54,6 @@ def asarray(x, dtype=None):
     if isinstance(x, Tensor):
         return x if dtype is None else astype(x, dtype)
     return Tensor(_library(x).asarray(x, dtype=dtype))
-
-
-def floor(x):
-    """The largest integers not above x, in x's type: a constant, without a gradient."""
-    return Tensor(_library(x).asarray(_library(x).floor(_raw(x))))
-
-
-def round(x, decimals=0):
-    """x to so many decimals, halves to the even neighbour: a constant, without a gradient.
-
-    ``x + (round(x) - x).detach()`` rounds forward and passes the gradient through.
-    """
-    return Tensor(_library(x).asarray(_library(x).round(_raw(x), decimals)))
-
-
-def sign(x):
-    """-1, 0 or 1, and NaN for NaN: a constant, without a gradient."""
-    return Tensor(_library(x).asarray(_library(x).sign(_raw(x))))
-
-
-def isfinite(x):
-    """Whether each element is neither infinite nor NaN: a raw boolean array."""
-    return _library(x).isfinite(_raw(x))
-
-
-def isnan(x):
-    """Whether each element is NaN: a raw boolean array."""
-    return _library(x).isnan(_raw(x))
 
 
 def _raw(x):

@@ -12,7 +12,7 @@ from autograd.device import is_array
 from autograd.engine import Op, Scatter
 from autograd.ops.shape import reshape
 
-__all__ = ["getitem", "scatter_add", "sort", "take", "take_along_axis"]
+__all__ = ["getitem", "scatter_add", "take", "take_along_axis"]
 
 
 class GetItem(Op):
@@ -66,20 +66,6 @@ class TakeAlongAxis(Op):
         return xp.scatter_add(shape, tuple(index), g)
 
 
-class Sort(TakeAlongAxis):
-    """y is x in ascending order along an axis.  Saves: where each y came from.  Back: scatter-add.
-
-    Equal elements keep their order, and each its own gradient.
-    """
-
-    def __init__(self, axis):
-        super().__init__(None, axis)
-
-    def forward(self, xp, x):
-        self.indices = xp.argsort(x, axis=self.axis, kind="stable")
-        return super().forward(xp, x)
-
-
 def getitem(x, index):
     """x[index]: slices, integers, None, Ellipsis, integer arrays and boolean masks, as in NumPy."""
     if isinstance(index, tuple):
@@ -111,16 +97,6 @@ def take(x, indices, axis=None):
 def take_along_axis(x, indices, axis):
     """Along ``axis``, the elements at ``indices`` (integers, of x's number of axes)."""
     return TakeAlongAxis(raw(indices), axis)(x)
-
-
-def sort(x, axis=-1):
-    """The elements in ascending order along ``axis`` (None: of the flattened x), NaN last.
-
-    Among equal elements the first stays first, and each has the gradient of its own place.
-    """
-    if axis is None:
-        x, axis = reshape(x, (x.size,)), 0
-    return Sort(axis)(x)
 
 
 def raw(index):

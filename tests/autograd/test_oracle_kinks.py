@@ -205,7 +205,7 @@ def test_a_loss_without_targets_is_zero_where_theirs_is_nan():
     assert torch.isnan(F.cross_entropy(torch.ones(2, 3), torch.tensor(targets)))
 
 
-@pytest.mark.parametrize("name", ops.constants.STEPS)
+@pytest.mark.parametrize("name", ops.discrete.STEPS)
 def test_step_functions_are_constants(name):
     x = Tensor(np.array(SPECIAL), requires_grad=True)
     y = getattr(ops, name)(x)

@@ -192,4 +192,21 @@ def _(rng):
 def _(rng):
     s = shape(rng, 1)
     axis = int(rng.integers(-len(s), len(s)))
-    return [s], lambda x: ops.sort(x, axis), lambda x: torch.sort(x, dim=axis, stable=True).values
+    down = bool(rng.integers(2))
+    return (
+        [s],
+        lambda x: ops.sort(x, axis, down),
+        lambda x: torch.sort(x, dim=axis, descending=down, stable=True).values,
+    )
+
+
+@case("topk", "distinct")
+def _(rng):
+    s, largest = filled(rng, 1), bool(rng.integers(2))
+    axis = int(rng.integers(-len(s), len(s)))
+    k = int(rng.integers(0, s[axis] + 1))
+    return (
+        [s],
+        lambda x: ops.topk(x, k, axis, largest)[0],
+        lambda x: torch.topk(x, k, axis, largest).values,
+    )

@@ -9,11 +9,11 @@ from autograd import ops
 
 UNARY = {
     "real": "abs exp expm1 square negative sin cos arctan sinh cosh tanh sigmoid erf relu silu "
-    "floor round sign",
+    "ceil fix floor rint round sign trunc",
     "positive": "log log2 sqrt reciprocal",
     "unit": "log1p tan arcsin arccos",
 }
-THEIRS = {"relu": F.relu, "silu": F.silu}
+THEIRS = {"relu": F.relu, "silu": F.silu, "rint": torch.round}
 for _domain, _names in UNARY.items():
     for _name in _names.split():
 

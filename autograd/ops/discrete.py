@@ -1,0 +1,163 @@
+"""Functions with discrete values: steps of numbers, places of elements, truth.
+
+Their derivative is 0 wherever it exists, and a gradient of nothing but zeros would hide a mistake:
+what they return is a constant and requires no gradient. Steps and places come as Tensors, truth as
+raw boolean arrays, as from a comparison.
+"""
+
+from autograd._tensor import Tensor
+from autograd.device import is_array, namespace, numpy_namespace
+from autograd.ops.arguments import normalize_axis, operand
+from autograd.ops.shape import reshape
+
+__all__ = [
+    "all", "any", "argmax", "argmin", "argsort", "ceil", "fix", "floor", "floor_divide", "isfinite",
+    "isnan", "nonzero", "rint", "round", "sign", "trunc",
+]  # fmt: skip
+
+STEPS = ("ceil", "fix", "floor", "rint", "round", "sign", "trunc")
+"""Functions of a number that are constant between their steps."""
+
+WITHOUT_GRADIENT = (*STEPS, "argmax", "argmin", "argsort", "floor_divide")
+"""What stands in for a number or an index and has no gradient: it has entries in samples.py too."""
+
+
+def ceil(x):
+    """The smallest integers not below x, in x's type: a constant, without a gradient."""
+    return _constant("ceil", x)
+
+
+def floor(x):
+    """The largest integers not above x, in x's type: a constant, without a gradient."""
+    return _constant("floor", x)
+
+
+def trunc(x):
+    """x without what is behind the decimal point, in x's type: a constant, without a gradient."""
+    return _constant("trunc", x)
+
+
+def fix(x):
+    """The same as ``trunc``: x rounded towards 0."""
+    return _constant("trunc", x)
+
+
+def rint(x):
+    """x to the nearest integer, halves to the even one: a constant, without a gradient."""
+    return _constant("rint", x)
+
+
+def round(x, decimals=0):
+    """x to so many decimals, halves to the even neighbour: a constant, without a gradient.
+
+    ``x + (round(x) - x).detach()`` rounds forward and passes the gradient through.
+    """
+    return _constant("round", x, decimals)
+
+
+def sign(x):
+    """-1, 0 or 1, and NaN for NaN: a constant, without a gradient."""
+    return _constant("sign", x)
+
+
+def floor_divide(a, b):
+    """floor(a / b), what Python's ``//`` gives: a constant, without a gradient.
+
+    ``a == b * floor_divide(a, b) + remainder(a, b)``, and all of the gradient is in the remainder.
+    """
+    return _constant("floor_divide", a, b)
+
+
+def argmax(x, axis=None, keepdims=False):
+    """Where the largest value along ``axis`` (None: of the flattened x) is, the first of several.
+
+    NaN counts as the largest. Integers: a constant, without a gradient. Raises ValueError when
+    there is no element to choose.
+    """
+    return _place("argmax", x, axis, keepdims)
+
+
+def argmin(x, axis=None, keepdims=False):
+    """Where the smallest value along ``axis`` (None: of the flattened x) is, the first of several.
+
+    NaN counts as the smallest, as in NumPy. Integers: a constant, without a gradient. Raises
+    ValueError when there is no element to choose.
+    """
+    return _place("argmin", x, axis, keepdims)
+
+
+def argsort(x, axis=-1, descending=False):
+    """The order of the elements along ``axis`` (None: of the flattened x), smallest first.
+
+    ``take_along_axis(x, argsort(x, axis), axis)`` is sorted. Equal elements keep their order, also
+    when ``descending``; NaN counts as the largest. Integers: a constant, without a gradient.
+    """
+    x = operand(x)
+    if axis is None:
+        x, axis = reshape(x, (x.size,)), 0
+    x = _raw(x)
+    return Tensor(
+        stable_order(namespace(x), x, normalize_axis("argsort", axis, x.ndim), descending)
+    )
+
+
+def stable_order(xp, x, axis, descending):
+    """The indices that sort the array x along ``axis``; equal elements keep their order."""
+    if not descending:
+        return xp.argsort(x, axis=axis, kind="stable")
+    # read backwards, equal elements are in reverse: sorted and read backwards again, in order
+    order = xp.argsort(xp.flip(x, axis), axis=axis, kind="stable")
+    return x.shape[axis] - 1 - xp.flip(order, axis)
+
+
+def nonzero(x):
+    """Where x is not 0: a tuple of integer Tensors, one per axis, which ``x[...]`` takes."""
+    x = _raw(operand(x))
+    return tuple([Tensor(places) for places in namespace(x).nonzero(x)])
+
+
+def all(x, axis=None, keepdims=False):
+    """Whether no element along ``axis`` is 0 or False: a raw boolean array."""
+    x = _raw(operand(x))
+    return namespace(x).asarray(namespace(x).all(x, axis=axis, keepdims=keepdims))
+
+
+def any(x, axis=None, keepdims=False):
+    """Whether some element along ``axis`` is neither 0 nor False: a raw boolean array."""
+    x = _raw(operand(x))
+    return namespace(x).asarray(namespace(x).any(x, axis=axis, keepdims=keepdims))
+
+
+def isfinite(x):
+    """Whether each element is neither infinite nor NaN: a raw boolean array."""
+    return _library(x).isfinite(_raw(x))
+
+
+def isnan(x):
+    """Whether each element is NaN: a raw boolean array."""
+    return _library(x).isnan(_raw(x))
+
+
+def _constant(name, *args):
+    xp = _library(*args)
+    return Tensor(xp.asarray(getattr(xp, name)(*map(_raw, args))))
+
+
+def _place(name, x, axis, keepdims):
+    x = _raw(operand(x))
+    if axis is not None:
+        axis = normalize_axis(name, axis, x.ndim)
+    if (x.size if axis is None else x.shape[axis]) == 0:
+        raise ValueError(f"{name}: there is no element to choose in shape {x.shape}, axis {axis}")
+    xp = namespace(x)
+    return Tensor(xp.asarray(getattr(xp, name)(x, axis=axis, keepdims=keepdims)))
+
+
+def _raw(x):
+    return x.data if isinstance(x, Tensor) else x
+
+
+def _library(*args):
+    """The library of the first array among the arguments, or NumPy."""
+    arrays = filter(is_array, map(_raw, args))
+    return next(map(namespace, arrays), numpy_namespace)
