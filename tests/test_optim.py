@@ -1,6 +1,7 @@
 """AdamW against the paper's formulas and PyTorch; which tensors decay; clipping; the state."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -166,3 +167,99 @@ def test_global_norm_survives_float32_overflow_and_reports_bad_numbers():
 def test_refuses_an_empty_list():
     with pytest.raises(ValueError, match="no parameters"):
         AdamW([])
+
+
+def test_parameters_of_two_modules_need_names_of_their_own():
+    with pytest.raises(ValueError, match="two parameters called 'weight'.*decoder"):
+        AdamW([("weight", Parameter(np.ones(2))), ("weight", Parameter(np.ones(2)))])
+    p = Parameter(np.ones(2))
+    with pytest.raises(ValueError, match="one parameter twice, as 'a' and as 'b'"):
+        AdamW([("a", p), ("b", p)])
+    with pytest.raises(ValueError, match="two parameters called '1'"):
+        AdamW([("1", Parameter(np.ones(2))), Parameter(np.ones(2))])
+
+
+def test_what_cannot_be_trained_is_refused():
+    read_only = np.ones(4)
+    read_only.setflags(write=False)
+    for array in (read_only, np.broadcast_to(np.ones(2), (3, 2))):
+        with pytest.raises(ValueError, match="parameter w cannot be changed.*array.copy"):
+            AdamW([("w", Parameter(array))])
+    with pytest.raises(ValueError, match="parameter 0 is int64"):
+        AdamW([Parameter(np.arange(3), requires_grad=False)])
+    with pytest.raises(TypeError, match="parameter w is of type ndarray"):
+        AdamW([("w", np.ones(3))])
+    p = Parameter(np.ones(4))
+    optimizer = AdamW([p])
+    p.data = read_only
+    p.grad = np.ones(4)
+    with pytest.raises(ValueError, match="read-only"):
+        optimizer.step()
+
+
+def test_parameters_that_share_memory_are_refused():
+    table = Parameter(np.ones((4, 3)))
+    untied = Parameter(table.data)  # wrapped, not copied
+    with pytest.raises(ValueError, match="w1 and w2 share memory|w2 and w1 share memory"):
+        AdamW([("w1", table), ("w2", untied)])
+    halves = [Parameter(part) for part in (table.data[:, :2], table.data[:, 2:], table.data[:0])]
+    AdamW(halves)  # intertwined, but no element is in both
+
+
+@pytest.mark.parametrize("value", [-0.1, math.nan, math.inf])
+@pytest.mark.parametrize("name", ["lr", "eps", "weight_decay", "beta1", "beta2"])
+def test_numbers_out_of_range_are_refused_at_once_and_before_each_step(name, value):
+    def change(target, number):
+        betas = (number, 0.9) if name == "beta1" else (0.9, number)
+        key, new = ("betas", betas) if name.startswith("beta") else (name, number)
+        return target({key: new})
+
+    with pytest.raises(ValueError, match=re.escape(str(value))):
+        change(lambda options: AdamW(parameters().items(), **options), value)
+    params = parameters()
+    optimizer = AdamW(params.items())
+    change(lambda options: vars(optimizer).update(options), value)
+    set_gradients(params, np.random.default_rng(0))
+    before = {n: p.data.copy() for n, p in params.items()}
+    with pytest.raises(ValueError, match="expected"):
+        optimizer.step()
+    assert all((p.data == before[n]).all() for n, p in params.items())
+    change(lambda options: AdamW(parameters().items(), **options), 0.0)  # 0 is in every range
+
+
+def test_a_beta_of_one_never_learns_and_is_refused():
+    for betas in ((1.0, 0.9), (0.9, 1.0)):
+        with pytest.raises(ValueError, match="below 1"):
+            AdamW(parameters().items(), betas=betas)
+
+
+@pytest.mark.parametrize("kernels", ["auto", "reference"])
+def test_a_replaced_parameter_is_noticed(kernels):
+    """The compiled kernel trusts the shapes: it would read past the end of the moments."""
+    p, q = Parameter(np.ones(3)), Parameter(np.ones(2))
+    optimizer = AdamW([("p", p), ("q", q)])
+    p.grad, q.grad = np.ones(3), np.ones(2)
+    p.data = np.ones(5)
+    with use_kernels(kernels):
+        with pytest.raises(ValueError, match=r"p is float64 \(5,\) and its gradient.*\(3,\)"):
+            optimizer.step()
+        p.data = np.ones(3)
+        optimizer.step()
+        for replaced in (np.ones(5), np.ones(3, np.float32)):
+            p.data = replaced
+            p.grad = np.ones_like(replaced)
+            before = q.data.copy()
+            with pytest.raises(ValueError, match="p is .* and its moment of the last step"):
+                optimizer.step()
+            np.testing.assert_array_equal(q.data, before)  # nothing was changed
+
+
+def test_a_norm_that_is_not_finite_is_not_clipped():
+    for norm in (math.nan, math.inf):
+        with pytest.raises(FloatingPointError, match="not finite"):
+            clip_scale(norm, 1.0)
+    for max_norm in (-1.0, math.nan):
+        with pytest.raises(ValueError, match="max_norm"):
+            clip_scale(1.0, max_norm)
+    with pytest.raises(ValueError, match="grad_scale is nan"):
+        AdamW(parameters().items()).step(grad_scale=math.nan)

@@ -1,12 +1,16 @@
 """Module: a tree of parameters, with PyTorch's names for what one does to it.
 
 There is no registry. A module's attributes *are* its parameters and submodules, in the order in
-which they were set, so everything below is a walk over ``vars(self)``. ``__setattr__`` only guards
-against the two mistakes that would make a parameter vanish from that walk without a word.
+which they were set, so everything below is a walk over ``vars(self)``. What would be missing from
+that walk without a word is refused: a parameter or a module in a list, a dict or an attribute of
+the class (when it is set, or, in a list that was filled later, when the walk meets it), and a
+Tensor that requires a gradient but is no Parameter.
 
 A parameter that hangs in two places (tied weights) is one object. It is listed once, under its
 first name, in ``parameters()`` and in ``state_dict()`` alike.
 """
+
+import collections
 
 import numpy as np
 
@@ -27,6 +31,15 @@ class Module:
     def __call__(self, *args, **kwargs):
         return self.forward(*args, **kwargs)
 
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        for name, value in vars(cls).items():
+            if isinstance(value, (Module, Parameter)) or _hides(value):
+                raise TypeError(
+                    f"{cls.__name__}.{name}: a parameter or module that belongs to the class would "
+                    "not be found, set it in __init__ as an attribute of self"
+                )
+
     def __setattr__(self, name, value):
         held = vars(self).get(name)
         if isinstance(held, Parameter) and not (value is None or isinstance(value, Parameter)):
@@ -34,12 +47,24 @@ class Module:
                 f"{type(self).__name__}.{name} is a Parameter and {type(value).__name__} is not: "
                 f"write .{name}.assign_(value) to change its elements"
             )
-        if isinstance(value, (list, tuple)) and any(isinstance(v, (Module, Tensor)) for v in value):
-            raise TypeError(
-                f"{type(self).__name__}.{name}: modules in a {type(value).__name__} would not be "
-                "found, put them in a ModuleList"
-            )
+        self._refuse_hidden(name, value)
         super().__setattr__(name, value)
+
+    def _refuse_hidden(self, name, value):
+        """Raise TypeError for a value with parameters in it that the walk would not find."""
+        what = f"{type(self).__name__}.{name}"
+        if _hides(value):
+            kind = type(value).__name__
+            inside = "ModuleDict" if isinstance(value, dict) else "ModuleList"
+            raise TypeError(
+                f"{what}: modules and parameters in a {kind} would not be found, put modules in a "
+                f"{inside}, and parameters in a module"
+            )
+        if _learns(value) and not isinstance(value, Parameter):
+            raise TypeError(
+                f"{what} is a Tensor that requires a gradient, and would not be found among the "
+                "parameters: make it a Parameter, or .detach() it"
+            )
 
     # --- walking the tree ------------------------------------------------------------------
 
@@ -53,6 +78,9 @@ class Module:
         if id(self) in seen:
             return
         seen.add(id(self))
+        for name, value in vars(self).items():
+            if isinstance(value, _CONTAINERS):
+                self._refuse_hidden(name, value)  # it may have been filled after it was set
         yield prefix, self
         for name, child in self.named_children():
             yield from child.named_modules(f"{prefix}.{name}" if prefix else name, seen)
@@ -154,6 +182,26 @@ class Module:
         return missing, unexpected
 
 
+def _learns(value):
+    """Whether a value is a Parameter or the like: what was computed from one is not."""
+    return isinstance(value, Tensor) and value.requires_grad and value.is_leaf
+
+
+_CONTAINERS = (list, tuple, dict, set, frozenset, collections.deque)
+
+
+def _hides(value, seen=()):
+    """Whether a container, or one inside it, holds a module or something that learns."""
+    if not isinstance(value, _CONTAINERS) or id(value) in seen:
+        return False
+    for item in value.values() if isinstance(value, dict) else value:
+        if isinstance(item, Module) or _learns(item):
+            return True
+        if _hides(item, (*seen, id(value))):
+            return True
+    return False
+
+
 class ModuleList(Module):
     """Modules in a row, named "0", "1", ... as attributes of the list."""
 
@@ -162,6 +210,7 @@ class ModuleList(Module):
             self.append(module)
 
     def append(self, module):
+        _check_module(self, module)
         setattr(self, str(len(self)), module)
 
     def __len__(self):
@@ -172,6 +221,49 @@ class ModuleList(Module):
 
     def __getitem__(self, index):
         return list(self)[index]
+
+
+class ModuleDict(Module):
+    """Modules by name, as PyTorch's. A name is a string without a dot that is no method's."""
+
+    def __init__(self, modules=()):
+        for name, module in dict(modules).items():
+            self[name] = module
+
+    def __setitem__(self, name, module):
+        _check_module(self, module)
+        if not isinstance(name, str) or not name or "." in name or hasattr(type(self), name):
+            raise ValueError(
+                f"{name!r} cannot name a module: expected a string without a dot that is not an "
+                "attribute of ModuleDict"
+            )
+        setattr(self, name, module)
+
+    def __getitem__(self, name):
+        return dict(self.named_children())[name]
+
+    def __contains__(self, name):
+        return name in dict(self.named_children())
+
+    def __len__(self):
+        return len(self.named_children())
+
+    def __iter__(self):
+        return iter(self.keys())
+
+    def keys(self):
+        return [name for name, _ in self.named_children()]
+
+    def values(self):
+        return [module for _, module in self.named_children()]
+
+    def items(self):
+        return self.named_children()
+
+
+def _check_module(holder, module):
+    if not isinstance(module, Module):
+        raise TypeError(f"a {type(holder).__name__} holds modules, not {type(module).__name__}")
 
 
 def functional_call(module, tensors, *args, method="forward", **kwargs):

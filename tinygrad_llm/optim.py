@@ -9,6 +9,7 @@ The arithmetic of one update is ``autograd/kernels/adamw``. Clipping is fused in
 on the gradient, so that the gradients are read once and never rewritten.
 """
 
+import itertools
 import math
 from collections.abc import Iterable
 
@@ -24,8 +25,13 @@ class AdamW:
     """Adam with decoupled weight decay, in PyTorch's convention.
 
     ``params`` are Parameters or pairs (name, Parameter) as ``model.named_parameters()`` gives
-    them; without names they are called "0", "1", ... ``lr`` may be changed before any step.
-    ``weight_decay`` is multiplied by the learning rate.
+    them; without names they are called "0", "1", ... The parameters of two modules may have the
+    same names: then give each a name of its own. ``lr``, ``betas``, ``eps`` and ``weight_decay``
+    may be changed before any step; ``weight_decay`` is multiplied by the learning rate.
+
+    Raises TypeError for what is not a Tensor, and ValueError for a name or a parameter that is
+    there twice, an array that cannot be written to or that two parameters share, and, as PyTorch
+    does, for numbers outside their range.
     """
 
     def __init__(
@@ -36,28 +42,53 @@ class AdamW:
         eps: float = 1e-8,
         weight_decay: float = 0.01,
     ) -> None:
-        self.params: dict[str, Tensor] = {}
-        for number, item in enumerate(params):
-            if isinstance(item, Tensor):
-                self.params[str(number)] = item
-            else:
-                name, p = item
-                self.params[name] = p
+        self.params: dict[str, Tensor] = _by_name(params)
         if not self.params:
             raise ValueError("AdamW was given no parameters")
+        _refuse_shared_memory(self.params)
         self.lr, self.betas, self.eps, self.weight_decay = lr, betas, eps, weight_decay
+        self._check_numbers()
         self._moments: dict[str, tuple] = {}  # name -> (m, v), each of the parameter's shape
         self._steps: dict[str, int] = {}  # per parameter: one may be skipped now and then
+
+    def _check_numbers(self) -> None:
+        """Raise ValueError for a learning rate and the like that would spoil the weights."""
+        beta1, beta2 = self.betas
+        allowed = {  # NaN is in no range
+            "lr": (self.lr, 0 <= self.lr < math.inf, "a finite number, at least 0"),
+            "eps": (self.eps, 0 <= self.eps < math.inf, "a finite number, at least 0"),
+            "weight_decay": (
+                self.weight_decay, 0 <= self.weight_decay < math.inf, "a finite number, at least 0"
+            ),
+            "betas[0]": (beta1, 0 <= beta1 < 1, "at least 0 and below 1"),
+            "betas[1]": (beta2, 0 <= beta2 < 1, "at least 0 and below 1"),
+        }  # fmt: skip
+        for name, (value, right, expected) in allowed.items():
+            if not right:
+                raise ValueError(f"AdamW: {name} is {value}, expected {expected}")
 
     def step(self, grad_scale: float = 1.0) -> None:
         """Update every parameter that has a gradient, which is first multiplied by ``grad_scale``.
 
-        A parameter without a gradient is left as it is: no decay, no step counted.
+        A parameter without a gradient is left as it is: no decay, no step counted. Raises
+        ValueError, before anything is changed, for numbers out of range, and for a parameter that
+        has another shape or type than its gradient or than at its last step.
         """
+        self._check_numbers()
+        if not math.isfinite(grad_scale):
+            raise ValueError(f"AdamW: grad_scale is {grad_scale}, expected a finite number")
+        trained = {name: p for name, p in self.params.items() if p.grad is not None}
+        for name, p in trained.items():
+            _check_parameter(name, p)
+            for what, array in (("gradient", p.grad.data), *self._held(name)):
+                if array.shape != p.shape or array.dtype != p.dtype:
+                    raise ValueError(
+                        f"AdamW: parameter {name} is {p.dtype} {p.shape} and its {what} is "
+                        f"{array.dtype} {array.shape}: after a parameter was replaced, zero its "
+                        "gradient and make a new optimizer"
+                    )
         beta1, beta2 = self.betas
-        for name, p in self.params.items():
-            if p.grad is None:
-                continue
+        for name, p in trained.items():
             xp = namespace(p.data)
             held = self._moments.get(name)
             if held is None:
@@ -72,6 +103,12 @@ class AdamW:
             )  # fmt: skip
             p.assign_(new)
             self._moments[name] = xp.asarray(m), xp.asarray(v)  # 0-d results are NumPy scalars
+
+    def _held(self, name: str) -> list[tuple[str, np.ndarray]]:
+        """The first moment, if there was a step: the second is like it."""
+        return (
+            [("moment of the last step", self._moments[name][0])] if name in self._moments else []
+        )
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
@@ -121,6 +158,51 @@ class AdamW:
         self._moments, self._steps = moments, steps
 
 
+def _by_name(params: Iterable[Parameter | tuple[str, Parameter]]) -> dict[str, Tensor]:
+    found: dict[str, Tensor] = {}
+    names: dict[int, str] = {}  # id of a parameter -> the name it was given under
+    for number, item in enumerate(params):
+        name, p = (str(number), item) if isinstance(item, Tensor) else item
+        if not isinstance(p, Tensor):
+            raise TypeError(f"AdamW: parameter {name} is of type {type(p).__name__}, not Parameter")
+        if name in found:
+            raise ValueError(
+                f"AdamW was given two parameters called {name!r}: give each a name of its own, as "
+                'in [(f"decoder.{name}", p) for name, p in decoder.named_parameters()]'
+            )
+        if id(p) in names:
+            raise ValueError(
+                f"AdamW was given one parameter twice, as {names[id(p)]!r} and as {name!r}: it "
+                "would make two steps at a time"
+            )
+        _check_parameter(name, p)
+        found[name], names[id(p)] = p, name
+    return found
+
+
+def _check_parameter(name: str, p: Tensor) -> None:
+    """Raise ValueError for a parameter whose elements cannot be changed."""
+    if p.dtype.kind != "f":
+        raise ValueError(f"AdamW: parameter {name} is {p.dtype}, expected a floating-point type")
+    if not getattr(p.data.flags, "writeable", True):  # CuPy's always are
+        raise ValueError(
+            f"AdamW: parameter {name} cannot be changed, since its array is read-only (as "
+            "np.broadcast_to and memory maps are): make it from a copy, Parameter(array.copy())"
+        )
+
+
+def _refuse_shared_memory(params: dict[str, Tensor]) -> None:
+    """Raise ValueError where two parameters hold the same numbers, which would be changed twice."""
+    arrays = [(n, p.data) for n, p in params.items() if isinstance(p.data, np.ndarray) and p.size]
+    bounds = sorted((*np.lib.array_utils.byte_bounds(a), n) for n, a in arrays)
+    for (_, end, first), (start, _, second) in itertools.pairwise(bounds):
+        if start < end and np.shares_memory(params[first].data, params[second].data):
+            raise ValueError(
+                f"AdamW: the parameters {first} and {second} share memory: to tie them, use one "
+                "Parameter in both places; else make one from a copy"
+            )
+
+
 def global_norm(params: Iterable[Tensor]) -> float:
     """Euclidean norm of all gradients together; a parameter without one counts nothing.
 
@@ -133,7 +215,15 @@ def global_norm(params: Iterable[Tensor]) -> float:
 def clip_scale(norm: float, max_norm: float) -> float:
     """The factor that brings gradients of global norm ``norm`` down to ``max_norm``: at most 1.
 
-    ``max_norm`` 0 means no clipping. (Pascanu et al., "On the difficulty of training recurrent
-    neural networks", 2013.)
+    ``max_norm`` 0 means no clipping. A norm that is not finite has no such factor: it raises
+    FloatingPointError, and ValueError a ``max_norm`` below 0. (Pascanu et al., "On the difficulty
+    of training recurrent neural networks", 2013.)
     """
+    if not 0 <= max_norm:
+        raise ValueError(f"max_norm is {max_norm}, expected at least 0 (0: no clipping)")
+    if not math.isfinite(norm):
+        raise FloatingPointError(
+            f"the norm of the gradients is {norm}: a loss or a gradient is not finite, and a step "
+            "would spoil every weight"
+        )
     return max_norm / norm if 0 < max_norm < norm else 1.0

@@ -1,11 +1,13 @@
 """Module: the walk over parameters, saving and loading, and its guards."""
 
+import collections
+
 import numpy as np
 import pytest
 
 from autograd import Parameter, Tensor
 from tinygrad_llm.layers import Dropout, Embedding, LayerNorm, Linear
-from tinygrad_llm.module import Module, ModuleList, functional_call
+from tinygrad_llm.module import Module, ModuleDict, ModuleList, functional_call
 
 
 class Tied(Module):
@@ -149,9 +151,71 @@ def test_a_parameter_is_not_overwritten_by_an_array():
     assert len(layer.parameters()) == 1
 
 
-def test_modules_in_a_list_are_refused():
-    with pytest.raises(TypeError, match="ModuleList"):
-        Tied().layers = [Linear(1, 1)]
+HIDDEN = {
+    "list": lambda: [Linear(2, 2)],
+    "tuple": lambda: (Linear(2, 2), None),
+    "dict": lambda: {"a": Linear(2, 2)},
+    "nested lists": lambda: [[Linear(2, 2)], []],
+    "lists in a dict": lambda: {"a": [1, {"b": (Linear(2, 2),)}]},
+    "deque": lambda: collections.deque([Linear(2, 2)]),
+    "set": lambda: {Linear(2, 2)},
+    "parameters in a list": lambda: [Parameter(np.ones(2))],
+    "parameters in a dict": lambda: {"scale": Parameter(np.ones(2))},
+    "a tensor that learns": lambda: Tensor(np.ones(2), requires_grad=True),
+}
+
+
+@pytest.mark.parametrize("make", HIDDEN.values(), ids=HIDDEN)
+def test_what_the_walk_would_miss_is_refused(make):
+    module = Module()
+    with pytest.raises(TypeError, match="Module.things.* would not be found"):
+        module.things = make()
+    assert not hasattr(module, "things")
+
+
+@pytest.mark.parametrize("walk", ["parameters", "state_dict", "train", "zero_grad"])
+def test_a_list_that_was_filled_later_is_refused_by_every_walk(walk):
+    class Grid(Module):
+        def __init__(self):
+            self.layers, self.heads = [], {}
+
+    for fill in (lambda g: g.layers.append(Linear(2, 2)), lambda g: g.heads.update(a=Linear(2, 2))):
+        grid = Grid()
+        getattr(grid, walk)()  # empty containers hide nothing
+        fill(grid)
+        with pytest.raises(TypeError, match="Grid.(layers|heads).* would not be found"):
+            getattr(grid, walk)()
+        with pytest.raises(TypeError, match="Grid.(layers|heads).* would not be found"):
+            getattr(ModuleList([grid]), walk)()
+
+
+def test_parameters_of_the_class_are_refused():
+    for value in (Parameter(np.ones(2)), Linear(2, 2), [Linear(2, 2)]):
+        with pytest.raises(TypeError, match="Bad.shared.* set it in __init__"):
+            type("Bad", (Module,), {"shared": value})
+
+
+def test_containers_of_other_things_are_welcome():
+    module, loop = Module(), []
+    loop.append(loop)
+    module.sizes, module.names, module.loop = [1, 2], {"a": np.ones(2)}, loop
+    module.seen = [Linear(2, 2)(np.ones((1, 2), np.float32))]  # computed, as to look at it later
+    assert module.parameters() == []
+
+
+def test_module_dict():
+    heads = ModuleDict({"a": Linear(2, 2), "b": LayerNorm(2)})
+    heads["a"] = Linear(3, 1)
+    assert list(heads) == heads.keys() == ["a", "b"] and len(heads) == 2 and "b" in heads
+    assert heads["a"].weight.shape == (1, 3) and heads.values()[0] is heads.items()[0][1]
+    assert list(heads.state_dict()) == ["a.weight", "a.bias", "b.weight", "b.bias"]
+    for name in ("", "a.b", 3, "keys", "training"):
+        with pytest.raises(ValueError, match="cannot name a module"):
+            heads[name] = Linear(1, 1)
+    with pytest.raises(TypeError, match="ModuleDict holds modules, not float"):
+        heads["c"] = 1.0
+    with pytest.raises(TypeError, match="ModuleList holds modules, not Parameter"):
+        ModuleList([Parameter(np.ones(2))])
 
 
 def test_functional_call_replaces_tied_parameters_together_and_puts_them_back():
