@@ -3,7 +3,7 @@
 A function with an axis asks here before anything is computed. What forward is then given is a
 number from 0 on, or a tuple of different ones, and backward can do what forward did. The rules are
 NumPy's: an integer may be a NumPy integer or a 0-d array of one, counts from the end when it is
-negative, and raises ``np.exceptions.AxisError`` when there is no such axis. True is no integer here.
+negative, and raises ``np.exceptions.AxisError`` when there is no such axis. True is no integer.
 """
 
 import operator
@@ -34,22 +34,48 @@ def integer(op, what, value):
         raise TypeError(f"{op}: {what} must be an integer, not {described(value)}") from None
 
 
+def integers(op, what, values):
+    """One integer or a sequence of them as a tuple of Python integers."""
+    values = values.data if isinstance(values, Tensor) else values
+    values = values.tolist() if is_array(values) else values
+    values = values if isinstance(values, (tuple, list, range)) else (values,)
+    return tuple([integer(op, what, n) for n in values])
+
+
 def normalize_axis(op, axis, ndim):
     """``axis``, an integer, as a number from 0 on. Raises AxisError outside of ``ndim`` axes."""
     return normalize_axis_index(integer(op, "axis", axis), ndim, op)
 
 
-def normalize_axes(op, axis, ndim, sequences=(tuple, list)):
-    """``axis``, an integer or a sequence of them, as a tuple of numbers from 0 on.
+def normalize_axes(op, axis, ndim):
+    """``axis``, an integer or a sequence of them, as a tuple of different numbers from 0 on.
 
     Raises AxisError outside of ``ndim`` axes, ValueError for an axis that is named twice.
     """
-    if not isinstance(axis, sequences):
+    axis = axis.tolist() if isinstance(axis, np.ndarray) else axis
+    if not isinstance(axis, (tuple, list, range)):
         return (normalize_axis(op, axis, ndim),)
     axes = tuple([normalize_axis(op, i, ndim) for i in axis])
     if len(set(axes)) < len(axes):
         raise ValueError(f"{op}: axis {tuple(axis)} names an axis twice")
     return axes
+
+
+def reduced_axes(op, axis, x):
+    """The axes that a reduction of x runs over: None (all), a number, or a tuple of numbers.
+
+    A sequence must be a tuple, as in NumPy. NumPy's reductions take an array of shape () to have
+    one axis, 0 or -1, as long as it is named alone; then there is nothing to reduce over.
+    """
+    if axis is None:
+        return None
+    ndim = operand(x).ndim
+    if isinstance(axis, tuple):
+        return normalize_axes(op, axis, ndim)
+    if isinstance(axis, list):
+        raise TypeError(f"{op}: axis must be an integer or a tuple of them, not {described(axis)}")
+    axis = normalize_axis(op, axis, ndim or 1)
+    return axis if ndim else ()
 
 
 def described(value):

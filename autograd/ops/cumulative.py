@@ -1,6 +1,7 @@
 """Running sums and products along one axis."""
 
 from autograd.engine import Op
+from autograd.ops.arguments import normalize_axis, operand
 from autograd.ops.rearrange import ravel
 
 __all__ = ["cumprod", "cumsum"]
@@ -55,7 +56,8 @@ class CumProd(Op):
 
 def cumsum(x, axis=None):
     """The running sum along ``axis``, or over all elements in order when it is None."""
-    return CumSum(axis)(x) if axis is not None else CumSum(0)(ravel(x))
+    x, axis = _one_axis("cumsum", x, axis)
+    return CumSum(axis)(x)
 
 
 def cumprod(x, axis=None):
@@ -63,4 +65,12 @@ def cumprod(x, axis=None):
 
     The gradient is right also where factors are 0.
     """
-    return CumProd(axis)(x) if axis is not None else CumProd(0)(ravel(x))
+    x, axis = _one_axis("cumprod", x, axis)
+    return CumProd(axis)(x)
+
+
+def _one_axis(op, x, axis):
+    """x and the axis to run along. As in NumPy, an array of shape () has one, of length 1."""
+    ndim = operand(x).ndim
+    axis = None if axis is None else normalize_axis(op, axis, ndim or 1)
+    return (x, axis) if ndim and axis is not None else (ravel(x), 0)

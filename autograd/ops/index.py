@@ -10,6 +10,7 @@ from autograd import device
 from autograd._tensor import Tensor
 from autograd.device import is_array
 from autograd.engine import Op, Scatter
+from autograd.ops.arguments import normalize_axis, operand
 from autograd.ops.shape import reshape
 
 __all__ = ["getitem", "scatter_add", "take", "take_along_axis"]
@@ -33,7 +34,9 @@ class GetItem(Op):
 
 
 class ScatterAdd(Op):
-    """y = zeros, with y[index] += x.  Saves: the index.  dL/dx = g[index]."""
+    """y = zeros, with y[index] += x, where x broadcasts.  Saves: the index.  dL/dx = g[index]."""
+
+    broadcasts = True
 
     def __init__(self, new_shape, index):
         self.new_shape, self.index = new_shape, index
@@ -46,7 +49,10 @@ class ScatterAdd(Op):
 
 
 class TakeAlongAxis(Op):
-    """y[.., i, ..] = x[.., indices[.., i, ..], ..].  Saves: the indices.  Back: scatter-add."""
+    """y[.., i, ..] = x[.., indices[.., i, ..], ..].  Saves: the indices.  Back: scatter-add.
+
+    On the other axes x and the indices broadcast.
+    """
 
     def __init__(self, indices, axis):
         self.indices, self.axis = indices, axis
@@ -56,13 +62,12 @@ class TakeAlongAxis(Op):
 
     def backward(self, xp, g):
         shape = self.inputs[0].shape
-        axis = self.axis % len(shape)
         # every other axis is indexed by its own position, broadcast against the indices
         index = [
             device.namespace(self.indices).arange(n).reshape((-1,) + (1,) * (len(shape) - 1 - i))
-            for i, n in enumerate(self.indices.shape)
+            for i, n in enumerate(shape)
         ]
-        index[axis] = self.indices
+        index[self.axis] = self.indices
         return xp.scatter_add(shape, tuple(index), g)
 
 
@@ -74,29 +79,70 @@ def getitem(x, index):
 
 
 def scatter_add(shape, index, values):
-    """Zeros of ``shape`` with ``values`` added at ``index``; repeated places add up."""
-    return ScatterAdd(shape, index)(values)
+    """Zeros of ``shape`` with ``values`` added at ``index``; repeated places add up.
+
+    The index may be any that reads; values broadcast to the shape of what it reads.
+    """
+    if isinstance(index, tuple):
+        index = tuple(raw(i) for i in index)
+    return ScatterAdd(shape, raw(index))(operand(values))
 
 
-def take(x, indices, axis=None):
+TAKE_MODES = ("raise", "wrap", "clip")
+
+
+def take(x, indices, axis=None, mode="raise"):
     """The elements at ``indices`` (integers of any shape) along ``axis``; None: of the flattened x.
 
-    Raises TypeError when the indices are not integers, IndexError for one outside the axis.
+    An index outside the axis: ``mode`` "raise" raises IndexError, "wrap" goes around, and "clip"
+    takes the nearest (the first for a negative one). An array of shape () is taken to have one
+    axis. Raises TypeError when the indices are not integers.
     """
+    x = operand(x)
+    if axis is None or x.ndim == 0:
+        axis = normalize_axis("take", 0 if axis is None else axis, 1)
+        x = reshape(x, (x.size,))
+    axis = normalize_axis("take", axis, x.ndim)
+    indices = _integers("take", indices, TypeError)
+    indices = device.namespace(raw(x)).asarray(indices)
+    if mode not in TAKE_MODES:
+        raise ValueError(f"take: mode is {mode!r}, but must be one of {', '.join(TAKE_MODES)}")
+    if mode != "raise" and indices.size:
+        n = x.shape[axis]
+        if n == 0:
+            raise IndexError("take: there is nothing to take from an axis of length 0")
+        indices = indices % n if mode == "wrap" else indices.clip(0, n - 1)
+    return GetItem((slice(None),) * axis + (indices,))(x)
+
+
+def take_along_axis(x, indices, axis=-1):
+    """Along ``axis`` (None: of the flattened x), the elements at ``indices``, integers.
+
+    The indices have as many axes as x, and on all but ``axis`` the two broadcast. Raises ValueError
+    when they do not fit, IndexError for an index that is no integer or outside of the axis.
+    """
+    x = operand(x)
+    indices = _integers("take_along_axis", indices, IndexError)
     if axis is None:
         x, axis = reshape(x, (x.size,)), 0
+    axis = normalize_axis("take_along_axis", axis, x.ndim)
+    if indices.ndim != x.ndim:
+        raise ValueError(
+            f"take_along_axis: the indices have shape {indices.shape}, and x {x.shape}: they must "
+            "have as many axes"
+        )
+    return TakeAlongAxis(indices, axis)(x)
+
+
+def _integers(op, indices, error):
+    """``indices`` as a raw array of integers; an empty list is one too."""
     indices = raw(indices)
     if not is_array(indices):
         indices = np.asarray(indices)
+        indices = indices if indices.size else indices.astype(np.intp)
     if indices.dtype.kind not in "iu":
-        raise TypeError(f"take: the indices must be integers, not {indices.dtype}")
-    indices = device.namespace(raw(x)).asarray(indices)
-    return GetItem((slice(None),) * (axis % x.ndim) + (indices,))(x)
-
-
-def take_along_axis(x, indices, axis):
-    """Along ``axis``, the elements at ``indices`` (integers, of x's number of axes)."""
-    return TakeAlongAxis(raw(indices), axis)(x)
+        raise error(f"{op}: the indices must be integers, not {indices.dtype}")
+    return indices
 
 
 def raw(index):

@@ -1,6 +1,7 @@
 """Parts of matrices: the diagonal and its sum, and the triangles."""
 
 from autograd.engine import Op
+from autograd.ops.arguments import integer, normalize_axis, operand
 from autograd.ops.reduce import sum
 
 __all__ = ["diagonal", "trace", "tril", "triu"]
@@ -59,26 +60,38 @@ class Triu(Op):
 
 def diagonal(x, offset=0, axis1=0, axis2=1):
     """The diagonal of the matrices in ``axis1`` and ``axis2``, ``offset`` places above the main
-    one (below, when negative), as the last axis: a read-only view."""
-    return Diagonal(offset, axis1, axis2)(x)
+    one (below, when negative), as the last axis: a read-only view.
+
+    Raises ValueError when the two axes are the same.
+    """
+    return _diagonal("diagonal", x, offset, axis1, axis2)
 
 
 def trace(x, offset=0, axis1=0, axis2=1):
     """The sum of ``diagonal``."""
-    return sum(diagonal(x, offset, axis1, axis2), axis=-1)
+    return sum(_diagonal("trace", x, offset, axis1, axis2), axis=-1)
 
 
 def tril(x, k=0):
     """The lower triangle of the last two axes: 0 above diagonal ``k``."""
-    return Tril(k)(_matrices(x, "tril"))
+    return Tril(integer("tril", "k", k))(_matrices(x, "tril"))
 
 
 def triu(x, k=0):
     """The upper triangle of the last two axes: 0 below diagonal ``k``."""
-    return Triu(k)(_matrices(x, "triu"))
+    return Triu(integer("triu", "k", k))(_matrices(x, "triu"))
+
+
+def _diagonal(op, x, offset, axis1, axis2):
+    ndim = operand(x).ndim
+    first, second = (normalize_axis(op, axis, ndim) for axis in (axis1, axis2))
+    if first == second:
+        raise ValueError(f"{op}: axis1 and axis2 must be two axes, and both are {first}")
+    return Diagonal(integer(op, "offset", offset), first, second)(x)
 
 
 def _matrices(x, name):
+    x = operand(x)
     if x.ndim < 2:
         raise ValueError(f"{name} takes matrices (..., N, M), and got shape {x.shape}")
     return x

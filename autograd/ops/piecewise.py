@@ -9,6 +9,7 @@ import math
 from autograd import device
 from autograd._tensor import Tensor
 from autograd.engine import Op
+from autograd.ops.arguments import operand
 
 __all__ = ["abs", "astype", "clip", "maximum", "minimum", "where"]
 
@@ -141,6 +142,7 @@ def clip(x, a_min=None, a_max=None):
 
 def where(condition, a, b):
     """a where ``condition`` (a boolean array, without a derivative) holds, else b."""
+    condition = operand(condition)
     return Where(condition.data if isinstance(condition, Tensor) else condition)(a, b)
 
 

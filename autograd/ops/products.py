@@ -4,6 +4,7 @@ import math
 from string import ascii_letters
 
 from autograd.engine import Op
+from autograd.ops.arguments import described, integer, normalize_axes, operand
 from autograd.ops.arithmetic import multiply
 from autograd.ops.matrices import diagonal
 from autograd.ops.shape import expand_dims, reshape, squeeze, transpose
@@ -80,6 +81,7 @@ def matmul(a, b):
 
     Raises ValueError for a 0-d operand or shapes that do not fit.
     """
+    a, b = operand(a), operand(b)
     if a.ndim == 0 or b.ndim == 0:
         raise ValueError(f"matmul takes no scalars, and got shapes {a.shape} and {b.shape}: use *")
     if a.ndim > 1 and b.ndim > 1:
@@ -94,6 +96,7 @@ def dot(a, b):
 
     With a scalar it is multiplication. Raises ValueError when the lengths differ.
     """
+    a, b = operand(a), operand(b)
     if a.ndim == 0 or b.ndim == 0:
         return multiply(a, b)
     return tensordot(a, b, axes=(-1, -2 if b.ndim > 1 else -1))
@@ -101,6 +104,7 @@ def dot(a, b):
 
 def outer(a, b):
     """a_i b_j for all i and j, of the flattened a and b."""
+    a, b = operand(a), operand(b)
     return multiply(reshape(a, (a.size, 1)), reshape(b, (1, b.size)))
 
 
@@ -110,14 +114,20 @@ def tensordot(a, b, axes=2):
     ``axes`` is a number n (the last n of a with the first n of b), or two integers, or two lists of
     them. Raises ValueError when their number or lengths differ.
     """
-    if isinstance(axes, int):
-        if not 0 <= axes <= min(a.ndim, b.ndim):
-            raise ValueError(f"tensordot: {axes} axes of shapes {a.shape} and {b.shape}")
-        over_a, over_b = tuple(range(a.ndim - axes, a.ndim)), tuple(range(axes))
+    a, b = operand(a), operand(b)
+    if isinstance(axes, (tuple, list)) or getattr(axes, "ndim", 0):
+        if len(axes) != 2:
+            raise ValueError(
+                "tensordot: axes must be a number, or those of a and those of b, not "
+                f"{described(axes)}"
+            )
+        over_a = normalize_axes("tensordot", axes[0], a.ndim)
+        over_b = normalize_axes("tensordot", axes[1], b.ndim)
     else:
-        over_a, over_b = ((k,) if isinstance(k, int) else tuple(k) for k in axes)
-        over_a = tuple(k % a.ndim for k in over_a)
-        over_b = tuple(k % b.ndim for k in over_b)
+        n = integer("tensordot", "axes", axes)
+        if not 0 <= n <= min(a.ndim, b.ndim):
+            raise ValueError(f"tensordot: {n} axes of shapes {a.shape} and {b.shape}")
+        over_a, over_b = tuple(range(a.ndim - n, a.ndim)), tuple(range(n))
     lengths, others = [a.shape[k] for k in over_a], [b.shape[k] for k in over_b]
     if lengths != others:
         raise ValueError(
@@ -146,8 +156,8 @@ def einsum(subscripts, *operands, optimize=True):
     """
     if not isinstance(subscripts, str):
         raise TypeError('einsum: the first argument must be a string, such as "ij,jk->ik"')
+    operands = [operand(a) for a in operands]
     letters, out = _parse(subscripts.replace(" ", ""), operands)
-    operands = list(operands)
     for i, word in enumerate(letters):
         while (twice := next((c for c in word if word.count(c) > 1), None)) is not None:
             first, second = word.index(twice), word.rindex(twice)

@@ -9,6 +9,7 @@ import itertools
 import numpy as np
 
 from autograd.engine import Op
+from autograd.ops.arguments import integers, normalize_axes, normalize_axis, operand
 from autograd.ops.index import raw, take
 from autograd.ops.shape import broadcast_to, expand_dims, reshape
 
@@ -63,14 +64,26 @@ class Pad(Op):
 
 def flip(x, axis=None):
     """x backwards along ``axis``: an integer, a tuple of them, or None for every axis."""
-    return Flip(axis)(x)
+    return Flip(None if axis is None else normalize_axes("flip", axis, operand(x).ndim))(x)
 
 
 def roll(x, shift, axis=None):
     """The elements moved on by ``shift`` places along ``axis``; what leaves the end enters at the
-    start. ``shift`` and ``axis`` may be tuples; with axis None the flattened x is rolled."""
-    shift = tuple(shift) if isinstance(shift, (tuple, list)) else shift
-    return Roll(shift, axis)(x)
+    start. ``shift`` and ``axis`` may be tuples; with axis None the flattened x is rolled.
+
+    Raises ValueError when there are several of both, and not equally many.
+    """
+    shifts = integers("roll", "shift", shift)
+    if axis is None:
+        return Roll(sum(shifts), None)(x)
+    ndim = operand(x).ndim
+    axes = [normalize_axis("roll", i, ndim) for i in integers("roll", "axis", axis)]
+    if len(shifts) != len(axes) and 1 not in (len(shifts), len(axes)):
+        raise ValueError(f"roll: {len(shifts)} shifts for {len(axes)} axes")
+    together = dict.fromkeys(axes, 0)  # an axis may be named twice
+    for n, i in zip(*np.broadcast_arrays(shifts, axes), strict=True):
+        together[int(i)] += int(n)
+    return Roll(tuple(together.values()), tuple(together))(x)
 
 
 def pad(x, pad_width, mode="constant", constant_values=0):
@@ -80,7 +93,11 @@ def pad(x, pad_width, mode="constant", constant_values=0):
     elements are the number ``constant_values``), or one that repeats elements of x: "edge",
     "reflect", "symmetric" or "wrap", as in np.pad. Raises ValueError for another mode.
     """
-    widths = np.broadcast_to(np.asarray(pad_width), (x.ndim, 2)).tolist()
+    x = operand(x)
+    widths = np.asarray(raw(pad_width))
+    for n in widths.ravel().tolist():
+        _not_negative("pad", "pad_width", n)
+    widths = np.broadcast_to(widths, (x.ndim, 2)).tolist()
     if mode == "constant":
         return Pad(widths, constant_values)(x)
     if mode not in COPYING_MODES:
@@ -94,33 +111,45 @@ def pad(x, pad_width, mode="constant", constant_values=0):
 
 def ravel(x):
     """All elements in one axis, in row-major order."""
-    return reshape(x, (x.size,))
+    return reshape(x, (operand(x).size,))
 
 
 def repeat(x, repeats, axis=None):
     """Each element of ``axis`` (None: of the flattened x) ``repeats`` times in a row.
 
-    ``repeats`` is an integer, or integers, one per element of the axis.
+    ``repeats`` is an integer, or integers, one per element of the axis. An array of shape () is
+    taken to have one axis. Raises ValueError for a negative number of times.
     """
-    if axis is None:
-        x, axis = ravel(x), 0
-    axis = axis % x.ndim
-    n = x.shape[axis]
-    if np.ndim(raw(repeats)) == 0:
-        times = int(raw(repeats))
-        apart = expand_dims(x, axis + 1)
-        copies = broadcast_to(apart, (*x.shape[: axis + 1], times, *x.shape[axis + 1 :]))
-        return reshape(copies, (*x.shape[:axis], n * times, *x.shape[axis + 1 :]))
-    return take(x, np.repeat(np.arange(n), np.asarray(raw(repeats))), axis)
+    x = operand(x)
+    if axis is None or x.ndim == 0:
+        axis = normalize_axis("repeat", axis or 0, 1)
+        x = ravel(x)
+    axis = normalize_axis("repeat", axis, x.ndim)
+    times = raw(repeats)
+    if operand(times).ndim:
+        times = _not_negative("repeat", "repeats", times)
+        return take(x, np.repeat(np.arange(x.shape[axis]), times), axis)
+    (times,) = _not_negative("repeat", "repeats", times)
+    before, (n, *after) = x.shape[:axis], x.shape[axis:]
+    copies = broadcast_to(expand_dims(x, axis + 1), (*before, n, times, *after))
+    return reshape(copies, (*before, n * times, *after))
 
 
 def tile(x, reps):
     """x repeated as a whole, ``reps`` times along each axis: an integer (the last axis) or one per
-    axis, counted from the last."""
-    reps = (reps,) if isinstance(reps, (int, np.integer)) else tuple(reps)
+    axis, counted from the last. Raises ValueError for a negative number of times."""
+    x = operand(x)
+    reps = _not_negative("tile", "reps", reps)
     ndim = max(len(reps), x.ndim)
     reps = (1,) * (ndim - len(reps)) + reps
     shape = (1,) * (ndim - x.ndim) + x.shape
     apart = reshape(x, tuple(itertools.chain(*((1, n) for n in shape))))
     copies = broadcast_to(apart, tuple(itertools.chain(*zip(reps, shape, strict=True))))
     return reshape(copies, tuple(r * n for r, n in zip(reps, shape, strict=True)))
+
+
+def _not_negative(op, what, values):
+    values = integers(op, what, values)
+    if any(n < 0 for n in values):
+        raise ValueError(f"{op}: {what} must not be negative, and has {min(values)}")
+    return values

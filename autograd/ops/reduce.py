@@ -7,6 +7,7 @@ so each backward starts by giving the gradient those axes again, with length 1.
 import math
 
 from autograd.engine import Op
+from autograd.ops.arguments import normalize_axis, operand, reduced_axes
 
 __all__ = ["logsumexp", "max", "mean", "min", "prod", "std", "sum", "var"]
 
@@ -162,37 +163,37 @@ class LogSumExp(Reduction):
 
 def sum(x, axis=None, keepdims=False):
     """The sum over ``axis``: None (all elements), an integer, or a tuple of integers."""
-    return Sum(axis, keepdims)(x)
+    return Sum(reduced_axes("sum", axis, x), keepdims)(x)
 
 
 def mean(x, axis=None, keepdims=False):
     """The arithmetic mean over ``axis``."""
-    return Mean(axis, keepdims)(x)
+    return Mean(_averaged("mean", axis, x), keepdims)(x)
 
 
 def prod(x, axis=None, keepdims=False):
     """The product over ``axis``. The gradient is right also where factors are 0."""
-    return Prod(axis, keepdims)(x)
+    return Prod(reduced_axes("prod", axis, x), keepdims)(x)
 
 
 def var(x, axis=None, keepdims=False, ddof=0):
     """The variance over ``axis``, dividing by N - ``ddof`` (N by default, as NumPy does)."""
-    return Var(axis, keepdims, ddof)(x)
+    return Var(_averaged("var", axis, x), keepdims, ddof)(x)
 
 
 def std(x, axis=None, keepdims=False, ddof=0):
     """The standard deviation, the square root of ``var``. Where it is 0 the gradient is 0."""
-    return Std(axis, keepdims, ddof)(x)
+    return Std(_averaged("std", axis, x), keepdims, ddof)(x)
 
 
 def max(x, axis=None, keepdims=False):
     """The largest value over ``axis`` (values only). Ties share the gradient equally."""
-    return Max(axis, keepdims)(x)
+    return Max(reduced_axes("max", axis, x), keepdims)(x)
 
 
 def min(x, axis=None, keepdims=False):
     """The smallest value over ``axis`` (values only). Ties share the gradient equally."""
-    return Min(axis, keepdims)(x)
+    return Min(reduced_axes("min", axis, x), keepdims)(x)
 
 
 def logsumexp(x, axis=None, keepdims=False):
@@ -200,4 +201,11 @@ def logsumexp(x, axis=None, keepdims=False):
 
     A row of nothing but minus infinity has gradient 0 (PyTorch gives NaN).
     """
-    return LogSumExp(axis, keepdims)(x)
+    return LogSumExp(reduced_axes("logsumexp", axis, x), keepdims)(x)
+
+
+def _averaged(op, axis, x):
+    """``reduced_axes``, but that NumPy refuses to average an array of shape () over an axis."""
+    if isinstance(axis, (tuple, list)) or axis is None:
+        return reduced_axes(op, axis, x)
+    return normalize_axis(op, axis, operand(x).ndim)

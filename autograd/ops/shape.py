@@ -7,6 +7,14 @@ import itertools
 
 from autograd._tensor import Tensor
 from autograd.engine import Op
+from autograd.ops.arguments import (
+    integer,
+    integers,
+    normalize_axes,
+    normalize_axis,
+    operand,
+    reduced_axes,
+)  # fmt: skip
 
 __all__ = [
     "broadcast_to", "concatenate", "expand_dims", "moveaxis", "reshape", "split", "squeeze",
@@ -70,8 +78,9 @@ class Concatenate(Op):
         self.axis = axis
 
     def forward(self, xp, *xs):
+        y = xp.concatenate(xs, axis=self.axis)
         self.lengths = [x.shape[self.axis] for x in xs]
-        return xp.concatenate(xs, axis=self.axis)
+        return y
 
     def backward(self, xp, g):
         ends = itertools.accumulate(self.lengths)
@@ -88,14 +97,24 @@ def reshape(x, shape):
 
 
 def transpose(x, axes=None):
-    """The axes permuted, or reversed when ``axes`` is None."""
+    """The axes permuted, or reversed when ``axes`` is None.
+
+    Raises ValueError when ``axes`` does not name each axis once.
+    """
+    if axes is not None:
+        ndim = operand(x).ndim
+        axes = normalize_axes("transpose", axes, ndim)
+        if len(axes) != ndim:
+            raise ValueError(f"transpose: {len(axes)} axes named of an array that has {ndim}")
     return Transpose(axes)(x)
 
 
 def swapaxes(x, axis1, axis2):
     """Two axes exchanged."""
-    axes = list(range(x.ndim))
-    axes[axis1], axes[axis2] = axes[axis2], axes[axis1]
+    ndim = operand(x).ndim
+    first, second = (normalize_axis("swapaxes", axis, ndim) for axis in (axis1, axis2))
+    axes = list(range(ndim))
+    axes[first], axes[second] = axes[second], axes[first]
     return Transpose(tuple(axes))(x)
 
 
@@ -104,24 +123,27 @@ def moveaxis(x, source, destination):
 
     Both are integers or equally long tuples. Raises ValueError when they do not match.
     """
-    source = (source,) if isinstance(source, int) else tuple(source)
-    destination = (destination,) if isinstance(destination, int) else tuple(destination)
-    source = tuple(i % x.ndim for i in source)
-    if len(set(source)) != len(source) or len(source) != len(destination):
+    ndim = operand(x).ndim
+    source = normalize_axes("moveaxis", source, ndim)
+    destination = normalize_axes("moveaxis", destination, ndim)
+    if len(source) != len(destination):
         raise ValueError(
             f"moveaxis: cannot move axes {source} to {destination}: one place per axis"
         )
-    axes = [i for i in range(x.ndim) if i not in source]
-    places = (i % x.ndim for i in destination)
-    for place, axis in sorted(zip(places, source, strict=True)):
+    axes = [i for i in range(ndim) if i not in source]
+    for place, axis in sorted(zip(destination, source, strict=True)):
         axes.insert(place, axis)
     return Transpose(tuple(axes))(x)
 
 
 def expand_dims(x, axis):
-    """A new axis of length 1 at position ``axis`` (an integer) of the result."""
-    axis = axis if axis >= 0 else axis + x.ndim + 1
-    return Reshape((*x.shape[:axis], 1, *x.shape[axis:]))(x)
+    """New axes of length 1 at the positions ``axis`` (an integer or several) of the result."""
+    shape = operand(x).shape
+    several = isinstance(axis, (tuple, list))
+    ndim = len(shape) + (len(axis) if several else 1)
+    axes = normalize_axes("expand_dims", axis, ndim)
+    lengths = iter(shape)
+    return Reshape(tuple(1 if i in axes else next(lengths) for i in range(ndim)))(x)
 
 
 def squeeze(x, axis=None):
@@ -129,28 +151,44 @@ def squeeze(x, axis=None):
 
     Raises ValueError when a named axis is not of length 1.
     """
+    shape = operand(x).shape
     if axis is None:
-        axes = {i for i, n in enumerate(x.shape) if n == 1}
+        axes = {i for i, n in enumerate(shape) if n == 1}
     else:
-        axes = {i % x.ndim for i in ((axis,) if isinstance(axis, int) else axis)}
+        axes = reduced_axes("squeeze", axis, x)
+        axes = {axes} if isinstance(axes, int) else set(axes)
     for i in axes:
-        if x.shape[i] != 1:
-            raise ValueError(f"cannot squeeze axis {i} of shape {x.shape}: its length is not 1")
-    return Reshape(tuple(n for i, n in enumerate(x.shape) if i not in axes))(x)
+        if shape[i] != 1:
+            raise ValueError(
+                f"squeeze: cannot remove axis {i} of shape {shape}: its length is not 1"
+            )
+    return Reshape(tuple(n for i, n in enumerate(shape) if i not in axes))(x)
 
 
 def broadcast_to(x, shape):
     """x repeated to ``shape`` by NumPy's broadcasting rules (a read-only view)."""
-    return BroadcastTo(tuple(shape))(x)
+    return BroadcastTo(integers("broadcast_to", "the shape", shape))(x)
 
 
 def concatenate(tensors, axis=0):
-    """The tensors joined along an existing axis."""
-    return Concatenate(axis)(*tensors)
+    """The tensors joined along an existing axis; with axis None, all their elements in one."""
+    tensors = [operand(x) for x in tensors]
+    if axis is None:
+        tensors, axis = [reshape(x, (x.size,)) for x in tensors], 0
+    if not tensors or tensors[0].ndim == 0:
+        what = "arrays of shape () have no axis to be joined along" if tensors else "no arrays"
+        raise ValueError(f"concatenate: {what}")
+    return Concatenate(normalize_axis("concatenate", axis, tensors[0].ndim))(*tensors)
 
 
 def stack(tensors, axis=0):
     """The tensors, all of one shape, joined along a new axis."""
+    tensors = [operand(x) for x in tensors]
+    shapes = {x.shape: None for x in tensors}
+    if len(shapes) != 1:
+        found = f"shapes {' and '.join(map(str, shapes))}" if shapes else "no arrays"
+        raise ValueError(f"stack: the arrays must have one shape, and there are {found}")
+    axis = normalize_axis("stack", axis, tensors[0].ndim + 1)
     return Concatenate(axis)(*[expand_dims(x, axis) for x in tensors])
 
 
@@ -159,13 +197,18 @@ def split(x, indices_or_sections, axis=0):
 
     Raises ValueError when n does not divide the axis.
     """
+    x = operand(x)
+    axis = normalize_axis("split", axis, x.ndim)
     length = x.shape[axis]
-    cuts = indices_or_sections
-    if isinstance(cuts, int):
-        if length % cuts:
-            raise ValueError(f"cannot split an axis of length {length} into {cuts} equal parts")
-        cuts = range(length // cuts, length, length // cuts)
+    cuts = operand(indices_or_sections)
+    if cuts.ndim == 0:
+        n = integer("split", "the number of parts", indices_or_sections)
+        if n < 1 or length % n:
+            raise ValueError(f"split: an axis of length {length} has no {n} equal parts")
+        cuts = range(length // n, length, length // n) if length else [0] * (n - 1)
+    else:
+        cuts = integers("split", "the indices", indices_or_sections)
     x = x if isinstance(x, Tensor) else Tensor(x)
-    before = (slice(None),) * (axis % x.ndim)
+    before = (slice(None),) * axis
     edges = [0, *cuts, length]
     return [x[(*before, slice(a, b))] for a, b in itertools.pairwise(edges)]
