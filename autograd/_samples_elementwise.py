@@ -29,8 +29,9 @@ ELEMENTWISE = [
         "divide", ops.divide, np.divide, ((4,), (2, 1)), "nonzero", keeps=(0, 1), note="broadcast"
     ),
     Sample("power", ops.power, np.power, **_binary, domain="positive", keeps=(0, 1)),
+    Sample("power", lambda x: x**2, lambda x: x**2, ((4,),), keeps=(0,), note="x^2"),
     Sample("power", lambda x: x**3, lambda x: x**3, ((4,),), keeps=(0,), note="x^3"),
-    Sample("power", lambda x: 2.0**x, lambda x: 2.0**x, ((4,),), keeps=(0,), note="2^x"),
+    Sample("power", lambda x: 2.0**x, lambda x: 2.0**x, ((4,),), keeps=("y",), note="2^x"),
     Sample("negative", ops.negative, np.negative, **_unary),
     Sample("abs", ops.abs, np.abs, **_unary, domain="nonzero", keeps=(0,)),
     Sample("reciprocal", ops.reciprocal, np.reciprocal, **_unary, domain="nonzero", keeps=("y",)),

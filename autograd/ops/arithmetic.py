@@ -3,7 +3,10 @@
 Binary operations broadcast as NumPy does; the engine sums the gradients back to the inputs' shapes.
 """
 
+import math
+
 from autograd.engine import Op
+from autograd.ops.unsmooth import unsmooth
 
 __all__ = [
     "add", "divide", "multiply", "negative", "power", "reciprocal", "sqrt", "square", "subtract",
@@ -66,7 +69,9 @@ class Divide(Op):
 class Power(Op):
     """y = a^b.  Saves: a, b.  dy/da = b a^(b-1), dy/db = a^b log(a).
 
-    At b = 0 the first is 0, and at a = 0 the second is 0 for b >= 0, as in PyTorch.
+    At b = 0 the first is 0 for every a, and at a = 0 the second is 0 for b >= 0, as in PyTorch.
+    At a = 0 and 0 <= b <= 1 the slopes jump or turn infinite as b moves: there the second
+    derivatives that involve b are NaN.
     """
 
     broadcasts = True
@@ -77,13 +82,57 @@ class Power(Op):
 
     def backward(self, xp, g, a, b):
         g_a = g_b = None
+        edge = (a == 0) & (b >= 0) & (b <= 1)
         if self.needs[0]:
-            zero = xp.asarray(b == 0)  # b may be a number, and not every library's where takes bool
-            g_a = g * b * xp.where(zero, 1, a) ** xp.where(zero, 1, b - 1)
+            flat = b == 0  # the slope is 0, also where a^(b-1) is infinite
+            if self.needs[1]:  # b may move, and the slope with it: be exact wherever a^(b-1) is
+                flat = flat & ((a == 0) | (a != a))
+                n = unsmooth(b, edge)
+            else:
+                n = b
+            g_a = g * n * xp.where(flat, 1, a) ** xp.where(flat, 1, n - 1)
         if self.needs[1]:
-            zero = (a == 0) & (b >= 0)
-            g_b = xp.where(zero, 0, g * a**b * xp.log(xp.where(zero, 1, a)))
+            log = xp.log(xp.where((a == 0) & (b >= 0), 1, a))
+            g_b = unsmooth(g * a**b * log, edge)
         return g_a, g_b
+
+
+class PowerToNumber(Op):
+    """y = x^n for a Python number n.  Saves: x.  dy/dx = n x^(n-1), and 0 for n = 0."""
+
+    save_inputs = (0,)
+
+    def __init__(self, n):
+        self.n = n
+
+    def forward(self, xp, x):
+        return x**self.n
+
+    def backward(self, xp, g, x):
+        if self.n == 0:
+            return g * 0  # x^-1 may be infinite
+        power = x if self.n == 2 else x ** (self.n - 1)
+        return g * (self.n * power)
+
+
+class NumberToPower(Op):
+    """y = c^x for a Python number c.  Saves: y.  dy/dx = y log(c).
+
+    0^x is 0, but 1 at x = 0 and infinite before: there the slope is 0, 0 and minus infinity.
+    """
+
+    save_output = True
+
+    def __init__(self, c):
+        self.c = c
+
+    def forward(self, xp, x):
+        return self.c**x
+
+    def backward(self, xp, g, y):
+        if self.c == 0:
+            return g * unsmooth(xp.where(y > 1, -math.inf, y * 0), y == 1)
+        return g * (y * (math.log(self.c) if self.c > 0 else math.nan))
 
 
 class Negative(Op):
@@ -153,7 +202,14 @@ def divide(a, b):
 
 
 def power(a, b):
-    """a to the power b. The gradient of a at b = 0 is 0, that of b at a = 0 is 0 for b >= 0."""
+    """a to the power b. The gradient of a at b = 0 is 0, that of b at a = 0 is 0 for b >= 0.
+
+    Where a is 0 and b between 0 and 1 there is no second derivative in b: it is NaN.
+    """
+    if type(b) in (int, float):
+        return PowerToNumber(b)(a)
+    if type(a) in (int, float):
+        return NumberToPower(a)(b)
     return Power()(a, b)
 
 
