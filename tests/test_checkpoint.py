@@ -10,10 +10,12 @@ import pytest
 from tinygrad_llm import checkpoint as ckpt, files, runs
 from tinygrad_llm.config import GPTConfig
 from tinygrad_llm.errors import UserError
+from tinygrad_llm.json_file import Whole
 from tinygrad_llm.models.gpt import GPT
 from tinygrad_llm.pretrained.gpt2 import load_model
 from tinygrad_llm.tokenizer import Tokenizer
 
+SCHEMA = {"format": 1, "run": None, "step": Whole(0), "seed": Whole(0, 2**128)}
 CONFIG = GPTConfig(vocab_size=257, block_size=8, n_layer=1, n_head=2, n_embd=8)
 
 
@@ -42,6 +44,7 @@ def names(folder):
 def test_a_checkpoint_holds_model_tokenizer_and_state(checkpoints, model):
     folder = save(checkpoints, model, 12)
     assert names(folder) == [
+        "SHA256SUMS",
         "config.json",
         "model.safetensors",
         "tokenizer.json",
@@ -52,7 +55,7 @@ def test_a_checkpoint_holds_model_tokenizer_and_state(checkpoints, model):
     for name, array in load_model(folder).state_dict().items():
         assert array.tobytes() == model.state_dict()[name].tobytes()
     assert Tokenizer.load(folder).fingerprint() == checkpoints.tokenizer.fingerprint()
-    arrays, state = ckpt.load_training_state(folder)
+    arrays, state = ckpt.load_training_state(folder, SCHEMA)
     assert state["step"] == 12 and state["seed"] == 2**127 + 12  # a PCG64 state is that large
     np.testing.assert_array_equal(arrays["wte.weight.m"], np.full((2, 3), 12, np.float32))
     assert arrays["n"].shape == () and arrays["n"] == 12
@@ -84,6 +87,9 @@ def test_saving_a_step_again_replaces_it(checkpoints, model):
     model.wte.weight.assign_(np.ones(model.wte.weight.shape, np.float32))
     folder = save(checkpoints, model, 10)
     assert load_model(folder).wte.weight.data.min() == 1
+    assert names(checkpoints.folder) == ["index.json", folder.name]
+    assert ckpt.read_index(checkpoints.run) == {"last": folder.name, "best": folder.name}
+    assert ckpt.load_training_state(folder, SCHEMA)[1]["step"] == 10
 
 
 def full_disk(after):
@@ -101,7 +107,7 @@ def full_disk(after):
     return fsync
 
 
-@pytest.mark.parametrize("after", range(0, 14))
+@pytest.mark.parametrize("after", range(0, 15))
 def test_a_full_disk_leaves_the_last_checkpoint(checkpoints, model, monkeypatch, after):
     save(checkpoints, model, 10)
     with monkeypatch.context() as patch:
@@ -111,7 +117,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(checkpoints, model, monkeypatch,
     assert ckpt.resolve(checkpoints.run).name == "step-000010"
     assert load_model(checkpoints.folder / "step-000010").num_parameters()
     assert not [n for n in names(checkpoints.folder) if n.startswith(".")]
-    checkpoints.tidy()
+    checkpoints.go_on_from(checkpoints.folder / "step-000010")
     assert names(checkpoints.folder) == ["index.json", "step-000010"]
 
 
@@ -129,7 +135,7 @@ def test_tidy_removes_what_a_killed_process_left(checkpoints, model):
     (checkpoints.folder / "step-000020").mkdir()  # renamed, but not yet in the index
     (checkpoints.run / ".partial-run.json").write_bytes(b"{")
     (checkpoints.folder / "notes").mkdir()  # not ours to remove
-    checkpoints.tidy()
+    checkpoints.go_on_from(checkpoints.folder / "step-000010")
     assert names(checkpoints.folder) == ["index.json", "notes", "step-000010"]
     assert names(checkpoints.run) == ["checkpoints"]
 
@@ -149,8 +155,8 @@ def test_resolve_says_what_is_wrong(checkpoints, model, tmp_path):
     for content, match in (
         ("{", "is not whole JSON"),
         ("[]", "expected a JSON object"),
-        ('{"last": "step-000010"}', "None for 'best'"),
-        ('{"last": "../..", "best": "step-000010"}', "expected a name like"),
+        ('{"last": "step-000010"}', "best is missing"),
+        ('{"last": "../..", "best": "step-000010"}', "expected text like step-000500"),
         ('{"last": "step-000099", "best": "step-000010"}', "no such folder"),
     ):
         (checkpoints.folder / ckpt.INDEX).write_text(content)
@@ -163,21 +169,23 @@ def test_a_foreign_or_damaged_training_state(checkpoints, model, tmp_path):
     state = (folder / ckpt.STATE).read_text()
     for content, match in (
         (state[:-10], "not whole JSON"),
-        ('{"format": 99, "step": 1}', "format 99"),
-        ('{"format": 1, "step": "x"}', "expected 1"),
+        (state.replace('"format": 1', '"format": 99'), "format is 99, expected 1"),
+        (state.replace('"step": 10', '"step": "x"'), 'step is "x", expected a whole number'),
+        (state.replace('"step": 10', '"step": 11'), "its folder is step-000010"),
+        (state.replace('"seed"', '"sead"'), "seed is missing"),
     ):
         (folder / ckpt.STATE).write_text(content)
         with pytest.raises(UserError, match=match):
-            ckpt.load_training_state(folder)
+            ckpt.load_training_state(folder, SCHEMA)
     (folder / ckpt.STATE).write_text(state)
     arrays = (folder / ckpt.STATE_ARRAYS).read_bytes()
     for damaged in (arrays[:-5], arrays[:4], b"", b"\xff" * 64):
         (folder / ckpt.STATE_ARRAYS).write_bytes(damaged)
         with pytest.raises(UserError, match="training_state.safetensors"):
-            ckpt.load_training_state(folder)
+            ckpt.load_training_state(folder, SCHEMA)
     (folder / ckpt.STATE_ARRAYS).unlink()
     with pytest.raises(UserError, match="training_state.safetensors"):
-        ckpt.load_training_state(folder)
+        ckpt.load_training_state(folder, SCHEMA)
     (folder / ckpt.STATE).unlink()
     with pytest.raises(UserError, match="not a checkpoint that training can"):
         ckpt.resolve_resume(checkpoints.run)
@@ -212,7 +220,7 @@ def test_run_file_round_trip_and_foreign_ones(tmp_path):
     assert content["options"] == {"lr": 1e-3} and content["parameters"] == 5
     assert content["versions"]["numpy"] == np.__version__
     (tmp_path / "run.json").write_text('{"model": "other"}')
-    with pytest.raises(UserError, match="format None"):
+    with pytest.raises(UserError, match="format is missing, expected 1"):
         runs.read_run_file(tmp_path)
     (tmp_path / "run.json").write_bytes(b"\xff\xfe")
     with pytest.raises(UserError, match="not whole JSON"):
@@ -239,20 +247,8 @@ def test_a_folder_that_fails_leaves_the_old_one(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        files.write_folder_atomically(tmp_path / "a", fail)
-    assert (tmp_path / "a" / "x").read_text() == "old" and names(tmp_path) == ["a"]
-
-
-def test_a_rename_that_fails_puts_the_old_folder_back(tmp_path, monkeypatch):
-    files.write_folder_atomically(tmp_path / "a", lambda f: (f / "x").write_text("old"))
-    real = os.rename
-
-    def rename(source, target):
-        if source.name == ".partial-a":
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
-        real(source, target)
-
-    monkeypatch.setattr(os, "rename", rename)
-    with pytest.raises(OSError, match="Input/output"):
+        files.write_folder_atomically(tmp_path / "b", fail)
+    assert names(tmp_path) == ["a"]
+    with pytest.raises(FileExistsError):  # a folder is never replaced
         files.write_folder_atomically(tmp_path / "a", lambda f: (f / "x").write_text("new"))
     assert (tmp_path / "a" / "x").read_text() == "old" and names(tmp_path) == ["a"]

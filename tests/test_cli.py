@@ -222,6 +222,8 @@ def copy_of(run_folder, target):
 @pytest.mark.parametrize("file", ["config.json", "model.safetensors", "tokenizer.json", "index"])
 @pytest.mark.parametrize("damage", ["truncated", "missing", "foreign"])
 def test_a_damaged_checkpoint(here, trained, capsys, command, file, damage):
+    if (command[0], file, damage) == ("train", "index", "missing"):
+        pytest.skip("the newest checkpoint is found without it: the next test")
     copy = copy_of(trained[0], here)
     truncate_final(copy)
     path = copy / "checkpoints" / "step-000006" / file
@@ -237,6 +239,16 @@ def test_a_damaged_checkpoint(here, trained, capsys, command, file, damage):
     code, out, err = run([*command, str(copy)], capsys)
     assert code == 2 and err.startswith("error: ") and err.count("\n") == 1, err
     assert {p: p.read_bytes() for p in copy.rglob("*") if p.is_file()} == before
+
+
+def test_an_index_that_is_gone_is_made_again(here, trained, capsys):
+    copy = copy_of(trained[0], here)
+    index = copy / "checkpoints" / "index.json"
+    before = index.read_bytes()
+    index.unlink()
+    truncate_final(copy)
+    assert run(["train", "--resume", str(copy)], capsys)[0] == 0
+    assert index.read_bytes() == before
 
 
 @pytest.mark.parametrize("file", ["training_state.json", "training_state.safetensors", "run"])
@@ -307,7 +319,7 @@ def test_a_full_disk_while_saving(here, capsys, monkeypatch):
 def test_a_run_from_start_to_end(trained):
     folder, out = trained
     assert sorted(p.name for p in folder.iterdir()) == [
-        "checkpoints", "loss.png", "metrics.jsonl", "run.json",
+        ".lock", "checkpoints", "loss.png", "metrics.jsonl", "run.json",
     ]  # fmt: skip
     content = json.loads((folder / "run.json").read_text())
     assert content["options"]["steps"] == 6 and content["options"]["lr"] == RECIPES["tiny"].lr

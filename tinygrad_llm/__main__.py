@@ -1,8 +1,29 @@
-"""``python -m tinygrad_llm`` is the command line (cli.py)."""
+"""``tinygrad-llm`` and ``python -m tinygrad_llm``: the command line (cli.py) as a process.
+
+Signals are taken before anything heavy is imported, as that takes longer than most commands.
+"""
 
 import sys
 
-from tinygrad_llm.cli import main
+from tinygrad_llm import interrupt
+
+
+def program() -> None:
+    """Run the command line and end the process with its exit code."""
+    try:
+        interrupt.end_program_at_signals()
+        from tinygrad_llm.cli import main
+
+        code = main()
+    except BaseException:
+        # Stopped in the middle of an import, which may turn it into an error of another kind.
+        number = interrupt.stopped_by()
+        if number is None:
+            raise
+        code = 128 + number
+    interrupt.ignore_signals()
+    sys.exit(code)
+
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program()

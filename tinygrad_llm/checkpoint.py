@@ -6,11 +6,13 @@
         config.json model.safetensors tokenizer.json tokenizer_config.json
         training_state.safetensors  the optimizer's moments
         training_state.json         step, position in the data, states of all random generators
+        SHA256SUMS                  the checksum of each of these files
 
-The first four files are what other programs open; the last two continue the training. A folder is
-written under another name and renamed when all of it is on the disk, then the index is replaced:
-whenever a process is killed, the index names whole checkpoints. Never pickle: opening a checkpoint
-must not run code.
+The first four files are what other programs open; the next two continue the training. A folder is
+written under another name and renamed when all of it is on the disk, then the index is replaced,
+and only then an older checkpoint is deleted: whenever a process is killed, the index names whole
+checkpoints. None is ever written over another. Never pickle: opening a checkpoint must not run
+code.
 """
 
 import json
@@ -21,14 +23,42 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_llm.checksums import SUMS, verify, write_sums
 from tinygrad_llm.errors import UserError
-from tinygrad_llm.files import remove_partials, write_atomically, write_folder_atomically
-from tinygrad_llm.runs import CHECKPOINTS, FORMAT, read_json
+from tinygrad_llm.files import (
+    file_sha256,
+    remove_partials,
+    write_atomically,
+    write_folder_atomically,
+)
+from tinygrad_llm.json_file import Text, Whole, read_json
+from tinygrad_llm.runs import CHECKPOINTS, FORMAT, RUN_FILE
 
 INDEX = "index.json"
 MODEL_FILE = "model.safetensors"
 STATE_ARRAYS, STATE = "training_state.safetensors", "training_state.json"
-_NAME = re.compile(r"step-\d{6,}")
+_NAME = re.compile(r"step-(\d{6,})(-\d+)?", re.ASCII)
+
+INDEX_SCHEMA = dict.fromkeys(("last", "best"), Text(_NAME.pattern, "step-000500"))
+GENERATOR_SCHEMA = {
+    "bit_generator": "PCG64",
+    "state": {"state": Whole(0, 2**128 - 1), "inc": Whole(0, 2**128 - 1)},
+    "has_uint32": Whole(0, 1),
+    "uinteger": Whole(0, 2**32 - 1),
+}
+STATE_SCHEMA = {
+    "format": FORMAT,
+    "run?": (Text("[0-9a-f]{64}", "a sha256"), None),
+    "step": Whole(0),
+    "best": ({"step": Whole(0), "val_loss": float}, None),
+    "loader": {
+        "tokens": Whole(1),
+        "batch_size": Whole(1),
+        "block_size": Whole(1),
+        "bit_generator": GENERATOR_SCHEMA,
+    },
+    "random": {"model": GENERATOR_SCHEMA},
+}
 
 
 class Checkpoints:
@@ -54,37 +84,64 @@ class Checkpoints:
         from tinygrad_llm.pretrained.gpt2 import save_model
         from tinygrad_llm.pretrained.tensor_file import write_tensors
 
-        name = step_name(state["step"])
-
         def fill(folder: Path) -> None:
             eot = self.tokenizer.eot_id
             save_model(model, folder, bos_token_id=eot, eos_token_id=eot)
             self.tokenizer.save(folder, model_max_length=model.config.block_size)
             write_tensors(folder / STATE_ARRAYS, arrays)
-            text = json.dumps({"format": FORMAT, **state}, indent=2) + "\n"
+            content = {"format": FORMAT, "run": _sha256_of_run(self.run), **state}
+            text = json.dumps(content, indent=2, allow_nan=False) + "\n"
             (folder / STATE).write_text(text, encoding="utf-8")
+            write_sums(folder)
 
         try:
+            name = self._free_name(state["step"])
             write_folder_atomically(self.folder / name, fill)
-            best = step_name(state["step"] if best_step is None else best_step)
-            if not (self.folder / best).is_dir():
-                best = name
-            index = json.dumps({"last": name, "best": best}, indent=2) + "\n"
-            write_atomically(self.folder / INDEX, index.encode())
+            best = name if best_step in (None, state["step"]) else self._newest_of(best_step)
+            self._write_index(name, best or name)
         except (OSError, UserError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise UserError(
                 f"cannot save the checkpoint of step {state['step']} in {self.folder} ({reason}); "
                 + self._what_is_left()
             ) from error
-        self._remove_all_but({name, best})
+        self._remove_all_but({name, best or name})
         return self.folder / name
 
-    def tidy(self) -> None:
-        """Before a run goes on: remove what a killed process left, and what the index omits."""
+    def go_on_from(self, checkpoint: Path, best_step: int | None = None) -> None:
+        """Make ``checkpoint`` the last one before a run goes on from it.
+
+        What later steps left is removed, and so is what a killed process did. In this order: the
+        index names what is kept before anything else is deleted.
+        """
+        best = self._newest_of(best_step)
+        self._write_index(checkpoint.name, best or checkpoint.name)
+        self.tidy({checkpoint.name, best or checkpoint.name})
+
+    def tidy(self, kept: set[str]) -> None:
+        """Remove what a killed process left, and every checkpoint but those ``kept``."""
         remove_partials(self.run)
         remove_partials(self.folder)
-        self._remove_all_but(set(read_index(self.run).values()))
+        self._remove_all_but(kept)
+
+    def _write_index(self, last: str, best: str) -> None:
+        text = json.dumps({"last": last, "best": best}, indent=2) + "\n"
+        path = self.folder / INDEX
+        if not path.is_file() or path.read_bytes() != text.encode():
+            write_atomically(path, text.encode())
+
+    def _free_name(self, step: int) -> str:
+        """step-000500; where that folder is there, -2 (-3, ...) is appended: none is replaced."""
+        name, number = step_name(step), 1
+        while (self.folder / name).exists():
+            number += 1
+            name = f"{step_name(step)}-{number}"
+        return name
+
+    def _newest_of(self, step: int | None) -> str | None:
+        """The name of this step's checkpoint (of several the one written last), or None."""
+        found = [p for p in saved_checkpoints(self.run) if step_of(p) == step]
+        return found[-1].name if found else None
 
     def _remove_all_but(self, kept: set[str]) -> None:
         for path in self.folder.iterdir():
@@ -107,6 +164,19 @@ def step_name(step: int) -> str:
     return f"step-{step:06d}"
 
 
+def step_of(checkpoint: Path) -> int:
+    """The step that a checkpoint's folder is named after; -1 where it has another name."""
+    match = _NAME.fullmatch(checkpoint.name)
+    return int(match[1]) if match else -1
+
+
+def saved_checkpoints(run: Path) -> list[Path]:
+    """The checkpoints in a run's folder by step, whether the index names them or not."""
+    folder = run / CHECKPOINTS
+    found = [p for p in folder.iterdir() if _NAME.fullmatch(p.name)] if folder.is_dir() else []
+    return sorted(found, key=lambda p: (step_of(p), len(p.name), p.name))
+
+
 def read_index(run: Path) -> dict[str, str]:
     """Names of the last and best checkpoints; raises UserError unless both are there."""
     path = run / CHECKPOINTS / INDEX
@@ -115,15 +185,12 @@ def read_index(run: Path) -> dict[str, str]:
             f"the run {run} has no checkpoint: it was stopped before the first was saved, or its "
             f"folder {CHECKPOINTS} was removed; train again"
         )
-    content = read_json(path)
-    names = {}
-    for which in ("last", "best"):
-        name = content.get(which)
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
-            raise UserError(f"{path} has {name!r} for {which!r}, expected a name like step-000500")
+    left = saved_checkpoints(run)
+    advice = f"name a checkpoint yourself, as {left[-1]}" if left else "train again"
+    names = read_json(path, INDEX_SCHEMA, advice=advice)
+    for name in names.values():
         if not (path.parent / name).is_dir():
-            raise UserError(f"{path} names {name}, but there is no such folder beside it")
-        names[which] = name
+            raise UserError(f"{path} names {name}, but there is no such folder beside it; {advice}")
     return names
 
 
@@ -133,48 +200,105 @@ def resolve(run: str | Path) -> Path:
     Any model directory in Hugging Face's layout counts as a checkpoint. Raises UserError where
     the path is neither.
     """
-    return _resolve(run, "best")
+    path = _folder(run)
+    return path if (path / MODEL_FILE).is_file() else path / CHECKPOINTS / read_index(path)["best"]
 
 
-def resolve_resume(run: str | Path) -> tuple[Path, Path]:
-    """(run, checkpoint) to continue: the last checkpoint of a run, or the one that is named."""
-    checkpoint = _resolve(run, "last")
+def run_of(run: str | Path) -> Path:
+    """The run's folder that RUN means, which may also be one of its checkpoints.
+
+    Raises UserError for a model that is not a checkpoint of a run.
+    """
+    path = _folder(run)
+    if not (path / MODEL_FILE).is_file():
+        return path
+    if path.parent.name != CHECKPOINTS:
+        raise UserError(
+            f"{path} lies outside a run, and its options are in the run's run.json; name the "
+            "run's folder"
+        )
+    return path.parent.parent
+
+
+def resolve_resume(run: str | Path) -> tuple[Path, Path | None]:
+    """(run, checkpoint) to continue: the last checkpoint of a run, or the one that is named.
+
+    The checkpoint is None where the run was stopped before its first one.
+    """
+    path = _folder(run)
+    if (path / MODEL_FILE).is_file():
+        checkpoint = path
+    elif (path / CHECKPOINTS / INDEX).exists():
+        checkpoint = path / CHECKPOINTS / read_index(path)["last"]
+    elif saved := saved_checkpoints(path):
+        checkpoint = saved[-1]  # killed between the folder and the index
+    else:
+        return path, None
     if not (checkpoint / STATE).is_file():
         raise UserError(
             f"{checkpoint} has no {STATE}: it is a model, but not a checkpoint that training can "
             "continue from"
         )
-    if checkpoint.parent.name != CHECKPOINTS:
-        raise UserError(
-            f"{checkpoint} lies outside a run, and its options are in the run's run.json; name the "
-            "run's folder"
-        )
-    return checkpoint.parent.parent, checkpoint
+    return run_of(checkpoint), checkpoint
 
 
-def _resolve(run: str | Path, which: str) -> Path:
+def _folder(run: str | Path) -> Path:
+    """The folder of a run or of a model; raises UserError for anything else."""
     path = Path(run).expanduser()
     if not path.is_dir():
         what = "a file, not a folder" if path.exists() else "not there"
         raise UserError(f"the run {path} is {what}; expected a folder that `train` has written")
     if (path / MODEL_FILE).is_file():
         return path.resolve()
-    if (path / CHECKPOINTS).is_dir() or (path / "run.json").is_file():
-        return path / CHECKPOINTS / read_index(path)[which]
+    if (path / CHECKPOINTS).is_dir() or (path / RUN_FILE).is_file():
+        return path
     raise UserError(
         f"{path} is neither a run nor a checkpoint: expected {CHECKPOINTS}/{INDEX} or {MODEL_FILE} "
         "in it"
     )
 
 
-def load_training_state(checkpoint: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """(arrays, state) as they were saved; raises UserError where they are missing or damaged."""
-    from tinygrad_llm.pretrained.tensor_file import read_tensors
+def verify_checkpoint(checkpoint: Path) -> str | None:
+    """Check every file against SHA256SUMS; a note where there is none, as in models from elsewhere.
 
-    state = read_json(checkpoint / STATE)
-    if state.get("format") != FORMAT or not isinstance(state.get("step"), int):
+    Raises UserError, naming the file, where one is not what was written.
+    """
+    if verify(checkpoint):
+        return None
+    return f"note: {checkpoint} has no {SUMS}, so nothing tells whether its files are unchanged"
+
+
+def load_training_state(
+    checkpoint: Path, schema: Any = STATE_SCHEMA
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """(arrays, state) as they were saved; raises UserError where they are missing or damaged.
+
+    ``schema`` is what the state must fit (json_file.py).
+    """
+    from tinygrad_llm.pretrained.tensor_file import check_finite, read_tensors
+
+    path = checkpoint / STATE
+    state = read_json(path, schema, advice="resume from another checkpoint")
+    if step_of(checkpoint) not in (-1, state["step"]):
         raise UserError(
-            f"{checkpoint / STATE} has format {state.get('format')!r}, expected {FORMAT}: it was "
-            "written by another version or another program"
+            f"{path} is of step {state['step']}, but its folder is {checkpoint.name}: it belongs "
+            "to another checkpoint"
         )
-    return read_tensors(checkpoint / STATE_ARRAYS), state
+    arrays = read_tensors(checkpoint / STATE_ARRAYS)
+    for name, array in arrays.items():
+        check_finite(array, name, checkpoint / STATE_ARRAYS)
+    return arrays, state
+
+
+def check_same_run(run: Path, state: dict[str, Any]) -> None:
+    """Raise UserError where run.json is not the one that the state's checkpoint was saved with."""
+    if state.get("run") not in (None, _sha256_of_run(run)):
+        raise UserError(
+            f"{run / RUN_FILE} has changed since the checkpoint of step {state['step']} was saved, "
+            "so the run would not go on as it was; put it back, or --no-verify to go on with it"
+        )
+
+
+def _sha256_of_run(run: Path) -> str | None:
+    path = run / RUN_FILE
+    return file_sha256(path) if path.is_file() else None

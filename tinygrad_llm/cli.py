@@ -4,7 +4,8 @@ A thin table. tyro turns the dataclasses of config.py and commands/options.py in
 help; the work is in commands/, imported only when it is asked for, so that ``--help`` is quick.
 
 A mistake in the input is one line on standard error and exit code 2, whether tyro finds it or the
-work does. 130 and 143 are a stop by Ctrl-C and SIGTERM. A traceback is a bug in this project.
+work does. 1: a run is trained and saved, but something after its last step failed. 130 and 143 are
+a stop by Ctrl-C and SIGTERM. A traceback is a bug in this project.
 """
 
 import contextlib
@@ -22,6 +23,7 @@ import tinygrad_llm
 from tinygrad_llm.commands import options
 from tinygrad_llm.config import TrainConfig
 from tinygrad_llm.errors import UserError
+from tinygrad_llm.interrupt import exit_code
 from tinygrad_llm.process import let_blas_sleep
 
 PROGRAM = "tinygrad-llm"
@@ -86,9 +88,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(f"{error.strerror}{where}")
     except MemoryError as error:
         return _fail(f"not enough memory: {error}" if str(error) else "not enough memory")
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("stopped", file=sys.stderr)
-        return 130
+        return exit_code(stop)
 
 
 def parse(argv: Sequence[str]) -> Any:

@@ -139,6 +139,9 @@ class TrainConfig:
     """Folder of the run; None is runs/<preset>. Where it exists, -2 (-3, ...) is appended."""
     resume: str | None = None
     """Run to continue, exactly as if it had never stopped; its options come from its run.json."""
+    no_verify: bool = False
+    """With --resume: take the run's files as they are, without comparing them with the checksums
+    they were saved with."""
     profile: bool = False
     """Profile steps 2 to 4: a table by operation and by line, and a trace, in the run's folder."""
     sample_tokens: int = 300

@@ -5,6 +5,8 @@ not at all. ``fsync`` before it, because a file system may otherwise put the new
 before the content.
 """
 
+import errno
+import hashlib
 import os
 import shutil
 from collections.abc import Callable
@@ -28,28 +30,25 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def write_folder_atomically(path: Path, fill: Callable[[Path], None]) -> None:
-    """Put a folder at ``path``, in place of any that is there; ``fill(folder)`` writes its files.
+    """Make the folder ``path``, which must not be there; ``fill(folder)`` writes its files.
 
-    Whatever goes wrong in between, what ``path`` was stays, and the partial folder is removed.
+    A folder cannot be renamed over another that holds files, and moving that one away first would
+    leave a moment in which neither is there. So nothing is replaced: who wants to, chooses a new
+    name. Raises FileExistsError, and whatever ``fill`` does; the partial folder is removed then.
     """
+    if path.exists():
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
     partial = path.with_name(f"{PARTIAL}{path.name}")
-    old = path.with_name(f"{PARTIAL}old-{path.name}")
-    for folder in (partial, old):
-        shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(partial, ignore_errors=True)
     try:
         partial.mkdir(parents=True)
         fill(partial)
         for file in partial.iterdir():
             sync_file(file)
         sync_folder(partial)
-        if path.exists():
-            os.rename(path, old)  # a folder cannot be renamed over another that holds files
         os.rename(partial, path)
     finally:
-        if old.exists() and not path.exists():
-            os.rename(old, path)
-        for folder in (partial, old):
-            shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(partial, ignore_errors=True)
     sync_folder(path.parent)
 
 
@@ -77,3 +76,9 @@ def sync_folder(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def file_sha256(path: Path) -> str:
+    """sha256 of a file's content, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,12 +1,37 @@
-"""Ctrl-C and SIGTERM as a polite request: finish what is being done, save, and stop.
+"""Ctrl-C and SIGTERM: at any moment one of two things, and never a traceback.
 
+While a model trains they are a polite request (``StopSignals``): finish the step, save, and stop.
 The first signal is only noted; the training loop looks at ``received`` between two steps. It also
-puts the usual handlers back, so that a second signal stops at once. Checkpoints are renamed into
-place when they are whole (files.py), so even that loses only the steps since the last one.
+puts the handlers back that were there before, so that a second signal stops at once. Checkpoints
+are renamed into place when they are whole (files.py), so even that loses only the steps since the
+last one.
+
+Anywhere else they end the program (``end_program_at_signals``): the first raises ``Stopped``, so
+that what is half made is cleared away, and the second does not wait for that.
+
+A signal that is ignored when the program starts stays ignored: that is how nohup, cron and a
+script's ``&`` keep the terminal's Ctrl-C from a job in the background.
 """
 
+import os
 import signal
+import sys
 import threading
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Stopped(KeyboardInterrupt):
+    """The program was told to stop, by the signal ``number``."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
+def exit_code(error: KeyboardInterrupt) -> int:
+    """130 for Ctrl-C, 143 for SIGTERM: what a shell reports of a process that a signal ended."""
+    return 128 + getattr(error, "number", signal.SIGINT)
 
 
 class StopSignals:
@@ -21,8 +46,9 @@ class StopSignals:
 
     def __enter__(self) -> "StopSignals":
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._note)
+            for number in SIGNALS:
+                if not _is_ignored(number):
+                    self._before[number] = signal.signal(number, self._note)
         return self
 
     def __exit__(self, *exc_info) -> None:
@@ -36,3 +62,52 @@ class StopSignals:
         while self._before:
             number, handler = self._before.popitem()
             signal.signal(number, handler)  # type: ignore[arg-type]
+
+
+def _is_ignored(number: int) -> bool:
+    """Whether a signal is ignored, or handled by something that Python could not put back."""
+    return signal.getsignal(number) in (signal.SIG_IGN, None)
+
+
+# --- for a process that is the command line from start to end ------------------------------------
+
+_stopped_by: int | None = None
+
+
+def end_program_at_signals() -> None:
+    """From now on SIGINT and SIGTERM raise Stopped, and a second one ends the process at once."""
+    for number in SIGNALS:
+        if not _is_ignored(number):
+            signal.signal(number, _stop)
+    sys.unraisablehook = _send_again
+
+
+def ignore_signals() -> None:
+    """The work is done: a signal while the interpreter shuts down would only end in a traceback."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def stopped_by() -> int | None:
+    """The signal that has raised Stopped, if one has."""
+    return _stopped_by
+
+
+def _stop(number, frame) -> None:
+    global _stopped_by
+    if _stopped_by is not None:
+        os._exit(128 + number)
+    _stopped_by = number
+    raise Stopped(number)
+
+
+def _send_again(unraisable) -> None:
+    """Python drops an exception in a finalizer or a callback; ours comes again a moment later."""
+    global _stopped_by
+    if not isinstance(unraisable.exc_value, Stopped):
+        sys.__unraisablehook__(unraisable)
+        return
+    _stopped_by = None
+    again = threading.Timer(0.05, os.kill, (os.getpid(), unraisable.exc_value.number))
+    again.daemon = True
+    again.start()

@@ -16,15 +16,38 @@ from typing import Any
 
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import write_atomically
+from tinygrad_llm.json_file import Whole, parse_json
 
 Metrics = dict[str, Any]
 
+_NUMBER = (float, None)
+LINE_SCHEMA = {
+    "step": Whole(0),
+    "train_loss?": _NUMBER,
+    "lr?": _NUMBER,
+    "grad_norm?": _NUMBER,
+    "tokens_per_second?": _NUMBER,
+    "val_loss?": _NUMBER,
+    "val_perplexity?": _NUMBER,
+    "val_bits_per_byte?": _NUMBER,
+    "final?": True,
+}
+MAX_LINE = 4096  # bytes
+
 
 class MetricsWriter:
-    """Appends to a metrics file; use it as a context manager, or call ``close``."""
+    """Appends to a metrics file; use it as a context manager, or call ``close``.
+
+    Raises UserError where the file cannot be written, on a full disk for example.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._file = open(path, "a", encoding="utf-8")
+        self.path = path
+        self._lines: list[bytes] = []
+        try:
+            self._file = open(path, "ab", buffering=0)
+        except OSError as error:
+            raise UserError(f"cannot write {path} ({error.strerror})") from None
 
     def write(self, metrics: Metrics) -> None:
         """Add one line. A number that JSON does not have (NaN, an infinity) becomes null."""
@@ -32,19 +55,36 @@ class MetricsWriter:
             key: None if isinstance(value, float) and not math.isfinite(value) else value
             for key, value in metrics.items()
         }
-        self._file.write(json.dumps(line, allow_nan=False) + "\n")
+        self._lines.append(json.dumps(line, allow_nan=False).encode() + b"\n")
 
     def flush(self) -> None:
         """Hand the lines to the system: they outlive this process."""
-        self._file.flush()
+        data, self._lines = b"".join(self._lines), []
+        try:
+            while data:  # the system may take a part only
+                data = data[self._file.write(data) :]
+        except OSError as error:
+            raise self._failed(error) from error
 
     def sync(self) -> None:
         """Wait until the lines are on the disk: they outlive the machine's power."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        self.flush()
+        try:
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def _failed(self, error: OSError) -> UserError:
+        return UserError(
+            f"cannot write {self.path} ({error.strerror}); the checkpoints are as they were: free "
+            f"some space and continue with `tinygrad-llm train --resume {self.path.parent}`"
+        )
 
     def close(self) -> None:
-        self._file.close()
+        try:
+            self.flush()
+        finally:
+            self._file.close()
 
     def __enter__(self) -> "MetricsWriter":
         return self
@@ -58,23 +98,33 @@ def read_metrics(path: Path) -> list[Metrics]:
 
     Raises UserError, naming the line, where the file holds anything else.
     """
+    metrics: list[Metrics] = []
     try:
-        lines = path.read_bytes().split(b"\n")
+        with open(path, "rb") as file:
+            while (line := file.readline(MAX_LINE + 1)).endswith(b"\n"):
+                name = f"line {len(metrics) + 1} of {path}"
+                metrics.append(parse_json(line, name, LINE_SCHEMA, advice="remove that line"))
     except FileNotFoundError:
         return []
-    metrics = []
-    for number, line in enumerate(lines[:-1], 1):  # what follows the last newline is torn
-        try:
-            parsed = json.loads(line)
-            valid = isinstance(parsed, dict) and isinstance(parsed.get("step"), int)
-        except ValueError:
-            valid = False
-        if not valid:
-            raise UserError(
-                f"line {number} of {path} is not a JSON object with a step; remove that line"
-            )
-        metrics.append(parsed)
+    except OSError as error:
+        raise UserError(f"cannot read {path} ({error.strerror})") from None
+    if len(line) > MAX_LINE:
+        raise UserError(
+            f"line {len(metrics) + 1} of {path} has more than {MAX_LINE:,} bytes, which no line of "
+            "metrics has: the file is damaged"
+        )
     return metrics
+
+
+def check_steps(path: Path, step: int) -> None:
+    """Raise UserError unless the file has a line of every step from 1 to ``step``, in order."""
+    steps = [m["step"] for m in read_metrics(path) if not m.get("final") and m["step"] <= step]
+    for expected, found in zip(range(1, step + 1), [*steps, None], strict=False):
+        if found != expected:
+            raise UserError(
+                f"{path} has lost the line of step {expected}, though the checkpoint is of step "
+                f"{step}; put the file back, or --no-verify to go on without what is missing"
+            )
 
 
 def truncate(path: Path, step: int) -> None:

@@ -36,11 +36,14 @@ class ProfilingTrainer(Trainer):
 
     def _write(self) -> None:
         by_op, by_line = self.profile.table("op"), self.profile.table("line")
-        (self.folder / TABLE_FILE).write_text(f"{by_op}\n\n{by_line}\n", encoding="utf-8")
-        self.profile.chrome_trace(self.folder / TRACE_FILE)
+        table, trace = self.folder / TABLE_FILE, self.folder / TRACE_FILE
+        try:
+            table.write_text(f"{by_op}\n\n{by_line}\n", encoding="utf-8")
+            self.profile.chrome_trace(trace)
+            where = f"by line too: {table}; for ui.perfetto.dev: {trace}"
+        except OSError as error:  # no reason to stop the training
+            where = f"note: it could not be written to {self.folder} ({error.strerror})"
         self.console.say(
             f"\nprofile of {len(self.profiled)} steps; the time outside of ops is the batches, the "
-            f"gradients' norm and AdamW\n{by_op}\n"
-            f"by line too: {self.folder / TABLE_FILE}; for ui.perfetto.dev: "
-            f"{self.folder / TRACE_FILE}\n"
+            f"gradients' norm and AdamW\n{by_op}\n{where}\n"
         )

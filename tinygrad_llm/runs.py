@@ -4,6 +4,7 @@
       run.json            every option, the corpus, the versions: enough to repeat the run
       metrics.jsonl       one line per step (metrics.py)
       loss.png            the same as a picture (plot.py)
+      .lock               held by the process that trains (lock.py)
       checkpoints/        models in Hugging Face's layout, and index.json (checkpoint.py)
 
 A run never overwrites another: where the folder exists, ``-2`` (``-3``, ...) is appended.
@@ -18,6 +19,7 @@ from typing import Any
 from tinygrad_llm import __version__
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import write_atomically
+from tinygrad_llm.json_file import Whole, read_json
 
 RUN_FILE, METRICS_FILE, PLOT_FILE, CHECKPOINTS = (
     "run.json",
@@ -26,6 +28,14 @@ RUN_FILE, METRICS_FILE, PLOT_FILE, CHECKPOINTS = (
     "checkpoints",
 )
 FORMAT = 1  # of run.json and of the training state in a checkpoint
+RUN_SCHEMA = {
+    "format": FORMAT,
+    "options": {...: (str, int, float, bool, None)},  # config.py knows each
+    "model?": dict,
+    "parameters?": Whole(0),
+    "corpus?": {...: object},
+    "versions": {...: str},
+}
 
 
 def create_run(out: str | None, preset: str) -> Path:
@@ -51,32 +61,14 @@ def create_run(out: str | None, preset: str) -> Path:
 def write_run_file(run: Path, options: dict[str, Any], facts: dict[str, Any]) -> None:
     """Write run.json: the options, which ``--resume`` reads back, and ``facts`` to know them by."""
     content = {"format": FORMAT, "options": options, **facts, "versions": versions()}
-    write_atomically(run / RUN_FILE, (json.dumps(content, indent=2) + "\n").encode())
+    text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+    write_atomically(run / RUN_FILE, text.encode())
 
 
 def read_run_file(run: Path) -> dict[str, Any]:
     """The content of run.json; raises UserError where it is missing, damaged or foreign."""
     path = run / RUN_FILE
-    content = read_json(path)
-    if content.get("format") != FORMAT or not isinstance(content.get("options"), dict):
-        raise UserError(
-            f"{path} has format {content.get('format')!r}, expected {FORMAT}: it was written by "
-            "another version or another program; start a new run"
-        )
-    return content
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file; raises UserError where there is none."""
-    try:
-        content = json.loads(path.read_bytes())
-    except OSError as error:
-        raise UserError(f"cannot read {path} ({error.strerror})") from None
-    except ValueError:
-        raise UserError(f"{path} is not whole JSON: it is damaged or was cut short") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{path} holds a {type(content).__name__}, expected a JSON object")
-    return content
+    return read_json(path, RUN_SCHEMA, file_names=True, advice="start a new run")
 
 
 def versions() -> dict[str, str]:

@@ -13,7 +13,7 @@ run that is resumed goes on with the very numbers it would have had.
 
 import math
 import time
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -78,7 +78,8 @@ class Trainer:
             mean.backward(np.asarray(share, dtype=mean.dtype))
         norm = global_norm(self.parameters)
         if not (math.isfinite(loss) and math.isfinite(norm)):
-            self._stop_at_bad_number(loss, norm)
+            number = f"loss is {loss}" if not math.isfinite(loss) else f"gradient norm is {norm}"
+            self._stop_at_bad_number(f"the {number}", self.step + 1)
 
         self.optimizer.lr = self.learning_rate()
         self.optimizer.step(grad_scale=clip_scale(norm, self.config.grad_clip))
@@ -104,12 +105,11 @@ class Trainer:
             steps=c.steps,
         )
 
-    def _stop_at_bad_number(self, loss: float, norm: float) -> None:
-        what = f"the loss is {loss}" if not math.isfinite(loss) else f"the gradient norm is {norm}"
+    def _stop_at_bad_number(self, what: str, step: int) -> NoReturn:
         self.metrics.flush()
         raise UserError(
-            f"{what} at step {self.step + 1}: {self._first_bad_tensor()}; the last checkpoint is "
-            "as good as it was, and a lower --lr or --grad-clip may avoid this"
+            f"{what} at step {step}: {self._first_bad_tensor()}; the checkpoints before it are as "
+            "good as they were, and a lower --lr or --grad-clip may avoid this"
         )
 
     def _first_bad_tensor(self) -> str:
@@ -142,9 +142,9 @@ class Trainer:
                     self._advance(last=self.step + 1 == steps)
                 if signals.received is not None:
                     self._save()
+                self.metrics.flush()
             finally:
                 self.console.stop()
-                self.metrics.flush()
         return signals.received
 
     def _advance(self, last: bool) -> None:
@@ -153,6 +153,8 @@ class Trainer:
         improved = False
         if self.step % c.eval_every == 0 or last:
             result = self.quick_evaluation()
+            if not math.isfinite(result.loss):
+                self._stop_at_bad_number(f"the validation loss is {result.loss}", self.step)
             line.update(as_metrics(result))
             improved = self.best is None or result.loss < self.best["val_loss"]
             if improved:
@@ -184,6 +186,8 @@ class Trainer:
     def _save(self) -> None:
         if self._saved_step == self.step:
             return
+        if not all(np.isfinite(p.numpy()).all() for p in self.parameters):
+            self._stop_at_bad_number("the weights are not all finite", self.step)
         self.metrics.sync()  # the checkpoint must not know of steps that the metrics have lost
         arrays, state = self.state()
         best_step = self.best["step"] if self.best else None
@@ -202,6 +206,12 @@ class Trainer:
 
     def load_state(self, arrays: dict[str, np.ndarray], state: dict[str, Any]) -> None:
         """Continue where ``state()`` was taken. Raises UserError for a state that does not fit."""
+        steps = {int(value) for name, value in arrays.items() if name.endswith(".step")}
+        if state.get("step") != max(steps, default=0):
+            raise UserError(
+                f"the optimizer has done {max(steps, default=0)} steps, but the training state is "
+                f"of step {state.get('step')}: they do not belong together"
+            )
         self.optimizer.load_state_dict(arrays)
         try:
             self.loader.load_state_dict(state["loader"])

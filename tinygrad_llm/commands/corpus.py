@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tinygrad_llm.checkpoint import resolve
+from tinygrad_llm.checksums import verify
 from tinygrad_llm.console import PlainConsole
 from tinygrad_llm.data import (
     CleanOptions,
@@ -27,7 +28,9 @@ def open_tokenizer(name: str) -> "Tokenizer":
 
     path = Path(name).expanduser()
     if path.is_dir() and not (path / "tokenizer.json").exists():
-        return Tokenizer.load(resolve(path))
+        checkpoint = resolve(path)
+        verify(checkpoint, ["tokenizer.json"])
+        return Tokenizer.load(checkpoint)
     return get_tokenizer(name)
 
 

@@ -1,10 +1,11 @@
 """``tinygrad-llm generate RUN``: text from a trained model, shown as it comes."""
 
+import sys
 from collections.abc import Iterator
 
 import numpy as np
 
-from tinygrad_llm.checkpoint import resolve
+from tinygrad_llm.checkpoint import resolve, verify_checkpoint
 from tinygrad_llm.commands.options import GenerateOptions
 from tinygrad_llm.config import GenerateConfig
 from tinygrad_llm.console import make_console
@@ -20,6 +21,8 @@ def run(options: GenerateOptions) -> int:
 
     arrays_on(options.device)  # where there is none, say so before anything is read
     checkpoint = resolve(options.run)
+    if not options.no_verify and (note := verify_checkpoint(checkpoint)):
+        print(note, file=sys.stderr)
     model = load_model(checkpoint).to(options.device)
     tokenizer = Tokenizer.load(checkpoint)
     if tokenizer.vocab_size > model.config.vocab_size:

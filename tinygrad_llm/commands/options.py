@@ -23,6 +23,8 @@ class GenerateOptions(GenerateConfig):
 
     run: Annotated[str, positional("RUN")]
     """A run (its best checkpoint is used), a checkpoint, or a GPT-2 directory of Hugging Face."""
+    no_verify: bool = False
+    """Take the files as they are, without comparing them with the checksums beside them."""
 
 
 @dataclass(frozen=True)

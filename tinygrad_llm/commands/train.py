@@ -4,32 +4,38 @@
 
 Nothing is written to the run's folder before everything that can be wrong with the input has been
 looked at. ``--resume RUN`` goes the same way with the options of the run's run.json and the
-tokenizer and state of its last checkpoint.
+tokenizer and state of its last checkpoint; a run that was stopped before its first checkpoint
+begins again, and one that is finished makes what is missing (finish.py). While a process works on a
+run it holds the run's lock: a second one is turned away.
 """
 
+import contextlib
 import os
 import platform
 import signal
 import time
-from dataclasses import asdict, fields, replace
+import types
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
 import tinygrad_llm
 from tinygrad_llm import checkpoint as ckpt, runs
 from tinygrad_llm.commands.corpus import open_tokenizer, prepare_corpus
-from tinygrad_llm.commands.generate import stream_text
-from tinygrad_llm.config import GenerateConfig, TrainConfig
-from tinygrad_llm.console import PlainConsole, clock, make_console
+from tinygrad_llm.commands.finish import finish, make_missing
+from tinygrad_llm.config import TrainConfig
+from tinygrad_llm.console import PlainConsole, make_console
 from tinygrad_llm.data import DATASETS, Loader, Prepared, check_tokens
 from tinygrad_llm.device import arrays_on
 from tinygrad_llm.errors import UserError
-from tinygrad_llm.metrics import MetricsWriter, is_finished, read_metrics, truncate
+from tinygrad_llm.json_file import check_json
+from tinygrad_llm.lock import RunLock
+from tinygrad_llm.metrics import MetricsWriter, check_steps, is_finished, truncate
 from tinygrad_llm.models.gpt import GPT
 from tinygrad_llm.optim import AdamW
-from tinygrad_llm.plot import plot_loss
 from tinygrad_llm.pretrained.gpt2 import load_model
 from tinygrad_llm.process import keep_freed_memory
 from tinygrad_llm.profiling import ProfilingTrainer
@@ -52,136 +58,143 @@ def run(options: TrainConfig) -> int:
     return _start(console, options.with_recipe(), begun)
 
 
+@dataclass
+class Work:
+    """What a run is made of, new or as a checkpoint has it."""
+
+    config: TrainConfig
+    tokenizer: Any
+    prepared: Prepared
+    model: GPT
+    checkpoint: Path | None = None
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    state: dict[str, Any] = field(default_factory=dict)
+
+
 def _start(console: PlainConsole, config: TrainConfig, begun: float) -> int:
-    config.model_config()  # what cannot be, shape or device, is reported before the corpus is read
+    work = _new(console, config)
+    console.say(f"\n{work.model.summary()}\n")
+    loader, optimizer = _loader(work), _optimizer(work)
+    _compile(console, work.model.config, config.device)
+    run = runs.create_run(config.out, config.preset)
+    with _hold(console, run):
+        (run / runs.CHECKPOINTS).mkdir()
+        facts = {
+            "model": asdict(work.model.config),
+            "parameters": work.model.num_parameters(),
+            "corpus": work.prepared.meta,
+        }
+        runs.write_run_file(run, _absolute(config), facts)
+        return _train(console, run, work, loader, optimizer, begun)
+
+
+def _resume(console: PlainConsole, options: TrainConfig, begun: float) -> int:
+    _check_alone(options)
+    with _hold(console, ckpt.run_of(str(options.resume))):
+        run, checkpoint = ckpt.resolve_resume(str(options.resume))
+        content = runs.read_run_file(run)
+        config = options_of(content, run)
+        arrays_on(config.device)
+        if checkpoint is None:
+            console.say(f"{run} was stopped before its first checkpoint: it begins again")
+            work = _new(console, config)
+        else:
+            work = _saved(console, config, run, checkpoint, not options.no_verify)
+            if is_finished(run / runs.METRICS_FILE) and work.state["step"] == config.steps:
+                console.say(f"{run} is finished: {config.steps} of {config.steps} steps are done")
+                return make_missing(console, run, config)
+        _check_same_corpus(work, content, run)
+        _note_other_versions(console, content)
+        loader, optimizer = _loader(work), _optimizer(work)
+        _compile(console, work.model.config, config.device)
+        return _train(console, run, work, loader, optimizer, begun)
+
+
+def _new(console: PlainConsole, config: TrainConfig) -> Work:
+    """A model without training. What cannot be is reported before the corpus is read."""
+    vocab_size = config.model_config().vocab_size
     arrays_on(config.device)
     tokenizer = open_tokenizer(config.tokenizer) if config.tokenizer else None
-    vocab_size = config.model_config().vocab_size
     tokenizer, prepared = prepare_corpus(
         console, config.data, tokenizer=tokenizer, vocab_size=vocab_size
     )
     model = GPT(config.model_config(tokenizer.vocab_size), seed=config.seed).to(config.device)
-    loader = _loader(prepared, config, model.config)
-    optimizer = _optimizer(model, config)
-    console.say(f"\n{model.summary()}\n")
-    _compile(console, model.config, config.device)
-
-    run = runs.create_run(config.out, config.preset)
-    checkpoints = ckpt.Checkpoints(run, tokenizer)
-    checkpoints.folder.mkdir()
-    facts = {
-        "model": asdict(model.config),
-        "parameters": model.num_parameters(),
-        "corpus": prepared.meta,
-    }
-    runs.write_run_file(run, _absolute(config), facts)
-    with MetricsWriter(run / runs.METRICS_FILE) as metrics:
-        trainer = _trainer(
-            run, model, loader, optimizer, config,
-            validation=prepared.validation, token_bytes=tokenizer.token_bytes(),
-            checkpoints=checkpoints, metrics=metrics, console=console,
-        )  # fmt: skip
-        return _train(console, trainer, run, prepared, begun)
+    return Work(config, tokenizer, prepared, model)
 
 
-def _resume(console: PlainConsole, options: TrainConfig, begun: float) -> int:
+def _saved(
+    console: PlainConsole, config: TrainConfig, run: Path, checkpoint: Path, verify: bool
+) -> Work:
+    """A model and its training as a checkpoint has them, each file looked at before it is used."""
     from tinygrad_llm.tokenizer import Tokenizer
 
-    _check_alone(options)
-    run, checkpoint = ckpt.resolve_resume(str(options.resume))
-    content = runs.read_run_file(run)
-    config = _options_of(content, run)
-    arrays_on(config.device)
-    tokenizer = Tokenizer.load(checkpoint)
+    if verify and (note := ckpt.verify_checkpoint(checkpoint)):
+        console.say(note)
     arrays, state = ckpt.load_training_state(checkpoint)
-    if is_finished(run / runs.METRICS_FILE) and state["step"] == config.steps:
-        console.say(f"{run} is finished: {config.steps} of {config.steps} steps are done")
-        return 0
+    if verify:
+        ckpt.check_same_run(run, state)
+        check_steps(run / runs.METRICS_FILE, state["step"])
+    tokenizer = Tokenizer.load(checkpoint)
     model = load_model(checkpoint).to(config.device).train()
+    if (shape := config.model_config(tokenizer.vocab_size)) != model.config:
+        raise UserError(
+            f"{checkpoint} holds a model of {model.config}, but {run / runs.RUN_FILE} and the "
+            f"tokenizer beside the model ask for {shape}: they do not belong together"
+        )
     _, prepared = prepare_corpus(console, config.data, tokenizer=tokenizer)
-    _check_same_corpus(prepared, content, run)
-    _note_other_versions(console, content)
-    loader = _loader(prepared, config, model.config)
-    optimizer = _optimizer(model, config)
-    checkpoints = ckpt.Checkpoints(run, tokenizer)
-    # All is read and fits: only now is the run changed.
-    checkpoints.tidy()
-    truncate(run / runs.METRICS_FILE, state["step"])
-    with MetricsWriter(run / runs.METRICS_FILE) as metrics:
-        trainer = _trainer(
-            run, model, loader, optimizer, config,
-            validation=prepared.validation, token_bytes=tokenizer.token_bytes(),
-            checkpoints=checkpoints, metrics=metrics, console=console,
-        )  # fmt: skip
-        trainer.load_state(arrays, state)
-        _compile(console, model.config, config.device)
-        console.say(f"continuing after step {trainer.step} of {config.steps}")
-        return _train(console, trainer, run, prepared, begun)
+    return Work(config, tokenizer, prepared, model, checkpoint, arrays, state)
 
 
-# --- training and what follows -----------------------------------------------------------------
+@contextlib.contextmanager
+def _hold(console: PlainConsole, run: Path) -> Iterator[None]:
+    with RunLock(run) as lock:
+        if not lock.held:
+            console.say(
+                f"note: the file system of {run} has no locks; see to it that no other process "
+                "trains there"
+            )
+        yield
 
 
 def _train(
-    console: PlainConsole, trainer: Trainer, run: Path, prepared: Prepared, begun: float
+    console: PlainConsole, run: Path, work: Work, loader: Loader, optimizer: AdamW, begun: float
 ) -> int:
-    config = trainer.config
-    console.say(
-        f"training for {config.steps} steps of {_tokens_per_step(trainer):,} tokens, "
-        f"run folder {run}"
-    )
-    stopped_by = trainer.train()
-    if stopped_by is not None:
+    """The steps that are left, and what follows them."""
+    config, metrics_path = work.config, run / runs.METRICS_FILE
+    checkpoints = ckpt.Checkpoints(run, work.tokenizer)
+    checkpoints.folder.mkdir(exist_ok=True)
+    step = work.state.get("step", 0)
+    # All has been read and fits: only now is the run changed. What a later step has left goes
+    # last, when the index no longer names it.
+    if work.checkpoint is not None:
+        best = work.state["best"] or {"step": step}
+        checkpoints.go_on_from(work.checkpoint, best["step"])
+    else:
+        checkpoints.tidy(kept=set())
+    truncate(metrics_path, step)
+    (run / runs.PLOT_FILE).unlink(missing_ok=True)
+    with MetricsWriter(metrics_path) as metrics:
+        trainer = _trainer(
+            run, work.model, loader, optimizer, config,
+            validation=work.prepared.validation, token_bytes=work.tokenizer.token_bytes(),
+            checkpoints=checkpoints, metrics=metrics, console=console,
+        )  # fmt: skip
+        if work.checkpoint is not None:
+            trainer.load_state(work.arrays, work.state)
+            console.say(f"continuing after step {trainer.step} of {config.steps}")
+        console.say(
+            f"training for {config.steps} steps of {_tokens_per_step(trainer):,} tokens, "
+            f"run folder {run}"
+        )
+        stopped_by = trainer.train()
+        if stopped_by is None:
+            return finish(console, trainer, run, work.prepared, begun)
         name = "Ctrl-C" if stopped_by == signal.SIGINT else signal.Signals(stopped_by).name
         console.say(
             f"stopped by {name} after step {trainer.step} of {config.steps}, which is saved; "
             f"continue with: tinygrad-llm train --resume {run}"
         )
         return 128 + stopped_by
-
-    result = trainer.final_evaluation()
-    console.say(f"\nvalidation, all {result.tokens:,} tokens: {result}")
-    prompt = _sample_prompt(trainer, prepared)
-    if config.sample_tokens:
-        sampling = GenerateConfig(
-            prompt=prompt, max_new_tokens=config.sample_tokens, seed=config.seed
-        )
-        _show_sample(console, trainer, sampling)
-    plot_loss(
-        read_metrics(run / runs.METRICS_FILE),
-        run / runs.PLOT_FILE,
-        f"{config.preset} on {Path(config.data).name}",
-    )
-    index = ckpt.read_index(run)
-    folder = run / runs.CHECKPOINTS
-    console.say(f"checkpoint  {folder / index['last']}")
-    if index["best"] != index["last"]:
-        console.say(f"best        {folder / index['best']} (lowest validation loss)")
-    console.say(f"plot        {run / runs.PLOT_FILE}")
-    console.say(f"write more  tinygrad-llm generate {run} --prompt {_quoted(prompt)}")
-    console.say(f"in all      {clock(time.monotonic() - begun)}")
-    return 0
-
-
-def _show_sample(console: PlainConsole, trainer: Trainer, sampling: GenerateConfig) -> None:
-    console.say(
-        f"\na sample (temperature {sampling.temperature}, top-k {sampling.top_k}, "
-        f"seed {sampling.seed}):\n"
-    )
-    for piece in stream_text(trainer.model, trainer.checkpoints.tokenizer, sampling):
-        console.write(piece)
-    console.say("\n")
-
-
-def _sample_prompt(trainer: Trainer, prepared: Prepared) -> str:
-    config = trainer.config
-    if config.sample_prompt is not None:
-        return config.sample_prompt
-    if config.data == "stdlib":
-        return "def "
-    beginning = trainer.checkpoints.tokenizer.decode(prepared.validation[:16])
-    lines = beginning.partition("<|endoftext|>")[0].rstrip("\ufffd").strip().splitlines()
-    return lines[0] if lines else ""
 
 
 def _compile(console: PlainConsole, config, device: str) -> None:
@@ -198,16 +211,11 @@ def _compile(console: PlainConsole, config, device: str) -> None:
     )
 
 
-def _quoted(text: str) -> str:
-    import shlex
-
-    return shlex.quote(text)
-
-
 # --- putting it together -----------------------------------------------------------------------
 
 
-def _loader(prepared: Prepared, config: TrainConfig, model_config) -> Loader:
+def _loader(work: Work) -> Loader:
+    config, prepared, model_config = work.config, work.prepared, work.model.config
     assert config.batch_size is not None
     check_tokens(prepared.validation, model_config.vocab_size, "the validation tokens")
     if len(prepared.validation) < 2:
@@ -228,10 +236,11 @@ def _trainer(run: Path, *parts, **more) -> Trainer:
     return Trainer(*parts, **more)
 
 
-def _optimizer(model: GPT, config: TrainConfig) -> AdamW:
+def _optimizer(work: Work) -> AdamW:
+    config = work.config
     assert config.lr is not None
-    betas = config.beta1, config.beta2
-    return AdamW(model.named_parameters(), config.lr, betas, weight_decay=config.weight_decay)
+    parameters, betas = work.model.named_parameters(), (config.beta1, config.beta2)
+    return AdamW(parameters, config.lr, betas, weight_decay=config.weight_decay)
 
 
 def _tokens_per_step(trainer: Trainer) -> int:
@@ -256,39 +265,52 @@ def _absolute(config: TrainConfig) -> dict[str, Any]:
 
 def _check_alone(options: TrainConfig) -> None:
     """Refuse other options beside --resume: they would be ignored."""
-    if options != replace(TrainConfig(), resume=options.resume):
-        default = TrainConfig()
-        changed = next(
-            f.name
-            for f in fields(options)
-            if f.name != "resume" and getattr(options, f.name) != getattr(default, f.name)
-        )
-        raise UserError(
-            f"--resume takes all options from the run's run.json: leave out "
-            f"--{changed.replace('_', '-')}"
-        )
+    allowed = ("resume", "no_verify")
+    default = TrainConfig()
+    for f in fields(options):
+        if f.name not in allowed and getattr(options, f.name) != getattr(default, f.name):
+            raise UserError(
+                f"--resume takes all options from the run's run.json: leave out "
+                f"--{f.name.replace('_', '-')}"
+            )
 
 
-def _options_of(content: dict[str, Any], run: Path) -> TrainConfig:
-    known = {f.name for f in fields(TrainConfig)}
-    options = content["options"]
+NEW_OPTIONS = {"no_verify"}
+"""Options that runs of earlier versions do not name; they have their defaults there."""
+
+
+def options_of(content: dict[str, Any], run: Path) -> TrainConfig:
+    """The options in a run.json, checked as those of the command line are."""
+    hints = get_type_hints(TrainConfig)
+    schema = {
+        f.name + "?" * (f.name in NEW_OPTIONS): _kind(hints[f.name]) for f in fields(TrainConfig)
+    }
+    where, advice = f"{run / runs.RUN_FILE} (options)", "start a new run"
+    check_json(content["options"], where, schema, advice=advice)
     try:
-        if options.keys() != known:
-            raise TypeError(f"the options differ in {sorted(options.keys() ^ known)}")
-        return TrainConfig(**options)
-    except (TypeError, UserError) as error:
-        raise UserError(
-            f"{run / runs.RUN_FILE} does not hold the options of this version ({error}); start a "
-            "new run"
-        ) from None
+        return TrainConfig(**content["options"])
+    except UserError as error:
+        raise UserError(f"{where}: {error}; {advice}") from None
 
 
-def _check_same_corpus(prepared: Prepared, content: dict[str, Any], run: Path) -> None:
-    before = content.get("corpus", {}).get("files")
-    if prepared.meta["files"] != before:
+def _kind(hint: Any) -> Any:
+    """A field's type as json_file.py spells it: Literal["a", "b"] or None is ("a", "b", None)."""
+    if get_origin(hint) in (Union, types.UnionType, Literal):
+        return tuple(_kind(one) for one in get_args(hint))
+    return None if hint is type(None) else hint
+
+
+def _check_same_corpus(work: Work, content: dict[str, Any], run: Path) -> None:
+    before, now = content.get("corpus", {}), work.prepared.meta
+    if now["tokenizer"] != before.get("tokenizer"):
         raise UserError(
-            f"the corpus {content['options']['data']} has changed since {run} was started (another "
-            "Python, or edited files), so the run cannot go on as it was; start a new run"
+            f"the tokenizer in {work.checkpoint or run} is not the one that {run} was started "
+            "with; take another checkpoint, or start a new run"
+        )
+    if now["files"] != before.get("files"):
+        raise UserError(
+            f"the corpus {work.config.data} has changed since {run} was started (another Python, "
+            "or edited files), so the run cannot go on as it was; start a new run"
         )
 
 

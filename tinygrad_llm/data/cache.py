@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from autograd._cache_folder import VARIABLE, cache_folder
 from tinygrad_llm.errors import UserError
+from tinygrad_llm.files import file_sha256
 
 __all__ = ["VARIABLE", "cache_folder", "file_sha256", "get_or_build", "hash_parts"]
 
@@ -84,9 +85,3 @@ def _publish(partial: Path, entry: Path, read: Callable[[Path], Entry]) -> None:
 
 def _unique(entry: Path, kind: str) -> Path:
     return entry.with_name(f".{kind}-{entry.name[:16]}-{os.getpid()}-{secrets.token_hex(4)}")
-
-
-def file_sha256(path: Path) -> str:
-    """sha256 of a file's content, in hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -7,7 +7,6 @@ is stored once.
 """
 
 import json
-import math
 import re
 from pathlib import Path
 
@@ -16,8 +15,9 @@ import numpy as np
 from tinygrad_llm.config import GPTConfig
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import write_atomically
+from tinygrad_llm.json_file import Number, Whole, read_json
 from tinygrad_llm.models.gpt import GPT
-from tinygrad_llm.pretrained.tensor_file import open_tensors, write_tensors
+from tinygrad_llm.pretrained.tensor_file import check_finite, open_tensors, write_tensors
 
 PREFIX = "transformer."
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
@@ -25,17 +25,26 @@ CONV1D = ("c_attn.weight", "c_proj.weight", "c_fc.weight")
 BUFFERS = re.compile(r"h\.\d+\.attn\.(bias|masked_bias)")
 """Causal masks that old files carry; they hold nothing learned."""
 
-REQUIRED = {
+_SIZE = Whole(1, 10**15)
+CONFIG_SCHEMA = {
     "model_type": "gpt2",
-    "activation_function": ("gelu_new", "gelu_pytorch_tanh"),
-    "scale_attn_weights": True,
-    "scale_attn_by_inverse_layer_idx": False,
-    "add_cross_attention": False,
-    "tie_word_embeddings": True,
+    "vocab_size": _SIZE,
+    "n_positions": _SIZE,
+    "n_embd": _SIZE,
+    "n_layer": _SIZE,
+    "n_head": _SIZE,
+    "n_inner?": (_SIZE, None),
+    "resid_pdrop?": Number(0),
+    "layer_norm_epsilon?": Number(0),
+    # These change the mathematics; what stands here is what we compute.
+    "activation_function?": ("gelu_new", "gelu_pytorch_tanh"),
+    "scale_attn_weights?": True,
+    "scale_attn_by_inverse_layer_idx?": False,
+    "add_cross_attention?": False,
+    "tie_word_embeddings?": True,
+    ...: object,
 }
-"""Options of Hugging Face's GPT-2 that change its mathematics, and the values we compute."""
-
-MAX_CONFIG_BYTES = 1 << 20
+"""Hugging Face's config of a GPT-2, as far as it concerns us (see json_file.py)."""
 
 
 def save_model(model, directory, bos_token_id=None, eos_token_id=None):
@@ -88,7 +97,7 @@ def _to_hugging_face(config, bos_token_id, eos_token_id):
     }
 
 
-def load_model(directory, seed=0):
+def load_model(directory, seed=0, finite=True):
     """The GPT in a directory that ``save_model``, transformers or OpenAI's upload has written.
 
     Tensor names may lack the "transformer." prefix. Dropout becomes the config's resid_pdrop;
@@ -96,7 +105,8 @@ def load_model(directory, seed=0):
     dropout masks. The model comes in evaluation mode, as in transformers: call ``.train()``.
 
     Raises UserError, naming the file and the option or tensor, for files that are missing,
-    truncated or of another model. Nothing of the model's size is allocated before the config, the
+    truncated or of another model, and, unless ``finite`` is False, for weights that are NaN or
+    infinite. Nothing of the model's size is allocated before the config, the
     header of the weights and the length of the file agree.
     """
     config_path, path = Path(directory) / CONFIG, Path(directory) / WEIGHTS
@@ -116,6 +126,8 @@ def load_model(directory, seed=0):
         model = GPT(config, seed=seed, initialize=False)
         for name, parameter in model.named_parameters():
             value = file.get_tensor(stored[name])
+            if finite:
+                check_finite(value, stored[name], path)
             parameter.assign_(value.T if name.endswith(CONV1D) else value)
         if "lm_head.weight" in stored:
             _check_tied(file, stored, model, path)
@@ -193,42 +205,18 @@ def read_config(path):
     path = Path(path)
     if not path.is_file():
         raise UserError(f"there is no file {path}: is {path.parent} a model directory?")
-    if path.stat().st_size > MAX_CONFIG_BYTES:
-        raise UserError(f"{path} is larger than any config.json: it is something else")
-    try:
-        options = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:  # ValueError: not JSON, or not UTF-8
-        raise UserError(f"{path} is not a JSON file ({error})") from error
-    if not isinstance(options, dict):
-        raise UserError(f"{path} holds a {type(options).__name__}, expected the options of a model")
-    defaults = {"activation_function": "gelu_new", "model_type": None}
-    for name, required in REQUIRED.items():
-        allowed = required if isinstance(required, tuple) else (required,)
-        found = options.get(name, defaults.get(name, allowed[0]))
-        if found not in allowed:
-            raise UserError(f"{path}: {name} is {found!r}, but must be {allowed[0]!r} for our GPT")
-    sizes = {
-        "vocab_size": "vocab_size", "block_size": "n_positions", "n_layer": "n_layer",
-        "n_head": "n_head", "n_embd": "n_embd",
-    }  # fmt: skip
-    values = {}
-    for ours, theirs in sizes.items():
-        values[ours] = options.get(theirs)
-        if type(values[ours]) is not int:
-            raise UserError(f"{path}: {theirs} is {values[ours]!r}, expected a whole number")
-    if options.get("n_inner") not in (None, 4 * values["n_embd"]):
+    options = read_json(path, CONFIG_SCHEMA)
+    width = options["n_embd"]
+    if options.get("n_inner") not in (None, 4 * width):
         raise UserError(
-            f"{path}: n_inner is {options['n_inner']!r}, but must be 4 n_embd = "
-            f"{4 * values['n_embd']} for our GPT"
+            f"{path}: n_inner is {options['n_inner']}, but must be 4 n_embd = {4 * width} for our "
+            "GPT"
         )
-    for ours, theirs, default in (
-        ("dropout", "resid_pdrop", 0.1),
-        ("layer_norm_epsilon", "layer_norm_epsilon", 1e-5),
-    ):
-        value = options.get(theirs, default)
-        if type(value) not in (int, float) or not math.isfinite(value) or value < 0:
-            raise UserError(f"{path}: {theirs} is {value!r}, expected a number of at least 0")
-        values[ours] = float(value)
+    sizes = ("vocab_size", "n_layer", "n_head", "n_embd")
+    values = {name: options[name] for name in sizes}
+    values["block_size"] = options["n_positions"]
+    values["dropout"] = float(options.get("resid_pdrop", 0.1))
+    values["layer_norm_epsilon"] = float(options.get("layer_norm_epsilon", 1e-5))
     try:
         return GPTConfig(**values)
     except UserError as error:

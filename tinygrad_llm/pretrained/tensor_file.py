@@ -6,10 +6,12 @@ run, and its reader can check every size before it takes memory.
 
 Writing is done here and not by the safetensors library, so that arrays go to disk one by one, the
 file is synced before it gets its name, and a full disk is the OSError that it is. Reading is the
-library's: it checks the header against itself and against the length of the file.
+library's, after the header has been checked here against itself and the length of the file: no
+more memory is taken than the file is long.
 """
 
 import json
+import math
 import os
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +20,7 @@ import numpy as np
 
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import PARTIAL, sync_folder
+from tinygrad_llm.json_file import Text, Whole, parse_json, short
 
 DTYPES = {
     "float64": "F64", "float32": "F32", "float16": "F16", "int64": "I64", "int32": "I32",
@@ -25,6 +28,20 @@ DTYPES = {
     "uint8": "U8", "bool": "BOOL",
 }  # fmt: skip
 """NumPy's names for types, and the file format's."""
+SIZES = {code: np.dtype(name).itemsize for name, code in DTYPES.items()}
+SIZES |= {"BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1}  # which NumPy has not
+"""Bytes of one element, by the file format's name."""
+
+MAX_HEADER = 16 << 20  # bytes; a model of 100,000 tensors has 10 million
+MAX_SIZE = 2**60
+HEADER_SCHEMA = {
+    "__metadata__?": {...: str},
+    ...: {
+        "dtype": Text("|".join(SIZES), "F32"),
+        "shape": [Whole(0, MAX_SIZE)],
+        "data_offsets": [Whole(0, MAX_SIZE)],
+    },
+}
 
 
 def write_tensors(path, tensors, metadata=None):
@@ -68,6 +85,43 @@ def write_tensors(path, tensors, metadata=None):
     sync_folder(path.parent)
 
 
+def read_header(path):
+    """The header of a .safetensors file: name -> {"dtype", "shape", "data_offsets"}, checked.
+
+    The arrays fill the file from the header to its end, one after another: no byte belongs to two
+    of them or to none, and each has the bytes of its shape. Raises UserError where that is not so.
+    """
+    try:
+        with open(path, "rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            left = path.stat().st_size - 8
+            if not 2 <= length <= min(left, MAX_HEADER):
+                raise _broken(path, f"its header would have {length:,} of {max(left, 0):,} bytes")
+            data = file.read(length)
+    except OSError as error:
+        raise UserError(f"cannot read {path} ({error.strerror})") from None
+    advice = f"{path} is not a whole .safetensors file: fetch or save it again"
+    header = parse_json(data, f"the header of {path}", HEADER_SCHEMA, advice=advice)
+    header.pop("__metadata__", None)
+    at = 0
+    for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
+        begin, end = entry["data_offsets"] if len(entry["data_offsets"]) == 2 else (-1, -1)
+        size = math.prod(entry["shape"]) * SIZES[entry["dtype"]]
+        what = f"tensor {short(name)} of type {entry['dtype']} and shape {entry['shape']}"
+        if end - begin != size:
+            raise _broken(path, f"{what} needs {size:,} bytes and has {end - begin:,}")
+        if begin != at:
+            raise _broken(path, f"{what} begins at byte {begin:,} of the data, expected {at:,}")
+        at = end
+    if at != left - length:
+        raise _broken(path, f"its tensors have {at:,} bytes, but {left - length:,} are there")
+    return header
+
+
+def _broken(path, reason):
+    return UserError(f"{path} is not a whole .safetensors file ({reason}): fetch or save it again")
+
+
 @contextmanager
 def open_tensors(path):
     """Open a .safetensors file: yields safetensors' reader (keys, get_slice, get_tensor).
@@ -80,16 +134,24 @@ def open_tensors(path):
     path = Path(path)
     if not path.is_file():
         raise UserError(f"there is no file {path}")
+    read_header(path)
     try:
         with safe_open(path, framework="numpy") as file:
             yield file
     except (SafetensorError, OSError) as error:
-        raise UserError(
-            f"{path} is not a whole .safetensors file ({error}): fetch or save it again"
-        ) from error
+        raise _broken(path, error) from error
 
 
 def read_tensors(path):
     """All arrays of a .safetensors file, by name. Raises UserError as open_tensors does."""
     with open_tensors(path) as file:
         return {name: file.get_tensor(name) for name in file.keys()}
+
+
+def check_finite(array, name, path):
+    """Raise UserError where an array of floating-point numbers holds NaN or an infinity."""
+    if array.dtype.kind == "f" and (bad := array.size - int(np.isfinite(array).sum())):
+        raise UserError(
+            f"{path}: {bad:,} of the {array.size:,} numbers of tensor {name} are NaN or infinite, "
+            "and so would be whatever is computed with them: take another file"
+        )

@@ -1,0 +1,83 @@
+"""One process per run: a lock that the system gives back when its holder dies, however it does.
+
+Two processes that train in one folder would delete each other's checkpoints. A file that merely
+says "in use" would outlive a process that is killed; a lock on an open file does not. The file
+stays, it is the lock on it that counts, and what it holds only says who has it.
+
+On a network file system the lock is as good as the server's: NFS before version 4, or mounted
+with ``nolock``, does not keep two machines apart.
+"""
+
+import errno
+import os
+import platform
+from pathlib import Path
+
+from tinygrad_llm.errors import UserError
+
+LOCK_FILE = ".lock"
+_FAR = 1 << 30  # where Windows locks a byte: what lies before it, anybody may read
+_TAKEN = {errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK, errno.EDEADLK}
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL}
+
+
+class RunLock:
+    """Context manager that holds a run; entering raises UserError where another process does.
+
+    ``held`` is False where the file system has no locks: then nothing keeps others away.
+    """
+
+    def __init__(self, run: Path) -> None:
+        self.run, self.path = run, run / LOCK_FILE
+        self.held = False
+
+    def __enter__(self) -> "RunLock":
+        try:
+            self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise UserError(
+                f"cannot write to the run {self.run} ({error.strerror}: {self.path.name})"
+            ) from None
+        try:
+            _lock(self._descriptor)
+            self.held = True
+            os.ftruncate(self._descriptor, 0)
+            os.write(self._descriptor, f"process {os.getpid()} on {platform.node()}\n".encode())
+        except OSError as error:
+            if error.errno in _TAKEN:
+                holder = self._holder()
+                os.close(self._descriptor)
+                raise UserError(
+                    f"the run {self.run} is in use by {holder}: wait for it or stop it, or begin "
+                    "another run"
+                ) from None
+            # A full disk keeps the name out of the file and not the lock from being held.
+            if not self.held and error.errno not in _NO_LOCKS:
+                os.close(self._descriptor)
+                raise
+        except BaseException:
+            os.close(self._descriptor)
+            raise
+        return self
+
+    def __exit__(self, *exc_info) -> None:
+        os.close(self._descriptor)  # which gives the lock back
+        self.held = False
+
+    def _holder(self) -> str:
+        text = os.read(self._descriptor, 200).decode("utf-8", "replace").strip()
+        return text if text.isprintable() and text else "another process"
+
+
+def _lock(descriptor: int) -> None:
+    """Take the lock or raise OSError at once."""
+    if os.name == "nt":
+        import msvcrt
+
+        os.lseek(descriptor, _FAR, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+        os.lseek(descriptor, 0, os.SEEK_SET)
+    else:
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
