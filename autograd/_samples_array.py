@@ -181,6 +181,7 @@ SHAPE = [
     _same("moveaxis", 0, -1, shapes=((2, 3, 4),), empty=((2, 0, 4),)),
     _same("moveaxis", (0, -1), (1, 0), shapes=((2, 3, 4, 1),), note="two axes"),
     _same("ravel", **_unary),
+    _same("copy", **_unary),
     _same("pad", ((1, 0), (2, 3)), **_unary, constant_values=-1.5),
     _same("pad", 2, shapes=((),), note="no axes"),
     *[

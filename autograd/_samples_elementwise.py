@@ -44,6 +44,10 @@ ELEMENTWISE = [
         "expm1", ops.expm1, np.expm1, **_unary, keeps=(0,), definition=lambda x: ops.exp(x) - 1
     ),
     Sample("log", ops.log, np.log, **_unary, domain="positive", keeps=(0,)),
+    Sample("log10", ops.log10, np.log10, **_unary, domain="positive", keeps=(0,)),
+    Sample(
+        "exp2", ops.exp2, np.exp2, **_unary, keeps=("y",), definition=lambda x: ops.power(2.0, x)
+    ),
     Sample("log1p", ops.log1p, np.log1p, **_unary, domain="unit", keeps=(0,)),
     Sample("log2", ops.log2, np.log2, **_unary, domain="positive", keeps=(0,)),
     Sample(
@@ -79,12 +83,50 @@ ELEMENTWISE = [
         definition=lambda x: (ops.exp(x) + ops.exp(-x)) / 2,
     ),
     Sample(
+        "arcsinh", ops.arcsinh, np.arcsinh, **_unary, keeps=(0,),
+        definition=lambda x: ops.log(x + ops.sqrt(x * x + 1)),
+    ),
+    Sample(
+        "arccosh", lambda x: ops.arccosh(1 + x), lambda x: np.arccosh(1 + x), **_unary,
+        domain="positive", cache=12, note="of 1 + x",
+    ),
+    Sample(
+        "arctanh", ops.arctanh, np.arctanh, **_unary, domain="unit", keeps=(0,),
+        definition=lambda x: (ops.log1p(x) - ops.log1p(-x)) / 2,
+    ),
+    Sample(
+        "hypot", ops.hypot, np.hypot, ((3, 4), (4,)), "nonzero", ((0, 4), (4,)),
+        keeps=(0, 1, "y"), definition=lambda a, b: ops.sqrt(a * a + b * b),
+    ),
+    Sample(
         "sigmoid", ops.sigmoid, lambda x: 1 / (1 + np.exp(-x)), **_unary, keeps=("y",),
         definition=lambda x: 1 / (1 + ops.exp(-x)),
     ),
     Sample("erf", ops.erf, erf, **_unary, keeps=(0,)),
     Sample("maximum", ops.maximum, np.maximum, **_binary, domain="distinct", keeps=(0, 1)),
     Sample("minimum", ops.minimum, np.minimum, **_binary, domain="distinct", keeps=(0, 1)),
+    Sample("fmax", ops.fmax, np.fmax, **_binary, domain="distinct", keeps=(0, 1)),
+    Sample("fmin", ops.fmin, np.fmin, **_binary, domain="distinct", keeps=(0, 1)),
+    Sample(
+        "fmax", lambda x: ops.fmax(x, 0.35), lambda x: np.fmax(x, 0.35), **_unary,
+        domain="distinct", keeps=(0,), note="a number",
+    ),
+    Sample("nan_to_num", ops.nan_to_num, np.nan_to_num, **_unary),
+    Sample(
+        "nan_to_num",
+        lambda x: ops.nan_to_num(ops.where(x > 0, x, np.nan), nan=0.5),
+        lambda x: np.where(x > 0, x, 0.5),
+        **_unary,
+        domain="nonzero",
+        note="half of it NaN",
+    ),
+    Sample("remainder", ops.remainder, np.remainder, **_binary, domain="positive", keeps=(0, 1)),
+    Sample(
+        "remainder", lambda x: x % 0.5, lambda x: x % 0.5, **_unary, domain="between",
+        note="by a number",
+    ),
+    Sample("mod", ops.mod, np.mod, **_binary, domain="positive", keeps=(0, 1)),
+    Sample("fmod", ops.fmod, np.fmod, **_binary, domain="positive", keeps=(0, 1)),
     Sample(
         "clip",
         lambda x: ops.clip(x, -0.35, 0.95),

@@ -115,6 +115,8 @@ class Tensor(Methods):
     ndim = property(lambda self: self._data.ndim, doc="The number of axes.")
     size = property(lambda self: self._data.size, doc="The number of elements.")
     dtype = property(lambda self: self._data.dtype, doc="The type of the elements.")
+    itemsize = property(lambda self: self._data.itemsize, doc="The bytes of one element.")
+    nbytes = property(lambda self: self._data.nbytes, doc="The bytes of all elements.")
 
     def detach(self):
         """The same array (not a copy) without the history; it shares the version counter."""
@@ -143,6 +145,10 @@ class Tensor(Methods):
     def item(self):
         """The single element as a Python number."""
         return self._data.item()
+
+    def tolist(self):
+        """The elements as nested lists of Python numbers (of a 0-d tensor: the number)."""
+        return self._data.tolist()
 
     def __array__(self, dtype=None, copy=None):
         if self._node is not None:
@@ -301,6 +307,8 @@ _OPERATORS = {
     np.power: lambda a, b: ops.power(a, b),
     np.matmul: lambda a, b: ops.matmul(a, b),
     np.floor_divide: lambda a, b: ops.floor_divide(a, b),
+    np.remainder: lambda a, b: ops.remainder(a, b),
+    np.divmod: lambda a, b: (ops.floor_divide(a, b), ops.remainder(a, b)),
     np.equal: lambda a, b: _raw(a) == _raw(b),
     np.not_equal: lambda a, b: _raw(a) != _raw(b),
     np.less: lambda a, b: _raw(a) < _raw(b),

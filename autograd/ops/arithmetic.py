@@ -9,7 +9,8 @@ from autograd.engine import Op
 from autograd.ops.unsmooth import unsmooth
 
 __all__ = [
-    "add", "divide", "multiply", "negative", "power", "reciprocal", "sqrt", "square", "subtract",
+    "add", "divide", "fmod", "mod", "multiply", "negative", "power", "reciprocal", "remainder",
+    "sqrt", "square", "subtract",
 ]  # fmt: skip
 
 
@@ -181,6 +182,44 @@ class Sqrt(Op):
         return g / (2 * y)
 
 
+class Remainder(Op):
+    """y = a - n b with n = floor(a / b).  Saves: a, b.  dy/da = 1, dy/db = -n.
+
+    n is a step function, whose derivative is 0. Where a is a multiple of b and y jumps, this is the
+    derivative from the side that y belongs to.
+    """
+
+    broadcasts = True
+    save_inputs = (0, 1)
+    saved_for = {0: (1,), 1: (1,)}
+
+    def forward(self, xp, a, b):
+        return xp.remainder(a, b)
+
+    def backward(self, xp, g, a, b):
+        return g, -g * xp.floor_divide(a, b) if self.needs[1] else None
+
+
+class FMod(Op):
+    """y = a - n b, with n = a / b rounded towards 0.  Saves: a, b.  dy/da = 1, dy/db = -n.
+
+    n is a step function, whose derivative is 0.
+    """
+
+    broadcasts = True
+    save_inputs = (0, 1)
+    saved_for = {0: (1,), 1: (1,)}
+
+    def forward(self, xp, a, b):
+        return xp.fmod(a, b)
+
+    def backward(self, xp, g, a, b):
+        if not self.needs[1]:
+            return g, None
+        n = xp.floor_divide(abs(a), abs(b))  # as exact as fmod, which trunc(a / b) is not
+        return g, g * xp.where((a < 0) != (b < 0), n, -n)
+
+
 def add(a, b):
     """a + b."""
     return Add()(a, b)
@@ -211,6 +250,24 @@ def power(a, b):
     if type(a) in (int, float):
         return NumberToPower(a)(b)
     return Power()(a, b)
+
+
+def remainder(a, b):
+    """a - b floor(a / b), what Python's ``%`` gives: between 0 and b, of b's sign.
+
+    Where a is a multiple of b the value jumps, and the gradient is that of the side it belongs to.
+    """
+    return Remainder()(a, b)
+
+
+def mod(a, b):
+    """``remainder`` by its other name."""
+    return Remainder()(a, b)
+
+
+def fmod(a, b):
+    """The remainder of C: a - b trunc(a / b), of a's sign."""
+    return FMod()(a, b)
 
 
 def negative(x):

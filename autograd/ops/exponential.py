@@ -4,7 +4,9 @@ import math
 
 from autograd.engine import Op
 
-__all__ = ["erf", "exp", "expm1", "log", "log1p", "log2", "logaddexp", "sigmoid"]
+__all__ = [
+    "erf", "exp", "exp2", "expm1", "log", "log10", "log1p", "log2", "logaddexp", "sigmoid",
+]  # fmt: skip
 
 
 class Exp(Op):
@@ -17,6 +19,18 @@ class Exp(Op):
 
     def backward(self, xp, g, y):
         return g * y
+
+
+class Exp2(Op):
+    """y = 2^x.  Saves: y.  dy/dx = y log(2)."""
+
+    save_output = True
+
+    def forward(self, xp, x):
+        return xp.exp2(x)
+
+    def backward(self, xp, g, y):
+        return g * (y * math.log(2))
 
 
 class Expm1(Op):
@@ -65,6 +79,18 @@ class Log2(Op):
 
     def backward(self, xp, g, x):
         return g / (x * math.log(2))
+
+
+class Log10(Op):
+    """y = log(x) / log(10).  Saves: x.  dy/dx = 1 / (x log(10))."""
+
+    save_inputs = (0,)
+
+    def forward(self, xp, x):
+        return xp.log10(x)
+
+    def backward(self, xp, g, x):
+        return g / x / math.log(10)  # x log(10) could overflow
 
 
 class LogAddExp(Op):
@@ -117,6 +143,11 @@ def exp(x):
     return Exp()(x)
 
 
+def exp2(x):
+    """2^x, exact where x is an integer."""
+    return Exp2()(x)
+
+
 def expm1(x):
     """e^x - 1, exact also where x is tiny."""
     return Expm1()(x)
@@ -135,6 +166,11 @@ def log1p(x):
 def log2(x):
     """The logarithm to base 2."""
     return Log2()(x)
+
+
+def log10(x):
+    """The logarithm to base 10, exact at its powers. At 0 the gradient is infinite."""
+    return Log10()(x)
 
 
 def logaddexp(a, b):

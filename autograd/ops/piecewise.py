@@ -1,4 +1,5 @@
-"""Elementwise choices: absolute value, maximum, minimum, clip, where; and conversion of type.
+"""Elementwise choices: absolute value, maximum, minimum, clip, where, what stands in for NaN; and
+conversion of type.
 
 These have kinks, points where the slope jumps. What the gradient is there is a convention, and each
 docstring says which: PyTorch's.
@@ -11,7 +12,7 @@ from autograd._tensor import Tensor
 from autograd.engine import Op
 from autograd.ops.arguments import operand
 
-__all__ = ["abs", "astype", "clip", "maximum", "minimum", "where"]
+__all__ = ["abs", "astype", "clip", "fmax", "fmin", "maximum", "minimum", "nan_to_num", "where"]
 
 
 class Abs(Op):
@@ -58,6 +59,60 @@ class Minimum(Op):
             xp.where(a > b, 0, tie) if self.needs[0] else None,
             xp.where(b > a, 0, tie) if self.needs[1] else None,
         )
+
+
+class FMax(Op):
+    """y = max(a, b), or the one that is not NaN.  Saves: a, b.  Ties share the gradient equally.
+
+    What is NaN is not chosen and gets no gradient; two NaN share it as a tie.
+    """
+
+    broadcasts = True
+    save_inputs = (0, 1)
+
+    def forward(self, xp, a, b):
+        return xp.fmax(a, b)
+
+    def backward(self, xp, g, a, b):
+        return self.shared(xp, g, (a > b) | (b != b) & (a == a), (b > a) | (a != a) & (b == b))
+
+    def shared(self, xp, g, a_chosen, b_chosen):
+        """The gradients, given where only a is chosen and where only b is."""
+        half = 0.5 * g
+        return (
+            xp.where(a_chosen, g, xp.where(b_chosen, 0, half)) if self.needs[0] else None,
+            xp.where(b_chosen, g, xp.where(a_chosen, 0, half)) if self.needs[1] else None,
+        )
+
+
+class FMin(FMax):
+    """y = min(a, b), or the one that is not NaN.  Saves: a, b.  Ties share the gradient equally.
+
+    What is NaN is not chosen and gets no gradient; two NaN share it as a tie.
+    """
+
+    def forward(self, xp, a, b):
+        return xp.fmin(a, b)
+
+    def backward(self, xp, g, a, b):
+        return self.shared(xp, g, (a < b) | (b != b) & (a == a), (b < a) | (a != a) & (b == b))
+
+
+class NanToNum(Op):
+    """y = x, but numbers in place of NaN and infinities.  Saves: where x is finite.
+
+    dy/dx = 1 where x is finite, 0 where it was replaced.
+    """
+
+    def __init__(self, nan, posinf, neginf):
+        self.nan, self.posinf, self.neginf = nan, posinf, neginf
+
+    def forward(self, xp, x):
+        self.finite = xp.isfinite(x)
+        return xp.nan_to_num(x, nan=self.nan, posinf=self.posinf, neginf=self.neginf)
+
+    def backward(self, xp, g):
+        return xp.where(self.finite, g, 0)
 
 
 class Clip(Op):
@@ -129,6 +184,31 @@ def maximum(a, b):
 def minimum(a, b):
     """The smaller of a and b. Where they are equal each gets half of the gradient."""
     return Minimum()(a, b)
+
+
+def fmax(a, b):
+    """The larger of a and b, and where one is NaN the other (``maximum`` gives NaN there).
+
+    Where they are equal, or both NaN, each gets half of the gradient (PyTorch gives all to a).
+    """
+    return FMax()(a, b)
+
+
+def fmin(a, b):
+    """The smaller of a and b, and where one is NaN the other (``minimum`` gives NaN there).
+
+    Where they are equal, or both NaN, each gets half of the gradient (PyTorch gives all to a).
+    """
+    return FMin()(a, b)
+
+
+def nan_to_num(x, *, nan=0.0, posinf=None, neginf=None):
+    """x with numbers in place of NaN and of both infinities, which get no gradient.
+
+    The infinities become ``posinf`` and ``neginf``; None is the largest number of the type, and
+    the smallest. NumPy's function without its ``copy``: a Tensor is never changed in place.
+    """
+    return NanToNum(nan, posinf, neginf)(x)
 
 
 def clip(x, a_min=None, a_max=None):

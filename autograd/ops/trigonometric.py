@@ -1,9 +1,16 @@
-"""Trigonometric and hyperbolic functions. Angles are in radians."""
+"""Trigonometric and hyperbolic functions, and their inverses. Angles are in radians.
+
+Where a derivative has sqrt(x^2 + c^2) in it, it is written with ``hypot``: x^2 alone overflows
+when x is larger than the root of the largest number, 256 in float16.
+"""
+
+import math
 
 from autograd.engine import Op
 
 __all__ = [
-    "arccos", "arcsin", "arctan", "arctan2", "cos", "cosh", "sin", "sinh", "tan", "tanh",
+    "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "cos", "cosh",
+    "hypot", "sin", "sinh", "tan", "tanh",
 ]  # fmt: skip
 
 
@@ -76,13 +83,15 @@ class ArcTan(Op):
         return xp.arctan(x)
 
     def backward(self, xp, g, x):
-        return g / (1 + x * x)
+        h = xp.hypot(x, 1)
+        return g / h / h
 
 
 class ArcTan2(Op):
     """y = the angle of the point (b, a).  Saves: a, b.
 
-    dy/da = b / (a^2 + b^2), dy/db = -a / (a^2 + b^2), and 0 at the origin, which has no angle.
+    dy/da = b / (a^2 + b^2), dy/db = -a / (a^2 + b^2), and 0 at the origin, which has no angle;
+    second derivatives are NaN there.
     """
 
     broadcasts = True
@@ -92,9 +101,40 @@ class ArcTan2(Op):
         return xp.arctan2(a, b)
 
     def backward(self, xp, g, a, b):
-        square = a * a + b * b
-        along = g / xp.where(square == 0, 1, square)
-        return along * b if self.needs[0] else None, -along * a if self.needs[1] else None
+        h = xp.hypot(a, b)
+        origin, h = h == 0, nan_for_zero(xp, h)
+        return (
+            g * xp.where(origin, 0, b / h / h) if self.needs[0] else None,
+            -g * xp.where(origin, 0, a / h / h) if self.needs[1] else None,
+        )
+
+
+class Hypot(Op):
+    """y = sqrt(a^2 + b^2).  Saves: a, b, y.  dy/da = a / y, dy/db = b / y.
+
+    At the origin, the tip of the cone, the gradient is 0; second derivatives are NaN there.
+    """
+
+    broadcasts = True
+    save_inputs = (0, 1)
+    saved_for = {0: (0,), 1: (1,)}
+    save_output = True
+
+    def forward(self, xp, a, b):
+        return xp.hypot(a, b)
+
+    def backward(self, xp, g, a, b, y):
+        origin, y = y == 0, nan_for_zero(xp, y)
+        return (
+            g * xp.where(origin, 0, a / y) if self.needs[0] else None,
+            g * xp.where(origin, 0, b / y) if self.needs[1] else None,
+        )
+
+
+def nan_for_zero(xp, h):
+    """h, with NaN in place of 0. Whatever is divided by it there has NaN for a derivative, also
+    where ``where`` takes another value: NaN times the gradient 0 is NaN."""
+    return h + xp.where(h == 0, math.nan, xp.zeros_like(h))
 
 
 class Sinh(Op):
@@ -133,6 +173,48 @@ class Tanh(Op):
         return g * (1 - y * y)
 
 
+class ArcSinh(Op):
+    """y = arcsinh(x) = log(x + sqrt(x^2 + 1)).  Saves: x.  dy/dx = 1 / sqrt(x^2 + 1)."""
+
+    save_inputs = (0,)
+
+    def forward(self, xp, x):
+        return xp.arcsinh(x)
+
+    def backward(self, xp, g, x):
+        return g / xp.hypot(x, 1)
+
+
+class ArcCosh(Op):
+    """y = arccosh(x) = log(x + sqrt(x^2 - 1)).  Saves: x.  dy/dx = 1 / sqrt(x^2 - 1).
+
+    It is infinite at 1.
+    """
+
+    save_inputs = (0,)
+
+    def forward(self, xp, x):
+        return xp.arccosh(x)
+
+    def backward(self, xp, g, x):
+        return g / (xp.sqrt(x - 1) * xp.sqrt(x + 1))  # x^2 - 1 cancels near 1, and may overflow
+
+
+class ArcTanh(Op):
+    """y = arctanh(x) = log((1 + x) / (1 - x)) / 2.  Saves: x.  dy/dx = 1 / (1 - x^2).
+
+    It is infinite at -1 and 1.
+    """
+
+    save_inputs = (0,)
+
+    def forward(self, xp, x):
+        return xp.arctanh(x)
+
+    def backward(self, xp, g, x):
+        return g / ((1 - x) * (1 + x))  # 1 - x^2 without cancellation near 1
+
+
 def sin(x):
     """The sine."""
     return Sin()(x)
@@ -166,9 +248,18 @@ def arctan(x):
 def arctan2(a, b):
     """The angle in [-pi, pi] of the point with abscissa b and ordinate a.
 
-    At the origin, which has none, the gradient is 0.
+    At the origin, which has none, the gradient is 0 and second derivatives are NaN.
     """
     return ArcTan2()(a, b)
+
+
+def hypot(a, b):
+    """The length sqrt(a^2 + b^2) of the point (a, b), computed without overflow or underflow.
+
+    At the origin the gradient is 0 (PyTorch gives NaN) and second derivatives, infinite in truth,
+    are NaN.
+    """
+    return Hypot()(a, b)
 
 
 def sinh(x):
@@ -184,3 +275,18 @@ def cosh(x):
 def tanh(x):
     """The hyperbolic tangent."""
     return Tanh()(x)
+
+
+def arcsinh(x):
+    """The number whose hyperbolic sine is x."""
+    return ArcSinh()(x)
+
+
+def arccosh(x):
+    """The number, not negative, whose hyperbolic cosine is x. At 1 the gradient is infinite."""
+    return ArcCosh()(x)
+
+
+def arctanh(x):
+    """The number whose hyperbolic tangent is x. At -1 and 1 the gradient is infinite."""
+    return ArcTanh()(x)

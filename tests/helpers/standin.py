@@ -21,7 +21,7 @@ DTYPES = "?bBhHiIlLqQefdFD"
 UFUNCS = (
     "abs absolute add arccos arccosh arcsin arcsinh arctan arctan2 arctanh bitwise_and bitwise_or "
     "bitwise_xor ceil clip copysign cos cosh deg2rad divide equal exp exp2 expm1 fabs floor "
-    "floor_divide fmax fmin greater greater_equal hypot invert isfinite isinf isnan less "
+    "floor_divide fmax fmin fmod greater greater_equal hypot invert isfinite isinf isnan less "
     "less_equal log log10 log1p log2 logaddexp logaddexp2 logical_and logical_not logical_or "
     "maximum minimum mod multiply negative not_equal power reciprocal remainder rint sign signbit "
     "sin sinh sqrt square subtract tan tanh true_divide trunc"
@@ -32,10 +32,10 @@ FUNCTIONS = {
     "argmin": "axis keepdims", "argsort": "axis kind", "ascontiguousarray": "dtype",
     "atleast_1d": "", "broadcast_to": "", "concatenate": "axis", "copy": "order",
     "count_nonzero": "axis", "cumprod": "axis", "cumsum": "axis", "diag": "k",
-    "diagonal": "offset axis1 axis2", "dot": "", "einsum": "dtype optimize",
+    "cross": "", "diagonal": "offset axis1 axis2", "dot": "", "einsum": "dtype optimize",
     "expand_dims": "axis", "flatnonzero": "", "flip": "axis", "isclose": "rtol atol equal_nan",
-    "matmul": "", "max": "axis keepdims",
-    "mean": "axis keepdims", "min": "axis keepdims", "moveaxis": "", "nonzero": "", "outer": "",
+    "matmul": "", "max": "axis keepdims", "mean": "axis keepdims", "min": "axis keepdims",
+    "moveaxis": "", "nan_to_num": "nan posinf neginf", "nonzero": "", "outer": "",
     "pad": "mode constant_values", "prod": "axis keepdims", "ravel": "", "repeat": "axis",
     "reshape": "", "roll": "axis", "round": "decimals", "searchsorted": "side", "sort": "axis",
     "split": "axis", "squeeze": "axis", "stack": "axis", "std": "axis ddof keepdims",
@@ -47,7 +47,7 @@ FUNCTIONS = {
 
 MAKERS = {
     "arange": "dtype", "empty": "dtype", "empty_like": "dtype", "eye": "dtype k",
-    "full": "dtype", "full_like": "dtype", "identity": "dtype", "linspace": "dtype",
+    "full": "dtype", "full_like": "dtype", "identity": "dtype", "linspace": "endpoint dtype axis",
     "ones": "dtype", "ones_like": "dtype", "tri": "dtype", "zeros": "dtype", "zeros_like": "dtype",
 }  # fmt: skip
 

@@ -8,10 +8,11 @@ from oracle.drawing import CASES, broadcastable, case, dims, filled, shape, some
 from autograd import ops
 
 UNARY = {
-    "real": "abs exp expm1 square negative sin cos arctan sinh cosh tanh sigmoid erf relu silu "
+    "real": "abs exp exp2 expm1 square negative sin cos arctan sinh cosh tanh sigmoid erf relu "
+    "silu arcsinh nan_to_num "
     "ceil fix floor rint round sign trunc",
-    "positive": "log log2 sqrt reciprocal",
-    "unit": "log1p tan arcsin arccos",
+    "positive": "log log2 log10 sqrt reciprocal",
+    "unit": "log1p tan arcsin arccos arctanh",
 }
 THEIRS = {"relu": F.relu, "silu": F.silu, "rint": torch.round}
 for _domain, _names in UNARY.items():
@@ -25,16 +26,34 @@ for _domain, _names in UNARY.items():
 
 for _domain, _names in {
     "real": "add subtract multiply logaddexp",
-    "nonzero": "divide arctan2",
-    "positive": "power",
+    "nonzero": "divide arctan2 hypot",
+    "positive": "power remainder mod fmod",
     "distinct": "maximum minimum",
 }.items():
     for _name in _names.split():
-        theirs = torch.pow if _name == "power" else getattr(torch, _name)
+        theirs = {"power": torch.pow, "mod": torch.remainder}.get(_name) or getattr(torch, _name)
         CASES[_name] = (
             lambda rng, name=_name, f=theirs: (broadcastable(rng), getattr(ops, name), f),
             _domain,
         )
+
+
+for _name in ("fmax", "fmin"):
+
+    @case(_name, "distinct")
+    def _(rng, name=_name):  # 0.06: where both are equal, PyTorch gives the first the gradient
+        ours, theirs = getattr(ops, name), getattr(torch, name)
+        return broadcastable(rng), lambda a, b: ours(a, b + 0.06), lambda a, b: theirs(a, b + 0.06)
+
+
+@case("arccosh", "positive")
+def _(rng):
+    return [shape(rng)], lambda x: ops.arccosh(x + 1), lambda x: torch.arccosh(x + 1)
+
+
+@case("copy")
+def _(rng):
+    return [shape(rng)], ops.copy, torch.clone
 
 
 @case("clip", "distinct")
