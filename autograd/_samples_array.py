@@ -116,6 +116,22 @@ REDUCTIONS = [
     ),
 ]
 
+DIFFERENCES = [
+    _same("diff", **_unary),
+    _same("diff", n=2, axis=0, shapes=((4, 3),), note="second"),
+    _same("diff", shapes=((3, 4),), axis=1, prepend=0.5, append=1, note="edges"),
+    Sample(
+        "linspace", lambda a, b: ops.linspace(a, b, 5), lambda a, b: np.linspace(a, b, 5), **_binary
+    ),
+    Sample(
+        "linspace",
+        lambda a, b: ops.linspace(a, b, 4, endpoint=False, axis=-1),
+        lambda a, b: np.linspace(a, b, 4, endpoint=False, axis=-1),
+        ((2, 1), (3,)),
+        note="broadcast",
+    ),
+]
+
 SHAPE = [
     Sample(
         "reshape",
@@ -177,6 +193,39 @@ SHAPE = [
         lambda x: ops.concatenate([2.0 * part for part in ops.split(x, 2, axis=1)[::-1]]),
         lambda x: np.concatenate([2.0 * part for part in np.split(x, 2, axis=1)[::-1]]),
         ((3, 4),),
+    ),
+    *[
+        Sample(
+            op,
+            lambda a, b, op=op: getattr(ops, op)([a, b, a]),
+            lambda a, b, op=op: getattr(np, op)([a, b, a]),
+            shapes,
+            empty=empty,
+            note=note,
+        )
+        for op, shapes, empty, note in [
+            ("vstack", ((2, 3), (3,)), ((0, 3), (3,)), ""),
+            ("hstack", ((2, 3), (2, 1)), ((2, 0), (2, 1)), ""),
+            ("hstack", ((3,), (2,)), None, "vectors"),
+            ("dstack", ((2, 3), (2, 3)), ((2, 0), (2, 0)), ""),
+            ("dstack", ((3,), (1, 3, 2)), None, "of different axes"),
+            ("column_stack", ((2, 3), (2,)), ((2, 0), (2,)), ""),
+        ]
+    ],
+    Sample("append", ops.append, np.append, ((2, 3), (4,)), empty=((0, 3), (4,))),
+    Sample(
+        "append",
+        lambda a, b: ops.append(a, b, axis=1),
+        lambda a, b: np.append(a, b, axis=1),
+        ((2, 3), (2, 1)),
+        note="along an axis",
+    ),
+    *[_same(f"atleast_{n}d", shapes=((3,),), empty=((0,),)) for n in (1, 2, 3)],
+    Sample(
+        "array_split",
+        lambda x: ops.concatenate(ops.array_split(x, 3, axis=1)[::-1], axis=1),
+        lambda x: np.concatenate(np.array_split(x, 3, axis=1)[::-1], axis=1),
+        **_unary,
     ),
     _same("moveaxis", 0, -1, shapes=((2, 3, 4),), empty=((2, 0, 4),)),
     _same("moveaxis", (0, -1), (1, 0), shapes=((2, 3, 4, 1),), note="two axes"),

@@ -59,6 +59,37 @@ PRODUCTS = [
         }.items()
     ],
     Sample("outer", ops.outer, np.outer, ((3,), (2, 2)), empty=((0,), (2,)), keeps=(0, 1)),
+    Sample("inner", ops.inner, np.inner, ((2, 4), (3, 4)), empty=((2, 0), (3, 0)), keeps=(0, 1)),
+    Sample("inner", ops.inner, np.inner, ((), (3,)), keeps=(0, 1), note="scalar"),
+    Sample("kron", ops.kron, np.kron, ((2, 3), (3, 2)), empty=((0, 3), (3, 2)), keeps=(0, 1)),
+    Sample("kron", ops.kron, np.kron, ((3,), (2, 1, 2)), keeps=(0, 1), note="of different axes"),
+    Sample(
+        "cross", ops.cross, np.cross, ((4, 3), (4, 3)), empty=((0, 3), (0, 3)), keeps=(0, 1),
+        definition=lambda a, b: (
+            a[:, [1, 2, 0]] * b[:, [2, 0, 1]] - a[:, [2, 0, 1]] * b[:, [1, 2, 0]]
+        ),
+    ),
+    Sample(
+        "cross",
+        lambda a, b: ops.cross(a, b, axisa=0, axisc=1),
+        lambda a, b: np.cross(a, b, axisa=0, axisc=1),
+        ((3, 4, 1), (2, 3)),
+        keeps=(0, 1),
+        note="broadcast",
+    ),
+    *[
+        Sample(
+            "diag",
+            lambda x, k=k: ops.diag(x, k),
+            lambda x, k=k: np.diag(x, k),
+            shape,
+            empty=((0,),) if len(shape[0]) == 1 else ((0, 2),),
+            note=f"of {len(shape[0])} axes, {k}",
+        )
+        for shape in (((3,),), ((3, 4),))
+        for k in (0, -2, 1)
+    ],
+    Sample("diagflat", ops.diagflat, np.diagflat, ((2, 2),), empty=((0, 2),)),
     Sample(
         "tensordot", ops.tensordot, np.tensordot, ((2, 3, 4), (3, 4, 5)),
         empty=((2, 0, 4), (0, 4, 5)), keeps=(0, 1),

@@ -12,7 +12,7 @@ import numpy as np
 
 from autograd._grad_report import GradReport
 from autograd._sample import Sample
-from autograd._samples_array import INDEX, REDUCTIONS, SHAPE
+from autograd._samples_array import DIFFERENCES, INDEX, REDUCTIONS, SHAPE
 from autograd._samples_elementwise import ELEMENTWISE
 from autograd._samples_linalg import LINEAR_ALGEBRA, PRODUCTS
 from autograd._samples_neural import LOSSES, NEURAL
@@ -25,6 +25,7 @@ __all__ = ["SAMPLES", "Sample", "SampleReport", "check_sample"]
 SAMPLES: list[Sample] = [
     *ELEMENTWISE,
     *REDUCTIONS,
+    *DIFFERENCES,
     *SHAPE,
     *INDEX,
     *PRODUCTS,

@@ -2,10 +2,11 @@
 
     arithmetic.py  exponential.py  trigonometric.py  piecewise.py   number by number
     reduce.py  cumulative.py  sorting.py                            along an axis
-    shape.py  rearrange.py  index.py                                moving elements about
+    shape.py  rearrange.py  joining.py  index.py                    moving elements about
     products.py  matrices.py  linalg.py                             linear algebra
     nn.py  attention.py  loss.py                                    what a network needs
-    discrete.py  constants.py                                       without a gradient
+    constants.py  ranges.py                                         zeros, ones, arange, linspace
+    discrete.py                                                     steps, places: no gradient
 
 To follow one, open its class: ``forward`` is the formula, ``backward`` its derivative. This module
 is also a namespace to compute on, as ``numpy`` is: under ``create_graph=True`` every backward runs
@@ -20,12 +21,14 @@ from autograd.ops import (
     discrete,
     exponential,
     index,
+    joining,
     linalg,
     loss,
     matrices,
     nn,
     piecewise,
     products,
+    ranges,
     rearrange,
     reduce,
     shape,
@@ -39,11 +42,13 @@ from autograd.ops.cumulative import *  # noqa: F403
 from autograd.ops.discrete import *  # noqa: F403
 from autograd.ops.exponential import *  # noqa: F403
 from autograd.ops.index import *  # noqa: F403
+from autograd.ops.joining import *  # noqa: F403
 from autograd.ops.loss import *  # noqa: F403
 from autograd.ops.matrices import *  # noqa: F403
 from autograd.ops.nn import *  # noqa: F403
 from autograd.ops.piecewise import *  # noqa: F403
 from autograd.ops.products import *  # noqa: F403
+from autograd.ops.ranges import *  # noqa: F403
 from autograd.ops.rearrange import *  # noqa: F403
 from autograd.ops.reduce import *  # noqa: F403
 from autograd.ops.shape import *  # noqa: F403
@@ -51,8 +56,8 @@ from autograd.ops.sorting import *  # noqa: F403
 from autograd.ops.trigonometric import *  # noqa: F403
 
 _FLAT = (
-    arithmetic, attention, cumulative, exponential, index, loss, matrices, nn, piecewise, products,
-    rearrange, reduce, shape, sorting, trigonometric,
+    arithmetic, attention, cumulative, exponential, index, joining, loss, matrices, nn, piecewise,
+    products, ranges, rearrange, reduce, shape, sorting, trigonometric,
 )  # fmt: skip
 _flat_names = [name for module in _FLAT for name in module.__all__]
 

@@ -12,12 +12,30 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from autograd._tensor import Tensor
-from autograd.device import is_array
+from autograd.device import is_array, namespace
+
+NUMBERS = (bool, int, float)
 
 
 def operand(x):
     """x as something with a shape: a Tensor or an array as it is, all else by ``np.asarray``."""
     return x if isinstance(x, Tensor) or is_array(x) else np.asarray(x)
+
+
+def operands(a, b):
+    """Both as operands; a Python number beside an array takes its type, as it does in a product."""
+    if type(b) in NUMBERS and type(a) not in NUMBERS:
+        a = operand(a)
+        return a, _typed(a, b)
+    if type(a) in NUMBERS and type(b) not in NUMBERS:
+        b = operand(b)
+        return _typed(b, a), b
+    return operand(a), operand(b)
+
+
+def _typed(array, number):
+    library = namespace(array.data if isinstance(array, Tensor) else array)
+    return library.asarray(number, dtype=np.result_type(array.dtype, number))
 
 
 def integer(op, what, value):

@@ -1,10 +1,13 @@
-"""Running sums and products along one axis."""
+"""Running sums and products along one axis, and the differences that undo a sum."""
 
+from autograd._tensor import Tensor
 from autograd.engine import Op
-from autograd.ops.arguments import normalize_axis, operand
+from autograd.ops.arguments import integer, normalize_axis, operand, operands
+from autograd.ops.index import getitem
 from autograd.ops.rearrange import ravel
+from autograd.ops.shape import broadcast_to, concatenate
 
-__all__ = ["cumprod", "cumsum"]
+__all__ = ["cumprod", "cumsum", "diff"]
 
 
 class CumSum(Op):
@@ -67,6 +70,31 @@ def cumprod(x, axis=None):
     """
     x, axis = _one_axis("cumprod", x, axis)
     return CumProd(axis)(x)
+
+
+def diff(x, n=1, axis=-1, prepend=None, append=None):
+    """Each element of ``axis`` less the one before it, ``n`` times; of booleans: where they change.
+
+    ``prepend`` and ``append`` are put before and behind x first: arrays, or numbers for all places.
+    Raises ValueError for a negative n.
+    """
+    x = operand(x)
+    axis, n = normalize_axis("diff", axis, x.ndim), integer("diff", "n", n)
+    if n < 0:
+        raise ValueError(f"diff: n must not be negative, and is {n}")
+    if n == 0:
+        return x if isinstance(x, Tensor) else Tensor(x)
+    edge = (*x.shape[:axis], 1, *x.shape[axis + 1 :])
+    for value, at_end in ((prepend, False), (append, True)):
+        if value is not None:
+            x, value = operands(x, value)
+            value = broadcast_to(value, edge) if value.ndim == 0 else value
+            x = concatenate([x, value] if at_end else [value, x], axis)
+    before = (slice(None),) * axis
+    for _ in range(n):
+        high, low = getitem(x, (*before, slice(1, None))), getitem(x, (*before, slice(None, -1)))
+        x = Tensor(high != low) if x.dtype == bool else high - low
+    return x
 
 
 def _one_axis(op, x, axis):

@@ -1,10 +1,14 @@
-"""Parts of matrices: the diagonal and its sum, and the triangles."""
+"""Parts of matrices: the diagonal, its sum and the matrix of it, and the triangles."""
+
+import numpy as np
 
 from autograd.engine import Op
 from autograd.ops.arguments import integer, normalize_axis, operand
+from autograd.ops.index import scatter_add
 from autograd.ops.reduce import sum
+from autograd.ops.shape import reshape
 
-__all__ = ["diagonal", "trace", "tril", "triu"]
+__all__ = ["diag", "diagflat", "diagonal", "trace", "tril", "triu"]
 
 
 class Diagonal(Op):
@@ -56,6 +60,27 @@ class Triu(Op):
 
     def backward(self, xp, g):
         return xp.triu(g, self.k)
+
+
+def diag(x, k=0):
+    """Of a vector, the matrix with it on the diagonal and 0 elsewhere; of a matrix, its diagonal.
+
+    The diagonal lies ``k`` places above the main one (below, when negative). Raises ValueError for
+    other shapes.
+    """
+    x, k = operand(x), integer("diag", "k", k)
+    if x.ndim == 2:
+        return _diagonal("diag", x, k, 0, 1)
+    if x.ndim != 1:
+        raise ValueError(f"diag takes a vector or a matrix, and got shape {x.shape}")
+    n, i = x.shape[0] + abs(k), np.arange(x.shape[0])
+    return scatter_add((n, n), (i + max(-k, 0), i + max(k, 0)), x)
+
+
+def diagflat(x, k=0):
+    """The matrix with all elements of x, in row-major order, on its diagonal ``k``."""
+    x = operand(x)
+    return diag(reshape(x, (x.size,)), integer("diagflat", "k", k))
 
 
 def diagonal(x, offset=0, axis1=0, axis2=1):

@@ -4,12 +4,19 @@ import math
 from string import ascii_letters
 
 from autograd.engine import Op
-from autograd.ops.arguments import described, integer, normalize_axes, operand
+from autograd.ops.arguments import (
+    described,
+    integer,
+    normalize_axes,
+    normalize_axis,
+    operand,
+    operands,
+)
 from autograd.ops.arithmetic import multiply
 from autograd.ops.matrices import diagonal
-from autograd.ops.shape import expand_dims, reshape, squeeze, transpose
+from autograd.ops.shape import expand_dims, moveaxis, reshape, squeeze, transpose
 
-__all__ = ["dot", "einsum", "matmul", "outer", "tensordot"]
+__all__ = ["cross", "dot", "einsum", "inner", "kron", "matmul", "outer", "tensordot"]
 
 
 class MatMul(Op):
@@ -29,6 +36,27 @@ class MatMul(Op):
         return (
             xp.matmul(g, xp.swapaxes(b, -1, -2)) if self.needs[0] else None,  # (..., N, K)
             xp.matmul(xp.swapaxes(a, -1, -2), g) if self.needs[1] else None,  # (..., K, M)
+        )
+
+
+class Cross(Op):
+    """y = a x b, vectors along the last axis.  Saves: a, b.  dL/da = b x g, dL/db = g x a.
+
+    Shapes: a (..., 3), b (..., 3) -> (..., 3); the leading axes broadcast. The triple product
+    g (a x b) is the same for all three in turn: g (a x b) = a (b x g) = b (g x a).
+    """
+
+    broadcasts = True
+    save_inputs = (0, 1)
+    saved_for = {0: (1,), 1: (0,)}
+
+    def forward(self, xp, a, b):
+        return xp.cross(a, b)
+
+    def backward(self, xp, g, a, b):
+        return (
+            xp.cross(b, g) if self.needs[0] else None,
+            xp.cross(g, a) if self.needs[1] else None,
         )
 
 
@@ -96,16 +124,64 @@ def dot(a, b):
 
     With a scalar it is multiplication. Raises ValueError when the lengths differ.
     """
-    a, b = operand(a), operand(b)
+    a, b = operands(a, b)
     if a.ndim == 0 or b.ndim == 0:
         return multiply(a, b)
     return tensordot(a, b, axes=(-1, -2 if b.ndim > 1 else -1))
 
 
+def inner(a, b):
+    """The sum over the last axis of a and of b; the other axes remain, a's first.
+
+    With a scalar it is multiplication. Raises ValueError when the lengths differ.
+    """
+    a, b = operands(a, b)
+    if a.ndim == 0 or b.ndim == 0:
+        return multiply(a, b)
+    if a.shape[-1] != b.shape[-1]:
+        raise ValueError(f"inner: the last axes of shapes {a.shape} and {b.shape} differ in length")
+    return tensordot(a, b, axes=(-1, -1))
+
+
 def outer(a, b):
     """a_i b_j for all i and j, of the flattened a and b."""
-    a, b = operand(a), operand(b)
+    a, b = operands(a, b)
     return multiply(reshape(a, (a.size, 1)), reshape(b, (1, b.size)))
+
+
+def kron(a, b):
+    """Kronecker's product: a with each element replaced by that element times the whole of b.
+
+    Shapes: a (N, M), b (K, L) -> (N K, M L), and so for any number of axes; where one has fewer
+    than the other, axes of length 1 are put in front.
+    """
+    a, b = operands(a, b)
+    ndim = max(a.ndim, b.ndim)
+    shape_a, shape_b = ((1,) * (ndim - x.ndim) + x.shape for x in (a, b))
+    pairs = list(zip(shape_a, shape_b, strict=True))
+    blocks = reshape(a, tuple(length for n, _ in pairs for length in (n, 1)))  # (N, 1, M, 1)
+    whole = reshape(b, tuple(length for _, k in pairs for length in (1, k)))  # (1, K, 1, L)
+    return reshape(multiply(blocks, whole), tuple(n * k for n, k in pairs))
+
+
+def cross(a, b, axisa=-1, axisb=-1, axisc=-1, axis=None):
+    """The vector at right angles to a and b: (a1 b2 - a2 b1, a2 b0 - a0 b2, a0 b1 - a1 b0).
+
+    The three components lie along ``axisa`` of a and ``axisb`` of b, the other axes broadcast, and
+    those of the result along ``axisc``; ``axis`` stands for all three. Raises ValueError for
+    vectors that have not three components (NumPy's for two are deprecated there).
+    """
+    if axis is not None:
+        axisa = axisb = axisc = axis
+    a, b = operand(a), operand(b)
+    a = moveaxis(a, normalize_axis("cross", axisa, a.ndim), -1)
+    b = moveaxis(b, normalize_axis("cross", axisb, b.ndim), -1)
+    if a.shape[-1] != 3 or b.shape[-1] != 3:
+        raise ValueError(
+            f"cross: vectors must have 3 components, not {a.shape[-1]} and {b.shape[-1]}"
+        )
+    y = Cross()(a, b)
+    return moveaxis(y, -1, normalize_axis("cross", axisc, y.ndim))
 
 
 def tensordot(a, b, axes=2):

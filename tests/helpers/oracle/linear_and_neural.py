@@ -25,6 +25,40 @@ def _(rng):
     return [((k,), (k,)), ((n, k), (k, m)), ((n, k), (k,))][rng.integers(3)], ops.dot, torch.matmul
 
 
+@case("inner")
+def _(rng):
+    n, m, k = (int(i) for i in rng.integers(0, 5, 3))
+    shapes = [((n, k), (m, k)), ((k,), (2, m, k)), ((), (n, k))][rng.integers(3)]
+    return shapes, ops.inner, torch.inner
+
+
+@case("kron")
+def _(rng):
+    return [filled(rng, 0, 3), filled(rng, 0, 3)], ops.kron, torch.kron
+
+
+@case("cross")
+def _(rng):
+    a, b = broadcastable(rng)
+    return (
+        [(*a, 3), (*b, 3)],
+        ops.cross,
+        lambda a, b: torch.linalg.cross(*torch.broadcast_tensors(a, b)),
+    )
+
+
+@case("diag")
+def _(rng):
+    k = int(rng.integers(-3, 4))
+    return [shape(rng, 1, 2)], lambda x: ops.diag(x, k), lambda x: torch.diag(x, k)
+
+
+@case("diagflat")
+def _(rng):
+    k = int(rng.integers(-3, 4))
+    return [shape(rng)], lambda x: ops.diagflat(x, k), lambda x: torch.diagflat(x, k)
+
+
 @case("outer")
 def _(rng):
     return [shape(rng, 1, 1), shape(rng, 1, 1)], ops.outer, torch.outer

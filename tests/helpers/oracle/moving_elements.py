@@ -210,3 +210,66 @@ def _(rng):
         lambda x: ops.topk(x, k, axis, largest)[0],
         lambda x: torch.topk(x, k, axis, largest).values,
     )
+
+
+for _name in ("vstack", "hstack", "dstack", "column_stack"):
+
+    @case(_name)
+    def _(rng, name=_name):
+        s = [shape(rng, 1, 1), (2, *shape(rng, 1, 2))][rng.integers(2)]
+        ours, theirs = getattr(ops, name), getattr(torch, name)
+        return [s, s], lambda a, b: ours([a, b, a]), lambda a, b: theirs([a, b, a])
+
+
+for _name in ("atleast_1d", "atleast_2d", "atleast_3d"):
+
+    @case(_name)
+    def _(rng, name=_name):
+        return [shape(rng)], getattr(ops, name), getattr(torch, name)
+
+
+@case("append")
+def _(rng):
+    s = shape(rng, 1)
+    axis = [None, -1][rng.integers(2)]
+    return (
+        [s, s],
+        lambda a, b: ops.append(a, b, axis),
+        lambda a, b: torch.cat([a.ravel(), b.ravel()] if axis is None else [a, b], -1),
+    )
+
+
+@case("array_split")
+def _(rng):
+    s, n = shape(rng, 1), int(rng.integers(1, 6))
+    axis = int(rng.integers(-len(s), len(s)))
+    return (
+        [s],
+        lambda x: ops.concatenate(ops.array_split(x, n, axis)[::-1], axis),
+        lambda x: torch.cat(torch.tensor_split(x, n, axis)[::-1], axis),
+    )
+
+
+@case("diff")
+def _(rng):
+    s = filled(rng, 1)
+    axis, n = int(rng.integers(-len(s), len(s))), int(rng.integers(1, 4))
+    before = tuple(1 if i == axis % len(s) else k for i, k in enumerate(s))
+    return (
+        [s, before],
+        lambda x, b: ops.diff(x, n, axis, prepend=b),
+        lambda x, b: torch.diff(x, n, axis, prepend=b),
+    )
+
+
+@case("linspace")
+def _(rng):
+    a, b = broadcastable(rng)
+    n = int(rng.integers(0, 5))
+
+    def theirs(start, stop):
+        start, stop = torch.broadcast_tensors(start, stop)
+        t = torch.linspace(0, 1, n, dtype=start.dtype).reshape(n, *[1] * start.ndim)
+        return start + (stop - start) * t
+
+    return [a, b], lambda start, stop: ops.linspace(start, stop, n), theirs

@@ -1,0 +1,64 @@
+"""Evenly spaced numbers between two that may have been computed."""
+
+import math
+
+import numpy as np
+
+from autograd.engine import Op
+from autograd.ops.arguments import integer, normalize_axis, operands
+from autograd.ops.arithmetic import divide, subtract
+
+__all__ = ["linspace"]
+
+
+class Linspace(Op):
+    """y_i = (1 - t_i) start + t_i stop, with t_i = i / steps.  Saves: nothing.
+
+    Shapes: start and stop broadcast; y has their axes, and one of length num
+    dL/d start = sum_i (1 - t_i) g_i, dL/d stop = sum_i t_i g_i
+    """
+
+    broadcasts = True
+
+    def __init__(self, num, endpoint, dtype, axis):
+        self.num, self.endpoint, self.to, self.axis = num, endpoint, dtype, axis
+
+    def forward(self, xp, start, stop):
+        options = {"endpoint": self.endpoint, "dtype": self.to, "axis": self.axis}
+        return xp.linspace(start, stop, self.num, **options)
+
+    def backward(self, xp, g):
+        g = xp.moveaxis(g, self.axis, -1)
+        t = xp.arange(self.num, dtype=g.dtype) / max(self.steps(), 1)
+        return (
+            xp.sum(g * (1 - t), axis=-1) if self.needs[0] else None,
+            xp.sum(g * t, axis=-1) if self.needs[1] else None,
+        )
+
+    def steps(self):
+        """How many there are between start and stop."""
+        return self.num - 1 if self.endpoint else self.num
+
+
+def linspace(start, stop, num=50, endpoint=True, retstep=False, dtype=None, axis=0):
+    """``num`` numbers from ``start`` to ``stop``, with the same step between all of them.
+
+    Both ends may be arrays and Tensors, which have gradients; the numbers lie along a new ``axis``.
+    Without ``endpoint`` stop is left out. With ``retstep`` a pair, the numbers and the step.
+    Integers are counted in floating point; ``dtype`` asks for another type.
+
+    Raises ValueError for a negative num.
+    """
+    num = integer("linspace", "num", num)
+    if num < 0:
+        raise ValueError(f"linspace: num must not be negative, and is {num}")
+    start, stop = operands(start, stop)
+    axis = normalize_axis("linspace", axis, max(start.ndim, stop.ndim) + 1)
+    if dtype is None:
+        dtype = np.result_type(start.dtype, stop.dtype, 1.0)
+    op = Linspace(num, endpoint, dtype, axis)
+    y = op(start, stop)
+    if not retstep:
+        return y
+    steps = op.steps()
+    return y, divide(subtract(stop, start), steps if steps > 0 else math.nan)
