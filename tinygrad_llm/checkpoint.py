@@ -150,13 +150,10 @@ class Checkpoints:
 
     def _what_is_left(self) -> str:
         try:
-            last = read_index(self.run)["last"]
+            left = f"{read_index(self.run)['last']} is safe"
         except UserError:
-            return "there is no earlier one; free some space and start again"
-        return (
-            f"{last} is safe: free some space and continue with "
-            f"`tinygrad-llm train --resume {self.run}`"
-        )
+            left = "there is no earlier one"
+        return f"{left}: free some space and continue with `tinygrad-llm train --resume {self.run}`"
 
 
 def step_name(step: int) -> str:

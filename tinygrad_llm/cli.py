@@ -49,7 +49,7 @@ COMMANDS: dict[type, str] = {
 _THEIRS = {
     getattr(errno, name)
     for name in (
-        "ENOENT EACCES EPERM ENOSPC EDQUOT EROFS EISDIR ENOTDIR ENAMETOOLONG EIO ELOOP EMFILE"
+        "ENOENT EACCES EPERM ENOSPC EDQUOT EROFS EISDIR ENOTDIR ENAMETOOLONG EIO ELOOP EMFILE EFBIG"
     ).split()
     if hasattr(errno, name)
 }

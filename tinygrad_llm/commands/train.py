@@ -12,6 +12,7 @@ run it holds the run's lock: a second one is turned away.
 import contextlib
 import os
 import platform
+import shutil
 import signal
 import time
 import types
@@ -78,13 +79,19 @@ def _start(console: PlainConsole, config: TrainConfig, begun: float) -> int:
     _compile(console, work.model.config, config.device)
     run = runs.create_run(config.out, config.preset)
     with _hold(console, run):
-        (run / runs.CHECKPOINTS).mkdir()
         facts = {
             "model": asdict(work.model.config),
             "parameters": work.model.num_parameters(),
             "corpus": work.prepared.meta,
         }
-        runs.write_run_file(run, _absolute(config), facts)
+        try:
+            runs.write_run_file(run, _absolute(config), facts)
+        except OSError as error:
+            shutil.rmtree(run, ignore_errors=True)  # there is nothing in it
+            raise UserError(
+                f"cannot write the run folder {run} ({error.strerror}); free some space, or choose "
+                "another with --out"
+            ) from None
         return _train(console, run, work, loader, optimizer, begun)
 
 

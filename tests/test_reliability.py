@@ -1,0 +1,279 @@
+"""Whatever stops a run, at whatever moment: it goes on and ends with the very same files.
+
+A tiny run is killed before a file operation, meets a full disk, or gets signals; then it is
+continued and compared with one that nothing stopped. The moments that matter most are tried each
+time, all of them with ``pytest -m soak`` (docs/reliability.md has the figures).
+"""
+
+import hashlib
+import random
+import re
+import shutil
+import signal
+import sys
+
+import pytest
+from command_server import KILLED, CommandServer
+
+from tinygrad_llm.checkpoint import read_index, verify_checkpoint
+from tinygrad_llm.metrics import read_metrics
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
+
+TEXT = "".join(f"def f{i}(x):\n    return x + {i * 7 % 13}\n\n" for i in range(60))
+TRAIN = (
+    "train --data ../../corpus.txt --n-layer 1 --n-head 1 --n-embd 4 --block-size 4 "
+    "--batch-size 1 --vocab-size 260 --steps 3 --eval-every 2 --save-every 1 --eval-batches 1 "
+    "--sample-tokens 2 --dropout 0.1"
+).split()
+
+
+class World:
+    """A folder with a corpus, in which commands run."""
+
+    def __init__(self, folder, server):
+        self.folder, self.server, self.count = folder, server, 0
+        (folder / "corpus.txt").write_text(TEXT)
+        self.whole = self.train(self.place())
+        assert self.whole["code"] == 0, self.whole["log"]
+        self.expected = self.end(self.whole["folder"] / "runs/tiny")
+        told = self.train(self.place())  # with the tokens in the cache
+        self.operations, self.calls = told["operations"], 0
+
+    def place(self):
+        """A new folder, with a cache that has what ``whole`` left in its own."""
+        self.count += 1
+        folder = self.folder / str(self.count) / "here"
+        folder.mkdir(parents=True)
+        if self.count > 1:
+            shutil.copytree(self.folder / "1/cache", folder.parent / "cache")
+        return folder
+
+    def train(self, folder, fault=None, **how):
+        told = self.server.run(TRAIN, folder, folder.parent / "cache", fault, **how)
+        return {**told, "folder": folder}
+
+    def resume(self, folder, fault=None, run="runs/tiny", **how):
+        argv = ["train", "--resume", run]
+        return self.server.run(argv, folder, folder.parent / "cache", fault, **how)
+
+    def end(self, run):
+        """What a finished run left: sha256 of its checkpoint's files, and what it measured."""
+        index = read_index(run)
+        checkpoint = run / "checkpoints" / index["last"]
+        assert verify_checkpoint(checkpoint) is None and (run / "loss.png").stat().st_size
+        leftovers = [p for p in run.rglob("*") if ".partial" in p.name]
+        assert not leftovers
+        assert {p.name for p in (run / "checkpoints").iterdir()} == {"index.json", *index.values()}
+        files = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in checkpoint.iterdir()}
+        lines = read_metrics(run / "metrics.jsonl")
+        for line in lines:
+            line.pop("tokens_per_second", None)
+        return index, files, lines
+
+    def goes_on(self, folder):
+        """Continue the run in ``folder``, or begin where there is none yet, and compare."""
+        name = "tiny"
+        if (folder / "runs/tiny/run.json").exists():
+            told = self.resume(folder)
+        else:
+            name = "tiny-2" if (folder / "runs/tiny").exists() else "tiny"
+            told = self.train(folder)
+        assert told["code"] == 0, told["log"]
+        assert self.end(folder / "runs" / name) == self.expected
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    with CommandServer() as server:
+        yield World(tmp_path_factory.mktemp("world"), server)
+
+
+def one_sentence(log):
+    """The last line is an error in one sentence, and nothing else looks like a crash."""
+    assert "Traceback" not in log and "Exception ignored" not in log, log
+    return log.splitlines()[-1]
+
+
+# --- killed --------------------------------------------------------------------------------------
+
+MOMENTS = """
+open runs/tiny/.lock
+os.rename runs/tiny/.partial-run.json
+os.rename runs/tiny/.partial-metrics.jsonl
+os.rename runs/tiny/checkpoints/.partial-step-000001
+os.rename runs/tiny/checkpoints/.partial-index.json
+os.mkdir runs/tiny/checkpoints/.partial-step-000002
+open runs/tiny/checkpoints/.partial-step-000002/.partial-training_state.safetensors
+os.rename runs/tiny/checkpoints/.partial-step-000002
+os.remove model.safetensors
+os.rmdir runs/tiny/checkpoints/step-000001
+os.rename runs/tiny/.partial-loss.png
+""".strip().splitlines()
+
+
+def killed_and_continued(world, at):
+    folder = world.place()
+    assert world.train(folder, {"kind": "kill", "at": at})["code"] == KILLED
+    world.goes_on(folder)
+    shutil.rmtree(folder.parent)
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_killed_before_a_file_operation(world, moment):
+    killed_and_continued(world, world.operations.index(moment))
+
+
+@pytest.mark.soak
+def test_killed_before_every_file_operation(world):
+    for at in range(len(world.operations)):
+        killed_and_continued(world, at)
+    for at in range(len(world.whole["operations"])):  # with nothing in the cache
+        folder = world.place()
+        shutil.rmtree(folder.parent / "cache")
+        assert world.train(folder, {"kind": "kill", "at": at})["code"] == KILLED
+        world.goes_on(folder)
+        shutil.rmtree(folder.parent)
+
+
+def killed_again_while_it_goes_on(world, at):
+    """Stopped after step 2 by a full disk, killed in what follows; False where it got to the end.
+
+    The run is continued from an older checkpoint: what later steps left is given up.
+    """
+    folder = world.place()
+    moment = world.operations.index("os.mkdir runs/tiny/checkpoints/.partial-step-000003")
+    world.train(folder, {"kind": "kill", "at": moment + 3})
+    checkpoints = folder / "runs/tiny/checkpoints"
+    killed = world.resume(folder, {"kind": "kill", "at": at})["code"] == KILLED
+    if killed:
+        assert world.resume(folder)["code"] == 0
+    assert world.end(checkpoints.parent) == world.expected
+    shutil.rmtree(folder.parent)
+    return killed
+
+
+@pytest.mark.parametrize("at", [5, 12])
+def test_killed_again_while_it_goes_on(world, at):
+    assert killed_again_while_it_goes_on(world, at)
+
+
+@pytest.mark.soak
+def test_killed_again_at_every_file_operation(world):
+    at = 0
+    while killed_again_while_it_goes_on(world, at):
+        at += 1
+    assert at > 50
+
+
+def from_an_older_checkpoint(world, at):
+    """A finished run is continued from its best checkpoint, an older one, and killed there."""
+    folder = world.place()
+    argv = [*TRAIN, "--eval-every", "1", "--lr", "1000"]  # so that the first is the best
+    world.server.run(argv, folder, folder.parent / "cache")
+    run = folder / "runs/tiny"
+    index = read_index(run)
+    assert index == {"last": "step-000003", "best": "step-000001"}
+    expected = world.end(run)
+    told = world.resume(folder, {"kind": "kill", "at": at}, "runs/tiny/checkpoints/step-000001")
+    if told["code"] == KILLED:
+        assert world.resume(folder)["code"] == 0
+    assert world.end(run) == expected
+    shutil.rmtree(folder.parent)
+    return told["code"] == KILLED
+
+
+@pytest.mark.parametrize("at", [8])
+def test_killed_while_going_on_from_an_older_checkpoint(world, at):
+    assert from_an_older_checkpoint(world, at)
+
+
+@pytest.mark.soak
+def test_killed_at_every_operation_from_an_older_checkpoint(world):
+    at = 0
+    while from_an_older_checkpoint(world, at):
+        at += 1
+    assert at > 50
+
+
+# --- a full disk ---------------------------------------------------------------------------------
+
+
+def full_and_continued(world, fault):
+    folder = world.place()
+    told = world.train(folder, fault)
+    assert told["code"] in (1, 2), told["log"]
+    sentence = one_sentence(told["log"])
+    assert re.search("No space left|File too large", told["log"]), told["log"]
+    if (folder / "runs/tiny/run.json").exists():
+        assert told["code"] == 1 or "--resume runs/tiny" in sentence, sentence
+    world.goes_on(folder)
+    shutil.rmtree(folder.parent)
+
+
+@pytest.mark.parametrize("moment", MOMENTS[1:8:3])
+def test_the_disk_is_full(world, moment):
+    full_and_continued(world, {"kind": "full", "at": world.operations.index(moment)})
+
+
+@pytest.mark.parametrize("size", [100, 3000])
+def test_files_cannot_grow(world, size):
+    full_and_continued(world, {"kind": "long", "bytes": size})
+
+
+@pytest.mark.soak
+def test_the_disk_is_full_at_every_operation(world):
+    last = max(i for i, o in enumerate(world.operations) if o.startswith(("open", "os.fsync")))
+    for at in range(last):
+        full_and_continued(world, {"kind": "full", "at": at})
+    for size in range(0, 20_000, 500):
+        folder = world.place()
+        told = world.train(folder, {"kind": "long", "bytes": size})
+        one_sentence(told["log"])
+        if told["code"]:
+            world.goes_on(folder)
+        shutil.rmtree(folder.parent)
+
+
+# --- signals -------------------------------------------------------------------------------------
+
+
+def signalled_and_continued(world, at, numbers, **how):
+    folder = world.place()
+    told = world.train(folder, {"kind": "signal", "at": at, "numbers": numbers}, **how)
+    # A signal that comes with the last lines finds nothing left to stop.
+    expected = {128 + number for number in numbers} | ({0} if at > 0.9 * world.calls else set())
+    assert told["code"] in expected, told["log"]
+    one_sentence(told["log"])
+    world.goes_on(folder)
+    shutil.rmtree(folder.parent)
+
+
+def count_calls(world, **how):
+    if not world.calls:
+        fault = {"kind": "signal", "at": 10**9, "numbers": [signal.SIGINT]}
+        world.calls = world.train(world.place(), fault, **how)["calls"]
+    return world.calls
+
+
+@pytest.mark.parametrize(
+    "part, numbers", [(0.05, [2]), (0.3, [15, 2]), (0.55, [2, 15]), (0.8, [2])]
+)
+def test_signals_at_any_moment(world, part, numbers):
+    signalled_and_continued(world, int(part * count_calls(world)), numbers)
+
+
+def test_a_signal_that_is_ignored_stays_ignored(world):
+    fault = {"kind": "signal", "at": 5000, "numbers": [2, 2, 2], "ignored": True}
+    told = world.train(world.place(), fault)
+    assert told["code"] == 0, told["log"]
+    assert world.end(world.folder / str(world.count) / "here/runs/tiny") == world.expected
+
+
+@pytest.mark.soak
+def test_signals_at_many_moments(world):
+    rng, calls = random.Random(0), count_calls(world, plot=True)
+    both = [signal.SIGINT, signal.SIGTERM]
+    for _ in range(300):
+        numbers = rng.choices(both, k=rng.choice([1, 1, 2, 3]))
+        signalled_and_continued(world, rng.randrange(calls), numbers, plot=True)
