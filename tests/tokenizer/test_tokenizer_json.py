@@ -15,6 +15,7 @@ from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
 
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.tokenizer import Tokenizer, get_tokenizer, patterns, train_bpe
+from tinygrad_llm.tokenizer.base import MAX_IDS
 from tinygrad_llm.tokenizer.json_format import BYTES, LETTERS, spell
 
 EOT = "<|endoftext|>"
@@ -175,6 +176,46 @@ def test_vocabulary_with_unused_ids(tmp_path):
         ours.decode([305])
 
 
+@settings(deadline=None, max_examples=30)
+@given(st.data())
+def test_what_save_writes_load_reads(tmp_path_factory, data):
+    """Ids with holes of any size, bytes and special tokens anywhere, the merges in order."""
+    merges = OURS["gpt2"].merges()[: data.draw(st.integers(0, 6))]
+    names = [EOT, "<|user|>", "<|user|>\n"][: data.draw(st.integers(0, 3))]
+    tokens = [bytes([b]) for b in data.draw(st.permutations(range(256)))]
+    tokens += [left + right for left, right in merges]
+    count = len(tokens) + len(names)
+    gaps = data.draw(st.lists(st.sampled_from([0, 0, 0, 1, 5000]), min_size=count, max_size=count))
+    ids = [i + sum(gaps[: i + 1]) for i in range(count)]
+    if data.draw(st.booleans()):  # the single bytes last
+        tokens = tokens[256:] + tokens[:256]
+    ours = Tokenizer.from_ranks(
+        dict(zip(tokens, ids, strict=False)),
+        "gpt4",
+        dict(zip(names, ids[len(tokens) :], strict=True)),
+    )
+    folder = tmp_path_factory.mktemp("holes")
+    ours.save(folder)
+    loaded = Tokenizer.load(folder)
+    assert loaded.fingerprint() == ours.fingerprint() and loaded.merges() == merges
+    theirs = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+    text = SOURCES[0][:300] + "".join(names)
+    assert loaded.encode(text, "all") == ours.encode(text, "all") == theirs.encode(text).ids
+    assert loaded.unused_ids().tolist() == sorted({*range(ours.vocab_size)} - {*ids})
+
+
+def test_an_end_of_text_far_beyond_the_other_ids(tmp_path):
+    ranks = Tokenizer([]).ranks
+    ours = Tokenizer.from_ranks(ranks, "gpt4", {EOT: 100_257})
+    ours.save(tmp_path)
+    assert Tokenizer.load(tmp_path).eot_id == 100_257
+    for wrong in (MAX_IDS, -1, 1.0, True, "7"):
+        with pytest.raises(UserError, match=f"id of token .* is {wrong!r}, expected a whole"):
+            Tokenizer.from_ranks(ranks, "gpt4", {EOT: wrong})
+    with pytest.raises(UserError, match="empty token"):
+        Tokenizer.from_ranks(ranks | {b"": 256}, "gpt4", {})
+
+
 @pytest.mark.skipif(
     "TINYGRAD_LLM_TEST_DATA" not in os.environ, reason="TINYGRAD_LLM_TEST_DATA is not set"
 )
@@ -200,6 +241,17 @@ def set_in(content, path, value):
     return content
 
 
+TEXT = {"Sequence": {"id": "A", "type_id": 0}}
+
+
+def template(*single):
+    return {"type": "TemplateProcessing", "single": list(single), "pair": [], "special_tokens": {}}
+
+
+def sequence(*processors):
+    return {"type": "Sequence", "processors": list(processors)}
+
+
 BROKEN = [
     (("model",), None, 'expected an object "model"'),
     (("model", "type"), "WordPiece", 'expected "BPE"'),
@@ -217,7 +269,19 @@ BROKEN = [
     (("model", "dropout"), 0.1, "sets dropout"),
     (("normalizer",), {"type": "NFC"}, "sets normalizer"),
     (("truncation",), {"max_length": 5}, "sets truncation"),
-    (("post_processor",), {"type": "TemplateProcessing"}, "TemplateProcessing adds tokens"),
+    (("post_processor",), {"type": "TemplateProcessing"}, "no template for a single text"),
+    (("post_processor",), template({"SpecialToken": {"id": EOT}}, TEXT), "adds '<.endoftext.>' to"),
+    (("post_processor",), template(TEXT, TEXT), "template is not the text, once"),
+    (("post_processor",), template(), "template is not the text, once"),
+    (("post_processor",), template("A"), "template is not the text, once"),
+    (("post_processor",), {"type": "RobertaProcessing"}, "RobertaProcessing adds tokens to every"),
+    (("post_processor",), {"type": "Sequence", "processors": 1}, "no list of processors"),
+    (("post_processor",), sequence(template(TEXT, TEXT)), "template is not the text, once"),
+    (("post_processor",), {"type": "New"}, "its post_processor New is unknown here"),
+    (("added_tokens", 0, "lstrip"), True, "sets lstrip"),
+    (("added_tokens", 0, "rstrip"), True, "sets rstrip"),
+    (("added_tokens", 0, "single_word"), True, "sets single_word"),
+    (("added_tokens", 1), {"id": 698, "content": EOT, "special": True}, "is listed twice"),
     (("decoder",), {"type": "WordPiece"}, "decoder ByteLevel"),
     (("added_tokens", 0, "special"), False, "is not a special token"),
     (("added_tokens", 0, "id"), 5, "has two ids"),
@@ -248,22 +312,45 @@ def test_merges_in_the_wrong_order_get_a_sentence(saved, tmp_path):
     content = json.loads((saved["gpt4"] / "tokenizer.json").read_text(encoding="utf-8"))
     content["model"]["merges"].reverse()
     (tmp_path / "tokenizer.json").write_text(json.dumps(content), encoding="utf-8")
-    with pytest.raises(UserError, match="merge 1 makes id 696 after id 697"):
+    with pytest.raises(UserError, match="merge 1 joins .* which no earlier merge makes"):
         Tokenizer.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        template(TEXT),
+        {"type": "ByteLevel", "trim_offsets": False},
+        sequence({"type": "ByteLevel"}, template(TEXT)),
+    ],
+)
+def test_a_post_processor_that_adds_nothing_is_accepted(saved, tmp_path, step):
+    content = json.loads((saved["gpt4"] / "tokenizer.json").read_text(encoding="utf-8"))
+    content["post_processor"] = step
+    (tmp_path / "tokenizer.json").write_text(json.dumps(content), encoding="utf-8")
+    assert Tokenizer.load(tmp_path).fingerprint() == OURS["gpt4"].fingerprint()
+
+
+def test_saved_again_by_transformers(saved, tmp_path):
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+    for name, directory in saved.items():
+        again = tmp_path / name
+        transformers.AutoTokenizer.from_pretrained(directory).save_pretrained(again)
+        assert Tokenizer.load(again).fingerprint() == OURS[name].fingerprint()
 
 
 @pytest.mark.parametrize("share", [0, 0.5, 0.999])
 def test_truncated_file_gets_a_sentence(saved, tmp_path, share):
     data = (saved["gpt4"] / "tokenizer.json").read_bytes()
     (tmp_path / "tokenizer.json").write_bytes(data[: int(share * len(data))])
-    with pytest.raises(UserError, match=r"tokenizer\.json is not complete JSON"):
+    with pytest.raises(UserError, match=r"tokenizer\.json is not whole JSON"):
         Tokenizer.load(tmp_path)
 
 
 @pytest.mark.parametrize("data", [b"\xff\xfe\x00", b"[" * 100_000, b"[]", b'{"a": 1}'])
 def test_file_that_is_something_else_gets_a_sentence(tmp_path, data):
     (tmp_path / "x.json").write_bytes(data)
-    with pytest.raises(UserError, match=r"x\.json is not"):
+    with pytest.raises(UserError, match=r"x\.json is "):
         Tokenizer.load(tmp_path / "x.json")
 
 
@@ -294,4 +381,6 @@ def test_what_the_format_cannot_hold_is_refused(tmp_path):
     letters = Tokenizer([(32, 97)], special_tokens=["Ġa"])  # the letters of " a"
     with pytest.raises(UserError, match="'Ġa' is spelled like an ordinary token"):
         letters.save(tmp_path / "new")
+    with pytest.raises(UserError, match="'<été>' consists of letters that spell bytes"):
+        Tokenizer([], special_tokens=["<été>"]).save(tmp_path / "new")
     assert not (tmp_path / "new").exists()

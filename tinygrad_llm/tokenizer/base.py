@@ -9,19 +9,24 @@ sentences.
 import codecs
 import hashlib
 import json
+import operator
 import os
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.tokenizer import patterns
-from tinygrad_llm.tokenizer.merges import ranks_from_merges, recover_merges
+from tinygrad_llm.tokenizer.merges import MAX_TOTAL_BYTES, ranks_from_merges, recover_merges
 from tinygrad_llm.tokenizer.reference import Pair
+from tinygrad_llm.tokenizer.special import END_OF_TEXT, SpecialSplitter, check_special_tokens
+from tinygrad_llm.tokenizer.text import check_encodable, split_invalid
 
-END_OF_TEXT = "<|endoftext|>"
+# The largest vocabularies in use have some 300,000 ids. Tables are as long as the highest id, so
+# an id beyond this is refused rather than believed.
+MAX_IDS = 1 << 21
 
 
 class Tokenizer:
@@ -42,19 +47,42 @@ class Tokenizer:
         special_tokens: Iterable[str] = (END_OF_TEXT,),
     ):
         ranks = ranks_from_merges(merges)
+        token = list(ranks)
         names = check_special_tokens(special_tokens)
         special_ids = {name: len(ranks) + i for i, name in enumerate(names)}
         self._set_up(ranks, patterns.resolve(pattern), special_ids)
+        self._merges: list[tuple[bytes, bytes]] | None = [
+            (token[left], token[right]) for left, right in merges
+        ]
 
     @classmethod
     def from_ranks(
-        cls, ranks: Mapping[bytes, int], pattern: str, special_tokens: Mapping[str, int]
+        cls,
+        ranks: Mapping[bytes, int],
+        pattern: str,
+        special_tokens: Mapping[str, int],
+        merges: Sequence[tuple[bytes, bytes]] | None = None,
     ) -> "Tokenizer":
         """A tokenizer that keeps given ids: token bytes -> id, in the order of merging.
 
         This is how pretrained vocabularies come in. Ids may have gaps; every single byte must have
-        one. Raises UserError if an id is used twice.
+        one. merges: the pairs behind the ranks, in order, where they are known; else they are
+        recovered when they are asked for. Raises UserError if an id is used twice, or is not a
+        whole number from 0 to MAX_IDS - 1, and for an empty token.
         """
+        for token, i in (*ranks.items(), *special_tokens.items()):
+            if type(i) is not int or not 0 <= i < MAX_IDS:
+                raise UserError(
+                    f"the id of token {token!r} is {i!r}, expected a whole number from 0 to "
+                    f"{MAX_IDS - 1}"
+                )
+        if sum(map(len, ranks)) > MAX_TOTAL_BYTES:
+            raise UserError(
+                f"the tokens have {sum(map(len, ranks)):,} bytes in total, more than the "
+                f"{MAX_TOTAL_BYTES:,} allowed"
+            )
+        if b"" in ranks:
+            raise UserError("the vocabulary has an empty token, which no text would ever give")
         missing = [b for b in range(256) if bytes([b]) not in ranks]
         if missing:
             raise UserError(
@@ -65,6 +93,7 @@ class Tokenizer:
         check_special_tokens(special_tokens)
         tokenizer = cls.__new__(cls)
         tokenizer._set_up(dict(ranks), patterns.resolve(pattern), dict(special_tokens))
+        tokenizer._merges = None if merges is None else list(merges)
         return tokenizer
 
     def _set_up(self, ranks: dict[bytes, int], pattern: str, special_ids: dict[str, int]) -> None:
@@ -73,23 +102,24 @@ class Tokenizer:
         for name in special_ids:
             if name.encode() in ranks:
                 raise UserError(f"the special token {name!r} is also an ordinary token")
+        if len(ranks) + len(special_ids) > MAX_IDS:
+            raise UserError(f"the vocabulary has more than the {MAX_IDS:,} tokens allowed")
         self._ranks = ranks
         self._pattern = pattern
         self._special_ids = special_ids
         self.vocab_size = 1 + max(max(ranks.values()), max(special_ids.values(), default=0))
         self._byte_ids = [ranks[bytes([b])] for b in range(256)]
-        try:
-            self._engine = tiktoken.Encoding(
-                "tinygrad_llm",
-                pat_str=pattern,
-                mergeable_ranks=ranks,
-                special_tokens=special_ids,
-            )
-        except ValueError as error:
-            reason = str(error).splitlines()[-1].strip()
-            raise UserError(
-                f"tiktoken's engine cannot use the split pattern {pattern!r}: {reason}"
-            ) from None
+        # The engine knows the ordinary tokens only. What a special token is, is decided here.
+        self._token = {i: token for token, i in ranks.items()}
+        self._token |= {i: name.encode() for name, i in special_ids.items()}
+        self._splitters: dict[frozenset[str], SpecialSplitter] = {}
+        self._split = patterns.Splitter(pattern)
+        self._engine = tiktoken.Encoding(
+            "tinygrad_llm",
+            pat_str=self._split.engine_pattern,
+            mergeable_ranks=ranks,
+            special_tokens={},
+        )
 
     def __repr__(self) -> str:
         return f"Tokenizer(vocab_size={self.vocab_size}, fingerprint={self.fingerprint()[:12]})"
@@ -119,14 +149,16 @@ class Tokenizer:
         return self._special_ids[END_OF_TEXT]
 
     def merges(self) -> list[tuple[bytes, bytes]]:
-        """The merges in order, as pairs of byte strings, recovered from the ranks."""
-        return recover_merges(self._ranks)
+        """The merges in order, as pairs of byte strings."""
+        if self._merges is None:
+            self._merges = recover_merges(self._ranks)
+        return list(self._merges)
 
     def token_bytes(self) -> np.ndarray:
         """Bytes of text per id, (vocab_size,) int64; 0 for special tokens. For bits per byte."""
         lengths = np.zeros(self.vocab_size, dtype=np.int64)
-        for i in self._ranks.values():
-            lengths[i] = len(self._engine.decode_single_token_bytes(i))
+        for token, i in self._ranks.items():
+            lengths[i] = len(token)
         return lengths
 
     def unused_ids(self, size: int | None = None) -> np.ndarray:
@@ -155,11 +187,20 @@ class Tokenizer:
         """Ids of a text.
 
         A special token's name in the text is ordinary text, unless it is in `allowed_special`
-        (names, or "all"). Raises UserError for a name that is no special token of this tokenizer
-        and for a text with a lone surrogate, which has no UTF-8 bytes.
+        (names, or "all"); where names overlap, the leftmost counts, then the longest. Raises
+        UserError for a name that is no special token of this tokenizer and for a text with a lone
+        surrogate, which has no UTF-8 bytes.
         """
         allowed = self._check_allowed(allowed_special)
-        return [i for piece in self._pieces(text, allowed) for i in piece.tolist()]
+        check_encodable(text)
+        if allowed not in self._splitters:
+            self._splitters[allowed] = SpecialSplitter(allowed)
+        ids = array("I")
+        for ordinary, name in self._splitters[allowed].split(text):
+            self._append(ids, ordinary)
+            if name is not None:
+                ids.append(self._special_ids[name])
+        return ids.tolist()
 
     def encode_bytes(self, data: bytes) -> list[int]:
         """Ids of any bytes; `decode_bytes` gives the same bytes back.
@@ -184,38 +225,22 @@ class Tokenizer:
             return list(pool.map(self._encode_array, texts))
 
     def _encode_array(self, text: str | bytes) -> np.ndarray:
-        pieces: list[np.ndarray] = []
+        ids = array("I")  # four bytes an id, however many pieces they come in
         for valid, invalid in split_invalid(text):
-            pieces.extend(self._pieces(valid, frozenset()))
-            pieces.append(np.array([self._byte_ids[b] for b in invalid], dtype=np.uint32))
-        return np.concatenate(pieces)
+            self._append(ids, valid)
+            ids.extend(self._byte_ids[b] for b in invalid)
+        return np.frombuffer(ids, dtype=np.uint32) if ids else np.zeros(0, np.uint32)
 
-    def _pieces(self, text: str, allowed: frozenset[str]) -> Iterator[np.ndarray]:
-        """Runs the engine; usually a single piece."""
-        check_encodable(text)
-        for piece in patterns.cut_long_space(text):
-            try:
-                ids = self._engine.encode_to_numpy(
-                    piece, allowed_special=allowed, disallowed_special=()
-                )
-            except BaseException as error:  # a Rust panic (older tiktoken) is not an Exception
-                if not isinstance(error, ValueError) and type(error).__name__ != "PanicException":
-                    raise
-                raise UserError(
-                    f"the split pattern {self._pattern!r} gave up on a text of {len(piece)} "
-                    f"characters ({error}); use the gpt4 pattern or shorter texts"
-                ) from None
-            if self._pattern not in patterns.COMPLETE:
-                self._check_complete(piece, ids)
-            yield ids
-
-    def _check_complete(self, text: str, ids: np.ndarray) -> None:
-        """The engine silently drops what the pattern does not match."""
-        if self._engine.decode_bytes(ids.tolist()) != text.encode():
-            raise UserError(
-                f"the split pattern {self._pattern!r} does not match every character of the text, "
-                "and what it leaves out would be lost; add an alternative for it"
-            )
+    def _append(self, ids: array, text: str) -> None:
+        """Append the ids of ordinary text."""
+        known: dict[str, bytes] = {}  # text repeats itself: most chunks were seen before
+        for piece, is_chunk in self._split(text):
+            found = known.get(piece)
+            if found is None:
+                found = self._engine.encode_to_numpy(piece, disallowed_special=()).tobytes()
+                if is_chunk:
+                    known[piece] = found
+            ids.frombytes(found)
 
     def _check_allowed(self, allowed_special: Iterable[str] | str) -> frozenset[str]:
         if allowed_special == "all":
@@ -239,10 +264,9 @@ class Tokenizer:
         """
         listed = ids.tolist() if isinstance(ids, np.ndarray) else list(ids)
         try:
-            return self._engine.decode_bytes(listed)
-        except (KeyError, OverflowError, TypeError):
-            known = {*self._ranks.values(), *self._special_ids.values()}
-            valid = (hasattr(x, "__index__") and int(x) in known for x in listed)
+            return b"".join(map(self._token.__getitem__, map(operator.index, listed)))
+        except (KeyError, TypeError):
+            valid = (hasattr(x, "__index__") and operator.index(x) in self._token for x in listed)
             where = list(valid).index(False)
             raise UserError(
                 f"position {where} holds {listed[where]!r}, which is not a token id of this "
@@ -290,49 +314,3 @@ class StreamDecoder:
     def finish(self) -> str:
         """What is left at the end: an unfinished character, by `errors` U+FFFD. Starts afresh."""
         return self._decoder.decode(b"", final=True)
-
-
-def check_special_tokens(names: Iterable[str]) -> list[str]:
-    """The names as a list. Raises UserError for one string, an empty or a repeated name."""
-    if isinstance(names, str):
-        raise UserError(f"special tokens must be a list of names, not the string {names!r}")
-    listed = list(names)
-    for name in listed:
-        if not isinstance(name, str) or not name:
-            raise UserError(f"a special token must be a string that is not empty, not {name!r}")
-        if listed.count(name) > 1:
-            raise UserError(f"the special token {name!r} is given twice")
-        check_encodable(name)
-    return listed
-
-
-def check_encodable(text: str) -> None:
-    """Raises UserError for a lone surrogate, where tiktoken would silently encode U+FFFD."""
-    if text.isascii():
-        return
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise UserError(
-            f"character {error.start} of the text is the lone surrogate "
-            f"U+{ord(text[error.start]):04X}, which UTF-8 cannot hold; remove it, or pass bytes"
-        ) from None
-
-
-_INVALID = re.compile("([\udc80-\udcff]+)")
-
-
-def split_invalid(text: str | bytes) -> Iterator[tuple[str, bytes]]:
-    """(valid text, the invalid bytes after it), ...: once, with b"", for a str or valid UTF-8."""
-    if isinstance(text, str):
-        check_encodable(text)
-        yield text, b""
-        return
-    try:
-        yield bytes(text).decode(), b""
-    except UnicodeDecodeError:
-        # surrogateescape turns an invalid byte b into the code point U+DC00 + b and nothing else
-        # into one of those, since surrogates themselves are not valid UTF-8.
-        fields = _INVALID.split(bytes(text).decode("utf-8", "surrogateescape")) + [""]
-        for valid, invalid in zip(fields[::2], fields[1::2], strict=True):
-            yield valid, invalid.encode("utf-8", "surrogateescape")

@@ -22,15 +22,20 @@ from pathlib import Path
 from typing import Any
 
 from tinygrad_llm.errors import UserError
+from tinygrad_llm.json_file import read_json
 from tinygrad_llm.tokenizer import patterns
-from tinygrad_llm.tokenizer.base import END_OF_TEXT, Tokenizer
+from tinygrad_llm.tokenizer.base import MAX_IDS, Tokenizer
 from tinygrad_llm.tokenizer.merges import ranks_from_merges
+from tinygrad_llm.tokenizer.special import END_OF_TEXT
 
 TOKENIZER_FILE = "tokenizer.json"
 CONFIG_FILE = "tokenizer_config.json"
 
-# Ids without a token (cl100k_base has 17). More than this is a broken file, not a vocabulary.
-MAX_UNUSED_IDS = 1024
+# Beyond the largest file that can be written: MAX_TOTAL_BYTES of tokens, each byte spelled by a
+# letter of at most two bytes, once in the vocabulary and once in the merges, and MAX_IDS entries.
+MAX_FILE_BYTES = 1 << 29
+
+MAX_PAIRS = 10_000  # of special tokens that are compared with each other
 
 
 def byte_letters() -> list[str]:
@@ -102,6 +107,12 @@ def _description(tokenizer: Tokenizer) -> dict[str, Any]:
     vocab = {spell(token): i for token, i in tokenizer.ranks.items()}
     if clash := vocab.keys() & dict(specials).keys():
         raise UserError(f"the special token {min(clash)!r} is spelled like an ordinary token")
+    for name, _ in specials:
+        if not name.isascii() and BYTES.keys() >= {*name}:
+            raise UserError(
+                f"the special token {name!r} consists of letters that spell bytes in the file, so "
+                "the tokenizers library would decode it to other text; use a name in ASCII"
+            )
     vocab |= dict(specials)
     flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
@@ -152,12 +163,7 @@ def read_file(path: Path) -> Tokenizer:
     file = path / TOKENIZER_FILE if path.is_dir() else path
     if not file.is_file():
         raise FileNotFoundError(f"there is no tokenizer at {path}: expected a {TOKENIZER_FILE}")
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"cannot read {file}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{file} is not complete JSON in UTF-8: {error}") from None
+    content = read_json(file, {...: object}, max_bytes=MAX_FILE_BYTES)
     try:
         return _understand(content)
     except UserError as error:
@@ -166,9 +172,8 @@ def read_file(path: Path) -> Tokenizer:
         ) from None
 
 
-def _understand(content: Any) -> Tokenizer:
-    _require(isinstance(content, dict), "expected a JSON object")
-    model = content.get("model")
+def _understand(content: dict[str, Any]) -> Tokenizer:
+    model: Any = content.get("model")
     _require(isinstance(model, dict), 'expected an object "model"')
     # files of the first years name no type; every other model does
     _require(model.get("type", "BPE") == "BPE", f'model type {model.get("type")!r}, expected "BPE"')
@@ -177,14 +182,36 @@ def _understand(content: Any) -> Tokenizer:
     for key in ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback"):
         _require(not model.get(key), f"its model sets {key}, which would change the ids")
     _require(_type(content.get("decoder")) == "ByteLevel", "expected the decoder ByteLevel")
-    _require(
-        _type(content.get("post_processor")) in (None, "ByteLevel"),
-        f"its post_processor {_type(content.get('post_processor'))} adds tokens to every text",
-    )
+    _check_post_processor(content.get("post_processor"))
     vocab, merges, specials = _tables(content, model)
-    return Tokenizer.from_ranks(
-        _ranks(vocab, merges, specials), _pattern(content.get("pre_tokenizer")), specials
-    )
+    ranks, pairs = _ranks(vocab, merges, specials)
+    return Tokenizer.from_ranks(ranks, _pattern(content.get("pre_tokenizer")), specials, pairs)
+
+
+def _check_post_processor(step: Any) -> None:
+    """Only what adds no token: ByteLevel, or a template of the text alone (transformers' own)."""
+    kind = _type(step)
+    if kind == "Sequence":
+        inner = step.get("processors")
+        _require(isinstance(inner, list), "its post_processor Sequence has no list of processors")
+        for one in inner:
+            _require(_type(one) != "Sequence", "its post_processor is a Sequence in a Sequence")
+            _check_post_processor(one)
+    elif kind == "TemplateProcessing":
+        single = step.get("single")
+        _require(isinstance(single, list), "its post_processor has no template for a single text")
+        parts = [part for part in single if isinstance(part, dict)]
+        added = [part["SpecialToken"] for part in parts if "SpecialToken" in part]
+        names = ", ".join(repr(token.get("id")) for token in added if isinstance(token, dict))
+        _require(not added, f"its post_processor TemplateProcessing adds {names} to every text")
+        _require(
+            [*map(list, parts)] == [["Sequence"]] and len(single) == 1,
+            "its post_processor's template is not the text, once",
+        )
+    elif kind in ("BertProcessing", "RobertaProcessing"):
+        raise UserError(f"its post_processor {kind} adds tokens to every text")
+    else:
+        _require(step is None or kind == "ByteLevel", f"its post_processor {kind} is unknown here")
 
 
 def _tables(
@@ -205,13 +232,17 @@ def _tables(
         )
         name, i = token["content"], token.get("id")
         _require(token.get("special") is True, f"its added token {name!r} is not a special token")
+        for flag in ("single_word", "lstrip", "rstrip"):
+            _require(not token.get(flag), f"its special token {name!r} sets {flag}, unknown here")
+        _require(name not in specials, f"its special token {name!r} is listed twice")
         _require(vocab.get(name, i) == i, f"its special token {name!r} has two ids")
         specials[name] = i
+    _check_precedence(added)
     ids = {**vocab, **specials}
     for name, i in ids.items():
         _require(
-            type(i) is int and 0 <= i < len(ids) + MAX_UNUSED_IDS,
-            f"the id of token {name!r} is {i!r}, expected one of 0 to {len(ids) - 1}",
+            type(i) is int and 0 <= i < MAX_IDS,
+            f"the id of token {name[:40]!r} is {i!r}, expected one of 0 to {MAX_IDS - 1}",
         )
     _require(len({*ids.values()}) == len(ids), "two of its tokens have the same id")
     pairs: list[tuple[str, str]] = []
@@ -225,32 +256,74 @@ def _tables(
     return {name: i for name, i in vocab.items() if name not in specials}, pairs, specials
 
 
+def _check_precedence(added: list[dict[str, Any]]) -> None:
+    """The tokenizers library looks for tokens marked "normalized" only where no other was found.
+
+    Here the longest of all comes first, so names of the two kinds must not meet in a text.
+    """
+    later = [token["content"] for token in added if token.get("normalized")]
+    sooner = [token["content"] for token in added if not token.get("normalized")]
+    _require(
+        len(later) * len(sooner) <= MAX_PAIRS,
+        f"{len(later)} of its special tokens are normalized and {len(sooner)} not: too many to "
+        "see whether they overlap",
+    )
+    for a in later:
+        for b in sooner:
+            _require(
+                not _overlap(a, b),
+                f"its special tokens {a!r} (normalized) and {b!r} (not) overlap, and its library "
+                "does not take the longest then",
+            )
+
+
+def _overlap(a: str, b: str) -> bool:
+    """Whether the two can share a character in some text."""
+    shared = range(1, min(len(a), len(b)))
+    return a in b or b in a or any(a.endswith(b[:n]) or b.endswith(a[:n]) for n in shared)
+
+
 def _ranks(
     vocab: Mapping[str, int], merges: list[tuple[str, str]], specials: Mapping[str, int]
-) -> dict[bytes, int]:
-    """Token bytes -> id. The merges must make exactly the vocabulary, in the order of its ids."""
+) -> tuple[dict[bytes, int], list[tuple[bytes, bytes]]]:
+    """(Token bytes -> id, the merges in bytes): the merges must make exactly the vocabulary.
+
+    For the check a token's number is its place in time: the bytes first, then merge by merge.
+    """
     _require(
         len(vocab) == 256 + len(merges),
         f"its vocabulary has {len(vocab)} tokens beside {len(specials)} special ones, expected 256 "
         f"bytes + {len(merges)} merges = {256 + len(merges)}",
     )
+    number = {letter: i for i, letter in enumerate(LETTERS)}
     for letter in LETTERS:
         _require(letter in vocab, f"it has no token for byte {BYTES[letter]} ({letter!r})")
-    byte_ids = [vocab[letter] for letter in LETTERS]
-    pairs, new_ids, last = [], [], max(byte_ids)
+    last = -1
+    pairs = []
     for i, (left, right) in enumerate(merges):
-        for token in (left, right, left + right):
-            _require(token in vocab, f"merge {i} uses {token!r}, which is not in the vocabulary")
-        new_id = vocab[left + right]
+        made = left + right
+        for token in (left, right, made):
+            _require(
+                token in vocab, f"merge {i} uses {token[:40]!r}, which is not in the vocabulary"
+            )
+        for token in (left, right):
+            _require(
+                token in number, f"merge {i} joins {token[:40]!r}, which no earlier merge makes"
+            )
         _require(
-            new_id > last,
-            f"merge {i} makes id {new_id} after id {last}; tiktoken's engine needs the ids in the "
-            "order of the merges, after those of the single bytes",
+            vocab[made] > last,
+            f"merge {i} makes id {vocab[made]} after id {last}; tiktoken's engine needs the ids in "
+            "the order of the merges",
         )
-        pairs.append((vocab[left], vocab[right]))
-        new_ids.append(new_id)
-        last = new_id
-    return ranks_from_merges(pairs, byte_ids, new_ids)
+        pairs.append((number[left], number[right]))
+        last = vocab[made]
+        number.setdefault(made, 256 + i)
+    tokens = list(ranks_from_merges(pairs))
+    ids = [vocab[letter] for letter in LETTERS] + [vocab[left + right] for left, right in merges]
+    return (
+        dict(zip(tokens, ids, strict=True)),
+        [(tokens[left], tokens[right]) for left, right in pairs],
+    )
 
 
 def _pattern(step: Any) -> str:

@@ -13,36 +13,38 @@ Merges from elsewhere may be anything, so ``ranks_from_merges`` checks the condi
 """
 
 from collections.abc import Mapping, Sequence
+from heapq import heappop, heappush
 
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.tokenizer.reference import Pair
 
-# A file with a few dozen merges can describe a token longer than any memory (each merge may
-# double the length), so lengths are added up before any bytes are joined.
-MAX_TOTAL_BYTES = 1 << 28
+# A few dozen merges can describe a token longer than any memory (each merge may double the
+# length), so lengths are added up before any bytes are joined. The 256,000 tokens of the largest
+# vocabularies have two million bytes.
+MAX_TOTAL_BYTES = 1 << 26
 
 
-def ranks_from_merges(
-    merges: Sequence[Pair],
-    byte_ids: Sequence[int] = range(256),
-    new_ids: Sequence[int] | None = None,
-) -> dict[bytes, int]:
-    """Token bytes -> id for merges applied in order.
+def ranks_from_merges(merges: Sequence[Pair]) -> dict[bytes, int]:
+    """Token bytes -> id for merges applied in order; merge i makes id 256 + i.
 
-    byte_ids: the id of each single byte. new_ids: the id that each merge makes, increasing and
-    above every byte's id; by default 256, 257, ...
     Raises UserError if a merge uses an id that is not yet defined, repeats an earlier one, or could
     never apply because an earlier one always gets there first.
     """
-    if new_ids is None:
-        new_ids = range(256, 256 + len(merges))
-    lengths = dict.fromkeys(byte_ids, 1)
+    lengths = [1] * 256
+    total = 256
     made: dict[Pair, int] = {}
     parts: dict[int, Pair] = {}
-    for i, (pair, new_id) in enumerate(zip(merges, new_ids, strict=True)):
-        if pair[0] not in lengths or pair[1] not in lengths:
+    for i, pair in enumerate(merges):
+        new_id = 256 + i
+        if not all(0 <= part < new_id for part in pair):
             raise UserError(f"merge {i} joins the ids {pair}, which are not both defined before it")
-        lengths[new_id] = lengths[pair[0]] + lengths[pair[1]]
+        lengths.append(lengths[pair[0]] + lengths[pair[1]])
+        total += lengths[-1]
+        if total > MAX_TOTAL_BYTES:
+            raise UserError(
+                f"the first {i + 1} of {len(merges)} merges describe tokens of {total:,} bytes in "
+                f"total, more than the {MAX_TOTAL_BYTES:,} allowed"
+            )
         earlier = made.get(pair)
         if earlier is None:
             earlier = _crossing(pair, made, parts)
@@ -52,15 +54,10 @@ def ranks_from_merges(
                 "always applies to those bytes first; merges must be in the order of training"
             )
         made[pair], parts[new_id] = new_id, pair
-    if sum(lengths.values()) > MAX_TOTAL_BYTES:
-        raise UserError(
-            f"the {len(merges)} merges describe tokens of {sum(lengths.values())} bytes in total, "
-            f"more than the {MAX_TOTAL_BYTES} allowed"
-        )
-    token = {i: bytes([b]) for b, i in enumerate(byte_ids)}
-    for new_id, (left, right) in parts.items():
-        token[new_id] = token[left] + token[right]
-    return {b: i for i, b in token.items()}
+    token = [bytes([b]) for b in range(256)]
+    for left, right in merges:
+        token.append(token[left] + token[right])
+    return {b: i for i, b in enumerate(token)}
 
 
 def _crossing(pair: Pair, made: Mapping[Pair, int], parts: Mapping[int, Pair]) -> int | None:
@@ -95,18 +92,49 @@ def recover_merges(ranks: Mapping[bytes, int]) -> list[tuple[bytes, bytes]]:
     for token, rank in sorted(ranks.items(), key=lambda item: item[1]):
         if len(token) == 1:
             continue
-        parts = [token[i : i + 1] for i in range(len(token))]
-        while len(parts) > 2:
-            joined = [ranks.get(a + b, rank) for a, b in zip(parts, parts[1:], strict=False)]
-            lowest = min(joined)
-            if lowest >= rank:
-                break
-            i = joined.index(lowest)
-            parts[i : i + 2] = [parts[i] + parts[i + 1]]
+        parts = _encode_below(token, rank, ranks)
         if len(parts) != 2:
             raise UserError(
-                f"token {rank} ({token!r}) cannot be made by merging two tokens of lower rank, so "
-                "this vocabulary cannot be written as a list of merges"
+                f"token {rank} ({_short(token)}) cannot be made by merging two tokens of lower "
+                "rank, so this vocabulary cannot be written as a list of merges"
             )
         merges.append((parts[0], parts[1]))
     return merges
+
+
+def _encode_below(token: bytes, rank: int, ranks: Mapping[bytes, int]) -> list[bytes]:
+    """The parts of a token, encoded with the tokens of lower rank.
+
+    The lowest rank first, the leftmost of several: from a heap of the neighbours that can be
+    joined, so that the number of steps is n log n in the bytes of the token.
+    """
+    end = list(range(1, len(token) + 1))  # where the part that begins here ends
+    before = list(range(-1, len(token) - 1))  # where the part to the left of it begins
+    heap: list[tuple[int, int, int]] = []  # rank, begin and end of two neighbours joined
+
+    def offer(begin: int) -> None:
+        if begin >= 0 and end[begin] < len(token):
+            stop = end[end[begin]]
+            joined = ranks.get(token[begin:stop], rank)
+            if joined < rank:
+                heappush(heap, (joined, begin, stop))
+
+    for begin in range(len(token)):
+        offer(begin)
+    alive = bytearray(b"\1") * len(token)
+    while heap:
+        _, begin, stop = heappop(heap)
+        middle = end[begin]
+        if not alive[begin] or middle >= len(token) or end[middle] != stop:
+            continue  # one of the two has been joined to something else since
+        alive[middle] = 0
+        end[begin] = stop
+        if stop < len(token):
+            before[stop] = begin
+        offer(begin)
+        offer(before[begin])
+    return [token[i : end[i]] for i in range(len(token)) if alive[i]]
+
+
+def _short(token: bytes) -> str:
+    return repr(token) if len(token) <= 40 else f"{token[:40]!r}..., {len(token):,} bytes"

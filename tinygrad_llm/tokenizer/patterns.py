@@ -22,7 +22,10 @@ What remains is each engine's edition of Unicode: a letter added to Unicode last
 for one engine and punctuation for another until both are updated.
 """
 
+import re
 from collections.abc import Iterator
+from functools import lru_cache
+from operator import methodcaller
 
 from tinygrad_llm.errors import UserError
 
@@ -52,30 +55,110 @@ COMPLETE = frozenset(NAMED.values())
 SPACE_BLOCK = 250_000
 
 
+# A pattern may come from a stranger's file. The published ones have a few hundred characters and
+# repeat counts up to 3; a count is compiled to that many copies, and nested ones multiply.
+MAX_PATTERN = 10_000
+MAX_REPEATS = 10_000
+
+# Splitting takes about 0.3 microseconds a character. A pattern with nested quantifiers can take
+# time exponential in the text, so it is stopped at far more than a sound one needs.
+SECONDS = 10.0
+SECONDS_PER_CHARACTER = 20e-6
+
+
 def resolve(pattern: str) -> str:
     """The regular expression for a name ("gpt4", "gpt2"); anything else is one already.
 
-    Raises UserError if it does not compile or matches the empty string.
+    Raises UserError if it does not compile, is too large, or matches the empty string.
     """
+    expression = NAMED.get(pattern, pattern)
+    if _compile(expression).match("") is not None:
+        raise UserError(
+            f"the split pattern {_short(pattern)} matches the empty string; use + for *"
+        )
+    return expression
+
+
+@lru_cache(maxsize=16)
+def _compile(expression: str):
+    """The expression as ``regex`` compiles it, within limits on its size."""
     import regex
 
-    expression = NAMED.get(pattern, pattern)
-    try:
-        compiled = regex.compile(expression)
-    except regex.error as error:
+    if len(expression) > MAX_PATTERN:
         raise UserError(
-            f"the split pattern {pattern!r} is neither one of {', '.join(NAMED)} nor a regular "
-            f"expression: {error}"
+            f"the split pattern has {len(expression):,} characters, expected at most "
+            f"{MAX_PATTERN:,}"
+        )
+    repeats = 1
+    for count in re.findall(r"\{[^{}]*?(\d+)\s*,?\s*\}", expression):
+        repeats = repeats * max(1, int(count)) if len(count) < 7 else MAX_REPEATS + 1
+        if repeats > MAX_REPEATS:
+            raise UserError(
+                f"the split pattern {_short(expression)} repeats a part {count[:12]} times; the "
+                f"counts together may make at most {MAX_REPEATS:,} copies: use + or smaller counts"
+            )
+    try:
+        return regex.compile(expression)
+    except (regex.error, RecursionError, ValueError, OverflowError) as error:
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
+        raise UserError(
+            f"the split pattern {_short(expression)} is neither one of {', '.join(NAMED)} nor a "
+            f"regular expression: {reason}"
         ) from None
-    if compiled.match("") is not None:
-        raise UserError(f"the split pattern {pattern!r} matches the empty string; use + for *")
-    return expression
+
+
+def _short(pattern: str) -> str:
+    return repr(pattern) if len(pattern) <= 200 else repr(pattern[:200]) + "..."
+
+
+def find_chunks(expression: str, text: str) -> Iterator[str]:
+    """The chunks of a text, one after another; what the expression does not match is left out.
+
+    Raises UserError for an expression that takes too long: with quantifiers inside quantifiers the
+    time can be exponential in the text.
+    """
+    # Looking at the clock doubles the time, so our own patterns, which are linear, do without.
+    seconds = None if expression in COMPLETE else SECONDS + SECONDS_PER_CHARACTER * len(text)
+    try:
+        yield from map(methodcaller("group"), _compile(expression).finditer(text, timeout=seconds))
+    except TimeoutError:
+        raise UserError(
+            f"the split pattern {_short(expression)} took more than {seconds:.0f} s on a text of "
+            f"{len(text):,} characters; it has quantifiers inside quantifiers: write it without"
+        ) from None
+
+
+class Splitter:
+    """Cuts text for tiktoken's engine.
+
+    The engine itself runs the patterns of this project. For any other it is given chunks cut here,
+    each to be taken as a whole: it would silently drop what a pattern does not match, and could
+    not be stopped.
+    """
+
+    def __init__(self, expression: str):
+        self._expression = expression
+        self._own = expression in COMPLETE
+        self.engine_pattern = expression if self._own else r"[\s\S]+"
+
+    def __call__(self, text: str) -> Iterator[tuple[str, bool]]:
+        """(a piece of text, whether it is a chunk of the pattern), ...; nothing is left out."""
+        if self._own:
+            yield from ((piece, False) for piece in cut_long_space(text))
+            return
+        matched = 0
+        for chunk in find_chunks(self._expression, text):
+            matched += len(chunk)
+            yield chunk, True
+        if matched != len(text):
+            raise UserError(
+                f"the split pattern {_short(self._expression)} does not match every character of "
+                "the text, and what it leaves out would be lost; add an alternative for it"
+            )
 
 
 def is_portable(expression: str) -> bool:
     """Whether Oniguruma reads it as Rust does: no possessive quantifier and no ^ or $."""
-    import re
-
     single = r"\\[pP]\{[^}]*\}|\\.|\[(?:\\.|[^\]\\])*\]"  # \p{L}, \s, [...]: one character
     operators = re.sub(single, "x", expression, flags=re.DOTALL)
     return re.search(r"[*+?}]\+|[\^$]", operators) is None

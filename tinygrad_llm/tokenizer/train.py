@@ -23,12 +23,13 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from heapq import heapify, heappop, heappush
-from operator import methodcaller
 
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.tokenizer import patterns
-from tinygrad_llm.tokenizer.base import END_OF_TEXT, Tokenizer, check_special_tokens, split_invalid
+from tinygrad_llm.tokenizer.base import Tokenizer
 from tinygrad_llm.tokenizer.reference import Pair
+from tinygrad_llm.tokenizer.special import END_OF_TEXT, check_special_tokens
+from tinygrad_llm.tokenizer.text import split_invalid
 
 Progress = Callable[[int, int], object]
 
@@ -75,18 +76,15 @@ def train_bpe(
 
 def count_chunks(texts: Iterable[str | bytes], pattern: str = "gpt4") -> Counter[bytes]:
     """Split every text by `pattern`; distinct chunk -> number of occurrences."""
-    import regex
-
     if isinstance(texts, str | bytes):
         raise UserError("the texts to train on must be a list of documents, not one string")
-    find = regex.compile(patterns.resolve(pattern)).finditer
-    whole_match = methodcaller("group")
+    expression = patterns.resolve(pattern)
     chunks: Counter[str] = Counter()
     characters = 0
     for text in texts:
         for valid, _ in split_invalid(text):
             characters += len(valid)
-            chunks.update(map(whole_match, find(valid)))
+            chunks.update(patterns.find_chunks(expression, valid))
     matched = sum(len(chunk) * count for chunk, count in chunks.items())
     if matched != characters:
         raise UserError(

@@ -1,0 +1,65 @@
+"""Special tokens: names that stand for one id and are never made from text by accident.
+
+Names may overlap ("<user>" and "<user>\\n"). The rule is that of the tokenizers library: from left
+to right, and of the names that begin at the same place the longest. (A regular expression of the
+names would take the first in its list, whatever that happens to be.)
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+
+from tinygrad_llm.errors import UserError
+from tinygrad_llm.tokenizer.text import check_encodable
+
+END_OF_TEXT = "<|endoftext|>"
+
+# Looking for a name costs as much as the names that begin like it are long: no name needs more.
+MAX_NAME = 1000
+
+
+def check_special_tokens(names: Iterable[str]) -> list[str]:
+    """The names as a list. Raises UserError for one string, an empty, long or repeated name."""
+    if isinstance(names, str):
+        raise UserError(f"special tokens must be a list of names, not the string {names!r}")
+    seen: set[str] = set()
+    listed = list(names)
+    for name in listed:
+        if not isinstance(name, str) or not name:
+            raise UserError(f"a special token must be a string that is not empty, not {name!r}")
+        if len(name) > MAX_NAME:
+            raise UserError(
+                f"the special token {name[:20]!r}... has {len(name):,} characters, expected at "
+                f"most {MAX_NAME:,}"
+            )
+        if name in seen:
+            raise UserError(f"the special token {name!r} is given twice")
+        seen.add(name)
+        check_encodable(name)
+    return listed
+
+
+class SpecialSplitter:
+    """Finds the names in a text: leftmost first, then longest."""
+
+    def __init__(self, names: frozenset[str]):
+        self._names = names
+        lengths: dict[str, set[int]] = {}
+        for name in names:
+            lengths.setdefault(name[0], set()).add(len(name))
+        self._lengths = {first: sorted(found, reverse=True) for first, found in lengths.items()}
+        self._begins = re.compile("|".join(map(re.escape, lengths)))
+
+    def split(self, text: str) -> Iterator[tuple[str, str | None]]:
+        """(the text before a name, the name), ..., (the text after the last name, None)."""
+        done = 0
+        for begin in self._begins.finditer(text) if self._names else ():
+            at = begin.start()
+            if at < done:
+                continue  # inside the name before
+            for length in self._lengths[text[at]]:
+                name = text[at : at + length]
+                if name in self._names:
+                    yield text[done:at], name
+                    done = at + length
+                    break
+        yield text[done:], None
