@@ -160,6 +160,31 @@ BAD = [
     ("train --steps 0", "steps is 0"),
     ("train --lr -1", "lr is -1.0"),
     ("train --lr nan", "lr is nan"),
+    ("train --lr 0", "lr is 0"),
+    ("train --lr 1e300", "lr is 1e+300"),
+    ("train --weight-decay inf", "weight_decay is inf"),
+    (
+        "train --n-layer 99999999999999999999",
+        "n_layer is 99999999999999999999, but must be at most",
+    ),
+    ("train --n-embd 99999999999999999999 --n-head 1", "n_embd is 99999999999999999999"),
+    (f"train --steps {'9' * 5000}", "a number of 5000 digits is too long"),
+    ("train --seed 99999999999999999999", "seed is 99999999999999999999"),
+    ("train --out .", "out is '.', which is there already"),
+    ("train --out /", "out is '/'"),
+    ("train --out a/..", "out is 'a/..'"),
+    ("train --out=", "the path is empty"),
+    ("train --out ~no-such-user/a", "no home folder for ~no-such-user"),
+    ("train --data ~no-such-user/a", "no home folder for ~no-such-user"),
+    ("train --data=", "the path is empty"),
+    ("train --data ../corpus.txt --tokenizer ~no-such-user/a", "no home folder"),
+    ("train --resume ~no-such-user", "no home folder"),
+    ("train --resume=", "the path is empty"),
+    ("generate ~no-such-user", "no home folder"),
+    ("generate nowhere --max-new-tokens 99999999999999999999", "max_new_tokens is 9999"),
+    ("tokenizer encode ~no-such-user x", "no home folder"),
+    ("tokenizer train ../corpus.txt --out ~no-such-user", "no home folder"),
+    ("data prepare ~no-such-user", "no home folder"),
     ("train --dropout 1", "dropout is 1.0"),
     ("train --min-lr-ratio 2", "min_lr_ratio is 2.0"),
     ("train --tokenizer gpt2 --vocab-size 300", "a tokenizer brings its own vocabulary"),
@@ -200,10 +225,50 @@ def test_bad_input_is_one_sentence(here, capsys, line, expected):
     assert sorted(os.listdir(here)) == ["binary.txt", "empty.txt", "short.txt"]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="closed streams are a POSIX shell's")
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_traceback(here, closed):
+    """A file that the program opens must not get the number of a standard stream."""
+    program = f"'{sys.executable}' -m tinygrad_llm"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    for arguments, code in (("--version", 0), ("data list", 0), ("generate nowhere", 2)):
+        done = subprocess.run(
+            ["bash", "-c", f"{program} {arguments} {closed}"],
+            capture_output=True, text=True, env=environment, cwd=here,
+        )  # fmt: skip
+        assert done.returncode == code, done.stderr
+        assert "Traceback" not in done.stderr and done.stderr.count("\n") <= 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+def test_output_to_a_full_disk_is_one_sentence(here):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "tinygrad_llm", "data", "list"],
+            stdout=full, stderr=subprocess.PIPE, text=True, env=environment, cwd=here,
+        )  # fmt: skip
+    assert done.returncode == 2 and done.stderr == "error: No space left on device\n"
+
+
+def test_a_home_folder_is_found_in_every_spelling(here, trained, capsys, monkeypatch):
+    run_folder = trained[0]
+    monkeypatch.setenv("HOME", str(run_folder.parent))
+    path = f"~/{run_folder.name}"
+    assert run(["generate", path, "--max-new-tokens", "2"], capsys)[0] == 0
+    assert run(["tokenizer", "encode", path, "x"], capsys)[0] == 0
+    options = [*SMALL, f"--data={run_folder}/../corpus.txt", f"--tokenizer={path}", "--out=~/new"]
+    at = options.index("--vocab-size")
+    del options[at : at + 2]
+    code, out, err = run(["train", *options], capsys)
+    assert code == 0, err
+    assert (run_folder.parent / "new" / "run.json").is_file()
+
+
 def test_bad_sampling_options(trained, capsys):
     for option, expected in (
         ("--temperature=-1", "temperature"),
-        ("--top-k=0", "top_k"),
+        ("--top-k=-1", "top_k"),
         ("--top-p=2", "top_p"),
         ("--seed=-1", "seed"),
     ):

@@ -140,7 +140,7 @@ def test_logits_that_are_not_numbers_are_refused(bad):
         ({"temperature": -0.1}, "temperature is -0.1"),
         ({"temperature": np.nan}, "temperature is nan"),
         ({"temperature": np.inf}, "temperature is inf"),
-        ({"top_k": 0}, "top_k is 0"),
+        ({"top_k": -1}, "top_k is -1"),
         ({"top_p": 0.0}, "top_p is 0.0"),
         ({"top_p": 1.1}, "top_p is 1.1"),
         ({"top_p": np.nan}, "top_p is nan"),

@@ -28,6 +28,7 @@ from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import (
     file_sha256,
     remove_partials,
+    user_path,
     write_atomically,
     write_folder_atomically,
 )
@@ -241,7 +242,7 @@ def resolve_resume(run: str | Path) -> tuple[Path, Path | None]:
 
 def _folder(run: str | Path) -> Path:
     """The folder of a run or of a model; raises UserError for anything else."""
-    path = Path(run).expanduser()
+    path = user_path(run)
     if not path.is_dir():
         what = "a file, not a folder" if path.exists() else "not there"
         raise UserError(f"the run {path} is {what}; expected a folder that `train` has written")

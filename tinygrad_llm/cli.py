@@ -25,6 +25,7 @@ from tinygrad_llm.config import TrainConfig
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.interrupt import exit_code
 from tinygrad_llm.process import let_blas_sleep
+from tinygrad_llm.terminal import one_line
 
 PROGRAM = "tinygrad-llm"
 DESCRIPTION = (
@@ -58,20 +59,14 @@ _THEIRS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; ``argv`` is without the program's name."""
     argv = sys.argv[1:] if argv is None else list(argv)
+    open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a sample may hold what the terminal has not
             stream.reconfigure(errors="backslashreplace")
-    if argv == ["--version"]:
-        print(f"{PROGRAM} {tinygrad_llm.__version__}")
-        return 0
     try:
-        command = parse(argv)
-        module, _, function = COMMANDS[type(command)].partition(":")
-        let_blas_sleep()  # before the command imports NumPy
-        work = importlib.import_module(f"tinygrad_llm.commands.{module}")
-        with warnings.catch_warnings():  # a library's note to the user, in the style of ours
-            warnings.showwarning = lambda message, *_: print(f"note: {message}", file=sys.stderr)
-            return getattr(work, function or "run")(command)
+        code = _run(argv)
+        sys.stdout.flush()  # or a full disk and a closed pipe would be noticed after this function
+        return code
     except SystemExit as stop:  # tyro has printed the help
         return int(stop.code or 0)
     except UserError as error:
@@ -84,13 +79,45 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _fail(str(error))
         if error.errno not in _THEIRS:
             raise
-        where = f" ({error.filename})" if error.filename else ""
+        where = f" ({os.fsdecode(error.filename)})" if error.filename else ""
         return _fail(f"{error.strerror}{where}")
     except MemoryError as error:
         return _fail(f"not enough memory: {error}" if str(error) else "not enough memory")
     except KeyboardInterrupt as stop:
         print("stopped", file=sys.stderr)
         return exit_code(stop)
+
+
+def _run(argv: list[str]) -> int:
+    if argv == ["--version"]:
+        print(f"{PROGRAM} {tinygrad_llm.__version__}")
+        return 0
+    command = parse(argv)
+    module, _, function = COMMANDS[type(command)].partition(":")
+    let_blas_sleep()  # before the command imports NumPy
+    work = importlib.import_module(f"tinygrad_llm.commands.{module}")
+    with warnings.catch_warnings():  # a library's note to the user, in the style of ours
+        warnings.showwarning = _note
+        return getattr(work, function or "run")(command)
+
+
+def open_closed_streams() -> None:
+    """Give a process that was started without standard streams (``>&-``) empty ones.
+
+    Else the first file that it opens would get the number of one, and be written to by mistake.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            null = os.open(os.devnull, os.O_RDWR)
+            if null != number:
+                os.dup2(null, number)
+                os.close(null)
+            mode = "r" if name == "stdin" else "w"
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))
+
+
+def _note(message, *_) -> None:
+    print(f"note: {one_line(str(message))}", file=sys.stderr)
 
 
 def parse(argv: Sequence[str]) -> Any:
@@ -144,9 +171,11 @@ def _one_line(box: str) -> str:
     told = parts[1:2] + [p for p in parts[2:] if p and p[0] in ("Perhaps", "Available")]
     text = "; ".join(" ".join(words).rstrip(".") for words in told)
     text = re.sub(r"^Error parsing \w+: (?=[a-z_])", "", text)  # a UserError of the dataclass
+    too_long = r"Exceeds the limit .* value has (\d+) digits.*"  # Python's words, for programmers
+    text = re.sub(too_long, r"a number of \1 digits is too long", text)
     return f"{text} (see `{PROGRAM} --help`)"
 
 
 def _fail(sentence: str) -> int:
-    print(f"error: {sentence}", file=sys.stderr)
+    print(f"error: {one_line(sentence)}", file=sys.stderr)
     return 2

@@ -10,6 +10,17 @@ from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 from tinygrad_llm.errors import UserError
+from tinygrad_llm.files import user_path
+
+LARGEST = 2**31 - 1
+"""The greatest number of anything: what is larger is a slip of the finger, and fits no memory."""
+
+
+def check_count(name: str, value: int, low: int = 1) -> None:
+    """Raise UserError for a number of things that is below ``low`` or beyond all bounds."""
+    if not low <= value <= LARGEST:
+        at_least = f"at least {low}" if value < low else f"at most {LARGEST}"
+        raise UserError(f"{name} is {value}, but must be {at_least}")
 
 
 @dataclass(frozen=True)
@@ -33,9 +44,7 @@ class GPTConfig:
 
     def __post_init__(self):
         for name in ("vocab_size", "block_size", "n_layer", "n_head", "n_embd"):
-            value = getattr(self, name)
-            if value < 1:
-                raise UserError(f"{name} is {value}, but must be at least 1")
+            check_count(name, getattr(self, name))
         if self.n_embd % self.n_head:
             raise UserError(
                 f"n_embd is {self.n_embd} and n_head {self.n_head}: the heads share the channels "
@@ -154,15 +163,23 @@ class TrainConfig:
         if self.preset not in PRESETS:
             raise UserError(f"unknown preset {self.preset!r}: choose one of {', '.join(PRESETS)}")
         for name in _AT_LEAST_ONE:
+            if (value := getattr(self, name)) is not None:
+                check_count(name, value)
+        for name in ("warmup_steps", "sample_tokens", "seed"):
+            if (value := getattr(self, name)) is not None:
+                check_count(name, value, low=0)
+        if not 0 <= self.grad_clip < float("inf"):
+            raise UserError(f"grad_clip is {self.grad_clip}, but must be at least 0 and finite")
+        for name in ("lr", "weight_decay"):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise UserError(f"{name} is {value}, but must be at least 1")
-        for name in ("weight_decay", "grad_clip", "warmup_steps", "sample_tokens", "seed"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value < float("inf"):
-                raise UserError(f"{name} is {value}, but must be at least 0 and finite")
-        if self.lr is not None and not 0 < self.lr < float("inf"):
-            raise UserError(f"lr is {self.lr}, but must be above 0 and finite")
+            if value is not None and not 0 <= value <= 10:
+                raise UserError(f"{name} is {value}, but must be between 0 and 10")
+        if self.lr == 0:
+            raise UserError("lr is 0, but must be above 0: nothing would be learnt")
+        if self.out is not None and user_path(self.out).name in ("", ".."):
+            raise UserError(
+                f"out is {self.out!r}, which is there already: name a new folder for the run"
+            )
         if not 0 <= self.min_lr_ratio <= 1:
             raise UserError(f"min_lr_ratio is {self.min_lr_ratio}, but must be between 0 and 1")
         for name in ("beta1", "beta2", "dropout"):
@@ -209,7 +226,7 @@ class GenerateConfig:
     temperature: float = 0.8
     """Divides the logits: below 1 the likely becomes likelier; 0 takes the likeliest token."""
     top_k: int | None = 40
-    """Sample among the k likeliest tokens; None is all of them."""
+    """Sample among the k likeliest tokens; 0 is all of them."""
     top_p: float | None = None
     """Sample among the likeliest tokens that together have probability p; None is all of them."""
     seed: int = 1337
@@ -218,7 +235,5 @@ class GenerateConfig:
     """Where to compute: cpu (NumPy and the compiled kernels) or cuda (a GPU, with CuPy)."""
 
     def __post_init__(self):
-        if self.max_new_tokens < 1:
-            raise UserError(f"max_new_tokens is {self.max_new_tokens}, but must be at least 1")
-        if self.seed < 0:
-            raise UserError(f"seed is {self.seed}, but must be at least 0")
+        check_count("max_new_tokens", self.max_new_tokens)
+        check_count("seed", self.seed, low=0)

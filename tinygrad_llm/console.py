@@ -1,6 +1,7 @@
 """What long work shows: a progress bar on a terminal, plain lines at a calm pace elsewhere.
 
-Both kinds have the same methods, so nothing that works for long knows where its output goes:
+Both kinds have the same methods, so nothing that works for long knows where its output goes. On
+both, control codes in the text are shown as escapes (terminal.py).
 
     say(text)                    a line of report
     write(text)                  text as it comes, without a line end
@@ -17,6 +18,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from tinygrad_llm.metrics import Metrics
+from tinygrad_llm.terminal import printable
 
 PACE = 10.0  # seconds between plain lines of training
 Progress = Callable[[int, int | None], None]
@@ -37,10 +39,10 @@ class PlainConsole:
         self.stream = stream
 
     def say(self, text: str = "") -> None:
-        print(text, file=self.stream, flush=True)
+        print(printable(text), file=self.stream, flush=True)
 
     def write(self, text: str) -> None:
-        self.stream.write(text)
+        self.stream.write(printable(text))
         self.stream.flush()
 
     @contextlib.contextmanager
@@ -80,11 +82,11 @@ class TerminalConsole(PlainConsole):
         from rich.console import Console
 
         super().__init__(stream)
-        self._rich = Console(file=stream)
+        self._rich = Console(file=stream, markup=False, highlight=False, emoji=False)
         self._bar: Any = None
 
     def say(self, text: str = "") -> None:
-        self._rich.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._rich.print(printable(text), soft_wrap=True)
 
     @contextlib.contextmanager
     def progress(self, label: str) -> Iterator[Progress]:
@@ -96,9 +98,10 @@ class TerminalConsole(PlainConsole):
             TimeRemainingColumn,
         )
 
-        columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn()
+        description = TextColumn("{task.description}", markup=False)
+        columns = description, BarColumn(), TaskProgressColumn()
         with Bar(*columns, TimeRemainingColumn(), console=self._rich, transient=True) as bar:
-            task = bar.add_task(label, total=None)
+            task = bar.add_task(printable(label), total=None)
             yield lambda done, total: bar.update(task, completed=done, total=total)
 
     def start(self, done: int, total: int) -> None:

@@ -12,7 +12,28 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from tinygrad_llm.errors import UserError
+
 PARTIAL = ".partial-"
+
+
+def user_path(text: str | os.PathLike) -> Path:
+    """A path as a person writes it: a leading ~ is their home folder, ~name that of ``name``.
+
+    Raises UserError for a text that can be no path: nothing at all, a zero byte, an unknown name.
+    """
+    text = os.fspath(text)
+    if not text or "\0" in text:
+        what = "is empty" if not text else f"{text!r} holds a zero byte"
+        raise UserError(f"the path {what}: expected the name of a file or folder")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        user = text.partition("/")[0]
+        raise UserError(
+            f"the path {text} cannot be found: there is no home folder for {user}; write ./{text} "
+            "for a file of that name"
+        ) from None
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -31,7 +31,8 @@ def sample(
 
     - temperature 0 is the largest logit (the lowest id of several), whatever else is asked for;
       otherwise logits are divided by it: below 1 is bolder in the likely ids, above 1 evener.
-    - top_k keeps exactly the k largest logits; of equal ones the lowest ids are kept.
+    - top_k keeps exactly the k largest logits; of equal ones the lowest ids are kept. 0 keeps all,
+      as None does (Hugging Face's convention).
     - top_p keeps the fewest ids, likeliest first, whose share of what top_k left reaches p: at
       least one (Holtzman et al. 2020).
 
@@ -53,7 +54,7 @@ def sample(
         return int(logits.argmax())
     with np.errstate(over="ignore"):  # -1 / 1e-320 is -inf, as it should be
         p = np.exp((logits - best) / temperature)
-    keep = len(p) if top_k is None else min(top_k, len(p))
+    keep = min(top_k or len(p), len(p))
     if keep < len(p) or top_p is not None:
         order = np.argsort(-logits, kind="stable")  # likeliest first, equals by id
         if top_p is not None and top_p < 1:
@@ -76,13 +77,14 @@ def generate(
     top_k: int | None = None,
     top_p: float | None = None,
     stop_ids: Sequence[int] = (),
+    unused_ids: Sequence[int] | np.ndarray = (),
 ) -> Iterator[np.ndarray]:
     """Continue the prompts ``ids`` (B, T); yields after each step the new ids (B,), int64.
 
     ``next_token_logits`` maps ids (B, t), t <= block_size, to logits (B, V) of the id that comes
     next, as a Tensor or an array: ``model.next_token_logits`` (after ``model.eval()``, or dropout
     is on). It is given the last ``block_size`` ids. ``sample`` has the rules; ``rng`` gives one
-    number per row and step.
+    number per row and step. ``unused_ids`` are never sampled: ids that no token has.
 
     A row ends with an id of ``stop_ids``, which is still yielded; from then on it yields FINISHED
     while the other rows go on. Stops after ``max_new_tokens`` steps or when all rows have ended.
@@ -104,7 +106,12 @@ def generate(
     if block_size < 1:
         raise UserError(f"block_size is {block_size}, but must be at least 1")
 
+    unused = np.asarray(unused_ids, dtype=np.int64)
+
     def choose(rows):
+        if unused.size:
+            rows = np.array(rows)
+            rows[:, unused] = -np.inf
         uniforms = rng.random(len(rows)) if temperature > 0 else np.zeros(len(rows))
         pairs = zip(rows, uniforms, strict=True)
         return np.array([sample(row, u, temperature, top_k, top_p) for row, u in pairs])
@@ -143,7 +150,7 @@ def check_options(temperature: float, top_k: int | None, top_p: float | None) ->
             f"the temperature is {temperature}, but must be a finite number of at least 0 "
             "(0 always takes the likeliest token)"
         )
-    if top_k is not None and top_k < 1:
-        raise UserError(f"top_k is {top_k}, but must be at least 1 (leave it out to keep all ids)")
+    if top_k is not None and top_k < 0:
+        raise UserError(f"top_k is {top_k}, but must be at least 0 (0 keeps all ids)")
     if top_p is not None and not 0 < top_p <= 1:
         raise UserError(f"top_p is {top_p}, but must be above 0 and at most 1")

@@ -1,13 +1,16 @@
 """loss.png: how the loss fell. The only file that imports matplotlib, and only when it draws."""
 
 import io
+import warnings
 from pathlib import Path
 
 import numpy as np
 
 from tinygrad_llm.files import write_atomically
 from tinygrad_llm.metrics import Metrics
+from tinygrad_llm.terminal import one_line
 
+LONGEST_TITLE = 90
 INK, FAINT, TRAIN, VALIDATION = "#22313f", "#dfe4ea", "#3d7ea6", "#d1495b"
 
 
@@ -15,8 +18,20 @@ def plot_loss(metrics: list[Metrics], path: Path, title: str = "") -> None:
     """Draw the training loss (each step faint, smoothed bold) and the validation loss.
 
     The right-hand axis reads the validation loss in bits per byte, which is the same but for a
-    factor that depends on the tokenizer. Lines without a loss (null: not finite) are left out.
+    factor that depends on the tokenizer. Lines without a loss (null: not finite) are left out. The
+    title is shown as it is, a name in it with $ signs or bytes that are no text included.
     """
+    import matplotlib
+
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        matplotlib.rcdefaults()  # whatever style the user has set for drawings of their own
+        warnings.filterwarnings("ignore", "Glyph .* missing from")  # it is drawn as a box
+        picture = _draw(metrics, title)
+    write_atomically(path, picture)
+
+
+def _draw(metrics: list[Metrics], title: str) -> bytes:
+    """The picture as the content of a PNG file."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -48,7 +63,9 @@ def plot_loss(metrics: list[Metrics], path: Path, title: str = "") -> None:
             title = f"{title}   {last['val_bits_per_byte']:.3f} bits per byte".strip()
     axes.set_xlabel("step")
     axes.set_ylabel("loss (nats per token)")
-    axes.set_title(title, loc="left", fontsize=11, color=INK, fontweight="bold")
+    axes.set_title(
+        _shown(title), loc="left", fontsize=11, color=INK, fontweight="bold", parse_math=False
+    )
     axes.grid(color=FAINT, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.margins(x=0.02)
@@ -58,7 +75,13 @@ def plot_loss(metrics: list[Metrics], path: Path, title: str = "") -> None:
 
     picture = io.BytesIO()
     figure.savefig(picture, format="png", metadata={"Software": None})
-    write_atomically(path, picture.getvalue())
+    return picture.getvalue()
+
+
+def _shown(title: str) -> str:
+    """The title without what no font can draw, and no longer than the picture is wide."""
+    title = one_line(title).encode("utf-8", "backslashreplace").decode("utf-8")
+    return title if len(title) <= LONGEST_TITLE else f"{title[: LONGEST_TITLE - 1]}\u2026"
 
 
 def _bits_axis(axes, bits_per_nat: float) -> None:

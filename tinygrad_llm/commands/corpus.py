@@ -2,7 +2,6 @@
 
 import time
 import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tinygrad_llm.checkpoint import resolve
@@ -17,6 +16,7 @@ from tinygrad_llm.data import (
     load_corpus,
     split,
 )
+from tinygrad_llm.files import user_path
 
 if TYPE_CHECKING:
     from tinygrad_llm.tokenizer import Tokenizer
@@ -26,7 +26,7 @@ def open_tokenizer(name: str) -> "Tokenizer":
     """A tokenizer by name, from a run (its best checkpoint), or from a path."""
     from tinygrad_llm.tokenizer import Tokenizer, get_tokenizer
 
-    path = Path(name).expanduser()
+    path = user_path(name)
     if path.is_dir() and not (path / "tokenizer.json").exists():
         checkpoint = resolve(path)
         verify(checkpoint, ["tokenizer.json"])

@@ -34,9 +34,10 @@ def prepare(options: DataPrepare) -> int:
 
 def list_corpora(options: DataList) -> int:
     """Print every corpus that has a name."""
-    print(f"{'stdlib':<16} the standard library of this Python; needs no download")
+    console = make_console()
+    console.say(f"{'stdlib':<16} the standard library of this Python; needs no download")
     for name, dataset in DATASETS.items():
         path = cache_folder() / "downloads" / f"{name}.txt"
         where = path if path.is_file() else f"to be downloaded from {dataset.url}"
-        print(f"{name:<16} {dataset.size:>9,} bytes; {where}")
+        console.say(f"{name:<16} {dataset.size:>9,} bytes; {where}")
     return 0

@@ -12,6 +12,7 @@ from tinygrad_llm.console import make_console
 from tinygrad_llm.device import arrays_on
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.generation import generate
+from tinygrad_llm.terminal import typed_text
 
 
 def run(options: GenerateOptions) -> int:
@@ -19,6 +20,7 @@ def run(options: GenerateOptions) -> int:
     from tinygrad_llm.pretrained.gpt2 import load_model
     from tinygrad_llm.tokenizer import Tokenizer
 
+    typed_text(options.prompt, "the prompt")
     arrays_on(options.device)  # where there is none, say so before anything is read
     checkpoint = resolve(options.run)
     if not options.no_verify and (note := verify_checkpoint(checkpoint)):
@@ -44,7 +46,8 @@ def stream_text(model, tokenizer, options: GenerateConfig) -> Iterator[str]:
     where the model ends the document, or after ``max_new_tokens``. The model's mode (dropout on
     or off) is put back at the end.
     """
-    ids = tokenizer.encode(options.prompt) or [tokenizer.eot_id]
+    prompt = typed_text(options.prompt, "the prompt")
+    ids = tokenizer.encode(prompt) or [tokenizer.eot_id]
     steps = generate(
         model.next_token_logits,
         np.array([ids], dtype=np.int64),
@@ -55,8 +58,9 @@ def stream_text(model, tokenizer, options: GenerateConfig) -> Iterator[str]:
         top_k=options.top_k,
         top_p=options.top_p,
         stop_ids=(tokenizer.eot_id,),
+        unused_ids=tokenizer.unused_ids(model.config.vocab_size),
     )
-    return _pieces(model, tokenizer, options.prompt, steps)
+    return _pieces(model, tokenizer, prompt, steps)
 
 
 def _pieces(model, tokenizer, prompt: str, steps: Iterator[np.ndarray]) -> Iterator[str]:

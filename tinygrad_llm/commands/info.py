@@ -9,7 +9,6 @@ import glob
 import importlib.util
 import os
 import platform
-import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import numpy as np
 
 from tinygrad_llm.commands.options import InfoOptions
 from tinygrad_llm.config import PRESETS
+from tinygrad_llm.console import make_console
 from tinygrad_llm.data import cache_folder
 from tinygrad_llm.process import keep_freed_memory
 from tinygrad_llm.runs import versions
@@ -40,10 +40,10 @@ def run(options: InfoOptions) -> int:
         if name.startswith(("OPENBLAS_", "OMP_NUM", "NUMBA_", "MKL_NUM", "TINYGRAD_LLM_"))
     ]
     width = max(len(name) for name, _ in rows)
+    console = make_console()
     for name, value in rows:
-        print(f"{name:<{width}}  {value}")
-    sys.stdout.flush()  # what follows takes seconds where kernels have to be compiled
-    print(f"{'speed':<{width}}  {speed()}")
+        console.say(f"{name:<{width}}  {value}")
+    console.say(f"{'speed':<{width}}  {speed()}")
     return 0
 
 

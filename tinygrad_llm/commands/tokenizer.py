@@ -4,20 +4,20 @@ import os
 import sys
 import time
 import warnings
-from pathlib import Path
 
 from tinygrad_llm.commands.corpus import open_tokenizer
 from tinygrad_llm.commands.options import TokenizerDecode, TokenizerEncode, TokenizerTrain
 from tinygrad_llm.console import make_console
 from tinygrad_llm.data import clean_corpus, load_corpus, split
 from tinygrad_llm.errors import UserError
+from tinygrad_llm.files import user_path
 
 
 def train(options: TokenizerTrain) -> int:
     """Train a tokenizer and save it in a folder."""
     from tinygrad_llm.tokenizer import train_bpe
 
-    out = Path(options.out).expanduser()
+    out = user_path(options.out)
     if (out / "tokenizer.json").exists() or out.is_file():
         raise UserError(f"{out} is there already and is not overwritten; choose another --out")
     console = make_console()
@@ -51,7 +51,10 @@ def encode(options: TokenizerEncode) -> int:
 
 
 def decode(options: TokenizerDecode) -> int:
-    """Write the bytes of the ids in the arguments, or on standard input."""
+    """Write the bytes of the ids in the arguments, or on standard input.
+
+    A terminal is shown the text, with control codes as escapes.
+    """
     tokenizer = open_tokenizer(options.tokenizer)
     ids = list(options.ids)
     if not ids:
@@ -63,7 +66,11 @@ def decode(options: TokenizerDecode) -> int:
                     f"standard input holds {word[:40]!r}, expected token ids: whole numbers "
                     "separated by white space"
                 ) from None
+    data = tokenizer.decode_bytes(ids)
+    if sys.stdout.isatty():  # a person looks at it: control codes are shown, not obeyed
+        make_console().write(data.decode("utf-8", "replace"))
+        return 0
     sys.stdout.flush()
-    sys.stdout.buffer.write(tokenizer.decode_bytes(ids))
+    sys.stdout.buffer.write(data)
     sys.stdout.buffer.flush()
     return 0

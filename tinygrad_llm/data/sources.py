@@ -15,6 +15,7 @@ from tinygrad_llm.data.clean import MINIMUM_BYTES, read_text
 from tinygrad_llm.data.corpus import CleanReport, Corpus, Document
 from tinygrad_llm.data.download import DATASETS, Progress, fetch
 from tinygrad_llm.errors import UserError
+from tinygrad_llm.files import user_path
 
 # Tests are repetitive, encodings and lib2to3 are tables, the packages folders are not the
 # standard library, and _sysconfigdata holds the paths of the machine that built this Python.
@@ -57,7 +58,7 @@ def load_corpus(
     if name in DATASETS:
         corpus = _file(fetch(name, cache_dir, progress))
         return Corpus(name, corpus.documents, corpus.report, {"url": DATASETS[name].url})
-    path = Path(name).expanduser()
+    path = user_path(name)
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):

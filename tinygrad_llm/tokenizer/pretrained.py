@@ -5,9 +5,9 @@ environment variable TIKTOKEN_CACHE_DIR names (by default in the system's tempor
 """
 
 import os
-from pathlib import Path
 
 from tinygrad_llm.errors import UserError
+from tinygrad_llm.files import user_path
 from tinygrad_llm.tokenizer import patterns
 from tinygrad_llm.tokenizer.base import Tokenizer
 
@@ -31,7 +31,7 @@ def get_tokenizer(name_or_path: str | os.PathLike) -> Tokenizer:
 
     if str(name_or_path) in tiktoken.list_encoding_names():
         return _from_tiktoken(str(name_or_path))
-    path = Path(name_or_path)
+    path = user_path(name_or_path)
     if path.exists():
         return Tokenizer.load(path)
     raise UserError(
