@@ -175,6 +175,9 @@ BAD = [
     ("train --out a/..", "out is 'a/..'"),
     ("train --out=", "the path is empty"),
     ("train --out ~no-such-user/a", "no home folder for ~no-such-user"),
+    ("train --data ../corpus.txt --vocab-size 300 --n-layer 2000000000", "GiB of memory"),
+    ("train --data ../corpus.txt --vocab-size 300 --batch-size 2000000000", "GiB of memory"),
+    ("train --out empty.txt/run", "empty.txt is a file"),
     ("train --data ~no-such-user/a", "no home folder for ~no-such-user"),
     ("train --data=", "the path is empty"),
     ("train --data ../corpus.txt --tokenizer ~no-such-user/a", "no home folder"),
@@ -257,7 +260,12 @@ def test_a_home_folder_is_found_in_every_spelling(here, trained, capsys, monkeyp
     path = f"~/{run_folder.name}"
     assert run(["generate", path, "--max-new-tokens", "2"], capsys)[0] == 0
     assert run(["tokenizer", "encode", path, "x"], capsys)[0] == 0
-    options = [*SMALL, f"--data={run_folder}/../corpus.txt", f"--tokenizer={path}", "--out=~/new"]
+    options = [
+        *SMALL,
+        f"--data={run_folder.parents[1]}/corpus.txt",
+        f"--tokenizer={path}",
+        "--out=~/new",
+    ]
     at = options.index("--vocab-size")
     del options[at : at + 2]
     code, out, err = run(["train", *options], capsys)

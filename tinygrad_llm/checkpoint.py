@@ -34,6 +34,7 @@ from tinygrad_llm.files import (
 )
 from tinygrad_llm.json_file import Text, Whole, read_json
 from tinygrad_llm.runs import CHECKPOINTS, FORMAT, RUN_FILE
+from tinygrad_llm.terminal import shell_command
 
 INDEX = "index.json"
 MODEL_FILE = "model.safetensors"
@@ -154,7 +155,8 @@ class Checkpoints:
             left = f"{read_index(self.run)['last']} is safe"
         except UserError:
             left = "there is no earlier one"
-        return f"{left}: free some space and continue with `tinygrad-llm train --resume {self.run}`"
+        command = shell_command("tinygrad-llm", "train", "--resume", self.run)
+        return f"{left}: free some space and continue with `{command}`"
 
 
 def step_name(step: int) -> str:

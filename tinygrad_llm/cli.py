@@ -116,7 +116,7 @@ def open_closed_streams() -> None:
             setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))
 
 
-def _note(message, *_) -> None:
+def _note(message, category, filename, lineno, file=None, line=None) -> None:
     print(f"note: {one_line(str(message))}", file=sys.stderr)
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import write_atomically
 from tinygrad_llm.json_file import Whole, parse_json
+from tinygrad_llm.terminal import shell_command
 
 Metrics = dict[str, Any]
 
@@ -75,9 +76,10 @@ class MetricsWriter:
             raise self._failed(error) from error
 
     def _failed(self, error: OSError) -> UserError:
+        command = shell_command("tinygrad-llm", "train", "--resume", self.path.parent)
         return UserError(
             f"cannot write {self.path} ({error.strerror}); the checkpoints are as they were: free "
-            f"some space and continue with `tinygrad-llm train --resume {self.path.parent}`"
+            f"some space and continue with `{command}`"
         )
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ A run never overwrites another: where the folder exists, ``-2`` (``-3``, ...) is
 """
 
 import json
+import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any
 
 from tinygrad_llm import __version__
 from tinygrad_llm.errors import UserError
-from tinygrad_llm.files import write_atomically
+from tinygrad_llm.files import user_path, write_atomically
 from tinygrad_llm.json_file import Whole, read_json
 
 RUN_FILE, METRICS_FILE, PLOT_FILE, CHECKPOINTS = (
@@ -38,9 +39,21 @@ RUN_SCHEMA = {
 }
 
 
+def check_out(out: str | None) -> None:
+    """Raise UserError where no folder can be made at ``out``, before the work for it begins."""
+    above = (user_path(out) if out else Path("runs")).absolute().parent
+    while not above.exists():
+        above = above.parent
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        what = "cannot be written to" if above.is_dir() else "is a file"
+        raise UserError(
+            f"cannot make the run folder {out or 'runs'}: {above} {what}; choose another with --out"
+        )
+
+
 def create_run(out: str | None, preset: str) -> Path:
     """Make and return a new folder: ``out`` or runs/<preset>, with a number where that exists."""
-    wanted = Path(out).expanduser() if out else Path("runs") / preset
+    wanted = user_path(out) if out else Path("runs") / preset
     number, path = 1, wanted
     while True:
         try:

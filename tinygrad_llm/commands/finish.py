@@ -18,6 +18,7 @@ from tinygrad_llm.data import Prepared
 from tinygrad_llm.interrupt import exit_code
 from tinygrad_llm.metrics import read_metrics
 from tinygrad_llm.plot import plot_loss
+from tinygrad_llm.terminal import one_line, shell_command
 from tinygrad_llm.trainer import Trainer
 
 
@@ -81,8 +82,8 @@ def _all(works: dict[str, Callable[[], None]], run: Path) -> int:
 
 
 def _say(sentence: str, run: Path) -> None:
-    hint = f"`tinygrad-llm train --resume {run}` makes what is missing"
-    print(f"error: {sentence}: {hint}", file=sys.stderr)
+    command = shell_command("tinygrad-llm", "train", "--resume", run)
+    print(one_line(f"error: {sentence}: `{command}` makes what is missing"), file=sys.stderr)
 
 
 def _plot(run: Path, config: TrainConfig) -> None:
@@ -98,7 +99,9 @@ def _report(console: PlainConsole, run: Path, prompt: str, begun: float) -> None
         console.say(f"best        {folder / index['best']} (lowest validation loss)")
     if (run / runs.PLOT_FILE).exists():
         console.say(f"plot        {run / runs.PLOT_FILE}")
-    console.say(f"write more  tinygrad-llm generate {run} --prompt {_quoted(prompt)}")
+    option = [f"--prompt={prompt}"] if prompt.startswith("-") else ["--prompt", prompt]
+    more = shell_command("tinygrad-llm", "generate", run, *option)
+    console.say(f"write more  {more}")
     console.say(f"in all      {clock(time.monotonic() - begun)}")
 
 
@@ -121,9 +124,3 @@ def _sample_prompt(trainer: Trainer, prepared: Prepared) -> str:
     beginning = trainer.checkpoints.tokenizer.decode(prepared.validation[:16])
     lines = beginning.partition("<|endoftext|>")[0].rstrip("\ufffd").strip().splitlines()
     return lines[0] if lines else ""
-
-
-def _quoted(text: str) -> str:
-    import shlex
-
-    return shlex.quote(text)

@@ -32,8 +32,10 @@ from tinygrad_llm.console import PlainConsole, make_console
 from tinygrad_llm.data import DATASETS, Loader, Prepared, check_tokens
 from tinygrad_llm.device import arrays_on
 from tinygrad_llm.errors import UserError
+from tinygrad_llm.files import user_path
 from tinygrad_llm.json_file import check_json
 from tinygrad_llm.lock import RunLock
+from tinygrad_llm.memory import check_memory
 from tinygrad_llm.metrics import MetricsWriter, check_steps, is_finished, truncate
 from tinygrad_llm.models.gpt import GPT
 from tinygrad_llm.optim import AdamW
@@ -41,6 +43,7 @@ from tinygrad_llm.pretrained.gpt2 import load_model
 from tinygrad_llm.process import keep_freed_memory
 from tinygrad_llm.profiling import ProfilingTrainer
 from tinygrad_llm.speed import gemm_limit, tokens_at_limit
+from tinygrad_llm.terminal import shell_command, typed_text
 from tinygrad_llm.trainer import Trainer
 from tinygrad_llm.warmup import compile_kernels
 
@@ -120,13 +123,18 @@ def _resume(console: PlainConsole, options: TrainConfig, begun: float) -> int:
 def _new(console: PlainConsole, config: TrainConfig) -> Work:
     """A model without training. What cannot be is reported before the corpus is read."""
     vocab_size = config.model_config().vocab_size
+    typed_text(config.sample_prompt or "", "the sample's prompt")
+    runs.check_out(config.out)
     arrays_on(config.device)
     tokenizer = open_tokenizer(config.tokenizer) if config.tokenizer else None
     tokenizer, prepared = prepare_corpus(
         console, config.data, tokenizer=tokenizer, vocab_size=vocab_size
     )
-    model = GPT(config.model_config(tokenizer.vocab_size), seed=config.seed).to(config.device)
-    return Work(config, tokenizer, prepared, model)
+    shape = config.model_config(tokenizer.vocab_size)
+    if config.device == "cpu":
+        assert config.batch_size is not None
+        check_memory(shape, config.batch_size)
+    return Work(config, tokenizer, prepared, GPT(shape, seed=config.seed).to(config.device))
 
 
 def _saved(
@@ -199,7 +207,7 @@ def _train(
         name = "Ctrl-C" if stopped_by == signal.SIGINT else signal.Signals(stopped_by).name
         console.say(
             f"stopped by {name} after step {trainer.step} of {config.steps}, which is saved; "
-            f"continue with: tinygrad-llm train --resume {run}"
+            f"continue with: {shell_command('tinygrad-llm', 'train', '--resume', run)}"
         )
         return 128 + stopped_by
 
@@ -262,8 +270,8 @@ def _absolute(config: TrainConfig) -> dict[str, Any]:
         value = options[name]
         if value in (None, "stdlib", *DATASETS):
             continue
-        if Path(value).expanduser().exists():
-            options[name] = str(Path(value).expanduser().resolve())
+        if user_path(value).exists():
+            options[name] = str(user_path(value).resolve())
     return options
 
 

@@ -7,6 +7,13 @@ figure with the arrays that a recorded loss really holds.
 import re
 
 
+def parameter_count(config):
+    """How many numbers a GPT of this shape learns, without making one."""
+    C, T, V = config.n_embd, config.block_size, config.vocab_size
+    block = 12 * C * C + 13 * C  # four matrices with their biases, and two layer norms
+    return (V + T) * C + config.n_layer * block + 2 * C
+
+
 def activation_floats(config):
     """Floats kept for backward per token, without dropout, whatever the length of the sequence.
 

@@ -1,0 +1,32 @@
+"""What training needs of memory, worked out beforehand: the sizes, and the sentence."""
+
+import pytest
+
+from tinygrad_llm import memory
+from tinygrad_llm.config import GPTConfig
+from tinygrad_llm.errors import UserError
+from tinygrad_llm.models.gpt import GPT
+from tinygrad_llm.models.summary import activation_floats, parameter_count
+
+CONFIG = GPTConfig(vocab_size=31, block_size=7, n_layer=3, n_head=2, n_embd=8)
+
+
+def test_parameters_are_counted_without_making_them():
+    assert parameter_count(CONFIG) == GPT(CONFIG).num_parameters()
+
+
+def test_what_does_not_fit_is_refused(monkeypatch):
+    needed = 4 * (4 * parameter_count(CONFIG) + 5 * 7 * activation_floats(CONFIG))
+    assert memory.training_bytes(CONFIG, batch_size=5) == needed
+    monkeypatch.setattr(memory, "physical_memory", lambda: needed)
+    memory.check_memory(CONFIG, 5)
+    monkeypatch.setattr(memory, "physical_memory", lambda: needed - 1)
+    with pytest.raises(UserError, match=r"batch_size \(it is 5\) or block_size \(it is 7\)"):
+        memory.check_memory(CONFIG, 5)
+    monkeypatch.setattr(memory, "physical_memory", lambda: None)
+    memory.check_memory(CONFIG, 5)
+
+
+def test_this_machine_has_some_memory():
+    found = memory.physical_memory()
+    assert found is None or 2**26 < found < 2**50
