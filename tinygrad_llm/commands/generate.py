@@ -12,7 +12,7 @@ from tinygrad_llm.console import make_console
 from tinygrad_llm.device import arrays_on
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.generation import generate
-from tinygrad_llm.terminal import typed_text
+from tinygrad_llm.terminal import one_line, typed_text
 
 
 def run(options: GenerateOptions) -> int:
@@ -24,7 +24,7 @@ def run(options: GenerateOptions) -> int:
     arrays_on(options.device)  # where there is none, say so before anything is read
     checkpoint = resolve(options.run)
     if not options.no_verify and (note := verify_checkpoint(checkpoint)):
-        print(note, file=sys.stderr)
+        print(one_line(note), file=sys.stderr)
     model = load_model(checkpoint).to(options.device)
     tokenizer = Tokenizer.load(checkpoint)
     if tokenizer.vocab_size > model.config.vocab_size:
