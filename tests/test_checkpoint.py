@@ -15,7 +15,7 @@ from tinygrad_llm.models.gpt import GPT
 from tinygrad_llm.pretrained.gpt2 import load_model
 from tinygrad_llm.tokenizer import Tokenizer
 
-SCHEMA = {"format": 1, "run": None, "step": Whole(0), "seed": Whole(0, 2**128)}
+SCHEMA = {"format": 1, "options": None, "step": Whole(0), "seed": Whole(0, 2**128)}
 CONFIG = GPTConfig(vocab_size=257, block_size=8, n_layer=1, n_head=2, n_embd=8)
 
 

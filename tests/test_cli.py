@@ -19,6 +19,7 @@ from typing import get_args
 
 import numpy as np
 import pytest
+from caches import new_cache
 
 from tinygrad_llm import cli, config as config_module
 from tinygrad_llm.commands import options as options_module
@@ -43,7 +44,7 @@ def here(tmp_path, monkeypatch):
     folder = tmp_path / "here"
     folder.mkdir()
     (tmp_path / "corpus.txt").write_text(text())
-    monkeypatch.setenv("TINYGRAD_LLM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("TINYGRAD_LLM_CACHE", new_cache(tmp_path))
     monkeypatch.chdir(folder)
     return folder
 
@@ -54,7 +55,7 @@ def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained")
     (folder / "corpus.txt").write_text(text())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TINYGRAD_LLM_CACHE", str(folder / "cache"))
+        patch.setenv("TINYGRAD_LLM_CACHE", new_cache(folder))
         patch.chdir(folder)
         out = io.StringIO()
         with contextlib.redirect_stdout(out):

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from caches import new_cache
 
 from tinygrad_llm import cli
 from tinygrad_llm.checkpoint import resolve
@@ -23,7 +24,7 @@ SMALL = (
 def here(tmp_path, monkeypatch):
     lines = (f"def f{i}(x):\n    return x + {i * 7 % 13}\n\n" for i in range(120))
     (tmp_path / "corpus.txt").write_text("".join(lines))
-    monkeypatch.setenv("TINYGRAD_LLM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("TINYGRAD_LLM_CACHE", new_cache(tmp_path))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+from caches import new_cache
 
 from tinygrad_llm.metrics import read_metrics
 
@@ -35,15 +36,21 @@ def here(tmp_path):
 
 def start(folder, *argv):
     """A training process in ``folder``, and its log."""
-    environment = {**os.environ, "TINYGRAD_LLM_CACHE": str(folder.parent / "cache")}
+    environment = {**os.environ, "TINYGRAD_LLM_CACHE": new_cache(folder.parent)}
     environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     log = open(folder / "log", "wb")
     process = subprocess.Popen(
         [sys.executable, "-m", "tinygrad_llm", "train", *argv],
-        stdout=log, stderr=log, cwd=folder, env=environment,
+        stdout=log, stderr=log, cwd=folder, env=environment, preexec_fn=usual_signals,
     )  # fmt: skip
     log.close()
     return process
+
+
+def usual_signals():
+    """In the child: no signal is ignored, even if the tests run in the background of a script."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def wait_for(process, condition):

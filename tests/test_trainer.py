@@ -238,8 +238,19 @@ def test_a_state_that_does_not_fit(tmp_path):
         trainer(tmp_path, loader=other).load_state(arrays, state)
 
 
+@pytest.fixture
+def usual_signals():
+    """What Python does at signals, even where the tests were started with Ctrl-C ignored."""
+    before = [(n, signal.getsignal(n)) for n in (signal.SIGINT, signal.SIGTERM)]
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    yield
+    for number, handler in before:
+        signal.signal(number, handler)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_finishes_the_step_and_saves(tmp_path, number):
+def test_a_signal_finishes_the_step_and_saves(tmp_path, usual_signals, number):
     t = trainer(tmp_path, options(steps=100, eval_every=100, save_every=100))
     real = t.train_step
 
@@ -257,11 +268,22 @@ def test_a_signal_finishes_the_step_and_saves(tmp_path, number):
     assert len(read_metrics(tmp_path / "metrics.jsonl")) == 5
 
 
-def test_the_second_signal_stops_at_once():
+def test_the_second_signal_stops_at_once(usual_signals):
     with pytest.raises(KeyboardInterrupt), StopSignals() as signals:
         os.kill(os.getpid(), signal.SIGINT)
         assert signals.received == signal.SIGINT
         os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_signal_that_was_ignored_stays_ignored(usual_signals):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with StopSignals() as signals:
+        for _ in range(3):
+            os.kill(os.getpid(), signal.SIGINT)
+        assert signals.received is None
+        os.kill(os.getpid(), signal.SIGTERM)  # which was not
+        assert signals.received == signal.SIGTERM
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 
 
 def test_signals_are_left_alone_in_other_threads():

@@ -26,14 +26,13 @@ import numpy as np
 from tinygrad_llm.checksums import SUMS, verify, write_sums
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import (
-    file_sha256,
     remove_partials,
     user_path,
     write_atomically,
     write_folder_atomically,
 )
 from tinygrad_llm.json_file import Text, Whole, read_json
-from tinygrad_llm.runs import CHECKPOINTS, FORMAT, RUN_FILE
+from tinygrad_llm.runs import CHECKPOINTS, FORMAT, RUN_FILE, options_sha256
 from tinygrad_llm.terminal import shell_command
 
 INDEX = "index.json"
@@ -50,7 +49,7 @@ GENERATOR_SCHEMA = {
 }
 STATE_SCHEMA = {
     "format": FORMAT,
-    "run?": (Text("[0-9a-f]{64}", "a sha256"), None),
+    "options?": (Text("[0-9a-f]{64}", "a sha256"), None),
     "step": Whole(0),
     "best": ({"step": Whole(0), "val_loss": float}, None),
     "loader": {
@@ -69,6 +68,7 @@ class Checkpoints:
     def __init__(self, run: Path, tokenizer) -> None:
         self.run, self.tokenizer = run, tokenizer
         self.folder = run / CHECKPOINTS
+        self._options = options_sha256(run) if (run / RUN_FILE).is_file() else None
 
     def save(
         self,
@@ -91,7 +91,7 @@ class Checkpoints:
             save_model(model, folder, bos_token_id=eot, eos_token_id=eot)
             self.tokenizer.save(folder, model_max_length=model.config.block_size)
             write_tensors(folder / STATE_ARRAYS, arrays)
-            content = {"format": FORMAT, "run": _sha256_of_run(self.run), **state}
+            content = {"format": FORMAT, "options": self._options, **state}
             text = json.dumps(content, indent=2, allow_nan=False) + "\n"
             (folder / STATE).write_text(text, encoding="utf-8")
             write_sums(folder)
@@ -291,14 +291,10 @@ def load_training_state(
 
 
 def check_same_run(run: Path, state: dict[str, Any]) -> None:
-    """Raise UserError where run.json is not the one that the state's checkpoint was saved with."""
-    if state.get("run") not in (None, _sha256_of_run(run)):
+    """Raise UserError where run.json has not the options that the state was saved with."""
+    if state.get("options") not in (None, options_sha256(run)):
         raise UserError(
-            f"{run / RUN_FILE} has changed since the checkpoint of step {state['step']} was saved, "
-            "so the run would not go on as it was; put it back, or --no-verify to go on with it"
+            f"the options in {run / RUN_FILE} have changed since the checkpoint of step "
+            f"{state['step']} was saved, so the run would not go on as it was; put them back, or "
+            "--no-verify to go on with these"
         )
-
-
-def _sha256_of_run(run: Path) -> str | None:
-    path = run / RUN_FILE
-    return file_sha256(path) if path.is_file() else None

@@ -10,6 +10,7 @@
 A run never overwrites another: where the folder exists, ``-2`` (``-3``, ...) is appended.
 """
 
+import hashlib
 import json
 import os
 import platform
@@ -29,6 +30,7 @@ RUN_FILE, METRICS_FILE, PLOT_FILE, CHECKPOINTS = (
     "checkpoints",
 )
 FORMAT = 1  # of run.json and of the training state in a checkpoint
+PLACES = ("data", "tokenizer", "out", "resume")  # options
 RUN_SCHEMA = {
     "format": FORMAT,
     "options": {...: (str, int, float, bool, None)},  # config.py knows each
@@ -82,6 +84,13 @@ def read_run_file(run: Path) -> dict[str, Any]:
     """The content of run.json; raises UserError where it is missing, damaged or foreign."""
     path = run / RUN_FILE
     return read_json(path, RUN_SCHEMA, file_names=True, advice="start a new run")
+
+
+def options_sha256(run: Path) -> str:
+    """sha256 of a run's options, but for those that say where things are: they may be moved."""
+    options = read_run_file(run)["options"]
+    kept = {name: value for name, value in options.items() if name not in PLACES}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
 def versions() -> dict[str, str]:

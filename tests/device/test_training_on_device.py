@@ -9,6 +9,7 @@ import sys
 
 import numpy as np
 import pytest
+from caches import new_cache
 
 from autograd import use_kernels
 from autograd.device import on_device, to_numpy
@@ -250,7 +251,7 @@ def cuda(device, monkeypatch):
 
 def test_train_and_generate(tmp_path, cuda, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("TINYGRAD_LLM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("TINYGRAD_LLM_CACHE", new_cache(tmp_path))
     text = "".join(f"def f{i}(x):\n    return x + {i * 7 % 13}\n\n" for i in range(120))
     (tmp_path / "corpus.txt").write_text(text)
     moved = []
@@ -286,7 +287,7 @@ def test_without_cupy_it_says_so_before_any_work(tmp_path, monkeypatch, capsys, 
     from autograd import device as devices
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("TINYGRAD_LLM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("TINYGRAD_LLM_CACHE", new_cache(tmp_path))
     monkeypatch.setattr(devices, "_devices", {"cpu": devices.numpy_namespace})
     monkeypatch.setitem(sys.modules, "cupy", None)
     assert cli.main([*command.split(), "--device", "cuda"]) == 2
