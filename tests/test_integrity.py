@@ -1,0 +1,429 @@
+"""What is not what it was, is noticed and named: checksums, steps, options, locks, bad numbers."""
+
+import contextlib
+import io
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from caches import new_cache
+
+from autograd import use_kernels
+from tinygrad_llm import cli, lock
+from tinygrad_llm.checkpoint import read_index
+from tinygrad_llm.checksums import SUMS, verify, write_sums
+from tinygrad_llm.commands import finish, train
+from tinygrad_llm.errors import UserError
+from tinygrad_llm.metrics import is_finished, read_metrics
+from tinygrad_llm.pretrained.tensor_file import read_tensors, write_tensors
+
+ROOT = Path(__file__).parent.parent
+TEXT = "".join(f"def f{i}(x):\n    return x + {i * 7 % 13}\n\n" for i in range(60))
+TRAIN = (
+    "train --data corpus.txt --out run --n-layer 1 --n-head 1 --n-embd 4 --block-size 4 "
+    "--batch-size 1 --vocab-size 260 --steps 4 --eval-every 2 --save-every 2 --eval-batches 1 "
+    "--sample-tokens 2"
+).split()
+GENERATE = ["generate", "run", "--max-new-tokens", "2", "--prompt", "x"]
+RESUME = ["train", "--resume", "run"]
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """A finished run, made once, and everything that belongs to it."""
+    folder = tmp_path_factory.mktemp("kept")
+    (folder / "corpus.txt").write_text(TEXT)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TINYGRAD_LLM_CACHE", new_cache(folder))
+        patch.setattr(train, "gemm_limit", lambda: 1e9)
+        patch.chdir(folder)
+        assert command(TRAIN)[0] == 0
+    return folder
+
+
+@pytest.fixture
+def run(kept, tmp_path, monkeypatch):
+    """A copy of it whose last step is done and saved, but not what follows it."""
+    folder = Path(shutil.copytree(kept, tmp_path / "copy", symlinks=True))
+    content = json.loads((folder / "run/run.json").read_text())
+    content["options"]["data"] = str(folder / "corpus.txt")
+    (folder / "run/run.json").write_text(json.dumps(content))
+    monkeypatch.setenv("TINYGRAD_LLM_CACHE", str(folder / "cache"))
+    monkeypatch.setattr(train, "gemm_limit", lambda: 1e9)
+    monkeypatch.chdir(folder)
+    change_lines(folder / "run", lambda lines: lines[:-1])
+    return folder / "run"
+
+
+def command(argv):
+    """(exit code, output, errors) of the command line, with the reference kernels."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        with use_kernels("reference"):
+            code = cli.main(argv)
+    return code, out.getvalue(), err.getvalue()
+
+
+def refused(argv, *words):
+    code, _, err = command(argv)
+    assert code == 2 and err.startswith("error: ") and err.count("\n") == 1, err
+    for word in words:
+        assert word in err, err
+
+
+def last(run):
+    return run / "checkpoints" / read_index(run)["last"]
+
+
+def change_lines(run, change):
+    path = run / "metrics.jsonl"
+    path.write_text("".join(change(path.read_text().splitlines(keepends=True))))
+
+
+def change_json(path, change):
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+def change_tensors(path, change):
+    tensors = read_tensors(path)
+    change(tensors)
+    write_tensors(path, tensors, {"format": "pt"})
+
+
+# --- checksums -----------------------------------------------------------------------------------
+
+
+def test_one_flipped_bit_in_any_file(run):
+    checkpoint, rng = last(run), random.Random(0)
+    names = sorted(path.name for path in checkpoint.iterdir())
+    assert len(names) == 7
+    for name in names:
+        path = checkpoint / name
+        before = path.read_bytes()
+        for _ in range(4):
+            at = rng.randrange(len(before))
+            path.write_bytes(
+                before[:at] + bytes([before[at] ^ 1 << rng.randrange(8)]) + before[at + 1 :]
+            )
+            with pytest.raises(UserError, match=SUMS if name == SUMS else name):
+                verify(checkpoint)
+        path.write_bytes(before)
+    assert verify(checkpoint)
+
+
+def test_a_changed_file_is_refused_and_no_verify_takes_it(run):
+    path = last(run) / "model.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-3] ^= 1
+    path.write_bytes(data)
+    for argv in (RESUME, GENERATE):
+        refused(argv, "model.safetensors is not the file that was written", "--no-verify")
+        assert command([*argv, "--no-verify"])[0] == 0
+
+
+def test_a_tokenizer_is_verified_when_another_run_takes_it(run):
+    path = last(run) / "tokenizer.json"
+    path.write_text(path.read_text().replace("\n", " \n", 1))
+    refused(["train", "--data", "corpus.txt", "--tokenizer", "run"], "tokenizer.json is not the")
+
+
+def test_sums_are_those_of_sha256sum(run):
+    if shutil.which("sha256sum"):
+        subprocess.run(["sha256sum", "-c", "--quiet", SUMS], cwd=last(run), check=True)
+
+
+def test_without_checksums_there_is_a_note(run):
+    """As an earlier version wrote it: no sums, no options in the state, no option of today."""
+    (last(run) / SUMS).unlink()
+    change_json(last(run) / "training_state.json", lambda state: state.pop("options"))
+    change_json(run / "run.json", lambda content: content["options"].pop("no_verify"))
+    code, out, err = command(GENERATE)
+    assert code == 0 and f"has no {SUMS}" in err
+    code, out, err = command(RESUME)
+    assert (code, err) == (0, "") and f"has no {SUMS}" in out
+    assert is_finished(run / "metrics.jsonl")
+
+
+# --- what belongs together -----------------------------------------------------------------------
+
+
+def test_a_step_that_does_not_match(run):
+    checkpoint = last(run)
+    change_json(
+        run / "checkpoints/index.json",
+        lambda index: index.update(last="step-000003", best="step-000003"),
+    )
+    checkpoint.rename(checkpoint.with_name("step-000003"))
+    refused(RESUME, "is of step 4, but its folder is step-000003")
+
+
+def test_a_state_of_another_step(run):
+    """The sums are those of the files; they were put together from two checkpoints."""
+    change_tensors(
+        last(run) / "training_state.safetensors",
+        lambda tensors: tensors.update(
+            {n: t - 1 for n, t in tensors.items() if n.endswith(".step")}
+        ),
+    )
+    write_sums(last(run))
+    refused(RESUME, "the optimizer has done 3 steps", "is of step 4")
+
+
+def test_a_state_or_tokenizer_of_another_model(run):
+    assert command([*TRAIN, "--n-embd", "8", "--vocab-size", "265", "--out", "other"])[0] == 0
+    other, checkpoint = last(run.parent / "other"), last(run)
+    for names, words in (
+        (["training_state.safetensors"], ["wte.weight", "resume with the model it was saved with"]),
+        (["tokenizer.json"], ["vocab_size=265", "do not belong together"]),
+        (["config.json", "model.safetensors"], ["n_embd=8", "do not belong together"]),
+    ):
+        for name in names:
+            shutil.copy(checkpoint / name, run.parent / name)
+            shutil.copy(other / name, checkpoint / name)
+        refused(RESUME, names[0])
+        refused([*RESUME, "--no-verify"], *words)
+        for name in names:
+            shutil.copy(run.parent / name, checkpoint / name)
+
+
+def test_a_tokenizer_of_the_same_size_is_not_the_same(run):
+    path = last(run) / "tokenizer.json"
+    content = json.loads(path.read_text())
+    merges, vocab = content["model"]["merges"], content["model"]["vocab"]
+    old = "".join(merges[-1])
+    merges[-1] = ["z", "z"]
+    vocab["zz"] = vocab.pop(old)
+    path.write_text(json.dumps(content))
+    refused([*RESUME, "--no-verify"], "the tokenizer in", "is not the one that")
+
+
+@pytest.mark.parametrize("line", [0, 1, 3])
+def test_metrics_that_lost_a_line(run, line):
+    change_lines(run, lambda lines: lines[:line] + lines[line + 1 :])
+    refused(RESUME, f"metrics.jsonl has lost the line of step {line + 1}")
+    assert command([*RESUME, "--no-verify"])[0] == 0
+
+
+def test_metrics_that_are_gone(run):
+    (run / "metrics.jsonl").unlink()
+    refused(RESUME, "metrics.jsonl has lost the line of step 1")
+
+
+def test_options_that_were_changed(run):
+    change_json(run / "run.json", lambda content: content["options"].update(lr=0.002))
+    refused(RESUME, "the options in", "have changed since the checkpoint of step 4")
+    assert command([*RESUME, "--no-verify"])[0] == 0
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"lr": "high"}, 'lr is "high", expected a number'),
+        ({"steps": 6.5}, "steps is 6.5, expected a whole number"),
+        ({"steps": 0}, "steps is 0, but must be at least 1"),
+        ({"profile": 1}, "profile is 1, expected true or false"),
+        ({"preset": "huge"}, 'preset is "huge", expected "tiny" or "small"'),
+        ({"new_option": 1}, "new_option is unknown"),
+    ],
+)
+def test_options_that_cannot_be(run, change, words):
+    change_json(run / "run.json", lambda content: content["options"].update(change))
+    refused(RESUME, "run.json (options)", words)
+
+
+def test_an_option_that_is_missing(run):
+    change_json(run / "run.json", lambda content: content["options"].pop("lr"))
+    refused(RESUME, "run.json (options): lr is missing")
+
+
+# --- numbers that are none -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_weights_that_are_not_finite(run, bad):
+    change_tensors(
+        last(run) / "model.safetensors",
+        lambda tensors: tensors["transformer.wpe.weight"].__setitem__((1, 2), bad),
+    )
+    for argv in (RESUME, GENERATE):
+        refused(
+            [*argv, "--no-verify"], "1 of the 16 numbers of tensor transformer.wpe.weight are NaN"
+        )
+
+
+def test_moments_that_are_not_finite(run):
+    change_tensors(
+        last(run) / "training_state.safetensors",
+        lambda tensors: tensors["wpe.weight.m"].__setitem__((0, 0), np.nan),
+    )
+    refused([*RESUME, "--no-verify"], "tensor wpe.weight.m are NaN or infinite")
+
+
+@pytest.mark.parametrize("lr, steps", [("1e30", "4"), ("1e38", "4"), ("1e38", "1")])
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_run_that_diverges_keeps_what_was_good(run, lr, steps):
+    argv = [*TRAIN, "--lr", lr, "--warmup-steps", "2", "--steps", steps, "--save-every", "1"]
+    code, _, err = command([*argv, "--eval-every", "1", "--out", "wild"])
+    assert code == 2 and " is " in err and "checkpoints before it are as good" in err, err
+    for path in Path("wild/checkpoints").glob("*/*.safetensors"):
+        assert all(np.isfinite(array).all() for array in read_tensors(path).values())
+
+
+# --- one process ---------------------------------------------------------------------------------
+
+
+def test_the_second_process_is_told_who_the_first_is(run):
+    holder = subprocess.Popen(
+        [
+            sys.executable, "-c",
+            "import sys, pathlib; from tinygrad_llm.lock import RunLock\n"
+            "with RunLock(pathlib.Path(sys.argv[1])): print(flush=True); input()",
+            str(run),
+        ],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert holder.stdout.readline()
+    before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file() and p.name != lock.LOCK_FILE}
+    refused(RESUME, "is in use by process", str(holder.pid), lock.platform.node())
+    refused(["train", "--resume", str(last(run))], str(holder.pid))  # by its checkpoint, too
+    assert {p: p.read_bytes() for p in before} == before
+    assert command(GENERATE)[0] == 0  # which only reads
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    holder.stdin.close()
+    holder.stdout.close()
+    assert command(RESUME)[0] == 0
+
+
+def test_a_lock_is_given_back_and_needs_a_writable_run(run):
+    for _ in range(2):
+        with lock.RunLock(run) as held:
+            assert held.held
+            with pytest.raises(UserError, match=f"in use by process {os.getpid()} on"):
+                lock.RunLock(run).__enter__()
+    with pytest.raises(UserError, match="cannot write to the run"):
+        lock.RunLock(run / "nowhere").__enter__()
+
+
+def test_a_file_system_without_locks_is_said(run, monkeypatch):
+    import errno
+
+    def none(descriptor):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(lock, "_lock", none)
+    code, out, _ = command(RESUME)
+    assert code == 0 and "has no locks" in out
+
+
+# --- what follows the last step ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name, what", [("plot_loss", "the plot"), ("stream_text", "the sample")])
+def test_what_fails_after_the_last_step_costs_nothing_else(run, monkeypatch, name, what):
+    with monkeypatch.context() as patch:
+        patch.setattr(finish, name, lambda *_: 1 / 0)
+        code, out, err = command(RESUME)
+    assert code == 1 and err.count("\n") == 1
+    assert err.startswith(f"error: {what} failed (ZeroDivisionError: division by zero); the run is")
+    assert is_finished(run / "metrics.jsonl") and "write more" in out
+    code, out, err = command(RESUME)
+    assert (code, err) == (0, "") and (run / "loss.png").exists()
+    assert ("plot" in out) == (what == "the plot")
+
+
+def test_a_final_evaluation_that_fails_is_made_up_for(run, monkeypatch):
+    from tinygrad_llm.trainer import Trainer
+
+    def fail(self):
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "final_evaluation", fail)
+        code, _, err = command(RESUME)
+    assert code == 1 and "the final evaluation failed (MemoryError:" in err
+    assert not is_finished(run / "metrics.jsonl") and (run / "loss.png").exists()
+    assert command(RESUME)[0] == 0
+    assert is_finished(run / "metrics.jsonl")
+
+
+def test_a_profile_that_cannot_be_written_costs_nothing(run, monkeypatch):
+    from autograd.debug import profile
+
+    def full(self, path):
+        raise OSError(28, os.strerror(28))
+
+    monkeypatch.setattr(profile, "chrome_trace", full)
+    code, out, err = command([*TRAIN, "--profile", "--out", "profiled"])
+    assert (code, err) == (0, "") and "could not be written" in out
+
+
+# --- any damage ----------------------------------------------------------------------------------
+
+
+def damaged(data, rng):
+    """A few bytes overwritten, removed, doubled or inserted, as a bad disk or an editor would."""
+    data = bytearray(data)
+    for _ in range(rng.randint(1, 3)):
+        at = rng.randrange(len(data) + 1)
+        new = rng.choice(
+            [b"", b"\0", b"\xff\xfe", b"9" * 400, b"-1", b"1e999", b"null", b"[[[[", b'"']
+        )
+        data[at : at + rng.choice([0, 1, 1, 8, 300])] = new
+    return bytes(data)
+
+
+def try_damages(run, times):
+    """Each file of a run, damaged and without checksums: it is refused, or it is as good as any."""
+    rng, checkpoint = random.Random(0), last(run)
+    (checkpoint / SUMS).unlink()
+    files = [p for p in checkpoint.iterdir()]
+    files += [run / "run.json", run / "metrics.jsonl", run / "checkpoints/index.json"]
+    whole = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    outcomes = {0: 0, 2: 0}
+    for path in files:
+        for _ in range(times):
+            path.write_bytes(damaged(whole[path], rng))
+            for argv in (RESUME, [*GENERATE, "--max-new-tokens", "1"]):
+                code, _, err = command([*argv, "--no-verify"])
+                assert code in outcomes, (path, err)
+                assert code == 0 or err.count("\n") == 1, (path, err)
+                outcomes[code] += 1
+            for other in run.rglob("*"):
+                if other.is_file() and other not in whole:
+                    other.unlink()
+            for name, content in whole.items():
+                name.parent.mkdir(exist_ok=True)
+                name.write_bytes(content)
+    assert outcomes[2] > outcomes[0] / 2 and outcomes[0]
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_damaged_files_end_in_a_sentence(run, monkeypatch):
+    monkeypatch.setattr(finish, "plot_loss", lambda metrics, path, title: path.touch())
+    try_damages(run, 4)
+
+
+@pytest.mark.soak
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_many_damaged_files_end_in_a_sentence(run, monkeypatch):
+    monkeypatch.setattr(finish, "plot_loss", lambda metrics, path, title: path.touch())
+    try_damages(run, 400)
+
+
+def test_every_line_of_metrics_is_checked(run):
+    change_lines(run, lambda lines: [lines[0], lines[1].replace('"lr"', '"lrr"'), *lines[2:]])
+    refused(RESUME, "line 2 of", "lrr is unknown")
+    (run / "metrics.jsonl").write_text('{"step": 1' + "1" * 5000)
+    with pytest.raises(UserError, match="line 1 of .* more than 4,096 bytes"):
+        read_metrics(run / "metrics.jsonl")
