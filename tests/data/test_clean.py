@@ -13,7 +13,6 @@ from tinygrad_llm.data import (
     clean as rules,
     clean_corpus,
     clean_documents,
-    decode_bytes,
     near_duplicates as near,
 )
 from tinygrad_llm.data.corpus import CleanReport, Corpus
@@ -25,20 +24,6 @@ HEADER = (
     "*** START OF THE PROJECT GUTENBERG EBOOK A BOOK ***\n\n"
 )
 FOOTER = "\n\n*** END OF THE PROJECT GUTENBERG EBOOK A BOOK ***\n\nThe licence, 400 lines of it.\n"
-
-
-@given(st.text())
-def test_decode_utf8(text):
-    data = text.replace("\0", "").encode()
-    expected = text.replace("\0", "").removeprefix("\ufeff")
-    assert decode_bytes(data) == (expected, "utf-8")
-
-
-def test_decode_others():
-    assert decode_bytes(b"caf\xe9") == ("caf\u00e9", "latin-1")
-    assert decode_bytes(b"\xef\xbb\xbfmarked") == ("marked", "utf-8")
-    with pytest.raises(UserError, match="NUL byte at offset 2"):
-        decode_bytes(b"ab\0")
 
 
 def test_ascii_share_counts_characters_not_bytes():
@@ -67,32 +52,6 @@ def test_collapsing_loses_only_white_space_and_is_final(text):
     assert "".join(once.split()) == "".join(text.split())
     assert rules.collapse_blank_lines(once) == once
     assert "\n\n\n" not in once
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        HEADER + BOOK + FOOTER,
-        HEADER + BOOK,
-        BOOK + FOOTER,
-        HEADER.replace("THE PROJECT", "THIS PROJECT").replace("A BOOK", "A LONG\nBOOK") + BOOK,
-        HEADER + BOOK + "\nEnd of the Project Gutenberg EBook of A Book, by A Writer\n" + FOOTER,
-        HEADER + BOOK + "\nEnd of Project Gutenberg's A Book, by A Writer\n" + FOOTER,
-        "Small print\n*END*THE SMALL PRINT! FOR PUBLIC DOMAIN ETEXTS*Ver.04.29.93*END*\n" + BOOK,
-    ],
-)
-def test_strip_gutenberg(text):
-    assert rules.strip_gutenberg(text) == BOOK
-
-
-def test_strip_gutenberg_leaves_mentions_alone():
-    code = 'MARKER = "*** START OF THE PROJECT GUTENBERG EBOOK X ***"\n# *** END OF THE PROJECT\n'
-    assert rules.strip_gutenberg(code) == code
-
-
-def test_strip_gutenberg_with_an_end_before_the_start():
-    early = "*** END OF THE PROJECT GUTENBERG EBOOK OTHER ***\n"
-    assert rules.strip_gutenberg(early + HEADER + BOOK + FOOTER) == BOOK
 
 
 @pytest.mark.parametrize("foreign, kept", [(1, 1), (2, 0)])

@@ -131,7 +131,7 @@ def test_folder_wins_over_no_name_but_not_over_stdlib(tmp_path, monkeypatch):
         (b"", "is empty, expected at least 200 bytes"),
         (b"too short\n", "holds only 10 bytes of text, expected at least 200"),
         (b"\x7fELF\0\0" * 100, "is binary"),
-        (LINES.encode("utf-16"), "is binary"),
+        (LINES.encode("utf-16-le"), "is binary"),
     ],
 )
 def test_bad_file(tmp_path, content, sentence):

@@ -1,7 +1,8 @@
 """Text in, batches of token ids out. The steps, in order, each usable alone:
 
-sources.py   find and decode        download.py  fetch a text by name
-clean.py     what is worth keeping  near_duplicates.py  (on request)
+folders.py   find the files         sources.py   a corpus by name or path
+download.py  fetch a text by name   decoding.py  bytes to text
+clean.py     what is worth keeping  gutenberg.py, near_duplicates.py (on request)
 splitting.py training, validation   prepare.py   encode into the cache
 loader.py    batches from the cache
 
@@ -10,8 +11,9 @@ because the name of a function would hide the module of the same name.
 """
 
 from tinygrad_llm.data.cache import cache_folder
-from tinygrad_llm.data.clean import CleanOptions, clean_corpus, clean_documents, decode_bytes
+from tinygrad_llm.data.clean import CleanOptions, clean_corpus, clean_documents
 from tinygrad_llm.data.corpus import CleanReport, Corpus, Document, text_bytes
+from tinygrad_llm.data.decoding import decode_bytes
 from tinygrad_llm.data.download import DATASETS, fetch
 from tinygrad_llm.data.loader import (
     IGNORE,

@@ -1,7 +1,7 @@
 """Cleaning: from raw bytes to texts worth a model's time, with an account of every change.
 
-The rules are those of Raschka's *LLMs from scratch* (the Project Gutenberg chapter): UTF-8 with a
-reported latin-1 fallback, mostly ASCII, no runs of blank lines, no licence boilerplate, nothing
+The rules are those of Raschka's *LLMs from scratch* (the Project Gutenberg chapter): UTF-8 or
+what decoding.py can tell, mostly ASCII, no runs of blank lines, no licence boilerplate, nothing
 empty. Each rule is one small function from text to text, so that each can be read and tested
 alone; ``clean_documents`` applies them in order and keeps the books.
 """
@@ -11,10 +11,16 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from tinygrad_llm.data.corpus import CleanReport, Corpus, Document
+from tinygrad_llm.data.corpus import CleanReport, Corpus, Document, some
+from tinygrad_llm.data.decoding import decode_bytes
+from tinygrad_llm.data.gutenberg import strip_gutenberg
 from tinygrad_llm.errors import UserError
 
-LATIN_1 = "not valid UTF-8, read as latin-1"
+SINGLE_BYTE = {
+    "latin-1": "not valid UTF-8, read as latin-1",
+    "cp1252": "not valid UTF-8, read as Windows-1252",
+}
+REPLACED = "bytes that are not valid there replaced by U+FFFD"
 BYTE_ORDER_MARK = "byte order mark removed"
 NEWLINES = "line ends made \\n"
 GUTENBERG = "Project Gutenberg's header and footer removed"
@@ -57,35 +63,23 @@ class CleanOptions:
             )
 
 
-def decode_bytes(data: bytes) -> tuple[str, str]:
-    """Text of a file's bytes, and the encoding that read it: "utf-8" or "latin-1".
-
-    latin-1 gives *some* text for any bytes, so the caller must report its use. A UTF-8 byte order
-    mark is removed. Raises UserError where NUL bytes show that the data is not text (UTF-16 has
-    them too: that is not guessed at).
-    """
-    if b"\0" in data:
-        at = data.index(b"\0")
-        raise UserError(f"a NUL byte at offset {at} shows binary data, expected UTF-8 text")
-    try:
-        return data.decode("utf-8").removeprefix("\ufeff"), "utf-8"
-    except UnicodeDecodeError:
-        return data.decode("latin-1"), "latin-1"
-
-
 def read_text(name: str, data: bytes, report: CleanReport) -> str | None:
     """Decode one file and enter it in the report; None where it is binary and was dropped."""
     report.find(len(data))
     try:
-        text, encoding = decode_bytes(data)
+        text, encoding, replaced = decode_bytes(data)
     except UserError:
         report.drop(BINARY, name, len(data))
         return None
     size = len(text.encode())
-    if encoding == "latin-1":
-        report.change(LATIN_1, name, size - len(data))
-    elif size != len(data):
-        report.change(BYTE_ORDER_MARK, name, size - len(data))
+    growth = size - len(data)
+    if encoding != "utf-8":
+        report.change(SINGLE_BYTE.get(encoding, f"read as {encoding}"), name, growth)
+        growth = 0
+    if replaced:
+        report.change(REPLACED, name, growth, count=replaced)
+    elif growth:
+        report.change(BYTE_ORDER_MARK, name, growth)
     report.keep(size)
     return text
 
@@ -107,33 +101,6 @@ def collapse_blank_lines(text: str) -> str:
     return re.sub(r"\n\s*\n", "\n\n", text)
 
 
-# Anchored at the line start: prose and code that merely mention the marker are left alone.
-# A long title wraps the marker over several lines, hence up to 300 characters of anything.
-_START = re.compile(
-    r"^\*\*\* ?START OF (?:THE|THIS) PROJECT GUTENBERG EBOOK.{0,300}?\*\*\*[^\n]*$",
-    re.MULTILINE | re.DOTALL | re.IGNORECASE,
-)
-_SMALL_PRINT = re.compile(r"^\*END\*? ?THE SMALL PRINT!.*$", re.MULTILINE | re.IGNORECASE)
-_END = re.compile(
-    r"^(?:\*\*\* ?END OF (?:THE|THIS) PROJECT GUTENBERG EBOOK"
-    r"|End of (?:the |this )?Project Gutenberg(?:'s|\u2019s)? )",
-    re.MULTILINE | re.IGNORECASE,
-)
-
-
-def strip_gutenberg(text: str) -> str:
-    """The book alone: what stands between Project Gutenberg's start and end markers.
-
-    A text without markers is returned as it is; with one of the two, that side is cut.
-    """
-    start = _START.search(text) or _SMALL_PRINT.search(text)
-    begin = start.end() if start else 0
-    end = _END.search(text, begin)
-    if start is None and end is None:
-        return text
-    return text[begin : end.start() if end else len(text)].strip() + "\n"
-
-
 def clean_documents(
     documents: Iterable[Document], options: CleanOptions | None = None
 ) -> tuple[list[Document], CleanReport]:
@@ -143,14 +110,23 @@ def clean_documents(
     copies that differ only in line ends or boilerplate count as duplicates.
     """
     options = options or CleanOptions()
+    report = CleanReport()
+    mostly: list[str] = []
+    left: list[str] = []
+
+    def strip(text: str) -> str:
+        stripped = strip_gutenberg(text)
+        mostly.extend([name] * stripped.mostly)
+        left.extend([name] * stripped.left)
+        return stripped.text
+
     rules: list[tuple[str, Callable[[str], str]]] = [(NEWLINES, normalise_newlines)]
     if options.strip_gutenberg:
-        rules.append((GUTENBERG, strip_gutenberg))
+        rules.append((GUTENBERG, strip))
     if options.collapse_blank_lines:
         rules.append((BLANK_LINES, collapse_blank_lines))
     foreign = f"ASCII share under {options.min_ascii_share:g}"
 
-    report = CleanReport()
     kept: list[Document] = []
     seen: set[bytes] = set()
     for document in documents:
@@ -178,6 +154,13 @@ def clean_documents(
             continue
         seen.add(digest)
         kept.append(Document(name, text))
+    if mostly:
+        report.note(f"Most of {some(mostly)} was Project Gutenberg's header and footer.")
+    if left:
+        report.note(
+            f"{some(left)} quote Project Gutenberg's markers; nothing was removed, as most of the "
+            "text would have gone."
+        )
     if options.near_duplicates:
         kept = _drop_near_duplicates(kept, options.near_duplicate_threshold, report)
     for document in kept:

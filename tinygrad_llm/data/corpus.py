@@ -21,15 +21,20 @@ class Document:
 
 @dataclass
 class Tally:
-    """How many documents, how many bytes, and the first few names, for one reason."""
+    """How many documents, how many bytes, and the first few names, for one reason.
+
+    ``count`` is the number of places in them, where a reason has places.
+    """
 
     documents: int = 0
     bytes: int = 0
     examples: list[str] = field(default_factory=list)
+    count: int = 0
 
-    def add(self, name: str, size: int) -> None:
+    def add(self, name: str, size: int, count: int = 0) -> None:
         self.documents += 1
         self.bytes += size
+        self.count += count
         if len(self.examples) < EXAMPLES:
             self.examples.append(name)
 
@@ -38,6 +43,7 @@ class Tally:
             self.documents + other.documents,
             self.bytes + other.bytes,
             (self.examples + other.examples)[:EXAMPLES],
+            self.count + other.count,
         )
 
     def names(self) -> str:
@@ -76,8 +82,8 @@ class CleanReport:
     def drop(self, reason: str, name: str, size: int) -> None:
         self.dropped.setdefault(reason, Tally()).add(name, size)
 
-    def change(self, reason: str, name: str, growth: int) -> None:
-        self.changed.setdefault(reason, Tally()).add(name, growth)
+    def change(self, reason: str, name: str, growth: int, count: int = 0) -> None:
+        self.changed.setdefault(reason, Tally()).add(name, growth, count)
 
     def note(self, sentence: str) -> None:
         if sentence not in self.notes:
@@ -104,6 +110,7 @@ class CleanReport:
         def plain(tallies: dict[str, Tally]) -> dict:
             return {
                 reason: {"documents": t.documents, "bytes": t.bytes, "examples": list(t.examples)}
+                | ({"count": t.count} if t.count else {})
                 for reason, t in tallies.items()
             }
 
@@ -125,8 +132,9 @@ class CleanReport:
                 f"dropped {_count(t.documents)}, {t.bytes:,} bytes: {reason} ({t.names()})"
             )
         for reason, t in self.changed.items():
+            places = f"{t.count:,} " if t.count else ""
             lines.append(
-                f"changed {_count(t.documents)}, {t.bytes:+,} bytes: {reason} ({t.names()})"
+                f"changed {_count(t.documents)}, {t.bytes:+,} bytes: {places}{reason} ({t.names()})"
             )
         return "\n".join(lines + self.notes)
 
@@ -161,6 +169,11 @@ class Corpus:
 def text_bytes(documents: Iterable[Document]) -> int:
     """UTF-8 bytes of the documents' texts."""
     return sum(len(document.text.encode()) for document in documents)
+
+
+def some(names: list[str]) -> str:
+    """The first few of a list of names."""
+    return ", ".join(names[:EXAMPLES]) + (", ..." if len(names) > EXAMPLES else "")
 
 
 def _count(n: int) -> str:

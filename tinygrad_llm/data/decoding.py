@@ -1,0 +1,79 @@
+"""Bytes to text: every encoding that can be told, and an account of what could not be read.
+
+A byte order mark names its encoding. Without one, text is UTF-8, or UTF-8 with a few bytes wrong
+(one from another file, or a character that was cut in two), or in an encoding of one byte a
+character. The three are told apart by counting: in UTF-8 a character beyond ASCII is a sequence of
+bytes that seldom comes about otherwise, so where such sequences are at least as many as the bytes
+that fit nowhere, it is UTF-8.
+"""
+
+import codecs
+import re
+from typing import NamedTuple
+
+from tinygrad_llm.errors import UserError
+
+# The longer marks first: UTF-32's begins with UTF-16's.
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+# Two or three bytes of a character of three or four, at the end of the data.
+_CUT = re.compile(
+    rb"(?:[\xe1-\xef][\x80-\xbf]|\xe0[\xa0-\xbf]|\xf0[\x90-\xbf][\x80-\xbf]?"
+    rb"|[\xf1-\xf3][\x80-\xbf]{1,2}|\xf4[\x80-\x8f][\x80-\xbf]?)\Z"
+)
+
+
+class Decoded(NamedTuple):
+    """A text, the encoding it was in, and how many bytes became U+FFFD as they did not fit."""
+
+    text: str
+    encoding: str
+    replaced: int = 0
+
+
+def decode_bytes(data: bytes) -> Decoded:
+    """The text of a file's bytes, without a byte order mark.
+
+    The encoding is "utf-8", "utf-16-le" and the like where a mark says so, or, for what is not
+    UTF-8, "cp1252" (Windows), which is Latin-1 with quotes and dashes in place of the control
+    characters 0x80 to 0x9f, and "latin-1" where those do not fit or there are none. These two give
+    *some* text for any bytes, so the caller must report their use. Raises UserError where NUL bytes
+    show that the data is not text (UTF-16 without a mark has them too: that is not guessed at).
+    """
+    for mark, encoding in _MARKS:
+        if data.startswith(mark) and encoding != "utf-8":
+            return _decode_wide(data[len(mark) :], encoding)
+    data = data.removeprefix(codecs.BOM_UTF8)
+    if b"\0" in data:
+        at = data.index(b"\0")
+        raise UserError(f"a NUL byte at offset {at} shows binary data, expected UTF-8 text")
+    try:
+        return Decoded(data.decode("utf-8"), "utf-8")
+    except UnicodeDecodeError:
+        pass
+    whole = data.decode("utf-8", "surrogateescape").encode("utf-8", "ignore")
+    wrong = len(data) - len(whole)
+    sequences = len(whole.decode()) - len(whole.decode().encode("ascii", "ignore"))
+    cut = _CUT.search(data[-3:])
+    if 0 < sequences >= wrong or (cut is not None and len(cut[0]) == wrong):
+        return Decoded(data.decode("utf-8", "replace"), "utf-8", wrong)
+    if any(0x80 <= byte < 0xA0 for byte in set(data)):
+        try:
+            return Decoded(data.decode("cp1252"), "cp1252")
+        except UnicodeDecodeError:  # five of the thirty-two have no meaning there
+            pass
+    return Decoded(data.decode("latin-1"), "latin-1")
+
+
+def _decode_wide(data: bytes, encoding: str) -> Decoded:
+    text = data.decode(encoding, "replace")
+    if "\0" in text:
+        raise UserError(f"a NUL character in it shows binary data, expected {encoding} text")
+    unit = 2 if "16" in encoding else 4
+    replaced = text.count("\ufffd") - data.decode(encoding, "ignore").count("\ufffd")
+    return Decoded(text, encoding, unit * replaced)
