@@ -107,7 +107,7 @@ def put(folder, name, data):
         (b"\x93\x94\n", "changed 1 document, +4 bytes: not valid UTF-8, read as Windows-1252 (old"),
         (
             "\u20ac\u20ac".encode() + b"\xff\xff\n",
-            "changed 1 document, +4 bytes: 2 bytes that are not valid there replaced by U+FFFD (old",
+            "changed 1 document, +4 bytes: 2 bytes that are not valid there replaced by U+FFFD",
         ),
     ],
 )

@@ -9,11 +9,13 @@ import os
 import platform
 import stat
 import sysconfig
+from collections.abc import Sequence
 from pathlib import Path
 
 from tinygrad_llm.data.clean import MINIMUM_BYTES, read_text
 from tinygrad_llm.data.corpus import CleanReport, Corpus, Document
 from tinygrad_llm.data.download import DATASETS, Progress, fetch
+from tinygrad_llm.data.folders import Found, find_files
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import user_path
 
@@ -34,9 +36,16 @@ TEXT_SUFFIXES = frozenset(
 # All text is held in memory while it is cleaned, so a mistaken path is refused before reading.
 MAXIMUM_BYTES = 4 << 30
 
-UNREADABLE = "unreadable"
-NOT_A_FILE = "not a regular file"
 SUFFIX = "not a text suffix"
+
+# Kinds of things that have names as files have, but are none: read for ever, or never.
+KINDS = {
+    stat.S_IFIFO: "a named pipe, not a file",
+    stat.S_IFSOCK: "a socket, not a file",
+    stat.S_IFCHR: "a device, not a file",
+    stat.S_IFBLK: "a device, not a file",
+    stat.S_IFDIR: "a folder, not a file",
+}
 
 
 def load_corpus(
@@ -79,13 +88,13 @@ def _stdlib() -> Corpus:
     """Every module's source in the standard library, and every topic of Python's own help()."""
     root = Path(sysconfig.get_path("stdlib"))
     report = CleanReport()
-    found: list[tuple[str, Path]] = []
-    for folder, subfolders, files in os.walk(root):  # does not follow links: no loops
-        subfolders[:] = [f for f in subfolders if f not in STDLIB_SKIPPED_FOLDERS]
-        for file in files:
-            if file.endswith(".py") and not file.startswith(STDLIB_SKIPPED_PREFIX):
-                path = Path(folder, file)
-                found.append((path.relative_to(root).as_posix(), path))
+    # Links are not followed: what a distribution links to differs from machine to machine.
+    files = find_files(root, report, STDLIB_SKIPPED_FOLDERS.__contains__, links=False)
+    found = [
+        file
+        for file in files
+        if file.path.suffix == ".py" and not file.path.name.startswith(STDLIB_SKIPPED_PREFIX)
+    ]
     documents = _read_files(found, report, "the standard library")
     if not documents:
         raise UserError(
@@ -112,45 +121,36 @@ def _help_topics(report: CleanReport) -> dict[str, str]:
 
 def _file(path: Path) -> Corpus:
     report = CleanReport()
-    documents = _read_files([(path.name, path)], report, str(path))
+    documents = _read_files([Found(path.name, path)], report, str(path))
     if report.dropped:
         reason = next(iter(report.dropped))
-        raise UserError(f"the file {path} is {reason}; expected readable UTF-8 text")
+        raise UserError(f"the file {path} is {reason}; expected readable text")
     return _checked(Corpus(str(path), documents, report))
 
 
 def _folder(path: Path) -> Corpus:
     report = CleanReport()
-    items: list[tuple[str, Path]] = []
-    hidden: list[str] = []
-    for folder, subfolders, files in os.walk(path):
-        hidden += [Path(folder, f).relative_to(path).as_posix() for f in subfolders if f[0] == "."]
-        subfolders[:] = [f for f in subfolders if f[0] != "."]
-        for file in files:
-            item = Path(folder, file)
-            items.append((item.relative_to(path).as_posix(), item))
-    found: list[tuple[str, Path]] = []
-    for name, item in sorted(items):  # the order of a folder's entries differs between machines
-        if item.suffix.lower() in TEXT_SUFFIXES and item.name[0] != ".":
-            found.append((name, item))
+    found: list[Found] = []
+    for file in find_files(path, report):
+        if file.path.suffix.lower() in TEXT_SUFFIXES and file.path.name[0] != ".":
+            found.append(file)
         else:
-            size = _size(item)
+            size = _size(file.path)
             report.find(size)
-            report.drop(SUFFIX, name, size)
-    if hidden:
-        report.note(f"Hidden folders were not entered: {', '.join(sorted(hidden)[:5])}.")
+            report.drop(SUFFIX, file.name, size)
     documents = _read_files(found, report, str(path))
     if not documents:
-        dropped = "; ".join(f"{t.documents} {r}" for r, t in report.dropped.items()) or "no files"
+        dropped = [f"{t.documents} {r}" for r, t in report.dropped.items()]
+        reasons = "; ".join(dropped + [note.rstrip(".") for note in report.notes]) or "no files"
         raise UserError(
-            f"the folder {path} holds no text ({dropped}); expected files that end in "
+            f"the folder {path} holds no text ({reasons}); expected files that end in "
             ".txt, .md, .rst, .py or another suffix of text, or name one file directly"
         )
     return _checked(Corpus(str(path), documents, report))
 
 
-def _read_files(found: list[tuple[str, Path]], report: CleanReport, where: str) -> list[Document]:
-    """Decode every (name, path); what cannot be read is entered in the report, not raised."""
+def _read_files(found: Sequence[Found], report: CleanReport, where: str) -> list[Document]:
+    """Decode every file; what cannot be read is entered in the report, not raised."""
     total = sum(_size(path) for _, path in found)
     if total > MAXIMUM_BYTES:
         raise UserError(
@@ -160,20 +160,34 @@ def _read_files(found: list[tuple[str, Path]], report: CleanReport, where: str) 
     documents = []
     for name, path in found:
         try:
-            # Opening a named pipe would wait for its writer for ever, hence the look first.
-            if not stat.S_ISREG(path.stat().st_mode):
-                report.find(0)
-                report.drop(NOT_A_FILE, name, 0)
-                continue
-            data = path.read_bytes()
-        except OSError:
+            data = _read(path)
+        except OSError as error:
             report.find(0)
-            report.drop(UNREADABLE, name, 0)
+            report.drop(f"unreadable ({_reason(error)})", name, 0)
+            continue
+        if isinstance(data, str):
+            report.find(0)
+            report.drop(data, name, 0)
             continue
         text = read_text(name, data, report)
         if text is not None:
             documents.append(Document(name, text))
     return documents
+
+
+def _read(path: Path) -> bytes | str:
+    """The bytes of a regular file, as many as it said it has; or what it is instead, in words.
+
+    Opening a pipe would wait for its writer for ever, hence the look first; and a file that says 0
+    bytes may be one of the system's that never end.
+    """
+    info = path.stat()
+    if not stat.S_ISREG(info.st_mode):
+        return KINDS.get(stat.S_IFMT(info.st_mode), "not a regular file")
+    if info.st_size == 0:
+        return b""
+    with open(path, "rb") as file:
+        return file.read(info.st_size)
 
 
 def _checked(corpus: Corpus) -> Corpus:
