@@ -45,8 +45,22 @@ class Namespace:
         e = self.exp(-self.abs(x))
         return self.where(x >= 0, 1 / (1 + e), e / (1 + e))
 
+    def sum(self, x, axis=None, keepdims=False):
+        """The sum. Of float16 it is added up in float32 and rounded once, as NumPy's mean is.
+
+        NumPy's own stops growing at 2048, where 1 is less than half of the last bit.
+        """
+        dtype = getattr(x, "dtype", None)  # None: a list
+        if dtype is None or dtype.char != "e":
+            return self._module.sum(x, axis=axis, keepdims=keepdims)
+        total = self._module.sum(x, axis=axis, keepdims=keepdims, dtype=self.float32)
+        return self.astype(total, dtype)
+
     def logsumexp(self, x, axis=None, keepdims=False):
         """log(sum(exp(x))), with the maximum taken out first so that exp cannot overflow."""
+        if x.dtype.char == "e":  # the sum may be beyond it, and its logarithm is not
+            wide = self.logsumexp(self.astype(x, self.float32), axis, keepdims)
+            return self.astype(wide, x.dtype)
         if x.size == 0:  # no maximum: the sum of nothing is 0, and its logarithm -inf
             top = self.sum(x, axis=axis, keepdims=True)
         else:

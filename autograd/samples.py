@@ -12,10 +12,13 @@ import numpy as np
 
 from autograd._grad_report import GradReport
 from autograd._sample import Sample
+from autograd._samples_activation import ACTIVATIONS
 from autograd._samples_array import DIFFERENCES, INDEX, REDUCTIONS, SHAPE
+from autograd._samples_attention import ATTENTION
 from autograd._samples_elementwise import ELEMENTWISE
 from autograd._samples_linalg import LINEAR_ALGEBRA, PRODUCTS
-from autograd._samples_neural import LOSSES, NEURAL
+from autograd._samples_loss import LOSSES
+from autograd._samples_neural import NEURAL
 from autograd._tensor import Tensor
 from autograd.engine import grad
 from autograd.testing import KernelReport, check_grad, check_kernel
@@ -30,7 +33,9 @@ SAMPLES: list[Sample] = [
     *INDEX,
     *PRODUCTS,
     *LINEAR_ALGEBRA,
+    *ACTIVATIONS,
     *NEURAL,
+    *ATTENTION,
     *LOSSES,
 ]
 

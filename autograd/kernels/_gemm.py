@@ -9,12 +9,13 @@ where OpenBLAS was found, and by Python where it was not (``kernel.py_func``), w
 """
 
 import llvmlite.binding
+import numba
 import numpy as np
 from numba import types
 from numba.extending import overload
 
 from autograd.kernels import _blas
-from autograd.kernels._numba import jit
+from autograd.kernels._numba import HELPER, jit
 
 ROW_MAJOR, PLAIN, TRANSPOSED = np.int32(101), np.int32(111), np.int32(112)  # cblas.h
 _LAYOUT = "product: a matrix has no axis of neighbours, which BLAS needs"
@@ -86,6 +87,22 @@ _gemm = _declare("gemm", _gemm_arguments) if available() else {}
 _omatcopy = _declare("omatcopy", _omatcopy_arguments) if available() else {}
 
 
+@numba.njit(**HELPER)
+def _rows_lie(strides, n_rows, width, size):
+    """Whether each row's elements are side by side, and the rows one behind the other.
+
+    The stride of an axis of length 1 may be anything: nobody steps along it.
+    """
+    rows = n_rows == 1 or (strides[0] >= width * size and strides[0] % size == 0)
+    return rows and (width == 1 or strides[1] == size)
+
+
+@numba.njit(**HELPER)
+def _row_step(stride, n_rows, width, size):
+    """How many elements lie from one row to the next, as BLAS is told."""
+    return width if n_rows == 1 else stride // size
+
+
 @overload(transpose)
 def _transpose(a, out):
     omatcopy = _omatcopy.get(out.dtype)
@@ -99,13 +116,12 @@ def _transpose(a, out):
             raise ValueError("transpose: the shapes do not fit")
         if M == 0 or N == 0:
             return
-        for strides, width in ((a.strides, N), (out.strides, M)):
-            if strides[1] != size or strides[0] < width * size:
-                raise ValueError("transpose: the elements of a row must be side by side")
+        if not (_rows_lie(a.strides, M, N, size) and _rows_lie(out.strides, N, M, size)):
+            raise ValueError("transpose: the elements of a row must be side by side")
         omatcopy(
             ROW_MAJOR, TRANSPOSED, _integer(M), _integer(N), out.dtype.type(1),
-            a.ctypes, _integer(a.strides[0] // size),
-            out.ctypes, _integer(out.strides[0] // size),
+            a.ctypes, _integer(_row_step(a.strides[0], M, N, size)),
+            out.ctypes, _integer(_row_step(out.strides[0], N, M, size)),
         )  # fmt: skip
 
     return implementation
@@ -126,25 +142,26 @@ def _product(a, b, out, scale, add):
             if not add:
                 out[:] = 0
             return
-        if a.strides[1] == size and a.strides[0] >= K * size:
-            a_order, a_step = PLAIN, a.strides[0] // size
-        elif a.strides[0] == size and a.strides[1] >= M * size:
-            a_order, a_step = TRANSPOSED, a.strides[1] // size
+        if _rows_lie(a.strides, M, K, size):
+            a_order, a_step = PLAIN, _row_step(a.strides[0], M, K, size)
+        elif _rows_lie(a.strides[::-1], K, M, size):
+            a_order, a_step = TRANSPOSED, _row_step(a.strides[1], K, M, size)
         else:
             raise ValueError(_LAYOUT)
-        if b.strides[1] == size and b.strides[0] >= N * size:
-            b_order, b_step = PLAIN, b.strides[0] // size
-        elif b.strides[0] == size and b.strides[1] >= K * size:
-            b_order, b_step = TRANSPOSED, b.strides[1] // size
+        if _rows_lie(b.strides, K, N, size):
+            b_order, b_step = PLAIN, _row_step(b.strides[0], K, N, size)
+        elif _rows_lie(b.strides[::-1], N, K, size):
+            b_order, b_step = TRANSPOSED, _row_step(b.strides[1], N, K, size)
         else:
             raise ValueError(_LAYOUT)
-        if out.strides[1] != size or out.strides[0] < N * size:
+        if not _rows_lie(out.strides, M, N, size):
             raise ValueError(_LAYOUT)
+        out_step = _row_step(out.strides[0], M, N, size)
         beta = out.dtype.type(1) if add else out.dtype.type(0)
         gemm(
             ROW_MAJOR, a_order, b_order, _integer(M), _integer(N), _integer(K),
             scale, a.ctypes, _integer(a_step), b.ctypes, _integer(b_step),
-            beta, out.ctypes, _integer(out.strides[0] // size),
+            beta, out.ctypes, _integer(out_step),
         )  # fmt: skip
 
     return implementation

@@ -74,7 +74,16 @@ def jit(function):
     return dispatcher
 
 
-# --- maximum, exp and erf -------------------------------------------------------------------------
+# --- minus_both, maximum, exp and erf -------------------------------------------------------------
+
+
+@numba.njit(**HELPER)
+def minus_both(x, large, rest):
+    """(x - large) - rest, in this order, which the flags of a kernel would let go.
+
+    Where x and ``large`` are close, their difference is exact, and so is what is left.
+    """
+    return (x - large) - rest
 
 
 @intrinsic

@@ -9,12 +9,17 @@ pick the folder's reference.py, cpu.py (numba) or cuda.py (CuPy) at every call.
   refused.
 - a forced mode that cannot run raises.
 
+float16 has no fast kernel, and its range ends at 65,504: a square is beyond it from 256 on. Its
+forward and backward run the reference in float32, and only what they return is rounded to float16:
+statistics, scores and sums keep the range and the digits of float32.
+
 CPU kernels run under one process-wide lock: they share one pool of threads. A fork waits for it
 too: a child would else inherit it locked by a thread that it has not got.
 """
 
 import importlib
 import importlib.util
+import inspect
 import os
 import threading
 from contextvars import ContextVar
@@ -83,13 +88,13 @@ class Kernel:
     def __init__(self, package, name):
         self.package, self.name = package, name
         self.op = package.rpartition(".")[2]
-        self._found = {}
+        self._found, self._options = {}, {}
 
     def __call__(self, xp, *args, **kwargs):
         others, named = _modes.get()
         mode = named.get(self.op, others)
         if mode == "reference" or not isinstance(xp, Namespace):
-            return self.implementation("reference")(xp, *args, **kwargs)
+            return self.reference(xp, *args, **kwargs)
         target = self.target(xp)
         reason = self.refusal(xp, *args, **kwargs)
         if mode not in ("auto", target):
@@ -97,11 +102,32 @@ class Kernel:
         if reason is not None:
             if mode != "auto":
                 raise RuntimeError(f"{self.op}.{self.name} cannot run its {mode} kernel: {reason}")
-            return self.implementation("reference")(xp, *args, **kwargs)
+            return self.reference(xp, *args, **kwargs)
         if target != "cpu":
             return self.implementation(target)(xp, *args, **kwargs)
         with _lock:
             return self.implementation(target)(xp, *args, **kwargs)
+
+    def reference(self, xp, *args, **kwargs):
+        """The definition; for float16 in float32, with the results rounded at the end."""
+        function = self.implementation("reference")
+        given = [a.dtype for a in (*args, *kwargs.values()) if _is_float(a)]
+        if np.float16 not in given or self.name not in ("forward", "backward"):
+            return function(xp, *args, **kwargs)
+
+        def converted(value, dtype):
+            return xp.astype(value, dtype) if _is_float(value) else value
+
+        args = [converted(a, np.float32) for a in args]
+        kwargs = {name: converted(a, np.float32) for name, a in kwargs.items()}
+        found = function(xp, *args, **kwargs)
+        if any(dtype != np.float16 for dtype in given):  # mixed: what NumPy would promote it to
+            return found
+        if not isinstance(found, tuple):
+            return converted(found, np.float16)
+        if self.name == "forward":  # (output, cache): the cache stays as it is
+            return converted(found[0], np.float16), *found[1:]
+        return tuple(converted(a, np.float16) for a in found)
 
     @staticmethod
     def target(xp):
@@ -118,6 +144,12 @@ class Kernel:
             self._found[kind] = function
         return self._found[kind]
 
+    def options(self, kind):
+        """The names of the arguments of an implementation."""
+        if kind not in self._options:
+            self._options[kind] = set(inspect.signature(self.implementation(kind)).parameters)
+        return self._options[kind]
+
     def refusal(self, xp, *args, **kwargs):
         """Why these arguments would not run the fast kernel, as a sentence; None if they would."""
         target = self.target(xp)
@@ -125,6 +157,9 @@ class Kernel:
             if target == "cpu" and not _compiling():
                 return "numba compiles nothing, since NUMBA_DISABLE_JIT is set"
             return f"autograd/kernels/{self.op} has no {target} kernel for {self.name}"
+        for option in kwargs:
+            if option not in self.options(target):
+                return f"the {target} kernel has no option {option}"
         if target != "cpu":
             return None
         dtypes = set()
@@ -147,6 +182,11 @@ def _compiling():
 
 
 _FAST_DTYPES = {np.dtype(np.float32), np.dtype(np.float64)}
+
+
+def _is_float(value):
+    """Whether this is an array, of any library, or a Tensor, of floating-point numbers."""
+    return getattr(getattr(value, "dtype", None), "kind", None) == "f"
 
 
 def _arrays(values):

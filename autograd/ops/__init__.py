@@ -4,7 +4,7 @@
     reduce.py  cumulative.py  sorting.py                            along an axis
     shape.py  rearrange.py  joining.py  index.py                    moving elements about
     products.py  matrices.py  linalg.py                             linear algebra
-    nn.py  attention.py  loss.py                                    what a network needs
+    activation.py  normalization.py  nn.py  attention.py  loss.py   what a network needs
     constants.py  ranges.py                                         zeros, ones, arange, linspace
     discrete.py                                                     steps, places: no gradient
 
@@ -14,6 +14,7 @@ with it, on Tensors, and so can be differentiated again.
 """
 
 from autograd.ops import (
+    activation,
     arithmetic,
     attention,
     constants,
@@ -26,6 +27,7 @@ from autograd.ops import (
     loss,
     matrices,
     nn,
+    normalization,
     piecewise,
     products,
     ranges,
@@ -35,6 +37,7 @@ from autograd.ops import (
     sorting,
     trigonometric,
 )
+from autograd.ops.activation import *  # noqa: F403
 from autograd.ops.arithmetic import *  # noqa: F403
 from autograd.ops.attention import *  # noqa: F403
 from autograd.ops.constants import *  # noqa: F403
@@ -46,6 +49,7 @@ from autograd.ops.joining import *  # noqa: F403
 from autograd.ops.loss import *  # noqa: F403
 from autograd.ops.matrices import *  # noqa: F403
 from autograd.ops.nn import *  # noqa: F403
+from autograd.ops.normalization import *  # noqa: F403
 from autograd.ops.piecewise import *  # noqa: F403
 from autograd.ops.products import *  # noqa: F403
 from autograd.ops.ranges import *  # noqa: F403
@@ -56,8 +60,8 @@ from autograd.ops.sorting import *  # noqa: F403
 from autograd.ops.trigonometric import *  # noqa: F403
 
 _FLAT = (
-    arithmetic, attention, cumulative, exponential, index, joining, loss, matrices, nn, piecewise,
-    products, ranges, rearrange, reduce, shape, sorting, trigonometric,
+    activation, arithmetic, attention, cumulative, exponential, index, joining, loss, matrices, nn,
+    normalization, piecewise, products, ranges, rearrange, reduce, shape, sorting, trigonometric,
 )  # fmt: skip
 _flat_names = [name for module in _FLAT for name in module.__all__]
 

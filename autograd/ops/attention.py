@@ -2,9 +2,15 @@
 
 import math
 
+import numpy as np
+
 from autograd._tensor import Tensor
 from autograd.engine import Op
 from autograd.kernels import attention
+from autograd.ops.arguments import integer, operand
+from autograd.ops.nn import kept, probability
+from autograd.ops.piecewise import astype
+from autograd.ops.shape import reshape
 
 __all__ = ["causal_attention", "scaled_dot_product_attention"]
 
@@ -33,19 +39,22 @@ class CausalAttention(Op):
 
 
 class ScaledDotProductAttention(Op):
-    """y = P V  with  P = softmax(scale Q K^T + bias), where query i may see key j only if allowed.
+    """y = R V  with  P = softmax(scale Q K^T + bias), where query i may see key j only if allowed,
+    and R = P keep / (1 - p), which is P itself without dropout.
 
     Shapes: q (..., T, D), k (..., S, D), v (..., S, E), bias (..., T, S) -> (..., T, E); the
             leading axes broadcast
-    Saves:  q, k, v, bias; caches P. The boolean mask has no derivative
-    dL/dV = P^T G;  dL/dP = G V^T;  with  H = P (dL/dP - sum_j P dL/dP), the softmax's Jacobian:
+    Saves:  q, k, v, bias; caches P. The boolean masks have no derivative
+    dL/dV = R^T G;  dL/dR = G V^T;  dL/dP = keep / (1 - p) dL/dR;
+    with  H = P (dL/dP - sum_j P dL/dP), the softmax's Jacobian:
     dL/dQ = scale H K,  dL/dK = scale H^T Q,  dL/dbias = H
     """
 
     broadcasts = True
 
-    def __init__(self, allowed, is_causal, scale, biased):
+    def __init__(self, allowed, is_causal, scale, biased, keep=None, p=0.0):
         self.allowed, self.is_causal, self.scale = allowed, is_causal, scale
+        self.keep, self.p = keep, p
         self.save_inputs = (0, 1, 2, 3) if biased else (0, 1, 2)
 
     def forward(self, xp, q, k, v, *bias):
@@ -53,7 +62,7 @@ class ScaledDotProductAttention(Op):
             query, key = xp.arange(q.shape[-2]), xp.arange(k.shape[-2])
             self.allowed = query[:, None] >= key[None, :]  # (T, S)
         self.cache = self.weights(xp, q, k, *bias)
-        return self.cache @ v
+        return self.dropped(xp, self.cache) @ v
 
     def weights(self, xp, q, k, bias=None):
         """P (..., T, S): rows sum to 1. A query that sees no key at all has a row of zeros."""
@@ -69,14 +78,18 @@ class ScaledDotProductAttention(Op):
         total = xp.sum(e, axis=-1, keepdims=True)
         return e / xp.where(total == 0, 1, total)
 
+    def dropped(self, xp, p):
+        """The same map takes P to R and dL/dR to dL/dP: it is linear, and its own transpose."""
+        return p if self.keep is None else xp.where(self.keep, p / (1 - self.p), 0)
+
     def backward(self, xp, g, q, k, v, *bias):
         p = self.cache if self.cache is not None else self.weights(xp, q, k, *bias)
-        g_p = g @ xp.swapaxes(v, -1, -2)  # (..., T, S)
+        g_p = self.dropped(xp, g @ xp.swapaxes(v, -1, -2))  # (..., T, S)
         g_s = p * (g_p - xp.sum(g_p * p, axis=-1, keepdims=True))
         found = (
             g_s @ k * self.scale if self.needs[0] else None,
             xp.swapaxes(g_s, -1, -2) @ q * self.scale if self.needs[1] else None,
-            xp.swapaxes(p, -1, -2) @ g if self.needs[2] else None,
+            xp.swapaxes(self.dropped(xp, p), -1, -2) @ g if self.needs[2] else None,
         )
         return (*found, g_s) if bias else found
 
@@ -87,6 +100,9 @@ def causal_attention(qkv, n_head):
     qkv (B, T, 3C) holds queries, keys and values side by side, each of ``n_head`` heads of length
     D = C / n_head; the result is (B, T, C). Raises ValueError when the shape does not divide.
     """
+    qkv, n_head = operand(qkv), integer("causal_attention", "n_head", n_head)
+    if n_head < 1:
+        raise ValueError(f"causal_attention: n_head is {n_head}, but must be at least 1")
     if qkv.ndim != 3 or qkv.shape[-1] % (3 * n_head):
         raise ValueError(
             f"causal_attention: qkv has shape {qkv.shape}, expected (B, T, 3 C) with C a multiple "
@@ -95,7 +111,9 @@ def causal_attention(qkv, n_head):
     return CausalAttention(n_head)(qkv)
 
 
-def scaled_dot_product_attention(q, k, v, attn_mask=None, is_causal=False, scale=None):
+def scaled_dot_product_attention(
+    q, k, v, attn_mask=None, is_causal=False, scale=None, dropout_p=0.0, rng=None, enable_gqa=False
+):
     """softmax(q k^T scale + mask) v, PyTorch's function of that name (Vaswani et al. 2017).
 
     q (..., T, D), k (..., S, D), v (..., S, E) -> (..., T, E). ``attn_mask``, broadcast to
@@ -103,18 +121,94 @@ def scaled_dot_product_attention(q, k, v, attn_mask=None, is_causal=False, scale
     softmax, with a gradient if they are a Tensor that wants one. ``is_causal`` lets query i see
     keys 0 to i. ``scale`` is 1/sqrt(D) by default. A query that may see no key gives zeros.
 
-    Raises ValueError for shapes that do not fit, and for a mask beside ``is_causal``.
+    Each weight of the softmax is dropped with probability ``dropout_p``, the others are scaled by
+    1/(1 - dropout_p). As with PyTorch there is no flag for training: give 0 otherwise. The mask is
+    drawn from ``rng``, a np.random.Generator, once; in a checkpointed segment name it in ``rngs``.
+
+    With ``enable_gqa`` axis -3 of q holds H heads, of k and v only G, where H is a multiple of G:
+    key head i serves the query heads i H/G to (i + 1) H/G - 1 (Ainslie et al. 2023).
+
+    Raises ValueError for shapes that do not fit, for a mask beside ``is_causal``, and as dropout
+    does.
     """
+    q, k, v = operand(q), operand(k), operand(v)
     if min(q.ndim, k.ndim, v.ndim) < 2 or q.shape[-1] != k.shape[-1] or k.shape[-2] != v.shape[-2]:
         raise ValueError(
-            f"scaled_dot_product_attention: q {q.shape}, k {k.shape}, v {v.shape} do not fit: "
+            f"{_NAME}: q {q.shape}, k {k.shape}, v {v.shape} do not fit: "
             "expected (..., T, D), (..., S, D) and (..., S, E)"
         )
-    if is_causal and attn_mask is not None:
-        raise ValueError("scaled_dot_product_attention: give attn_mask or is_causal, not both")
+    dropout_p = probability(_NAME, "dropout_p", dropout_p)
+    if attn_mask is not None:
+        attn_mask = _checked_mask(attn_mask, is_causal)
     if scale is None:
         scale = 1 / math.sqrt(q.shape[-1]) if q.shape[-1] else 1.0
-    if attn_mask is None or attn_mask.dtype.kind == "b":
-        allowed = attn_mask.data if isinstance(attn_mask, Tensor) else attn_mask
-        return ScaledDotProductAttention(allowed, is_causal, scale, biased=False)(q, k, v)
-    return ScaledDotProductAttention(None, False, scale, biased=True)(q, k, v, attn_mask)
+    if (
+        q.dtype == k.dtype == v.dtype == np.float16
+    ):  # a score, or a sum of exponentials, may be beyond it
+        q, k, v = (astype(x, np.float32) for x in (q, k, v))
+        options = attn_mask, is_causal, scale, dropout_p, rng, enable_gqa
+        return astype(scaled_dot_product_attention(q, k, v, *options), np.float16)
+    if enable_gqa:
+        return _grouped(q, k, v, attn_mask, is_causal, scale, dropout_p, rng)
+    return _attend(q, k, v, attn_mask, is_causal, float(scale), dropout_p, rng)
+
+
+_NAME = "scaled_dot_product_attention"
+
+
+def _checked_mask(mask, is_causal):
+    mask = operand(mask)
+    if is_causal:
+        raise ValueError(f"{_NAME}: give attn_mask or is_causal, not both")
+    if mask.dtype.kind not in "bf":
+        raise TypeError(
+            f"{_NAME}: attn_mask is of {mask.dtype}: it must be boolean (True: may look), or "
+            "floating-point numbers that are added to the scores"
+        )
+    return mask
+
+
+def _attend(q, k, v, mask, is_causal, scale, dropout_p, rng):
+    shapes = [q.shape[:-2], k.shape[:-2], v.shape[:-2], () if mask is None else mask.shape[:-2]]
+    scores = (q.shape[-2], k.shape[-2])
+    try:
+        lead = np.broadcast_shapes(*shapes)
+        fits = mask is None or np.broadcast_shapes(mask.shape[-2:], scores) == scores
+    except ValueError:
+        fits = False
+    if not fits:
+        masked = "" if mask is None else f", attn_mask {mask.shape}"
+        raise ValueError(
+            f"{_NAME}: q {q.shape}, k {k.shape}, v {v.shape}{masked} do not fit: the axes before "
+            "the last two must broadcast, and a mask to (..., T, S)"
+        )
+    keep = kept(_NAME, (*lead, *scores), dropout_p, rng) if dropout_p else None
+    if mask is None or mask.dtype.kind == "b":
+        allowed = mask.data if isinstance(mask, Tensor) else mask
+        op = ScaledDotProductAttention(allowed, is_causal, scale, False, keep, dropout_p)
+        return op(q, k, v)
+    return ScaledDotProductAttention(None, False, scale, True, keep, dropout_p)(q, k, v, mask)
+
+
+def _grouped(q, k, v, mask, is_causal, scale, dropout_p, rng):
+    """Query heads (H) become two axes (G, H/G), and the heads of k and v (G, 1), which broadcast:
+    no key is ever repeated in memory."""
+    if min(q.ndim, k.ndim, v.ndim) < 3 or k.shape[-3] != v.shape[-3]:
+        raise ValueError(
+            f"{_NAME}: q {q.shape}, k {k.shape}, v {v.shape} do not fit: with enable_gqa expected "
+            "(..., H, T, D), (..., G, S, D) and (..., G, S, E)"
+        )
+    H, G = q.shape[-3], k.shape[-3]
+    if G == 0 or H % G:
+        raise ValueError(f"{_NAME}: the {H} heads of q are no multiple of the {G} of k and v")
+
+    def split(x, heads):  # (..., H, T, D) -> (..., *heads, T, D)
+        return reshape(x, (*x.shape[:-3], *heads, *x.shape[-2:]))
+
+    if mask is not None and mask.ndim > 2:
+        if mask.shape[-3] not in (1, H):
+            raise ValueError(f"{_NAME}: attn_mask {mask.shape} is not for the {H} heads of q")
+        mask = split(mask, (1, 1) if mask.shape[-3] == 1 else (G, H // G))
+    k, v = split(k, (G, 1)), split(v, (G, 1))
+    y = _attend(split(q, (G, H // G)), k, v, mask, is_causal, float(scale), dropout_p, rng)
+    return reshape(y, (*y.shape[:-4], H, *y.shape[-2:]))

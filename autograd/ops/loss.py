@@ -1,15 +1,23 @@
 """Cross-entropy, from logits or straight from the last hidden state.
 
-Targets equal to ``ignore_index`` do not count. "mean" divides by the number of targets that do,
-and gives 0 when there is none (PyTorch gives NaN), so that a fully masked batch is harmless.
+Targets equal to ``ignore_index`` do not count. "mean" divides by the number of targets that do, or
+by the sum of their classes' weights, and gives 0 when that is 0 (PyTorch gives NaN), so that a
+fully masked batch is harmless.
 """
 
+import numpy as np
+
+from autograd._tensor import Tensor
+from autograd.device import bring, namespace
 from autograd.engine import Op
 from autograd.kernels import (
     cross_entropy as cross_entropy_kernel,
     linear_cross_entropy as linear_cross_entropy_kernel,
 )
+from autograd.ops.arguments import integer, operand
 from autograd.ops.nn import integers
+from autograd.ops.piecewise import astype
+from autograd.ops.reduce import sum
 from autograd.ops.shape import reshape
 
 __all__ = ["cross_entropy", "linear_cross_entropy"]
@@ -19,22 +27,62 @@ class CrossEntropy(Op):
     """loss_n = log sum_v exp(logits_nv) - logits_n,target(n), then mean, sum or none of it.
 
     Shapes: logits (N, V) -> () or (N,)
-    Saves:  logits; caches the log-sum-exp of each row
+    Saves:  logits; caches the log-sum-exp of each row, in two parts
     Derivation: autograd/kernels/cross_entropy/README.md
     """
 
     save_inputs = (0,)
     fresh_gradients = True
 
-    def __init__(self, targets, ignore_index, reduction):
+    def __init__(self, targets, ignore_index, reduction, weight=None, label_smoothing=0.0):
         self.options = targets, ignore_index, reduction
+        self.weight, self.label_smoothing = weight, label_smoothing
+
+    def further(self):
+        """The options that no kernel has, where they are given."""
+        given = {} if self.weight is None else {"weight": self.weight}
+        return {**given, "label_smoothing": self.label_smoothing} if self.label_smoothing else given
 
     def forward(self, xp, logits):
-        loss, self.cache = cross_entropy_kernel.forward(xp, logits, *self.options)
+        loss, self.cache = cross_entropy_kernel.forward(xp, logits, *self.options, **self.further())
         return loss
 
     def backward(self, xp, g, logits):
-        return cross_entropy_kernel.backward(xp, g, logits, *self.options, self.cache)
+        return cross_entropy_kernel.backward(
+            xp, g, logits, *self.options, self.cache, **self.further()
+        )
+
+
+class SoftCrossEntropy(Op):
+    """loss_n = sum_v q_nv (log sum_w exp(logits_nw) - logits_nv): the targets are probabilities.
+
+    A class of probability 0 adds 0, also where its logit is minus infinity.
+
+    Shapes: logits (N, V), q (N, V) -> (N,)
+    Saves:  logits, q
+    With  p = softmax(logits)  and  s_n = sum_v q_nv:
+    dL/dlogits_nv = g_n (s_n p_nv - q_nv),  dL/dq_nv = g_n (log sum_w exp(logits_nw) - logits_nv)
+    """
+
+    save_inputs = (0, 1)
+
+    def forward(self, xp, logits, q):
+        if logits.size == 0:
+            return xp.sum(logits, axis=-1)
+        return xp.sum(q * xp.where(q == 0, 0, self.surprise(xp, logits)), axis=-1)
+
+    @staticmethod
+    def surprise(xp, logits):
+        """-log p (N, V), exact where the logits are large and alike."""
+        below = logits - xp.max(logits, axis=-1, keepdims=True)
+        return xp.log(xp.sum(xp.exp(below), axis=-1, keepdims=True)) - below
+
+    def backward(self, xp, g, logits, q):
+        if logits.size == 0:
+            return logits, q
+        g, surprise = g[:, None], self.surprise(xp, logits)
+        g_logits = g * (xp.sum(q, axis=-1, keepdims=True) * xp.exp(-surprise) - q)
+        return g_logits, g * surprise if self.needs[1] else None
 
 
 class LinearCrossEntropy(Op):
@@ -67,46 +115,138 @@ class LinearCrossEntropy(Op):
         )
 
 
-def cross_entropy(logits, targets, ignore_index=-100, reduction="mean"):
-    """The negative log-likelihood of integer ``targets`` (...) under ``logits`` (..., V), in nats.
+def cross_entropy(
+    logits, targets, ignore_index=-100, reduction="mean", label_smoothing=0.0, weight=None
+):
+    """The negative log-likelihood of ``targets`` under ``logits`` (..., V), in nats.
 
-    ``reduction`` is "mean", "sum" or "none" (a loss per target). Raises ValueError for shapes that
-    do not fit, IndexError for a target that is neither a class nor ``ignore_index``.
+    ``targets`` (...) are integer classes, or (..., V) floating-point probabilities of all classes,
+    which may be a Tensor that wants a gradient. ``reduction`` is "mean", "sum" or "none" (a loss
+    per target). ``label_smoothing``, in [0, 1], takes this share of each target and spreads it
+    over all classes alike. ``weight`` (V,) says how much each class counts, a constant: "mean" is
+    then the weighted mean of classes, but of probabilities still the mean over rows. All as
+    PyTorch's function of this name, but that the classes are the last axis.
+
+    Raises ValueError for shapes and options that do not fit, TypeError for targets that are
+    neither integers nor probabilities, IndexError for a target that is neither a class nor
+    ``ignore_index``.
     """
+    logits, targets = operand(logits), operand(targets)
+    if logits.ndim == 0 or logits.shape[-1] == 0:
+        raise ValueError(
+            f"cross_entropy: logits have shape {logits.shape}, expected (..., V) with V classes, "
+            "at least one"
+        )
     n_classes = logits.shape[-1]
-    targets = _checked(targets, logits.shape[:-1], n_classes, ignore_index, reduction)
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(f"cross_entropy: label_smoothing is {label_smoothing}, but must be 0 to 1")
+    if weight is not None:
+        weight = _class_weights(weight, n_classes, logits)
+    if targets.dtype.kind == "f" and targets.shape == logits.shape:
+        if ignore_index != -100:
+            raise ValueError(
+                "cross_entropy: ignore_index is for classes, and the targets are probabilities: "
+                "a row of zeros adds nothing"
+            )
+        return _soft_cross_entropy(logits, targets, reduction, float(label_smoothing), weight)
+    targets, ignore_index = _checked(
+        "cross_entropy", targets, logits.shape[:-1], n_classes, ignore_index, reduction
+    )
     flat = reshape(logits, (targets.size, n_classes))
-    loss = CrossEntropy(targets.reshape(-1), ignore_index, reduction)(flat)
-    return reshape(loss, targets.shape) if reduction == "none" else loss
+    op = CrossEntropy(targets.reshape(-1), ignore_index, reduction, weight, float(label_smoothing))
+    return reshape(op(flat), targets.shape) if reduction == "none" else op(flat)
 
 
-def linear_cross_entropy(h, weight, targets, ignore_index=-100, reduction="mean"):
+def _soft_cross_entropy(logits, targets, reduction, label_smoothing, weight):
+    _check_reduction("cross_entropy", reduction)
+    if logits.dtype == np.float16:
+        loss = _soft_cross_entropy(
+            astype(logits, np.float32), targets, reduction, label_smoothing, weight
+        )
+        return astype(loss, np.float16)
+    lead, n_classes = logits.shape[:-1], logits.shape[-1]
+    q = astype(targets, logits.dtype)
+    if label_smoothing:
+        q = q * (1 - label_smoothing) + label_smoothing / n_classes
+    if weight is not None:
+        q = q * astype(weight, logits.dtype)
+    n_rows = logits.size // n_classes
+    losses = SoftCrossEntropy()(
+        reshape(logits, (n_rows, n_classes)), reshape(q, (n_rows, n_classes))
+    )
+    if reduction == "none":
+        return reshape(losses, lead)
+    return sum(losses) / max(1, n_rows) if reduction == "mean" else sum(losses)
+
+
+def linear_cross_entropy(h, weight, targets, ignore_index=-100, reduction="mean", **others):
     """``cross_entropy(h @ weight.T, targets)`` without ever holding all the logits.
 
-    h (..., C), weight (V, C), targets (...). The logits are made, used and dropped in blocks of
-    rows. Raises as cross_entropy does.
+    h (..., C), weight (V, C), targets (...), integer classes. The logits are made, used and dropped
+    in blocks of rows. Probabilities as targets, label smoothing and weights of classes are for
+    cross_entropy alone. Raises as cross_entropy does, and TypeError for these ``others``.
     """
-    if weight.ndim != 2 or h.shape[-1] != weight.shape[1]:
+    h, weight, targets = operand(h), operand(weight), operand(targets)
+    if others or targets.dtype.kind == "f":
+        found = next(iter(others), f"targets of {targets.dtype}")
+        raise TypeError(
+            f"linear_cross_entropy takes classes, ignore_index and reduction, and not {found}: "
+            "use cross_entropy(linear(h, weight), targets, ...)"
+        )
+    if weight.ndim != 2 or h.ndim == 0 or h.shape[-1] != weight.shape[1]:
         raise ValueError(
             f"linear_cross_entropy: h has shape {h.shape} and weight {weight.shape}: their last "
             "axes must be equally long"
         )
-    targets = _checked(targets, h.shape[:-1], weight.shape[0], ignore_index, reduction)
+    if not len(weight):
+        raise ValueError("linear_cross_entropy: weight has no rows, so there are no classes")
+    targets, ignore_index = _checked(
+        "linear_cross_entropy", targets, h.shape[:-1], weight.shape[0], ignore_index, reduction
+    )
     flat = reshape(h, (targets.size, h.shape[-1]))
     loss = LinearCrossEntropy(targets.reshape(-1), ignore_index, reduction)(flat, weight)
     return reshape(loss, targets.shape) if reduction == "none" else loss
 
 
-def _checked(targets, shape, n_classes, ignore_index, reduction):
+def _check_reduction(op, reduction):
     if reduction not in ("mean", "sum", "none"):
-        raise ValueError(f'reduction is {reduction!r}, but must be "mean", "sum" or "none"')
-    targets = integers(targets, "targets")
+        raise ValueError(f'{op}: reduction is {reduction!r}, but must be "mean", "sum" or "none"')
+
+
+def _class_weights(weight, n_classes, logits):
+    """The weight of each class as an array of the logits' library and type."""
+    weight = operand(weight)
+    if weight.shape != (n_classes,):
+        raise ValueError(
+            f"cross_entropy: weight has shape {weight.shape}, expected one number for each of the "
+            f"{n_classes} classes, ({n_classes},)"
+        )
+    if isinstance(weight, Tensor):
+        if weight.requires_grad:
+            raise ValueError(
+                "cross_entropy: weight gets no gradient, it is a constant: pass weight.detach()"
+            )
+        weight = weight.data
+    library = namespace(logits.data if isinstance(logits, Tensor) else logits)
+    return bring(library, weight).astype(logits.dtype)
+
+
+def _checked(op, targets, shape, n_classes, ignore_index, reduction):
+    """The targets as an array of integers, each a class or ``ignore_index``, and that as well."""
+    _check_reduction(op, reduction)
+    ignore_index = integer(op, "ignore_index", ignore_index)
+    if targets.shape == (*shape, n_classes):
+        raise ValueError(
+            f"{op}: targets have shape {targets.shape} and type {targets.dtype}: classes have the "
+            f"shape {shape}, and probabilities of classes are floating-point numbers"
+        )
+    targets = integers(targets, f"{op}: targets")
     if targets.shape != shape:
-        raise ValueError(f"targets have shape {targets.shape}, the predictions {shape}")
+        raise ValueError(f"{op}: targets have shape {targets.shape}, the predictions {shape}")
     wrong = ((targets < 0) | (targets >= n_classes)) & (targets != ignore_index)
     if wrong.any():
         raise IndexError(
-            f"target {int(targets[wrong][0])} is neither one of the {n_classes} classes nor "
+            f"{op}: target {int(targets[wrong][0])} is neither one of the {n_classes} classes nor "
             f"ignore_index ({ignore_index})"
         )
-    return targets
+    return targets, ignore_index

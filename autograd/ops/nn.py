@@ -1,4 +1,4 @@
-"""The operations of neural networks; the fused ones have a folder in ``autograd/kernels``.
+"""The operations of layers that hold a matrix or a table, and dropout.
 
 Functions have PyTorch's names and options where NumPy has none. Token ids and class targets are
 integers: arrays, or Tensors that hold integers.
@@ -7,161 +7,18 @@ integers: arrays, or Tensors that hold integers.
 import numpy as np
 
 from autograd._tensor import Tensor
-from autograd.device import is_array, namespace
+from autograd.device import namespace
 from autograd.engine import Op
 from autograd.kernels import (
     dropout as dropout_kernel,
     embedding as embedding_kernel,
     gelu as gelu_kernel,
-    layer_norm as layer_norm_kernel,
     linear as linear_kernel,
-    rms_norm as rms_norm_kernel,
-    softmax as softmax_kernel,
 )
-from autograd.ops.shape import swapaxes
+from autograd.ops.activation import known_gelu
+from autograd.ops.arguments import integer, operand
 
-__all__ = [
-    "dropout", "embedding", "gelu", "gelu_linear", "layer_norm", "linear", "log_softmax", "relu",
-    "rms_norm", "silu", "softmax",
-]  # fmt: skip
-
-
-SILU_FAR = 800.0
-"""Beyond it exp(-|x|) is 0 in every type, and would meet infinity."""
-
-
-class ReLU(Op):
-    """y = max(x, 0).
-
-    Saves: x
-    dy/dx = 0 where x <= 0 (at the kink too), else 1
-    """
-
-    save_inputs = (0,)
-
-    def forward(self, xp, x):
-        return xp.maximum(x, 0)
-
-    def backward(self, xp, g, x):
-        return xp.where(x <= 0, 0, g)
-
-
-class GELU(Op):
-    """y = x Phi(x), Phi the normal distribution function or its tanh approximation.
-
-    Saves: x
-    Derivation: autograd/kernels/gelu/README.md
-    """
-
-    save_inputs = (0,)
-    fresh_gradients = True
-
-    def __init__(self, approximate):
-        self.approximate = approximate
-
-    def forward(self, xp, x):
-        return gelu_kernel.forward(xp, x, self.approximate)
-
-    def backward(self, xp, g, x):
-        return gelu_kernel.backward(xp, g, x, self.approximate, spare=self.spare())[0]
-
-
-class SiLU(Op):
-    """y = x sigmoid(x).
-
-    Saves: x
-    dy/dx = s (1 + x (1 - s))  with  s = sigmoid(x): 0 at minus infinity, 1 at infinity
-    """
-
-    save_inputs = (0,)
-
-    def forward(self, xp, x):
-        return xp.where(x < -SILU_FAR, 0, x) * xp.sigmoid(x)
-
-    def backward(self, xp, g, x):
-        s = xp.sigmoid(x)
-        near = xp.where(xp.abs(x) > SILU_FAR, 0, x)
-        return g * s * (1 + near * (1 - s))
-
-
-class Softmax(Op):
-    """y_i = exp(x_i) / sum_j exp(x_j) over the last axis.
-
-    Saves: y
-    Derivation: autograd/kernels/softmax/README.md
-    """
-
-    save_output = True
-    fresh_gradients = True
-
-    def forward(self, xp, x):
-        return softmax_kernel.forward(xp, x)
-
-    def backward(self, xp, g, y):
-        return softmax_kernel.backward(xp, g, y)
-
-
-class LogSoftmax(Op):
-    """y_i = x_i - log sum_j exp(x_j) over the last axis.
-
-    Saves: y
-    dL/dx_i = g_i - exp(y_i) sum_j g_j
-    """
-
-    save_output = True
-
-    def forward(self, xp, x):
-        return x - xp.logsumexp(x, axis=-1, keepdims=True)
-
-    def backward(self, xp, g, y):
-        return g - xp.exp(y) * xp.sum(g, axis=-1, keepdims=True)
-
-
-class LayerNorm(Op):
-    """Normalize the last axis to mean 0 and variance 1, then scale and shift.
-
-    Shapes: x (..., C), weight (C,), bias (C,) -> (..., C)
-    Saves:  x, weight; caches the mean and 1/std, two numbers per row
-    Derivation: autograd/kernels/layer_norm/README.md
-    """
-
-    save_inputs = (0, 1)
-    fresh_gradients = True
-
-    def __init__(self, eps):
-        self.eps = eps
-
-    def forward(self, xp, x, weight, bias):
-        y, self.cache = layer_norm_kernel.forward(xp, x, weight, bias, self.eps)
-        return y
-
-    def backward(self, xp, g, x, weight):
-        in_place = self.spare(), self.take(0)
-        return layer_norm_kernel.backward(
-            xp, g, x, weight, self.eps, self.cache, self.needs, *in_place
-        )
-
-
-class RMSNorm(Op):
-    """Divide the last axis by its root mean square, then scale.
-
-    Shapes: x (..., C), weight (C,) -> (..., C)
-    Saves:  x, weight; caches 1/rms, one number per row
-    Derivation: autograd/kernels/rms_norm/README.md
-    """
-
-    save_inputs = (0, 1)
-    fresh_gradients = True
-
-    def __init__(self, eps):
-        self.eps = eps
-
-    def forward(self, xp, x, weight):
-        y, self.cache = rms_norm_kernel.forward(xp, x, weight, self.eps)
-        return y
-
-    def backward(self, xp, g, x, weight):
-        return rms_norm_kernel.backward(xp, g, x, weight, self.eps, self.cache, self.needs)
+__all__ = ["dropout", "embedding", "gelu_linear", "linear"]
 
 
 class Linear(Op):
@@ -213,7 +70,7 @@ class GELULinear(Op):
 
 
 class Embedding(Op):
-    """y = weight[ids].
+    """y = weight[ids]. What arrives at a row of the id ``padding``, if there is one, is dropped.
 
     Shapes: weight (V, C), ids (...) -> (..., C)
     Saves:  the ids
@@ -222,14 +79,16 @@ class Embedding(Op):
 
     fresh_gradients = True
 
-    def __init__(self, ids):
-        self.ids = ids
+    def __init__(self, ids, padding=None):
+        self.ids, self.padding = ids, padding
 
     def forward(self, xp, weight):
         return embedding_kernel.forward(xp, weight, self.ids)
 
     def backward(self, xp, g):
         shape = self.inputs[0].shape
+        if self.padding is not None:
+            g = xp.where((self.ids == self.padding)[..., None], 0, g)
         return embedding_kernel.backward(xp, g, self.ids, shape, self.into(0))
 
 
@@ -252,78 +111,12 @@ class Dropout(Op):
         return dropout_kernel.backward(xp, g, self.keep, self.p)
 
 
-def relu(x):
-    """max(x, 0). At 0 the gradient is 0."""
-    return ReLU()(x)
-
-
-def gelu(x, approximate="none"):
-    """The Gaussian error linear unit (Hendrycks and Gimpel 2016).
-
-    ``approximate="none"`` is x Phi(x), exact; ``"tanh"`` is the approximation GPT-2 was trained
-    with. Raises ValueError for anything else.
-    """
-    return GELU(_known(approximate, "gelu"))(x)
-
-
-def _known(approximate, op):
-    if approximate not in ("none", "tanh"):
-        raise ValueError(f'{op}: approximate is {approximate!r}, but must be "none" or "tanh"')
-    return approximate
-
-
-def silu(x):
-    """x sigmoid(x), the sigmoid-weighted linear unit, also called swish (Elfwing et al. 2017)."""
-    return SiLU()(x)
-
-
-def softmax(x, axis=-1):
-    """exp(x) / sum(exp(x)) over ``axis``, computed without overflow."""
-    return _over_last_axis(Softmax, x, axis)
-
-
-def log_softmax(x, axis=-1):
-    """log(softmax(x)) over ``axis``, computed without overflow and without taking the log."""
-    return _over_last_axis(LogSoftmax, x, axis)
-
-
-def _over_last_axis(op, x, axis):
-    if axis in (-1, x.ndim - 1):
-        return op()(x)
-    return swapaxes(op()(swapaxes(x, axis, -1)), axis, -1)
-
-
-def layer_norm(x, weight, bias, eps=1e-5):
-    """Layer normalization over the last axis (Ba, Kiros and Hinton 2016).
-
-    x (..., C), weight (C,), bias (C,). Raises ValueError when the lengths differ.
-    """
-    if not x.shape[-1:] == weight.shape == bias.shape:
-        raise ValueError(
-            f"layer_norm: x has shape {x.shape}, weight {weight.shape}, bias {bias.shape}: "
-            "weight and bias must have the length of x's last axis"
-        )
-    return LayerNorm(eps)(x, weight, bias)
-
-
-def rms_norm(x, weight, eps=1e-5):
-    """x / sqrt(mean(x^2) + eps) over the last axis, times weight (Zhang and Sennrich 2019).
-
-    x (..., C), weight (C,). Raises ValueError when the lengths differ.
-    """
-    if not x.shape[-1:] == weight.shape:
-        raise ValueError(
-            f"rms_norm: x has shape {x.shape} and weight {weight.shape}: the weight must have the "
-            "length of x's last axis"
-        )
-    return RMSNorm(eps)(x, weight)
-
-
 def linear(x, weight, bias=None):
     """x W^T + b, with the weight (out, in) as in PyTorch: x (..., K), weight (M, K), bias (M,).
 
     Raises ValueError when the shapes do not fit.
     """
+    x, weight = operand(x), operand(weight)
     if weight.ndim != 2 or x.ndim == 0 or x.shape[-1] != weight.shape[1]:
         raise ValueError(
             f"linear: x has shape {x.shape} and weight {weight.shape}: the last axis of x must be "
@@ -331,6 +124,7 @@ def linear(x, weight, bias=None):
         )
     if bias is None:
         return Linear()(x, weight)
+    bias = operand(bias)
     if bias.shape != weight.shape[:1]:
         raise ValueError(f"linear: the bias has shape {bias.shape}, expected {weight.shape[:1]}")
     return Linear()(x, weight, bias)
@@ -343,6 +137,7 @@ def gelu_linear(x, weight, shift, bias, approximate="none"):
     the bias that belongs to it, then weight (C, M) and bias (C,) as in ``linear``. Raises
     ValueError for shapes that do not fit, and as gelu does.
     """
+    x, weight, shift, bias = map(operand, (x, weight, shift, bias))
     if weight.ndim != 2 or not (x.shape[-1:] == shift.shape == weight.shape[1:]):
         raise ValueError(
             f"gelu_linear: x has shape {x.shape}, weight {weight.shape} and shift {shift.shape}: "
@@ -352,21 +147,30 @@ def gelu_linear(x, weight, shift, bias, approximate="none"):
         raise ValueError(
             f"gelu_linear: the bias has shape {bias.shape}, expected {weight.shape[:1]}"
         )
-    return GELULinear(_known(approximate, "gelu_linear"))(x, weight, shift, bias)
+    return GELULinear(known_gelu(approximate, "gelu_linear"))(x, weight, shift, bias)
 
 
-def embedding(weight, ids):
+def embedding(weight, ids, padding_idx=None):
     """The rows of ``weight`` (V, C) named by the integers ``ids`` (...), each in [0, V).
 
-    Raises TypeError for ids that are not integers, IndexError for one outside the table.
+    The row ``padding_idx``, which may count from the end, gets no gradient: tokens that only fill
+    up a sequence teach nothing. Raises TypeError for ids that are not integers, IndexError for one
+    outside the table, ValueError for a table that is no matrix.
     """
+    weight = operand(weight)
+    if weight.ndim != 2:
+        raise ValueError(f"embedding: the table has shape {weight.shape}, expected (V, C)")
+    n_rows = weight.shape[0]
     ids = integers(ids, "embedding ids")
-    if ids.size and (ids.min() < 0 or ids.max() >= weight.shape[0]):
-        wrong = ids[(ids < 0) | (ids >= weight.shape[0])][0]
-        raise IndexError(
-            f"embedding: id {int(wrong)} is outside the table of {weight.shape[0]} rows"
-        )
-    return Embedding(ids)(weight)
+    if ids.size and (ids.min() < 0 or ids.max() >= n_rows):
+        wrong = ids[(ids < 0) | (ids >= n_rows)][0]
+        raise IndexError(f"embedding: id {int(wrong)} is outside the table of {n_rows} rows")
+    if padding_idx is not None:
+        row = integer("embedding", "padding_idx", padding_idx)
+        if not -n_rows <= row < n_rows:
+            raise IndexError(f"embedding: padding_idx {row} is outside the table of {n_rows} rows")
+        padding_idx = row % n_rows
+    return Embedding(ids, padding_idx)(weight)
 
 
 def dropout(x, p=0.5, training=True, rng=None):
@@ -375,21 +179,36 @@ def dropout(x, p=0.5, training=True, rng=None):
     Without ``training``, or with p = 0, x itself. The mask is drawn from ``rng``, a
     np.random.Generator. Raises ValueError when p is not in [0, 1) or when there is no rng.
     """
-    if not 0 <= p < 1:
-        raise ValueError(f"dropout: p is {p}, but must be at least 0 and below 1")
+    p = probability("dropout", "p", p)
     if not training or p == 0:
         return x
-    if rng is None:
-        raise ValueError("dropout: pass rng=np.random.default_rng(seed), so that runs can repeat")
-    keep = rng.random(x.shape, dtype=np.float32) >= p
+    x = operand(x)
+    keep = kept("dropout", x.shape, p, rng)
     xp = namespace(x.data if isinstance(x, Tensor) else x)
     return Dropout(xp.asarray(keep), p)(x)
 
 
+def probability(op, what, p):
+    """``p`` as a Python number. Raises ValueError when it is not in [0, 1)."""
+    if not 0 <= p < 1:
+        raise ValueError(f"{op}: {what} is {p}, but must be at least 0 and below 1")
+    return float(p)
+
+
+def kept(op, shape, p, rng):
+    """A mask of ``shape``, False with probability ``p``, drawn from the Generator ``rng``."""
+    if not isinstance(rng, np.random.Generator):
+        found = "" if rng is None else f", not {type(rng).__name__}"
+        raise ValueError(
+            f"{op}: pass rng=np.random.default_rng(seed){found}, so that runs can repeat"
+        )
+    return rng.random(shape, dtype=np.float32) >= p
+
+
 def integers(values, what):
     """``values`` as a raw array of integers. Raises TypeError when they are not integers."""
+    values = operand(values)
     values = values.data if isinstance(values, Tensor) else values
-    values = values if is_array(values) else np.asarray(values)
     if values.dtype.kind not in "iu":
         raise TypeError(f"{what} must be integers, not {values.dtype}")
     return values

@@ -93,11 +93,28 @@ class Var(Reduction):
         self.ddof = ddof
 
     def forward(self, xp, x):
-        return xp.var(x, axis=self.axis, keepdims=self.keepdims, ddof=self.ddof)
+        return self.spread(xp, xp.var, x)
+
+    def spread(self, xp, function, x):
+        """xp.var or xp.std of x, in float32 for float16, whose squares overflow from 256 on.
+
+        They take the mean away themselves. That it is gone already leaves them what its rounding
+        left: of a row of large numbers that hardly differ, that would else be all.
+        """
+        x = xp.asarray(x)
+        wide = xp.astype(x, xp.float32) if x.dtype.char == "e" else x
+        wide = wide - xp.mean(wide, axis=self.axis, keepdims=True)
+        y = function(wide, axis=self.axis, keepdims=self.keepdims, ddof=self.ddof)
+        return xp.astype(y, x.dtype) if x.dtype.kind == "f" else y
+
+    def deviations(self, xp, x):
+        """x minus its mean, twice: what the first mean's rounding has left, the second takes."""
+        d = x - xp.mean(x, axis=self.axis, keepdims=True)
+        rest = xp.mean(d, axis=self.axis, keepdims=True)
+        return d - xp.where(xp.isfinite(rest), rest, 0)
 
     def backward(self, xp, g, x):
-        deviation = x - xp.mean(x, axis=self.axis, keepdims=True)
-        return self.kept(xp, g) * deviation * (2 / self.divisor())
+        return self.kept(xp, g) * self.deviations(xp, x) * (2 / self.divisor())
 
     def divisor(self):
         """N - ddof. Without numbers there is no gradient either, and the divisor is of no matter;
@@ -112,13 +129,12 @@ class Std(Var):
     save_output = True
 
     def forward(self, xp, x):
-        return xp.std(x, axis=self.axis, keepdims=self.keepdims, ddof=self.ddof)
+        return self.spread(xp, xp.std, x)
 
     def backward(self, xp, g, x, y):
-        deviation = x - xp.mean(x, axis=self.axis, keepdims=True)
         # where y is 0 every deviation is 0, and may be divided by anything
         scale = g / (xp.where(y == 0, 1, y) * self.divisor())
-        return self.kept(xp, scale) * deviation
+        return self.kept(xp, scale) * self.deviations(xp, x)
 
 
 class Extremum(Reduction):
@@ -158,7 +174,9 @@ class LogSumExp(Reduction):
 
     def backward(self, xp, g, x, y):
         y = xp.where(y == -math.inf, 0, y)  # a row of -inf has gradient 0, not NaN
-        return self.kept(xp, g) * xp.exp(x - self.kept(xp, y))
+        p = xp.exp(x - self.kept(xp, y))
+        total = xp.sum(p, axis=self.axis, keepdims=True)  # 1, but for the rounding of a large y
+        return self.kept(xp, g) * p / xp.where(total > 0, total, 1)
 
 
 def sum(x, axis=None, keepdims=False):

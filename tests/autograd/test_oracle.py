@@ -13,7 +13,7 @@ import pytest
 
 pytest.importorskip("torch", reason="compares every operation with PyTorch")
 
-from oracle import linear_and_neural, moving_elements, number_by_number  # noqa: E402, F401
+from oracle import linear, moving_elements, neural, number_by_number  # noqa: E402, F401
 from oracle.compare import assert_near, exact, ours, theirs  # noqa: E402
 from oracle.drawing import CASES, numbers  # noqa: E402
 

@@ -23,9 +23,9 @@ def activation_floats(config):
     logits at hand.
     """
     C, H = config.n_embd, config.n_head
-    attention = (C + 2) + C + (3 * C + 2 * H) + C  # ln_1, c_attn, attention, c_proj
-    mlp = (C + 2) + C + 4 * C  # ln_2, c_fc, gelu with c_proj
-    head = (C + 2) + 2 * C  # ln_f, the loss
+    attention = (C + 3) + C + (3 * C + 2 * H) + C  # ln_1, c_attn, attention, c_proj
+    mlp = (C + 3) + C + 4 * C  # ln_2, c_fc, gelu with c_proj
+    head = (C + 3) + 2 * C  # ln_f, the loss
     return config.n_layer * (attention + mlp) + head
 
 

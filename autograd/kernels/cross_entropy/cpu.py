@@ -7,16 +7,16 @@ import math
 
 import numpy as np
 
-from autograd.kernels._numba import exp, jit, maximum, parallel_rows, rows_per_part
+from autograd.kernels._numba import exp, jit, maximum, minus_both, parallel_rows, rows_per_part
 
 
 def forward(xp, logits, targets, ignore_index, reduction):
     N, V = logits.shape
     targets = targets.astype(np.int64, copy=False)  # one compiled version for every integer type
-    losses, lse = np.empty(N, logits.dtype), np.empty(N, logits.dtype)
-    arrays = (logits, targets, ignore_index, losses, lse)
+    losses, top, rest = (np.empty(N, logits.dtype) for _ in range(3))
+    arrays = (logits, targets, ignore_index, losses, top, rest)
     parallel_rows(row_losses, N, rows_per_part(N, V), *arrays)
-    return reduce(losses, targets, ignore_index, reduction), (lse,)
+    return reduce(losses, targets, ignore_index, reduction), (top, rest)
 
 
 def backward(xp, g, logits, targets, ignore_index, reduction, cache=None):
@@ -26,7 +26,7 @@ def backward(xp, g, logits, targets, ignore_index, reduction, cache=None):
     targets = targets.astype(np.int64, copy=False)
     g_row = row_gradients(g, targets, ignore_index, reduction, logits.dtype)
     g_logits = np.empty_like(logits)
-    arrays = (logits, targets, ignore_index, cache[0], g_row, g_logits)
+    arrays = (logits, targets, ignore_index, *cache, g_row, g_logits)
     parallel_rows(_backward, N, rows_per_part(N, V), *arrays)
     return g_logits
 
@@ -53,33 +53,35 @@ def count(targets, ignore_index):
 
 
 @jit
-def row_losses(logits, targets, ignore_index, losses, lse, start, stop):
+def row_losses(logits, targets, ignore_index, losses, top, rest, start, stop):
+    """The loss of each row, and its log-sum-exp in two parts, as in reference.py."""
     V = logits.shape[1]
     for i in range(start, stop):
         if targets[i] == ignore_index:
-            losses[i], lse[i] = 0, math.log(V)  # as if the row were zeros
+            losses[i], top[i], rest[i] = 0, 0, math.log(V)  # as if the row were zeros
             continue
         row = logits[i]
-        top = logits.dtype.type(-np.inf)
+        largest = logits.dtype.type(-np.inf)
         for j in range(V):
-            top = maximum(top, row[j])
+            largest = maximum(largest, row[j])
         total = logits.dtype.type(0)
         for j in range(V):
-            total += exp(row[j] - top)
-        lse[i] = np.log(total) + top
-        losses[i] = lse[i] - row[targets[i]]
+            total += exp(row[j] - largest)
+        top[i], rest[i] = largest, np.log(total)
+        losses[i] = minus_both(largest, row[targets[i]], -rest[i])
 
 
 @jit
-def _backward(logits, targets, ignore_index, lse, g_row, g_logits, start, stop):
+def _backward(logits, targets, ignore_index, top, rest, g_row, g_logits, start, stop):
     V = logits.shape[1]
     for i in range(start, stop):
         row, out = logits[i], g_logits[i]
         if targets[i] == ignore_index:
             out[:] = 0
             continue
-        shift, g = lse[i], g_row[i]
+        largest, more, g = top[i], rest[i], g_row[i]
         for j in range(V):
-            out[j] = exp(row[j] - shift) * g
+            out[j] = exp(minus_both(row[j], largest, more)) * g
         # The one-hot row, at its one place; p - 1 before the product, as p may be close to 1.
-        out[targets[i]] = (exp(row[targets[i]] - shift) - logits.dtype.type(1)) * g
+        p = exp(minus_both(row[targets[i]], largest, more))
+        out[targets[i]] = (p - logits.dtype.type(1)) * g

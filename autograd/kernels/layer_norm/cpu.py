@@ -7,24 +7,29 @@ the same pass that makes g_x, and they are added at the end in the order of the 
 Backward writes g_x over the gradient that came in where nobody else needs that (``spare``), and
 adds what x gets from elsewhere (``plus``): in a transformer the whole residual stream passes by
 each normalization, and adding it later would be one more pass over both.
+
+The mean has two parts, as in reference.py. ``minus_both`` takes them away in their order, which is
+all there is to it.
 """
 
 import math
 
 import numpy as np
 
-from autograd.kernels._numba import jit, parallel_rows, rows_per_part
+from autograd.kernels._numba import jit, maximum, minus_both, parallel_rows, rows_per_part
 
 
 def forward(xp, x, weight, bias, eps):
     *lead, C = x.shape
     rows = x.reshape(math.prod(lead), C)
     y = np.empty_like(rows)
-    mean, rstd = np.empty(len(rows), x.dtype), np.empty(len(rows), x.dtype)
+    N = len(rows)
+    mean, rest, rstd = np.empty(N, x.dtype), np.empty(N, x.dtype), np.empty(N, x.dtype)
     step = rows_per_part(len(rows), C)
     eps = x.dtype.type(eps)
-    parallel_rows(_forward, len(rows), step, rows, weight, bias, eps, y, mean, rstd)
-    return y.reshape(x.shape), (mean.reshape(*lead, 1), rstd.reshape(*lead, 1))
+    parallel_rows(_forward, len(rows), step, rows, weight, bias, eps, y, mean, rest, rstd)
+    one = (*lead, 1)
+    return y.reshape(x.shape), (mean.reshape(one), rest.reshape(one), rstd.reshape(one))
 
 
 def backward(xp, g, x, weight, eps, cache=None, needs=(True, True, True), spare=None, plus=None):
@@ -32,12 +37,12 @@ def backward(xp, g, x, weight, eps, cache=None, needs=(True, True, True), spare=
     N = math.prod(lead)
     if cache is None:
         cache = forward(xp, x, weight, weight, eps)[1]
-    mean, rstd = cache[0].reshape(N), cache[1].reshape(N)
+    mean, rest, rstd = cache[0].reshape(N), cache[1].reshape(N), cache[2].reshape(N)
     step = rows_per_part(N, C)
     g_x = (np.empty_like(g) if spare is None else spare).reshape(N, C)
     parts = np.zeros((2, -(-N // step), C), x.dtype)  # g_weight and g_bias of each part
     plus_rows = np.empty((0, C), x.dtype) if plus is None else plus.reshape(N, C)
-    arrays = (x.reshape(N, C), weight, mean, rstd, plus_rows, parts[0], parts[1], step)
+    arrays = (x.reshape(N, C), weight, mean, rest, rstd, plus_rows, parts[0], parts[1], step)
     parallel_rows(_backward, N, step, g.reshape(N, C), spare is None, g_x, *arrays)
     return (
         g_x.reshape(x.shape) if needs[0] else None,
@@ -47,7 +52,7 @@ def backward(xp, g, x, weight, eps, cache=None, needs=(True, True, True), spare=
 
 
 @jit
-def _forward(x, weight, bias, eps, y, mean, rstd, start, stop):
+def _forward(x, weight, bias, eps, y, mean, rest, rstd, start, stop):
     C = x.shape[1]
     zero, size = x.dtype.type(0), x.dtype.type(C)
     for i in range(start, stop):
@@ -56,19 +61,22 @@ def _forward(x, weight, bias, eps, y, mean, rstd, start, stop):
         for j in range(C):
             total += row[j]
         m = total / size
-        total = zero
+        total, squares = zero, zero
         for j in range(C):
-            d = row[j] - m
-            total += d * d
-        r = x.dtype.type(1) / np.sqrt(total / size + eps)
+            d = minus_both(row[j], m, zero)
+            total += d
+            squares += d * d
+        m2 = total / size
+        var = maximum(squares / size - m2 * m2, zero)  # around m + m2, not around m
+        r = x.dtype.type(1) / np.sqrt(var + eps)
         for j in range(C):
-            out[j] = (row[j] - m) * r * weight[j] + bias[j]
-        mean[i], rstd[i] = m, r
+            out[j] = minus_both(row[j], m, m2) * r * weight[j] + bias[j]
+        mean[i], rest[i], rstd[i] = m, m2, r
 
 
 @jit
 def _backward(
-    g, copied, g_x, x, weight, mean, rstd, plus, weight_parts, bias_parts, step, start, stop
+    g, copied, g_x, x, weight, mean, rest, rstd, plus, weight_parts, bias_parts, step, start, stop
 ):
     """A row of g, ``copied`` to g_x unless that is its place already, becomes one of g_x."""
     C = x.shape[1]
@@ -78,10 +86,10 @@ def _backward(
         row, g_row = x[i], g_x[i]
         if copied:
             g_row[:] = g[i]
-        m, r = mean[i], rstd[i]
+        m, m2, r = mean[i], rest[i], rstd[i]
         along_ones, along_norm = zero, zero
         for j in range(C):
-            norm = (row[j] - m) * r
+            norm = minus_both(row[j], m, m2) * r
             g_norm = g_row[j] * weight[j]
             along_ones += g_norm
             along_norm += g_norm * norm
@@ -90,7 +98,7 @@ def _backward(
         along_ones /= size
         along_norm /= size
         for j in range(C):
-            norm = (row[j] - m) * r
+            norm = minus_both(row[j], m, m2) * r
             g_row[j] = r * (g_row[j] * weight[j] - along_ones - norm * along_norm)
         if len(plus):
             more = plus[i]

@@ -1,21 +1,27 @@
-"""Layer normalization, the definition. Shapes: x (..., C), weight and bias (C,)."""
+"""Layer normalization, the definition. Shapes: x (..., C), weight and bias (C,).
+
+The mean has two parts. The first is rounded to the last bit of numbers as large as x; what is then
+left of the deviations' own mean is the second. Without it a row of large numbers that hardly
+differ would be normalized to rounding errors, and a constant one not to 0.
+"""
 
 
 def stats(xp, x, eps):
     mean = xp.mean(x, axis=-1, keepdims=True)  # (..., 1)
-    var = xp.mean(xp.square(x - mean), axis=-1, keepdims=True)  # (..., 1)
-    return mean, 1 / xp.sqrt(var + eps)
+    rest = xp.mean(x - mean, axis=-1, keepdims=True)  # (..., 1): 0 but for rounding
+    var = xp.mean(xp.square(x - mean - rest), axis=-1, keepdims=True)  # (..., 1)
+    return mean, rest, 1 / xp.sqrt(var + eps)
 
 
 def forward(xp, x, weight, bias, eps):
-    mean, rstd = stats(xp, x, eps)
-    return (x - mean) * rstd * weight + bias, (mean, rstd)
+    mean, rest, rstd = stats(xp, x, eps)
+    return (x - mean - rest) * rstd * weight + bias, (mean, rest, rstd)
 
 
 def backward(xp, g, x, weight, eps, cache=None, needs=(True, True, True), spare=None, plus=None):
     """``plus``, the gradient that x has from elsewhere, is added; ``spare`` is for kernels."""
-    mean, rstd = cache if cache is not None else stats(xp, x, eps)
-    norm = (x - mean) * rstd  # (..., C)
+    mean, rest, rstd = cache if cache is not None else stats(xp, x, eps)
+    norm = (x - mean - rest) * rstd  # (..., C)
     rows = tuple(range(x.ndim - 1))  # every axis but the last
     g_x = None
     if needs[0]:

@@ -10,7 +10,7 @@ computed again.
 import numpy as np
 
 from autograd.kernels._gemm import whole_product
-from autograd.kernels._numba import exp, jit, maximum, parallel_rows, rows_per_part
+from autograd.kernels._numba import exp, jit, maximum, minus_both, parallel_rows, rows_per_part
 from autograd.kernels.cross_entropy.cpu import reduce, row_gradients, row_losses
 
 BLOCK_BYTES = 16 << 20  # of logits: what fits in a last-level cache
@@ -23,7 +23,7 @@ def forward(xp, h, weight, targets, ignore_index, reduction, needs=(True, True))
     if reduction == "none" or not any(needs):
         unused = np.empty(len(h), h.dtype)
         for rows, logits in _blocks(h, weight, targets, ignore_index):
-            arrays = (logits, targets[rows], ignore_index, losses[rows], unused[rows])
+            arrays = (logits, targets[rows], ignore_index, losses[rows], unused[rows], unused[rows])
             parallel_rows(row_losses, len(logits), rows_per_part(*logits.shape), *arrays)
         return reduce(losses, targets, ignore_index, reduction), None
     g_row = row_gradients(h.dtype.type(1), targets, ignore_index, reduction, h.dtype)
@@ -95,7 +95,7 @@ def _in_place(logits, targets, ignore_index, g_row, losses, start, stop):
             e = exp(row[j] - top)
             row[j] = e
             total += e
-        losses[i] = np.log(total) + top - picked
+        losses[i] = minus_both(top, picked, -np.log(total))
         p = row[targets[i]] / total
         scale = g_row[i] / total
         for j in range(V):

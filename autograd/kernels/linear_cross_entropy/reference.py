@@ -8,8 +8,9 @@ A row whose target is ignored is replaced by zeros, so that nothing it holds can
 
 
 def log_sum_exp(xp, logits):
-    top = xp.max(logits, axis=-1, keepdims=True)  # (N, 1)
-    return xp.log(xp.sum(xp.exp(logits - top), axis=-1)) + top[:, 0]  # (N,)
+    """(N,) and (N,): the maximum of each row, and what is to be added to it."""
+    top = xp.max(logits, axis=-1)
+    return top, xp.log(xp.sum(xp.exp(logits - top[:, None]), axis=-1))
 
 
 def forward(xp, h, weight, targets, ignore_index, reduction, needs=(True, True)):
@@ -17,7 +18,8 @@ def forward(xp, h, weight, targets, ignore_index, reduction, needs=(True, True))
     logits = xp.where(counts[:, None], h, 0) @ weight.T  # (N, V)
     safe = targets * counts  # an ignored target looks at column 0, for nothing
     picked = xp.take_along_axis(logits, safe[:, None], axis=-1)[:, 0]  # (N,)
-    losses = xp.where(counts, log_sum_exp(xp, logits) - picked, 0)  # (N,)
+    top, rest = log_sum_exp(xp, logits)  # (N,) twice
+    losses = xp.where(counts, rest - (picked - top), 0)  # (N,)
     if reduction == "none":
         return losses, None
     total = xp.sum(losses)
@@ -33,7 +35,8 @@ def backward(xp, g, h, weight, targets, ignore_index, reduction, cache=None, nee
     g = xp.where(counts, g, 0)[:, None]  # (N, 1): one loss per row, none where it is ignored
     h = xp.where(counts[:, None], h, 0)  # (N, C)
     logits = h @ weight.T  # (N, V)
-    p = xp.exp(logits - log_sum_exp(xp, logits)[:, None])  # (N, V)
+    top, rest = log_sum_exp(xp, logits)  # (N,) twice
+    p = xp.exp(logits - top[:, None] - rest[:, None])  # (N, V)
     hit = xp.arange(logits.shape[1])[None, :] == targets[:, None]  # (N, V) bool: the one-hot rows
     g_logits = xp.where(hit, p - 1, p) * g
     return g_logits @ weight if needs[0] else None, g_logits.T @ h if needs[1] else None

@@ -1,0 +1,201 @@
+"""What a network bends its numbers with, one by one: relu and its smooth relatives.
+
+All have PyTorch's names and options. Each is exact at both ends: no exponential overflows, and an
+infinite input gives the limit, in the derivative too.
+"""
+
+from autograd.engine import Op
+from autograd.kernels import gelu as gelu_kernel
+
+__all__ = ["elu", "gelu", "leaky_relu", "log_sigmoid", "relu", "silu", "softplus"]
+
+
+SILU_FAR = 800.0
+"""Beyond it exp(-|x|) is 0 in every type, and would meet infinity."""
+
+
+class ReLU(Op):
+    """y = max(x, 0).
+
+    Saves: x
+    dy/dx = 0 where x <= 0 (at the kink too), else 1
+    """
+
+    save_inputs = (0,)
+
+    def forward(self, xp, x):
+        return xp.maximum(x, 0)
+
+    def backward(self, xp, g, x):
+        return xp.where(x <= 0, 0, g)
+
+
+class LeakyReLU(Op):
+    """y = x where x > 0, else slope x.
+
+    Saves: x
+    dy/dx = 1 where x > 0, else slope (at the kink too)
+    """
+
+    save_inputs = (0,)
+
+    def __init__(self, slope):
+        self.slope = slope
+
+    def forward(self, xp, x):
+        return xp.where(x > 0, x, xp.minimum(x, 0) * self.slope)
+
+    def backward(self, xp, g, x):
+        return xp.where(x > 0, g, g * self.slope)
+
+
+class ELU(Op):
+    """y = x where x > 0, else alpha (exp(x) - 1).
+
+    Saves: x
+    dy/dx = 1 where x > 0, else alpha exp(x)
+    """
+
+    save_inputs = (0,)
+
+    def __init__(self, alpha):
+        self.alpha = alpha
+
+    def forward(self, xp, x):
+        return xp.where(x > 0, x, self.alpha * xp.expm1(xp.minimum(x, 0)))
+
+    def backward(self, xp, g, x):
+        left = xp.where(x > 0, 0, x)  # of the right half exp might overflow
+        return xp.where(x > 0, g, g * (self.alpha * xp.exp(left)))
+
+
+class Softplus(Op):
+    """y = log(1 + exp(beta x)) / beta = max(x, 0) + log(1 + exp(-beta |x|)) / beta.
+
+    Saves: x
+    dy/dx = sigmoid(beta x)
+    """
+
+    save_inputs = (0,)
+
+    def __init__(self, beta):
+        self.beta = beta
+
+    def forward(self, xp, x):
+        return xp.maximum(x, 0) + xp.log1p(xp.exp(-self.beta * xp.abs(x))) / self.beta
+
+    def backward(self, xp, g, x):
+        return g * xp.sigmoid(self.beta * x)
+
+
+class LogSigmoid(Op):
+    """y = log(1 / (1 + exp(-x))) = min(x, 0) - log(1 + exp(-|x|)).
+
+    Saves: x
+    dy/dx = sigmoid(-x)
+    """
+
+    save_inputs = (0,)
+
+    def forward(self, xp, x):
+        return xp.minimum(x, 0) - xp.log1p(xp.exp(-xp.abs(x)))
+
+    def backward(self, xp, g, x):
+        return g * xp.sigmoid(-x)
+
+
+class GELU(Op):
+    """y = x Phi(x), Phi the normal distribution function or its tanh approximation.
+
+    Saves: x
+    Derivation: autograd/kernels/gelu/README.md
+    """
+
+    save_inputs = (0,)
+    fresh_gradients = True
+
+    def __init__(self, approximate):
+        self.approximate = approximate
+
+    def forward(self, xp, x):
+        return gelu_kernel.forward(xp, x, self.approximate)
+
+    def backward(self, xp, g, x):
+        return gelu_kernel.backward(xp, g, x, self.approximate, spare=self.spare())[0]
+
+
+class SiLU(Op):
+    """y = x sigmoid(x).
+
+    Saves: x
+    dy/dx = s (1 + x (1 - s))  with  s = sigmoid(x): 0 at minus infinity, 1 at infinity
+    """
+
+    save_inputs = (0,)
+
+    def forward(self, xp, x):
+        return xp.where(x < -SILU_FAR, 0, x) * xp.sigmoid(x)
+
+    def backward(self, xp, g, x):
+        s = xp.sigmoid(x)
+        near = xp.where(xp.abs(x) > SILU_FAR, 0, x)
+        return g * s * (1 + near * (1 - s))
+
+
+def relu(x):
+    """max(x, 0). At 0 the gradient is 0."""
+    return ReLU()(x)
+
+
+def leaky_relu(x, negative_slope=0.01):
+    """x where it is positive, else ``negative_slope`` x (Maas et al. 2013).
+
+    At 0 the gradient is the slope of the left side, as PyTorch's.
+    """
+    return LeakyReLU(float(negative_slope))(x)
+
+
+def elu(x, alpha=1.0):
+    """x where it is positive, else ``alpha`` (exp(x) - 1) (Clevert et al. 2015).
+
+    At 0 the gradient is ``alpha``, that of the left side, as PyTorch's.
+    """
+    return ELU(float(alpha))(x)
+
+
+def softplus(x, beta=1.0):
+    """log(1 + exp(``beta`` x)) / ``beta``, a smooth relu, computed without overflow.
+
+    PyTorch's further argument, the threshold from which on it returns x itself, is not needed:
+    here every x is as exact as its type. Raises ValueError unless beta is above 0.
+    """
+    beta = float(beta)
+    if not beta > 0:
+        raise ValueError(f"softplus: beta is {beta}, but must be above 0")
+    return Softplus(beta)(x)
+
+
+def log_sigmoid(x):
+    """log(sigmoid(x)), computed without overflow and without taking the log of 0."""
+    return LogSigmoid()(x)
+
+
+def gelu(x, approximate="none"):
+    """The Gaussian error linear unit (Hendrycks and Gimpel 2016).
+
+    ``approximate="none"`` is x Phi(x), exact; ``"tanh"`` is the approximation GPT-2 was trained
+    with. Raises ValueError for anything else.
+    """
+    return GELU(known_gelu(approximate, "gelu"))(x)
+
+
+def known_gelu(approximate, op):
+    """``approximate`` if there is a GELU of that name. Raises ValueError otherwise."""
+    if approximate not in ("none", "tanh"):
+        raise ValueError(f'{op}: approximate is {approximate!r}, but must be "none" or "tanh"')
+    return approximate
+
+
+def silu(x):
+    """x sigmoid(x), the sigmoid-weighted linear unit, also called swish (Elfwing et al. 2017)."""
+    return SiLU()(x)

@@ -1,0 +1,188 @@
+"""The operations of networks, each beside PyTorch's."""
+
+import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from oracle.drawing import case, filled, shape, t
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from autograd import ops
+
+
+@case("leaky_relu", "nonzero")
+def _(rng):
+    slope = rng.random()
+    return [shape(rng)], lambda x: ops.leaky_relu(x, slope), lambda x: F.leaky_relu(x, slope)
+
+
+@case("elu", "nonzero")
+def _(rng):
+    alpha = rng.random()
+    return [shape(rng)], lambda x: ops.elu(x, alpha), lambda x: F.elu(x, alpha)
+
+
+@case("softplus")
+def _(rng):
+    beta = 0.5 + rng.random()
+    return [shape(rng)], lambda x: ops.softplus(x, beta), lambda x: F.softplus(x, beta)
+
+
+@case("log_sigmoid")
+def _(rng):
+    return [shape(rng)], ops.log_sigmoid, F.logsigmoid
+
+
+@case("gelu")
+def _(rng):
+    kind = ["none", "tanh"][rng.integers(2)]
+    return [shape(rng)], lambda x: ops.gelu(x, kind), lambda x: F.gelu(x, approximate=kind)
+
+
+@case("gelu_linear")
+def _(rng):
+    kind, (n, m, c) = ["none", "tanh"][rng.integers(2)], rng.integers(1, 6, 3)
+    return (
+        [(2, n, m), (c, m), (m,), (c,)],
+        lambda x, w, s, b: ops.gelu_linear(x, w, s, b, kind),
+        lambda x, w, s, b: F.linear(F.gelu(x + s, approximate=kind), w, b),
+    )
+
+
+for _name in ("softmax", "log_softmax"):
+
+    @case(_name)
+    def _(rng, name=_name):
+        s = shape(rng, 1)
+        axis = int(rng.integers(-len(s), len(s)))
+        if rng.random() < 0.3:  # all axes as one, which PyTorch has not got
+            return (
+                [s],
+                lambda x: getattr(ops, name)(x, None),
+                lambda x: getattr(F, name)(x.reshape(-1), dim=0).reshape(x.shape),
+            )
+        return [s], lambda x: getattr(ops, name)(x, axis), lambda x: getattr(F, name)(x, dim=axis)
+
+
+@case("layer_norm")
+def _(rng):
+    s = (*shape(rng, 0, 3), int(rng.integers(3, 6)))
+    n = int(rng.integers(1, len(s) + 1)) if 0 not in s else 1
+    axis, lengths = tuple(range(-n, 0)), s[-n:]
+    affine = [lengths, lengths][: rng.integers(3)]
+    return (
+        [s, *affine],
+        lambda x, *wb: ops.layer_norm(x, *wb, axis=axis),
+        lambda x, *wb: F.layer_norm(x, lengths, *wb),
+    )
+
+
+@case("rms_norm")
+def _(rng):
+    s = (*shape(rng, 0, 3), int(rng.integers(3, 6)))
+    affine = [s[-1:]] if rng.random() < 0.7 else []
+    return [s, *affine], ops.rms_norm, lambda x, *w: F.rms_norm(x, s[-1:], *w, eps=1e-5)
+
+
+@case("linear")
+def _(rng):
+    *lead, k, m = (*shape(rng, 0, 2), *(int(i) for i in rng.integers(1, 5, 2)))
+    bias = [(m,)] if rng.random() < 0.5 else []
+    return [(*lead, k), (m, k), *bias], ops.linear, F.linear
+
+
+@case("embedding")
+def _(rng):
+    ids = rng.integers(0, 5, shape(rng, 0, 3))
+    padding = [None, 0, 3, -1][rng.integers(4)]
+    return (
+        [(5, 3)],
+        lambda w: ops.embedding(w, ids, padding),
+        lambda w: F.embedding(t(ids), w, padding),
+    )
+
+
+@case("dropout")
+def _(rng):
+    s, seed = shape(rng), int(rng.integers(100))
+    keep = np.random.default_rng(seed).random(s, dtype=np.float32) >= 0.25
+
+    def ours(x):
+        return ops.dropout(x, 0.25, rng=np.random.default_rng(seed))
+
+    return [s], ours, lambda x: x * torch.tensor(keep) / 0.75
+
+
+@case("scaled_dot_product_attention")
+def _(rng):
+    T, S, D, E = (int(i) for i in rng.integers(1, 5, 4))
+    lead = filled(rng, 1, 2)
+    shapes = [(*lead, T, D), (*lead, S, D), (*lead, S, E)]
+    kind = rng.integers(5)
+    if kind == 4:
+        G, repeats = int(rng.integers(1, 3)), int(rng.integers(1, 4))
+        shapes = [(*lead, G * repeats, T, D), (*lead, G, S, D), (*lead, G, S, E)]
+        options = {"enable_gqa": True, "is_causal": bool(rng.integers(2))}
+    elif kind == 0:
+        options = {"scale": 0.3}
+    elif kind == 1:
+        options = {"is_causal": True}
+    elif kind == 2:
+        options = {"attn_mask": rng.random((T, S)) < 0.7}
+    else:
+        shapes.append((T, S))
+        options = {}
+    theirs = {k: torch.tensor(v) if k == "attn_mask" else v for k, v in options.items()}
+
+    def oracle(*x):
+        with sdpa_kernel(SDPBackend.MATH):  # the others have no second derivative
+            return F.scaled_dot_product_attention(*x, **theirs)
+
+    return shapes, lambda *x: ops.scaled_dot_product_attention(*x, **options), oracle
+
+
+@case("causal_attention")
+def _(rng):
+    B, T, H, D = (int(i) for i in rng.integers(1, 5, 4))
+
+    def theirs(qkv):
+        q, k, v = qkv.reshape(B, T, 3, H, D).permute(2, 0, 3, 1, 4)
+        future = torch.full((T, T), -math.inf).triu(1)  # spelled out: theirs has no second order
+        y = torch.softmax(q @ k.mT / math.sqrt(D) + future, -1) @ v
+        return y.transpose(1, 2).reshape(B, T, H * D)
+
+    return [(B, T, 3 * H * D)], lambda x: ops.causal_attention(x, H), theirs
+
+
+@case("cross_entropy")
+def _(rng):
+    N, V = 5, int(rng.integers(2, 6))
+    targets, reduction = rng.integers(0, V, N), ["mean", "sum", "none"][rng.integers(3)]
+    targets[rng.integers(N)] = -100
+    options = {"reduction": reduction, "label_smoothing": [0.0, 0.1, 1.0][rng.integers(3)]}
+    weight = rng.random(V) if rng.random() < 0.5 else None
+    theirs = weight if weight is None else torch.tensor(weight)
+    if rng.random() < 0.3:  # probabilities
+        return (
+            [(N, V), (N, V)],
+            lambda x, q: ops.cross_entropy(x, q, weight=weight, **options),
+            lambda x, q: F.cross_entropy(x, q, weight=theirs, **options),
+        )
+    return (
+        [(N, V)],
+        lambda x: ops.cross_entropy(x, targets, weight=weight, **options),
+        lambda x: F.cross_entropy(x, t(targets), weight=theirs, **options),
+    )
+
+
+@case("linear_cross_entropy")
+def _(rng):
+    N, C, V = 5, int(rng.integers(1, 5)), int(rng.integers(2, 6))
+    targets, reduction = rng.integers(0, V, N), ["mean", "sum", "none"][rng.integers(3)]
+    targets[rng.integers(N)] = -100
+    return (
+        [(N, C), (V, C)],
+        lambda h, w: ops.linear_cross_entropy(h, w, targets, reduction=reduction),
+        lambda h, w: F.cross_entropy(h @ w.T, t(targets), reduction=reduction),
+    )
