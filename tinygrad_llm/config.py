@@ -98,6 +98,8 @@ class TrainConfig:
     data: str = "stdlib"
     """Corpus: stdlib (this Python's standard library), tinyshakespeare, the-verdict, or the path
     of a file or folder of text."""
+    min_ascii_share: float = 0.9
+    """Leave out documents with a smaller share of ASCII characters; 0 keeps every language."""
     tokenizer: str | None = None
     """Tokenizer: a name (gpt2, cl100k_base, ...) or the path of one; None trains one on the
     corpus."""
@@ -180,8 +182,10 @@ class TrainConfig:
             raise UserError(
                 f"out is {self.out!r}, which is there already: name a new folder for the run"
             )
-        if not 0 <= self.min_lr_ratio <= 1:
-            raise UserError(f"min_lr_ratio is {self.min_lr_ratio}, but must be between 0 and 1")
+        for name in ("min_lr_ratio", "min_ascii_share"):
+            value = getattr(self, name)
+            if not 0 <= value <= 1:
+                raise UserError(f"{name} is {value}, but must be between 0 and 1")
         for name in ("beta1", "beta2", "dropout"):
             value = getattr(self, name)
             if not 0 <= value < 1:

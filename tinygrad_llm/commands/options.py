@@ -35,6 +35,8 @@ class TokenizerTrain:
     """stdlib, tinyshakespeare, the-verdict, or the path of a file or folder of text."""
     vocab_size: int = 4096
     """256 bytes + merges + 1 for end of text."""
+    min_ascii_share: float = 0.9
+    """Leave out documents with a smaller share of ASCII characters; 0 keeps every language."""
     pattern: str = "gpt4"
     """How text is split before merging: gpt4, gpt2 or a regular expression."""
     out: str = "tokenizer"

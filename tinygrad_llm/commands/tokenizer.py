@@ -8,7 +8,7 @@ import warnings
 from tinygrad_llm.commands.corpus import open_tokenizer
 from tinygrad_llm.commands.options import TokenizerDecode, TokenizerEncode, TokenizerTrain
 from tinygrad_llm.console import make_console
-from tinygrad_llm.data import clean_corpus, load_corpus, split
+from tinygrad_llm.data import CleanOptions, clean_corpus, load_corpus, split
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import user_path
 
@@ -21,7 +21,7 @@ def train(options: TokenizerTrain) -> int:
     if (out / "tokenizer.json").exists() or out.is_file():
         raise UserError(f"{out} is there already and is not overwritten; choose another --out")
     console = make_console()
-    corpus = clean_corpus(load_corpus(options.corpus))
+    corpus = clean_corpus(load_corpus(options.corpus), CleanOptions(options.min_ascii_share))
     train_docs, _ = split(corpus)
     console.say(str(corpus))
     start = time.perf_counter()

@@ -29,7 +29,7 @@ from tinygrad_llm.commands.corpus import open_tokenizer, prepare_corpus
 from tinygrad_llm.commands.finish import finish, make_missing
 from tinygrad_llm.config import TrainConfig
 from tinygrad_llm.console import PlainConsole, make_console
-from tinygrad_llm.data import DATASETS, Loader, Prepared, check_tokens
+from tinygrad_llm.data import DATASETS, CleanOptions, Loader, Prepared, check_tokens
 from tinygrad_llm.device import arrays_on
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import user_path
@@ -128,7 +128,11 @@ def _new(console: PlainConsole, config: TrainConfig) -> Work:
     arrays_on(config.device)
     tokenizer = open_tokenizer(config.tokenizer) if config.tokenizer else None
     tokenizer, prepared = prepare_corpus(
-        console, config.data, tokenizer=tokenizer, vocab_size=vocab_size
+        console,
+        config.data,
+        tokenizer=tokenizer,
+        vocab_size=vocab_size,
+        options=CleanOptions(config.min_ascii_share),
     )
     shape = config.model_config(tokenizer.vocab_size)
     if config.device == "cpu":
@@ -156,7 +160,8 @@ def _saved(
             f"{checkpoint} holds a model of {model.config}, but {run / runs.RUN_FILE} and the "
             f"tokenizer beside the model ask for {shape}: they do not belong together"
         )
-    _, prepared = prepare_corpus(console, config.data, tokenizer=tokenizer)
+    clean = CleanOptions(config.min_ascii_share)
+    _, prepared = prepare_corpus(console, config.data, tokenizer=tokenizer, options=clean)
     return Work(config, tokenizer, prepared, model, checkpoint, arrays, state)
 
 
@@ -290,7 +295,7 @@ def _check_alone(options: TrainConfig) -> None:
             )
 
 
-NEW_OPTIONS = {"no_verify"}
+NEW_OPTIONS = {"no_verify", "min_ascii_share"}
 """Options that runs of earlier versions do not name; they have their defaults there."""
 
 

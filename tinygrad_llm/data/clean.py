@@ -196,7 +196,7 @@ def clean_corpus(corpus: Corpus, options: CleanOptions | None = None) -> Corpus:
             f"the corpus {corpus.source} has {report.kept_bytes:,} bytes of text after cleaning "
             f"{report.found_documents:,} document(s), expected at least {MINIMUM_BYTES}"
             + (f" ({dropped})" if dropped else "")
-            + "; choose other text, or relax the cleaning options (min_ascii_share=0 keeps every "
-            "language)"
+            + "; choose other text, or keep every language with --min-ascii-share 0 (in code, "
+            "CleanOptions(min_ascii_share=0))"
         )
     return Corpus(corpus.source, documents, report, dict(corpus.details))

@@ -1,0 +1,53 @@
+"""Text in other languages: left out with the option that keeps it, and kept with it."""
+
+import json
+
+import pytest
+from caches import new_cache
+
+from tinygrad_llm import cli
+
+RUSSIAN = "Съешь же ещё этих мягких французских булок.\n"
+SMALL = (
+    "--n-layer 1 --n-head 1 --n-embd 8 --block-size 8 --batch-size 2 --vocab-size 280 --steps 2 "
+    "--eval-batches 1 --sample-tokens 0"
+).split()
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.setenv("TINYGRAD_LLM_CACHE", new_cache(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ru.txt").write_text(RUSSIAN * 100, encoding="utf-8")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["train", "--data", "ru.txt", *SMALL],
+        ["tokenizer", "train", "ru.txt", "--vocab-size", "280"],
+    ],
+)
+def test_the_message_names_an_option_that_the_command_has(here, capsys, command):
+    assert cli.main(command) == 2
+    message = capsys.readouterr().err
+    assert "ASCII share under 0.9 (ru.txt)" in message and "--min-ascii-share 0" in message
+    assert cli.main([*command, "--min-ascii-share", "0"]) == 0
+    assert "kept 1 document" in capsys.readouterr().out
+
+
+def test_a_resumed_run_keeps_the_language(here, capsys):
+    words = ["train", "--data", "ru.txt", *SMALL, "--out", "run", "--min-ascii-share", "0"]
+    assert cli.main(words) == 0
+    file = here / "run" / "run.json"
+    content = json.loads(file.read_text())
+    assert content["options"]["min_ascii_share"] == 0
+    content["options"]["steps"] = 3
+    file.write_text(json.dumps(content))
+    capsys.readouterr()
+    assert cli.main(["train", "--resume", "run", "--no-verify"]) == 0
+    out = capsys.readouterr().out
+    assert "kept 1 document" in out and "found in the cache" in out
+    assert cli.main(["train", "--data", "ru.txt", "--min-ascii-share", "90"]) == 2
+    assert "min_ascii_share is 90.0, but must be between 0 and 1" in capsys.readouterr().err
