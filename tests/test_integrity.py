@@ -239,6 +239,19 @@ def test_options_that_cannot_be(run, change, words):
     refused(RESUME, "run.json (options)", words)
 
 
+FIRST_OPTIONS = (
+    "preset data tokenizer vocab_size block_size n_layer n_head n_embd dropout steps batch_size "
+    "grad_accumulation lr min_lr_ratio warmup_steps weight_decay beta1 beta2 grad_clip eval_every "
+    "eval_batches save_every seed device out resume profile sample_tokens sample_prompt"
+).split()
+
+
+def test_options_of_the_first_version_are_read(run):
+    content = json.loads((run / "run.json").read_text())
+    content["options"] = {name: content["options"][name] for name in FIRST_OPTIONS}
+    assert train.options_of(content, run).n_embd == 4
+
+
 def test_an_option_that_is_missing(run):
     change_json(run / "run.json", lambda content: content["options"].pop("lr"))
     refused(RESUME, "run.json (options): lr is missing")
@@ -329,6 +342,30 @@ def test_a_file_system_without_locks_is_said(run, monkeypatch):
 
 
 # --- what follows the last step ------------------------------------------------------------------
+
+
+def test_a_finished_run_needs_no_corpus_and_is_tidied(run):
+    assert command(RESUME)[0] == 0
+    Path("corpus.txt").unlink()
+    (run / "loss.png").unlink()
+    leftovers = [run / ".partial-loss.png", run / "checkpoints/.partial-step-000009"]
+    for path in leftovers:
+        path.mkdir()
+    code, out, err = command(RESUME)
+    assert (code, err) == (0, "") and "is finished" in out and (run / "loss.png").exists()
+    assert not any(path.exists() for path in leftovers)
+
+
+def test_a_report_that_cannot_be_written(run, monkeypatch):
+    from tinygrad_llm.console import PlainConsole
+
+    def full(self, line):
+        raise OSError(28, os.strerror(28))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PlainConsole, "step", full)
+        refused([*TRAIN, "--out", "told"], "No space left", "train --resume told")
+    assert command(["train", "--resume", "told"])[0] == 0
 
 
 @pytest.mark.parametrize("name, what", [("plot_loss", "the plot"), ("stream_text", "the sample")])

@@ -169,7 +169,7 @@ def test_killed_again_at_every_file_operation(world):
 def from_an_older_checkpoint(world, at):
     """A finished run is continued from its best checkpoint, an older one, and killed there."""
     folder = world.place()
-    argv = [*TRAIN, "--eval-every", "1", "--lr", "1000"]  # so that the first is the best
+    argv = [*TRAIN, "--eval-every", "1", "--lr", "10"]  # so that the first is the best
     world.server.run(argv, folder, folder.parent / "cache")
     run = folder / "runs/tiny"
     index = read_index(run)

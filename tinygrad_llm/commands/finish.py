@@ -15,6 +15,7 @@ from tinygrad_llm.commands.generate import stream_text
 from tinygrad_llm.config import GenerateConfig, TrainConfig
 from tinygrad_llm.console import PlainConsole, clock
 from tinygrad_llm.data import Prepared
+from tinygrad_llm.files import remove_partials
 from tinygrad_llm.interrupt import exit_code
 from tinygrad_llm.metrics import read_metrics
 from tinygrad_llm.plot import plot_loss
@@ -52,7 +53,12 @@ def finish(
 
 
 def make_missing(console: PlainConsole, run: Path, config: TrainConfig) -> int:
-    """Draw the plot of a finished run where it is missing; returns the exit code."""
+    """Draw the plot of a finished run where it is missing; returns the exit code.
+
+    What a killed process may have left is removed, too.
+    """
+    remove_partials(run)
+    remove_partials(run / runs.CHECKPOINTS)
     if (run / runs.PLOT_FILE).exists():
         return 0
 

@@ -109,10 +109,12 @@ def _resume(console: PlainConsole, options: TrainConfig, begun: float) -> int:
             console.say(f"{run} was stopped before its first checkpoint: it begins again")
             work = _new(console, config)
         else:
-            work = _saved(console, config, run, checkpoint, not options.no_verify)
-            if is_finished(run / runs.METRICS_FILE) and work.state["step"] == config.steps:
+            arrays, state = _saved_state(console, run, checkpoint, not options.no_verify)
+            if is_finished(run / runs.METRICS_FILE) and state["step"] == config.steps:
                 console.say(f"{run} is finished: {config.steps} of {config.steps} steps are done")
                 return make_missing(console, run, config)
+            work = _saved(console, config, run, checkpoint)
+            work.arrays, work.state = arrays, state
         _check_same_corpus(work, content, run)
         _note_other_versions(console, content)
         loader, optimizer = _loader(work), _optimizer(work)
@@ -141,18 +143,23 @@ def _new(console: PlainConsole, config: TrainConfig) -> Work:
     return Work(config, tokenizer, prepared, GPT(shape, seed=config.seed).to(config.device))
 
 
-def _saved(
-    console: PlainConsole, config: TrainConfig, run: Path, checkpoint: Path, verify: bool
-) -> Work:
-    """A model and its training as a checkpoint has them, each file looked at before it is used."""
-    from tinygrad_llm.tokenizer import Tokenizer
-
+def _saved_state(
+    console: PlainConsole, run: Path, checkpoint: Path, verify: bool
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The training state of a checkpoint; nothing of it is used before all of it is looked at."""
     if verify and (note := ckpt.verify_checkpoint(checkpoint)):
         console.say(note)
     arrays, state = ckpt.load_training_state(checkpoint)
     if verify:
         ckpt.check_same_run(run, state)
         check_steps(run / runs.METRICS_FILE, state["step"])
+    return arrays, state
+
+
+def _saved(console: PlainConsole, config: TrainConfig, run: Path, checkpoint: Path) -> Work:
+    """The model, tokenizer and corpus that a run goes on with."""
+    from tinygrad_llm.tokenizer import Tokenizer
+
     tokenizer = Tokenizer.load(checkpoint)
     model = load_model(checkpoint).to(config.device).train()
     if (shape := config.model_config(tokenizer.vocab_size)) != model.config:
@@ -162,7 +169,7 @@ def _saved(
         )
     clean = CleanOptions(config.min_ascii_share)
     _, prepared = prepare_corpus(console, config.data, tokenizer=tokenizer, options=clean)
-    return Work(config, tokenizer, prepared, model, checkpoint, arrays, state)
+    return Work(config, tokenizer, prepared, model, checkpoint)
 
 
 @contextlib.contextmanager
@@ -206,7 +213,16 @@ def _train(
             f"training for {config.steps} steps of {_tokens_per_step(trainer):,} tokens, "
             f"run folder {run}"
         )
-        stopped_by = trainer.train()
+        try:
+            stopped_by = trainer.train()
+        except BrokenPipeError:
+            raise
+        except OSError as error:  # the report's: what else writes says so itself
+            command = shell_command("tinygrad-llm", "train", "--resume", run)
+            raise UserError(
+                f"cannot write the report ({error.strerror}); what is saved in {run} is as it was, "
+                f"continue with `{command}`"
+            ) from None
         if stopped_by is None:
             return finish(console, trainer, run, work.prepared, begun)
         name = "Ctrl-C" if stopped_by == signal.SIGINT else signal.Signals(stopped_by).name
