@@ -36,12 +36,19 @@ class Namespace:
     def __repr__(self):
         return f"<array namespace {self.name}>"
 
+    def floating(self, x):
+        """x as floats; integers and booleans get the type that NumPy's exp gives of them."""
+        if x.dtype.kind == "f":
+            return x
+        return x.astype(np.result_type(x.dtype, np.float16))
+
     def erf(self, x):
         """The error function, 2/sqrt(pi) times the integral of exp(-t^2) from 0 to x."""
-        return erf(self, x)
+        return erf(self, self.floating(self.asarray(x)))
 
     def sigmoid(self, x):
         """1 / (1 + exp(-x)), without overflow: exp is only ever taken of -|x|."""
+        x = self.floating(self.asarray(x))
         e = self.exp(-self.abs(x))
         return self.where(x >= 0, 1 / (1 + e), e / (1 + e))
 
@@ -58,6 +65,7 @@ class Namespace:
 
     def logsumexp(self, x, axis=None, keepdims=False):
         """log(sum(exp(x))), with the maximum taken out first so that exp cannot overflow."""
+        x = self.floating(self.asarray(x))
         if x.dtype.char == "e":  # the sum may be beyond it, and its logarithm is not
             wide = self.logsumexp(self.astype(x, self.float32), axis, keepdims)
             return self.astype(wide, x.dtype)

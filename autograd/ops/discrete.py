@@ -7,7 +7,7 @@ raw boolean arrays, as from a comparison.
 
 from autograd._tensor import Tensor
 from autograd.device import is_array, namespace, numpy_namespace
-from autograd.ops.arguments import normalize_axis, operand
+from autograd.ops.arguments import normalize_axis, operand, reduced_axes
 from autograd.ops.shape import reshape
 
 __all__ = [
@@ -118,13 +118,13 @@ def nonzero(x):
 
 def all(x, axis=None, keepdims=False):
     """Whether no element along ``axis`` is 0 or False: a raw boolean array."""
-    x = _raw(operand(x))
+    axis, x = reduced_axes("all", axis, x), _raw(operand(x))
     return namespace(x).asarray(namespace(x).all(x, axis=axis, keepdims=keepdims))
 
 
 def any(x, axis=None, keepdims=False):
     """Whether some element along ``axis`` is neither 0 nor False: a raw boolean array."""
-    x = _raw(operand(x))
+    axis, x = reduced_axes("any", axis, x), _raw(operand(x))
     return namespace(x).asarray(namespace(x).any(x, axis=axis, keepdims=keepdims))
 
 
@@ -146,7 +146,8 @@ def _constant(name, *args):
 def _place(name, x, axis, keepdims):
     x = _raw(operand(x))
     if axis is not None:
-        axis = normalize_axis(name, axis, x.ndim)
+        axis = normalize_axis(name, axis, x.ndim or 1)  # as in NumPy, shape () has an axis here
+        axis = axis if x.ndim else None
     if (x.size if axis is None else x.shape[axis]) == 0:
         raise ValueError(f"{name}: there is no element to choose in shape {x.shape}, axis {axis}")
     xp = namespace(x)

@@ -127,8 +127,7 @@ class Clip(Op):
     returns_view = True  # without bounds
 
     def forward(self, xp, x, low, high):
-        y = x if low is None else xp.maximum(x, low)
-        return y if high is None else xp.minimum(y, high)
+        return x if low is None and high is None else xp.clip(x, low, high)
 
     def backward(self, xp, g, x, low, high):
         low = -math.inf if low is None else low
@@ -233,5 +232,6 @@ def astype(x, dtype):
     """
     if isinstance(x, Tensor) and x.dtype == dtype:
         return x
+    x = operand(x)
     xp = device.namespace(x.data if isinstance(x, Tensor) else x)
     return AsType(xp.dtype(dtype))(x)

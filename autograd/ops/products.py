@@ -3,6 +3,8 @@
 import math
 from string import ascii_letters
 
+import numpy as np
+
 from autograd.engine import Op
 from autograd.ops.arguments import (
     described,
@@ -14,6 +16,7 @@ from autograd.ops.arguments import (
 )
 from autograd.ops.arithmetic import multiply
 from autograd.ops.matrices import diagonal
+from autograd.ops.piecewise import astype
 from autograd.ops.shape import expand_dims, moveaxis, reshape, squeeze, transpose
 
 __all__ = ["cross", "dot", "einsum", "inner", "kron", "matmul", "outer", "tensordot"]
@@ -233,6 +236,9 @@ def einsum(subscripts, *operands, optimize=True):
     if not isinstance(subscripts, str):
         raise TypeError('einsum: the first argument must be a string, such as "ij,jk->ik"')
     operands = [operand(a) for a in operands]
+    if len({a.dtype for a in operands}) > 1:  # or a part of the sum is of the smaller type
+        dtype = np.result_type(*[a.dtype for a in operands])
+        operands = [astype(a, dtype) for a in operands]
     letters, out = _parse(subscripts.replace(" ", ""), operands)
     for i, word in enumerate(letters):
         while (twice := next((c for c in word if word.count(c) > 1), None)) is not None:

@@ -46,15 +46,17 @@ class Flip(Op):
 class Roll(Op):
     """y_{i + shift} = x_i, around the end.  Saves: nothing.  Back: roll by -shift."""
 
+    returns_view = True  # without axes
+
     def __init__(self, shift, axis):
         self.shift, self.axis = shift, axis
 
     def forward(self, xp, x):
-        return xp.roll(x, self.shift, self.axis)
+        return x if self.axis == () else xp.roll(x, self.shift, self.axis)
 
     def backward(self, xp, g):
         back = tuple(-n for n in self.shift) if isinstance(self.shift, tuple) else -self.shift
-        return xp.roll(g, back, self.axis)
+        return g if self.axis == () else xp.roll(g, back, self.axis)
 
 
 class Pad(Op):

@@ -31,7 +31,11 @@ class Reshape(Op):
         self.new_shape = new_shape
 
     def forward(self, xp, x):
-        return xp.reshape(x, self.new_shape)
+        try:
+            return xp.reshape(x, self.new_shape)
+        except TypeError:
+            integers("reshape", "the shape", self.new_shape)  # says what is wrong with it
+            raise
 
     def backward(self, xp, g):
         return xp.reshape(g, self.inputs[0].shape)

@@ -8,6 +8,8 @@ first backward knows, so it must be NaN: what is unknown never looks like a numb
 
 import math
 
+import numpy as np
+
 from autograd._tensor import Tensor
 from autograd.engine import Op
 
@@ -18,13 +20,15 @@ class Unsmooth(Op):
     Where nobody asks for the derivative (g is 0) it stays 0.
     """
 
+    broadcasts = True  # the condition may be on more than x
     returns_view = True
 
     def __init__(self, where):
         self.where = where
 
     def forward(self, xp, x):
-        return x
+        shape = np.broadcast_shapes(x.shape, self.where.shape)
+        return x if shape == x.shape else xp.broadcast_to(x, shape)
 
     def backward(self, xp, g):
         return xp.where(self.where & (g != 0), math.nan, g)

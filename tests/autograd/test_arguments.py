@@ -252,3 +252,52 @@ def test_new_axes_in_several_places():
     for axis in [(0, -1), (0, 2), [1, 3], ()]:
         assert ops.expand_dims(x, axis).shape == np.expand_dims(x, axis).shape
         check_grad(lambda t, axis=axis: ops.expand_dims(t, axis), x, order=2)
+
+
+# --- Types ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [bool, "u1", "i1", "i2", "i4", "i8"])
+@pytest.mark.parametrize("name", "sigmoid logsumexp erf".split())
+def test_integers_are_made_floats_where_exponentials_are_taken(name, dtype):
+    x = np.array([1, 0, 3, 2]).astype(dtype)
+    y = getattr(ops, name)(x)
+    assert y.dtype == np.exp(x).dtype
+    expected = getattr(ops, name)(x.astype(float)).data
+    np.testing.assert_allclose(y.data, expected, rtol=float(4 * np.finfo(y.dtype).eps))
+
+
+def test_clip_keeps_numpys_types_and_bounds():
+    x = np.array([0, 3, 9], "u1")
+    for low, high in [(-1, 5), (2, 300), (None, 4), (np.float16(0.5), np.float32(2))]:
+        y, expected = ops.clip(x, low, high), np.clip(x, low, high)
+        np.testing.assert_array_equal(y.data, expected)
+        assert y.dtype == expected.dtype
+
+
+def test_einsum_sums_in_the_common_type():
+    counts, mask = np.arange(6).reshape(1, 2, 3), np.array([True, True, True])
+    y = ops.einsum("i...,i...", counts, mask)  # the first i has length 1
+    np.testing.assert_array_equal(y.data, 3 * counts[0])
+
+
+def test_truth_along_axes():
+    x = np.array([[1, 0], [2, 3]])
+    for f, g in ((ops.all, np.all), (ops.any, np.any)):
+        np.testing.assert_array_equal(f(x, (np.int64(0), -1)), g(x))
+        with pytest.raises(TypeError, match="axis must be an integer"):
+            f(x, 0.0)
+        with pytest.raises(AXIS_ERROR):
+            f(x, 2)
+    assert ops.argmax(np.array(2.0), axis=-1).shape == ()
+
+
+def test_powers_that_broadcast_have_second_derivatives():
+    x, y = np.array([[1.0], [2.0]]), np.array([0.0, 2.5])
+    tx, ty = (Tensor(a, requires_grad=True) for a in (x, y))
+    g = grad(ops.power(tx, ty).sum(), [tx, ty], create_graph=True)
+    second = grad([g[0].sum(), g[1].sum()], [tx, ty])
+    assert [s.shape for s in second] == [x.shape, y.shape]
+    n, log = y, np.log(x)
+    slope = (n * (n - 1) * x ** (n - 2) + x ** (n - 1) * (1 + n * log)).sum(1, keepdims=True)
+    np.testing.assert_allclose(second[0].data, slope)
