@@ -274,6 +274,20 @@ def test_a_home_folder_is_found_in_every_spelling(here, trained, capsys, monkeyp
     assert (run_folder.parent / "new" / "run.json").is_file()
 
 
+@pytest.mark.parametrize(
+    "folder, expected",
+    [("~no-such-user/a", "no home folder"), ("../corpus.txt", "it is no folder")],
+)
+def test_a_cache_that_cannot_be_is_told_first(here, capsys, monkeypatch, folder, expected):
+    monkeypatch.setenv("TINYGRAD_LLM_CACHE", folder)
+    for line in ("train --data ../corpus.txt", "data prepare ../corpus.txt", "data list"):
+        code, out, err = run(line.split(), capsys)
+        assert code == 2 and expected in err and err.count("\n") == 1, (line, err)
+        assert "document" not in out
+    code, out, _ = run(["info"], capsys)
+    assert code == 0 and expected in out
+
+
 def test_bad_sampling_options(trained, capsys):
     for option, expected in (
         ("--temperature=-1", "temperature"),

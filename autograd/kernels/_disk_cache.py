@@ -71,14 +71,15 @@ class DiskCache(_Cache):
 
     @property
     def cache_path(self):
-        return str(cache_folder() / FOLDER)
+        return str(_folder() or "")
 
     def load_overload(self, signature, target_context):
         """The compiled function for these types, or None."""
         target_context.refresh()  # numba's part of the contract
         if not self._enabled:
             return None
-        payload = _read(self._path(signature, target_context.codegen()))
+        path = self._path(signature, target_context.codegen())
+        payload = None if path is None else _read(path)
         if payload is None:
             return None
         return self._form.rebuild(target_context, pickle.loads(payload))
@@ -86,12 +87,17 @@ class DiskCache(_Cache):
     def save_overload(self, signature, compiled):
         if self._enabled and self._form.check_cachable(compiled):
             path = self._path(signature, compiled.codegen)
-            _write(path, dumps(self._form.reduce(compiled)))
+            if path is not None:
+                _write(path, dumps(self._form.reduce(compiled)))
 
     def _path(self, signature, codegen):
+        """The file of the function compiled for these types; None where there is no folder."""
+        folder = _folder()
+        if folder is None:
+            return None
         parts = (*self._determines, str(signature), codegen.magic_tuple())
         digest = hashlib.sha256(repr(parts).encode()).hexdigest()
-        return cache_folder() / FOLDER / f"{self._name}-{digest[:40]}"
+        return folder / f"{self._name}-{digest[:40]}"
 
     def enable(self):
         self._enabled = True
@@ -111,6 +117,15 @@ class _Form(CompileResultCacheImpl):
 
     def check_cachable(self, compiled):
         return not compiled.lifted and not compiled.library.has_dynamic_globals
+
+
+def _folder():
+    """The folder of all compiled kernels; None where there is none."""
+    try:
+        return cache_folder() / FOLDER
+    except ValueError as error:
+        _say(f"{error}: until then every process compiles the kernels again")
+        return None
 
 
 @functools.cache

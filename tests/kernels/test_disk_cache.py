@@ -125,6 +125,12 @@ def test_a_folder_that_cannot_be_made_costs_a_compilation_and_is_told(folder):
     compiled(hits=0, expect="cannot be kept")
 
 
+def test_without_a_home_folder_nothing_is_kept(folder, monkeypatch):
+    monkeypatch.setenv("TINYGRAD_LLM_CACHE", "~no-such-user/cache")
+    compiled(hits=0, expect="set TINYGRAD_LLM_CACHE to a folder that can be written")
+    assert not Path("~no-such-user").exists()
+
+
 def test_a_full_disk_costs_a_compilation_and_is_told(folder, monkeypatch):
     def full(*arguments):
         raise OSError(28, "No space left on device")

@@ -10,6 +10,7 @@ from tinygrad_llm.console import PlainConsole
 from tinygrad_llm.data import (
     CleanOptions,
     Prepared,
+    cache_folder,
     cached_tokenizer,
     clean_corpus,
     encode_corpus,
@@ -47,6 +48,7 @@ def prepare_corpus(
     Without a ``tokenizer`` one of ``vocab_size`` ids is trained on the training side. Both it and
     the tokens come from the cache where they are there.
     """
+    cache_folder()  # where there can be none, say so before the work that would fill it
     corpus = clean_corpus(load_corpus(source), options)
     train_docs, val_docs = split(corpus)
     console.say(str(corpus))

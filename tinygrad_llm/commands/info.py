@@ -18,6 +18,7 @@ from tinygrad_llm.commands.options import InfoOptions
 from tinygrad_llm.config import PRESETS
 from tinygrad_llm.console import make_console
 from tinygrad_llm.data import cache_folder
+from tinygrad_llm.errors import UserError
 from tinygrad_llm.process import keep_freed_memory
 from tinygrad_llm.runs import versions
 from tinygrad_llm.speed import gemm_limit, tokens_at_limit, training_rate
@@ -141,7 +142,10 @@ def _version(package: str) -> str:
 
 def cache() -> str:
     """The cache folder, and how much of each kind it holds."""
-    folder = cache_folder()
+    try:
+        folder = cache_folder()
+    except UserError as error:
+        return str(error)
 
     def count(kind: str) -> int:
         path = folder / kind

@@ -14,13 +14,34 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
-from autograd._cache_folder import VARIABLE, cache_folder
+from autograd import _cache_folder
+from autograd._cache_folder import VARIABLE
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import file_sha256
 
 __all__ = ["VARIABLE", "cache_folder", "file_sha256", "get_or_build", "hash_parts"]
 
 Entry = TypeVar("Entry")
+
+
+def cache_folder(cache_dir: str | os.PathLike | None = None) -> Path:
+    """The given folder, else the variable TINYGRAD_LLM_CACHE, else the user's cache folder.
+
+    It is made if need be; raises UserError where that cannot be. One that can only be read will do
+    as long as everything is in it.
+    """
+    try:
+        path = _cache_folder.cache_folder(cache_dir)
+        path.mkdir(parents=True, exist_ok=True)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    except OSError as error:
+        reason = "it is no folder" if path.exists() else error.strerror
+        raise UserError(
+            f"cannot make the cache folder {path} ({reason}); set {VARIABLE} to a folder that can "
+            "be written"
+        ) from None
+    return path
 
 
 def hash_parts(parts: Iterable[str | bytes]) -> str:
