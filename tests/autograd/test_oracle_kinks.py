@@ -39,12 +39,13 @@ def assert_same(found, expected):
 
 UNARY = (
     "abs exp expm1 square negative sin cos arctan sinh cosh tanh sigmoid erf relu silu gelu log "
-    "log2 sqrt reciprocal log1p tan arcsin arccos"
+    "log2 sqrt reciprocal log1p tan arcsin arccos log10 exp2 arcsinh arccosh arctanh nan_to_num"
 ).split()
 OTHERWISE = {
     "abs": {NAN: (NAN, NAN)},
     "silu": {-INF: (0, 0), INF: (INF, 1)},
     "gelu": {-INF: (0, 0), INF: (INF, 1)},
+    "arccosh": {-INF: (NAN, NAN), -2.0: (NAN, NAN), -1.0: (NAN, NAN)},
 }
 """Where we differ from PyTorch: x -> (y, dy/dx). Limits instead of NaN, and NaN instead of 0."""
 
@@ -72,6 +73,7 @@ BINARY = {
     "add": torch.add, "subtract": torch.subtract, "multiply": torch.multiply,
     "divide": torch.divide, "maximum": torch.maximum, "minimum": torch.minimum,
     "arctan2": torch.arctan2, "power": torch.pow, "logaddexp": torch.logaddexp,
+    "hypot": torch.hypot, "fmax": torch.fmax, "fmin": torch.fmin, "remainder": torch.remainder,
 }  # fmt: skip
 
 
@@ -81,6 +83,10 @@ def test_functions_of_two_numbers(name):
         found, expected = both(getattr(ops, name), BINARY[name], [a], [b])
         if name == "logaddexp" and a == b and math.isinf(a):
             expected = ([a], [0.5], [0.5])  # they share the gradient, PyTorch gives NaN
+        if name in ("fmax", "fmin") and (a == b or math.isnan(a) and math.isnan(b)):
+            expected = (expected[0], [0.5], [0.5])  # as in maximum, PyTorch gives it to the first
+        if name == "hypot" and a == b == 0:
+            expected = ([0], [0], [0])  # PyTorch gives NaN
         assert_same(found, expected)
 
 
@@ -128,6 +134,26 @@ def test_products_with_zeros(row):
     assert_same(*both(ops.prod, torch.prod, row))
     if not np.isnan(row).any():  # theirs spreads one NaN over the whole row
         assert_same(*both(lambda x: ops.cumprod(x, 0), lambda x: torch.cumprod(x, 0), row))
+
+
+@pytest.mark.parametrize("row", ZEROS[:-1])
+@pytest.mark.parametrize("name", ["prod", "cumprod"])
+def test_second_derivatives_of_products_with_zeros(name, row):
+    x, v = np.array(row), [1.0, -2.0, 0.5]
+    outside = np.array([1.0, 3.0, -1.0]) if name == "cumprod" else np.array(1.0)
+    t = torch.tensor(x, requires_grad=True)
+    prefixes = [t[0], t[0] * t[1], t[0] * t[1] * t[2]]  # spelled out: products of two are safe
+    theirs = torch.stack(prefixes) if name == "cumprod" else prefixes[2]
+    (expected,) = torch.autograd.grad(theirs, t, torch.tensor(outside), create_graph=True)
+    x = Tensor(x, requires_grad=True)
+    y = ops.prod(x) if name == "prod" else ops.cumprod(x, 0)
+    (first,) = grad(y, x, outside, create_graph=True)
+    (second,) = grad(first, x, np.array(v), create_graph=True)
+    (third,) = grad(second, x, np.array(v))
+    (right,) = torch.autograd.grad(expected, t, torch.tensor(v).double(), create_graph=True)
+    (last,) = torch.autograd.grad(right, t, torch.tensor(v).double())
+    found = [first.data, second.data, third.data]
+    assert_same(found, [a.detach().numpy() for a in (expected, right, last)])
 
 
 @pytest.mark.parametrize("value", [0.0, 3.0])

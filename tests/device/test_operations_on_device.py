@@ -223,3 +223,21 @@ def test_no_grad_and_views(device):
         y = x[1:].T
     assert not y.requires_grad and y.device == device
     np.testing.assert_array_equal(y.numpy(), [[3], [4], [5]])
+
+
+def test_places_and_truth_are_found_where_the_numbers_are(device):
+    xp, array = on_device(device), np.array([[0.0, 2.0, 2.0], [0.0, -1.0, 0.0]])
+    x = Tensor(xp.asarray(array), requires_grad=True)
+    for y, expected in [
+        (x.argmax(1), array.argmax(1)), (x.argsort(), array.argsort(kind="stable")),
+        (x.argsort(descending=True), [[1, 2, 0], [0, 2, 1]]), (x.nonzero()[1], [1, 2, 1]),
+        (ops.topk(x, 1, sorted=False)[1], [[1], [0]]), (x // 2, array // 2),
+    ]:  # fmt: skip
+        assert type(y.data) is xp.array_type and not y.requires_grad
+        np.testing.assert_array_equal(y.numpy(), expected)
+    for y, expected in [(x.any(0), [False, True, True]), (x.all(axis=(0, 1)), False)]:
+        assert type(y) is xp.array_type
+        np.testing.assert_array_equal(to_numpy(y), expected)
+    assert x.tolist() == array.tolist() and x.nbytes == array.nbytes
+    ours, reference = ops.diff(x, prepend=1.0, append=2), np.diff(array, prepend=1.0, append=2)
+    np.testing.assert_array_equal(ours.numpy(), reference)
