@@ -35,10 +35,15 @@ def read_sums(folder: Path) -> dict[str, str]:
     return sums
 
 
-def verify(folder: Path, names: Iterable[str] | None = None) -> bool:
+def verify(
+    folder: Path,
+    names: Iterable[str] | None = None,
+    advice: str = "take another checkpoint, or --no-verify to try it",
+) -> bool:
     """Compare the files of ``folder`` (or those named) with SHA256SUMS; False where it is missing.
 
-    Raises UserError, naming the file, for one that is missing or is not the one that was written.
+    ``advice`` ends the sentence about a file that differs. Raises UserError, naming the file, for
+    one that is missing or is not the one that was written.
     """
     if not (folder / SUMS).exists():
         return False
@@ -56,6 +61,6 @@ def verify(folder: Path, names: Iterable[str] | None = None) -> bool:
         if found != sums[name]:
             raise UserError(
                 f"{path} is not the file that was written: its sha256 begins {found[:8]}, expected "
-                f"{sums[name][:8]} ({SUMS}); take another checkpoint, or --no-verify to try it"
+                f"{sums[name][:8]} ({SUMS}); {advice}"
             )
     return True

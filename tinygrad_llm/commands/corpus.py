@@ -1,7 +1,9 @@
 """From the name of a corpus to tokens on disk, with a report: what train and data prepare share."""
 
+import contextlib
 import time
 import warnings
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from tinygrad_llm.checkpoint import resolve
@@ -56,17 +58,14 @@ def prepare_corpus(
     if tokenizer is None:
         start = time.perf_counter()
         with (
-            warnings.catch_warnings(record=True) as caught,
+            warnings_as_notes(console),
             console.progress(f"training a tokenizer of {vocab_size:,} ids") as progress,
         ):
-            warnings.simplefilter("always", UserWarning)
             tokenizer = cached_tokenizer(train_docs, vocab_size, progress=progress)
-        for warning in caught:
-            console.say(f"note: {warning.message}")
         console.say(f"tokenizer: {tokenizer.vocab_size:,} ids, {_seconds(start)}")
 
     start = time.perf_counter()
-    with console.progress("encoding the corpus") as progress:
+    with warnings_as_notes(console), console.progress("encoding the corpus") as progress:
         prepared = encode_corpus(
             train_docs, val_docs, tokenizer, about=corpus.about(), progress=progress
         )
@@ -78,6 +77,16 @@ def prepare_corpus(
         f"{per_token:.2f} bytes each; {how}"
     )
     return tokenizer, prepared
+
+
+@contextlib.contextmanager
+def warnings_as_notes(console: PlainConsole) -> Iterator[None]:
+    """Say at the end what the work within has warned of."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        yield
+    for warning in caught:
+        console.say(f"note: {warning.message}")
 
 
 def _seconds(start: float) -> str:

@@ -3,9 +3,8 @@
 import os
 import sys
 import time
-import warnings
 
-from tinygrad_llm.commands.corpus import open_tokenizer
+from tinygrad_llm.commands.corpus import open_tokenizer, warnings_as_notes
 from tinygrad_llm.commands.options import TokenizerDecode, TokenizerEncode, TokenizerTrain
 from tinygrad_llm.console import make_console
 from tinygrad_llm.data import CleanOptions, clean_corpus, load_corpus, split
@@ -26,14 +25,11 @@ def train(options: TokenizerTrain) -> int:
     console.say(str(corpus))
     start = time.perf_counter()
     with (
-        warnings.catch_warnings(record=True) as caught,
+        warnings_as_notes(console),
         console.progress(f"training a tokenizer of {options.vocab_size:,} ids") as progress,
     ):
-        warnings.simplefilter("always", UserWarning)
         texts = [document.text for document in train_docs]
         tokenizer = train_bpe(texts, options.vocab_size, pattern=options.pattern, progress=progress)
-    for warning in caught:
-        console.say(f"note: {warning.message}")
     tokenizer.save(out)
     console.say(
         f"tokenizer: {tokenizer.vocab_size:,} ids in {time.perf_counter() - start:.1f} s, "

@@ -3,23 +3,42 @@
 An entry is a folder named after the hash of everything that determines its content, so it is
 never updated, only built. It is built under a name that nobody else has and then renamed, which
 the file system does at once or not at all: a reader sees a whole entry or none, and two processes
-that build the same one both succeed. An entry that does not read back is built again.
+that build the same one both succeed. Beside its files lie their checksums and its own name: an
+entry that is damaged, or that belongs elsewhere, is noticed and built again.
 """
 
+import contextlib
 import hashlib
 import os
+import platform
+import re
 import secrets
 import shutil
-from collections.abc import Callable, Iterable
+import time
+import warnings
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from autograd import _cache_folder
 from autograd._cache_folder import VARIABLE
+from tinygrad_llm.checksums import SUMS, verify, write_sums
 from tinygrad_llm.errors import UserError
-from tinygrad_llm.files import file_sha256
+from tinygrad_llm.json_file import read_bounded
 
-__all__ = ["VARIABLE", "cache_folder", "file_sha256", "get_or_build", "hash_parts"]
+__all__ = [
+    "AGAIN",
+    "VARIABLE",
+    "cache_folder",
+    "check_entry",
+    "get_or_build",
+    "hash_parts",
+    "remove_leftovers",
+]
+
+KEY = "key"  # the file that holds an entry's own name
+AGAIN = "delete the folder, and it is made again"
+DAY = 24 * 3600.0
 
 Entry = TypeVar("Entry")
 
@@ -60,18 +79,24 @@ def get_or_build(
 ) -> tuple[Entry, bool]:
     """The entry as ``read`` returns it, and whether it was there already.
 
-    ``read(folder)`` raises UserError or OSError for an entry that is missing something or damaged;
-    ``build(folder)`` fills an empty folder. Raises UserError where the cache cannot be written.
+    ``build(folder)`` fills an empty folder; the checksums of its files are written beside them.
+    ``read(folder)`` raises UserError or OSError for an entry that is missing something or damaged
+    (``check_entry`` compares checksums). Such an entry, or one that was made for another name, is
+    built again, with a warning that says why. Raises UserError where the cache cannot be written.
     """
-    try:
-        if entry.exists():
-            return read(entry), True
-    except (UserError, OSError):
-        pass  # damaged: built again below, and replaced
+    remove_leftovers(entry.parent)
+    problem: Exception | None = None
+    if os.path.lexists(entry):
+        try:
+            return _read_own(entry, entry.name, read), True
+        except (UserError, OSError) as error:
+            problem = error
     partial = _unique(entry, "partial")
     try:
         partial.mkdir(parents=True)
         build(partial)
+        (partial / KEY).write_text(entry.name + "\n", encoding="utf-8")
+        write_sums(partial)
         _publish(partial, entry, read)
     except OSError as error:
         raise UserError(
@@ -80,7 +105,35 @@ def get_or_build(
         ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return read(entry), False
+    if problem is not None:
+        reason = str(problem).removesuffix(f"; {AGAIN}")
+        warnings.warn(f"a damaged entry of the cache was built again: {reason}", stacklevel=2)
+    return _read_published(entry, read), False
+
+
+def check_entry(folder: Path, names: Sequence[str]) -> None:
+    """Raise UserError unless these files of an entry are the ones that were written."""
+    if not verify(folder, names, advice=AGAIN):
+        raise UserError(f"{folder} has no {SUMS}; {AGAIN}")
+
+
+def _read_own(folder: Path, key: str, read: Callable[[Path], Entry]) -> Entry:
+    """What is read from an entry, which must have been made for this key."""
+    check_entry(folder, [KEY])
+    found = read_bounded(folder / KEY, 1 << 10).decode("utf-8", "replace").strip()
+    if found != key:
+        raise UserError(f"{folder} is a copy of the entry {found[:16]}...; {AGAIN}")
+    return read(folder)
+
+
+def _read_published(entry: Path, read: Callable[[Path], Entry]) -> Entry:
+    """The entry, also if another process is just putting its own, equal one in its place."""
+    for _ in range(20):
+        try:
+            return _read_own(entry, entry.name, read)
+        except (UserError, OSError):
+            time.sleep(0.05)
+    return _read_own(entry, entry.name, read)
 
 
 def _publish(partial: Path, entry: Path, read: Callable[[Path], Entry]) -> None:
@@ -89,20 +142,60 @@ def _publish(partial: Path, entry: Path, read: Callable[[Path], Entry]) -> None:
         os.rename(partial, entry)
         return
     except OSError:
-        if not entry.exists():
+        if not os.path.lexists(entry):
             raise
     try:
-        read(entry)
+        _read_own(entry, entry.name, read)
     except (UserError, OSError):
         # A damaged entry is moved away first: a folder cannot be renamed over a full one.
         aside = _unique(entry, "damaged")
         os.rename(entry, aside)
         os.rename(partial, entry)
-        if aside.is_dir():
-            shutil.rmtree(aside, ignore_errors=True)
-        else:
-            aside.unlink()
+        _remove(aside)
 
 
 def _unique(entry: Path, kind: str) -> Path:
-    return entry.with_name(f".{kind}-{entry.name[:16]}-{os.getpid()}-{secrets.token_hex(4)}")
+    who = f"{_host()}-{os.getpid()}-{secrets.token_hex(4)}"
+    return entry.with_name(f".{kind}-{entry.name[:16]}-{who}")
+
+
+def _host() -> str:
+    return hashlib.sha256(platform.node().encode("utf-8", "surrogateescape")).hexdigest()[:8]
+
+
+_LEFTOVER = re.compile(r"\.(?:partial|damaged)-.*?(?:-([0-9a-f]{8})-([0-9]{1,9}))?-[0-9a-f]{8}")
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed processes have left in a folder of entries.
+
+    That is what a process of this machine made that is no longer there, and anything older than a
+    day: another machine that shares the cache may be at work on what is younger.
+    """
+    with contextlib.suppress(OSError):  # there is no folder yet, or it is not ours to tidy
+        for path in folder.iterdir():
+            name = _LEFTOVER.fullmatch(path.name)
+            if name is None:
+                continue
+            ours = name[1] == _host() and not _is_running(int(name[2]))
+            if ours or time.time() - path.lstat().st_mtime > DAY:
+                _remove(path)
+
+
+def _is_running(pid: int) -> bool:
+    if os.name == "nt":  # os.kill would end the process there
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        pass
+    return True
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

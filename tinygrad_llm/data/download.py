@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from tinygrad_llm.data.cache import cache_folder, file_sha256
+from tinygrad_llm.data.cache import cache_folder
 from tinygrad_llm.errors import UserError
+from tinygrad_llm.files import file_sha256
 
 Progress = Callable[[int, int | None], None]
 """Called with (done, total); total is None where it is not known."""

@@ -12,7 +12,7 @@ from heapq import heappop, heappush
 from pathlib import Path
 from typing import NamedTuple
 
-from tinygrad_llm.data.cache import cache_folder
+from autograd._cache_folder import cache_folder
 from tinygrad_llm.data.corpus import CleanReport, some
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.runs import CHECKPOINTS, RUN_FILE
@@ -67,7 +67,10 @@ class _Walk:
         self._skip = skip
         self._seen: set[tuple[int, int]] = set()
         self._entries = 0
-        self._cache = _identity(cache_folder())
+        try:
+            self._cache = _identity(cache_folder())
+        except ValueError:  # there is none, and it is not needed to read a folder
+            self._cache = None
 
     def enter(self, folder: Found) -> None:
         try:

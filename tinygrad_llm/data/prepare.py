@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_llm.data.cache import cache_folder, file_sha256, get_or_build, hash_parts
+from tinygrad_llm.data.cache import AGAIN, cache_folder, check_entry, get_or_build, hash_parts
 from tinygrad_llm.data.clean import CleanOptions, clean_corpus
 from tinygrad_llm.data.corpus import Document
 from tinygrad_llm.data.download import Progress
@@ -29,12 +29,30 @@ from tinygrad_llm.data.loader import open_tokens
 from tinygrad_llm.data.sources import load_corpus
 from tinygrad_llm.data.splitting import split
 from tinygrad_llm.errors import UserError
+from tinygrad_llm.files import file_sha256
+from tinygrad_llm.json_file import Text, Whole, read_json
 
 if TYPE_CHECKING:
     from tinygrad_llm.tokenizer import Tokenizer
 
-FORMAT = "1"  # raised whenever the same input would give other files
+FORMAT = "2"  # raised whenever the same input would give other files
 META, TRAIN, VAL = "meta.json", "train.npy", "val.npy"
+_SHA256 = Text("[0-9a-f]{64}", like="a sha256")
+_SIDES = {"train": Whole(0), "val": Whole(0)}
+_FILE = {"bytes": Whole(1), "sha256": _SHA256}
+META_SCHEMA = {
+    "format": FORMAT,
+    "vocab_size": Whole(1),
+    "eot_id": Whole(0),
+    "tokenizer": _SHA256,
+    "dtype": ("uint16", "uint32"),
+    "documents": _SIDES,
+    "bytes": _SIDES,
+    "tokens": _SIDES,
+    "files": {TRAIN: _FILE, VAL: _FILE},
+    "val_bytes": Whole(0),
+    ...: object,  # what ``about`` holds
+}
 _BATCH = 1 << 22  # characters handed to the tokenizer at a time: progress moves, memory does not
 
 
@@ -223,33 +241,23 @@ def _batches(documents: Sequence[Document]) -> list[list[Document]]:
 def open_prepared(folder: str | os.PathLike) -> Prepared:
     """A prepared folder, verified; raises UserError naming the file that is missing or wrong."""
     folder = Path(folder)
-    again = "prepare the corpus again"
-    try:
-        meta = json.loads((folder / META).read_text(encoding="utf-8"))
-        if meta["format"] != FORMAT:
-            raise UserError(
-                f"{folder / META} has format {meta['format']!r}, expected {FORMAT!r}; {again}"
-            )
-        files = {name: (f["bytes"], f["sha256"]) for name, f in meta["files"].items()}
-        expected = {TRAIN: meta["tokens"]["train"], VAL: meta["tokens"]["val"]}
-        dtype = np.dtype(meta["dtype"])
-        if files.keys() != expected.keys() or not isinstance(meta["val_bytes"], int):
-            raise UserError(f"{folder / META} describes other files; {again}")
-    except (OSError, KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
-        raise UserError(f"{folder / META} is missing or damaged ({error!r}); {again}") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{folder / META} is not UTF-8 text; {again}") from None
-    for name, (size, sha256) in files.items():
+    check_entry(folder, [META])
+    meta = read_json(folder / META, META_SCHEMA, file_names=True, advice=AGAIN)
+    if meta["val_bytes"] != meta["bytes"]["val"]:
+        raise UserError(f"{folder / META} has two numbers for the bytes of validation; {AGAIN}")
+    for name, file in meta["files"].items():
         path = folder / name
         try:
-            whole = path.stat().st_size == size and file_sha256(path) == sha256
+            # The size first: it costs nothing, and what is not a file is not opened.
+            whole = path.is_file() and path.stat().st_size == file["bytes"]
+            whole = whole and file_sha256(path) == file["sha256"]
         except OSError:
-            raise UserError(f"{path} is missing or cannot be read; {again}") from None
+            raise UserError(f"{path} cannot be read; {AGAIN}") from None
         if not whole:
-            raise UserError(f"{path} is not the file that {META} describes; {again}")
-        tokens = open_tokens(path)
-        if len(tokens) != expected[name] or tokens.dtype != dtype:
-            raise UserError(f"{path} holds {len(tokens)} ids, expected {expected[name]}; {again}")
+            raise UserError(f"{path} is not the file that {META} describes; {AGAIN}")
+        tokens, expected = open_tokens(path), meta["tokens"][name.removesuffix(".npy")]
+        if len(tokens) != expected or tokens.dtype != np.dtype(meta["dtype"]):
+            raise UserError(f"{path} holds {len(tokens)} ids, expected {expected}; {AGAIN}")
     return Prepared(folder, meta)
 
 
@@ -273,20 +281,9 @@ def cached_tokenizer(
     def build(folder: Path) -> None:
         tokenizer = train_bpe(texts, vocab_size, pattern=pattern, progress=progress)
         tokenizer.save(folder)
-        # Written last: its presence says that the folder is whole, its content that it is right.
-        (folder / "fingerprint").write_text(tokenizer.fingerprint() + "\n", encoding="ascii")
 
     def read(folder: Path) -> "Tokenizer":
-        tokenizer = Tokenizer.load(folder)
-        try:
-            expected = (folder / "fingerprint").read_bytes().decode("ascii", "replace").strip()
-        except OSError:
-            expected = "none"
-        if tokenizer.fingerprint() != expected:
-            raise UserError(
-                f"the tokenizer in {folder} has fingerprint {tokenizer.fingerprint()[:16]}, "
-                f"expected {expected[:16]}; delete the folder and run again"
-            )
-        return tokenizer
+        check_entry(folder, ["tokenizer.json"])
+        return Tokenizer.load(folder)
 
     return get_or_build(cache_folder(cache_dir) / "tokenizers" / key, read, build)[0]
