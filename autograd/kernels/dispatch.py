@@ -170,8 +170,9 @@ class Kernel:
                 return f"an array of shape {array.shape} is not C-contiguous and aligned"
         if len(dtypes) > 1:
             return f"the arrays mix {' and '.join(sorted(map(str, dtypes)))}"
-        if dtypes and not dtypes <= _FAST_DTYPES:
-            return f"there is no kernel for {dtypes.pop()}, only for float32 and float64"
+        if not dtypes or not dtypes <= _FAST_DTYPES:
+            found = dtypes.pop() if dtypes else "integers"
+            return f"there is no kernel for {found}, only for float32 and float64"
         return None
 
 

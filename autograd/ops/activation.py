@@ -1,11 +1,12 @@
 """What a network bends its numbers with, one by one: relu and its smooth relatives.
 
 All have PyTorch's names and options. Each is exact at both ends: no exponential overflows, and an
-infinite input gives the limit, in the derivative too.
+infinite input gives the limit, in the derivative too. Integers are made floats (relu keeps them).
 """
 
 from autograd.engine import Op
 from autograd.kernels import gelu as gelu_kernel
+from autograd.ops.arguments import floating
 
 __all__ = ["elu", "gelu", "leaky_relu", "log_sigmoid", "relu", "silu", "softplus"]
 
@@ -152,7 +153,7 @@ def leaky_relu(x, negative_slope=0.01):
 
     At 0 the gradient is the slope of the left side, as PyTorch's.
     """
-    return LeakyReLU(float(negative_slope))(x)
+    return LeakyReLU(float(negative_slope))(floating(x))
 
 
 def elu(x, alpha=1.0):
@@ -160,7 +161,7 @@ def elu(x, alpha=1.0):
 
     At 0 the gradient is ``alpha``, that of the left side, as PyTorch's.
     """
-    return ELU(float(alpha))(x)
+    return ELU(float(alpha))(floating(x))
 
 
 def softplus(x, beta=1.0):
@@ -172,12 +173,12 @@ def softplus(x, beta=1.0):
     beta = float(beta)
     if not beta > 0:
         raise ValueError(f"softplus: beta is {beta}, but must be above 0")
-    return Softplus(beta)(x)
+    return Softplus(beta)(floating(x))
 
 
 def log_sigmoid(x):
     """log(sigmoid(x)), computed without overflow and without taking the log of 0."""
-    return LogSigmoid()(x)
+    return LogSigmoid()(floating(x))
 
 
 def gelu(x, approximate="none"):
@@ -186,7 +187,7 @@ def gelu(x, approximate="none"):
     ``approximate="none"`` is x Phi(x), exact; ``"tanh"`` is the approximation GPT-2 was trained
     with. Raises ValueError for anything else.
     """
-    return GELU(known_gelu(approximate, "gelu"))(x)
+    return GELU(known_gelu(approximate, "gelu"))(floating(x))
 
 
 def known_gelu(approximate, op):
@@ -198,4 +199,4 @@ def known_gelu(approximate, op):
 
 def silu(x):
     """x sigmoid(x), the sigmoid-weighted linear unit, also called swish (Elfwing et al. 2017)."""
-    return SiLU()(x)
+    return SiLU()(floating(x))

@@ -22,6 +22,22 @@ def operand(x):
     return x if isinstance(x, Tensor) or is_array(x) else np.asarray(x)
 
 
+def floating(x):
+    """x as an operand of floats: integers and booleans get the type that NumPy's exp gives them."""
+    x = operand(x)
+    return x if x.dtype.kind == "f" else x.astype(np.result_type(x.dtype, np.float16))
+
+
+def of_one_type(*xs):
+    """The operands, brought to their common type where they differ: a kernel works in one type."""
+    found = [operand(x) for x in xs]
+    types = {x.dtype for x in found}
+    if len(types) == 1:
+        return found
+    dtype = np.result_type(*types)
+    return [x if x.dtype == dtype else x.astype(dtype) for x in found]
+
+
 def operands(a, b):
     """Both as operands; a Python number beside an array takes its type, as it does in a product."""
     if type(b) in NUMBERS and type(a) not in NUMBERS:

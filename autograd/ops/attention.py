@@ -7,7 +7,7 @@ import numpy as np
 from autograd._tensor import Tensor
 from autograd.engine import Op
 from autograd.kernels import attention
-from autograd.ops.arguments import integer, operand
+from autograd.ops.arguments import floating, integer, operand
 from autograd.ops.nn import kept, probability
 from autograd.ops.piecewise import astype
 from autograd.ops.shape import reshape
@@ -100,7 +100,7 @@ def causal_attention(qkv, n_head):
     qkv (B, T, 3C) holds queries, keys and values side by side, each of ``n_head`` heads of length
     D = C / n_head; the result is (B, T, C). Raises ValueError when the shape does not divide.
     """
-    qkv, n_head = operand(qkv), integer("causal_attention", "n_head", n_head)
+    qkv, n_head = floating(qkv), integer("causal_attention", "n_head", n_head)
     if n_head < 1:
         raise ValueError(f"causal_attention: n_head is {n_head}, but must be at least 1")
     if qkv.ndim != 3 or qkv.shape[-1] % (3 * n_head):

@@ -122,10 +122,10 @@ def take_along_axis(x, indices, axis=-1):
     when they do not fit, IndexError for an index that is no integer or outside of the axis.
     """
     x = operand(x)
-    indices = _integers("take_along_axis", indices, IndexError)
     if axis is None:
         x, axis = reshape(x, (x.size,)), 0
     axis = normalize_axis("take_along_axis", axis, x.ndim)
+    indices = _integers("take_along_axis", indices, IndexError)
     if indices.ndim != x.ndim:
         raise ValueError(
             f"take_along_axis: the indices have shape {indices.shape}, and x {x.shape}: they must "

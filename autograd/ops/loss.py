@@ -14,7 +14,7 @@ from autograd.kernels import (
     cross_entropy as cross_entropy_kernel,
     linear_cross_entropy as linear_cross_entropy_kernel,
 )
-from autograd.ops.arguments import integer, operand
+from autograd.ops.arguments import integer, of_one_type, operand
 from autograd.ops.nn import integers
 from autograd.ops.piecewise import astype
 from autograd.ops.reduce import sum
@@ -186,7 +186,7 @@ def linear_cross_entropy(h, weight, targets, ignore_index=-100, reduction="mean"
     in blocks of rows. Probabilities as targets, label smoothing and weights of classes are for
     cross_entropy alone. Raises as cross_entropy does, and TypeError for these ``others``.
     """
-    h, weight, targets = operand(h), operand(weight), operand(targets)
+    (h, weight), targets = of_one_type(h, weight), operand(targets)
     if others or targets.dtype.kind == "f":
         found = next(iter(others), f"targets of {targets.dtype}")
         raise TypeError(

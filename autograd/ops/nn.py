@@ -16,7 +16,7 @@ from autograd.kernels import (
     linear as linear_kernel,
 )
 from autograd.ops.activation import known_gelu
-from autograd.ops.arguments import integer, operand
+from autograd.ops.arguments import integer, of_one_type, operand
 
 __all__ = ["dropout", "embedding", "gelu_linear", "linear"]
 
@@ -116,15 +116,16 @@ def linear(x, weight, bias=None):
 
     Raises ValueError when the shapes do not fit.
     """
-    x, weight = operand(x), operand(weight)
+    given = (x, weight) if bias is None else (x, weight, bias)
+    x, weight, *biases = of_one_type(*given)
     if weight.ndim != 2 or x.ndim == 0 or x.shape[-1] != weight.shape[1]:
         raise ValueError(
             f"linear: x has shape {x.shape} and weight {weight.shape}: the last axis of x must be "
             "as long as the last axis of weight (out, in)"
         )
-    if bias is None:
+    if not biases:
         return Linear()(x, weight)
-    bias = operand(bias)
+    (bias,) = biases
     if bias.shape != weight.shape[:1]:
         raise ValueError(f"linear: the bias has shape {bias.shape}, expected {weight.shape[:1]}")
     return Linear()(x, weight, bias)
@@ -137,7 +138,7 @@ def gelu_linear(x, weight, shift, bias, approximate="none"):
     the bias that belongs to it, then weight (C, M) and bias (C,) as in ``linear``. Raises
     ValueError for shapes that do not fit, and as gelu does.
     """
-    x, weight, shift, bias = map(operand, (x, weight, shift, bias))
+    x, weight, shift, bias = of_one_type(x, weight, shift, bias)
     if weight.ndim != 2 or not (x.shape[-1:] == shift.shape == weight.shape[1:]):
         raise ValueError(
             f"gelu_linear: x has shape {x.shape}, weight {weight.shape} and shift {shift.shape}: "

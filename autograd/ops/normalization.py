@@ -16,7 +16,7 @@ from autograd.kernels import (
     rms_norm as rms_norm_kernel,
     softmax as softmax_kernel,
 )
-from autograd.ops.arguments import operand, reduced_axes
+from autograd.ops.arguments import floating, reduced_axes
 from autograd.ops.piecewise import astype
 from autograd.ops.shape import reshape, transpose
 
@@ -114,7 +114,7 @@ def softmax(x, axis=-1):
     single number, of shape (), softmax is 1. A row of nothing but minus infinity gives NaN, as
     PyTorch's. Raises AxisError for an axis that x has not got.
     """
-    x = operand(x)
+    x = floating(x)
     return _over_axes(Softmax(), x, _axes("softmax", x, axis))
 
 
@@ -123,7 +123,7 @@ def log_softmax(x, axis=-1):
 
     ``axis`` as for softmax. Of a single number, of shape (), it is 0.
     """
-    x = operand(x)
+    x = floating(x)
     if x.dtype == np.float16:  # the sum of the exponentials is beyond it from 65,504 terms on
         return astype(log_softmax(astype(x, np.float32), axis), np.float16)
     return _over_axes(LogSoftmax(), x, _axes("log_softmax", x, axis))
@@ -139,7 +139,7 @@ def layer_norm(x, weight=None, bias=None, eps=1e-5, axis=-1):
 
     Raises ValueError when the lengths differ, AxisError for an axis that x has not got.
     """
-    x = operand(x)
+    x = floating(x)
     axes = _axes("layer_norm", x, axis)
     weight = _for_each_row("layer_norm", "weight", weight, x, axes, 1)
     bias = _for_each_row("layer_norm", "bias", bias, x, axes, 0)
@@ -153,7 +153,7 @@ def rms_norm(x, weight=None, eps=1e-5, axis=-1):
 
     x (..., C), weight (C,) or None; ``axis``, and what is raised, as for layer_norm.
     """
-    x = operand(x)
+    x = floating(x)
     axes = _axes("rms_norm", x, axis)
     weight = _for_each_row("rms_norm", "weight", weight, x, axes, 1)
     if not weight.size:
@@ -190,7 +190,7 @@ def _for_each_row(name, what, values, x, axes, default):
     if values is None:
         raw = x.data if isinstance(x, Tensor) else x
         return namespace(raw).full(math.prod(lengths), default, dtype=x.dtype)
-    values = operand(values)
+    values = floating(values)
     if values.shape != lengths:
         raise ValueError(
             f"{name}: the {what} has shape {values.shape}, but must have the lengths of the axes "

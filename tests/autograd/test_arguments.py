@@ -257,14 +257,33 @@ def test_new_axes_in_several_places():
 # --- Types ---------------------------------------------------------------------------------------
 
 
+EXPONENTIAL = (
+    "sigmoid logsumexp erf softmax log_softmax gelu silu elu leaky_relu softplus log_sigmoid"
+)
+
+
 @pytest.mark.parametrize("dtype", [bool, "u1", "i1", "i2", "i4", "i8"])
-@pytest.mark.parametrize("name", "sigmoid logsumexp erf".split())
+@pytest.mark.parametrize("name", EXPONENTIAL.split())
 def test_integers_are_made_floats_where_exponentials_are_taken(name, dtype):
     x = np.array([1, 0, 3, 2]).astype(dtype)
     y = getattr(ops, name)(x)
     assert y.dtype == np.exp(x).dtype
     expected = getattr(ops, name)(x.astype(float)).data
     np.testing.assert_allclose(y.data, expected, rtol=float(4 * np.finfo(y.dtype).eps))
+
+
+@pytest.mark.parametrize("wide", range(3))
+def test_a_fused_operation_on_mixed_types_has_the_common_one(wide):
+    rng = np.random.default_rng(3)
+    shapes = (4, 3), (2, 3), (2,)
+    types = ["f8" if i == wide else pick for i, pick in enumerate(["i4", "f4", "f2"])]
+    x, w, b = (rng.integers(-3, 4, s).astype(t) for s, t in zip(shapes, types, strict=True))
+    y = ops.linear(x, w, b)
+    assert y.dtype == np.float64
+    np.testing.assert_allclose(y.data, x @ w.T.astype(float) + b)
+    y = ops.layer_norm(x.astype("f4"), w[0], w[1])
+    assert y.dtype == np.result_type(np.float32, w.dtype)
+    assert ops.cross_entropy(x, [0, 1, 2, 0]).dtype == "f8"
 
 
 def test_clip_keeps_numpys_types_and_bounds():
