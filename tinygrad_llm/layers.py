@@ -27,25 +27,35 @@ class Linear(Module):
 
 
 class LayerNorm(Module):
-    """Layer normalization over the last axis: x (..., n) -> (..., n)."""
+    """Layer normalization over the last axis: x (..., n) -> (..., n).
 
-    def __init__(self, n, eps=1e-5):
-        self.weight = Parameter(np.ones(n, np.float32))
-        self.bias = Parameter(np.zeros(n, np.float32))
+    A tuple ``n`` holds the lengths of the last axes, which are normalized together. Without
+    ``elementwise_affine`` there is neither weight nor bias, without ``bias`` no bias.
+    """
+
+    def __init__(self, n, eps=1e-5, elementwise_affine=True, bias=True):
+        affine = elementwise_affine
+        self.weight = Parameter(np.ones(n, np.float32)) if affine else None
+        self.bias = Parameter(np.zeros(n, np.float32)) if affine and bias else None
+        self.axis = tuple(range(-len(n), 0)) if isinstance(n, tuple) else -1
         self.eps = eps
 
     def forward(self, x):
-        return ops.layer_norm(x, self.weight, self.bias, self.eps)
+        return ops.layer_norm(x, self.weight, self.bias, self.eps, self.axis)
 
 
 class Embedding(Module):
-    """A table of V rows of C numbers: ids (...) -> (..., C). Zero until initialised."""
+    """A table of V rows of C numbers: ids (...) -> (..., C). Zero until initialised.
 
-    def __init__(self, num_embeddings, embedding_dim):
+    The row ``padding_idx`` gets no gradient, and so stays as it was initialised.
+    """
+
+    def __init__(self, num_embeddings, embedding_dim, padding_idx=None):
         self.weight = Parameter(np.zeros((num_embeddings, embedding_dim), np.float32))
+        self.padding_idx = padding_idx
 
     def forward(self, ids):
-        return ops.embedding(self.weight, ids)
+        return ops.embedding(self.weight, ids, self.padding_idx)
 
 
 class Dropout(Module):

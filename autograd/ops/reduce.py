@@ -114,7 +114,7 @@ class Var(Reduction):
         return d - xp.where(xp.isfinite(rest), rest, 0)
 
     def backward(self, xp, g, x):
-        return self.kept(xp, g) * self.deviations(xp, x) * (2 / self.divisor())
+        return self.kept(xp, g) * (2 / self.divisor()) * self.deviations(xp, x)
 
     def divisor(self):
         """N - ddof. Without numbers there is no gradient either, and the divisor is of no matter;
@@ -133,7 +133,7 @@ class Std(Var):
 
     def backward(self, xp, g, x, y):
         # where y is 0 every deviation is 0, and may be divided by anything
-        scale = g / (xp.where(y == 0, 1, y) * self.divisor())
+        scale = g / xp.where(y == 0, 1, y) / self.divisor()
         return self.kept(xp, scale) * self.deviations(xp, x)
 
 

@@ -84,6 +84,25 @@ def test_layers_compute_what_they_say():
     np.testing.assert_allclose(y.var(-1), 1, atol=1e-3)
 
 
+def test_layer_norm_without_affine_parameters_and_over_several_axes():
+    x = np.random.default_rng(0).standard_normal((2, 3, 4)).astype("f4")
+    plain = LayerNorm(4, elementwise_affine=False)
+    assert plain.state_dict() == {} and list(LayerNorm(4, bias=False).state_dict()) == ["weight"]
+    np.testing.assert_allclose(plain(Tensor(x)).data.std(axis=-1), 1, rtol=1e-3)
+    layer = LayerNorm((3, 4))
+    assert layer.weight.shape == layer.bias.shape == (3, 4)
+    layer.bias.assign_(np.ones((3, 4), "f4"))
+    np.testing.assert_allclose(layer(Tensor(x)).data.mean(axis=(1, 2)), 1, rtol=1e-5)
+
+
+def test_the_row_of_padding_is_never_trained():
+    table = Embedding(3, 2, padding_idx=-1)
+    table(np.array([[0, 2], [2, 2]])).sum().backward()
+    assert table.weight.grad.data.tolist() == [[1, 1], [0, 0], [0, 0]]
+    with pytest.raises(IndexError, match="padding_idx 3 is outside"):
+        Embedding(3, 2, padding_idx=3)(np.array([0]))
+
+
 def test_zero_grad():
     model = filled()
     model(np.array([[0, 1]])).sum().backward()
