@@ -336,7 +336,7 @@ def test_a_file_system_without_locks_is_said(run, monkeypatch):
     def none(descriptor):
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
-    monkeypatch.setattr(lock, "_lock", none)
+    monkeypatch.setattr(lock, "lock_file", none)
     code, out, _ = command(RESUME)
     assert code == 0 and "has no locks" in out
 

@@ -17,7 +17,7 @@ from tinygrad_llm.errors import UserError
 
 LOCK_FILE = ".lock"
 _FAR = 1 << 30  # where Windows locks a byte: what lies before it, anybody may read
-_TAKEN = {errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK, errno.EDEADLK}
+TAKEN = {errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK, errno.EDEADLK}
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL}
 
 
@@ -39,12 +39,12 @@ class RunLock:
                 f"cannot write to the run {self.run} ({error.strerror}: {self.path.name})"
             ) from None
         try:
-            _lock(self._descriptor)
+            lock_file(self._descriptor)
             self.held = True
             os.ftruncate(self._descriptor, 0)
             os.write(self._descriptor, f"process {os.getpid()} on {platform.node()}\n".encode())
         except OSError as error:
-            if error.errno in _TAKEN:
+            if error.errno in TAKEN:
                 holder = self._holder()
                 os.close(self._descriptor)
                 raise UserError(
@@ -69,8 +69,8 @@ class RunLock:
         return text if text.isprintable() and text else "another process"
 
 
-def _lock(descriptor: int) -> None:
-    """Take the lock or raise OSError at once."""
+def lock_file(descriptor: int) -> None:
+    """Take the lock on an open file, until it is closed, or raise OSError at once."""
     if os.name == "nt":
         import msvcrt
 

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from tinygrad_llm.data import cache_folder, download as module, fetch, load_corpus
+from tinygrad_llm.data import cache_folder, download as module, fetch, load_corpus, transfer
 from tinygrad_llm.data.download import Dataset, download
 from tinygrad_llm.errors import UserError
 
@@ -125,7 +125,7 @@ def test_cut_off_again_and_again_is_told_and_resumed_later(get, server):
 
 
 def test_a_server_that_falls_silent_is_left(get, server, monkeypatch):
-    monkeypatch.setattr(module, "CHUNK", 100)
+    monkeypatch.setattr(transfer, "CHUNK", 100)
     server.mode = "stall"
     with pytest.raises(UserError, match="stopped after 2,000 of"):
         get(timeout=0.2)

@@ -1,7 +1,8 @@
 """Text in, batches of token ids out. The steps, in order, each usable alone:
 
 folders.py   find the files         sources.py   a corpus by name or path
-download.py  fetch a text by name   decoding.py  bytes to text
+download.py  fetch a text by name   transfer.py  one request of it
+decoding.py  bytes to text
 clean.py     what is worth keeping  gutenberg.py, near_duplicates.py (on request)
 splitting.py training, validation   prepare.py   encode into the cache
 loader.py    batches from the cache

@@ -8,21 +8,24 @@ expected is ever written.
 """
 
 import contextlib
+import hashlib
 import os
 import re
+import stat
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from tinygrad_llm.data.cache import cache_folder
+from tinygrad_llm.data.transfer import BY_HAND, BeginAgain, request
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import file_sha256
+from tinygrad_llm.lock import TAKEN, lock_file
 
 Progress = Callable[[int, int | None], None]
 """Called with (done, total); total is None where it is not known."""
 
-CHUNK = 1 << 16
 ATTEMPTS = 4
 
 
@@ -75,40 +78,24 @@ def download(
     """Put the file of exactly ``size`` bytes and this sha256 from ``url`` at ``path``.
 
     A file that is there and right is left alone. An interrupted transfer is taken up again, here
-    up to ATTEMPTS times and by the next call; ``timeout`` is in seconds without a byte. Raises
-    UserError naming the url where there is no network, the server refuses, or the file is not
-    the one expected. One process at a time may download to a path.
+    up to ATTEMPTS times and by the next call; ``timeout`` is in seconds without a byte, and
+    transfer.py has limits on the whole. Raises UserError naming the url where there is no network,
+    the server refuses or is too slow, or the file is not the one expected, and where another
+    process is downloading to the path.
     """
     if not re.match(r"https?://", url):
         raise UserError(f"cannot download {url!r}; expected an address with http:// or https://")
     path = Path(path)
-    partial = path.with_name(path.name + ".partial")
     try:
         if path.is_file() and path.stat().st_size == size and file_sha256(path) == sha256:
             return path
         path.parent.mkdir(parents=True, exist_ok=True)
-        found = ""
-        for _ in range(ATTEMPTS):
-            had = partial.stat().st_size if partial.exists() else 0
-            if had < size and _transfer(url, partial, had, size, progress, timeout) < size:
-                continue
-            found = file_sha256(partial)
-            if found == sha256:
-                os.replace(partial, path)
-                return path
-            partial.unlink()
-            if had == 0:  # not one resumed byte in it: the server's file is another one
-                break
-        if found:
-            raise UserError(
-                f"the file at {url} has sha256 {found[:16]}..., expected {sha256[:16]}...: it is "
-                "not the file this version knows; fetch the text by hand and pass its path"
-            )
-        done = partial.stat().st_size if partial.exists() else 0
-        raise UserError(
-            f"the download of {url} stopped after {done:,} of {size:,} bytes, {ATTEMPTS} times; "
-            "run again to go on from there, or fetch the file by hand and pass its path"
-        )
+        partial = path.with_name(path.name + ".partial")
+        with _open_partial(partial) as file:
+            _fill(file, url, sha256, size, progress, timeout)
+        with contextlib.suppress(FileNotFoundError):  # another process has just done it
+            os.replace(partial, path)
+        return path
     except OSError as error:  # network errors are UserErrors by now: this is the disk
         raise UserError(
             f"cannot write {path} ({error.strerror or error}); free some space, or set "
@@ -116,74 +103,96 @@ def download(
         ) from error
 
 
+def _fill(
+    file: BinaryIO, url: str, sha256: str, size: int, progress: Progress | None, timeout: float
+) -> None:
+    """Bring the partial file to its full length; UserError where that cannot be."""
+    found = ""
+    for _ in range(ATTEMPTS):
+        had = file.seek(0, os.SEEK_END)
+        if had < size and _transfer(file, url, had, size, progress, timeout) < size:
+            continue
+        file.seek(0)
+        found = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+        if found == sha256:
+            return
+        file.truncate(0)
+        if had == 0:  # not one resumed byte in it: the server's file is another one
+            break
+    if found:
+        raise UserError(
+            f"the file at {url} has sha256 {found[:16]}..., expected {sha256[:16]}...: it is "
+            f"not the file this version knows; {BY_HAND}"
+        )
+    done = file.seek(0, os.SEEK_END)
+    raise UserError(
+        f"the download of {url} stopped after {done:,} of {size:,} bytes, {ATTEMPTS} times; "
+        f"run again to go on from there, or {BY_HAND}"
+    )
+
+
 def _transfer(
-    url: str, partial: Path, had: int, size: int, progress: Progress | None, timeout: float
+    file: BinaryIO, url: str, had: int, size: int, progress: Progress | None, timeout: float
 ) -> int:
     """One request, appended to the partial file of ``had`` bytes; returns the bytes now there."""
-    # Imported here: with ssl they take longer than all the rest of a --help.
-    import http.client
-    import urllib.error
-    import urllib.request
-
-    headers = {"User-Agent": "tinygrad-llm", "Accept-Encoding": "identity"}
-    if had:
-        headers["Range"] = f"bytes={had}-"
-    by_hand = "fetch the file by hand and pass its path"
+    done = had
     try:
-        response = urllib.request.urlopen(
-            urllib.request.Request(url, headers=headers), timeout=timeout
-        )
-    except urllib.error.HTTPError as error:
-        error.close()
-        if error.code == 416 and had:  # "that part does not exist": begin again without Range
-            partial.unlink()
-            return 0
-        raise UserError(
-            f"the server refused {url} ({error.code} {error.reason}); try later, or {by_hand}"
-        ) from None
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        reason = getattr(error, "reason", None) or error
-        raise UserError(
-            f"could not reach {url} ({reason}); check the network and run again, or {by_hand}"
-        ) from None
-    with response:
-        start = 0
-        if response.status == 206:
-            span = re.match(r"bytes (\d+)-", response.headers.get("Content-Range") or "")
-            if span is None or int(span[1]) != had:  # not the part that was asked for
-                partial.unlink(missing_ok=True)
-                return 0
-            start = had
-        length = response.headers.get("Content-Length") or ""
-        if length.isdecimal() and start + int(length) != size:
-            partial.unlink(missing_ok=True)
-            raise UserError(
-                f"the file at {url} has {start + int(length):,} bytes, expected {size:,}: it has "
-                f"changed since this version; {by_hand}"
-            )
-        done = start
-        with open(partial, "ab" if start else "wb") as file:
-            while True:
-                if progress is not None:
-                    progress(done, size)
-                try:
-                    chunk = response.read(CHUNK)
-                except (OSError, http.client.HTTPException):
-                    break  # the line went dead: what has come so far is kept
-                if not chunk:
-                    break
-                if done + len(chunk) > size:
-                    file.close()
-                    partial.unlink()
-                    raise UserError(
-                        f"{url} sends more than the expected {size:,} bytes: it has changed since "
-                        f"this version; {by_hand}"
-                    )
-                file.write(chunk)
-                done += len(chunk)
-            file.flush()
-            os.fsync(file.fileno())
+        for at, piece in request(url, had, size, timeout):
+            if not piece:
+                file.truncate(at)  # a server that knows no parts sends the whole again
+            done = at + len(piece)
+            if done > size:
+                file.truncate(0)
+                raise UserError(
+                    f"{url} sends more than the expected {size:,} bytes: it has changed since "
+                    f"this version; {BY_HAND}"
+                )
+            file.seek(at)
+            file.write(piece)
+            if progress is not None:
+                progress(done, size)
+        if progress is not None:
+            progress(done, size)
+    except BeginAgain:
+        file.truncate(0)
+        done = 0
+    file.flush()
+    os.fsync(file.fileno())
     return done
+
+
+@contextlib.contextmanager
+def _open_partial(path: Path) -> Iterator[BinaryIO]:
+    """The beginning of a file, open and locked for this process; removed if it is still empty.
+
+    Only a file of our own is written to: through a link one would write somewhere else, and a pipe
+    would take the bytes for ever.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        info = path.lstat()
+        is_file = stat.S_ISREG(info.st_mode)
+        if not is_file or info.st_nlink > 1:
+            what = "a link" if is_file or stat.S_ISLNK(info.st_mode) else "no file"
+            raise UserError(
+                f"{path} is {what}, expected the beginning of a download; remove it and run again"
+            )
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    with os.fdopen(os.open(path, flags, 0o644), "r+b") as file:
+        try:
+            lock_file(file.fileno())
+        except OSError as error:  # on a file system without locks one goes on
+            if error.errno in TAKEN:
+                raise UserError(
+                    f"another process is downloading {path}; wait for it and run again"
+                ) from None
+        here = path.stat(follow_symlinks=False) if path.exists() else None
+        if here is None or not os.path.samestat(here, os.fstat(file.fileno())):
+            raise UserError(f"another process has just finished with {path}; run again")
+        try:
+            yield file
+        finally:
+            if file.seek(0, os.SEEK_END) == 0:
+                path.unlink()
 
 
 @contextlib.contextmanager
