@@ -112,9 +112,9 @@ os.rename runs/tiny/.partial-loss.png
 """.strip().splitlines()
 
 
-def killed_and_continued(world, at):
+def killed_and_continued(world, at, kind="kill"):
     folder = world.place()
-    assert world.train(folder, {"kind": "kill", "at": at})["code"] == KILLED
+    assert world.train(folder, {"kind": kind, "at": at})["code"] == KILLED
     world.goes_on(folder)
     shutil.rmtree(folder.parent)
 
@@ -122,6 +122,21 @@ def killed_and_continued(world, at):
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_killed_before_a_file_operation(world, moment):
     killed_and_continued(world, world.operations.index(moment))
+
+
+@pytest.mark.parametrize(
+    "moment", ["open runs/tiny/metrics.jsonl", "open runs/tiny/checkpoints/.partial-index.json"]
+)
+def test_killed_while_it_writes_a_file(world, moment):
+    last = max(i for i, o in enumerate(world.operations) if o == moment)
+    killed_and_continued(world, last, "torn")
+
+
+@pytest.mark.soak
+def test_killed_while_it_writes_any_file(world):
+    for at, operation in enumerate(world.operations):
+        if operation.startswith("open"):
+            killed_and_continued(world, at, "torn")
 
 
 @pytest.mark.soak

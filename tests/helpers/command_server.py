@@ -4,6 +4,8 @@ A process that imports all of it takes longer than a tiny run, so one process (t
 script) imports everything once and forks for each command. What goes wrong is a ``fault``:
 
     {"kind": "kill", "at": n}       the process ends before its n-th file operation, as by SIGKILL
+    {"kind": "torn", "at": n}       the same, but where the operation opens a file for writing, the
+                                    file is there by then, and empty
     {"kind": "full", "at": n}       from the n-th on, whatever takes space fails: the disk is full
     {"kind": "long", "bytes": n}    no file may be longer than n bytes (the system sees to it)
     {"kind": "signal", "at": n, "numbers": [2, 15]}
@@ -154,9 +156,11 @@ def watch(folders, operations, fault):
     folders = [os.path.realpath(folder) for folder in folders]
     busy = False
 
-    def happen(event, name):
+    def happen(event, name, flags=0):
         operations.append(f"{event} {name}")
-        if kind == "kill" and len(operations) > at:
+        if kind in ("kill", "torn") and len(operations) > at:
+            if kind == "torn" and flags & (os.O_TRUNC | os.O_CREAT):
+                os.open(name, flags, 0o644)
             os._exit(KILLED)
         if kind == "full" and len(operations) > at and event in TAKES_SPACE:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), name)
@@ -167,14 +171,15 @@ def watch(folders, operations, fault):
             return
         busy = True
         try:
-            if event == "open" and not (args[2] or 0) & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+            flags = args[2] or 0 if event == "open" else 0
+            if event == "open" and not flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
                 return
             if isinstance(args[0], int):  # an open file, of which this is not the first operation
                 return
             name = os.fsdecode(args[0])
             beside = event in ("os.remove", "os.rmdir") and args[-1] != -1  # relative to a folder
             if beside or any(os.path.abspath(name).startswith(f + os.sep) for f in folders):
-                happen(event, name)
+                happen(event, name, flags)
         finally:
             busy = False
 
