@@ -71,7 +71,11 @@ def test_at_every_import(tmp_path):
 
 
 def test_while_shutting_down(tmp_path):
-    done = run_program(tmp_path, ["--version"], "atexit.register(kill, 2)")
+    done = run_program(
+        tmp_path,
+        ["--version"],
+        "import time\natexit.register(time.sleep, 0.3)\natexit.register(kill, 2)",
+    )
     assert done.returncode == 0 and done.stdout.startswith("tinygrad-llm ")
 
 

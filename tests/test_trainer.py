@@ -1,10 +1,12 @@
 """The training loop: gradient accumulation, resuming bit for bit, stopping, and bad numbers."""
 
+import math
 import os
 import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from tinygrad_llm import checkpoint as ckpt
 from tinygrad_llm.config import PRESETS, GPTConfig, TrainConfig
 from tinygrad_llm.data import IGNORE, Loader
 from tinygrad_llm.errors import UserError
+from tinygrad_llm.evaluation import Evaluation
 from tinygrad_llm.interrupt import StopSignals
 from tinygrad_llm.metrics import MetricsWriter, read_metrics
 from tinygrad_llm.models.gpt import GPT
@@ -297,6 +300,38 @@ def test_signals_are_left_alone_in_other_threads():
     thread.start()
     thread.join()
     assert seen == [(None, before)]
+
+
+def test_weights_that_are_not_finite_are_never_saved(tmp_path):
+    t = trainer(tmp_path, options(eval_every=100))
+    real = t.train_step
+
+    def train_step():
+        line = real()
+        if t.step == 4:
+            t.model.wpe.weight.data[0, 0] = np.inf
+        return line
+
+    t.train_step = train_step
+    with pytest.raises(UserError, match="weights are not all finite at step 4: .* wpe.weight"):
+        t.train()
+    assert [step for step, _ in t.checkpoints.saved] == [2]
+
+
+def test_a_validation_loss_that_is_not_finite_stops_the_run(tmp_path):
+    t = trainer(tmp_path)
+    t.quick_evaluation = lambda: Evaluation(math.nan, 1, 1)
+    with pytest.raises(UserError, match="the validation loss is nan at step 2"):
+        t.train()
+    assert t.checkpoints.saved == [] and len(read_metrics(tmp_path / "metrics.jsonl")) == 1
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+def test_metrics_on_a_full_disk():
+    with pytest.raises(UserError, match="cannot write /dev/full .No space left.*--resume"):
+        with MetricsWriter(Path("/dev/full")) as metrics:
+            metrics.write({"step": 1, "train_loss": 2.0})
+            metrics.flush()
 
 
 # --- around it -----------------------------------------------------------------------------------
