@@ -457,7 +457,7 @@ def test_damaged_files_end_in_a_sentence(run, monkeypatch):
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_many_damaged_files_end_in_a_sentence(run, monkeypatch):
     monkeypatch.setattr(finish, "plot_loss", lambda metrics, path, title: path.touch())
-    try_damages(run, 400)
+    try_damages(run, 100)
 
 
 def test_every_line_of_metrics_is_checked(run):

@@ -65,18 +65,17 @@ def test_at_every_import(tmp_path):
     for moment in range(1, 1500, 7):
         done = run_program(tmp_path, ["info"], AT_IMPORT.format(moments=[moment], number=2))
         if not done.returncode:
-            assert moment > 700
+            assert moment > 300
             break
         assert done.returncode == 130, (moment, done.stderr)
 
 
 def test_while_shutting_down(tmp_path):
-    done = run_program(
-        tmp_path,
-        ["--version"],
-        "import time\natexit.register(time.sleep, 0.3)\natexit.register(kill, 2)",
-    )
+    told = "lambda: print(signal.getsignal(2) is signal.SIG_IGN, flush=True)"
+    before = f"atexit.register({told})\natexit.register(kill, 2)"
+    done = run_program(tmp_path, ["--version"], before)
     assert done.returncode == 0 and done.stdout.startswith("tinygrad-llm ")
+    assert done.stdout.endswith("True\n")
 
 
 def test_where_python_drops_exceptions(tmp_path):
@@ -88,9 +87,9 @@ def test_where_python_drops_exceptions(tmp_path):
         "    thing = Thing()\n"
         "    watch = weakref.ref(thing, lambda _: kill(2))\n"
         "    del thing\n"
-        "    time.sleep(60)\n"
+        "    time.sleep(10)\n"
         "    print('lost')\n"
-        "real, cli.main = cli.main, main\n"
+        "cli.main = main\n"
     )
     done = run_program(tmp_path, ["info"], before)
     assert (done.returncode, done.stdout) == (130, "")

@@ -143,7 +143,8 @@ def test_killed_while_it_writes_any_file(world):
 def test_killed_before_every_file_operation(world):
     for at in range(len(world.operations)):
         killed_and_continued(world, at)
-    for at in range(len(world.whole["operations"])):  # with nothing in the cache
+    making = [i for i, name in enumerate(world.whole["operations"]) if "/cache/" in name]
+    for at in making:  # with nothing in the cache
         folder = world.place()
         shutil.rmtree(folder.parent / "cache")
         assert world.train(folder, {"kind": "kill", "at": at})["code"] == KILLED
@@ -151,71 +152,68 @@ def test_killed_before_every_file_operation(world):
         shutil.rmtree(folder.parent)
 
 
-def killed_again_while_it_goes_on(world, at):
-    """Stopped after step 2 by a full disk, killed in what follows; False where it got to the end.
-
-    The run is continued from an older checkpoint: what later steps left is given up.
-    """
+@pytest.fixture(scope="module")
+def half(world):
+    """A run that was killed while it wrote the checkpoint of step 3."""
     folder = world.place()
     moment = world.operations.index("os.mkdir runs/tiny/checkpoints/.partial-step-000003")
     world.train(folder, {"kind": "kill", "at": moment + 3})
-    checkpoints = folder / "runs/tiny/checkpoints"
-    killed = world.resume(folder, {"kind": "kill", "at": at})["code"] == KILLED
-    if killed:
-        assert world.resume(folder)["code"] == 0
-    assert world.end(checkpoints.parent) == world.expected
-    shutil.rmtree(folder.parent)
-    return killed
+    return folder
 
 
-@pytest.mark.parametrize("at", [5, 12])
-def test_killed_again_while_it_goes_on(world, at):
-    assert killed_again_while_it_goes_on(world, at)
+@pytest.fixture(scope="module")
+def older(world):
+    """A finished run whose best checkpoint is older than its last."""
+    folder = world.place()
+    argv = [*TRAIN, "--eval-every", "1", "--lr", "10"]
+    world.server.run(argv, folder, folder.parent / "cache")
+    assert read_index(folder / "runs/tiny") == {"last": "step-000003", "best": "step-000001"}
+    return folder
 
 
-@pytest.mark.soak
-def test_killed_again_at_every_file_operation(world):
-    at = 0
-    while killed_again_while_it_goes_on(world, at):
-        at += 1
-    assert at > 50
-
-
-def from_an_older_checkpoint(world, at=None):
-    """A finished run goes on from its best checkpoint, an older one; it may be killed there.
+def killed_again(world, before, name, expected, at=None):
+    """Go on with ``name`` of a copy of ``before``, and be killed there; then go on with the run.
 
     Returns (whether it was killed, the file operations if it was not).
     """
     folder = world.place()
-    argv = [*TRAIN, "--eval-every", "1", "--lr", "10"]  # so that the first is the best
-    world.server.run(argv, folder, folder.parent / "cache")
-    run = folder / "runs/tiny"
-    assert read_index(run) == {"last": "step-000003", "best": "step-000001"}
-    expected = world.end(run)
+    shutil.copytree(before / "runs", folder / "runs")
     fault = None if at is None else {"kind": "kill", "at": at}
-    told = world.resume(folder, fault, "runs/tiny/checkpoints/step-000001")
+    told = world.resume(folder, fault, name)
     killed = told["code"] == KILLED
     if killed:
         again = world.resume(folder)
         assert again["code"] == 0, again["log"]
-    assert world.end(run) == expected
+    assert world.end(folder / "runs/tiny") == expected
     shutil.rmtree(folder.parent)
     return killed, told["operations"]
 
 
-def test_killed_while_going_on_from_an_older_checkpoint(world):
-    operations = from_an_older_checkpoint(world)[1]
+def test_killed_again_while_it_goes_on(world, half):
+    for at in (5, 12):
+        assert killed_again(world, half, "runs/tiny", world.expected, at)[0]
+
+
+def test_killed_while_it_goes_on_from_an_older_checkpoint(world, older):
+    """What later steps left is given up then, but not before the older one is the last."""
+    expected, name = world.end(older / "runs/tiny"), "runs/tiny/checkpoints/step-000001"
+    operations = killed_again(world, older, name, expected)[1]
     for ending in ("/.partial-index.json", "/.partial-metrics.jsonl", "model.safetensors"):
-        moments = [i for i, name in enumerate(operations) if name.endswith(ending)]
-        assert from_an_older_checkpoint(world, moments[1])[0]  # the rename; a file being deleted
+        moments = [i for i, operation in enumerate(operations) if operation.endswith(ending)]
+        # the second of them is the rename, or a file of the checkpoint that is deleted
+        assert killed_again(world, older, name, expected, moments[1])[0]
 
 
 @pytest.mark.soak
-def test_killed_at_every_operation_from_an_older_checkpoint(world):
-    at = 0
-    while from_an_older_checkpoint(world, at)[0]:
-        at += 1
-    assert at > 50
+def test_killed_again_at_every_file_operation(world, half, older):
+    for before, name, expected in (
+        (half, "runs/tiny", world.expected),
+        (older, "runs/tiny/checkpoints/step-000001", world.end(older / "runs/tiny")),
+    ):
+        at = 0
+        while killed_again(world, before, name, expected, at)[0]:
+            at += 1
+        assert at > 50
 
 
 # --- a full disk ---------------------------------------------------------------------------------
@@ -296,6 +294,6 @@ def test_a_signal_that_is_ignored_stays_ignored(world):
 def test_signals_at_many_moments(world):
     rng, calls = random.Random(0), count_calls(world, plot=True)
     both = [signal.SIGINT, signal.SIGTERM]
-    for _ in range(300):
+    for _ in range(200):
         numbers = rng.choices(both, k=rng.choice([1, 1, 2, 3]))
         signalled_and_continued(world, rng.randrange(calls), numbers, plot=True)
