@@ -6,19 +6,20 @@
     y.backward()
     x.grad                          # Tensor: exp(x) * x + exp(x)
 
-Start with ``engine.py`` (the graph and the backward pass), then any op in ``ops/``; the fused ones
-have a folder with their derivation in ``kernels/``.
+Start with ``engine.py`` (the graph) and ``backward.py`` (the pass), then any op in ``ops/``; the
+fused ones have a folder with their derivation in ``kernels/``.
 """
 
 import importlib
 
-from autograd import _methods, _tensor, ops
+from autograd import _methods, ops
 from autograd._tensor import Parameter, Tensor, tensor
-from autograd.engine import Op, grad
+from autograd.backward import grad
+from autograd.engine import Op
 from autograd.grad_mode import enable_grad, is_grad_enabled, no_grad
 from autograd.kernels.dispatch import use_kernels
 
-_tensor.ops = _methods.ops = ops  # the one link from the engine up to the operations
+_methods.ops = ops  # the one link from the engine up to the operations
 
 IS_TINYGRAD_LLM = True
 """Tells this package from the other one of its import name (see tinygrad_llm/__init__.py)."""

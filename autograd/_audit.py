@@ -9,8 +9,9 @@ way) do not, since the engine puts types right.
 import numpy as np
 
 from autograd._differences import array_of, tensors
-from autograd.accumulate import current_pass
-from autograd.engine import Op, Scatter, grad
+from autograd.accumulate import Scatter, current_pass
+from autograd.backward import grad
+from autograd.engine import Op
 
 CLOSE = 1e-9
 """Two ways to the same number may differ by rounding: this much of the largest number there is."""

@@ -5,10 +5,10 @@ function runs; its output is taken apart in turn. From then on there are only li
 outputs, and ``pull`` carries weights of the outputs back to the inputs: u^T J.
 """
 
-from autograd import engine, ops
-from autograd._checkpoint import earlier_nodes
+from autograd import ops
 from autograd._tensor import Tensor
 from autograd._tree import flatten
+from autograd.backward import grad, nodes_since
 from autograd.device import is_array, namespace
 from autograd.engine import Op
 from autograd.grad_mode import enable_grad, is_grad_enabled
@@ -58,7 +58,7 @@ class Call:
         for y, path in zip(self.outputs, self.out_structure.paths(), strict=True):
             _check_output(name, y, path)
         aux = [x for x in flatten(self.aux)[0] if isinstance(x, Tensor)]
-        self.wanted_further = recording and bool(earlier_nodes([*self.outputs, *aux], start))
+        self.wanted_further = recording and bool(nodes_since(start, [*self.outputs, *aux])[0])
 
     def _paths(self, chosen):
         if isinstance(chosen, int):
@@ -122,9 +122,9 @@ def call_along(name, f, primals, tangents, has_aux):
 
 
 def pull(outputs, inputs, weights, create_graph, retain_graph=None):
-    """engine.grad, with zeros for an input that the outputs do not depend on."""
+    """autograd.grad, with zeros for an input that the outputs do not depend on."""
     pairs = [(y, w) for y, w in zip(outputs, weights, strict=True) if y.requires_grad]
-    found = engine.grad(
+    found = grad(
         [y for y, _ in pairs],
         inputs,
         [w for _, w in pairs],

@@ -12,9 +12,15 @@ identity of the new output*: the engine hands the gradient to that output's node
 the newest of all, so newest first takes them next, before anything that the segment was computed
 from. Nothing is differentiated apart: parameters that the function closes over, second derivatives
 and ``grad()`` all work as if there were no checkpoint.
+
+A function with several outputs is one with a single output: all their elements side by side, in one
+array, from which the outputs are read again.
 """
 
+from autograd import ops
 from autograd._tensor import Tensor
+from autograd._tree import flatten
+from autograd.backward import nodes_since
 from autograd.device import namespace
 from autograd.engine import Op
 from autograd.grad_mode import enable_grad
@@ -51,14 +57,15 @@ class Segment:
         self.states = [rng.bit_generator.state for rng in rngs]
 
     def run(self):
-        """The output, as a Tensor."""
-        y = self.f(*self.inputs, **self.options)
-        if not isinstance(y, Tensor):
-            raise TypeError(
-                f"checkpoint: f returned {type(y).__name__}, expected one Tensor (checkpoint the "
-                "parts by themselves, or concatenate them)"
-            )
-        return y
+        """The outputs, a list of Tensors, and the Structure of what f returned."""
+        outputs, structure = flatten(self.f(*self.inputs, **self.options))
+        for y, path in zip(outputs, structure.paths("the output"), strict=True):
+            if not isinstance(y, Tensor):
+                raise TypeError(
+                    f"checkpoint: {path} of f is of type {type(y).__name__}, expected a Tensor, or "
+                    "tuples, lists and dicts of Tensors"
+                )
+        return outputs, structure
 
     def again(self):
         """The output computed a second time, with the random numbers of the first."""
@@ -67,66 +74,81 @@ class Segment:
             for rng, state in zip(self.rngs, self.states, strict=True):
                 rng.bit_generator.state = state
             with enable_grad():
-                y = self.run()
+                outputs, _ = self.run()
+                same = forms_of(outputs) == self.forms
+                y = joined([y for y in outputs if y._node is not None]) if same else None
         finally:
             for rng, state in zip(self.rngs, now, strict=True):
                 rng.bit_generator.state = state
-        if y._node is None or (y.shape, y.dtype) != self.form or not _alike(self.sample, y._data):
+        if y is None or not _alike(self.sample, y._data):
             raise RuntimeError(
                 "checkpoint: f gave another result the second time. Does it draw from a random "
                 "generator that is not in rngs, or read something that has changed since?"
             )
         return y
 
-    def remember(self, y):
-        """Keep a few of the output's numbers, to recognise it by."""
-        self.form, self.sample = (y.shape, y.dtype), _sample(y._data)
+    def remember(self, outputs, y):
+        """Keep the outputs' shapes and types and a few of their numbers, to recognise them by."""
+        self.forms, self.sample = forms_of(outputs), _sample(y._data)
+
+
+def forms_of(outputs):
+    return [(y.shape, y.dtype, y.requires_grad) for y in outputs]
+
+
+def joined(tensors):
+    """One Tensor: the only one as it is, or the elements of all, in the widest of their types."""
+    if len(tensors) == 1:
+        return tensors[0]
+    return ops.concatenate([ops.reshape(y, (y.size,)) for y in tensors])
+
+
+def parted(y, tensors):
+    """What ``joined(tensors)`` was made of, read from it: a list of Tensors."""
+    if len(tensors) == 1:
+        return [y]
+    parts, start = [], 0
+    for like in tensors:
+        part = ops.reshape(y[start : start + like.size], like.shape)
+        parts.append(ops.astype(part, like.dtype))
+        start += like.size
+    return parts
 
 
 def checkpoint(f, *inputs, rngs=(), **options):
     """``f(*inputs, **options)``, whose intermediate values backward will compute again.
 
-    ``f`` returns one Tensor. Gradients reach the inputs and whatever else f computes with, such as
-    the parameters of a module. ``rngs`` are the np.random.Generators that f draws from: their
-    states are kept, so that dropout has the same mask again, and backward leaves the generators
-    as it found them.
+    ``f`` returns a Tensor, or tuples, lists and dicts of Tensors, nested as one likes; several that
+    require a gradient are copied side by side into one array. Gradients reach the inputs and
+    whatever else f computes with, such as the parameters of a module. ``rngs`` are the
+    np.random.Generators that f draws from: their states are kept, so that dropout has the same mask
+    again, and backward leaves the generators as it found them.
 
     Everything works as without it, second derivatives (``create_graph``) as well; there, and with
     ``retain_graph``, the values that were computed again stay, and no memory is saved.
 
-    Raises RuntimeError in backward when f gives another result the second time, or when one of its
-    inputs or parameters was changed in place. The signature follows torch.utils.checkpoint.
+    Raises TypeError when f returns anything else, and RuntimeError in backward when f gives another
+    result the second time, or when something that it read was changed in place. The signature
+    follows torch.utils.checkpoint.
     """
     segment = Segment(f, inputs, options, tuple(rngs))
     start = next(sequence)
-    y = segment.run()
-    if y._node is None:
-        return y
-    segment.remember(y)
-    sources = earlier_nodes([y], start)
-    read = [x for x in inputs if isinstance(x, Tensor)]
-    read += [x for node in sources if isinstance(node, Leaf) and (x := node.tensor()) is not None]
-    output = Checkpoint()(y)
+    outputs, structure = segment.run()
+    recorded = [y for y in outputs if y._node is not None]
+    if not recorded:
+        return structure.build(outputs)
+    whole = joined(recorded)
+    segment.remember(outputs, whole)
+    sources, inner = nodes_since(start, [whole])
+    leaves = [node.tensor() for node in sources if isinstance(node, Leaf)]
+    read = [x for x in (*inputs, *options.values(), *leaves) if isinstance(x, Tensor)]
+    output = Checkpoint()(whole)
     node = output._node
     node.inputs, node.needs, node.saved = sources, (True,) * len(sources), [segment]
     node.versions = [(x._version, x._version[0]) for x in read]
-    return output
-
-
-def earlier_nodes(tensors, start):
-    """The nodes numbered below ``start`` that these tensors were computed from, by later ones."""
-    found, seen = [], set()
-    stack = [x._node for x in tensors]
-    while stack:
-        node = stack.pop()
-        if node is None or node.order in seen:
-            continue
-        seen.add(node.order)
-        if node.order < start:
-            found.append(node)
-        elif not isinstance(node, Leaf):
-            stack.extend(node.inputs or ())
-    return found
+    node.versions += [version for op in inner for version in op.versions or ()]
+    parts = iter(parted(output, recorded))
+    return structure.build([y if y._node is None else next(parts) for y in outputs])
 
 
 def _sample(y):

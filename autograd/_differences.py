@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from autograd._tensor import Tensor
-from autograd.engine import grad
+from autograd.backward import grad
 
 STEPS = (1e-3, 1e-4, 1e-5)
 """Steps h tried in turn until one agrees: the first suits inputs of size 1, the others kinks and

@@ -1,29 +1,28 @@
 """Tensor: an array, whether it wants a gradient, and where it came from.
 
-All mathematics is in ``autograd.ops``; ``autograd/_methods.py``, which this class is built on,
-spells it as NumPy's arrays do. ``ops`` is bound by ``autograd/__init__.py`` once everything is
-loaded: it is the one link from the engine back up to the operations built on it.
+All mathematics is in ``autograd.ops``. This class is built on three files: ``_methods.py`` spells
+the operations as NumPy's arrays do, ``_conversions.py`` is how a Tensor looks to Python (numbers,
+text, copies), and ``_numpy_protocol.py`` what NumPy's own functions do with one.
 """
 
-from typing import Any
-
-import numpy as np
-
+from autograd._conversions import Conversions, raw
 from autograd._methods import Methods
-from autograd.device import bring, is_array, namespace, to_numpy
+from autograd._numpy_protocol import array_function, array_ufunc
+from autograd.device import bring, namespace, to_numpy
 from autograd.leaf import Leaf
+from autograd.plain import plain_array
 
-ops: Any = None  # the module autograd.ops; bound in autograd/__init__.py
 
-
-class Tensor(Methods):
+class Tensor(Conversions, Methods):
     """An n-dimensional array that can remember how it was computed.
 
     ``data`` is wrapped without a copy (``autograd.tensor`` copies); anything that is not an array
-    is first made one by ``np.asarray``. With ``requires_grad=True``, ``backward()`` of what is
-    computed from it adds the gradient into ``.grad``.
+    is first made one by ``np.asarray``, and a subclass of NumPy's array a plain one. With
+    ``requires_grad=True``, ``backward()`` of what is computed from it adds the gradient into
+    ``.grad``.
 
-    Raises TypeError when an integer or boolean array is to require a gradient.
+    Raises TypeError for what holds neither numbers nor booleans (strings, objects, dates, complex
+    numbers), for a masked array, and when integers or booleans are to require a gradient.
     """
 
     __slots__ = ("_data", "_node", "_grad", "_version", "__weakref__")
@@ -31,11 +30,8 @@ class Tensor(Methods):
     def __init__(self, data, requires_grad=False):
         if isinstance(data, Tensor):
             raise TypeError("this is a Tensor already: use .detach() for one without its history")
-        if not is_array(data):
-            data = np.asarray(data)
-            if data.dtype.kind not in "fiub":
-                raise TypeError(f"a Tensor holds numbers or booleans, not {data.dtype}")
-        self._data, self._node, self._grad, self._version = data, None, None, [0]
+        self._data = plain_array(data, "a Tensor's data")
+        self._node, self._grad, self._version = None, None, [0]
         if requires_grad:
             self.requires_grad = True
 
@@ -50,17 +46,25 @@ class Tensor(Methods):
 
     @property
     def data(self):
-        """The raw array. Assigning it counts as a change: graphs that saved it will notice."""
+        """The raw array. Assigning it counts as a change: graphs that saved it will notice.
+
+        What is written *into* the array (``x.data[0] = 1``) is not seen: use ``assign_``, and
+        ``autograd.debug.detect_changes`` to search for such writes.
+        """
         return self._data
 
     @data.setter
     def data(self, value):
-        if isinstance(value, Tensor):
-            value = value._data
-        if not is_array(value):
-            value = np.asarray(value)
+        if not self.is_leaf:
+            raise RuntimeError("a computed tensor cannot be given other data: change its inputs")
+        value = plain_array(raw(value), "a Tensor's data")
         if self._node is not None and value.dtype.kind != "f":
             raise TypeError(f"a tensor that requires a gradient cannot hold {value.dtype}")
+        if self._grad is not None and value.shape != self.shape:
+            raise ValueError(
+                f"data of shape {value.shape} for a tensor that has a gradient of shape "
+                f"{self.shape}: forget the gradient first, with zero_grad()"
+            )
         kept = value.shape == self.shape and value.dtype == self.dtype
         self._data = value
         self._version[0] += 1
@@ -97,16 +101,26 @@ class Tensor(Methods):
 
     @property
     def grad(self):
-        """The gradient that backward() has added up so far: a Tensor, or None."""
+        """The gradient that backward() has added up so far: a Tensor, or None.
+
+        It can be set, to a Tensor or an array of this tensor's shape and type, or to a list of
+        such numbers. Raises ValueError for another shape, TypeError for another type.
+        """
         return self._grad
 
     @grad.setter
     def grad(self, value):
         if value is not None:
             if not isinstance(value, Tensor):
-                value = Tensor(value)
+                array = plain_array(value, "a gradient")
+                value = Tensor(array if array is value else array.astype(self.dtype))
             if value.shape != self.shape:
                 raise ValueError(f"a gradient of shape {value.shape} for a tensor of {self.shape}")
+            if value.dtype != self.dtype:
+                raise TypeError(
+                    f"a gradient of type {value.dtype} for a tensor of {self.dtype}: convert it "
+                    "with .astype"
+                )
         self._grad = value
         if isinstance(self._node, Leaf):
             self._node.owned = False
@@ -134,7 +148,7 @@ class Tensor(Methods):
         use Module.to, which keeps its parameters. Raises autograd.device.DeviceError when there is
         no such device.
         """
-        from autograd import transfer  # built on this module, as engine is
+        from autograd import transfer  # built on this module, as backward is
 
         return transfer.to(self, device)
 
@@ -142,31 +156,13 @@ class Tensor(Methods):
         """The values as a NumPy array (for arrays in main memory, without a copy)."""
         return to_numpy(self._data)
 
-    def item(self):
-        """The single element as a Python number."""
-        return self._data.item()
-
-    def tolist(self):
-        """The elements as nested lists of Python numbers (of a 0-d tensor: the number)."""
-        return self._data.tolist()
-
-    def __array__(self, dtype=None, copy=None):
-        if self._node is not None:
-            raise TypeError(
-                "this Tensor requires a gradient, and a NumPy function would lose its history "
-                "silently: use the function of that name in autograd.ops, or .detach() first"
-            )
-        return np.array(self._data, dtype=dtype, copy=copy)
-
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
         """``array * tensor`` arrives here: ours. A NumPy function on a Tensor: an error."""
-        operation = _OPERATORS.get(ufunc)
-        if operation is not None and method == "__call__" and not kwargs:
-            return operation(*inputs)
-        raise TypeError(
-            f"np.{ufunc.__name__} does not know about gradients and cannot take a Tensor: use "
-            f"autograd.ops.{ufunc.__name__}(...), or tensor.data for the raw array"
-        )
+        return array_ufunc(ufunc, method, inputs, kwargs)
+
+    def __array_function__(self, function, types, args, kwargs):
+        """The same for NumPy's other functions: ``np.sum(tensor)``."""
+        return array_function(function, args, kwargs)
 
     def zero_grad(self):
         """Forget the gradient: ``.grad`` is None again."""
@@ -177,15 +173,18 @@ class Tensor(Methods):
 
         ``value`` is anything of this tensor's shape, on any device, or the array itself after a
         change in place. A graph that saved the old values refuses to run backward. Returns self.
-        Raises RuntimeError for a computed tensor, and ValueError when the shapes differ.
+        Raises RuntimeError for a computed tensor, ValueError when the shapes differ, and TypeError
+        for what is no array of numbers, or for fractions in a tensor of integers.
         """
         if not self.is_leaf:
             raise RuntimeError("a computed tensor cannot be assigned to: change its inputs")
-        array = value._data if isinstance(value, Tensor) else value
+        array = raw(value)
         if array is not self._data:
-            array = bring(namespace(self._data), array if is_array(array) else np.asarray(array))
+            array = bring(namespace(self._data), plain_array(array, "the value of assign_"))
             if array.shape != self._data.shape:
                 raise ValueError(f"cannot assign shape {array.shape} to shape {self.shape}")
+            if array.dtype.kind == "f" and self.dtype.kind != "f":
+                raise TypeError(f"cannot assign {array.dtype} to {self.dtype}: fractions would go")
             self._data[...] = array
         self._version[0] += 1
         return self
@@ -197,9 +196,9 @@ class Tensor(Methods):
         it is walked unless ``retain_graph``; with ``create_graph`` (which implies it) the gradients
         can be differentiated again.
         """
-        from autograd import engine  # engine is built on this module
+        from autograd import backward  # built on this module
 
-        engine.backward([self], [gradient], retain_graph, create_graph)
+        backward.backward([self], [gradient], retain_graph, create_graph)
 
     def register_hook(self, function):
         """Call ``function(gradient)`` in every backward pass, once this gradient is complete.
@@ -209,7 +208,7 @@ class Tensor(Methods):
         receives the result. Returns a handle: ``handle.remove()`` takes the hook away again.
         Raises RuntimeError when the tensor does not require a gradient. As PyTorch's.
         """
-        from autograd import hooks  # built on this module, as engine is
+        from autograd import hooks  # built on this module, as backward is
 
         return hooks.register(self, function)
 
@@ -222,61 +221,6 @@ class Tensor(Methods):
 
         hooks.retain_grad(self)
 
-    # --- comparisons and conversions -----------------------------------------------------------
-
-    # Comparisons have no derivative: they give raw boolean arrays. Tensors hash by identity.
-
-    def __eq__(self, other):
-        return self._data == _raw(other)
-
-    def __ne__(self, other):
-        return self._data != _raw(other)
-
-    def __lt__(self, other):
-        return self._data < _raw(other)
-
-    def __le__(self, other):
-        return self._data <= _raw(other)
-
-    def __gt__(self, other):
-        return self._data > _raw(other)
-
-    def __ge__(self, other):
-        return self._data >= _raw(other)
-
-    __hash__ = object.__hash__
-
-    def __bool__(self):
-        return bool(self._data)
-
-    def __float__(self):
-        return float(self._data)
-
-    def __int__(self):
-        return int(self._data)
-
-    def __len__(self):
-        return len(self._data)
-
-    def __iter__(self):
-        if self.ndim == 0:
-            raise TypeError("cannot iterate over a 0-d tensor")
-        return (self[i] for i in range(len(self)))
-
-    def __repr__(self):
-        name = type(self).__name__
-        body = np.array2string(self.numpy(), separator=", ", prefix=name + "(")
-        dtype = "" if self.dtype == np.float64 else f", dtype={self.dtype}"
-        if self.device != "cpu":
-            dtype += f", device={self.device}"
-        if self._node is None:
-            origin = ""
-        elif isinstance(self._node, Leaf):
-            origin = ", requires_grad=True"
-        else:
-            origin = f", op={type(self._node).__name__}"
-        return f"{name}({body}{dtype}{origin})"
-
 
 class Parameter(Tensor):
     """A tensor that a model learns: it requires a gradient from the start."""
@@ -286,34 +230,16 @@ class Parameter(Tensor):
     def __init__(self, data, requires_grad=True):
         super().__init__(data, requires_grad)
 
+    def _only_rebinds(self, other):
+        raise TypeError(
+            "p += value would make the name p stand for a new tensor and leave the parameter as it "
+            "was: write p.assign_(p.data + value) to change it, or p = p + value to compute"
+        )
+
+    __iadd__ = __isub__ = __imul__ = __itruediv__ = __ipow__ = __imatmul__ = _only_rebinds
+
 
 def tensor(data, dtype=None, requires_grad=False):
     """A Tensor with its own copy of ``data`` (anything np.array takes, or an array)."""
-    if isinstance(data, Tensor):
-        data = data._data
-    xp = namespace(data) if is_array(data) else np
-    return Tensor(xp.array(data, dtype=dtype), requires_grad)
-
-
-def _raw(value):
-    return value._data if isinstance(value, Tensor) else value
-
-
-_OPERATORS = {
-    np.add: lambda a, b: ops.add(a, b),
-    np.subtract: lambda a, b: ops.subtract(a, b),
-    np.multiply: lambda a, b: ops.multiply(a, b),
-    np.divide: lambda a, b: ops.divide(a, b),
-    np.power: lambda a, b: ops.power(a, b),
-    np.matmul: lambda a, b: ops.matmul(a, b),
-    np.floor_divide: lambda a, b: ops.floor_divide(a, b),
-    np.remainder: lambda a, b: ops.remainder(a, b),
-    np.divmod: lambda a, b: (ops.floor_divide(a, b), ops.remainder(a, b)),
-    np.equal: lambda a, b: _raw(a) == _raw(b),
-    np.not_equal: lambda a, b: _raw(a) != _raw(b),
-    np.less: lambda a, b: _raw(a) < _raw(b),
-    np.less_equal: lambda a, b: _raw(a) <= _raw(b),
-    np.greater: lambda a, b: _raw(a) > _raw(b),
-    np.greater_equal: lambda a, b: _raw(a) >= _raw(b),
-}
-"""What Python's operators with an array on the left are called by NumPy."""
+    data = plain_array(raw(data), "a Tensor's data")
+    return Tensor(namespace(data).array(data, dtype=dtype), requires_grad)

@@ -1,10 +1,10 @@
-"""Reverse-mode differentiation: the operation as a graph node, recording, and the backward pass.
+"""Reverse-mode differentiation: the operation as a node of the graph, and how it is recorded.
 
 The whole method in one paragraph. Calling an ``Op`` computes its output with plain arrays and, when
 an input wants a gradient, keeps the Op itself as the node of the output: what its derivative needs,
-and links to the nodes of its inputs. ``backward`` walks these nodes from newest to oldest. An
-operation is always newer than everything it was computed from, so when a node is reached every
-use of its output has already been handled and its gradient is complete: newest first *is* a
+and links to the nodes of its inputs. The pass (``backward.py``) walks these nodes from newest to
+oldest. An operation is always newer than everything it was computed from, so when a node is reached
+every use of its output has already been handled and its gradient is complete: newest first *is* a
 reverse topological order, and no separate sort is needed.
 
     dL/dx = sum over the ops that used x of (dL/d output) (d output/dx)
@@ -13,27 +13,17 @@ The sum is the reason gradients are *added* into place: x may be used more than 
 """
 
 from copy import copy
-from heapq import heappop, heappush
 from typing import Any
 
-from autograd import _tensor, device
+from autograd import device
 from autograd._tensor import Tensor
-from autograd.accumulate import (
-    Pass,
-    Scatter,
-    contribute,
-    current_pass,
-    dense,
-    fitted,
-    namespace_of,
-)
-from autograd.call_site import call_site, describe, describe_site, name_the_line
+from autograd.accumulate import current_pass
+from autograd.call_site import call_site, describe_site
 from autograd.device import is_array, namespace, namespaces, numpy_namespace
-from autograd.grad_mode import enable_grad, is_grad_enabled
-from autograd.hooks import run_hooks
-from autograd.leaf import Leaf, sequence, turn
+from autograd.grad_mode import is_grad_enabled
+from autograd.leaf import sequence
 from autograd.observe import current_observers, tell
-from autograd.seed import seed
+from autograd.plain import NUMBERS, plain_operand, refuse_result
 
 new_tensor = object.__new__  # a Tensor without __init__: its checks are for users
 
@@ -57,7 +47,8 @@ class Op:
       is None under ``create_graph``, where they must be recomputed, or a second derivative would
       take them for constants;
     - any other attribute: what has no derivative (an axis, a shape, ids, a dropout mask). NumPy
-      arrays among them are brought to the inputs' array library when the Op is called.
+      arrays among them are brought to the inputs' array library when the Op is called. Where one
+      was taken out of a Tensor, ``Op(...).reading(tensor)(x)`` says so.
     """
 
     broadcasts = False
@@ -75,6 +66,7 @@ class Op:
     inputs: Any = NOT_CALLED
     saved: Any = ()
     versions: Any = ()
+    read: Any = ()
     cache = None
     hooks: Any = None
     _own_frames = 1
@@ -99,20 +91,21 @@ class Op:
         if observers:
             tell(observers, "before_forward", self, args)
 
-        arrays, nodes, needs, xp = [], [], [], None
+        arrays: list[Any] = []
+        nodes, needs, xp = [], [], None
         for arg in args:
             if isinstance(arg, Tensor):
                 array, node = arg._data, arg._node
                 if xp is None:
                     xp = namespaces.get(type(array)) or namespace(array)
             else:
-                array = arg
+                array = arg if type(arg) in NUMBERS else plain_operand(arg, self, len(arrays))
                 node = None
             arrays.append(array)
             nodes.append(node)
             needs.append(node is not None)
         if xp is None:
-            held = (*args, *vars(self).values())  # a condition may be the only array there is
+            held = (*arrays, *vars(self).values())  # a condition may be the only array there is
             xp = next((namespace(a) for a in held if is_array(a)), numpy_namespace)
         record = True in needs and is_grad_enabled()
         self.needs = tuple(needs) if record else (False,) * len(needs)
@@ -158,9 +151,13 @@ class Op:
             if self.save_output:
                 saved.append(data)
                 versions.append((output._version, output._version[0]))
+            if self.read:
+                versions.extend(self.read)
             self.saved, self.versions = saved, versions
         else:
             self.cache = None
+            if dtype.kind not in "fiub":
+                refuse_result(self, dtype)
         if observers:
             tell(observers, "after_forward", self, args, output)
         return output
@@ -168,6 +165,19 @@ class Op:
     def as_array(self, xp, data):
         """The output as an array: NumPy's reductions give scalars, and we keep 0-d arrays."""
         return xp.asarray(data)
+
+    def reading(self, *values):
+        """Note the versions of the Tensors among ``values``, whose arrays this Op keeps. Itself.
+
+        What an Op takes without a derivative (an index, targets, a mask) it keeps as a raw array.
+        If the Tensor it came from is changed before backward, that is the error it is for inputs.
+        """
+        for value in values:
+            if isinstance(value, Tensor):
+                self.read = (*self.read, (value._version, value._version[0]))
+            elif type(value) in (tuple, list):
+                self.reading(*value)
+        return self
 
     def _wants_any(self, inputs):
         return any([self.needs[i] for i in inputs if i < len(self.needs)])
@@ -201,190 +211,8 @@ class Op:
             nodes.append(self)
         return [
             Tensor._make(value, node, version[0] if version else [0]) if is_array(value) else value
-            for value, node, version in zip(self.saved, nodes, self.versions, strict=True)
+            for value, node, version in zip(self.saved, nodes, self.versions, strict=False)
         ]
 
     def __repr__(self):
         return f"<{type(self).__name__} {describe_site(self)}>"
-
-
-def run_backward(roots, targets=None, create_graph=False, retain_graph=False):
-    """Carry gradients from ``roots``, pairs (node, gradient), back through the graph.
-
-    Without ``targets`` the gradients of leaf tensors land in their ``.grad``. With targets, a set
-    of nodes, nothing is written; a dictionary from node to (gradient, whether nobody else holds
-    it) is returned.
-    """
-    observers = current_observers()
-    separate = any([observer.separate for observer in observers])
-    pending: dict[int, tuple] = {}
-    heap: list[int] = []
-    found = {}
-    oldest = min((node.order for node in targets), default=0) if targets else 0
-    for node, gradient in roots:
-        if observers:
-            tell(observers, "on_contribution", None, None, node, gradient)
-        contribute(pending, heap, node, gradient, False, create_graph)
-    current = None
-    if not create_graph and not separate:
-        current = Pass(pending, targets is None, bool(observers))
-    token = current_pass.set(current)
-    try:
-        while heap:
-            order = -heappop(heap)
-            if order < oldest:  # older than every target: cannot lead to one
-                break
-            node, g, owned = pending.pop(order)
-            if isinstance(g, Scatter):
-                g, owned = dense(g), True
-            if observers:
-                tell(observers, "on_gradient", node, g)
-            if node.hooks is not None:
-                g, owned = run_hooks(node, g, owned, create_graph)
-            if targets is not None and node in targets:
-                found[node], owned = (g, owned), False
-            if type(node) is Leaf:
-                if targets is None:
-                    node.accumulate(g, owned, create_graph)
-                continue
-            if current is not None:
-                current.spare = g if owned and not observers else None
-            _step(node, g, pending, heap, create_graph, observers, separate)
-            if observers:
-                tell(observers, "after_backward", node, not retain_graph)
-            if not retain_graph:
-                node.saved = node.inputs = node.cache = None
-    except Exception as error:
-        name_the_line(error, node)
-        raise
-    finally:
-        current_pass.reset(token)
-    return found
-
-
-def _step(node, g, pending, heap, create_graph, observers, separate):
-    """Run one node's backward and hand its results to the nodes of its inputs.
-
-    With ``separate`` no contribution is added to in place: an observer wants each as it was.
-    """
-    inputs = node.inputs
-    if inputs is None:
-        raise RuntimeError(
-            f"backward reached {describe(node)} a second time, and its saved values are gone: "
-            "the first backward released them. Pass retain_graph=True to the first one"
-        )
-    for version in node.versions:
-        if version is not None and version[0][0] != version[1]:
-            raise RuntimeError(
-                f"{describe(node)} saved a tensor that was changed in place before backward "
-                f"(it is at version {version[0][0]}, it was saved at version {version[1]}): run "
-                "backward before the change, or compute on a copy"
-            )
-    if create_graph:
-        xp, saved, cache = _tensor.ops.constants.beside(g), node._saved_tensors(), node.cache
-        node.cache = None
-        try:
-            gradients = node.backward(xp, g, *saved)
-        finally:
-            node.cache = cache
-    else:
-        xp = namespaces.get(type(g)) or namespace_of(g)
-        saved = node.saved
-        if len(saved) == 1:
-            gradients = node.backward(xp, g, saved[0])
-        else:
-            gradients = node.backward(xp, g, *saved)
-    if type(gradients) is not tuple:
-        gradients = tuple(gradients) if isinstance(gradients, list) else (gradients,)
-    if len(gradients) != len(inputs):
-        raise RuntimeError(
-            f"{describe(node)} returned {len(gradients)} gradients for {len(inputs)} inputs"
-        )
-    fresh = node.fresh_gradients and not separate
-    for i, source in enumerate(inputs):
-        if source is None:
-            continue
-        gradient = gradients[i]
-        if gradient is None or gradient.shape != source.shape or gradient.dtype is not source.dtype:
-            gradient = fitted(xp, node, i, gradient)
-        if create_graph and isinstance(gradient, Scatter):
-            gradient = gradient.dense(xp)
-        if observers:
-            tell(observers, "on_contribution", node, i, source, gradient)
-        order = source.order
-        if order in pending:
-            contribute(pending, heap, source, gradient, fresh, create_graph)
-        else:  # as contribute does: the common case, without a call
-            pending[order] = (source, gradient, fresh)
-            heappush(heap, -order)
-
-
-def backward(outputs, gradients, retain_graph=None, create_graph=False):
-    """Add the gradient of each output, weighted by ``gradients``, into the leaves' ``.grad``.
-
-    Threads take turns here, since they may add to the same parameters; in ``grad`` they need not.
-    """
-    retain_graph = create_graph if retain_graph is None else retain_graph
-    with turn(), enable_grad():
-        roots = [seed(o, g, create_graph) for o, g in zip(outputs, gradients, strict=True)]
-        run_backward(roots, None, create_graph, retain_graph)
-
-
-def grad(
-    outputs,
-    inputs,
-    grad_outputs=None,
-    create_graph=False,
-    retain_graph=None,
-    allow_unused=False,
-):
-    """The gradients of ``outputs`` with respect to ``inputs``; nothing is written to ``.grad``.
-
-    ``outputs`` and ``inputs`` are a Tensor or a sequence of Tensors; ``grad_outputs`` holds for
-    each output a weight of its shape (None: 1, for outputs of one element). With ``create_graph``
-    the results can be differentiated again. Returns a tuple of Tensors, one per input.
-
-    Raises ValueError for an input that the outputs do not depend on, unless ``allow_unused``
-    (then its entry is None), and for a tensor that does not require a gradient. The signature is
-    that of torch.autograd.grad.
-    """
-    outputs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
-    inputs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
-    if grad_outputs is None:
-        grad_outputs = [None] * len(outputs)
-    elif not isinstance(grad_outputs, (list, tuple)):
-        grad_outputs = [grad_outputs]
-    if len(grad_outputs) != len(outputs):
-        raise ValueError(f"{len(grad_outputs)} grad_outputs for {len(outputs)} outputs")
-    for i, x in enumerate(inputs):
-        if x._node is None:
-            raise ValueError(
-                f"input {i}, of shape {x.shape}, does not require a gradient: "
-                "set requires_grad=True before the computation"
-            )
-    retain_graph = create_graph if retain_graph is None else retain_graph
-    with enable_grad():
-        roots = [seed(o, g, create_graph) for o, g in zip(outputs, grad_outputs, strict=True)]
-        nodes = {x._node for x in inputs}
-        found = run_backward(roots, nodes, create_graph, retain_graph)
-    missing = [i for i, x in enumerate(inputs) if x._node not in found]
-    if missing and not allow_unused:
-        raise ValueError(
-            f"the outputs do not depend on input {missing[0]}, of shape "
-            f"{inputs[missing[0]].shape}: remove it, or pass allow_unused=True to get None for it"
-        )
-    if create_graph:
-        return tuple(found[x._node][0] if x._node in found else None for x in inputs)
-    taken = set()
-    return tuple(_owned_result(found, x._node, taken) for x in inputs)
-
-
-def _owned_result(found, node, taken):
-    if node not in found:
-        return None
-    g, owned = found[node]
-    xp = namespace_of(g)
-    if not owned or node in taken:
-        g = xp.array(g)
-    taken.add(node)
-    return Tensor(xp.asarray(g))

@@ -20,7 +20,7 @@ from autograd._samples_linalg import LINEAR_ALGEBRA, PRODUCTS
 from autograd._samples_loss import LOSSES
 from autograd._samples_neural import NEURAL
 from autograd._tensor import Tensor
-from autograd.engine import grad
+from autograd.backward import grad
 from autograd.testing import KernelReport, check_grad, check_kernel
 
 __all__ = ["SAMPLES", "Sample", "SampleReport", "check_sample"]

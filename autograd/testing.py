@@ -41,7 +41,8 @@ from autograd._error_curve import ErrorCurve, draw_error_curves, error_curve, pl
 from autograd._grad_report import Check, Diagnosis, GradCheckError, GradReport
 from autograd._kinks import Kink, look_closer
 from autograd._tensor import Tensor
-from autograd.engine import Op, grad
+from autograd.backward import grad
+from autograd.engine import Op
 from autograd.kernels.dispatch import use_kernels
 
 __all__ = [

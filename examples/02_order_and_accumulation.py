@@ -15,7 +15,7 @@ Read ``Value`` and ``backward`` first, then the orders, then ``main``. Part 4 is
 ``+=``, the one *between* two calls of backward, which puzzles more people than any other.
 
 Before: 01_scalar_backprop.py. Next: 03_tensors_and_broadcasting.py. The real thing, a heap on a
-creation counter, is ``run_backward`` in autograd/engine.py.
+creation counter, is ``run_backward`` in autograd/backward.py.
 """
 
 import math

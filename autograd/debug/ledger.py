@@ -13,7 +13,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from autograd import engine
+from autograd import backward
 from autograd.accumulate import namespace_of
 from autograd.call_site import describe
 from autograd.debug._text import Place, place_of, raw, shortened, table
@@ -178,5 +178,5 @@ def record_gradients(loss, gradient=None, retain_graph=False, keep_arrays=False)
     """
     ledger = Ledger(keep_arrays)
     with ledger:
-        engine.backward([loss], [gradient], retain_graph)
+        backward.backward([loss], [gradient], retain_graph)
     return ledger

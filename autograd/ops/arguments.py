@@ -13,13 +13,14 @@ from numpy.lib.array_utils import normalize_axis_index
 
 from autograd._tensor import Tensor
 from autograd.device import is_array, namespace
+from autograd.plain import plain_array
 
 NUMBERS = (bool, int, float)
 
 
 def operand(x):
-    """x as something with a shape: a Tensor or an array as it is, all else by ``np.asarray``."""
-    return x if isinstance(x, Tensor) or is_array(x) else np.asarray(x)
+    """x as something with a shape: a Tensor as it is, all else a plain array (``plain_array``)."""
+    return x if isinstance(x, Tensor) else plain_array(x, "an operand")
 
 
 def floating(x):

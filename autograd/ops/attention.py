@@ -186,7 +186,7 @@ def _attend(q, k, v, mask, is_causal, scale, dropout_p, rng):
     if mask is None or mask.dtype.kind == "b":
         allowed = mask.data if isinstance(mask, Tensor) else mask
         op = ScaledDotProductAttention(allowed, is_causal, scale, False, keep, dropout_p)
-        return op(q, k, v)
+        return op.reading(mask)(q, k, v)
     return ScaledDotProductAttention(None, False, scale, True, keep, dropout_p)(q, k, v, mask)
 
 

@@ -6,7 +6,7 @@ make arrays of x's library.
 
 import numpy as np
 
-from autograd import _tensor
+from autograd import _methods
 from autograd._tensor import Tensor
 from autograd.device import is_array, namespace, numpy_namespace
 from autograd.ops.piecewise import astype
@@ -72,7 +72,7 @@ def beside(x):
     must be. On NumPy it is the module itself.
     """
     library = namespace(x.data)
-    return _tensor.ops if library is numpy_namespace else _Beside(library)
+    return _methods.ops if library is numpy_namespace else _Beside(library)
 
 
 class _Beside:
@@ -82,7 +82,7 @@ class _Beside:
         self._library = library
 
     def __getattr__(self, name):
-        return getattr(_tensor.ops, name)
+        return getattr(_methods.ops, name)
 
     def zeros(self, shape, dtype=float):
         return Tensor(self._library.zeros(shape, dtype))

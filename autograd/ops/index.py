@@ -7,11 +7,14 @@ place, and where one place was read twice both gradients add up.
 import numpy as np
 
 from autograd import device
+from autograd._conversions import raw
 from autograd._tensor import Tensor
+from autograd.accumulate import Scatter
 from autograd.device import is_array
-from autograd.engine import Op, Scatter
+from autograd.engine import Op
 from autograd.ops.arguments import normalize_axis, operand
 from autograd.ops.shape import reshape
+from autograd.plain import plain_array
 
 __all__ = ["getitem", "scatter_add", "take", "take_along_axis"]
 
@@ -73,9 +76,7 @@ class TakeAlongAxis(Op):
 
 def getitem(x, index):
     """x[index]: slices, integers, None, Ellipsis, integer arrays and boolean masks, as in NumPy."""
-    if isinstance(index, tuple):
-        index = tuple(raw(i) for i in index)
-    return GetItem(raw(index))(x)
+    return GetItem(_plain(index)).reading(index)(x)
 
 
 def scatter_add(shape, index, values):
@@ -83,9 +84,7 @@ def scatter_add(shape, index, values):
 
     The index may be any that reads; values broadcast to the shape of what it reads.
     """
-    if isinstance(index, tuple):
-        index = tuple(raw(i) for i in index)
-    return ScatterAdd(shape, raw(index))(operand(values))
+    return ScatterAdd(shape, _plain(index)).reading(index)(operand(values))
 
 
 TAKE_MODES = ("raise", "wrap", "clip")
@@ -103,7 +102,7 @@ def take(x, indices, axis=None, mode="raise"):
         axis = normalize_axis("take", 0 if axis is None else axis, 1)
         x = reshape(x, (x.size,))
     axis = normalize_axis("take", axis, x.ndim)
-    indices = _integers("take", indices, TypeError)
+    given, indices = indices, _integers("take", indices, TypeError)
     indices = device.namespace(raw(x)).asarray(indices)
     if mode not in TAKE_MODES:
         raise ValueError(f"take: mode is {mode!r}, but must be one of {', '.join(TAKE_MODES)}")
@@ -112,7 +111,7 @@ def take(x, indices, axis=None, mode="raise"):
         if n == 0:
             raise IndexError("take: there is nothing to take from an axis of length 0")
         indices = indices % n if mode == "wrap" else indices.clip(0, n - 1)
-    return GetItem((slice(None),) * axis + (indices,))(x)
+    return GetItem((slice(None),) * axis + (indices,)).reading(given)(x)
 
 
 def take_along_axis(x, indices, axis=-1):
@@ -125,26 +124,35 @@ def take_along_axis(x, indices, axis=-1):
     if axis is None:
         x, axis = reshape(x, (x.size,)), 0
     axis = normalize_axis("take_along_axis", axis, x.ndim)
-    indices = _integers("take_along_axis", indices, IndexError)
+    given, indices = indices, _integers("take_along_axis", indices, IndexError)
     if indices.ndim != x.ndim:
         raise ValueError(
             f"take_along_axis: the indices have shape {indices.shape}, and x {x.shape}: they must "
             "have as many axes"
         )
-    return TakeAlongAxis(indices, axis)(x)
+    return TakeAlongAxis(indices, axis).reading(given)(x)
 
 
 def _integers(op, indices, error):
     """``indices`` as a raw array of integers; an empty list is one too."""
-    indices = raw(indices)
+    indices = _plain(raw(indices))
     if not is_array(indices):
-        indices = np.asarray(indices)
-        indices = indices if indices.size else indices.astype(np.intp)
+        indices = plain_array(indices, f"{op}: the indices")
     if indices.dtype.kind not in "iu":
         raise error(f"{op}: the indices must be integers, not {indices.dtype}")
     return indices
 
 
-def raw(index):
-    """An index as raw arrays: integer and boolean Tensors have no derivative."""
-    return index.data if isinstance(index, Tensor) else index
+def _plain(index):
+    """An index in which Tensors, lists and arrays are plain arrays: they have no derivative.
+
+    Lists are copied, so that they can be changed before backward; an empty one holds no integers.
+    """
+    if type(index) is tuple:
+        return tuple([_plain(i) for i in index])
+    if isinstance(index, Tensor):
+        return index.data
+    if isinstance(index, list):
+        array = plain_array(index, "an index")
+        return array if array.size else array.astype(np.intp)
+    return plain_array(index, "an index") if is_array(index) else index

@@ -149,12 +149,14 @@ def cross_entropy(
                 "a row of zeros adds nothing"
             )
         return _soft_cross_entropy(logits, targets, reduction, float(label_smoothing), weight)
+    given = targets
     targets, ignore_index = _checked(
         "cross_entropy", targets, logits.shape[:-1], n_classes, ignore_index, reduction
     )
     flat = reshape(logits, (targets.size, n_classes))
     op = CrossEntropy(targets.reshape(-1), ignore_index, reduction, weight, float(label_smoothing))
-    return reshape(op(flat), targets.shape) if reduction == "none" else op(flat)
+    loss = op.reading(given)(flat)
+    return reshape(loss, targets.shape) if reduction == "none" else loss
 
 
 def _soft_cross_entropy(logits, targets, reduction, label_smoothing, weight):
@@ -200,11 +202,13 @@ def linear_cross_entropy(h, weight, targets, ignore_index=-100, reduction="mean"
         )
     if not len(weight):
         raise ValueError("linear_cross_entropy: weight has no rows, so there are no classes")
+    given = targets
     targets, ignore_index = _checked(
         "linear_cross_entropy", targets, h.shape[:-1], weight.shape[0], ignore_index, reduction
     )
     flat = reshape(h, (targets.size, h.shape[-1]))
-    loss = LinearCrossEntropy(targets.reshape(-1), ignore_index, reduction)(flat, weight)
+    op = LinearCrossEntropy(targets.reshape(-1), ignore_index, reduction)
+    loss = op.reading(given)(flat, weight)
     return reshape(loss, targets.shape) if reduction == "none" else loss
 
 

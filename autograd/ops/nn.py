@@ -162,7 +162,7 @@ def embedding(weight, ids, padding_idx=None):
     if weight.ndim != 2:
         raise ValueError(f"embedding: the table has shape {weight.shape}, expected (V, C)")
     n_rows = weight.shape[0]
-    ids = integers(ids, "embedding ids")
+    given, ids = ids, integers(ids, "embedding ids")
     if ids.size and (ids.min() < 0 or ids.max() >= n_rows):
         wrong = ids[(ids < 0) | (ids >= n_rows)][0]
         raise IndexError(f"embedding: id {int(wrong)} is outside the table of {n_rows} rows")
@@ -171,7 +171,7 @@ def embedding(weight, ids, padding_idx=None):
         if not -n_rows <= row < n_rows:
             raise IndexError(f"embedding: padding_idx {row} is outside the table of {n_rows} rows")
         padding_idx = row % n_rows
-    return Embedding(ids, padding_idx)(weight)
+    return Embedding(ids, padding_idx).reading(given)(weight)
 
 
 def dropout(x, p=0.5, training=True, rng=None):

@@ -8,6 +8,7 @@ docstring says which: PyTorch's.
 import math
 
 from autograd import device
+from autograd._conversions import raw
 from autograd._tensor import Tensor
 from autograd.engine import Op
 from autograd.ops.arguments import operand
@@ -222,7 +223,7 @@ def clip(x, a_min=None, a_max=None):
 def where(condition, a, b):
     """a where ``condition`` (a boolean array, without a derivative) holds, else b."""
     condition = operand(condition)
-    return Where(condition.data if isinstance(condition, Tensor) else condition)(a, b)
+    return Where(raw(condition)).reading(condition)(a, b)
 
 
 def astype(x, dtype):

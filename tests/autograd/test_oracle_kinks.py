@@ -94,7 +94,7 @@ def test_clip_passes_the_gradient_at_its_bounds():
     assert_same(*both(lambda x: ops.clip(x, -1, 1), lambda x: torch.clamp(x, -1, 1), SPECIAL))
     xs = [Tensor(np.array(v), requires_grad=True) for v in (0.5, 2.0, 1.0)]  # low > high
     y = ops.clip(*xs)
-    assert float(y) == 1.0 and [float(g) for g in grad(y, xs)] == [0, 0, 1]
+    assert y.item() == 1.0 and [g.item() for g in grad(y, xs)] == [0, 0, 1]
 
 
 TIES = [[1.0, 3.0, 3.0, 2.0], [0.0, 0.0, -0.0, 0.0], [1.0, NAN, 3.0, NAN], [INF, 1.0, INF, -INF]]
@@ -227,7 +227,7 @@ def test_queries_that_may_see_no_key_give_zeros():
 def test_a_loss_without_targets_is_zero_where_theirs_is_nan():
     x, targets = Tensor(np.ones((2, 3)), requires_grad=True), np.array([-100, -100])
     loss = ops.cross_entropy(x, targets)
-    assert float(loss) == 0 and not grad(loss, x)[0].data.any()
+    assert loss.item() == 0 and not grad(loss, x)[0].data.any()
     assert torch.isnan(F.cross_entropy(torch.ones(2, 3), torch.tensor(targets)))
 
 

@@ -255,9 +255,89 @@ def test_rounding_may_differ():
         y.sum().backward()
 
 
-def test_more_than_one_output_is_refused():
-    with pytest.raises(TypeError, match="f returned tuple, expected one Tensor"):
-        checkpoint(lambda x: (x, x), Parameter(X))
+# --- several outputs ----------------------------------------------------------------------------
+
+SEVERAL = {
+    "a tuple": lambda x, w: (x * w, ops.exp(x)),
+    "a list": lambda x, w: [ops.sin(x).sum(), x @ w.T, w],
+    "a dict": lambda x, w: {"mean": x.mean(axis=0), "rest": (x[0], [w * x])},
+    "one in a tuple": lambda x, w: (ops.tanh(x * w),),
+    "with what has no gradient": lambda x, w: (Tensor(np.arange(3)), x * w, None, w.detach()),
+    "of two types": lambda x, w: (ops.astype(x, np.float32) * 2, x * w),
+    "the input itself": lambda x, w: (x, x * w),
+}
+
+
+def tensors_of(tree):
+    if isinstance(tree, Tensor):
+        return [tree]
+    parts = tree.values() if isinstance(tree, dict) else tree or ()
+    return [x for part in parts for x in tensors_of(part)]
+
+
+@pytest.mark.parametrize("name", SEVERAL)
+def test_several_outputs_equal_the_plain_function(name):
+    def run(call):
+        x, w = Parameter(X), Parameter(X + 1)
+        outputs = tensors_of(call(SEVERAL[name], x, w))
+        total = sum((y * y * y).sum() for y in outputs if y.requires_grad)
+        first = grad(total, [x, w], create_graph=True)
+        second = grad(sum((g * g).sum() for g in first), [x, w], allow_unused=True)
+        found = [*outputs, *first, *second]
+        return [y.data for y in found if y is not None], [y.dtype for y in outputs]
+
+    found, types = run(checkpoint)
+    expected, expected_types = run(lambda f, *xs: f(*xs))
+    assert types == expected_types
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-14)
+
+
+def test_several_outputs_come_back_as_f_built_them():
+    x = Parameter(X)
+    y = checkpoint(lambda x: {"a": (x, None), "b": [x * 2]}, x)
+    assert list(y) == ["a", "b"] and type(y["a"]) is tuple and y["a"][1] is None
+    assert type(y["b"]) is list and y["b"][0].shape == X.shape
+
+
+def test_several_outputs_draw_the_same_random_numbers_again():
+    def f(x, rng):
+        dropped = ops.dropout(x, 0.5, True, rng)
+        return dropped, ops.dropout(dropped * x, 0.5, True, rng)
+
+    def run(call):
+        x, rng = Parameter(X), np.random.default_rng(3)
+        a, b = call(f, x, rng)
+        (a * b).sum().backward()
+        return [x.grad.data, a.data, b.data, rng.random()]
+
+    again = run(lambda f, x, rng: checkpoint(f, x, rng, rngs=[rng]))
+    assert_all_equal(again, run(lambda f, x, rng: f(x, rng)))
+
+
+def test_what_is_no_tensor_among_the_outputs_is_refused():
+    with pytest.raises(TypeError, match=r"the output\[1\] of f is of type int, expected a Tensor"):
+        checkpoint(lambda x: (x, 3), Parameter(X))
+
+
+def test_another_structure_the_second_time_is_noticed():
+    calls = []
+
+    def f(x):
+        calls.append(1)
+        return (x * 2, x * 2) if len(calls) == 1 else (x * 2,)
+
+    a, _ = checkpoint(f, Parameter(X))
+    with pytest.raises(RuntimeError, match="another result the second time"):
+        a.sum().backward()
+
+
+def test_ids_that_f_closes_over_are_watched_too():
+    weight, ids = Parameter(X), Tensor(np.array([0, 1]))
+    y = checkpoint(lambda w: ops.embedding(w, ids) * 2, weight)
+    ids.assign_([2, 2])
+    with pytest.raises(RuntimeError, match="changed in place before backward"):
+        y.sum().backward()
 
 
 # --- memory -------------------------------------------------------------------------------------

@@ -1,0 +1,196 @@
+"""How a Tensor looks to Python: comparisons, numbers, text, and copies.
+
+A gradient must never end unseen. What only looks at the values works for every tensor:
+comparisons, ``bool``, ``len``, printing, ``.item()``. What makes a number to compute on with
+(``float``, ``int``, ``math.exp``, an array filled element by element) is refused for a tensor that
+requires a gradient.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from autograd.device import namespace
+from autograd.leaf import Leaf
+
+
+class Conversions:
+    """The part of Tensor that answers to Python's own functions and statements."""
+
+    __slots__ = ()
+    _data: Any
+    _node: Any
+    _grad: Any
+    _version: Any
+
+    # Comparisons have no derivative: they give raw boolean arrays. Tensors hash by identity.
+
+    def __eq__(self, other):
+        return self._data == raw(other)
+
+    def __ne__(self, other):
+        return self._data != raw(other)
+
+    def __lt__(self, other):
+        return self._data < raw(other)
+
+    def __le__(self, other):
+        return self._data <= raw(other)
+
+    def __gt__(self, other):
+        return self._data > raw(other)
+
+    def __ge__(self, other):
+        return self._data >= raw(other)
+
+    __hash__ = object.__hash__
+
+    def __bool__(self):
+        return bool(self._data)
+
+    def __len__(self):
+        return len(self._data)
+
+    def __iter__(self):
+        if self._data.ndim == 0:
+            raise TypeError("cannot iterate over a 0-d tensor")
+        return (self[i] for i in range(len(self)))  # type: ignore[index]
+
+    # --- numbers -------------------------------------------------------------------------------
+
+    def item(self):
+        """The single element as a Python number. The gradient ends here, as it says."""
+        return self._data.item()
+
+    def tolist(self):
+        """The elements as nested lists of Python numbers (of a 0-d tensor: the number)."""
+        return self._data.tolist()
+
+    def __float__(self):
+        self._refuse_to_cut("float()")
+        return float(self._data)
+
+    def __int__(self):
+        self._refuse_to_cut("int()")
+        return int(self._data)
+
+    def __complex__(self):
+        self._refuse_to_cut("complex()")
+        return complex(self._data)
+
+    def __index__(self):
+        if self._data.ndim or self._data.dtype.kind not in "iu":
+            raise TypeError(
+                f"only a 0-d tensor of integers can stand for a Python integer, and this one is of "
+                f"shape {self._data.shape} and type {self._data.dtype}"
+            )
+        return int(self._data)
+
+    def __array__(self, dtype=None, copy=None):
+        if self._node is not None:
+            raise TypeError(
+                "this Tensor requires a gradient, and a NumPy function would lose its history "
+                "silently: use the function of that name in autograd.ops, or .detach() first"
+            )
+        return np.array(self._data, dtype=dtype, copy=copy)
+
+    def _refuse_to_cut(self, what):
+        if self._node is not None:
+            raise TypeError(
+                f"{what} of a tensor that requires a gradient gives a plain number, and the "
+                "gradient would end there silently: compute with autograd.ops (ops.exp for "
+                "math.exp, ops.stack for an array filled element by element), or write .item() or "
+                ".detach() where it is to end"
+            )
+
+    def __setitem__(self, index, value):
+        raise TypeError(
+            "the elements of a Tensor cannot be set one by one, since a graph may have saved them: "
+            "make new values with ops.where, ops.stack or ops.concatenate, or change all of them "
+            "with .assign_(values)"
+        )
+
+    # --- text ----------------------------------------------------------------------------------
+
+    def __format__(self, spec):
+        """``f"{loss:.3f}"``: a single element is written as the number it is."""
+        if not spec:
+            return str(self)
+        if self._data.size != 1:
+            raise TypeError(
+                f"the format {spec!r} is for a single number, and this tensor has shape "
+                f"{self._data.shape}: format its elements, or its mean"
+            )
+        return format(self.item(), spec)
+
+    def __repr__(self):
+        name = type(self).__name__
+        library = namespace(self._data)
+        values = library.to_numpy(self._data)
+        body = np.array2string(values, separator=", ", prefix=name + "(")
+        dtype = "" if values.dtype == np.float64 else f", dtype={values.dtype}"
+        if library.device != "cpu":
+            dtype += f", device={library.device}"
+        if self._node is None:
+            origin = ""
+        elif isinstance(self._node, Leaf):
+            origin = ", requires_grad=True"
+        else:
+            origin = f", op={type(self._node).__name__}"
+        return f"{name}({body}{dtype}{origin})"
+
+    # --- copies --------------------------------------------------------------------------------
+
+    def __copy__(self):
+        """An independent tensor, as NumPy copies an array; see __deepcopy__."""
+        return self.__deepcopy__({})
+
+    def __deepcopy__(self, memo):
+        """An independent leaf with the same values, a copy of the gradient, and no hooks.
+
+        What is one object stays one (tied parameters), and what shares an array still shares it.
+        Raises RuntimeError for a computed tensor.
+        """
+        self._refuse_to_copy()
+        new = object.__new__(type(self))
+        memo[id(self)] = new
+        new._data = _copied(self._data, memo, namespace(self._data).array)
+        new._version = _copied(self._version, memo, list)
+        new._node = None if self._node is None else Leaf(new)
+        new._grad = None if self._grad is None else self._grad.__deepcopy__(memo)
+        return new
+
+    def __reduce__(self):
+        """For pickle: the plain array and whether it requires a gradient; no gradient, no hooks.
+
+        Raises RuntimeError for a computed tensor.
+        """
+        self._refuse_to_copy()
+        return _rebuilt, (type(self), self._data, self._node is not None, self._version)
+
+    def _refuse_to_copy(self):
+        if self._node is not None and not isinstance(self._node, Leaf):
+            raise RuntimeError(
+                f"a computed tensor (of shape {self._data.shape}, from {type(self._node).__name__})"
+                " cannot be copied or pickled, because a copy would have no history: copy its "
+                "values, .detach(), or use the tensor itself"
+            )
+
+
+def raw(value):
+    """A Tensor's array; anything else as it is."""
+    return value._data if isinstance(value, Conversions) else value
+
+
+def _copied(value, memo, copy):
+    """``copy(value)``, made once for one object, as copy.deepcopy does."""
+    if id(value) not in memo:
+        memo[id(value)] = copy(value)
+    return memo[id(value)]
+
+
+def _rebuilt(kind, data, requires_grad, version):
+    tensor = object.__new__(kind)
+    tensor._data, tensor._grad, tensor._version = data, None, version
+    tensor._node = Leaf(tensor) if requires_grad else None
+    return tensor

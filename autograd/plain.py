@@ -1,0 +1,65 @@
+"""What may enter the engine: arrays of real numbers or booleans, and what NumPy makes one of.
+
+Everything that becomes a tensor, an operand, an index, a gradient or new data passes here. Three
+kinds of arrays would compute without complaint and be wrong, so they are refused or made plain:
+
+- complex numbers, Python objects, strings and dates: they would drop out of the graph;
+- masked arrays: nothing here would look at the mask;
+- other subclasses of NumPy's array (``np.matrix``, whose ``*`` is another product; ``np.memmap``)
+  become plain views of the same memory.
+"""
+
+from types import NoneType
+
+import numpy as np
+
+from autograd.device import is_array
+
+NUMBERS = frozenset((float, int, bool, NoneType))
+"""Types of operands that are used as they are (None: an operand that is left out)."""
+
+
+def plain_array(value, what):
+    """``value``, an array or what ``np.asarray`` takes, as a plain array of a registered library.
+
+    Raises TypeError, in which ``what`` names the value, for anything but numbers and booleans.
+    """
+    if not is_array(value):
+        value = np.asarray(value)
+    elif isinstance(value, np.ndarray) and type(value) is not np.ndarray:
+        if isinstance(value, np.ma.MaskedArray):
+            raise TypeError(
+                f"{what} is a masked array, and operations would not look at its mask: fill it "
+                "with .filled(value), and use ops.where(mask, a, b) where elements must not count"
+            )
+        value = np.asarray(value)
+    if value.dtype.kind not in "fiub":
+        raise TypeError(f"{what} {_refusal(value.dtype)}")
+    return value
+
+
+def plain_operand(value, op, i):
+    """``value``, operand i of ``op``, as something to compute with: a number or a plain array.
+
+    Numbers of Python stay, so that they are weak (float32 * 2.0 is float32), and NumPy's scalars
+    too, which are not. Raises as plain_array does.
+    """
+    if isinstance(value, (float, int)):
+        return value
+    if isinstance(value, np.generic) and value.dtype.kind in "fiub":
+        return value
+    return plain_array(value, f"operand {i} of {type(op).__name__}")
+
+
+def refuse_result(op, dtype):
+    """Raise TypeError for an operation whose result is of another kind than numbers or booleans."""
+    raise TypeError(f"the result of {type(op).__name__} {_refusal(dtype)}")
+
+
+def _refusal(dtype):
+    if dtype.kind == "c":
+        return (
+            f"is complex ({dtype}), and derivatives here are those of real numbers: compute with "
+            "its real and its imaginary part, two tensors"
+        )
+    return f"must hold numbers or booleans, not {dtype}"
