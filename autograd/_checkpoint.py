@@ -21,10 +21,11 @@ from autograd import ops
 from autograd._tensor import Tensor
 from autograd._tree import flatten
 from autograd.backward import nodes_since
-from autograd.device import namespace
+from autograd.device import is_array, namespace
 from autograd.engine import Op
 from autograd.grad_mode import enable_grad
 from autograd.leaf import Leaf, sequence
+from autograd.observe import current_observers, tell
 
 SAMPLE_SIZE = 64
 
@@ -55,6 +56,17 @@ class Segment:
     def __init__(self, f, inputs, options, rngs):
         self.f, self.inputs, self.options, self.rngs = f, inputs, options, rngs
         self.states = [rng.bit_generator.state for rng in rngs]
+        self.leaves = []  # the nodes of the parameters and other leaf tensors that f reads
+
+    def tensors(self):
+        """The Tensors that the call was seen to read, besides computed ones it closes over."""
+        read = (*self.inputs, *self.options.values(), *[node.tensor() for node in self.leaves])
+        return [x for x in read if isinstance(x, Tensor)]
+
+    def arrays(self):
+        """Pairs (name, array) of what must not change until the second run."""
+        arrays = [x for x in (*self.inputs, *self.options.values()) if is_array(x)]
+        return [("read by f", array) for array in (*arrays, *[x._data for x in self.tensors()])]
 
     def run(self):
         """The outputs, a list of Tensors, and the Structure of what f returned."""
@@ -140,13 +152,14 @@ def checkpoint(f, *inputs, rngs=(), **options):
     whole = joined(recorded)
     segment.remember(outputs, whole)
     sources, inner = nodes_since(start, [whole])
-    leaves = [node.tensor() for node in sources if isinstance(node, Leaf)]
-    read = [x for x in (*inputs, *options.values(), *leaves) if isinstance(x, Tensor)]
+    segment.leaves = [node for node in sources if isinstance(node, Leaf)]
+    read = segment.tensors()
     output = Checkpoint()(whole)
     node = output._node
     node.inputs, node.needs, node.saved = sources, (True,) * len(sources), [segment]
     node.versions = [(x._version, x._version[0]) for x in read]
     node.versions += [version for op in inner for version in op.versions or ()]
+    tell(current_observers(), "after_saving", node)
     parts = iter(parted(output, recorded))
     return structure.build([y if y._node is None else next(parts) for y in outputs])
 

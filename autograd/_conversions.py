@@ -6,6 +6,7 @@ comparisons, ``bool``, ``len``, printing, ``.item()``. What makes a number to co
 requires a gradient.
 """
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -110,6 +111,17 @@ class Conversions:
             "with .assign_(values)"
         )
 
+    def __delitem__(self, index):
+        raise TypeError("elements of a Tensor cannot be deleted: take those that stay, x[index]")
+
+    @property
+    def _mask(self):
+        """What a masked array looks for in an operand, whose ``_data`` it would then use."""
+        raise TypeError(
+            "a masked array cannot be combined with a Tensor, whose gradient would end there: fill "
+            "it with .filled(value), or use ops.where(mask, a, b)"
+        )
+
     # --- text ----------------------------------------------------------------------------------
 
     def __format__(self, spec):
@@ -158,6 +170,8 @@ class Conversions:
         new._version = _copied(self._version, memo, list)
         new._node = None if self._node is None else Leaf(new)
         new._grad = None if self._grad is None else self._grad.__deepcopy__(memo)
+        for name, value in getattr(self, "__dict__", {}).items():  # of a subclass
+            setattr(new, name, copy.deepcopy(value, memo))
         return new
 
     def __reduce__(self):
@@ -166,7 +180,8 @@ class Conversions:
         Raises RuntimeError for a computed tensor.
         """
         self._refuse_to_copy()
-        return _rebuilt, (type(self), self._data, self._node is not None, self._version)
+        arguments = type(self), self._data, self._node is not None, self._version
+        return _rebuilt, arguments, getattr(self, "__dict__", None)
 
     def _refuse_to_copy(self):
         if self._node is not None and not isinstance(self._node, Leaf):
@@ -182,10 +197,10 @@ def raw(value):
     return value._data if isinstance(value, Conversions) else value
 
 
-def _copied(value, memo, copy):
-    """``copy(value)``, made once for one object, as copy.deepcopy does."""
+def _copied(value, memo, make):
+    """``make(value)``, made once for one object, as copy.deepcopy does."""
     if id(value) not in memo:
-        memo[id(value)] = copy(value)
+        memo[id(value)] = make(value)
     return memo[id(value)]
 
 

@@ -73,7 +73,7 @@ def array_function(function, args, options):
     """The result of a function that only looks, on the raw arrays; for every other TypeError."""
     home, name = function.__module__ or "", function.__name__
     if name in LOOKING and home.startswith("numpy"):
-        return function(*_raw_within(args), **_raw_within(options))
+        return function(*map(raw, args), **{key: raw(value) for key, value in options.items()})
     shown = f"{home}.{name}".replace("numpy.", "np.", 1)
     if name in WRITING:
         raise TypeError(
@@ -113,11 +113,3 @@ def _instead(name):
         if function in (ops.linalg if part == "linalg" else ops).__all__ and part in ("", "linalg"):
             return f"autograd.ops.{candidate}"
     return None
-
-
-def _raw_within(value):
-    if isinstance(value, (tuple, list)):
-        return type(value)([_raw_within(v) for v in value])
-    if isinstance(value, dict):
-        return {key: _raw_within(v) for key, v in value.items()}
-    return raw(value)

@@ -46,7 +46,7 @@ class Leaf:
     def owned_gradient(self):
         """The array of ``.grad`` when the engine made it and may add to it, else None."""
         tensor = self.tensor()
-        if tensor is None or tensor._grad is None or not self.owned:
+        if tensor is None or tensor._node is None or tensor._grad is None or not self.owned:
             return None
         return tensor._grad._data
 
@@ -57,8 +57,13 @@ class Leaf:
         nobody.
         """
         tensor = self.tensor()
-        if tensor is None:
+        if tensor is None or tensor._node is None:  # gone, or frozen since forward
             return
+        if tensor._data.shape != self.shape:
+            raise RuntimeError(
+                f"a tensor of shape {self.shape} was given data of shape {tensor._data.shape} "
+                "between forward and backward: run backward before the change"
+            )
         held = tensor._grad
         if create_graph:
             tensor._grad = g if held is None else held + g

@@ -51,6 +51,9 @@ class Observer:
     def after_forward(self, op, args, output):
         """It has; ``output._node is op`` if it was recorded."""
 
+    def after_saving(self, op):
+        """``op`` keeps more than it did when it was called: a checkpoint its segment."""
+
     def on_contribution(self, op, i, node, gradient):
         """``op`` gave ``gradient`` (an array or a Scatter) to ``node``, its input number i.
 

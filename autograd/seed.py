@@ -2,6 +2,7 @@
 
 from autograd._tensor import Tensor
 from autograd.device import namespace
+from autograd.plain import plain_array
 
 
 def seed(output, gradient, create_graph):
@@ -20,10 +21,11 @@ def seed(output, gradient, create_graph):
                 "sum first"
             )
         gradient = xp.ones(output.shape, dtype=output.dtype)
-    if create_graph:
-        gradient = gradient if isinstance(gradient, Tensor) else Tensor(xp.asarray(gradient))
-    else:
-        gradient = xp.asarray(gradient._data if isinstance(gradient, Tensor) else gradient)
+    if not isinstance(gradient, Tensor):
+        gradient = xp.asarray(plain_array(gradient, "the gradient that backward starts from"))
+        gradient = Tensor(gradient) if create_graph else gradient
+    elif not create_graph:
+        gradient = xp.asarray(gradient._data)
     if gradient.shape != output.shape:
         raise ValueError(
             f"the gradient has shape {gradient.shape}, the output {output.shape}: they must agree"

@@ -8,6 +8,7 @@ import weakref
 from collections import defaultdict
 from dataclasses import dataclass
 
+from autograd._checkpoint import Segment
 from autograd._tensor import Tensor
 from autograd.accumulate import namespace_of
 from autograd.debug._text import place_at
@@ -21,6 +22,9 @@ class Peak:
 
     bytes: int
     holders: tuple
+
+
+NO_ARRAYS = frozenset(("inputs", "hooks", "saved", "versions", "read", "site", "needs"))
 
 
 class Tape:
@@ -83,8 +87,10 @@ class Tape:
 def held_arrays(node):
     """Every (name, array) a node keeps: what it saved, its cache, arrays among its attributes."""
     names = [f"input {i}" for i in node.save_inputs] + ["output"] * node.save_output
-    found = [(n, a) for n, a in zip(names, node.saved, strict=False) if is_array(a)]
-    stack = [(k, v) for k, v in vars(node).items() if k not in ("inputs", "hooks", "saved")]
+    saved = node.saved or ()
+    found = [(n, a) for n, a in zip(names, saved, strict=False) if is_array(a)]
+    found += [pair for s in saved if isinstance(s, Segment) for pair in s.arrays()]
+    stack = [(k, v) for k, v in vars(node).items() if k not in NO_ARRAYS]
     while stack:
         name, value = stack.pop()
         if isinstance(value, (tuple, list)):

@@ -4,6 +4,8 @@ They watch and change nothing. To replace a gradient, hook the tensor (``Tensor.
 there it is complete, and it is clear which value it belongs to.
 """
 
+import difflib
+
 from autograd._tensor import Tensor
 from autograd.debug._text import raw
 from autograd.engine import Op
@@ -58,6 +60,11 @@ class OpHook(Observer):
             self._call(self._backward, op, _tensor(gradient), gradients)
 
 
+def _kinds(kind):
+    """Every class below ``kind``: all ops that are defined, the user's own too."""
+    return [found for below in kind.__subclasses__() for found in (below, *_kinds(below))]
+
+
 def _tensor(gradient):
     return gradient if isinstance(gradient, Tensor) else Tensor(raw(gradient))
 
@@ -74,10 +81,17 @@ def register_op_hook(op=None, forward=None, backward=None):
 
     Hooks run in the order in which they were registered; what they return is ignored, what they
     raise passes through. Returns a handle with ``remove()``. Raises TypeError for an ``op`` that
-    is neither, and ValueError when no function is given.
+    is neither, and ValueError for a name that no op has, or when no function is given.
     """
     if not (op is None or isinstance(op, str) or (isinstance(op, type) and issubclass(op, Op))):
         raise TypeError(f"op must be an Op subclass, its name, or None for every op, not {op!r}")
+    if isinstance(op, str):
+        names = sorted({kind.__name__ for kind in _kinds(Op)})
+        if op not in names:
+            lower = {name.lower(): name for name in names}
+            near = difflib.get_close_matches(op.lower().replace("_", ""), lower, 3)
+            near = ", ".join(lower[name] for name in near) or "names are those of classes: Softmax"
+            raise ValueError(f"register_op_hook: there is no op {op!r} ({near}?)")
     if forward is None and backward is None:
         raise ValueError("register_op_hook: give a forward or a backward function")
     hook = OpHook(op, forward, backward)

@@ -327,3 +327,29 @@ def test_a_hook_may_run_a_backward_of_its_own():
     counts = np.array([2.0, 0.0, 0.0, 1.0])[:, None] * np.ones(2)
     np.testing.assert_array_equal(table.grad.data, 3.0 * counts)
     np.testing.assert_array_equal(other.grad.data, 2.0 * counts)
+
+
+@pytest.mark.parametrize(
+    "name, near",
+    [
+        ("Sofmax", "Softmax"),
+        ("softmax", "Softmax"),
+        ("layer_norm", "LayerNorm"),
+        ("matmul", "MatMul"),
+    ],
+)
+def test_an_unknown_op_is_an_error_that_lists_near_names(name, near):
+    with pytest.raises(ValueError, match=f"there is no op '{name}' .*{near}"):
+        register_op_hook(name, forward=print)
+
+
+def test_a_name_like_no_other_is_an_error_too():
+    with pytest.raises(ValueError, match="there is no op 'xyzzy'"):
+        register_op_hook("xyzzy", forward=print)
+
+
+def test_an_op_of_ones_own_has_a_name():
+    seen = []
+    with register_op_hook("Faulty", forward=lambda *args: seen.append(args)):
+        Faulty(None)(leaf(3))
+    assert len(seen) == 1

@@ -1,0 +1,82 @@
+"""A tensor that was changed between forward and backward: an error, whatever an op took it for."""
+
+import numpy as np
+import pytest
+
+from autograd import Parameter, Tensor, grad, ops
+
+X = np.arange(6.0).reshape(2, 3) + 1
+MASK = np.array([[True, False, True], [False, True, True]])
+IDS = np.array([0, 1])
+
+
+def attention(x, mask):
+    return ops.scaled_dot_product_attention(x, x, x, attn_mask=mask)
+
+
+CASES = {
+    "index": (IDS, lambda x, i: x[i]),
+    "index in a tuple": (IDS, lambda x, i: x[i, 1:]),
+    "mask as an index": (MASK, lambda x, m: x[m]),
+    "take": (IDS, lambda x, i: ops.take(x, i, axis=1)),
+    "take of the flat array": (IDS, lambda x, i: ops.take(x, i)),
+    "take_along_axis": (np.array([[0, 1, 1]]), lambda x, i: ops.take_along_axis(x, i, 0)),
+    "scatter_add": (IDS, lambda x, i: ops.scatter_add((4, 3), i, x)),
+    "scatter_add, tuple": (IDS, lambda x, i: ops.scatter_add((4, 4, 3), (i, i), x)),
+    "where": (MASK, lambda x, m: ops.where(m, x, x * x)),
+    "embedding": (IDS, lambda x, i: ops.embedding(x, i)),
+    "cross_entropy": (IDS, lambda x, t: ops.cross_entropy(x, t)),
+    "cross_entropy, none": (IDS, lambda x, t: ops.cross_entropy(x, t, reduction="none")),
+    "linear_cross_entropy": (IDS, lambda x, t: ops.linear_cross_entropy(x, x, t)),
+    "attention's mask": (MASK[:, :2], attention),
+    "attention's bias": (np.ones((2, 2)), attention),
+    "a factor": (np.ones(3), lambda x, c: x * c),
+    "a bound": (np.ones(3) * 2, lambda x, c: ops.clip(x, c, None)),
+    "a view of ids": (np.array([5, 0, 1]), lambda x, i: ops.embedding(x, i[1:])),
+    "ids in another shape": (IDS, lambda x, i: ops.embedding(x, i.reshape(2, 1))),
+}
+CHANGES = {
+    "assign_": lambda t: t.assign_(t.data[::-1].copy()),
+    "data": lambda t: setattr(t, "data", t.data[::-1].copy()),
+    "a view": lambda t: t.detach().assign_(t.data[::-1].copy()),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("name", CASES)
+def test_a_change_before_backward_is_an_error(name, change):
+    values, f = CASES[name]
+    x, taken = Parameter(X), Tensor(values.copy())
+    y = f(x, taken)
+    CHANGES[change](taken)
+    with pytest.raises(RuntimeError, match=r"saved a tensor that was changed in place"):
+        y.sum().backward()
+    assert x.grad is None
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_change_before_the_second_backward_is_an_error(name):
+    values, f = CASES[name]
+    x, taken = Parameter(X), Tensor(values.copy())
+    y = f(x * x, taken)
+    (g,) = grad((y * y).sum(), x, create_graph=True)
+    CHANGES["assign_"](taken)
+    with pytest.raises(RuntimeError, match=r"saved a tensor that was changed in place"):
+        (g * g).sum().backward()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_without_a_change_or_after_backward_all_is_well(name):
+    values, f = CASES[name]
+    x, taken = Parameter(X), Tensor(values.copy())
+    f(x, taken).sum().backward()
+    taken.assign_(taken.data[::-1].copy())
+    expected = x.grad.data.copy()
+    x.zero_grad()
+    f(x, values).sum().backward()
+    np.testing.assert_array_equal(x.grad.data, expected)
+
+
+def test_every_tensor_of_a_nested_index_is_noted():
+    op = ops.index.GetItem(None).reading((Tensor(IDS), [Tensor(IDS), 3], slice(None)))
+    assert len(op.read) == 2
