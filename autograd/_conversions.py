@@ -104,13 +104,6 @@ class Conversions:
                 ".detach() where it is to end"
             )
 
-    def __setitem__(self, index, value):
-        raise TypeError(
-            "the elements of a Tensor cannot be set one by one, since a graph may have saved them: "
-            "make new values with ops.where, ops.stack or ops.concatenate, or change all of them "
-            "with .assign_(values)"
-        )
-
     def __delitem__(self, index):
         raise TypeError("elements of a Tensor cannot be deleted: take those that stay, x[index]")
 

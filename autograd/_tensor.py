@@ -60,11 +60,6 @@ class Tensor(Conversions, Methods):
         value = plain_array(raw(value), "a Tensor's data")
         if self._node is not None and value.dtype.kind != "f":
             raise TypeError(f"a tensor that requires a gradient cannot hold {value.dtype}")
-        if self._grad is not None and value.shape != self.shape:
-            raise ValueError(
-                f"data of shape {value.shape} for a tensor that has a gradient of shape "
-                f"{self.shape}: forget the gradient first, with zero_grad()"
-            )
         kept = value.shape == self.shape and value.dtype == self.dtype
         self._data = value
         self._version[0] += 1

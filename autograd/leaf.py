@@ -65,6 +65,11 @@ class Leaf:
                 "between forward and backward: run backward before the change"
             )
         held = tensor._grad
+        if held is not None and held._data.shape != self.shape:
+            raise RuntimeError(
+                f"a gradient of shape {self.shape} meets one of shape {held._data.shape}, from "
+                "before the tensor was given other data: call zero_grad() in between"
+            )
         if create_graph:
             tensor._grad = g if held is None else held + g
             self.owned = False

@@ -8,20 +8,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from autograd import Tensor, engine, grad, ops
+from autograd import Tensor, backward, grad, ops
 from autograd.samples import SAMPLES
 
 
 def types_in_backward(sample, dtype, monkeypatch):
     """(operation, input, type returned, type of the input) wherever the two types differ."""
-    found, fit = set(), engine.fitted
+    found, fit = set(), backward.fitted
 
     def watch(xp, node, i, gradient):
         if gradient is not None and gradient.dtype != node.inputs[i].dtype:
             found.add((type(node).__name__, i, str(gradient.dtype), str(node.inputs[i].dtype)))
         return fit(xp, node, i, gradient)
 
-    monkeypatch.setattr(engine, "fitted", watch)
+    monkeypatch.setattr(backward, "fitted", watch)
     xs = [Tensor(a, requires_grad=True) for a in sample.inputs(dtype=dtype)]
     y = sample.call(*xs)
     ones = np.ones(y.shape, y.dtype)
