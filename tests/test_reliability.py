@@ -81,6 +81,7 @@ class World:
             told = self.train(folder)
         assert told["code"] == 0, told["log"]
         assert self.end(folder / "runs" / name) == self.expected
+        assert not [p for p in (folder.parent / "cache").rglob("*") if ".partial" in p.name]
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +138,16 @@ def test_killed_while_it_writes_any_file(world):
     for at, operation in enumerate(world.operations):
         if operation.startswith("open"):
             killed_and_continued(world, at, "torn")
+
+
+@pytest.mark.parametrize("part", [0.2, 0.7])
+def test_killed_while_it_fills_the_cache(world, part):
+    making = [i for i, name in enumerate(world.whole["operations"]) if "/cache/" in name]
+    folder = world.place()
+    shutil.rmtree(folder.parent / "cache")
+    at = making[int(part * len(making))]
+    assert world.train(folder, {"kind": "kill", "at": at})["code"] == KILLED
+    world.goes_on(folder)
 
 
 @pytest.mark.soak
