@@ -71,7 +71,11 @@ def command(argv):
 
 
 def refused(argv, *words):
+    """It ends in one sentence with these words, and nothing in the run has changed."""
+    files = [p for p in Path("run").rglob("*") if p.is_file() and p.name != lock.LOCK_FILE]
+    before = {path: path.read_bytes() for path in files}
     code, _, err = command(argv)
+    assert {path: path.read_bytes() for path in files} == before
     assert code == 2 and err.startswith("error: ") and err.count("\n") == 1, err
     for word in words:
         assert word in err, err

@@ -42,8 +42,8 @@ def verify(
 ) -> bool:
     """Compare the files of ``folder`` (or those named) with SHA256SUMS; False where it is missing.
 
-    ``advice`` ends the sentence about a file that differs. Raises UserError, naming the file, for
-    one that is missing or is not the one that was written.
+    ``advice`` ends each sentence. Raises UserError, naming the file, for one that is missing or is
+    not the one that was written.
     """
     if not (folder / SUMS).exists():
         return False
@@ -51,9 +51,11 @@ def verify(
     for name in sums if names is None else names:
         path = folder / name
         if name not in sums:
-            raise UserError(f"{folder / SUMS} does not name {name}: it belongs to other files")
+            raise UserError(
+                f"{folder / SUMS} does not name {name}: it belongs to other files; {advice}"
+            )
         if not path.is_file():
-            raise UserError(f"there is no file {path}, which {SUMS} beside it names")
+            raise UserError(f"there is no file {path}, which {SUMS} beside it names; {advice}")
         try:
             found = file_sha256(path)
         except OSError as error:

@@ -8,6 +8,7 @@ Lines are collected and written together. A process that is killed may leave the
 and later lines than its last checkpoint; the reader drops the one, ``truncate`` the others.
 """
 
+import io
 import json
 import math
 import os
@@ -39,16 +40,14 @@ MAX_LINE = 4096  # bytes
 class MetricsWriter:
     """Appends to a metrics file; use it as a context manager, or call ``close``.
 
-    Raises UserError where the file cannot be written, on a full disk for example.
+    The file is opened, or made, when the first lines are handed over. Raises UserError where it
+    cannot be written, on a full disk for example.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lines: list[bytes] = []
-        try:
-            self._file = open(path, "ab", buffering=0)
-        except OSError as error:
-            raise UserError(f"cannot write {path} ({error.strerror})") from None
+        self._file: io.FileIO | None = None
 
     def write(self, metrics: Metrics) -> None:
         """Add one line. A number that JSON does not have (NaN, an infinity) becomes null."""
@@ -60,18 +59,21 @@ class MetricsWriter:
 
     def flush(self) -> None:
         """Hand the lines to the system: they outlive this process."""
-        data, self._lines = b"".join(self._lines), []
-        try:
-            while data:  # the system may take a part only
-                data = data[self._file.write(data) :]
-        except OSError as error:
-            raise self._failed(error) from error
+        self._hand_over(sync=False)
 
     def sync(self) -> None:
         """Wait until the lines are on the disk: they outlive the machine's power."""
-        self.flush()
+        self._hand_over(sync=True)
+
+    def _hand_over(self, sync: bool) -> None:
+        data, self._lines = b"".join(self._lines), []
         try:
-            os.fsync(self._file.fileno())
+            if self._file is None:
+                self._file = open(self.path, "ab", buffering=0)
+            while data:  # the system may take a part only
+                data = data[self._file.write(data) :]
+            if sync:
+                os.fsync(self._file.fileno())
         except OSError as error:
             raise self._failed(error) from error
 
@@ -84,9 +86,11 @@ class MetricsWriter:
 
     def close(self) -> None:
         try:
-            self.flush()
+            if self._lines:
+                self.flush()
         finally:
-            self._file.close()
+            if self._file is not None:
+                self._file.close()
 
     def __enter__(self) -> "MetricsWriter":
         return self

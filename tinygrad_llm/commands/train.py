@@ -191,15 +191,6 @@ def _train(
     checkpoints = ckpt.Checkpoints(run, work.tokenizer)
     checkpoints.folder.mkdir(exist_ok=True)
     step = work.state.get("step", 0)
-    # All has been read and fits: only now is the run changed. What a later step has left goes
-    # last, when the index no longer names it.
-    if work.checkpoint is not None:
-        best = work.state["best"] or {"step": step}
-        checkpoints.go_on_from(work.checkpoint, best["step"])
-    else:
-        checkpoints.tidy(kept=set())
-    truncate(metrics_path, step)
-    (run / runs.PLOT_FILE).unlink(missing_ok=True)
     with MetricsWriter(metrics_path) as metrics:
         trainer = _trainer(
             run, work.model, loader, optimizer, config,
@@ -208,6 +199,16 @@ def _train(
         )  # fmt: skip
         if work.checkpoint is not None:
             trainer.load_state(work.arrays, work.state)
+        # All has been read and fits: only now is the run changed. What a later step has left goes
+        # last, when the index no longer names it.
+        if work.checkpoint is not None:
+            best = work.state["best"] or {"step": step}
+            checkpoints.go_on_from(work.checkpoint, best["step"])
+        else:
+            checkpoints.tidy(kept=set())
+        truncate(metrics_path, step)
+        (run / runs.PLOT_FILE).unlink(missing_ok=True)
+        if step:
             console.say(f"continuing after step {trainer.step} of {config.steps}")
         console.say(
             f"training for {config.steps} steps of {_tokens_per_step(trainer):,} tokens, "
