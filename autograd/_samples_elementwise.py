@@ -58,7 +58,7 @@ ELEMENTWISE = [
         "logaddexp", ops.logaddexp, np.logaddexp, ((2, 1), (3,)), keeps=(0, 1), note="broadcast"
     ),
     Sample(
-        "tanh", ops.tanh, np.tanh, **_unary, keeps=("y",),
+        "tanh", ops.tanh, np.tanh, **_unary, keeps=(0,),
         definition=lambda x: 1 - 2 / (ops.exp(2 * x) + 1),
     ),
     Sample("sin", ops.sin, np.sin, **_unary, keeps=(0,)),
@@ -99,7 +99,7 @@ ELEMENTWISE = [
         keeps=(0, 1, "y"), definition=lambda a, b: ops.sqrt(a * a + b * b),
     ),
     Sample(
-        "sigmoid", ops.sigmoid, lambda x: 1 / (1 + np.exp(-x)), **_unary, keeps=("y",),
+        "sigmoid", ops.sigmoid, lambda x: 1 / (1 + np.exp(-x)), **_unary, keeps=(0,),
         definition=lambda x: 1 / (1 + ops.exp(-x)),
     ),
     Sample("erf", ops.erf, erf, **_unary, keeps=(0,)),

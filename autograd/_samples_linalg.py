@@ -162,6 +162,29 @@ PRODUCTS = [
     ],
 ]  # fmt: skip
 
+
+def _eigh(linalg, x):
+    """Of a matrix made symmetric: only one triangle is read."""
+    return linalg.eigh(0.5 * (x + x.swapaxes(-1, -2)))
+
+
+def _svd(linalg, x):
+    return linalg.svd(x, full_matrices=False)
+
+
+def _qr(linalg, x):
+    return linalg.qr(x)
+
+
+def _squared(f, part):
+    """One result of a factorization whose vectors have an arbitrary sign, squared."""
+    return lambda linalg, x: getattr(f(linalg, x), part) ** 2
+
+
+def _plain(f, part):
+    return lambda linalg, x: getattr(f(linalg, x), part)
+
+
 _decompositions: dict[str, Any] = {"domain": "invertible", "dtypes": (np.float32, np.float64)}
 
 LINEAR_ALGEBRA = [
@@ -184,7 +207,7 @@ LINEAR_ALGEBRA = [
     ),
     Sample(
         "linalg.det", ops.linalg.det, np.linalg.det, ((2, 3, 3),), empty=((0, 3, 3),),
-        keeps=(0, "y"), **_decompositions,
+        keeps=(0,), **_decompositions,
     ),
     Sample(  # of a matrix made symmetric: the factorization reads one triangle only
         "linalg.cholesky",
@@ -199,6 +222,85 @@ LINEAR_ALGEBRA = [
         "linalg.norm", ops.linalg.norm, np.linalg.norm, ((3, 4),), empty=((0, 4),),
         keeps=(0, "y"), definition=lambda x: ops.sqrt(ops.sum(ops.square(x))),
     ),
+    *[
+        Sample(
+            f"linalg.{op}",
+            lambda x, f=f: f(ops.linalg, x),
+            lambda x, f=f: f(np.linalg, x),
+            (shape,),
+            empty=empty,
+            keeps=(0,),
+            cache=cache,
+            dtypes=(np.float32, np.float64),
+            note=note,
+        )
+        for op, note, f, shape, empty, cache in [
+            # cached: the factorization; and (for eigh) the symmetric matrix is kept, not x
+            ("eigh", "values", _plain(_eigh, "eigenvalues"), (2, 3, 3), ((0, 3, 3),), 24),
+            ("eigh", "vectors", _squared(_eigh, "eigenvectors"), (3, 3), None, 12),
+            ("svd", "values", _plain(_svd, "S"), (2, 3, 2), ((0, 3, 2),), 24),
+            ("svd", "U, tall", _squared(_svd, "U"), (3, 2), None, 12),
+            ("svd", "Vh, tall", _squared(_svd, "Vh"), (3, 2), None, 12),
+            ("svd", "U, wide", _squared(_svd, "U"), (2, 3), None, 12),
+            ("svd", "Vh, wide", _squared(_svd, "Vh"), (2, 2, 3), None, 24),
+            ("qr", "Q", _plain(_qr, "Q"), (2, 3, 2), ((0, 3, 2),), 20),
+            ("qr", "R", _plain(_qr, "R"), (3, 3), None, 18),
+            ("slogdet", "", _plain(lambda linalg, x: linalg.slogdet(x), "logabsdet"),
+             (2, 3, 3), ((0, 3, 3),), 0),
+        ]
+    ],
+    Sample(  # the first columns, their Q and their R
+        "linalg.qr", lambda x: ops.linalg.qr(x).R, lambda x: np.linalg.qr(x).R, ((2, 3),),
+        cache=4 + 4 + 4, dtypes=_decompositions["dtypes"], note="R, wide",
+    ),
+    *[
+        Sample(
+            "linalg.pinv", ops.linalg.pinv, np.linalg.pinv, (shape,), keeps=(0, "y"),
+            dtypes=_decompositions["dtypes"], note=str(shape),
+        )
+        for shape in [(3, 2), (2, 2, 3), (3, 3)]
+    ],
+    *[
+        Sample(
+            "linalg.matrix_norm",
+            lambda x, o=ord: ops.linalg.matrix_norm(x, ord=o, keepdims=o == 2),
+            lambda x, o=ord: np.linalg.matrix_norm(x, ord=o, keepdims=o == 2),
+            ((2, 3, 4),),
+            keeps=keeps,
+            cache=cache,
+            dtypes=_decompositions["dtypes"] if ord in ("nuc", 2, -2) else Sample.dtypes,
+            note=f"ord {ord}",
+        )
+        for ord, keeps, cache in [
+            ("fro", (0, "y"), 0),
+            ("nuc", (0,), 2 * (9 + 3 + 12)),
+            (2, (0,), 2 * (9 + 3 + 12) + 2),
+            (-2, (0,), 2 * (9 + 3 + 12) + 2),
+            (-1, (0,), 8 + 2),
+            (np.inf, (0,), 6 + 2),
+        ]
+    ],
+    *[
+        Sample(
+            "linalg.vector_norm",
+            lambda x, o=ord, a=axis: ops.linalg.vector_norm(x, ord=o, axis=a, keepdims=a == 1),
+            lambda x, o=ord, a=axis: np.linalg.vector_norm(x, ord=o, axis=a, keepdims=a == 1),
+            ((2, 3, 4),),
+            "nonzero",
+            keeps=(0, "y"),
+            cache=cache,
+            note=f"ord {ord}, axis {axis}",
+        )
+        for ord, axis, cache in [
+            (2, None, 0),
+            (1, (0, 2), 0),
+            (3, (0, 2), 0),
+            (0.5, 1, 0),
+            (-1, (1, 2), 0),
+            (-2.5, None, 0),
+            (-np.inf, (0, 1), 24),  # |x|
+        ]
+    ],
     *[
         Sample(
             "linalg.norm",

@@ -140,7 +140,7 @@ class SiLU(Op):
     def backward(self, xp, g, x):
         s = xp.sigmoid(x)
         near = xp.where(xp.abs(x) > SILU_FAR, 0, x)
-        return g * s * (1 + near * (1 - s))
+        return g * s * (1 + near * xp.sigmoid(-x))  # 1 - s is 0 as soon as s rounds to 1
 
 
 def relu(x):

@@ -118,3 +118,27 @@ def described(value):
     shown = repr(value)
     kind = type(value).__name__
     return f"the {kind} {shown}" if len(shown) < 40 and "\n" not in shown else f"a {kind}"
+
+
+def matrices(op, a):
+    """``a`` as matrices (..., M, N) of float32 or float64, the types that LAPACK computes in."""
+    a = operand(a)
+    floating(op, a)
+    if a.ndim < 2:
+        raise ValueError(f"{op} takes matrices (..., M, N), and got shape {a.shape}")
+    return a
+
+
+def square_matrices(op, a):
+    """``a`` as square matrices (..., N, N) of float32 or float64."""
+    a = operand(a)
+    floating(op, a)
+    if a.ndim < 2 or a.shape[-1] != a.shape[-2]:
+        raise ValueError(f"{op} takes square matrices (..., N, N), and got {a.shape}")
+    return a
+
+
+def floating(op, a):
+    """Raise TypeError unless ``a`` is float32 or float64."""
+    if a.dtype.kind != "f" or a.dtype.itemsize not in (4, 8):
+        raise TypeError(f"{op} takes float32 and float64 only, not {a.dtype}")

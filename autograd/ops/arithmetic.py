@@ -71,8 +71,8 @@ class Power(Op):
     """y = a^b.  Saves: a, b.  dy/da = b a^(b-1), dy/db = a^b log(a).
 
     At b = 0 the first is 0 for every a, and at a = 0 the second is 0 for b >= 0, as in PyTorch.
-    At a = 0 and 0 <= b <= 1 the slopes jump or turn infinite as b moves: there the second
-    derivatives that involve b are NaN.
+    At a = 0 and 0 <= b <= 1 the slopes jump or turn infinite as b moves: there the mixed second
+    derivative is NaN, and for b = 0 that in b as well.
     """
 
     broadcasts = True
@@ -86,15 +86,13 @@ class Power(Op):
         edge = (a == 0) & (b >= 0) & (b <= 1)
         if self.needs[0]:
             flat = b == 0  # the slope is 0, also where a^(b-1) is infinite
-            if self.needs[1]:  # b may move, and the slope with it: be exact wherever a^(b-1) is
+            if self.needs[1]:  # b may move, and with it the slope, which must be seen to
                 flat = flat & ((a == 0) | (a != a))
-                n = unsmooth(b, edge)
-            else:
-                n = b
-            g_a = g * n * xp.where(flat, 1, a) ** xp.where(flat, 1, n - 1)
+            g_a = g * b * xp.where(flat, 1, a) ** xp.where(flat, 1, b - 1)
+            g_a = unsmooth(g_a, edge, b)
         if self.needs[1]:
             log = xp.log(xp.where((a == 0) & (b >= 0), 1, a))
-            g_b = unsmooth(g * a**b * log, edge)
+            g_b = unsmooth(unsmooth(g * a**b * log, edge, a), edge & (b == 0), b)
         return g_a, g_b
 
 
@@ -132,7 +130,7 @@ class NumberToPower(Op):
 
     def backward(self, xp, g, y):
         if self.c == 0:
-            return g * unsmooth(xp.where(y > 1, -math.inf, y * 0), y == 1)
+            return unsmooth(g * xp.where(y > 1, -math.inf, y * 0), y == 1, y)
         return g * (y * (math.log(self.c) if self.c > 0 else math.nan))
 
 
@@ -243,7 +241,7 @@ def divide(a, b):
 def power(a, b):
     """a to the power b. The gradient of a at b = 0 is 0, that of b at a = 0 is 0 for b >= 0.
 
-    Where a is 0 and b between 0 and 1 there is no second derivative in b: it is NaN.
+    Where a is 0 and b between 0 and 1 there is no mixed second derivative: it is NaN.
     """
     if type(b) in (int, float):
         return PowerToNumber(b)(a)

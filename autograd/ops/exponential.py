@@ -3,6 +3,7 @@
 import math
 
 from autograd.engine import Op
+from autograd.ops.trigonometric import sech
 
 __all__ = [
     "erf", "exp", "exp2", "expm1", "log", "log10", "log1p", "log2", "logaddexp", "sigmoid",
@@ -115,15 +116,18 @@ class LogAddExp(Op):
 
 
 class Sigmoid(Op):
-    """y = 1 / (1 + exp(-x)).  Saves: y.  dy/dx = y (1 - y)."""
+    """y = 1 / (1 + exp(-x)).  Saves: x.  dy/dx = 1 / (4 cosh(x/2)^2).
 
-    save_output = True
+    That is y (1 - y) too, which is 0 as soon as y rounds to 1 (at x = 17 in float32).
+    """
+
+    save_inputs = (0,)
 
     def forward(self, xp, x):
         return xp.sigmoid(x)
 
-    def backward(self, xp, g, y):
-        return g * y * (1 - y)
+    def backward(self, xp, g, x):
+        return g * (0.25 * sech(xp, 0.5 * x) ** 2)
 
 
 class Erf(Op):

@@ -1,23 +1,33 @@
 """Linear algebra under the names of numpy.linalg: ``ops.linalg.inv``, as ``np.linalg.inv``.
 
-Matrices are the last two axes, the others are batches. The factorizations take float32 and float64
-only, and raise TypeError for another type; numpy.linalg.LinAlgError where a matrix is singular or
-not positive definite. ``norm`` is a reduction and takes float16 as well.
+Matrices are the last two axes, the others are batches. All but the norms, which are reductions and
+take float16 as well, take float32 and float64 only, and raise TypeError for another type;
+numpy.linalg.LinAlgError where a matrix is singular or not positive definite. Here is what a square
+matrix has; decompositions.py has eigh, svd, qr and pinv, norms.py the norms.
 
 Derivatives after M. Giles, Collected matrix derivative results for forward and reverse mode
 algorithmic differentiation (2008); that of the Cholesky factor after I. Murray (arXiv:1602.07527).
 """
 
-import math
+from typing import Any, NamedTuple
 
 from autograd._tensor import Tensor
+from autograd.device import namespace
 from autograd.engine import Op
-from autograd.ops import reduce
-from autograd.ops.piecewise import abs
-from autograd.ops.reduce import Reduction
+from autograd.ops.arguments import floating, operand, square_matrices
+from autograd.ops.decompositions import eigh, pinv, qr, svd
+from autograd.ops.norms import matrix_norm, norm, vector_norm
 from autograd.ops.shape import expand_dims, squeeze
 
-__all__ = ["cholesky", "det", "inv", "norm", "solve"]
+__all__ = [
+    "cholesky", "det", "eigh", "inv", "matrix_norm", "norm", "pinv", "qr", "slogdet", "solve",
+    "svd", "vector_norm",
+]  # fmt: skip
+
+
+class SlogdetResult(NamedTuple):
+    sign: Any
+    logabsdet: Any
 
 
 class Inv(Op):
@@ -55,29 +65,100 @@ class Solve(Op):
 
 
 class Det(Op):
-    """y = det(A).  Saves: A, y.  dy/dA = the cofactors of A, which are y A^-T.
+    """y = det(A).  Saves: A.  dy/dA = the cofactors of A.
 
     Shapes: A (..., N, N) -> (...)
-    A singular matrix has cofactors and no inverse. With A = U diag(s) V^T they are
-    det(U) det(V) U diag(product of the other s) V^T.
     """
 
     save_inputs = (0,)
-    save_output = True
 
     def forward(self, xp, a):
         return xp.linalg.det(a)
 
-    def backward(self, xp, g, a, y):
-        if isinstance(a, Tensor) or (y != 0).all():
-            cofactors = y[..., None, None] * xp.swapaxes(xp.linalg.inv(a), -1, -2)
-        else:
-            u, s, v_t = xp.linalg.svd(a)
-            own = xp.eye(s.shape[-1], dtype=bool)
-            others = xp.prod(xp.where(own, 1, s[..., None, :]), axis=-1)  # (..., N)
-            signs = xp.linalg.det(u) * xp.linalg.det(v_t)
-            cofactors = signs[..., None, None] * ((u * others[..., None, :]) @ v_t)
-        return g[..., None, None] * cofactors
+    def backward(self, xp, g, a):
+        return g[..., None, None] * cofactors(xp, a)
+
+
+class Cofactors(Op):
+    """Y_ij = (-1)^(i+j) det(A without row i and column j).  Saves: A; caches U, s, V^T.
+
+    Shapes: A (..., N, N) -> (..., N, N)
+    Y is det(A) A^-T, but a singular matrix has cofactors and no inverse. With A = U diag(s) V^T:
+
+        Y = d U diag(p) V^T,  p_i = the product of all s but s_i,  d = det(U) det(V)
+
+    for the cofactors of a product are the product of the cofactors. Those of diag(s) change with E
+    by  dY_ii = sum_j P_ij E_jj  and  dY_ij = -P_ij E_ji,  where P_ij is the product of all s but
+    s_i and s_j (0 for i = j). With H = d U^T G V that gives
+
+        dL/dA = U X V^T,  X_ii = sum_j P_ij H_jj,  X_ij = -P_ij H_ji
+    """
+
+    save_inputs = (0,)
+
+    def forward(self, xp, a):
+        u, s, v_t = self.cache = xp.linalg.svd(a)
+        own = xp.eye(s.shape[-1], dtype=bool)
+        others = xp.prod(xp.where(own, 1, s[..., None, :]), axis=-1)  # (..., N)
+        return orientation(xp, u, v_t) * ((u * others[..., None, :]) @ v_t)
+
+    def backward(self, xp, g, a):
+        if self.cache is None:
+            raise NotImplementedError(
+                "linalg.det has derivatives up to the second: the third would need those of "
+                "singular vectors, which do not exist for equal singular values"
+            )
+        u, s, v_t = self.cache
+        h = orientation(xp, u, v_t) * (xp.swapaxes(u, -1, -2) @ g @ xp.swapaxes(v_t, -1, -2))
+        p = but_two(xp, s)
+        on_diagonal = (p @ xp.diagonal(h, 0, -2, -1)[..., None]) * xp.eye(
+            s.shape[-1], dtype=s.dtype
+        )
+        return u @ (on_diagonal - p * xp.swapaxes(h, -1, -2)) @ v_t
+
+
+def orientation(xp, u, v_t):
+    """det(U) det(V), 1 or -1, of shape (..., 1, 1)."""
+    return xp.sign(xp.linalg.det(u) * xp.linalg.det(v_t))[..., None, None]
+
+
+def but_two(xp, s):
+    """P_ij, the product of all numbers s (..., N) but s_i and s_j; 0 for i = j. Divides by none.
+
+    Between i and j > i it is a running product that begins behind i, in front of i and behind j one
+    from either end.
+    """
+    n = s.shape[-1]
+    i, j = xp.arange(n)[:, None], xp.arange(n)
+    one = xp.ones_like(s[..., :1])
+    before = xp.cumprod(xp.concatenate([one, s], -1), -1)[..., :-1]
+    after = xp.flip(xp.cumprod(xp.concatenate([one, xp.flip(s, -1)], -1), -1)[..., :-1], -1)
+    running = xp.cumprod(xp.where(j > i, s[..., None, :], 1), -1)  # s_{i+1} ... s_j
+    between = xp.concatenate([xp.ones_like(running[..., :1]), running[..., :-1]], -1)
+    upper = xp.triu(before[..., :, None] * between * after[..., None, :], 1)
+    return upper + xp.swapaxes(upper, -1, -2)
+
+
+def cofactors(xp, a):
+    return Cofactors()(a) if isinstance(a, Tensor) else Cofactors().forward(xp, a)
+
+
+class LogAbsDet(Op):
+    """y = log |det(A)|.  Saves: A.  dy/dA = A^-T.
+
+    Shapes: A (..., N, N) -> (...)
+    """
+
+    save_inputs = (0,)
+
+    def __init__(self, value):
+        self.value = value
+
+    def forward(self, xp, a):
+        return vars(self).pop("value")  # computed together with the sign
+
+    def backward(self, xp, g, a):
+        return g[..., None, None] * xp.swapaxes(xp.linalg.inv(a), -1, -2)
 
 
 class Cholesky(Op):
@@ -101,36 +182,9 @@ class Cholesky(Op):
         return 0.5 * (x + xp.swapaxes(x, -1, -2))
 
 
-class Norm(Reduction):
-    """y = (sum_i |x_i|^p)^(1/p).  Saves: x, y.  dy/dx_i = sign(x_i) (|x_i| / y)^(p-1), 0 at y = 0.
-
-    For the usual p = 2 that is x_i / y.
-    """
-
-    save_inputs = (0,)
-    save_output = True
-
-    def __init__(self, p, axis, keepdims):
-        super().__init__(axis, keepdims)
-        self.p = p
-
-    def forward(self, xp, x):
-        if self.p == 2:
-            return xp.sqrt(xp.sum(x * x, axis=self.axis, keepdims=self.keepdims))
-        return xp.sum(xp.abs(x) ** self.p, axis=self.axis, keepdims=self.keepdims) ** (1 / self.p)
-
-    def backward(self, xp, g, x, y):
-        g = self.kept(xp, xp.where(y == 0, 0, g))
-        y = self.kept(xp, xp.where(y == 0, 1, y))
-        if self.p == 2:
-            return g * (x / y)
-        size = xp.where(x == 0, 0, (xp.abs(xp.where(x == 0, 1, x)) / y) ** (self.p - 1))
-        return g * xp.sign(x) * size
-
-
 def inv(a):
     """The inverse of the matrices a (..., N, N). Raises LinAlgError where one is singular."""
-    return Inv()(_square(a, "inv"))
+    return Inv()(square_matrices("linalg.inv", a))
 
 
 def solve(a, b):
@@ -138,8 +192,8 @@ def solve(a, b):
 
     Raises LinAlgError where a matrix is singular.
     """
-    _square(a, "solve")
-    _floating(b, "solve")
+    a, b = square_matrices("linalg.solve", a), operand(b)
+    floating("linalg.solve", b)
     if b.ndim == 1:
         return squeeze(Solve()(a, expand_dims(b, 1)), axis=-1)
     return Solve()(a, b)
@@ -148,10 +202,24 @@ def solve(a, b):
 def det(a):
     """The determinant of the matrices a (..., N, N).
 
-    Its gradient, the matrix of cofactors, is right for singular matrices too; its second derivative
-    is not computed there, and raises LinAlgError.
+    Its gradient, the matrix of cofactors, is right for singular matrices too, and so is its second
+    derivative. There is no third one (NotImplementedError).
     """
-    return Det()(_square(a, "det"))
+    return Det()(square_matrices("linalg.det", a))
+
+
+def slogdet(a):
+    """The sign of the determinants of a (..., N, N), and the logarithm of their absolute values.
+
+    Returns (sign (...), logabsdet (...)) under these names. The logarithm and its gradient are
+    right where the determinant itself would overflow or vanish. The sign is a constant. A singular
+    matrix has sign 0 and logarithm minus infinity; its backward raises LinAlgError.
+    """
+    a = square_matrices("linalg.slogdet", a)
+    raw = a.data if isinstance(a, Tensor) else a
+    xp = namespace(raw)
+    sign, value = xp.linalg.slogdet(raw)
+    return SlogdetResult(Tensor(xp.asarray(sign)), LogAbsDet(xp.asarray(value))(a))
 
 
 def cholesky(a):
@@ -160,58 +228,4 @@ def cholesky(a):
     As in PyTorch the gradient is symmetric: it is that of a change which keeps ``a`` symmetric.
     Only the lower triangle of ``a`` is read. Raises LinAlgError where it is not positive definite.
     """
-    return Cholesky()(_square(a, "cholesky"))
-
-
-def norm(x, ord=None, axis=None, keepdims=False):
-    """The norm of vectors (``axis`` an integer) or matrices (``axis`` two integers).
-
-    Of vectors: ``ord`` is 2 (also None), 1, any other positive p, inf or -inf. Of matrices: "fro"
-    (also None), 1, -1, inf or -inf, the extreme sums of |x| over columns (1) and rows. With axis
-    None x is one vector or matrix, and with ord None besides all its elements one vector. Where
-    the norm is 0 its gradient is 0; ties in a maximum share it equally.
-
-    Raises ValueError for any other ``ord``: 0 counts elements and has no gradient; 2, -2 and "nuc"
-    of a matrix would need the derivative of a singular value decomposition.
-    """
-    if x.dtype.kind != "f":
-        raise TypeError(f"linalg.norm takes floating-point numbers, not {x.dtype}")
-    if axis is None and ord is None:
-        return Norm(2, None, keepdims)(x)
-    axes = tuple(range(x.ndim)) if axis is None else (axis,) if isinstance(axis, int) else axis
-    if len(axes) == 1:
-        return _vector_norm(x, ord, axes[0], keepdims)
-    if len(axes) != 2:
-        raise ValueError(f"linalg.norm is of vectors or matrices, and got {len(axes)} axes")
-    return _matrix_norm(x, ord, *(i % x.ndim for i in axes), keepdims)
-
-
-def _vector_norm(x, ord, axis, keepdims):
-    if ord in (math.inf, -math.inf):
-        return (reduce.max if ord > 0 else reduce.min)(abs(x), axis, keepdims)
-    if ord is not None and (isinstance(ord, str) or not ord > 0):
-        raise ValueError(f"linalg.norm: ord {ord!r} of a vector has no gradient here")
-    return Norm(2 if ord is None else ord, axis, keepdims)(x)
-
-
-def _matrix_norm(x, ord, rows, columns, keepdims):
-    if ord in (None, "fro"):
-        return Norm(2, (rows, columns), keepdims)(x)
-    if ord not in (1, -1, math.inf, -math.inf):
-        raise ValueError(f"linalg.norm: ord {ord!r} of a matrix has no gradient here")
-    summed, compared = (rows, columns) if ord in (1, -1) else (columns, rows)
-    sums = reduce.sum(abs(x), summed, keepdims=True)
-    y = (reduce.max if ord > 0 else reduce.min)(sums, compared, keepdims=True)
-    return y if keepdims else squeeze(y, (rows, columns))
-
-
-def _square(a, name):
-    _floating(a, name)
-    if a.ndim < 2 or a.shape[-1] != a.shape[-2]:
-        raise ValueError(f"linalg.{name} takes square matrices (..., N, N), and got {a.shape}")
-    return a
-
-
-def _floating(a, name):
-    if a.dtype.kind != "f" or a.dtype.itemsize not in (4, 8):
-        raise TypeError(f"linalg.{name} takes float32 and float64 only, not {a.dtype}")
+    return Cholesky()(square_matrices("linalg.cholesky", a))

@@ -2,7 +2,9 @@
 conversion of type.
 
 These have kinks, points where the slope jumps. What the gradient is there is a convention, and each
-docstring says which: PyTorch's.
+docstring says which: PyTorch's. To the second derivative the choice is constant: what an input got
+at a tie (all, half or nothing) it gets beside it as well. Only |x| is NaN there, for the sake of
+|x|^2 and |x|^3, which have a second derivative at 0 that its rule cannot find (unsmooth.py).
 """
 
 import math
@@ -12,6 +14,7 @@ from autograd._conversions import raw
 from autograd._tensor import Tensor
 from autograd.engine import Op
 from autograd.ops.arguments import operand
+from autograd.ops.unsmooth import unsmooth
 
 __all__ = ["abs", "astype", "clip", "fmax", "fmin", "maximum", "minimum", "nan_to_num", "where"]
 
@@ -25,7 +28,8 @@ class Abs(Op):
         return xp.abs(x)
 
     def backward(self, xp, g, x):
-        return xp.where(x > 0, g, xp.where(x < 0, -g, x * 0))  # x * 0: 0, and NaN stays NaN
+        g_x = xp.where(x > 0, g, xp.where(x < 0, -g, x * 0))  # x * 0: 0, and NaN stays NaN
+        return unsmooth(g_x, x == 0, x)
 
 
 class Maximum(Op):
@@ -172,7 +176,10 @@ class AsType(Op):
 
 
 def abs(x):
-    """|x|. At 0 the gradient is 0, at NaN it is NaN (PyTorch gives 0)."""
+    """|x|. At 0 the gradient is 0 and the second derivative NaN; at NaN the gradient is NaN.
+
+    (PyTorch gives 0 in all three cases.)
+    """
     return Abs()(x)
 
 

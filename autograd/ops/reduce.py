@@ -8,6 +8,7 @@ import math
 
 from autograd.engine import Op
 from autograd.ops.arguments import normalize_axis, operand, reduced_axes
+from autograd.ops.unsmooth import unsmooth
 
 __all__ = ["logsumexp", "max", "mean", "min", "prod", "std", "sum", "var"]
 
@@ -124,17 +125,29 @@ class Var(Reduction):
 
 
 class Std(Var):
-    """y = sqrt(var(x)).  Saves: x, y.  dy/dx_i = (x_i - mean) / ((N - ddof) y), 0 where y = 0."""
+    """y = sqrt(var(x)).  Saves: x, y.  dy/dx_i = (x_i - mean) / ((N - ddof) y), 0 where y = 0.
+
+    Forward divides the deviations by the largest: their squares neither overflow nor vanish.
+    """
 
     save_output = True
 
     def forward(self, xp, x):
-        return self.spread(xp, xp.std, x)
+        def scaled_std(d, axis, keepdims, ddof):
+            if d.size == 0:
+                return xp.std(d, axis=axis, keepdims=keepdims, ddof=ddof)
+            scale = xp.max(xp.abs(d), axis=axis, keepdims=True)
+            scale = xp.where(xp.isfinite(scale) & (scale > 0), scale, 1)
+            y = scale * xp.std(d / scale, axis=axis, keepdims=True, ddof=ddof)
+            return y if keepdims else xp.squeeze(y, axis=axis)
+
+        return self.spread(xp, scaled_std, x)
 
     def backward(self, xp, g, x, y):
-        # where y is 0 every deviation is 0, and may be divided by anything
-        scale = g / xp.where(y == 0, 1, y) / self.divisor()
-        return self.kept(xp, scale) * self.deviations(xp, x)
+        y = self.kept(xp, y)
+        constant = y == 0  # every deviation is 0, and may be divided by anything
+        slope = self.deviations(xp, x) / xp.where(constant, 1, y) / self.divisor()
+        return unsmooth(self.kept(xp, g) * slope, constant, x)
 
 
 class Extremum(Reduction):
@@ -200,7 +213,10 @@ def var(x, axis=None, keepdims=False, ddof=0):
 
 
 def std(x, axis=None, keepdims=False, ddof=0):
-    """The standard deviation, the square root of ``var``. Where it is 0 the gradient is 0."""
+    """The standard deviation, the square root of ``var``.
+
+    Where it is 0 the gradient is 0 and the second derivative NaN.
+    """
     return Std(_averaged("std", axis, x), keepdims, ddof)(x)
 
 

@@ -4,9 +4,9 @@ Where a derivative has sqrt(x^2 + c^2) in it, it is written with ``hypot``: x^2 
 when x is larger than the root of the largest number, 256 in float16.
 """
 
-import math
-
+from autograd._tensor import Tensor
 from autograd.engine import Op
+from autograd.ops.unsmooth import unsmooth
 
 __all__ = [
     "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "cos", "cosh",
@@ -102,10 +102,11 @@ class ArcTan2(Op):
 
     def backward(self, xp, g, a, b):
         h = xp.hypot(a, b)
-        origin, h = h == 0, nan_for_zero(xp, h)
+        origin = h == 0  # a and b are 0, and may be divided by anything
+        h = xp.where(origin, 1, h)
         return (
-            g * xp.where(origin, 0, b / h / h) if self.needs[0] else None,
-            -g * xp.where(origin, 0, a / h / h) if self.needs[1] else None,
+            unsmooth(g * (b / h / h), origin, a, b) if self.needs[0] else None,
+            unsmooth(-g * (a / h / h), origin, a, b) if self.needs[1] else None,
         )
 
 
@@ -124,17 +125,12 @@ class Hypot(Op):
         return xp.hypot(a, b)
 
     def backward(self, xp, g, a, b, y):
-        origin, y = y == 0, nan_for_zero(xp, y)
+        origin = y == 0
+        y_ = xp.where(origin, 1, y)
         return (
-            g * xp.where(origin, 0, a / y) if self.needs[0] else None,
-            g * xp.where(origin, 0, b / y) if self.needs[1] else None,
+            unsmooth(g * (a / y_), origin, y) if self.needs[0] else None,
+            unsmooth(g * (b / y_), origin, y) if self.needs[1] else None,
         )
-
-
-def nan_for_zero(xp, h):
-    """h, with NaN in place of 0. Whatever is divided by it there has NaN for a derivative, also
-    where ``where`` takes another value: NaN times the gradient 0 is NaN."""
-    return h + xp.where(h == 0, math.nan, xp.zeros_like(h))
 
 
 class Sinh(Op):
@@ -162,15 +158,40 @@ class Cosh(Op):
 
 
 class Tanh(Op):
-    """y = tanh(x) = sinh(x) / cosh(x).  Saves: y.  dy/dx = 1 - y^2."""
+    """y = tanh(x) = sinh(x) / cosh(x).  Saves: x.  dy/dx = 1 / cosh(x)^2.
 
-    save_output = True
+    That is 1 - y^2 too, which is 0 as soon as y rounds to 1 (at x = 10 in float32).
+    """
+
+    save_inputs = (0,)
 
     def forward(self, xp, x):
         return xp.tanh(x)
 
-    def backward(self, xp, g, y):
-        return g * (1 - y * y)
+    def backward(self, xp, g, x):
+        return g * sech(xp, x) ** 2
+
+
+class Sech(Op):
+    """y = 1 / cosh(x), without overflow: exp is only ever taken of -|x|.
+
+    Saves: x, y.  dy/dx = -y tanh(x).
+    """
+
+    save_inputs = (0,)
+    save_output = True
+
+    def forward(self, xp, x):
+        e = xp.exp(-xp.abs(x))
+        return 2 * e / (1 + e * e)
+
+    def backward(self, xp, g, x, y):
+        return -g * (y * xp.tanh(x))
+
+
+def sech(xp, x):
+    """1 / cosh(x) of an array or, as an operation, of a Tensor: for backwards of others."""
+    return Sech()(x) if isinstance(x, Tensor) else Sech().forward(xp, x)
 
 
 class ArcSinh(Op):

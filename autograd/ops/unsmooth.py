@@ -8,35 +8,35 @@ first backward knows, so it must be NaN: what is unknown never looks like a numb
 
 import math
 
-import numpy as np
-
 from autograd._tensor import Tensor
 from autograd.engine import Op
 
 
 class Unsmooth(Op):
-    """y = x.  Saves: where x has no derivative.  dy/dx = NaN there, 1 elsewhere.
+    """y = a, which depends on x (and others) in a way that nobody knows at some places.
 
-    Where nobody asks for the derivative (g is 0) it stays 0.
+    Saves: where these are
+    dy/da = 1, dy/dx = NaN there and 0 elsewhere. Where nobody asks (g is 0) it is 0 too.
     """
 
-    broadcasts = True  # the condition may be on more than x
+    broadcasts = True
     returns_view = True
 
     def __init__(self, where):
         self.where = where
 
-    def forward(self, xp, x):
-        shape = np.broadcast_shapes(x.shape, self.where.shape)
-        return x if shape == x.shape else xp.broadcast_to(x, shape)
+    def forward(self, xp, a, *xs):
+        return a
 
     def backward(self, xp, g):
-        return xp.where(self.where & (g != 0), math.nan, g)
+        unknown = xp.where(self.where & (g != 0), math.nan, xp.zeros_like(g))
+        return g, *([unknown] * (len(self.needs) - 1))
 
 
-def unsmooth(x, where):
-    """x, part of a first derivative, whose own derivative is NaN where the boolean array holds.
+def unsmooth(a, where, *xs):
+    """a, a first derivative, whose own derivatives in ``xs`` are NaN where ``where`` holds.
 
-    A raw array is returned as it is: only under ``create_graph`` are there further derivatives.
+    ``where`` is a boolean array that broadcasts to a's shape, as the xs do. A raw array a is
+    returned as it is: only under ``create_graph`` are there further derivatives.
     """
-    return Unsmooth(where)(x) if isinstance(x, Tensor) else x
+    return Unsmooth(where)(a, *xs) if isinstance(a, Tensor) else a

@@ -13,7 +13,13 @@ import pytest
 
 pytest.importorskip("torch", reason="compares every operation with PyTorch")
 
-from oracle import linear, moving_elements, neural, number_by_number  # noqa: E402, F401
+from oracle import (  # noqa: E402, F401
+    decompositions,
+    linear,
+    moving_elements,
+    neural,
+    number_by_number,
+)
 from oracle.compare import assert_near, exact, ours, theirs  # noqa: E402
 from oracle.drawing import CASES, numbers  # noqa: E402
 

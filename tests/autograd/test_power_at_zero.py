@@ -33,8 +33,8 @@ TABLE = [
     (0.25, 1.0, 1, LOG / 4, 0, 1 + LOG, LOG**2 / 4),
     (0.25, 2.0, 0.5, LOG / 16, 2, 0.25 * (1 + 2 * LOG), LOG**2 / 16),
     (0.0, 0.0, 0, 0, 0, ANY, ANY),  # x^0 = 1 for every x; 0^y jumps at y = 0
-    (0.0, 0.5, INF, 0, -INF, ANY, ANY),
-    (0.0, 1.0, 1, 0, 0, ANY, ANY),
+    (0.0, 0.5, INF, 0, -INF, ANY, 0),
+    (0.0, 1.0, 1, 0, 0, ANY, 0),
     (0.0, 1.5, 0, 0, INF, 0, 0),
     (0.0, 2.0, 0, 0, 2, 0, 0),
     (0.0, 3.0, 0, 0, 0, 0, 0),
@@ -59,9 +59,9 @@ def test_the_hessian_over_x_and_y():
     h = hessian(lambda z: z[0] ** z[1])
     np.testing.assert_allclose(h(np.array([0.25, 0.0])).data, [[0, 4], [4, LOG**2]], rtol=1e-14)
     np.testing.assert_array_equal(h(np.array([0.0, 3.0])).data, np.zeros((2, 2)))
-    for y in (0.0, 0.5, 1.0):  # at x = 0 no entry but f_xx exists
+    for y in (0.0, 0.5, 1.0):
         found = h(np.array([0.0, y])).data
-        assert not np.isfinite(found.ravel()[1:]).any()
+        assert not np.isfinite([found[0, 1], found[1, 0]]).any()
 
 
 @pytest.mark.parametrize("x, y, f_x, _, f_xx", [row[:5] for row in TABLE] + NEGATIVE)

@@ -51,7 +51,10 @@ MAKERS = {
     "ones": "dtype", "ones_like": "dtype", "tri": "dtype", "zeros": "dtype", "zeros_like": "dtype",
 }  # fmt: skip
 
-LINALG = "cholesky det inv norm slogdet solve".split()
+LINALG = {
+    "cholesky": "", "det": "", "eigh": "", "inv": "", "norm": "", "pinv": "", "qr": "",
+    "slogdet": "", "solve": "", "svd": "full_matrices",
+}  # fmt: skip
 
 CONSTANTS = (
     "bool_ e euler_gamma finfo float16 float32 float64 iinfo inf int16 int32 int64 int8 intp nan "
@@ -174,7 +177,8 @@ def _wrapped(result):
     if isinstance(result, (np.ndarray, np.generic)):
         return ndarray(np.asarray(result))
     if isinstance(result, (tuple, list)):
-        return type(result)(_wrapped(r) for r in result)
+        kind = list if isinstance(result, list) else tuple  # CuPy's are not named
+        return kind(_wrapped(r) for r in result)
     return result
 
 
@@ -269,7 +273,9 @@ namespace = SimpleNamespace(
     ndarray=ndarray,
     array=_array,
     asarray=_asarray,
-    linalg=SimpleNamespace(**{name: _function(getattr(np.linalg, name)) for name in LINALG}),
+    linalg=SimpleNamespace(
+        **{n: _function(getattr(np.linalg, n), keywords) for n, keywords in LINALG.items()}
+    ),
     **{name: getattr(np, name) for name in CONSTANTS},
     **{name: Ufunc(getattr(np, name)) for name in UFUNCS},
     **{

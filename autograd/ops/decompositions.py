@@ -1,0 +1,290 @@
+"""Factorizations of matrices under the names of numpy.linalg: eigh, svd, qr and pinv.
+
+A factorization has several results, and an operation one output. So each factor is an operation of
+its own on the same matrix, and all of them are handed the one factorization that was computed, as
+their cache. Under ``create_graph`` the cache is None: they factorize again, on Tensors, and what
+comes out has derivatives of its own.
+
+**What is not determined has no derivative.** A singular vector is determined up to its sign, which
+LAPACK chooses: the gradient is right for the sign that came out, and a function should not depend
+on it. Where two eigenvalues or singular values are equal, their vectors may be turned into each
+other at will: the gradient of eigenvectors and singular vectors divides by the difference and is
+not finite there, also where the function does not care how they are turned. The values themselves
+have their gradient everywhere, which does not divide by anything.
+
+Derivatives after M. Giles, Collected matrix derivative results for forward and reverse mode
+algorithmic differentiation (2008); J. Townsend, Differentiating the singular value decomposition
+(2016); S. Walter and L. Lehmann, Algorithmic differentiation of linear algebra functions (2010)
+for QR; G. Golub and V. Pereyra, The differentiation of pseudo-inverses and nonlinear least squares
+problems whose variables separate (1973).
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from autograd._tensor import Tensor
+from autograd.device import namespace
+from autograd.engine import Op
+from autograd.ops.arguments import matrices, square_matrices
+from autograd.ops.products import matmul
+from autograd.ops.shape import concatenate, swapaxes
+
+__all__ = ["eigh", "pinv", "qr", "svd"]
+
+
+class EighResult(NamedTuple):
+    eigenvalues: Any
+    eigenvectors: Any
+
+
+class SVDResult(NamedTuple):
+    U: Any
+    S: Any
+    Vh: Any
+
+
+class QRResult(NamedTuple):
+    Q: Any
+    R: Any
+
+
+class Factor(Op):
+    """One result of a factorization that was computed already: number ``which`` of ``cache``."""
+
+    save_inputs = (0,)
+    which = 0
+
+    def __init__(self, *options, cache):
+        self.options, self.cache = options, cache
+
+    def forward(self, xp, a):
+        return self.cache[self.which]
+
+
+def t(xp, a):
+    return xp.swapaxes(a, -1, -2)
+
+
+def skew(xp, a):
+    """A - A^T."""
+    return a - t(xp, a)
+
+
+def over_differences(xp, a, values):
+    """a_ij / (values_j - values_i), and 0 on the diagonal."""
+    own = np.eye(values.shape[-1], dtype=bool)
+    own = own if isinstance(a, Tensor) else xp.asarray(own)
+    difference = values[..., None, :] - values[..., :, None]
+    return xp.where(own, 0, a) / xp.where(own, 1, difference)
+
+
+class EigenValues(Factor):
+    """w of A = V diag(w) V^T, A symmetric.  Saves: A; caches w, V.  dL/dA = V diag(g) V^T.
+
+    Shapes: A (..., N, N) -> (..., N)
+    dw is the diagonal of V^T dA V: as V turns, w does not change, since V^T dV is skew.
+    """
+
+    def backward(self, xp, g, a):
+        _, v = self.cache or xp.linalg.eigh(a, *self.options)
+        return (v * g[..., None, :]) @ t(xp, v)
+
+
+class EigenVectors(Factor):
+    """V of A = V diag(w) V^T, A symmetric.  Saves: A; caches w, V.
+
+    Shapes: A (..., N, N) -> (..., N, N)
+    dV = V (F * (V^T dA V))  with  F_ij = 1 / (w_j - w_i), 0 on the diagonal, so
+    dL/dA = V (F * (V^T G)) V^T, of which the symmetric part is taken: F is skew, and the half of
+    V^T G that matters is skew too.
+    """
+
+    which = 1
+
+    def backward(self, xp, g, a):
+        w, v = self.cache or xp.linalg.eigh(a, *self.options)
+        inner = over_differences(xp, 0.5 * skew(xp, t(xp, v) @ g), w)
+        return v @ inner @ t(xp, v)
+
+
+class SingularValues(Factor):
+    """S of A = U diag(s) V^T.  Saves: A; caches U, s, V^T.  dL/dA = U diag(g) V^T.
+
+    Shapes: A (..., M, N) -> (..., K), K = min(M, N)
+    """
+
+    which = 1
+
+    def backward(self, xp, g, a):
+        u, _, v_t = self.cache or xp.linalg.svd(a, full_matrices=False)
+        return (u * g[..., None, :]) @ v_t
+
+
+class LeftVectors(Factor):
+    """U of A = U diag(s) V^T.  Saves: A; caches U, s, V^T.
+
+    Shapes: A (..., M, N) -> (..., M, K), K = min(M, N)
+    dL/dA = (U (F * skew(U^T G)) diag(s) + (I - U U^T) G diag(1/s)) V^T,
+    F_ij = 1 / (s_j^2 - s_i^2), 0 on the diagonal. The second term is there for M > K only.
+    """
+
+    def backward(self, xp, g, a):
+        u, s, v_t = self.cache or xp.linalg.svd(a, full_matrices=False)
+        return self.of(xp, g, u, s) @ v_t
+
+    @staticmethod
+    def of(xp, g, u, s):
+        """dL/dA V, for the vectors on the left; with A^T they are those on the right."""
+        u_g = t(xp, u) @ g
+        s_row = s[..., None, :]
+        # 1 / (s_j^2 - s_i^2) in two steps, so that the squares cannot overflow or vanish
+        inner = over_differences(xp, skew(xp, u_g) / (s_row + s[..., :, None]), s)
+        turned = u @ (inner * s_row)
+        return turned + (g - u @ u_g) / s_row if u.shape[-2] > u.shape[-1] else turned
+
+
+class RightVectors(Factor):
+    """V^T of A = U diag(s) V^T.  Saves: A; caches U, s, V^T.
+
+    Shapes: A (..., M, N) -> (..., K, N), K = min(M, N)
+    A^T = V diag(s) U^T has it on the left: dL/dA is LeftVectors' formula, transposed.
+    """
+
+    which = 2
+
+    def backward(self, xp, g, a):
+        u, s, v_t = self.cache or xp.linalg.svd(a, full_matrices=False)
+        return u @ t(xp, LeftVectors.of(xp, t(xp, g), t(xp, v_t), s))
+
+
+class QFactor(Factor):
+    """Q of A = Q R.  Saves: A; caches Q, R.  dL/dA = (G + Q C(-G^T Q)) R^-T.
+
+    Shapes: A (..., M, N), M >= N -> (..., M, N)
+    C(X) is symmetric, with X's lower triangle.
+    """
+
+    def backward(self, xp, g, a):
+        q, r = self.cache or xp.linalg.qr(a)
+        return solved(xp, g + q @ mirrored(xp, -(t(xp, g) @ q)), r)
+
+
+class RFactor(Factor):
+    """R of A = Q R.  Saves: A; caches Q, R.  dL/dA = Q C(R G^T) R^-T.
+
+    Shapes: A (..., M, N), M >= N -> (..., N, N)
+    C(X) is symmetric, with X's lower triangle.
+    """
+
+    which = 1
+
+    def backward(self, xp, g, a):
+        q, r = self.cache or xp.linalg.qr(a)
+        return solved(xp, q @ mirrored(xp, r @ t(xp, xp.triu(g))), r)
+
+
+def mirrored(xp, x):
+    """The symmetric matrix with the lower triangle of x."""
+    return xp.tril(x) + t(xp, xp.tril(x, -1))
+
+
+def solved(xp, x, r):
+    """X R^-T."""
+    return t(xp, xp.linalg.solve(r, t(xp, x)))
+
+
+class PInv(Op):
+    """Y = A^+, the pseudo-inverse.  Saves: A, Y.
+
+    Shapes: A (..., M, N) -> (..., N, M)
+    dY = -Y dA Y + Y Y^T dA^T (I - A Y) + (I - Y A) dA^T Y^T Y  while the rank stays what it is, so
+    dL/dA = -Y^T G Y^T + (I - A Y) G^T Y Y^T + Y^T Y G^T (I - Y A)
+    """
+
+    save_inputs = (0,)
+    save_output = True
+
+    def __init__(self, *options):
+        self.options = options
+
+    def forward(self, xp, a):
+        return xp.linalg.pinv(a, *self.options)
+
+    def backward(self, xp, g, a, y):
+        y_t, g_t = t(xp, y), t(xp, g)
+        left, right = g_t @ y @ y_t, y_t @ y @ g_t  # (..., M, N)
+        return -(y_t @ g @ y_t) + (left - a @ (y @ left)) + (right - (right @ y) @ a)
+
+
+def eigh(a, UPLO="L"):
+    """Eigenvalues, ascending, and eigenvectors of symmetric matrices a (..., N, N).
+
+    Returns (eigenvalues (..., N), eigenvectors (..., N, N), one a column), under these names. Only
+    the lower triangle of ``a`` is read (the upper with UPLO "U"); the gradient is symmetric, that
+    of a change which keeps ``a`` so. The sign of each eigenvector is LAPACK's choice. Where two
+    eigenvalues are equal the gradient of the eigenvectors is not finite; that of the eigenvalues is
+    one of those that there are (their sum over equal ones has only one).
+    """
+    a = square_matrices("linalg.eigh", a)
+    if UPLO not in ("L", "U"):
+        raise ValueError(f'linalg.eigh: UPLO is {UPLO!r}, but must be "L" or "U"')
+    raw = a.data if isinstance(a, Tensor) else a
+    found = tuple(namespace(raw).linalg.eigh(raw, UPLO))
+    return EighResult(EigenValues(UPLO, cache=found)(a), EigenVectors(UPLO, cache=found)(a))
+
+
+def svd(a, full_matrices=False, compute_uv=True):
+    """The singular value decomposition a = U diag(S) Vh of matrices a (..., M, N), reduced.
+
+    Returns (U (..., M, K), S (..., K), Vh (..., K, N)) under these names, K = min(M, N), S in
+    descending order; with ``compute_uv=False`` S alone. Each pair of singular vectors may change
+    its sign together: that is LAPACK's choice. Where two singular values are equal, or one is 0 and
+    M differs from N, the gradients of U and Vh are not finite; those of S are right (at a singular
+    value of 0, which is a kink, that of one side).
+
+    Raises ValueError for ``full_matrices=True``, NumPy's default, unless M = N: the further vectors
+    are any that complete a basis, and have no derivative.
+    """
+    a = matrices("linalg.svd", a)
+    if full_matrices and a.shape[-1] != a.shape[-2]:
+        raise ValueError(
+            f"linalg.svd: with full_matrices=True the further singular vectors of a matrix of "
+            f"shape {a.shape[-2:]} are arbitrary and have no derivative: pass full_matrices=False"
+        )
+    raw = a.data if isinstance(a, Tensor) else a
+    found = tuple(namespace(raw).linalg.svd(raw, full_matrices=False))
+    s = SingularValues(cache=found)(a)
+    return (
+        SVDResult(LeftVectors(cache=found)(a), s, RightVectors(cache=found)(a)) if compute_uv else s
+    )
+
+
+def qr(a, mode="reduced"):
+    """a = Q R with orthonormal columns in Q and R upper triangular, of matrices a (..., M, N).
+
+    Returns (Q (..., M, K), R (..., K, N)) under these names, K = min(M, N). The signs of R's
+    diagonal are LAPACK's choice. The first K columns of ``a`` must be independent: else R has no
+    inverse, and backward raises numpy.linalg.LinAlgError. Of NumPy's modes there is "reduced" only
+    (ValueError for another): "complete" appends columns that are arbitrary.
+    """
+    a = matrices("linalg.qr", a)
+    if mode != "reduced":
+        raise ValueError(f'linalg.qr: mode is {mode!r}, but only "reduced" has a gradient')
+    m, n = a.shape[-2:]
+    if m < n:  # Q is that of the first m columns, and turns the others into R's
+        q, r = qr(a[..., :m])
+        return QRResult(q, concatenate([r, matmul(swapaxes(q, -1, -2), a[..., m:])], -1))
+    raw = a.data if isinstance(a, Tensor) else a
+    found = tuple(namespace(raw).linalg.qr(raw))
+    return QRResult(QFactor(cache=found)(a), RFactor(cache=found)(a))
+
+
+def pinv(a, rcond=None):
+    """The pseudo-inverse (Moore, Penrose) of matrices a (..., M, N), of shape (..., N, M).
+
+    Singular values up to ``rcond`` times the largest count as 0 (None: NumPy's limit). The gradient
+    is that of a change which keeps the rank: where the rank jumps the pseudo-inverse has none.
+    """
+    a = matrices("linalg.pinv", a)
+    return PInv(*(() if rcond is None else (rcond,)))(a)
