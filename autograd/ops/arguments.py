@@ -123,7 +123,7 @@ def described(value):
 def matrices(op, a):
     """``a`` as matrices (..., M, N) of float32 or float64, the types that LAPACK computes in."""
     a = operand(a)
-    floating(op, a)
+    lapack_type(op, a)
     if a.ndim < 2:
         raise ValueError(f"{op} takes matrices (..., M, N), and got shape {a.shape}")
     return a
@@ -132,13 +132,13 @@ def matrices(op, a):
 def square_matrices(op, a):
     """``a`` as square matrices (..., N, N) of float32 or float64."""
     a = operand(a)
-    floating(op, a)
+    lapack_type(op, a)
     if a.ndim < 2 or a.shape[-1] != a.shape[-2]:
         raise ValueError(f"{op} takes square matrices (..., N, N), and got {a.shape}")
     return a
 
 
-def floating(op, a):
+def lapack_type(op, a):
     """Raise TypeError unless ``a`` is float32 or float64."""
     if a.dtype.kind != "f" or a.dtype.itemsize not in (4, 8):
         raise TypeError(f"{op} takes float32 and float64 only, not {a.dtype}")

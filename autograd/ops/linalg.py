@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from autograd._tensor import Tensor
 from autograd.device import namespace
 from autograd.engine import Op
-from autograd.ops.arguments import floating, operand, square_matrices
+from autograd.ops.arguments import lapack_type, operand, square_matrices
 from autograd.ops.decompositions import eigh, pinv, qr, svd
 from autograd.ops.norms import matrix_norm, norm, vector_norm
 from autograd.ops.shape import expand_dims, squeeze
@@ -193,7 +193,7 @@ def solve(a, b):
     Raises LinAlgError where a matrix is singular.
     """
     a, b = square_matrices("linalg.solve", a), operand(b)
-    floating("linalg.solve", b)
+    lapack_type("linalg.solve", b)
     if b.ndim == 1:
         return squeeze(Solve()(a, expand_dims(b, 1)), axis=-1)
     return Solve()(a, b)

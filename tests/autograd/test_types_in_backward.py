@@ -1,6 +1,7 @@
 """A backward computes in its inputs' type: a float64 temporary of float32 numbers costs twice.
 
-The engine converts what a backward returns, so the mistake does not show in the results.
+The engine converts what a backward returns, so the mistake does not show in the results. Statistics
+of float16 numbers are computed in float32 on purpose.
 """
 
 from dataclasses import replace
@@ -39,7 +40,8 @@ SMALL = [(s, t) for s in SAMPLES for t in (np.float16, np.float32) if t in s.dty
     "sample, dtype", SMALL, ids=lambda v: getattr(v, "name", None) or v.__name__
 )
 def test_backward_computes_in_the_type_of_its_inputs(sample, dtype, monkeypatch):
-    assert types_in_backward(sample, dtype, monkeypatch) == set()
+    found = types_in_backward(sample, dtype, monkeypatch)
+    assert {f for f in found if f[2:] != ("float32", "float16")} == set()
 
 
 def test_the_types_that_are_watched_for_would_be_seen(monkeypatch):
