@@ -91,7 +91,8 @@ class Conversions:
         if self._node is not None:
             raise TypeError(
                 "this Tensor requires a gradient, and a NumPy function would lose its history "
-                "silently: use the function of that name in autograd.ops, or .detach() first"
+                "silently: use the function of that name in autograd.ops (ops.stack makes one "
+                "Tensor of several), or .detach() first"
             )
         return np.array(self._data, dtype=dtype, copy=copy)
 

@@ -189,7 +189,7 @@ class Tensor(Conversions, Methods):
 
         ``gradient`` weights the elements of a tensor with more than one. The graph is released as
         it is walked unless ``retain_graph``; with ``create_graph`` (which implies it) the gradients
-        can be differentiated again.
+        can be differentiated again. After an error on the way ``.grad`` holds what had arrived.
         """
         from autograd import backward  # built on this module
 

@@ -201,12 +201,11 @@ def grad(
     each output a weight of its shape (None: 1, for outputs of one element). With ``create_graph``
     the results can be differentiated again. Returns a tuple of Tensors, one per input.
 
-    Raises ValueError for an input that the outputs do not depend on, unless ``allow_unused``
-    (then its entry is None), and for a tensor that does not require a gradient. The signature is
-    that of torch.autograd.grad.
+    Raises TypeError for what is no Tensor, and ValueError for an input that the outputs do not
+    depend on, unless ``allow_unused`` (then its entry is None), and for a tensor that does not
+    require a gradient. The signature is that of torch.autograd.grad.
     """
-    outputs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
-    inputs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    outputs, inputs = _tensors(outputs, "outputs"), _tensors(inputs, "inputs")
     if grad_outputs is None:
         grad_outputs = [None] * len(outputs)
     elif not isinstance(grad_outputs, (list, tuple)):
@@ -234,6 +233,19 @@ def grad(
         return tuple(found[x._node][0] if x._node in found else None for x in inputs)
     taken = set()
     return tuple(_owned_result(found, x._node, taken) for x in inputs)
+
+
+def _tensors(given, what):
+    """A Tensor or a sequence of Tensors as a list."""
+    several = not isinstance(given, Tensor) and hasattr(given, "__iter__")
+    listed = list(given) if several else [given]
+    for x in listed:
+        if not isinstance(x, Tensor):
+            raise TypeError(
+                f"grad: {what} must be a Tensor or a sequence of Tensors, and hold a "
+                f"{type(x).__name__}: compute with autograd.ops, on Tensors throughout"
+            )
+    return listed
 
 
 def _owned_result(found, node, taken):

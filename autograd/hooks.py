@@ -33,6 +33,8 @@ class Handle:
 
 def register(tensor, function):
     """A hook on the gradient of ``tensor``; see Tensor.register_hook."""
+    if not callable(function):
+        raise TypeError(f"a hook is a function of the gradient, not {type(function).__name__}")
     hooks = _hooks_of(tensor, "a hook")
     key = next(_numbers)
     hooks[key] = function

@@ -353,3 +353,8 @@ def test_an_op_of_ones_own_has_a_name():
     with register_op_hook("Faulty", forward=lambda *args: seen.append(args)):
         Faulty(None)(leaf(3))
     assert len(seen) == 1
+
+
+def test_a_hook_is_a_function():
+    with pytest.raises(TypeError, match="a hook is a function of the gradient, not int"):
+        leaf(3).register_hook(3)

@@ -580,3 +580,106 @@ def test_a_residual_stream_has_the_same_gradients_watched_and_unwatched():
     for a, b, c in zip(run(), watched, defined, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
         np.testing.assert_allclose(a, c, rtol=1e-12, atol=1e-12)
+
+
+# --- what would go wrong without a word ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("wrong", [3.0, np.ones(2), [np.ones(2)], ["x"], None])
+def test_grad_takes_tensors(wrong):
+    x = Parameter(np.ones(2))
+    with pytest.raises(TypeError, match="grad: outputs must be a Tensor"):
+        grad(wrong, x)
+    with pytest.raises(TypeError, match="grad: inputs must be a Tensor"):
+        grad((x * 2).sum(), wrong)
+
+
+def test_a_gradient_of_another_type_or_shape_is_refused():
+    p = Parameter(np.ones(2, np.float32))
+    for wrong in (np.ones(2), np.ones(2, int), Tensor(np.ones(2)), np.ones(2, np.float16)):
+        with pytest.raises(TypeError, match="gradient of type .* for a tensor of float32"):
+            p.grad = wrong
+    p.grad = [1, 2]
+    assert p.grad.dtype == np.float32 and p.grad.data.tolist() == [1.0, 2.0]
+    with pytest.raises(ValueError, match="shape"):
+        p.grad = [1, 2, 3]
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_the_gradient_that_backward_starts_from(create_graph):
+    def run(gradient):
+        p = Parameter(np.ones(2, np.float32))
+        (p * 3).backward(gradient, create_graph=create_graph)
+        assert p.grad.dtype == np.float32
+        return p.grad.data.tolist()
+
+    for weights in ([1, 2], (1.0, 2.0), np.array([1, 2]), Tensor(np.array([1.0, 2.0]))):
+        assert run(weights) == [3.0, 6.0]
+    for wrong in (1.0, [1.0], [[1.0, 2.0]], np.ones(3)):
+        with pytest.raises(ValueError, match="they must agree"):
+            run(wrong)
+
+
+def test_a_computed_tensor_keeps_its_data():
+    y = Parameter(np.ones(2)) * 2
+    with pytest.raises(RuntimeError, match="computed tensor cannot be given other data"):
+        y.data = np.zeros(2)
+
+
+def test_data_of_another_shape_between_forward_and_backward():
+    p = Parameter(np.ones(3))
+    loss = (p * 2.0).sum()
+    p.data = np.ones(5)
+    with pytest.raises(RuntimeError, match=r"\(3,\) was given data of shape \(5,\)"):
+        loss.backward()
+    assert p.grad is None
+
+
+def test_an_old_gradient_is_not_added_to_one_of_another_shape():
+    p = Parameter(np.ones(1))
+    (p * 2.0).sum().backward()
+    p.data = np.ones(3)
+    with pytest.raises(RuntimeError, match=r"zero_grad\(\) in between"):
+        (p * 2.0).sum().backward()
+    p.zero_grad()
+    (p * 2.0).sum().backward()
+    assert p.grad.data.tolist() == [2.0, 2.0, 2.0]
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_a_tensor_that_was_frozen_gets_no_gradient(before):
+    p, q = Parameter(np.ones((2, 2))), Parameter(np.ones((2, 2)))
+    if before:  # there is a buffer to add to
+        ops.linear(p, q).sum().backward()
+    kept = q.grad.data.copy() if before else None
+    loss = ops.linear(p, q).sum()
+    q.requires_grad = False
+    loss.backward()
+    assert p.grad is not None
+    if before:
+        np.testing.assert_array_equal(q.grad.data, kept)
+    else:
+        assert q.grad is None
+
+
+def test_a_backward_that_computes_with_numpy_is_refused_where_it_would_be_a_constant():
+    class Squared(Op):
+        save_inputs = (0,)
+
+        def forward(self, xp, x):
+            return x * x
+
+        def backward(self, xp, g, x):
+            array = x.data if isinstance(x, Tensor) else x
+            return (g.data if isinstance(g, Tensor) else g) * 2 * array
+
+    x = Parameter(np.ones(2))
+    Squared()(x).sum().backward()
+    with pytest.raises(TypeError, match="returned ndarray for its input 0 under create_graph"):
+        Squared()(x).sum().backward(create_graph=True)
+
+
+def test_an_array_among_the_inputs_takes_no_gradient_and_no_harm():
+    x, factor = Parameter(np.ones(2)), [2.0, 3.0]
+    y = ops.multiply(x, factor) + ops.multiply(factor, x)
+    assert grad(y.sum(), x)[0].data.tolist() == [4.0, 6.0] and factor == [2.0, 3.0]

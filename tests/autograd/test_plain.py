@@ -10,6 +10,7 @@ import pytest
 
 from autograd import Parameter, Tensor, grad, ops, tensor
 from autograd.functional import grad as gradient_of
+from autograd.samples import SAMPLES
 
 X = np.array([[1.0, 2.0], [3.0, 4.0]])
 
@@ -200,3 +201,45 @@ def test_tensors_in_a_list_would_lose_their_history():
         Tensor([x, x * 2])
     with pytest.raises(TypeError, match="lose its history"):
         Parameter(X) * [x, 2.0]
+
+
+# --- every operation -----------------------------------------------------------------------------
+
+SEVERAL = [s for s in SAMPLES if len(s.inputs()) > 1 and s.name != "where"]  # reads a shape itself
+
+
+@pytest.mark.parametrize("sample", SEVERAL, ids=lambda s: s.name)
+def test_every_operation_takes_lists_beside_a_tensor(sample):
+    arrays = sample.inputs()
+    for i, array in enumerate(arrays):
+
+        def everything(others, i=i, array=array):
+            x = Tensor(array, requires_grad=True)
+            found = [y := sample.call(*others[:i], x, *others[i + 1 :])]
+            if y.requires_grad:
+                found += grad((y * y).sum(), x, create_graph=True)
+            if found[-1].requires_grad:
+                found += grad((found[-1] * found[-1]).sum(), x, allow_unused=True)
+            return [y.data for y in found if y is not None]
+
+        expected = everything([Tensor(a) for a in arrays])
+        found = everything([a.tolist() for a in arrays])
+        assert len(found) == len(expected)
+        for a, b in zip(found, expected, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
+
+
+SINGLE = (
+    "abs exp log sqrt sum mean max var prod cumsum sort softmax log_softmax relu gelu silu".split()
+)
+SINGLE += "ravel transpose flip squeeze tril trace logsumexp stack concatenate tile".split()
+OPTIONS = {"tile": (2,)}
+
+
+@pytest.mark.parametrize("name", [*SINGLE, "linalg.inv", "linalg.det", "linalg.norm"])
+def test_operations_of_one_operand_take_lists(name):
+    op = getattr(ops.linalg if name.startswith("linalg.") else ops, name.removeprefix("linalg."))
+    options = OPTIONS.get(name, ())
+    y = op(X.tolist(), *options)
+    assert isinstance(y, Tensor) and not y.requires_grad
+    np.testing.assert_array_equal(y.data, op(Tensor(X), *options).data)

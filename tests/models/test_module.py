@@ -1,13 +1,18 @@
 """Module: the walk over parameters, saving and loading, and its guards."""
 
 import collections
+import copy
+import pickle
 
 import numpy as np
 import pytest
 
 from autograd import Parameter, Tensor
+from tinygrad_llm.config import GPTConfig
 from tinygrad_llm.layers import Dropout, Embedding, LayerNorm, Linear
+from tinygrad_llm.models.gpt import GPT
 from tinygrad_llm.module import Module, ModuleDict, ModuleList, functional_call
+from tinygrad_llm.optim import AdamW
 
 
 class Tied(Module):
@@ -259,3 +264,54 @@ def test_functional_call_replaces_tied_parameters_together_and_puts_them_back():
 def test_a_module_without_forward_says_so():
     with pytest.raises(NotImplementedError, match="ModuleList"):
         ModuleList()(1)
+
+
+COPIES = {
+    "deepcopy": copy.deepcopy,
+    "pickle": lambda model: pickle.loads(pickle.dumps(model)),
+}
+
+
+@pytest.mark.parametrize("how", COPIES)
+def test_a_copied_module_learns_by_itself(how):
+    model, ids = filled(), np.array([[0, 1], [2, 4]])
+    twin = COPIES[how](model).eval()
+    model.eval()
+    assert twin.head.weight is twin.table.weight is not model.table.weight
+    assert twin.num_parameters() == model.num_parameters()
+    np.testing.assert_array_equal(twin(ids).data, model(ids).data)
+    twin(ids).sum().backward()
+    assert all(p.grad is None for p in model.parameters())
+    assert all(p.grad is not None for p in twin.parameters())
+    before = {name: array.copy() for name, array in model.state_dict().items()}
+    AdamW(list(twin.named_parameters()), lr=0.1).step()
+    for name, array in model.state_dict().items():
+        np.testing.assert_array_equal(array, before[name])
+        assert not np.array_equal(array, twin.state_dict()[name])
+
+
+def test_a_model_and_its_optimizer_are_copied_together():
+    model = filled().eval()
+    optimizer, ids = AdamW(list(model.named_parameters()), lr=0.1), np.array([[0, 1]])
+    model(ids).sum().backward()
+    optimizer.step()
+    twin, its_optimizer = copy.deepcopy((model, optimizer))
+    for pair in ((model, optimizer), (twin, its_optimizer)):
+        pair[0].zero_grad()
+        pair[0](ids).sum().backward()
+        pair[1].step()
+    for name, array in model.state_dict().items():
+        np.testing.assert_array_equal(array, twin.state_dict()[name])
+        assert array is not twin.state_dict()[name]
+
+
+def test_a_copied_gpt_is_the_same_model():
+    config = GPTConfig(vocab_size=11, block_size=6, n_layer=1, n_head=2, n_embd=8)
+    model, ids = GPT(config, seed=0), np.array([[1, 2, 3]])
+    twin = copy.deepcopy(model)
+    assert [n for n, _ in twin.named_parameters()] == [n for n, _ in model.named_parameters()]
+    loss = twin.loss(ids, ids)
+    loss.backward()
+    assert loss.item() == model.loss(ids, ids).item()
+    assert all(p.grad is None for p in model.parameters())
+    assert all(p.grad is not None for p in twin.parameters())
