@@ -156,6 +156,16 @@ def test_without_checksums_there_is_a_note(run):
     assert is_finished(run / "metrics.jsonl")
 
 
+def test_a_checkpoint_that_an_earlier_version_moved_away(run):
+    """It was killed between the two renames with which it replaced a checkpoint."""
+    checkpoint = last(run)
+    half = checkpoint.with_name(f".partial-{checkpoint.name}")
+    half.mkdir()
+    checkpoint.rename(checkpoint.with_name(f".partial-old-{checkpoint.name}"))
+    assert command(RESUME)[0] == 0
+    assert last(run) == checkpoint and verify(checkpoint) and not half.exists()
+
+
 # --- what belongs together -----------------------------------------------------------------------
 
 

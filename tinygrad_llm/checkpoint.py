@@ -16,6 +16,7 @@ code.
 """
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -26,6 +27,7 @@ import numpy as np
 from tinygrad_llm.checksums import SUMS, verify, write_sums
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import (
+    PARTIAL,
     remove_partials,
     user_path,
     write_atomically,
@@ -192,6 +194,17 @@ def read_index(run: Path) -> dict[str, str]:
         if not (path.parent / name).is_dir():
             raise UserError(f"{path} names {name}, but there is no such folder beside it; {advice}")
     return names
+
+
+def put_back(run: Path) -> None:
+    """Undo what an earlier version may have left when it was killed: a checkpoint moved away.
+
+    It replaced one by renaming it first, so that neither the old nor the new one had its name.
+    """
+    for old in (run / CHECKPOINTS).glob(f"{PARTIAL}old-step-*"):
+        path = old.with_name(old.name.removeprefix(f"{PARTIAL}old-"))
+        if not path.exists():
+            os.rename(old, path)
 
 
 def resolve(run: str | Path) -> Path:

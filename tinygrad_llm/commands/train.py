@@ -100,7 +100,9 @@ def _start(console: PlainConsole, config: TrainConfig, begun: float) -> int:
 
 def _resume(console: PlainConsole, options: TrainConfig, begun: float) -> int:
     _check_alone(options)
-    with _hold(console, ckpt.run_of(str(options.resume))):
+    run = ckpt.run_of(str(options.resume))
+    with _hold(console, run):
+        ckpt.put_back(run)
         run, checkpoint = ckpt.resolve_resume(str(options.resume))
         content = runs.read_run_file(run)
         config = options_of(content, run)
