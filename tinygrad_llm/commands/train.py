@@ -185,13 +185,30 @@ def _hold(console: PlainConsole, run: Path) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def _saying_how_to_go_on(run: Path) -> Iterator[None]:
+    """What cannot be written, be it a file or the report, ends in a sentence that says what now."""
+    try:
+        yield
+    except BrokenPipeError:  # nobody reads the report any more
+        raise
+    except OSError as error:
+        command = shell_command("tinygrad-llm", "train", "--resume", run)
+        where = f": {error.filename}" if error.filename else ""
+        raise UserError(
+            f"the run cannot go on ({error.strerror}{where}); what is saved in {run} is as it was, "
+            f"continue with `{command}`"
+        ) from None
+
+
 def _train(
     console: PlainConsole, run: Path, work: Work, loader: Loader, optimizer: AdamW, begun: float
 ) -> int:
     """The steps that are left, and what follows them."""
     config, metrics_path = work.config, run / runs.METRICS_FILE
     checkpoints = ckpt.Checkpoints(run, work.tokenizer)
-    checkpoints.folder.mkdir(exist_ok=True)
+    with _saying_how_to_go_on(run):
+        checkpoints.folder.mkdir(exist_ok=True)
     step = work.state.get("step", 0)
     with MetricsWriter(metrics_path) as metrics:
         trainer = _trainer(
@@ -201,31 +218,23 @@ def _train(
         )  # fmt: skip
         if work.checkpoint is not None:
             trainer.load_state(work.arrays, work.state)
-        # All has been read and fits: only now is the run changed. What a later step has left goes
-        # last, when the index no longer names it.
-        if work.checkpoint is not None:
-            best = work.state["best"] or {"step": step}
-            checkpoints.go_on_from(work.checkpoint, best["step"])
-        else:
-            checkpoints.tidy(kept=set())
-        truncate(metrics_path, step)
-        (run / runs.PLOT_FILE).unlink(missing_ok=True)
-        if step:
-            console.say(f"continuing after step {trainer.step} of {config.steps}")
-        console.say(
-            f"training for {config.steps} steps of {_tokens_per_step(trainer):,} tokens, "
-            f"run folder {run}"
-        )
-        try:
+        with _saying_how_to_go_on(run):
+            # All has been read and fits: only now is the run changed. What a later step has left
+            # goes last, when the index no longer names it.
+            if work.checkpoint is not None:
+                best = work.state["best"] or {"step": step}
+                checkpoints.go_on_from(work.checkpoint, best["step"])
+            else:
+                checkpoints.tidy(kept=set())
+            truncate(metrics_path, step)
+            (run / runs.PLOT_FILE).unlink(missing_ok=True)
+            if step:
+                console.say(f"continuing after step {trainer.step} of {config.steps}")
+            console.say(
+                f"training for {config.steps} steps of {_tokens_per_step(trainer):,} tokens, "
+                f"run folder {run}"
+            )
             stopped_by = trainer.train()
-        except BrokenPipeError:
-            raise
-        except OSError as error:  # the report's: what else writes says so itself
-            command = shell_command("tinygrad-llm", "train", "--resume", run)
-            raise UserError(
-                f"cannot write the report ({error.strerror}); what is saved in {run} is as it was, "
-                f"continue with `{command}`"
-            ) from None
         if stopped_by is None:
             return finish(console, trainer, run, work.prepared, begun)
         name = "Ctrl-C" if stopped_by == signal.SIGINT else signal.Signals(stopped_by).name
