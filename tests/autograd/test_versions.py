@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from autograd import Parameter, Tensor, grad, ops
+from autograd.observe import Observer
+from autograd.samples import SAMPLES
 
 X = np.arange(6.0).reshape(2, 3) + 1
 MASK = np.array([[True, False, True], [False, True, True]])
@@ -80,3 +82,33 @@ def test_without_a_change_or_after_backward_all_is_well(name):
 def test_every_tensor_of_a_nested_index_is_noted():
     op = ops.index.GetItem(None).reading((Tensor(IDS), [Tensor(IDS), 3], slice(None)))
     assert len(op.read) == 2
+
+
+class Views(Observer):
+    """Notes the operations whose output shares memory with an input but not its version."""
+
+    def __init__(self):
+        self.seen, self.wrong = 0, set()
+
+    def after_forward(self, op, args, output):
+        for x in args:
+            if isinstance(x, Tensor) and x.size and np.shares_memory(x.data, output.data):
+                self.seen += 1
+                if output._version is not x._version:
+                    self.wrong.add(type(op).__name__)
+
+
+def test_what_shares_memory_shares_the_version():
+    x = Parameter(X)
+    with Views() as views:
+        for sample in SAMPLES:
+            xs = [Tensor(a, requires_grad=True) for a in sample.inputs()]
+            y = sample.call(*xs)
+            grad(y, xs, np.ones(y.shape), create_graph=True, allow_unused=True)
+        for same in (
+            lambda: ops.clip(x), lambda: ops.take(x, 0), lambda: ops.split(x, 3, axis=1),
+            lambda: ops.sum(x, axis=()), lambda: ops.pad(x, 0), lambda: ops.tile(x, 1),
+            lambda: ops.cumsum(x, 0), lambda: ops.concatenate([x]), lambda: +x,
+        ):  # fmt: skip
+            same()
+    assert views.seen > 100 and views.wrong == set()
