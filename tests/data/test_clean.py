@@ -204,6 +204,22 @@ def test_repetition_within_a_text_counts_once():
         assert near.find_near_duplicates(texts) == [None, None]
 
 
+def test_documents_in_one_frame_are_not_all_compared(monkeypatch):
+    """Three hundred pages that are alike to 0.7: each would meet each of the others."""
+    frame = " ".join(shuffled(9, 400))
+    texts = [f"{frame} {' '.join(f'own{i}x{j}' for j in range(130))}" for i in range(300)]
+    twin = texts[250].replace("own250x0 ", "")
+    compared = []
+    real = near.jaccard
+    monkeypatch.setattr(near, "jaccard", lambda a, b: compared.append(1) or real(a, b))
+    monkeypatch.setattr(near, "BUCKET", 4)
+    found = near.find_near_duplicates([*texts, twin])
+    assert found == [None] * 300 + [250]
+    assert len(compared) < 10_000  # of 45,000 pairs; 33,000 would share a band
+    monkeypatch.setattr(near, "jaccard", lambda a, b: pytest.fail("sizes rule it out"))
+    assert near.find_near_duplicates(["a b c d e f", "a b c d e f " + frame]) == [None, None]
+
+
 def test_minhash_estimates_jaccard():
     a, b = shuffled(1, 2000), shuffled(1, 2000)
     b[:500] = shuffled(2, 500)

@@ -3,7 +3,8 @@
 import pytest
 
 from tinygrad_llm.data import CleanOptions, Document, clean_documents
-from tinygrad_llm.data.gutenberg import LONGEST, strip_gutenberg
+from tinygrad_llm.data.clean import strip_gutenberg
+from tinygrad_llm.data.gutenberg import LONGEST, take_books
 
 BOOK = "CHAPTER I\n\nIt was a dark night.\n"
 HEADER = (
@@ -41,40 +42,40 @@ STORY = "It was a dark and stormy night; the rain fell in torrents.\n" * 20
     ],
 )
 def test_the_book_alone(text):
-    assert strip_gutenberg(text).text == BOOK
-    assert strip_gutenberg(text.replace("gutenberg", "GUTENBERG")).text == BOOK
-    assert strip_gutenberg(BOOK).text == BOOK
+    assert strip_gutenberg(text) == BOOK
+    assert strip_gutenberg(text.replace("gutenberg", "GUTENBERG")) == BOOK
+    assert strip_gutenberg(BOOK) == BOOK
 
 
 @pytest.mark.parametrize("notice", [NOTICE, NEWER_NOTICE])
 def test_the_small_print_before_or_after_the_book(notice):
     for text in (OLD_HEADER + notice + STORY, STORY + "\n" + notice, notice + STORY):
-        assert strip_gutenberg(text).text.strip() == STORY.strip()
+        assert strip_gutenberg(text).strip() == STORY.strip()
     last = "\n\nEnd of The Project Gutenberg Etext of A Book, by A Writer\n\n"
-    assert strip_gutenberg(OLD_HEADER + notice + STORY + last).text == STORY
-    assert strip_gutenberg(STORY + last + notice).text == STORY
-    assert strip_gutenberg(STORY + FOOTER + notice + "[Portions are copyright]").text == STORY
+    assert strip_gutenberg(OLD_HEADER + notice + STORY + last) == STORY
+    assert strip_gutenberg(STORY + last + notice) == STORY
+    assert strip_gutenberg(STORY + FOOTER + notice + "[Portions are copyright]") == STORY
 
 
 def test_a_notice_after_a_book_of_four_words():
     late = (
         "THE STORY\n\n***START**THE SMALL PRINT!***\n*END THE SMALL PRINT! FOR EBOOKS*Ver.02*END*\n"
     )
-    assert strip_gutenberg(late).text == "THE STORY\n"
+    assert strip_gutenberg(late) == "THE STORY\n"
 
 
 @pytest.mark.parametrize("between", ["", "\n\n"])
 def test_several_books_in_one_file(between):
     books = [HEADER + f"Book {i}.\n\nIts end.\n" + FOOTER for i in range(4)]
     expected = "\n\n".join(f"Book {i}.\n\nIts end." for i in range(4)) + "\n"
-    assert strip_gutenberg(between.join(books)).text == expected
+    assert strip_gutenberg(between.join(books)) == expected
     bare = [book[book.index("***") : book.index("\n\nThe licence")] for book in books]
-    assert strip_gutenberg("\n".join(bare)).text == expected
+    assert strip_gutenberg("\n".join(bare)) == expected
 
 
 def test_a_second_start_without_an_end_takes_no_book():
     text = HEADER + "Book one.\n" + HEADER + "Book two.\n" + FOOTER
-    assert "Book one." in strip_gutenberg(text).text and "Book two." in strip_gutenberg(text).text
+    assert "Book one." in strip_gutenberg(text) and "Book two." in strip_gutenberg(text)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +89,7 @@ def test_a_second_start_without_an_end_takes_no_book():
     ],
 )
 def test_prose_and_code_that_mention_a_marker_are_left_alone(text):
-    assert strip_gutenberg(text) == (text, False, False)
+    assert take_books(text) == (text, False, False)
 
 
 @pytest.mark.parametrize(
@@ -101,18 +102,18 @@ def test_prose_and_code_that_mention_a_marker_are_left_alone(text):
     ],
 )
 def test_where_most_would_go_the_text_stays(text):
-    assert strip_gutenberg(text) == (text, False, True)
+    assert take_books(text) == (text, False, True)
 
 
 def test_what_is_too_long_for_a_header_is_a_book():
     long = STORY * (LONGEST // len(STORY) + 1)
-    assert strip_gutenberg(HEADER + BOOK + FOOTER + long).text.strip().endswith(long.strip())
-    assert strip_gutenberg(long + HEADER + BOOK).text.startswith(long[:1000])
+    assert strip_gutenberg(HEADER + BOOK + FOOTER + long).strip().endswith(long.strip())
+    assert strip_gutenberg(long + HEADER + BOOK).startswith(long[:1000])
 
 
 def test_a_title_without_closing_stars_does_not_reach_into_the_book():
     text = "*** START OF THE PROJECT GUTENBERG EBOOK, A BOOK\n\nOne.\n\n***\n\nTwo.\n"
-    assert strip_gutenberg(text).text == "One.\n\n***\n\nTwo.\n"
+    assert strip_gutenberg(text) == "One.\n\n***\n\nTwo.\n"
 
 
 def test_a_short_poem_with_the_whole_licence_is_stripped_and_it_is_said():
@@ -134,5 +135,5 @@ def test_what_stays_is_said():
 def test_many_markers_take_steps_in_proportion():
     """A quadratic search would take minutes here."""
     text = (HEADER + "x\n" + FOOTER) * 4000
-    assert strip_gutenberg(text).text == "\n\n".join(["x"] * 4000) + "\n"
-    assert strip_gutenberg("*** START OF THE PROJECT GUTENBERG EBOOK\n" * 20_000).left
+    assert strip_gutenberg(text) == "\n\n".join(["x"] * 4000) + "\n"
+    assert take_books("*** START OF THE PROJECT GUTENBERG EBOOK\n" * 20_000).left

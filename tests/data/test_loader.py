@@ -1,6 +1,7 @@
 """Batches against the definition, exact resumption, and each id scored exactly once."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -233,3 +234,11 @@ def test_scored_bytes(monkeypatch):
     assert sum(scored) == scored_bytes(tokens, token_bytes)
     with pytest.raises(UserError, match="id 2 at position 0"):
         scored_bytes(tokens, token_bytes[:2])
+
+
+def test_what_is_no_file_is_not_opened(tmp_path):
+    (tmp_path / "folder.npy").mkdir()
+    os.mkfifo(tmp_path / "pipe.npy") if hasattr(os, "mkfifo") else None
+    for path in tmp_path.iterdir():
+        with pytest.raises(UserError, match=f"{path.name} is no file, expected a .npy file"):
+            open_tokens(path)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from tinygrad_llm.data.corpus import CleanReport, Corpus, Document, some
 from tinygrad_llm.data.decoding import decode_bytes
-from tinygrad_llm.data.gutenberg import strip_gutenberg
+from tinygrad_llm.data.gutenberg import take_books
 from tinygrad_llm.errors import UserError
 
 SINGLE_BYTE = {
@@ -101,6 +101,11 @@ def collapse_blank_lines(text: str) -> str:
     return re.sub(r"\n\s*\n", "\n\n", text)
 
 
+def strip_gutenberg(text: str) -> str:
+    """Without Project Gutenberg's headers and footers; gutenberg.py says what those are."""
+    return take_books(text).text
+
+
 def clean_documents(
     documents: Iterable[Document], options: CleanOptions | None = None
 ) -> tuple[list[Document], CleanReport]:
@@ -115,7 +120,7 @@ def clean_documents(
     left: list[str] = []
 
     def strip(text: str) -> str:
-        stripped = strip_gutenberg(text)
+        stripped = take_books(text)
         mostly.extend([name] * stripped.mostly)
         left.extend([name] * stripped.left)
         return stripped.text

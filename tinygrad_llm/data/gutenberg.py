@@ -49,7 +49,7 @@ class _Marker(NamedTuple):
     end: int
 
 
-def strip_gutenberg(text: str) -> Stripped:
+def take_books(text: str) -> Stripped:
     """The books alone: what stands between start and end markers.
 
     A text without markers is returned as it is; with one of the two, that side is cut.

@@ -20,12 +20,14 @@ _CHUNK = 1 << 22  # ids looked at together: a mapped file of any size passes thr
 def open_tokens(path: str | os.PathLike) -> np.ndarray:
     """Ids (N,) of a .npy file, mapped and read-only. Raises UserError for any other file."""
     path = Path(path)
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise UserError(f"{path} is no file, expected a .npy file of token ids")
     try:
         tokens = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         raise UserError(f"there is no token file {path}; prepare the corpus first") from None
     except Exception as error:  # a damaged header also ends in TokenError, OverflowError, ...
-        reason = str(error).partition("\n")[0] or type(error).__name__
+        reason = str(error).partition("\n")[0][:200] or type(error).__name__  # it quotes the file
         raise UserError(
             f"{path} is not a whole .npy file of token ids ({reason}); prepare the corpus again"
         ) from error

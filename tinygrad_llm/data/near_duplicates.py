@@ -8,6 +8,9 @@ share at least one whole band with probability 1 - (1 - J^r)^(n/r), near 0 for s
 above the threshold. Only documents that share a band are compared, and those exactly.
 
 The book compares all pairs of TF-IDF vectors, which is O(n^2) documents; this is linear in them.
+Many documents with the same frame around them (a licence, a menu) would meet in the bands of the
+frame and all be compared after all, so a band remembers BUCKET documents at most: what belongs to
+two documents alone is in their other bands.
 """
 
 import hashlib
@@ -18,6 +21,7 @@ import numpy as np
 SHINGLE_WORDS = 5
 HASHES = 128
 CAUGHT = 0.99  # the probability with which a pair exactly at the threshold must share a band
+BUCKET = 64  # documents that are remembered for one content of a band
 _CHUNK = 4096  # shingles hashed at once: a (4096, 128) table of uint64 is 4 MiB
 
 
@@ -47,12 +51,14 @@ def find_near_duplicates(
             for start in range(0, HASHES - rows + 1, rows)
         ]
         candidates = sorted({i for band in bands for i in buckets.get(band, ())})
-        twin = next((i for i in candidates if jaccard(kept[i], shingles) >= threshold), None)
+        twin = next((i for i in candidates if _alike(kept[i], shingles, threshold)), None)
         result.append(twin)
         if twin is None:
             kept[index] = shingles
             for band in bands:
-                buckets.setdefault(band, []).append(index)
+                bucket = buckets.setdefault(band, [])
+                if len(bucket) < BUCKET:
+                    bucket.append(index)
     return result
 
 
@@ -96,6 +102,12 @@ def minhash(shingles: np.ndarray, multiply: np.ndarray, add: np.ndarray) -> np.n
         table = ((chunk * multiply + add) >> np.uint64(32)).astype(np.uint32)  # (chunk, HASHES)
         np.minimum(smallest, table.min(axis=0), out=smallest)
     return smallest
+
+
+def _alike(a: np.ndarray, b: np.ndarray, threshold: float) -> bool:
+    """Whether J reaches the threshold; sets whose sizes rule it out are not looked into."""
+    small, large = sorted((len(a), len(b)))
+    return small >= threshold * large and jaccard(a, b) >= threshold
 
 
 def jaccard(a: np.ndarray, b: np.ndarray) -> float:

@@ -35,6 +35,7 @@ CONFIG_FILE = "tokenizer_config.json"
 # letter of at most two bytes, once in the vocabulary and once in the merges, and MAX_IDS entries.
 MAX_FILE_BYTES = 1 << 29
 
+MAX_REASON = 400  # characters of the sentence that says why a file is refused
 MAX_PAIRS = 10_000  # of special tokens that are compared with each other
 
 
@@ -167,8 +168,11 @@ def read_file(path: Path) -> Tokenizer:
     try:
         return _understand(content)
     except UserError as error:
+        reason = re.sub(r"\s+", " ", str(error))
+        if len(reason) > MAX_REASON:  # it quotes the file, where anything can stand
+            reason = f"{reason[: MAX_REASON // 2]} ... {reason[-MAX_REASON // 2 :]}"
         raise UserError(
-            f"{file} is not a byte-level BPE tokenizer that can be used here: {error}"
+            f"{file} is not a byte-level BPE tokenizer that can be used here: {reason}"
         ) from None
 
 
@@ -364,4 +368,4 @@ def _type(step: Any) -> str | None:
 
 def _require(condition: object, sentence: str) -> None:
     if not condition:
-        raise UserError(re.sub(r"\s+", " ", sentence))
+        raise UserError(sentence)

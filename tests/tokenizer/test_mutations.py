@@ -1,0 +1,71 @@
+"""A damaged tokenizer.json gets a sentence, or loads as what the tokenizers library makes of it."""
+
+import json
+
+import pytest
+import tokenizers
+from mutations import json_mutants, mutants
+
+from tinygrad_llm.errors import UserError
+from tinygrad_llm.tokenizer import Tokenizer, patterns, train_bpe
+
+TEXT = (
+    "hello there, how are you? <|endoftext|> <user>\nI'm 12345 years old.\n\n"
+    "  Na\u00efve \u4e2d\u6587!"
+)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("saved")
+    tokenizer = train_bpe([TEXT * 3], 300, special_tokens=["<|endoftext|>", "<user>", "<user>\n"])
+    tokenizer.save(folder, model_max_length=64)
+    return folder
+
+
+def check(file):
+    """Whether it loads; then it must be whole, and give the ids of the tokenizers library."""
+    try:
+        tokenizer = Tokenizer.load(file)
+        ids = tokenizer.encode(TEXT, "all")
+    except UserError as error:
+        assert "\n" not in str(error) and len(str(error)) < 700
+        return False
+    assert tokenizer.decode(ids) == TEXT == tokenizer.decode(tokenizer.encode(TEXT))
+    assert tokenizer.token_bytes().sum() == sum(map(len, tokenizer.ranks))
+    try:
+        library = tokenizers.Tokenizer.from_file(str(file))
+    except Exception:  # it refuses more than we do: a version, a field we have no use for
+        return True
+    assert library.encode(TEXT).ids == ids
+    return True
+
+
+def run(saved, tmp_path, count, seed, monkeypatch):
+    monkeypatch.setattr(patterns, "SECONDS", 1.0)
+    file = tmp_path / "tokenizer.json"
+    data = (saved / "tokenizer.json").read_bytes()
+    loaded = 0
+    for mutant in [*mutants(data, count, seed), *json_mutants(json.loads(data), 2 * count, seed)]:
+        file.write_bytes(mutant)
+        loaded += check(file)
+    return loaded
+
+
+def test_mutants(saved, tmp_path, monkeypatch):
+    assert check(saved / "tokenizer.json")
+    loaded = run(saved, tmp_path, 150, 1, monkeypatch)
+    assert 10 < loaded < 300  # both ends are reached
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(2, 12))
+def test_many_mutants(saved, tmp_path, monkeypatch, seed):
+    run(saved, tmp_path, 3000, seed, monkeypatch)
+
+
+def test_the_config_beside_it_is_not_read(saved, tmp_path):
+    """Nothing in tokenizer_config.json changes an id here, so nothing in it can be wrong."""
+    (tmp_path / "tokenizer.json").write_bytes((saved / "tokenizer.json").read_bytes())
+    (tmp_path / "tokenizer_config.json").write_bytes(b"\xff[")
+    assert Tokenizer.load(tmp_path).fingerprint() == Tokenizer.load(saved).fingerprint()
