@@ -73,10 +73,15 @@ def skew(xp, a):
 
 def over_differences(xp, a, values):
     """a_ij / (values_j - values_i), and 0 on the diagonal."""
-    own = np.eye(values.shape[-1], dtype=bool)
-    own = own if isinstance(a, Tensor) else xp.asarray(own)
+    own = diagonal_of(xp, values)
     difference = values[..., None, :] - values[..., :, None]
     return xp.where(own, 0, a) / xp.where(own, 1, difference)
+
+
+def diagonal_of(xp, values):
+    """Where the diagonal of matrices is that have these eigenvalues: boolean, (N, N)."""
+    own = np.eye(values.shape[-1], dtype=bool)
+    return own if isinstance(values, Tensor) else xp.asarray(own)
 
 
 class EigenValues(Factor):
@@ -138,9 +143,9 @@ class LeftVectors(Factor):
         """dL/dA V, for the vectors on the left; with A^T they are those on the right."""
         u_g = t(xp, u) @ g
         s_row = s[..., None, :]
-        # 1 / (s_j^2 - s_i^2) in two steps, so that the squares cannot overflow or vanish
-        inner = over_differences(xp, skew(xp, u_g) / (s_row + s[..., :, None]), s)
-        turned = u @ (inner * s_row)
+        # F_ij s_j without the squares, which could overflow or vanish
+        share = s_row / xp.where(diagonal_of(xp, s), 1, s_row + s[..., :, None])
+        turned = u @ over_differences(xp, skew(xp, u_g) * share, s)
         return turned + (g - u @ u_g) / s_row if u.shape[-2] > u.shape[-1] else turned
 
 
@@ -213,8 +218,8 @@ class PInv(Op):
 
     def backward(self, xp, g, a, y):
         y_t, g_t = t(xp, y), t(xp, g)
-        left, right = g_t @ y @ y_t, y_t @ y @ g_t  # (..., M, N)
-        return -(y_t @ g @ y_t) + (left - a @ (y @ left)) + (right - (right @ y) @ a)
+        left, right = (g_t @ y) @ y_t, y_t @ (y @ g_t)  # (..., M, N)
+        return -(y_t @ g @ y_t) + (left - (a @ y) @ left) + (right - right @ (y @ a))
 
 
 def eigh(a, UPLO="L"):

@@ -198,7 +198,10 @@ def sum(x, axis=None, keepdims=False):
 
 
 def mean(x, axis=None, keepdims=False):
-    """The arithmetic mean over ``axis``."""
+    """The arithmetic mean over ``axis``.
+
+    As NumPy's it is the sum over N: where the sum overflows, so does the mean.
+    """
     return Mean(_averaged("mean", axis, x), keepdims)(x)
 
 

@@ -59,7 +59,7 @@ class ArcSin(Op):
         return xp.arcsin(x)
 
     def backward(self, xp, g, x):
-        return g / xp.sqrt((1 - x) * (1 + x))  # 1 - x^2 without cancellation near 1
+        return g / xp.sqrt(one_minus_square(xp, x))
 
 
 class ArcCos(Op):
@@ -71,7 +71,13 @@ class ArcCos(Op):
         return xp.arccos(x)
 
     def backward(self, xp, g, x):
-        return -g / xp.sqrt((1 - x) * (1 + x))
+        return -g / xp.sqrt(one_minus_square(xp, x))
+
+
+def one_minus_square(xp, x):
+    """1 - x^2, as a product near 1, where the difference cancels; not so near 0, where the
+    product's derivative -(1 + x) + (1 - x) does."""
+    return xp.where(x * x < 0.25, 1 - x * x, (1 - x) * (1 + x))
 
 
 class ArcTan(Op):
@@ -233,7 +239,7 @@ class ArcTanh(Op):
         return xp.arctanh(x)
 
     def backward(self, xp, g, x):
-        return g / ((1 - x) * (1 + x))  # 1 - x^2 without cancellation near 1
+        return g / one_minus_square(xp, x)
 
 
 def sin(x):

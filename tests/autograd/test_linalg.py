@@ -160,6 +160,35 @@ def test_dependent_columns_have_no_qr_derivative():
         grad(L.qr(x).R.sum(), x)
 
 
+FACTORS = {
+    "eigenvalues": lambda x: L.eigh(symmetric(x)).eigenvalues,
+    "eigenvectors": lambda x: L.eigh(symmetric(x)).eigenvectors,
+    **{f"svd {part}": lambda x, p=part: getattr(L.svd(x), p) for part in ("U", "S", "Vh")},
+    **{f"qr {part}": lambda x, p=part: getattr(L.qr(x), p) for part in "QR"},
+    "pinv": L.pinv,
+    "nuclear norm": lambda x: L.matrix_norm(x, ord="nuc"),
+    "Frobenius norm": L.matrix_norm,
+}
+
+
+@pytest.mark.parametrize("scale", [2.0**-600, 2.0**600])
+@pytest.mark.parametrize("name", FACTORS)
+def test_a_scale_far_from_one_changes_nothing_else(name, scale):
+    f = FACTORS[name]
+    for shape in [(3, 3)] if name.startswith("eigen") else [(3, 3), (4, 2), (2, 4)]:
+        a = normal(*shape)
+        x, far = leaf(a), leaf(scale * a)
+        y, y_far = f(x), f(far)
+        degree = {"pinv": -1, "qr R": 1, "svd S": 1, "eigenvalues": 1}.get(name, 0)
+        degree = 1 if name.endswith("norm") else degree
+        np.testing.assert_allclose(y_far.data / scale**degree, y.data, rtol=1e-10, atol=1e-12)
+        w = normal(*y.shape, seed=3)
+        (g,) = grad(y, x, w)
+        (g_far,) = grad(y_far, far, w * (scale if degree < 0 else 1.0))
+        back = 1.0 if degree > 0 else scale
+        np.testing.assert_allclose(g_far.data * back, g.data, rtol=1e-8, atol=1e-11)
+
+
 # --- Determinants --------------------------------------------------------------------------------
 
 
