@@ -21,7 +21,10 @@ def open_tokens(path: str | os.PathLike) -> np.ndarray:
     """Ids (N,) of a .npy file, mapped and read-only. Raises UserError for any other file."""
     path = Path(path)
     if path.exists() and not path.is_file():  # a pipe would be waited for
-        raise UserError(f"{path} is no file, expected a .npy file of token ids")
+        raise UserError(
+            f"{path} is not a whole .npy file of token ids (it is no file); prepare the corpus "
+            "again"
+        )
     try:
         tokens = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:

@@ -244,18 +244,16 @@ def _tables(
     _check_precedence(added)
     ids = {**vocab, **specials}
     for name, i in ids.items():
-        _require(
-            type(i) is int and 0 <= i < MAX_IDS,
-            f"the id of token {name[:40]!r} is {i!r}, expected one of 0 to {MAX_IDS - 1}",
-        )
+        if type(i) is not int or not 0 <= i < MAX_IDS:
+            raise UserError(
+                f"the id of token {name[:40]!r} is {i!r}, expected one of 0 to {MAX_IDS - 1}"
+            )
     _require(len({*ids.values()}) == len(ids), "two of its tokens have the same id")
     pairs: list[tuple[str, str]] = []
     for merge in merges:
         pair = merge.split(" ") if isinstance(merge, str) else merge
-        _require(
-            isinstance(pair, list) and len(pair) == 2 and all(isinstance(x, str) for x in pair),
-            f"merge {len(pairs)} is {merge!r}, expected a pair of tokens",
-        )
+        if not isinstance(pair, list) or [*map(type, pair)] != [str, str]:
+            raise UserError(f"merge {len(pairs)} is {merge!r}, expected a pair of tokens")
         pairs.append((pair[0], pair[1]))
     return {name: i for name, i in vocab.items() if name not in specials}, pairs, specials
 
@@ -307,18 +305,15 @@ def _ranks(
     for i, (left, right) in enumerate(merges):
         made = left + right
         for token in (left, right, made):
-            _require(
-                token in vocab, f"merge {i} uses {token[:40]!r}, which is not in the vocabulary"
+            if token not in vocab:
+                raise UserError(f"merge {i} uses {token[:40]!r}, which is not in the vocabulary")
+            if token is not made and token not in number:
+                raise UserError(f"merge {i} joins {token[:40]!r}, which no earlier merge makes")
+        if vocab[made] <= last:
+            raise UserError(
+                f"merge {i} makes id {vocab[made]} after id {last}; tiktoken's engine needs the "
+                "ids in the order of the merges"
             )
-        for token in (left, right):
-            _require(
-                token in number, f"merge {i} joins {token[:40]!r}, which no earlier merge makes"
-            )
-        _require(
-            vocab[made] > last,
-            f"merge {i} makes id {vocab[made]} after id {last}; tiktoken's engine needs the ids in "
-            "the order of the merges",
-        )
         pairs.append((number[left], number[right]))
         last = vocab[made]
         number.setdefault(made, 256 + i)

@@ -36,7 +36,7 @@ def ranks_from_merges(merges: Sequence[Pair]) -> dict[bytes, int]:
     parts: dict[int, Pair] = {}
     for i, pair in enumerate(merges):
         new_id = 256 + i
-        if not all(0 <= part < new_id for part in pair):
+        if not 0 <= min(pair) <= max(pair) < new_id:
             raise UserError(f"merge {i} joins the ids {pair}, which are not both defined before it")
         lengths.append(lengths[pair[0]] + lengths[pair[1]])
         total += lengths[-1]
