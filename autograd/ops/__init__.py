@@ -3,10 +3,12 @@
     arithmetic.py  exponential.py  trigonometric.py  piecewise.py   number by number
     reduce.py  cumulative.py  sorting.py                            along an axis
     shape.py  rearrange.py  joining.py  index.py                    moving elements about
-    products.py  matrices.py  linalg.py                             linear algebra
+    products.py  matrices.py                                        linear algebra
+    linalg.py  decompositions.py  norms.py                          and numpy.linalg's
     activation.py  normalization.py  nn.py  attention.py  loss.py   what a network needs
     constants.py  ranges.py                                         zeros, ones, arange, linspace
     discrete.py                                                     steps, places: no gradient
+    unsmooth.py                                                     gradients by convention
 
 To follow one, open its class: ``forward`` is the formula, ``backward`` its derivative. This module
 is also a namespace to compute on, as ``numpy`` is: under ``create_graph=True`` every backward runs

@@ -277,30 +277,6 @@ def test_the_number_of_nonzeros_has_no_gradient():
     assert y.item() == 2 and y.dtype == np.float64 and not y.requires_grad
 
 
-SMOOTH_SQUARES = {
-    "norm": (L.norm, np.zeros(2)),
-    "norm of a row": (lambda x: L.norm(x, axis=-1).sum(), np.zeros((2, 2))),
-    "norm, p = 3": (lambda x: L.norm(x, 3), np.zeros(2)),
-    "Frobenius": (L.matrix_norm, np.zeros((2, 2))),
-    "abs": (lambda x: ops.abs(x).sum(), np.array([0.0])),
-    "std": (ops.std, np.array([3.0, 3.0])),
-    "arctan2": (lambda z: ops.arctan2(z[0], z[1]), np.zeros(2)),
-    "hypot": (lambda z: ops.hypot(z[0], z[1]), np.zeros(2)),
-}
-"""Functions with gradient 0 by convention at these points, which their squares have by right."""
-
-
-@pytest.mark.parametrize("name", SMOOTH_SQUARES)
-def test_a_gradient_by_convention_has_no_silent_derivative(name):
-    f, x = SMOOTH_SQUARES[name]
-    for power in (1, 2):
-        assert not slope(lambda x, p=power: f(x) ** p)(x).data.any()
-        assert np.isnan(hessian(lambda x, p=power: f(x) ** p)(x).data).any()
-    # and elsewhere nothing changes
-    moved = x + np.arange(1.0, 1 + x.size).reshape(x.shape)
-    check_grad(lambda x: f(x) ** 2, moved)
-
-
 def test_only_the_row_without_a_derivative_has_none():
     x = np.array([[0.0, 0.0], [3.0, 4.0]])
     h = hessian(lambda x: L.norm(x, axis=1).sum())(x).data
