@@ -2,8 +2,6 @@
 
 import math
 
-import numpy as np
-
 from autograd.engine import Op
 from autograd.ops.arguments import integer, normalize_axis, operands
 from autograd.ops.arithmetic import divide, subtract
@@ -45,7 +43,8 @@ def linspace(start, stop, num=50, endpoint=True, retstep=False, dtype=None, axis
 
     Both ends may be arrays and Tensors, which have gradients; the numbers lie along a new ``axis``.
     Without ``endpoint`` stop is left out. With ``retstep`` a pair, the numbers and the step.
-    Integers are counted in floating point; ``dtype`` asks for another type.
+    Of integers they are floating-point numbers. ``dtype`` asks for another type; integers have no
+    gradient.
 
     Raises ValueError for a negative num.
     """
@@ -54,8 +53,6 @@ def linspace(start, stop, num=50, endpoint=True, retstep=False, dtype=None, axis
         raise ValueError(f"linspace: num must not be negative, and is {num}")
     start, stop = operands(start, stop)
     axis = normalize_axis("linspace", axis, max(start.ndim, stop.ndim) + 1)
-    if dtype is None:
-        dtype = np.result_type(start.dtype, stop.dtype, 1.0)
     op = Linspace(num, endpoint, dtype, axis)
     y = op(start, stop)
     if not retstep:

@@ -122,7 +122,7 @@ def test_nan_to_num_is_numpys_and_what_was_replaced_has_no_gradient(dtype):
 
 # --- Remainders ----------------------------------------------------------------------------------
 
-DIVIDENDS = np.array([7.0, -7.0, 7.0, -7.0, 0.3, 5.5, -0.0])
+DIVIDENDS = np.array([7.0, -7.0, 7.0, -7.0, 1.0, 5.5, -0.0])
 DIVISORS = np.array([2.0, 2.0, -2.0, -2.0, 0.1, 1.0, 3.0])
 
 
@@ -140,11 +140,11 @@ def test_remainders_are_numpys(name, dtype):
 
 @pytest.mark.parametrize("name", ["remainder", "fmod"])
 def test_a_remainder_and_its_gradient_agree_on_the_quotient(name):
-    # 0.3 / 0.1 rounds to 3, yet 0.1 goes into 0.3 only twice: a = y + n b tells which n it was
+    # 1 / 0.1 rounds to 10, yet 0.1 goes into 1 only 9 times: a = y + n b tells which n it was
     y, g_a, g_b = slopes(getattr(ops, name), DIVIDENDS, DIVISORS)
     np.testing.assert_array_equal(g_a, 1)
     np.testing.assert_allclose(y - g_b * DIVISORS, DIVIDENDS, rtol=1e-15)
-    assert g_b[4] == -2
+    assert g_b[4] == -9
     check_grad(getattr(ops, name), np.array([7.3, -7.3, 5.6]), np.array([2.0, 2.0, -1.1]), order=2)
 
 
@@ -178,3 +178,14 @@ def test_numbers_beside_a_tensor_do_not_widen_it_forward_or_backward(f, dtype):
     gradients = y._node.backward(numpy_namespace, g, *y._node.saved)
     assert y.dtype == dtype  # and before the engine has converted any
     assert {g.dtype for g in gradients if g is not None} == {np.dtype(dtype)}
+
+
+@pytest.mark.parametrize("name", "hypot arctan2 fmax fmin remainder fmod inner kron append".split())
+def test_lists_beside_a_tensor_are_arrays(name):
+    f, x, values = getattr(ops, name), leaf([1.0, 2.0, -5.0]), [3.0, np.nan, 4.0]
+    array = Tensor(np.array(values))
+    for listed, same in [(f(x, values), f(x, array)), (f(tuple(values), x), f(array, x))]:
+        w = np.ones(listed.shape)
+        np.testing.assert_array_equal(listed.data, same.data)
+        found, expected = (grad(y, x, w, create_graph=True)[0].data for y in (listed, same))
+        np.testing.assert_array_equal(found, expected)

@@ -49,7 +49,9 @@ def test_sort_and_topk_give_equal_elements_their_own_gradient():
     values, places = ops.topk(x, np.int64(2), axis=-1, largest=False)
     np.testing.assert_array_equal(values.data, [[1, 2], [-1, 0]])
     np.testing.assert_array_equal(places.data, [[1, 3], [2, 0]])
-    np.testing.assert_array_equal(ops.topk(x, 3, sorted=False)[1].data, [[0, 2, 3], [0, 1, 3]])
+    for sorted, expected in [(True, [[1, 3, 0], [2, 0, 1]]), (False, [[0, 1, 3], [0, 1, 2]])]:
+        places = ops.topk(x, 3, largest=False, sorted=sorted)[1]
+        np.testing.assert_array_equal(places.data, expected)
     assert ops.topk(x, 0)[0].shape == (2, 0) and ops.topk([4, 5], 1)[0].data == [5]
 
 
