@@ -7,6 +7,7 @@ sentences.
 """
 
 import codecs
+import contextlib
 import hashlib
 import json
 import operator
@@ -263,6 +264,8 @@ class Tokenizer:
         Raises UserError for anything that is not an id of this vocabulary.
         """
         listed = ids.tolist() if isinstance(ids, np.ndarray) else list(ids)
+        with contextlib.suppress(KeyError, OverflowError, TypeError):
+            return self._engine.decode_bytes(listed)  # quick, but it knows no special tokens
         try:
             return b"".join(map(self._token.__getitem__, map(operator.index, listed)))
         except (KeyError, TypeError):
