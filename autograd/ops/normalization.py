@@ -186,7 +186,7 @@ def _for_each_row(name, what, values, x, axes, default):
 
     Raises ValueError when it has not the lengths of these axes.
     """
-    lengths = tuple([x.shape[i] for i in axes])
+    lengths = x.shape[-1:] if axes == (x.ndim - 1,) else tuple([x.shape[i] for i in axes])
     if values is None:
         raw = x.data if isinstance(x, Tensor) else x
         return namespace(raw).full(math.prod(lengths), default, dtype=x.dtype)

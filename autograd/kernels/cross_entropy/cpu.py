@@ -13,7 +13,8 @@ from autograd.kernels._numba import exp, jit, maximum, minus_both, parallel_rows
 def forward(xp, logits, targets, ignore_index, reduction):
     N, V = logits.shape
     targets = targets.astype(np.int64, copy=False)  # one compiled version for every integer type
-    losses, top, rest = (np.empty(N, logits.dtype) for _ in range(3))
+    dtype = logits.dtype
+    losses, top, rest = np.empty(N, dtype), np.empty(N, dtype), np.empty(N, dtype)
     arrays = (logits, targets, ignore_index, losses, top, rest)
     parallel_rows(row_losses, N, rows_per_part(N, V), *arrays)
     return reduce(losses, targets, ignore_index, reduction), (top, rest)
