@@ -14,7 +14,7 @@ from autograd.kernels import (
     cross_entropy as cross_entropy_kernel,
     linear_cross_entropy as linear_cross_entropy_kernel,
 )
-from autograd.ops.arguments import integer, of_one_type, operand
+from autograd.ops.arguments import floating, integer, of_one_type, operand
 from autograd.ops.nn import integers
 from autograd.ops.piecewise import astype
 from autograd.ops.reduce import sum
@@ -131,7 +131,7 @@ def cross_entropy(
     neither integers nor probabilities, IndexError for a target that is neither a class nor
     ``ignore_index``.
     """
-    logits, targets = operand(logits), operand(targets)
+    logits, targets = floating(logits), operand(targets)
     if logits.ndim == 0 or logits.shape[-1] == 0:
         raise ValueError(
             f"cross_entropy: logits have shape {logits.shape}, expected (..., V) with V classes, "
@@ -239,6 +239,8 @@ def _checked(op, targets, shape, n_classes, ignore_index, reduction):
     """The targets as an array of integers, each a class or ``ignore_index``, and that as well."""
     _check_reduction(op, reduction)
     ignore_index = integer(op, "ignore_index", ignore_index)
+    if not -(2**63) <= ignore_index < 2**63:
+        raise ValueError(f"{op}: ignore_index is {ignore_index}, which no integer type can hold")
     if targets.shape == (*shape, n_classes):
         raise ValueError(
             f"{op}: targets have shape {targets.shape} and type {targets.dtype}: classes have the "

@@ -116,6 +116,15 @@ def test_targets_of_any_integer_type(dtype, kernels):
         np.testing.assert_array_equal(a, b)
 
 
+def test_integers_as_logits_cut_no_option_to_integers():
+    x, targets = np.array([[3, 0, 1], [0, 2, 5]]), np.array([0, 1])
+    for options in ({"weight": [0.5, 1.5, 1.0]}, {"label_smoothing": 0.3}):
+        expected = ops.cross_entropy(x.astype(float), targets, **options).data
+        assert ops.cross_entropy(x, targets, **options).data == expected
+    soft = [[0.5, 0.25, 0.25], [0.1, 0.8, 0.1]]
+    assert ops.cross_entropy(x, soft).data == ops.cross_entropy(x.astype(float), soft).data
+
+
 @both_modes
 def test_no_rows_and_a_single_one(kernels):
     with use_kernels(kernels):
@@ -147,6 +156,7 @@ def fused(x, targets, **options):
         ([0, 1], {"reduction": "average"}, ValueError, "reduction is 'average'"),
         ([0, 1], {"ignore_index": None}, TypeError, "ignore_index must be an integer"),
         ([0, 1], {"ignore_index": 0.5}, TypeError, "ignore_index must be an integer"),
+        ([0, 1], {"ignore_index": 10**30}, ValueError, "which no integer type can hold"),
     ],
 )
 def test_targets_and_options_that_are_refused(loss, targets, options, error, sentence, kernels):
