@@ -1,0 +1,67 @@
+"""Where we differ from NumPy on purpose; docs/differences.md says why.
+
+A rule: the functions (a regular expression), what our error says (None: we accept what NumPy
+refuses), and whether the rule applies to a call.
+"""
+
+import numpy as np
+
+
+def flat(value):
+    """The single values of an argument."""
+    if isinstance(value, (tuple, list)):
+        return [single for item in value for single in flat(item)]
+    if isinstance(value, np.ndarray) and value.dtype != object:
+        return [value.flat[0]] if value.size else []
+    return [value]
+
+
+def options_hold(*types):
+    return lambda call: any(isinstance(v, types) for v in flat(list(call.options.values())))
+
+
+CHOICES = {
+    "True and 1.0 are no integers": (
+        ".*",
+        "must be an integer, not|must be integers, not (bool|float|<U)",
+        options_hold(bool, np.bool_, float, np.floating, str),
+    ),
+    "tril and triu take matrices": (
+        "tril|triu",
+        "takes matrices",
+        lambda call: np.ndim(call.operands[0].theirs) == 1,
+    ),
+    "a number is no list to sort": (
+        "argsort",
+        "axis (0|-1) is out of bounds for array of dimension 0",
+        lambda call: np.ndim(call.operands[0].theirs) == 0,
+    ),
+    "nothing is not repeated a negative number of times": (
+        "repeat|tile",
+        "must not be negative",
+        lambda call: np.size(call.operands[0].theirs) == 0,
+    ),
+    "an array of axes is as good as a tuple": (
+        "expand_dims|tensordot",
+        None,
+        lambda call: any(np.shape(v) == (1,) for v in call.options.values()),
+    ),
+    "an index outside is an error also where nothing is read": (
+        "take",
+        "out of bounds|nothing to take",
+        lambda call: np.size(call.operands[0].theirs) == 0,
+    ),
+    "a list of one axis is no axis": (
+        "linspace",
+        "axis must be an integer, not the list",
+        lambda call: isinstance(call.options["axis"], list),
+    ),
+    "no axes, no roll": (
+        "roll",
+        None,
+        lambda call: np.size(call.options["axis"]) == 0,
+    ),
+}
+
+WITHOUT_ENTRY: dict[str, str] = {}
+"""Functions that nothing is compared with, and why."""
