@@ -143,8 +143,8 @@ def moveaxis(x, source, destination):
 def expand_dims(x, axis):
     """New axes of length 1 at the positions ``axis`` (an integer or several) of the result."""
     shape = operand(x).shape
-    several = isinstance(axis, (tuple, list))
-    ndim = len(shape) + (len(axis) if several else 1)
+    axis = integers("expand_dims", "axis", axis)
+    ndim = len(shape) + len(axis)
     axes = normalize_axes("expand_dims", axis, ndim)
     lengths = iter(shape)
     return Reshape(tuple(1 if i in axes else next(lengths) for i in range(ndim)))(x)
