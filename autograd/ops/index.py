@@ -76,7 +76,7 @@ class TakeAlongAxis(Op):
 
 def getitem(x, index):
     """x[index]: slices, integers, None, Ellipsis, integer arrays and boolean masks, as in NumPy."""
-    return GetItem(_plain(index)).reading(index)(x)
+    return GetItem(_plain(index)).reading(index)(operand(x))
 
 
 def scatter_add(shape, index, values):

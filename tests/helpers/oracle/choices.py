@@ -23,7 +23,8 @@ def options_hold(*types):
 CHOICES = {
     "True and 1.0 are no integers": (
         ".*",
-        "must be an integer, not|must be integers, not (bool|float|<U)",
+        "must be an integer, not|must be integers, not (bool|float)"
+        "|must hold numbers or booleans, not <U",
         options_hold(bool, np.bool_, float, np.floating, str),
     ),
     "tril and triu take matrices": (
