@@ -32,6 +32,15 @@ CHOICES = {
         "takes matrices",
         lambda call: np.ndim(call.operands[0].theirs) == 1,
     ),
+    "of 3 components": (
+        "cross",
+        "must have 3 components",
+        lambda call: (
+            2
+            in [np.shape(x.theirs)[-1:] for x in call.operands][0]
+            + np.shape(call.operands[1].theirs)[-1:]
+        ),
+    ),
     "a number is no list to sort": (
         "argsort",
         "axis (0|-1) is out of bounds for array of dimension 0",

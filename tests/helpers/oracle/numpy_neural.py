@@ -233,3 +233,17 @@ def _system(rng, first):
 entry("linalg.solve", _square, _system, dtypes=SOLVABLE, coarse=True,
       numpy=_far_from_singular(np.linalg.solve),
       ours=_far_from_singular(ops.linalg.solve))  # fmt: skip
+
+
+def _gram(library, x):
+    """x x^T + I, which is positive definite."""
+    return library.matmul(x, library.swapaxes(x, -1, -2)) + np.eye(3)
+
+
+entry("linalg.cholesky", lambda rng, _: (*shape(rng, 0, 1), 3, int(rng.integers(1, 4))),
+      dtypes=np.array(["d", "f"]), coarse=True,
+      numpy=lambda x: np.linalg.cholesky(_gram(np, np.asarray(x))),
+      ours=lambda x: ops.linalg.cholesky(_gram(ops, x)))  # fmt: skip
+entry("linalg.norm", lambda rng, _: shape(rng, 0, 3, (1, 2, 3)), dtypes=FLOATS, kinks="ties",
+      coarse=True, axis=a.axes_or_none, keepdims=a.flag,
+      ord=a.one_of(None, 1, 2, 3.5, np.inf, -np.inf, "fro", -1, "x"))  # fmt: skip
