@@ -35,11 +35,12 @@ CHOICES = {
     "of 3 components": (
         "cross",
         "must have 3 components",
-        lambda call: (
-            2
-            in [np.shape(x.theirs)[-1:] for x in call.operands][0]
-            + np.shape(call.operands[1].theirs)[-1:]
-        ),
+        lambda call: any(np.shape(x.theirs)[-1:] == (2,) for x in call.operands),
+    ),
+    "a number is a vector of one": (
+        "linalg.vector_norm",
+        None,
+        lambda call: np.ndim(call.operands[0].theirs) == 0,
     ),
     "a number is no list to sort": (
         "argsort",

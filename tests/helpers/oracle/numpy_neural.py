@@ -247,3 +247,32 @@ entry("linalg.cholesky", lambda rng, _: (*shape(rng, 0, 1), 3, int(rng.integers(
 entry("linalg.norm", lambda rng, _: shape(rng, 0, 3, (1, 2, 3)), dtypes=FLOATS, kinks="ties",
       coarse=True, axis=a.axes_or_none, keepdims=a.flag,
       ord=a.one_of(None, 1, 2, 3.5, np.inf, -np.inf, "fro", -1, "x"))  # fmt: skip
+
+
+def _matrices(rng, first):
+    return (*shape(rng, 0, 1), *rng.integers(1, 4, 2)) if rng.random() < 0.9 else shape(rng, 0, 1)
+
+
+def _symmetric(f, swapaxes):
+    """f of x + x^T: the gradient is that of a change which stays symmetric."""
+    return lambda x, **options: f(x + swapaxes(x, -1, -2), **options)
+
+
+entry("linalg.slogdet", _square, dtypes=SOLVABLE,
+      numpy=_far_from_singular(np.linalg.slogdet),
+      ours=_far_from_singular(ops.linalg.slogdet))  # fmt: skip
+entry("linalg.eigh", lambda rng, _: (*shape(rng, 0, 1), *[int(rng.integers(0, 4))] * 2),
+      dtypes=SOLVABLE, UPLO=a.one_of("L", "U"),
+      numpy=lambda x, UPLO="L": _symmetric(np.linalg.eigh, np.swapaxes)(np.asarray(x), UPLO=UPLO),
+      ours=lambda x, UPLO="L": _symmetric(ops.linalg.eigh, ops.swapaxes)(
+          ops.asarray(x), UPLO=UPLO))  # fmt: skip
+entry("linalg.svd", _matrices, dtypes=SOLVABLE, kinks="ties", compute_uv=a.flag,
+      numpy=lambda x, compute_uv=True: np.linalg.svd(x, full_matrices=False, compute_uv=compute_uv),
+      )  # fmt: skip
+entry("linalg.qr", _matrices, dtypes=SOLVABLE, kinks="ties")
+entry("linalg.pinv", _matrices, dtypes=SOLVABLE, kinks="ties")
+entry("linalg.matrix_norm", _matrices, dtypes=SOLVABLE, coarse=True, kinks="ties", keepdims=a.flag,
+      ord=a.one_of("fro", "nuc", 1, -1, 2, -2, np.inf, -np.inf, "x"))  # fmt: skip
+entry("linalg.vector_norm", lambda rng, _: shape(rng, 0, 3, (1, 2, 3)), dtypes=FLOATS,
+      coarse=True, kinks="ties", axis=a.axes_or_none, keepdims=a.flag,
+      ord=a.one_of(2, 1, 3.5, np.inf, -np.inf, "x"))  # fmt: skip
