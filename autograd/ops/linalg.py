@@ -92,6 +92,9 @@ class Cofactors(Op):
     s_i and s_j (0 for i = j). With H = d U^T G V that gives
 
         dL/dA = U X V^T,  X_ii = sum_j P_ij H_jj,  X_ij = -P_ij H_ji
+
+    Where that is to be differentiated in turn, so would be the singular vectors, which have no
+    derivative where s_i = s_j; there it is that of det(A) A^-T.
     """
 
     save_inputs = (0,)
@@ -103,18 +106,19 @@ class Cofactors(Op):
         return orientation(xp, u, v_t) * ((u * others[..., None, :]) @ v_t)
 
     def backward(self, xp, g, a):
-        if self.cache is None:
-            raise NotImplementedError(
-                "linalg.det has derivatives up to the second: the third would need those of "
-                "singular vectors, which do not exist for equal singular values"
-            )
+        if (
+            self.cache is None
+        ):  # to be differentiated again: the rule of det(A) A^-T, if there is one
+            a_t = xp.swapaxes(xp.linalg.inv(a), -1, -2)  # A^-T
+            along = xp.sum(g * a_t, axis=(-2, -1), keepdims=True) * a_t
+            y = xp.linalg.det(a)[..., None, None]
+            return y * (along - a_t @ xp.swapaxes(g, -1, -2) @ a_t)
         u, s, v_t = self.cache
         h = orientation(xp, u, v_t) * (xp.swapaxes(u, -1, -2) @ g @ xp.swapaxes(v_t, -1, -2))
         p = but_two(xp, s)
-        on_diagonal = (p @ xp.diagonal(h, 0, -2, -1)[..., None]) * xp.eye(
-            s.shape[-1], dtype=s.dtype
-        )
-        return u @ (on_diagonal - p * xp.swapaxes(h, -1, -2)) @ v_t
+        own = xp.eye(s.shape[-1], dtype=bool)
+        on_diagonal = p @ xp.diagonal(h, 0, -2, -1)[..., None]  # (..., N, 1)
+        return u @ xp.where(own, on_diagonal, -p * xp.swapaxes(h, -1, -2)) @ v_t
 
 
 def orientation(xp, u, v_t):
@@ -203,7 +207,7 @@ def det(a):
     """The determinant of the matrices a (..., N, N).
 
     Its gradient, the matrix of cofactors, is right for singular matrices too, and so is its second
-    derivative. There is no third one (NotImplementedError).
+    derivative. The third raises LinAlgError where a matrix is singular.
     """
     return Det()(square_matrices("linalg.det", a))
 

@@ -224,9 +224,12 @@ def test_the_two_derivatives_of_a_determinant_are_minors(a):
         np.testing.assert_allclose(second[i, j, k, m], right, rtol=1e-9, atol=1e-13)
 
 
-def test_a_third_derivative_of_a_determinant_is_an_error():
-    with pytest.raises(NotImplementedError, match="derivatives up to the second"):
-        hessian(lambda x: slope(L.det)(x).sum() ** 2)(normal(3, 3))
+def test_the_third_derivative_of_a_determinant():
+    f = slope(lambda x: (slope(L.det)(x) ** 2).sum())  # third derivatives come in with its Hessian
+    for a in (normal(3, 3), np.eye(3)):
+        check_grad(f, a, order=2)
+    with pytest.raises(np.linalg.LinAlgError, match="[Ss]ingular"):
+        hessian(lambda x: (f(x) ** 2).sum())(np.zeros((3, 3)))
 
 
 @pytest.mark.parametrize("scale", [1e-200, 1e200])
