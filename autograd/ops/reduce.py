@@ -2,6 +2,9 @@
 
 The derivative of every reduction spreads the gradient back over the axes that were reduced away,
 so each backward starts by giving the gradient those axes again, with length 1.
+
+Of float16, sum, mean, var, std and logsumexp are worked out in float32 and rounded once at the end;
+prod and the running sums of ``cumulative.py`` are NumPy's own, rounded at every step.
 """
 
 import math
