@@ -9,6 +9,7 @@ way) do not, since the engine puts types right.
 import numpy as np
 
 from autograd._differences import array_of, tensors
+from autograd._raised import told
 from autograd.accumulate import Scatter, current_pass
 from autograd.backward import grad
 from autograd.engine import Op
@@ -46,7 +47,7 @@ def _results(f, arrays, names, w, watch):
     try:
         found = grad(y, [xs[i] for i in names], w, retain_graph=True, allow_unused=True)
     except Exception as error:
-        watch.faults += watch.shapes or [f"backward raises {type(error).__name__}: {error}"]
+        watch.faults += watch.shapes or [told(error, 1)]
         return y, None
     return (y, xs), [y.data, *(array_of(g, arrays[i]) for g, i in zip(found, names, strict=True))]
 

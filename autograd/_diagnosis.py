@@ -32,6 +32,8 @@ class Case:
     """The output of the function."""
     others: dict[str, np.ndarray] = field(default_factory=dict)
     """The right gradients of the other inputs, by their names."""
+    inputs: dict[str, np.ndarray] = field(default_factory=dict)
+    """The other inputs, by their names."""
     upstream: Any = None
     """w -> analytic gradient, to see how it depends on the gradient that comes in; or None."""
     w: np.ndarray | None = None
@@ -83,6 +85,22 @@ def zero(c):
             "that depends on the inputs"
         )
     return "your gradient is zero everywhere"
+
+
+def flat(c):
+    """N = 0: a step function with the gradient of another function in its place."""
+    if np.abs(c.numeric).max(initial=0.0) > c.noise:
+        return None
+    straight = c.w is not None and c.w.shape == c.analytic.shape and np.array_equal(c.analytic, c.w)
+    yours = (
+        "yours hands on the gradient that comes in (a straight-through gradient)"
+        if straight
+        else "yours is that of another function (as a straight-through gradient is)"
+    )
+    return (
+        "the function is flat here: it does not change when the input moves a little, so the right "
+        f"gradient is 0, and {yours}"
+    )
 
 
 def ignores_upstream(c):
@@ -181,6 +199,42 @@ def exchanged(c):
     return None
 
 
+def product_with_transpose(c):
+    """A = G W where N = G W^T, or the like: with square matrices the shapes do not tell."""
+    if c.w is None or c.w.ndim < 2:
+        return None
+    for name, other in c.inputs.items():
+        if other.ndim < 2 or other.shape[-1] != other.shape[-2]:
+            continue
+        sides = {"g": c.w, "W": other}
+        for (first, a), (second, b) in itertools.permutations(sides.items()):
+            written = {
+                f"{first}{'.T' * turn_a} @ {second}{'.T' * turn_b}": _product(
+                    _turned(a) if turn_a else a, _turned(b) if turn_b else b
+                )
+                for turn_a, turn_b in itertools.product((False, True), repeat=2)
+            }
+            right, yours = (
+                [text for text, p in written.items() if p is not None and c.near(p, wanted)]
+                for wanted in (c.numeric, c.analytic)
+            )
+            if right and yours:
+                return (
+                    f"looks like a transpose missing or too many: yours is {yours[0]}, the right "
+                    f"one {right[0]}, where g is the gradient that comes in, W is {name} and .T "
+                    "exchanges the last two axes; with W not square the shapes would not fit"
+                )
+    return None
+
+
+def _turned(a):
+    return np.swapaxes(a, -1, -2)
+
+
+def _product(a, b):
+    return a @ b if a.shape[-1] == b.shape[-2] and a.shape[:-2] == b.shape[:-2] else None
+
+
 def reductions(c):
     """A sum or mean over an axis too many, or one too few."""
     for axis, n in enumerate(c.numeric.shape):
@@ -248,6 +302,14 @@ def one_sign(c):
     return None
 
 
+def where_flat(c):
+    """Right but for the elements with which the function does not move."""
+    still = np.abs(c.numeric) <= c.noise
+    if still.all() or still.sum() < 2 or not np.array_equal(c.wrong, still):
+        return None
+    return "your gradient is wrong exactly where the function is flat: there the right one is 0"
+
+
 def along_vectors(c):
     """N - A lies along the ones vector, along x, or along both, in every row of an axis."""
     d = c.difference
@@ -288,16 +350,19 @@ def second_order(c):
 QUESTIONS = (
     not_finite,
     zero,
+    flat,
     ignores_upstream,
     factor,
     transposed,
     misplaced,
     exchanged,
+    product_with_transpose,
     one_slice_of_upstream,
     reductions,
     times_input,
     one_place,
     one_sign,
+    where_flat,
     along_vectors,
 )
 SECOND_ORDER = (not_finite, zero, factor, transposed, second_order)

@@ -1,11 +1,16 @@
 """Derivatives measured by moving the inputs: the numbers a gradient is compared with.
 
-    D(h) = (L(x + h d) - L(x - h d)) / 2h            error O(h^2)
-    R(h) = (4 D(h/2) - D(h)) / 3                     error O(h^4), Richardson's extrapolation
+    D(t) = (L(x + t d) - L(x - t d)) / 2t            error O(t^2)
+    R(t) = (4 D(t/2) - D(t)) / 3                     error O(t^4), Richardson's extrapolation
 
 L is one number made of the function's output, L = sum(w f(x)); the second order measures
-G = sum(v dL/dx) in the same way. The four values that R takes also tell, at no further cost,
-whether the function bends where it should be straight: see autograd/_kinks.py.
+G = sum(v dL/dx) in the same way. Both are sums of terms, and the terms are subtracted before they
+are added: an output of size 1e8 that does not move then hides nothing of one of size 1e-8.
+
+Every element moves in proportion to its own size, d = |x| times a random number or a one in a
+single place, so that t is a relative step and a slope along d has the unit of L. Which t to take is
+the question of autograd/_slopes.py. The values that R takes also tell, at no further cost, whether
+the function bends where it should be straight: see autograd/_kinks.py.
 """
 
 from dataclasses import dataclass
@@ -15,25 +20,24 @@ import numpy as np
 from autograd._tensor import Tensor
 from autograd.backward import grad
 
-STEPS = (1e-3, 1e-4, 1e-5)
-"""Steps h tried in turn until one agrees: the first suits inputs of size 1, the others kinks and
-poles nearby. A wrong gradient agrees with none of them."""
 EPS = float(np.finfo(np.float64).eps)
 
 
 class FirstOrder:
-    """L = sum(w f(x)); arrays are the inputs and then w."""
+    """L = sum(w f(x)); arrays are the inputs and then w. Its terms are the outputs, weighted."""
 
     order = 1
 
     def __init__(self, f, wanted):
         self.f, self.wanted = f, wanted
 
-    def value(self, arrays):
-        """L, and the size of the terms it was summed from."""
+    def terms(self, arrays):
         *arrays, w = arrays
-        terms = w * self.f(*tensors(arrays, ())).data
-        return terms.sum(), np.abs(terms).sum()
+        return (w * self.f(*tensors(arrays, ())).data).ravel()
+
+    def size(self, arrays):
+        """The size of the terms that the number is summed from, to which it is rounded."""
+        return float(np.abs(self.terms(arrays)).sum())
 
     def gradients(self, arrays):
         *arrays, w = arrays
@@ -41,24 +45,35 @@ class FirstOrder:
         found = grad(self.f(*xs), [xs[i] for i in self.wanted], w, allow_unused=True)
         return {i: array_of(g, arrays[i]) for i, g in zip(self.wanted, found, strict=True)}
 
+    def weights(self, arrays):
+        """The factor of every term."""
+        return arrays[-1].ravel()
+
+    def weighted(self, arrays, weights):
+        """This function and its arrays with other weights of the terms."""
+        return self, [*arrays[:-1], weights.reshape(arrays[-1].shape)]
+
 
 class SecondOrder:
-    """G = sum(v dL/dx); its inputs are x and w, since L's gradient depends on both."""
+    """G = sum(v dL/dx); its inputs are x and w, since L's gradient depends on both.
+
+    Its terms are the elements of L's gradients, weighted.
+    """
 
     order = 2
 
     def __init__(self, f, wanted, v):
         self.f, self.wanted, self.v = f, wanted, v
 
-    def value(self, arrays):
-        """G, and the size of what it was computed from.
+    def terms(self, arrays):
+        found = FirstOrder(self.f, self.wanted).gradients(arrays)
+        parts = [v * found[i] for i, v in zip(self.wanted, self.v, strict=True)]
+        return np.concatenate([part.ravel() for part in parts])
 
-        That includes L's: a dL/dx that cancels to 0 still carries the rounding noise of its terms.
-        """
+    def size(self, arrays):
+        """L's terms count too: a dL/dx that cancels to 0 still carries their rounding noise."""
         first = FirstOrder(self.f, self.wanted)
-        found, (_, size) = first.gradients(arrays), first.value(arrays)
-        terms = [v * found[i] for i, v in zip(self.wanted, self.v, strict=True)]
-        return sum(t.sum() for t in terms), size + sum(np.abs(t).sum() for t in terms)
+        return float(np.abs(self.terms(arrays)).sum()) + first.size(arrays)
 
     def gradients(self, arrays):
         wanted = [*self.wanted, len(arrays) - 1]
@@ -73,66 +88,182 @@ class SecondOrder:
             second = [None] * len(wanted)
         return {i: array_of(g, arrays[i]) for i, g in zip(wanted, second, strict=True)}
 
+    def weights(self, arrays):
+        return np.concatenate([v.ravel() for v in self.v])
+
+    def weighted(self, arrays, weights):
+        ends = np.cumsum([v.size for v in self.v])[:-1]
+        parts = zip(np.split(weights, ends), self.v, strict=True)
+        return SecondOrder(self.f, self.wanted, [p.reshape(v.shape) for p, v in parts]), arrays
+
 
 class Line:
-    """A function of one number: how ``function`` changes as input i moves by t along d."""
+    """How the terms of ``function`` change as input i moves along d."""
 
-    def __init__(self, function, arrays, i, d, here):
+    def __init__(self, function, arrays, i, d, here, unsteady):
         self.function, self.arrays, self.i, self.d = function, arrays, i, d
-        self.here, self.size = here  # the value at t = 0, and the size of its terms
+        self.x, self.here = arrays[i], here  # here: the terms at t = 0
+        self.unsteady = unsteady  # the size of those that are noise alone, else 0
+        self.moved = np.zeros(here.shape, bool)  # which have changed at some step
+        infinite = ~np.isfinite(self.x)
+        self.infinite = infinite if infinite.any() else None
+
+    def point(self, t):
+        return np.asarray(self.x + t * self.d)
+
+    def pair(self, t):
+        """x + t d and the point opposite to it; where it is rounded, the other one is too."""
+        there = self.x + t * self.d
+        return np.asarray(there), np.asarray(self.x - (there - self.x))
+
+    def apart(self, a, b):
+        """How far two points are from each other; elements that are infinite are not."""
+        if self.infinite is None:
+            return a - b
+        return np.where(self.infinite, 0.0, np.where(self.infinite, 0.0, a) - b)
+
+    def at(self, x):
+        """The terms at a point; NaN where the function has no value."""
+        moved = list(self.arrays)
+        moved[self.i] = x
+        try:
+            terms = self.function.terms(moved)
+        except (ValueError, ArithmeticError):  # outside a domain that f itself checks
+            return np.full(self.here.shape, np.nan)
+        return terms if terms.shape == self.here.shape else np.full(self.here.shape, np.nan)
 
     def __call__(self, t):
-        moved = list(self.arrays)
-        moved[self.i] = np.asarray(self.arrays[self.i] + t * self.d)
-        with np.errstate(all="ignore"):  # a step out of the domain gives NaN, which is dealt with
-            value, size = self.function.value(moved)
-        if np.isfinite(size):
-            self.size = max(self.size, size)
-        return value
+        return self.at(self.point(t))
 
 
 @dataclass
-class Slope:
-    """A measured derivative along a line."""
+class Step:
+    """The slope of a line at 0, measured with one step."""
 
-    value: float
+    t: float
+    slope: float
+    """R(t)."""
+    expected: float
+    """What the gradient says about the same points, which are rounded and not quite x + t d."""
     noise: float
-    """The rounding noise of the step it was taken with."""
-    bends: bool
-    """The slopes on both sides did not approach each other: worth a closer look."""
+    """Bound of the rounding noise of ``slope``."""
+    size: float
+    """Sum of the sizes of the terms that have moved so far."""
+    still: np.ndarray
+    """Which terms did not move now."""
+    bend: float
+    """Right slope minus left slope, if they do not approach each other as t is halved; else 0."""
+    smooth: bool
+    """D(t) and D(t/2) are alike and nothing bends: the function looks straight at this scale."""
+
+    @property
+    def finite(self):
+        return bool(np.isfinite(self.slope))
+
+    @property
+    def gap(self):
+        """How far backward is from the measurement."""
+        gap = abs(self.expected - self.slope)
+        return float(gap) if np.isfinite(gap) else np.inf
 
 
-def measure(line, analytic, rtol):
-    """The slope of ``line`` at 0: R(h) for the first step that agrees with ``analytic``.
+def central(line, gradient, t):
+    """R(t), and what can be seen of the function meanwhile."""
+    points = [*line.pair(t), *line.pair(t / 2)]
+    up, down, half_up, half_down = (line.at(x) for x in points)
+    here = line.here
+    moved = (up != here) | (down != here) | (half_up != here) | (half_down != here)
+    line.moved |= moved
+    # Points are rounded: how far along d they really are apart, and the gain of halving that
+    square = np.vdot(line.d, line.d)
+    whole, half = (np.vdot(line.d, line.apart(a, b)) / square for a, b in (points[:2], points[2:]))
+    gain = (whole / half) ** 2
+    coarse, fine = (up - down).sum() / whole, (half_up - half_down).sum() / half
+    size = np.maximum(np.abs(here), np.abs(up))[line.moved].sum()
+    added = np.vdot(np.abs(gradient), np.abs(line.d))  # what backward's own slope is the sum of
+    noise = 10 * EPS * (size / t + (added if np.isfinite(added) else 0.0))
+    noise += 3 * line.unsteady[line.moved].sum() / t
+    # right slope minus left slope: proportional to t where the function is smooth
+    gap = abs((up + down - 2 * here).sum()) / t
+    half_gap = abs((half_up + half_down - 2 * here).sum()) / (t / 2)
+    finite = bool(np.isfinite(gap) and np.isfinite(half_gap))
+    steepest = max(abs(coarse), abs(fine))
+    seen = 100 * noise + 1e-5 * steepest
+    bend = half_gap if half_gap > 0.7 * gap and half_gap > seen else 0.0
+    if abs(fine) > 1.2 * abs(coarse) and abs(fine) > seen:  # steeper and steeper: a jump
+        bend = max(bend, abs(fine))
+    alike = abs(coarse - fine) <= 0.1 * steepest + noise
+    said = [np.vdot(gradient, line.apart(a, b)) for a, b in (points[:2], points[2:])]
+    said = gain * said[1] / half - said[0] / whole
+    finite &= bool(np.any(points[2] != line.x))  # too small a step is none
+    return Step(
+        t=t,
+        slope=float((gain * fine - coarse) / (gain - 1)) if finite else np.nan,
+        expected=float(said / (gain - 1)),
+        noise=float(noise),
+        size=float(size),
+        still=~moved,
+        bend=float(bend) if finite else 0.0,
+        smooth=bool(finite and alike and not bend),
+    )
 
-    Where none agrees, the one that comes closest: a wrong gradient is given every chance.
+
+def one_sided(line, gradient, t):
+    """The same from one side only, for the edge of a domain; t may be negative. Error O(t^3)."""
+    points = [line.point(s) for s in (t, t / 2, t / 4)]
+    values = [line.at(x) for x in points]
+    slopes = [(v - line.here).sum() * k / t for k, v in zip((1, 2, 4), values, strict=True)]
+    said = [
+        np.vdot(gradient, line.apart(x, line.x)) * k / t
+        for k, x in zip((1, 2, 4), points, strict=True)
+    ]
+    moved = values[0] != line.here
+    size = max(np.abs(a)[moved].sum() for a in (line.here, values[0]))
+    noise = float(50 * EPS * size / abs(t))
+    slope, expected = (float((8 * s[2] - 6 * s[1] + s[0]) / 3) for s in (slopes, said))
+    return Step(t, slope, expected, noise, float(size), ~moved, 0.0, bool(np.isfinite(slope)))
+
+
+def a_hair_away(arrays, kinked, rng):
+    """The same point but for the last digits of its coordinates, where nothing has a kink."""
+    found = list(arrays)
+    for i, fixed in kinked.items():
+        hair = 10 * EPS * rng.uniform(-1, 1, arrays[i].shape)
+        found[i] = np.asarray(arrays[i] * (1 + np.where(fixed, 0.0, hair)))
+    return found
+
+
+def unsteady(function, here, points):
+    """The size of each term that is nothing but rounding noise, 0 for the others.
+
+    A sum that cancels to 0 leaves 1e-17, and another 1e-17 a hair away: such terms are not known to
+    one part in 1e16 of themselves. ``points`` are some a hair away.
     """
-    best = Slope(np.nan, np.nan, False)
-    bends, found = False, []
-    for h in STEPS:
-        up, down, half_up, half_down = line(h), line(-h), line(h / 2), line(-h / 2)
-        slope = (4 * (half_up - half_down) / h - (up - down) / (2 * h)) / 3
-        noise = 10 * EPS * line.size / h
-        # right slope minus left slope: proportional to h where the function is smooth
-        gap, half_gap = (
-            abs(up + down - 2 * line.here) / h,
-            abs(half_up + half_down - 2 * line.here) / (h / 2),
-        )
-        bends |= not np.isfinite(gap) or bool(half_gap > 0.7 * gap and half_gap > 100 * noise)
-        error, least = abs(slope - analytic), abs(best.value - analytic)
-        if error < least or not np.isfinite(least):
-            best = Slope(float(slope), float(noise), False)
-        if error <= rtol * abs(slope):
-            break
-        found.append((slope, noise))
-    else:
-        # A kink of the derivative at this very point leaves an error proportional to h: take it out
-        (coarse, _), (fine, noise) = found[-2:]
-        slope = fine + (fine - coarse) / (STEPS[-2] / STEPS[-1] - 1)
-        if abs(slope - analytic) < abs(best.value - analytic):
-            best = Slope(float(slope), float(2 * noise), False)
-    best.bends = bends
-    return best
+    noise = np.zeros(here.shape)
+    for arrays in points:
+        there = Line(function, arrays, 0, 0.0, here, noise)(0.0)
+        noise = np.maximum(noise, np.abs(there - here))
+    return np.where(noise > 0.1 * np.abs(here), noise, 0.0)
+
+
+def scales(x):
+    """By how much each element may be said to move: its size; where it is 0, that of the largest.
+
+    0 where it is not finite and cannot move.
+    """
+    size = np.abs(x)
+    finite = np.isfinite(size)
+    largest = size[finite].max(initial=0.0) or 1.0
+    return np.where(finite, np.where(size == 0, largest, size), 0.0)
+
+
+def evenly(x):
+    """One scale for all elements, their root mean square, unless their sizes differ too much."""
+    each = scales(x)
+    largest = each.max(initial=0.0) or 1.0
+    if np.any((each > 0) & (each < 1e-6 * largest)):
+        return each
+    return np.where(each > 0, largest * np.sqrt(np.mean((each / largest) ** 2)), 0.0)
 
 
 def unit(shape, k):

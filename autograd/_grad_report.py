@@ -26,6 +26,10 @@ class Check:
     where: tuple[int, ...] | None = None
     wrong: int = 0
     size: int = 0
+    zeros: int = 0
+    """How many slopes are 0 as far as can be measured, where backward's is not quite 0."""
+    noise: float = 0.0
+    """How far that is."""
 
     @property
     def passed(self):
@@ -66,6 +70,8 @@ class GradReport:
     """Rules that f breaks whatever its numbers: in-place changes, layouts, stale values, shapes."""
     kinks: list[Kink] = field(default_factory=list)
     """Elements at which f has no derivative: nothing is compared there."""
+    unmeasured: list[str] = field(default_factory=list)
+    """A sentence for every input of which nothing could be measured at order 1: that is no pass."""
     diagnoses: list[Diagnosis] = field(default_factory=list)
     """What the wrong gradients look like; empty when all are right, or like nothing known."""
     warnings: list[str] = field(default_factory=list)
@@ -75,7 +81,8 @@ class GradReport:
     def passed(self):
         right = all(check.passed for check in self.checks)
         right &= all(kink.accepted for kink in self.kinks)
-        return self.problem is None and not self.faults and right
+        told = self.problem is not None or self.faults or self.unmeasured
+        return right and not told
 
     def __bool__(self):
         return self.passed
@@ -87,29 +94,53 @@ class GradReport:
     def max_error(self, order):
         """Largest error relative to the gradient's size, over the checks of one order.
 
-        Differences below the rounding noise of the measurement count as they are.
+        Slopes that are 0 as far as can be measured have no relative error and do not count.
         """
-        errors = [c.error / (c.scale or 1.0) for c in self.checks if c.order == order]
+        errors = [
+            c.error / (c.scale or 1.0)
+            for c in self.checks
+            if c.order == order and (c.zeros < c.size or not c.passed)
+        ]
         return max(errors, default=0.0)
+
+    def _counted(self):
+        """ "12 checks, 2 kinks": what was compared, and at how many elements nothing could be."""
+        counts = [_count(len(self.checks), "check")]
+        edges = sum(kink.kind == "edge" for kink in self.kinks)
+        for n, what in ((len(self.kinks) - edges, "kink"), (edges, "edge")):
+            if n:
+                counts.append(_count(n, what))
+        return ", ".join(counts)
 
     def __str__(self):
         if self.problem is not None:
             return f"gradient check impossible: {self.problem}"
-        notes = [f"  warning: {w}" for w in self.warnings]
+        notes = [
+            f"  note: order {c.order}, {c.input}: backward says almost 0 for {c.zeros} of {c.size} "
+            f"{c.kind}s, and differences see 0 to within {c.noise:.0e}"
+            for c in self.checks
+            if c.zeros
+        ]
+        notes += [f"  warning: {w}" for w in self.warnings]
         if self.passed:
             orders = sorted({c.order for c in self.checks})
             told = ", ".join(f"order {o}: {self.max_error(o):.1e}" for o in orders)
-            head = (
-                f"gradient check passed: {len(self.checks)} checks, largest relative error {told}"
-            )
+            head = f"gradient check passed: {self._counted()}, largest relative error {told}"
             return "\n".join([head, *(f"  note: {kink}" for kink in self.kinks), *notes])
         parts = [f"{len(self.failures)} of {len(self.checks)} checks"] if self.checks else []
         if self.faults:
-            parts.append(f"{len(self.faults)} fault{'s' if len(self.faults) > 1 else ''}")
-        lines = [f"gradient check failed: {', '.join(parts)}"]
+            parts.append(_count(len(self.faults), "fault"))
+        if self.unmeasured:
+            parts.append(f"{_count(len(self.unmeasured), 'input')} not measured")
+        lines = [f"gradient check failed: {', '.join(parts) or self._counted()}"]
+        lines += [f"  {sentence}" for sentence in self.unmeasured]
         lines += [f"  fault: {fault}" for fault in self.faults]
         located = [c for c in self.failures if c.where is not None]
         lines += [f"  {check}" for check in (located or self.failures)]
         lines += [f"  diagnosis: {diagnosis}" for diagnosis in self.diagnoses]
         lines += [f"  {'note' if k.accepted else 'wrong'}: {k}" for k in self.kinks]
         return "\n".join(lines + notes)
+
+
+def _count(n, what):
+    return f"{n} {what}{'s' if n != 1 else ''}"

@@ -2,8 +2,8 @@
 
 A derivative can be measured without knowing any calculus, by moving the input a little:
 
-    D(h) = (L(x + h d) - L(x - h d)) / 2h            error O(h^2)
-    R(h) = (4 D(h/2) - D(h)) / 3                     error O(h^4), Richardson's extrapolation
+    D(t) = (L(x + t d) - L(x - t d)) / 2t            error O(t^2)
+    R(t) = (4 D(t/2) - D(t)) / 3                     error O(t^4), Richardson's extrapolation
 
 ``check_grad`` compares R with the dot product of the gradient and d, for random directions d and,
 on small inputs, for every single element. A tensor-valued f is first weighted to one number,
@@ -12,13 +12,15 @@ L = sum(w f(x)), with random w.
 The second order is the same check of another number, G = sum(v dL/dx): its value comes from the
 first-order backward that was just proven, its gradient from differentiating that backward.
 
-Tolerance: |a - n| <= rtol max|n| + 10 eps sum|w f| / h, the second term being the rounding noise
-of the difference quotient. There is no constant absolute tolerance: one of 1e-6 would pass a
-gradient of size 1e-8 that is half wrong.
+Tolerance: |a - n| <= rtol |n| + 10 eps sum|w f| / t, of each element for itself, the second term
+being the rounding noise of the difference quotient. There is no constant absolute tolerance: one of
+1e-6 would pass a gradient of size 1e-8 that is half wrong. Nor is there an absolute step: each
+element moves in proportion to its own size, and t is found by trying.
 
-The parts: ``_differences.py`` measures, ``_audit.py`` looks at what backward does beside returning
-numbers, ``_kinks.py`` finds points without a derivative, ``_diagnosis.py`` names the mistake, and
-``_error_curve.py`` draws error against step size.
+The parts: ``_differences.py`` measures with one step, ``_slopes.py`` finds the step,
+``_comparison.py`` goes through elements and directions, ``_audit.py`` looks at what backward does
+beside returning numbers, ``_kinks.py`` finds points without a derivative, ``_diagnosis.py`` names
+the mistake, and ``_error_curve.py`` draws error against step size.
 """
 
 import copy
@@ -27,19 +29,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from autograd._audit import audit
-from autograd._diagnosis import Case, diagnose
-from autograd._differences import (
-    FirstOrder,
-    Line,
-    SecondOrder,
-    array_of,
-    measure,
-    tensors,
-    unit,
-)
+from autograd._comparison import Comparison
+from autograd._differences import FirstOrder, SecondOrder, array_of, scales, tensors
 from autograd._error_curve import ErrorCurve, draw_error_curves, error_curve, plot_error_curve
 from autograd._grad_report import Check, Diagnosis, GradCheckError, GradReport
-from autograd._kinks import Kink, look_closer
+from autograd._kinks import Kink
+from autograd._raised import told
 from autograd._tensor import Tensor
 from autograd.backward import grad
 from autograd.engine import Op
@@ -59,11 +54,6 @@ __all__ = [
     "error_curve",
     "plot_error_curve",
 ]
-
-SMALL = 64
-"""Up to this many elements an input is checked element by element unless told otherwise."""
-LOCATE = 2000
-"""A failed direction is traced to single elements in inputs of at most this size."""
 
 
 def check_grad(
@@ -90,9 +80,15 @@ def check_grad(
     report says so; there any value between the slopes is accepted. Types that change on the way
     are warned of.
 
+    ``rtol`` is the error that is accepted, relative to each slope: at the default a gradient that
+    is wrong by one part in a million passes, with rtol=1e-8 it fails. Inputs may be of any size,
+    each element of its own. What cannot be measured is counted and said; an input of which nothing
+    can be measured (all kinks, all noise) fails the check.
+
     Returns a GradReport, whose ``diagnoses`` say what a wrong gradient looks like. Raises
-    GradCheckError, with the report as its message, when a gradient is wrong and
-    ``raise_on_failure``; also when f is not deterministic or not finite at the inputs.
+    GradCheckError, with the report as its message, when the check fails and ``raise_on_failure``;
+    also when f is not deterministic or not finite at the inputs, and, with the exception as its
+    cause, when f or its backward raises.
     """
     if order not in (1, 2):
         raise ValueError(f"order is {order}, but only 1 and 2 can be checked")
@@ -105,26 +101,49 @@ def check_grad(
     )
     arrays = [_copy(x) for x in inputs]
     names = {i: f"input {i}" for i, a in enumerate(arrays) if a.dtype.kind == "f"}
-    report = GradReport()
-    y, report.problem = _examine(f, arrays, names)
-    if report.problem is None:
-        w = weight_rng.standard_normal(y.shape)
-        report.faults, report.warnings, usable = audit(f, arrays, names, w)
-        if usable:
-            arrays.append(w)
-            check = _Checker(report, rtol, directions, elementwise, direction_rng, y.data)
-            check(FirstOrder(f, list(names)), arrays, names)
-            # the second order is meaningless when the first is already wrong
-            if order == 2 and report.passed and check.finite:
-                v = [second_rng.standard_normal(arrays[i].shape) for i in names]
-                wanted = list(names)
-                names[len(inputs)] = "the gradient of the output"
-                check(SecondOrder(f, wanted, v), arrays, names)
-            elif order == 2 and report.passed:
-                report.warnings.append("order 2 is not checked: the gradient is not finite")
+    report, raised, now = GradReport(), None, 1
+    try:
+        with np.errstate(all="ignore"):  # what is not finite is reported
+            y, report.problem = _examine(f, arrays, names)
+            if report.problem is None:
+                _tell_empty(report, arrays, names)
+                w = weight_rng.standard_normal(y.shape)
+                report.faults, warnings, usable = audit(f, arrays, names, w)
+                report.warnings += warnings
+                if usable:
+                    arrays.append(w)
+                    compare = Comparison(
+                        report, rtol, directions, elementwise, direction_rng, y.data
+                    )
+                    compare(FirstOrder(f, list(names)), arrays, names)
+                    # the second order is meaningless when the first is already wrong
+                    if order == 2 and report.passed and compare.finite:
+                        now = 2
+                        v = [
+                            second_rng.standard_normal(arrays[i].shape) * scales(arrays[i])
+                            for i in names
+                        ]
+                        wanted = list(names)
+                        names[len(inputs)] = "the gradient of the output"
+                        compare(SecondOrder(f, wanted, v), arrays, names)
+                    elif order == 2 and report.passed:
+                        report.warnings.append("order 2 is not checked: the gradient is not finite")
+    except Exception as error:
+        raised, sentence = error, told(error, now)
+        if report.checks:
+            report.faults.append(sentence)
+        else:
+            report.problem = sentence
     if raise_on_failure and not report.passed:
-        raise GradCheckError(str(report))
+        raise GradCheckError(str(report)) from raised
     return report
+
+
+def _tell_empty(report, arrays, names):
+    """Nothing can be moved in an input without elements, or seen in such an output."""
+    for i, name in names.items():
+        if arrays[i].size == 0:
+            report.warnings.append(f"{name}, of shape {arrays[i].shape}, has no elements to move")
 
 
 def _fresh(op):
@@ -159,143 +178,14 @@ def _examine(f, arrays, names):
             None,
             f"f turned float64 inputs into {first.dtype}: it must keep their type",
         )
+    if first.size == 0 or not any(arrays[i].size for i in names):
+        return None, "there is nothing to measure: f's output, or all of its inputs, are empty"
     if not first.requires_grad:
         return (
             None,
             "f's output does not depend on its inputs through recorded operations",
         )
     return first, None
-
-
-class _Checker:
-    """Compares a function's gradients with its differences and writes Checks to the report."""
-
-    def __init__(self, report, rtol, directions, elementwise, rng, y):
-        self.report, self.rtol, self.rng, self.y = report, rtol, rng, y
-        self.directions, self.elementwise = directions, elementwise
-        self.finite = True  # all gradients of the last order
-        self.kinked = {}  # input -> which of its elements have no derivative (bool)
-
-    def __call__(self, function, arrays, names):
-        with np.errstate(all="ignore"):  # what is not finite is reported
-            gradients, here = function.gradients(arrays), function.value(arrays)
-        self.finite = all(np.isfinite(g).all() for g in gradients.values())
-        measured, failed = {}, []
-        for i, name in names.items():
-            x, gradient = arrays[i], gradients[i]
-            if x.size == 0:
-                continue
-            self.kinked.setdefault(i, np.zeros(x.shape, bool))
-            each = x.size <= SMALL if self.elementwise is None else self.elementwise
-            lines = _Lines(function, arrays, i, here)
-            done = len(self.report.checks)
-            if each:
-                measured[i] = self._every_element(lines, name, gradient)
-            ds = self._directions(x.shape, self.kinked[i])
-            agree = self._along(lines, name, np.where(self.kinked[i], 0, gradient), ds)
-            if not agree and not each and x.size <= LOCATE:
-                measured[i] = self._every_element(lines, name, gradient)
-                if self.kinked[i].any():  # look again, past the points without a derivative
-                    del self.report.checks[done]
-                    ds = [d * ~self.kinked[i] for d in ds]
-                    self._along(lines, name, np.where(self.kinked[i], 0, gradient), ds)
-            if any(not c.passed for c in self.report.checks[done:]):
-                failed.append(i)
-        if failed and not self.report.faults:
-            self._diagnose(function, arrays, names, gradients, measured, failed)
-
-    def _directions(self, shape, kinked):
-        ds = [self.rng.standard_normal(shape) * ~kinked for _ in range(self.directions)]
-        return [d / np.linalg.norm(d) for d in ds if np.any(d)]
-
-    def _along(self, lines, name, gradient, ds):
-        ds = [d for d in ds if np.any(d)]
-        if not ds:
-            return True
-        analytic = np.array([np.vdot(gradient, d) for d in ds])
-        slopes = [measure(lines(d), a, self.rtol) for d, a in zip(ds, analytic, strict=True)]
-        numeric, noise = np.array([(s.value, s.noise) for s in slopes]).T
-        return self._record(lines.function, name, "direction", analytic, numeric, noise, None)
-
-    def _every_element(self, lines, name, gradient):
-        """Check each element; the numeric gradient and its noise, in the input's shape."""
-        kinked = self.kinked[lines.i]
-        numeric, noise = np.zeros(gradient.shape), np.zeros(gradient.shape)
-        for k, where in enumerate(np.ndindex(gradient.shape)):
-            line, analytic = lines(unit(gradient.shape, k)), gradient[where]
-            slope = measure(line, analytic, self.rtol)
-            numeric[where], noise[where] = slope.value, slope.noise
-            if slope.bends and not kinked[where]:
-                kink = look_closer(line, lines.function.order, name, where, analytic)
-                if kink is not None:
-                    kinked[where] = True
-                    self.report.kinks.append(kink)
-        smooth = ~kinked
-        if smooth.any():
-            places = [tuple(map(int, p)) for p in np.argwhere(smooth)]
-            parts = (gradient[smooth], numeric[smooth], noise[smooth])
-            self._record(lines.function, name, "element", *parts, places)
-        return np.where(smooth, numeric, 0), noise
-
-    def _record(self, function, name, kind, analytic, numeric, noise, places):
-        error = np.abs(analytic - numeric)
-        error = np.where(np.isfinite(error), error, np.inf)
-        scale = np.abs(numeric).max()
-        tolerance = self.rtol * scale + noise
-        tolerance = np.where(np.isfinite(tolerance), tolerance, 0.0)
-        worst = int(np.argmax(error - tolerance))
-        self.report.checks.append(
-            Check(
-                order=function.order,
-                input=name,
-                kind=kind,
-                error=float(error[worst]),
-                tolerance=float(tolerance[worst]),
-                scale=float(scale),
-                analytic=float(analytic[worst]),
-                numeric=float(numeric[worst]),
-                where=None if places is None else places[worst],
-                wrong=int((error > tolerance).sum()),
-                size=len(analytic),
-            )
-        )
-        return self.report.checks[-1].passed
-
-    def _diagnose(self, function, arrays, names, gradients, measured, failed):
-        first = function.order == 1
-        for i in (i for i in failed if i in measured):
-            numeric, noise = measured[i]
-            last = len(arrays) - 1
-            text = diagnose(
-                Case(
-                    np.where(self.kinked[i], 0, gradients[i]),
-                    numeric,
-                    float(noise.max()),
-                    self.rtol,
-                    function.order,
-                    x=arrays[i] if i != last else None,
-                    y=self.y if i != last else None,
-                    others={names[j]: n for j, (n, _) in measured.items() if j != i},
-                    upstream=self._upstream(function, arrays, i) if first else None,
-                    w=arrays[last] if first else None,
-                )
-            )
-            if text is not None:
-                self.report.diagnoses.append(Diagnosis(function.order, names[i], text))
-
-    def _upstream(self, function, arrays, i):
-        """The analytic gradient of input i as a function of the gradient that comes in."""
-        return lambda w: np.where(self.kinked[i], 0, function.gradients([*arrays[:-1], w])[i])
-
-
-class _Lines:
-    """The lines through ``arrays`` along which input i moves, by their direction."""
-
-    def __init__(self, function, arrays, i, here):
-        self.function, self.arrays, self.i, self.here = function, arrays, i, here
-
-    def __call__(self, d):
-        return Line(self.function, self.arrays, self.i, d, self.here)
 
 
 @dataclass

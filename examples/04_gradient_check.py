@@ -195,10 +195,13 @@ def part_4_the_u_curve():
         f"{min(better):.0e} at 1e{best_r:03d}."
     )
     print(
-        "   check_grad uses Richardson, begins at 1e-3, and grants a gradient an error of 1e-6 of"
+        "   check_grad uses Richardson, begins at 1e-3 of each element, tries others if that does"
     )
-    print("   its size plus the rounding noise of the step it used: never a constant, which would")
-    print("   pass every gradient smaller than itself.")
+    print(
+        "   not answer, and grants a gradient an error of 1e-6 of its size plus the rounding noise"
+    )
+    print("   of the step it used: never a constant, which would pass every gradient smaller than")
+    print("   itself.")
 
 
 def bar(error):

@@ -30,11 +30,11 @@ class Sine(Op):
 
 
 def test_a_kink_is_reported_and_not_called_wrong():
-    weight = 2.0
-    report = check_grad(lambda x: ops.abs(x).sum() * weight, np.array([1.0, 0.0, -2.0]))
+    report = check_grad(lambda x: ops.abs(x).sum() * 2.0, np.array([1.0, 0.0, -2.0]))
     (kink,) = report.kinks
     assert (kink.input, kink.where, kink.kind, kink.analytic) == ("input 0", (1,), "kink", 0.0)
-    assert kink.left == pytest.approx(-kink.right) and abs(kink.left) > 0.01
+    assert (kink.left, kink.right) == (pytest.approx(-2.0), pytest.approx(2.0))
+    assert "6 checks, 1 kink, largest" in str(report)
     assert "note: f is not differentiable at input 0, element (1,): slope" in str(report)
     # the other elements and directions were checked, to second order
     assert {(c.order, c.kind) for c in report.checks} >= {(1, "element"), (2, "direction")}
@@ -45,15 +45,43 @@ def test_a_kink_is_reported_and_not_called_wrong():
     [
         (ops.relu, [np.array([0.5, 0.0])], {("input 0", (1,))}),
         (lambda x: ops.max(x), [np.array([1.0, 3.0, 3.0])], {("input 0", (1,)), ("input 0", (2,))}),
-        (ops.maximum, [np.array([1.0, 2.0])] * 2, None),
+        (
+            ops.maximum,
+            [np.array([1.0, 2.0, 3.0]), np.array([1.0, 2.0, 0.0])],
+            {(f"input {i}", (k,)) for i in range(2) for k in range(2)},
+        ),
         (lambda x: ops.relu(x) ** 2, [np.array([0.0, 1.0])], {("input 0", (0,))}),
     ],
 )
 def test_kinks_of_ties_and_corners(f, arrays, where):
     report = check_grad(f, *arrays)
-    found = {(k.input, k.where) for k in report.kinks}
-    everywhere = {(f"input {i}", (k,)) for i in range(2) for k in range(2)}
-    assert found == (where or everywhere)
+    assert {(k.input, k.where) for k in report.kinks} == where
+
+
+def test_the_slopes_are_those_of_one_output_not_of_the_weighted_sum():
+    report = check_grad(lambda x: ops.relu(x * 3.0) + ops.exp(x[::-1]), np.array([0.0, 1.0]))
+    (kink,) = report.kinks
+    assert (kink.left, kink.right) == (pytest.approx(0, abs=1e-5), pytest.approx(3.0))
+    assert kink.output == "output element (0,)" and kink.analytic == 0.0
+    report = check_grad(lambda x: ops.relu(x) ** 2 * 5.0, np.array([0.0, 1.0]))
+    (kink,) = report.kinks
+    assert (kink.order, kink.where) == (2, (0,))
+    assert (kink.left, kink.right) == (pytest.approx(0, abs=1e-5), pytest.approx(10.0))
+    assert kink.output == "its derivative by input 0, element (0,), output element (0,)"
+
+
+def test_an_input_of_kinks_alone_is_no_pass():
+    report = check_grad(ops.abs, np.zeros(2), raise_on_failure=False)
+    assert not report and report.checks == [] and len(report.kinks) == 2
+    assert "gradient check failed: 1 input not measured" in str(report)
+    assert "nothing could be measured of input 0: f has no derivative at any" in str(report)
+    assert not check_grad(ops.multiply, np.zeros(2), np.ones(2)).kinks
+    report = check_grad(
+        lambda a, b: ops.abs(a) + b, np.zeros(2), np.ones(2), raise_on_failure=False
+    )
+    assert not report and [s[:38] for s in report.unmeasured] == [
+        "nothing could be measured of input 0: "
+    ]
 
 
 def test_the_kink_of_a_gradient_is_one_of_order_2():
@@ -95,7 +123,7 @@ def test_jumps_unbounded_slopes_and_edges():
         edge = check_grad(ops.sqrt, np.array([0.0, 1.0]))
         steep = check_grad(lambda x: ops.sqrt(ops.abs(x)), np.array([0.0, 1.0]), order=1)
     assert edge and [(k.kind, k.where) for k in edge.kinks] == [("edge", (0,))]
-    assert "not finite just to the left" in str(edge)
+    assert "not finite just to the left" in str(edge) and "1 edge, largest" in str(edge)
     assert "order 2 is not checked" in str(edge)
     assert [(k.kind, k.where) for k in steep.kinks] == [("unbounded", (0,))]
 
@@ -267,7 +295,83 @@ def test_a_backward_that_raises_is_reported():
             raise ZeroDivisionError("one too many")
 
     report = check(Raises, data(3))
-    assert report.faults == ["backward raises ZeroDivisionError: one too many"]
+    (fault,) = report.faults
+    assert fault.startswith(
+        "order 1: the backward of Raises raises ZeroDivisionError: one too many"
+    )
+    assert fault.endswith(': raise ZeroDivisionError("one too many"))')
+    with pytest.raises(GradCheckError, match="the backward of Raises"):
+        check_grad(lambda x: Raises()(x), data(3))
+
+
+class Root(Op):
+    """y = sqrt(x), with NumPy's functions in backward in place of xp's."""
+
+    save_inputs = (0,)
+
+    def forward(self, xp, x):
+        return xp.sqrt(x)
+
+    def backward(self, xp, g, x):
+        return g / (2 * np.sqrt(x))
+
+
+class Chosen(Root):
+    def forward(self, xp, x):
+        return xp.maximum(x, 0)
+
+    def backward(self, xp, g, x):
+        return np.where(x > 0, g, 0 * g)
+
+
+class CubeRoot(Root):
+    def forward(self, xp, x):
+        return np.cbrt(x)
+
+    def backward(self, xp, g, x):
+        return g / (3 * np.cbrt(x) ** 2)
+
+
+class Broken(Root):
+    def backward(self, xp, g, x):
+        return g / (2 * xp.sqrt(x)) if isinstance(x, np.ndarray) else {}["slope"]
+
+
+@pytest.mark.parametrize(
+    "op, error, advice",
+    [
+        (Root, TypeError, "Write xp.sqrt in place of np.sqrt: backward is handed Tensors"),
+        (Chosen, TypeError, "Write xp.where in place of np.where: backward is handed Tensors"),
+        (CubeRoot, TypeError, "Write it with functions that xp has (there is no xp.cbrt): "),
+        (
+            Broken,
+            KeyError,
+            "the backward of Broken raises KeyError: 'slope' (test_check_grad_rules",
+        ),
+    ],
+)
+def test_what_backward_raises_at_order_2_is_told(op, error, advice):
+    report = check(op, np.array([1.0, 2.0]))
+    assert not report and {c.order for c in report.checks} == {1} and report.failures == []
+    (fault,) = report.faults
+    assert fault.startswith(f"order 2: the backward of {op.__name__} raises {error.__name__}: ")
+    assert advice in fault
+    with pytest.raises(GradCheckError, match="order 2: the backward of") as raised:
+        check_grad(lambda x: op()(x), np.array([1.0, 2.0]))
+    assert isinstance(raised.value.__cause__, error)
+    assert check(op, np.array([1.0, 2.0]), order=1)
+
+
+def test_what_f_raises_is_told():
+    report = check_grad(lambda x: np.sin(x), np.ones(2), raise_on_failure=False)
+    assert not report and "f raises TypeError: np.sin" in str(report)
+    assert "(test_check_grad_rules.py:" in str(report)
+
+    def interrupted(x):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        check_grad(interrupted, np.ones(2))
 
 
 def test_types_that_change_on_the_way_are_warned_of():

@@ -356,7 +356,87 @@ def test_no_question_fits_noise(question):
 def test_a_gradient_of_one_element():
     double = Case(np.array(2.0), np.array(1.0), 1e-12)
     assert diagnose(double) == "your gradient is 2.0 times the right one"
-    assert diagnose(Case(np.array([1.0]), np.array([0.0]), 1e-12, x=np.array([1.0]))) is None
+    flat = diagnose(Case(np.array([1.0]), np.array([0.0]), 1e-12, x=np.array([1.0])))
+    assert flat is not None and flat.startswith("the function is flat here: ")
+
+
+class Rounds(Op):
+    """A straight-through gradient: that of y = x for y = round(x)."""
+
+    def forward(self, xp, x):
+        return xp.round(x)
+
+    def backward(self, xp, g):
+        return g * 1.0
+
+
+class Clips(Rounds):
+    def forward(self, xp, x):
+        return xp.minimum(xp.maximum(x, -0.7), 0.7)
+
+
+class RoundsWithTanh(Rounds):
+    save_inputs = (0,)
+
+    def backward(self, xp, g, x):
+        return g * (1 - xp.tanh(x) ** 2)
+
+
+@pytest.mark.parametrize(
+    "op, told",
+    [
+        (Rounds, "hands on the gradient that comes in (a straight-through gradient)"),
+        (RoundsWithTanh, "that of another function"),
+        (Clips, "your gradient is wrong exactly where the function is flat: there the right one"),
+    ],
+)
+def test_straight_through_gradients_are_named(op, told):
+    report = check_grad(lambda x: op()(x), data(3, 4), raise_on_failure=False)
+    (diagnosis,) = report.diagnoses
+    assert "the function is flat" in diagnosis.text and told in diagnosis.text
+
+
+class MatMul(Op):
+    """y = x w; the mistakes are those that square matrices hide."""
+
+    save_inputs = (0, 1)
+
+    def forward(self, xp, x, w):
+        return x @ w
+
+    def backward(self, xp, g, x, w):
+        return g @ w, xp.swapaxes(x, -1, -2) @ g
+
+
+class MatMulForX(MatMul):
+    def backward(self, xp, g, x, w):
+        return g @ xp.swapaxes(w, -1, -2), x @ g
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (2, 3, 3)])
+@pytest.mark.parametrize(
+    "op, wrong, told",
+    [
+        (MatMul, 0, "yours is g @ W, the right one g @ W.T, where g is the gradient that comes in"),
+        (MatMulForX, 1, "yours is W @ g, the right one W.T @ g, where g is the gradient"),
+    ],
+)
+def test_a_transpose_that_square_matrices_hide(op, wrong, told, shape):
+    arrays = data(*shape), data(*shape, seed=5)
+    report = check_grad(lambda *xs: op()(*xs), *arrays, raise_on_failure=False)
+    (diagnosis,) = report.diagnoses
+    assert diagnosis.input == f"input {wrong}" and told in diagnosis.text
+    assert f"W is input {1 - wrong}" in diagnosis.text
+
+
+def test_where_nothing_fits_other_shapes_are_proposed_for_a_square_input():
+    class Odd(Exp):
+        def backward(self, xp, g, x):
+            return self.right(xp, g, x) * xp.cos(x * x)
+
+    assert check_grad(lambda x: Odd()(x), data(3, 4), raise_on_failure=False).diagnoses == []
+    (diagnosis,) = check_grad(lambda x: Odd()(x), data(4, 4), raise_on_failure=False).diagnoses
+    assert "two axes of this input are equally long" in diagnosis.text
 
 
 @pytest.mark.parametrize("sample", SAMPLES[::5], ids=lambda s: s.name)
