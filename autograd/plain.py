@@ -44,6 +44,8 @@ def plain_operand(value, op, i):
     Numbers of Python stay, so that they are weak (float32 * 2.0 is float32), and NumPy's scalars
     too, which are not. Raises as plain_array does.
     """
+    if type(value) is np.ndarray and value.dtype.kind in "fiub":  # the common case, first
+        return value
     if isinstance(value, (float, int)):
         return value
     if isinstance(value, np.generic) and value.dtype.kind in "fiub":
