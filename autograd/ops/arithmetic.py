@@ -83,6 +83,8 @@ class Power(Op):
 
     def backward(self, xp, g, a, b):
         g_a = g_b = None
+        if a.dtype != b.dtype:  # the logarithm of an int8 would be a float16, and -128 - 1 is 127
+            a, b = xp.astype(a, g.dtype), xp.astype(b, g.dtype)
         edge = (a == 0) & (b >= 0) & (b <= 1)
         if self.needs[0]:
             flat = b == 0  # the slope is 0, also where a^(b-1) is infinite
@@ -243,9 +245,9 @@ def power(a, b):
 
     Where a is 0 and b between 0 and 1 there is no mixed second derivative: it is NaN.
     """
-    if type(b) in (int, float):
+    if type(b) in (bool, int, float):
         return PowerToNumber(b)(a)
-    if type(a) in (int, float):
+    if type(a) in (bool, int, float):
         return NumberToPower(a)(b)
     return Power()(a, b)
 

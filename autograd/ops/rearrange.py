@@ -139,7 +139,7 @@ def repeat(x, repeats, axis=None):
     """
     x = operand(x)
     if axis is None or x.ndim == 0:
-        axis = normalize_axis("repeat", axis or 0, 1)
+        axis = normalize_axis("repeat", 0 if axis is None else axis, 1)
         x = ravel(x)
     axis = normalize_axis("repeat", axis, x.ndim)
     times = raw(repeats)

@@ -185,6 +185,11 @@ def test_the_values_of_scatter_add_broadcast(values):
         check_grad(lambda t, i=index: ops.scatter_add((4, 3), i, t), x, order=2)
 
 
+def test_one_number_of_any_shape_is_added_to_one_place():
+    for shape in ((), (1,), (1, 1)):
+        check_grad(lambda t: ops.scatter_add((3, 4), (0, 1), t), np.full(shape, 2.0), order=2)
+
+
 def test_values_that_do_not_fit_are_refused_in_forward():
     for values in (np.ones((3, 3)), np.ones((2, 4)), np.ones((1, 1, 2, 3))):
         with pytest.raises(ValueError):
@@ -320,3 +325,26 @@ def test_powers_that_broadcast_have_second_derivatives():
     n, log = y, np.log(x)
     slope = (n * (n - 1) * x ** (n - 2) + x ** (n - 1) * (1 + n * log)).sum(1, keepdims=True)
     np.testing.assert_allclose(second[0].data, slope)
+
+
+def test_an_integer_beside_a_float_does_not_narrow_the_gradient_of_a_power():
+    base, exponent = np.array([3, 100], "u1"), np.array([1.25, -0.75])
+    x = Tensor(exponent, requires_grad=True)
+    (g,) = grad(ops.power(base, x).sum(), x)
+    wide = base.astype(float)
+    np.testing.assert_allclose(g.data, wide**exponent * np.log(wide), rtol=1e-14)
+    x = Tensor([0.5, 1.01], requires_grad=True)
+    lowest = np.array([-128, -128], "i1")
+    (g,) = grad(ops.power(x, lowest).sum(), x)
+    np.testing.assert_allclose(g.data, -128.0 * x.data**-129.0, rtol=1e-13)
+
+
+def test_truth_is_a_number_in_a_power():
+    x = Tensor([0.5, 2.0], requires_grad=True)
+    assert grad(ops.power(x, True).sum(), x)[0].data.tolist() == [1, 1]
+    assert grad(ops.power(True, x).sum(), x)[0].data.tolist() == [0, 0]
+
+
+def test_zero_is_no_axis_when_it_is_a_float():
+    with pytest.raises(TypeError, match="axis must be an integer"):
+        ops.repeat(2.0, 3, axis=0.0)

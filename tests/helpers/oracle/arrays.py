@@ -20,13 +20,13 @@ def shape(rng, low=0, high=3, lengths=(0, 1, 2, 2, 3, 3, 4)):
 
 
 def array(rng, shape, dtype):
-    """Numbers of every sign, no two floats alike; small integers."""
+    """Numbers of every sign, no two floats alike; small integers and larger ones."""
     if dtype == "?":
         return np.asarray(rng.random(shape) < 0.5)
     if dtype in "efd":
         return np.asarray(rng.standard_normal(shape)).astype(dtype)
-    low = 0 if dtype == "B" else -4
-    return np.asarray(rng.integers(low, 5, shape)).astype(dtype)
+    high = 100 if rng.random() < 0.2 else 4  # products of 100 leave an int8
+    return np.asarray(rng.integers(0 if dtype == "B" else -high, high + 1, shape)).astype(dtype)
 
 
 def laid_out(rng, x):

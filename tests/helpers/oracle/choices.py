@@ -32,6 +32,21 @@ CHOICES = {
         "takes matrices",
         lambda call: np.ndim(call.operands[0].theirs) == 1,
     ),
+    "Python's rules for two numbers of Python": (
+        "power|negative",
+        None,
+        lambda call: all(type(x.theirs) in (int, bool) for x in call.operands),
+    ),
+    "no complex numbers": (
+        "power",
+        "complex",
+        lambda call: all(type(x.theirs) in (int, float) for x in call.operands),
+    ),
+    "one place takes one number of any shape": (
+        "scatter_add",
+        None,
+        lambda call: np.size(call.operands[0].theirs) == 1,
+    ),
     "of 3 components": (
         "cross",
         "must have 3 components",
@@ -64,8 +79,8 @@ CHOICES = {
     ),
     "a list of one axis is no axis": (
         "linspace",
-        "axis must be an integer, not the list",
-        lambda call: isinstance(call.options["axis"], list),
+        "axis must be an integer, not the (list|ndarray|tuple)",
+        lambda call: np.shape(call.options["axis"]) == (1,),
     ),
     "no axes, no roll": (
         "roll",

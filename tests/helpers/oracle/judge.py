@@ -90,7 +90,7 @@ def chosen(choices, call, error):
     """Whether one of the rules says that we differ here on purpose."""
     return any(
         re.fullmatch(names, call.name)
-        and (re.search(message, str(error)) if error else message is None)
+        and (re.search(message, str(error)) if error and message else error is message)
         and applies(call)
         for names, message, applies in choices.values()
     )

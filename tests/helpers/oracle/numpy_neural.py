@@ -83,7 +83,8 @@ def _weight(rng, first):
 def _linear(x, w, b):
     if np.ndim(w) != 2 or np.shape(b) != np.shape(w)[:1]:
         raise ValueError
-    return np.asarray(x) @ np.asarray(w).T + np.asarray(b)
+    x, w, b = (np.asarray(v, _type(x, w, b)) for v in (x, w, b))
+    return x @ w.T + b
 
 
 def _bias(rng, first):

@@ -235,7 +235,7 @@ def right(rng, first):
 
 
 entry("matmul", left, right)
-entry("dot", left, right)
+entry("dot", left, right, numpy=lambda a, b: np.dot(beside(b, a), beside(a, b)))
 entry("outer", vector, vector)
 entry("inner", vector, lambda rng, s: (*shape(rng, 0, 2), *s[-1:]))
 entry("kron", vector, vector)
