@@ -48,9 +48,7 @@ class ScatterAdd(Op):
         return xp.scatter_add(self.new_shape, self.index, x)
 
     def backward(self, xp, g):
-        g_x = g[self.index]
-        extra = len(self.inputs[0].shape) - g_x.ndim  # one place takes one number of any shape
-        return xp.reshape(g_x, (1,) * extra + g_x.shape) if extra > 0 else g_x
+        return g[self.index]
 
 
 class TakeAlongAxis(Op):

@@ -187,11 +187,6 @@ def test_the_values_of_scatter_add_broadcast(values):
         check_grad(lambda t, i=index: ops.scatter_add((4, 3), i, t), x, order=2)
 
 
-def test_one_number_of_any_shape_is_added_to_one_place():
-    for shape in ((), (1,), (1, 1)):
-        check_grad(lambda t: ops.scatter_add((3, 4), (0, 1), t), np.full(shape, 2.0), order=2)
-
-
 def test_values_that_do_not_fit_are_refused_in_forward():
     for values in (np.ones((3, 3)), np.ones((2, 4)), np.ones((1, 1, 2, 3))):
         with pytest.raises(ValueError):

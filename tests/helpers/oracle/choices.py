@@ -42,11 +42,6 @@ CHOICES = {
         "complex",
         lambda call: all(type(x.theirs) in (int, float) for x in call.operands),
     ),
-    "one place takes one number of any shape": (
-        "scatter_add",
-        None,
-        lambda call: np.size(call.operands[0].theirs) == 1,
-    ),
     "of 3 components": (
         "cross",
         "must have 3 components",

@@ -214,7 +214,7 @@ def read_by(rng, first):
     return pick(rng, [(2, 4), (1, 4), (4,), (1,), (), (2, 1), (3, 4), (1, 2, 4)])
 
 
-entry("scatter_add", read_by, numpy=formulas.scatter_add,
+entry("scatter_add", read_by, dtypes=DTYPES[DTYPES != "?"], numpy=formulas.scatter_add,
       ours=lambda x, shape, index: ops.scatter_add(shape, index, x),
       shape=a.one_of((3, 4), (3, 4), (5, 4), (1, 4), [3, 4], (3, 0)),
       index=a.one_of([0, 2], [1, 1], slice(0, 2), slice(None), np.array([-1, 0]), 0, (0, 1), [0.5],
