@@ -42,6 +42,11 @@ CHOICES = {
         "complex",
         lambda call: all(type(x.theirs) in (int, float) for x in call.operands),
     ),
+    "a number must fit into the integers beside it": (
+        "linspace",
+        "out of bounds for u?int",
+        lambda call: any(type(x.theirs) is int for x in call.operands),
+    ),
     "of 3 components": (
         "cross",
         "must have 3 components",

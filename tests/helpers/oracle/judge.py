@@ -120,7 +120,8 @@ def _assert_equal(call, found, expected):
             if call.coarse:
                 types = {np.asarray(x.theirs).dtype.char for x in call.operands}
                 near = max(NEAR.get(c, 0) for c in types | {a.dtype.char})
-            same = np.allclose(a, b, rtol=near, atol=near * max(float(size), 1e-3), equal_nan=True)
+            floor = near * max(float(size), 0.1 if a.dtype == "f2" else 1e-3)
+            same = np.allclose(a, b, rtol=near, atol=floor, equal_nan=True)
         else:
             same = np.array_equal(a, b)
         assert same, f"{call}: {a.tolist()}, NumPy gives {b.tolist()}"
