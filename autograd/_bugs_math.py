@@ -2,6 +2,8 @@
 
 import math
 
+import numpy as np
+
 from autograd._bug import Bug, by_check_grad, data
 from autograd.engine import Op
 
@@ -64,6 +66,43 @@ class MatMul(Op):
 class MatMulTransposed(MatMul):
     def backward(self, xp, g, a, b):
         return g @ xp.swapaxes(b, 0, 1), xp.swapaxes(g, 0, 1) @ a
+
+
+class MatMulForgotten(MatMul):
+    def backward(self, xp, g, a, b):
+        return g @ b, xp.swapaxes(a, 0, 1) @ g
+
+
+class Round(Op):
+    """y = x rounded to integers: flat but for its jumps."""
+
+    def forward(self, xp, x):
+        return xp.round(x)
+
+    def backward(self, xp, g):
+        return g * 0
+
+
+class RoundStraightThrough(Round):
+    def backward(self, xp, g):
+        return g
+
+
+class Root(Op):
+    """y = sqrt(x)."""
+
+    save_inputs = (0,)
+
+    def forward(self, xp, x):
+        return xp.sqrt(x)
+
+    def backward(self, xp, g, x):
+        return g / (2 * xp.sqrt(x))
+
+
+class RootOfNumPy(Root):
+    def backward(self, xp, g, x):
+        return g / (2 * np.sqrt(x))
 
 
 class Divide(Op):
@@ -209,6 +248,30 @@ MATH = [
         MatMulTransposed,
         MatMul,
         by_check_grad(data(4, 4), data(4, 4, seed=1)),
+    ),
+    Bug(
+        "transpose-forgotten",
+        "writes g b for g b^T; with square matrices nothing complains",
+        ORDER_1,
+        MatMulForgotten,
+        MatMul,
+        by_check_grad(data(4, 4), data(4, 4, seed=1)),
+    ),
+    Bug(
+        "straight-through",
+        "rounds in forward and hands the gradient on as it is: meant well, but not the derivative",
+        ORDER_1,
+        RoundStraightThrough,
+        Round,
+        by_check_grad(data(3, 4)),
+    ),
+    Bug(
+        "np-for-xp",
+        "writes np.sqrt for xp.sqrt: on arrays it is the same, but Tensors have no np.sqrt",
+        "check_grad, what backward raises",
+        RootOfNumPy,
+        Root,
+        by_check_grad(data(3, 4) ** 2 + 0.1),
     ),
     Bug(
         "quotient-sign",

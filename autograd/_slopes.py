@@ -126,7 +126,7 @@ def _answer(line, gradient, rtol, tried, t, far):
     """What one more step says, or None. ``far``: it is large enough to see a slope of zero."""
     s = central(line, gradient, t)
     tried.append(s)
-    if not s.finite or s.bend:
+    if not s.finite or s.bend or _is_too_fine(s, tried):
         return None
     resolved = s.noise <= 10 * max(rtol, 1e-10) * abs(s.slope)
     if resolved or (far and s.size == 0 and s.slope == 0 == s.gap):
@@ -135,6 +135,14 @@ def _answer(line, gradient, rtol, tried, t, far):
     if s.smooth and s.gap > rtol * abs(s.slope) + s.noise and _is_firm(line, gradient, s, tried):
         return _slope("wrong", s, rtol)
     return None
+
+
+def _is_too_fine(s, tried):
+    """Whether f itself rounds so small a step away, as 1 + x does where x is 1e-12."""
+    if not s.still.all() or not s.expected:
+        return False
+    larger = (o for o in tried if o.finite and o.t > s.t)
+    return any(0.3 < o.slope / s.expected < 3 for o in larger)
 
 
 def _is_firm(line, gradient, s, tried):
@@ -194,7 +202,7 @@ def _expected(function, arrays, line):
 
 
 def _left_over(line, gradient, rtol, tried, size, guesses, most):
-    finite = [s for s in tried if s.finite]
+    finite = [s for s in tried if s.finite and not _is_too_fine(s, tried)]
     if not finite:
         return _from_one_side(line, gradient, rtol)
     largest = max(finite, key=lambda s: s.t)

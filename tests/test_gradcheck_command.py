@@ -30,6 +30,30 @@ def test_a_wrong_operation_is_diagnosed(capsys, monkeypatch):
     assert "diagnosis: order 1, input 1: your gradient has the wrong sign" in told
 
 
+def test_the_table_is_whole_in_a_file_and_at_80_columns():
+    chosen = [s for s in samples.SAMPLES if s.op in ("scaled_dot_product_attention", "exp")]
+    reports = [samples.check_sample(s) for s in chosen]
+    for width in (None, 200, 80, 72):
+        lines = "\n".join(gradcheck.table(reports, width)).splitlines()
+        text = "\n".join(lines)
+        assert "…" not in text and (width is None or max(map(len, lines)) <= width)
+        for heading in ("forward", "order 1", "order 2", "definition", "kernel f32", "kernel f64"):
+            assert heading in lines[0] + lines[1]
+        for report in reports:
+            assert report.sample.name in text and text.count("  ok") == len(reports)
+            for shape in report.sample.shapes:
+                assert str(shape).replace(" ", "") in text
+        rows = len(lines) - 2
+        assert rows == len(reports) if width in (None, 200) else rows >= 2 * len(reports)
+
+
+def test_an_unknown_operation_is_one_sentence_that_knows_the_next_name():
+    with pytest.raises(UserError, match=r"no operation 'sofmax': is it softmax or "):
+        gradcheck.run(GradcheckOptions(op=("sofmax",)))
+    with pytest.raises(UserError, match=r"no operation 'zzzz' among the \d+ \(tinygrad-llm gradch"):
+        gradcheck.run(GradcheckOptions(op=("zzzz",)))
+
+
 def test_the_picture(tmp_path, capsys):
     path = tmp_path / "new" / "u.png"
     options = GradcheckOptions(op=("layer_norm",), plot=(str(path),))

@@ -1,19 +1,16 @@
 """``tinygrad-llm gradcheck``: every operation's gradients, proven on this machine, as a table."""
 
+import difflib
+import shutil
+import sys
 import time
 from pathlib import Path
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-
-from autograd.samples import SAMPLES, Sample, check_sample
+from autograd.samples import SAMPLES, Sample, SampleReport, check_sample
 from autograd.testing import draw_error_curves, error_curve
 from tinygrad_llm.commands.options import GradcheckOptions
+from tinygrad_llm.console import PlainConsole, make_console
 from tinygrad_llm.errors import UserError
-
-WIDTH = 140
-"""Columns of the table where the output is not a terminal."""
 
 
 def run(options: GradcheckOptions) -> int:
@@ -28,72 +25,106 @@ def run(options: GradcheckOptions) -> int:
     known = {s.op for s in SAMPLES}
     for op in options.op:
         if op not in known:
-            raise UserError(f"there is no operation {op!r}; there are {', '.join(sorted(known))}")
+            like = difflib.get_close_matches(op, sorted(known), n=3, cutoff=0.5)
+            meant = f": is it {' or '.join(like)}?" if like else ""
+            raise UserError(
+                f"there is no operation {op!r}{meant or ' among the ' + str(len(known))} "
+                "(tinygrad-llm gradcheck without --op shows all)"
+            )
     samples = [s for s in SAMPLES if not options.op or s.op in options.op]
     start = time.perf_counter()
-    console = Console(highlight=False, width=None if Console().is_terminal else WIDTH)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("operation", "shapes"):
-        table.add_column(heading, no_wrap=True)
-    for heading in ("forward", "order 1", "order 2", "definition", "kernel f32", "kernel f64"):
-        table.add_column(heading, justify="right")
-    table.add_column("")
-    failed = []
-    with console.status("checking gradients") as status:
+    console = make_console()
+    reports = []
+    with console.progress("checking gradients") as progress:
         for i, sample in enumerate(samples):
-            status.update(f"{i + 1}/{len(samples)}  {sample.name}")
-            report = check_sample(sample)
-            if not report.passed:
-                failed.append(report)
-            table.add_row(
-                sample.name,
-                " ".join(str(s).replace(" ", "") for s in sample.shapes),
-                f"{report.forward:.0e}",
-                f"{report.gradient.max_error(1):.0e}",
-                f"{report.gradient.max_error(2):.0e}" if report.gradient else "-",
-                "-" if report.definition is None else f"{report.definition:.0e}",
-                *(
-                    f"{report.kernels[d].error:.0e}" if report.kernels else "-"
-                    for d in ("float32", "float64")
-                ),
-                "ok" if report.passed else "[bold red]WRONG[/]",
-            )
-    console.print(table)
+            reports.append(check_sample(sample))
+            progress(i + 1, len(samples))
+    for line in table(reports, shutil.get_terminal_size().columns if sys.stdout.isatty() else None):
+        console.say(line)
+    failed = [report for report in reports if not report.passed]
     for report in failed:
-        console.print(f"[bold red]{report.sample.name}[/]")
+        console.say(f"\n{report.sample.name}")
         for problem in report.problems:
-            console.print(problem, markup=False)
+            console.say(problem)
     operations = len({s.op for s in samples})
     kernels = len({s.op for s in samples if s.kernel})
-    console.print(
-        "Errors are relative: forward to NumPy, orders 1 and 2 to finite differences in float64, "
-        "definition to the derivative of the operation composed of simpler ones, kernels to their "
-        "reference."
-    )
-    seconds = time.perf_counter() - start
     verdict = f"{len(failed)} WRONG" if failed else "all right"
-    console.print(
-        f"{operations} operations, {len(samples)} samples, {kernels} fused kernels: {verdict} "
-        f"({seconds:.1f} s)"
+    console.say(
+        "\nErrors are relative: forward to NumPy, orders 1 and 2 to finite differences in\n"
+        "float64, definition to the derivative of the operation composed of simpler ones,\n"
+        "kernels to their reference.\n"
+        f"{_count(operations, 'operation')}, {_count(len(samples), 'sample')}, "
+        f"{_count(kernels, 'fused kernel')}: {verdict} "
+        f"({time.perf_counter() - start:.1f} s)"
     )
     if options.plot is not None:
         _plot(samples, Path(*options.plot or (f"gradcheck-{'-'.join(options.op)}.png",)), console)
     return 1 if failed else 0
 
 
-def _plot(samples: list[Sample], path: Path, console: Console) -> None:
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}{'s' if n != 1 else ''}"
+
+
+HEADINGS = ("forward", "order 1", "order 2", "definition", "kernel f32", "kernel f64", "")
+
+
+def table(reports: list[SampleReport], width: int | None) -> list[str]:
+    """The lines of the table: one a sample, or more where ``width`` columns do not hold it.
+
+    Nothing is ever cut. Without a width, in a file, every line is as long as it is.
+    """
+    names = [
+        (r.sample.name, " ".join(str(s).replace(" ", "") for s in r.sample.shapes)) for r in reports
+    ]
+    wide = [max(map(len, column)) for column in zip(("operation", "shapes"), *names, strict=True)]
+    numbers = [
+        f"{'  '.join(f'{cell:>{len(h)}}' for cell, h in zip(row, HEADINGS, strict=True))}"
+        for row in (HEADINGS, *map(_cells, reports))
+    ]
+    one_line = sum(wide) + 4 + max(map(len, numbers))
+    if width is None or one_line <= width:
+        lines = [
+            f"{name:<{wide[0]}}  {shapes:<{wide[1]}}  {row}".rstrip()
+            for (name, shapes), row in zip((("operation", "shapes"), *names), numbers, strict=True)
+        ]
+        return [lines[0], "-" * one_line, *lines[1:]]
+    lines = [f"operation, shapes\n  {numbers[0]}".rstrip(), "-" * (2 + max(map(len, numbers)))]
+    for (name, shapes), row in zip(names, numbers[1:], strict=True):
+        between = "  " if len(name) + 2 + len(shapes) <= width else "\n  "
+        lines.append(f"{name}{between}{shapes}\n  {row}")
+    return lines
+
+
+def _cells(report: SampleReport) -> list[str]:
+    """The numbers of one sample, in the order of the headings."""
+    gradient = report.gradient
+    return [
+        f"{report.forward:.0e}",
+        f"{gradient.max_error(1):.0e}",
+        f"{gradient.max_error(2):.0e}" if gradient else "-",
+        "-" if report.definition is None else f"{report.definition:.0e}",
+        *(
+            f"{report.kernels[d].error:.0e}" if report.kernels else "-"
+            for d in ("float32", "float64")
+        ),
+        "ok" if report.passed else "WRONG",
+    ]
+
+
+def _plot(samples: list[Sample], path: Path, console: PlainConsole) -> None:
     """Draw the U-curve of every sample into one picture, and print where each has its bottom."""
     curves = []
     for sample in samples:
         try:
             curve = error_curve(sample.call, *sample.inputs(), name=sample.name)
         except ValueError as error:
-            console.print(f"{sample.name} is not drawn: {error}", markup=False)
+            console.say(f"{sample.name} is not drawn: {error}")
             continue
         curves.append(curve)
-        console.print(f"\n{sample.name}, error against step size", markup=False)
-        console.print(str(curve), markup=False)
+        console.say(f"\n{sample.name}, error against step size")
+        console.say(str(curve))
     if curves:
         path.parent.mkdir(parents=True, exist_ok=True)
         draw_error_curves(curves, path)
-        console.print(f"\ndrawn in {path}", markup=False)
+        console.say(f"\ndrawn in {path}")
