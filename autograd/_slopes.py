@@ -59,13 +59,13 @@ def measure(line, gradient, rtol, size):
     for s in tried:
         if abs(s.expected) <= most and _is_zero(s, tried, size):
             return _slope("zero", s, rtol)
-    far = 100 * max(guesses)  # beyond that a function may agree by being straight, not disagree
+    limit = 100 * max(guesses)  # beyond it only agreement counts: of a function that is straight
     for t in _ladder(guesses):
         if _is_new(t, tried) and not _is_hopeless(t, tried):
             answer = _answer(line, gradient, rtol, tried, t, far=True)
-            if answer and (t <= far or answer.verdict == "right"):
+            if answer and (t <= limit or answer.verdict == "right"):
                 return answer
-    tried = [s for s in tried if s.t <= far]
+    tried = [s for s in tried if s.t <= limit]
     return _left_over(line, gradient, rtol, tried, size, guesses, most)
 
 
@@ -202,6 +202,10 @@ def _expected(function, arrays, line):
 
 
 def _left_over(line, gradient, rtol, tried, size, guesses, most):
+    """What can be said where no step was good enough by itself: all of them together.
+
+    ``most`` is the slope that backward may name where the function shows none.
+    """
     finite = [s for s in tried if s.finite and not _is_too_fine(s, tried)]
     if not finite:
         return _from_one_side(line, gradient, rtol)
