@@ -149,7 +149,7 @@ def _is_firm(line, gradient, s, tried):
     """Whether small steps that can just see the disagreement say the same.
 
     Three are asked, since more noise than was reckoned with may spoil the smallest; but none may
-    speak for backward, nor two see something else.
+    speak for backward. Where two see something else, the steps in between are asked.
     """
     smallest = SMALLEST
     if np.isfinite(s.gap):
@@ -168,8 +168,28 @@ def _is_firm(line, gradient, s, tried):
         others += 1
         unlike = abs(second.slope - s.slope) > 0.5 * s.gap + 3 * second.noise
         if others == 2 and (unlike or not second.smooth):
+            break
+    return _lasts(line, gradient, s, smallest) and not _is_swallowed(line, gradient, s)
+
+
+def _lasts(line, gradient, s, smallest):
+    """Whether steps of a tenth and a hundredth say what ``s`` does, and no step what backward does.
+
+    f may round within: log(1 + x^2) at 1e-3 knows x^2 to 1e-10 of itself, and stands still at small
+    steps. Then they are no witnesses for the large ones, but none against them either. If that
+    rounding is all that ``s`` sees of a gap, a larger step sees less of it.
+    """
+    if central(line, gradient, 10 * s.t).gap < 0.5 * s.gap:
+        return False
+    allowed = min(1e-2 * abs(s.slope), 0.3 * s.gap)
+    ladder = s.t * 10.0 ** -np.arange(1, 1 + np.log10(s.t / smallest))
+    for k, t in enumerate(ladder):
+        smaller = central(line, gradient, t)
+        if not smaller.finite or smaller.gap < 0.5 * s.gap:
             return False
-    return False
+        if k < 2 and abs(smaller.slope - s.slope) > allowed:
+            return False
+    return len(ladder) >= 2
 
 
 def _is_swallowed(line, gradient, s):

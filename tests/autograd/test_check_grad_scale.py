@@ -261,6 +261,42 @@ def test_single_numbers_and_short_types(x):
     assert check(ops.tanh, x) and check(off(ops.tanh, Off), x, order=1).failures
 
 
+# --- rounding within f: small steps see nothing ---------------------------------------------------
+
+
+class OneOff(Op):
+    """y = x, with the gradient of a single element twice the right one."""
+
+    def forward(self, xp, x):
+        return x * 1.0
+
+    def backward(self, xp, g):
+        return g * np.where(np.arange(g.size) == 3, 2.0, 1.0).reshape(g.shape)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1e-2, 1.0])
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: ops.log(1 + x * x),
+        lambda x: 1 - ops.cos(x),
+        lambda x: (x + 1e6) - 1e6,
+        lambda x: (x.astype(np.float32) * 3).astype(x.dtype),
+    ],
+    ids=["log(1 + x^2)", "1 - cos", "a large constant", "float32 within"],
+)
+def test_a_wrong_element_is_not_called_unmeasured_where_f_rounds_within(f, scale):
+    for seed in range(3):
+        x = scale * np.random.default_rng(seed).uniform(0.5, 2, (3, 2))
+        assert not check(off(f, OneOff), x, order=1)
+
+
+def test_rounding_within_f_is_no_wrong_gradient():
+    for seed in range(20):
+        x = 1e-5 * np.random.default_rng(seed).uniform(0.5, 2, (3, 2))
+        assert not check(lambda x: ops.log(1 + x * x), x, order=1).failures
+
+
 # --- rtol -----------------------------------------------------------------------------------------
 
 
