@@ -23,7 +23,7 @@ from autograd.device import is_array, namespace, namespaces, numpy_namespace
 from autograd.grad_mode import is_grad_enabled
 from autograd.leaf import sequence
 from autograd.observe import current_observers, tell
-from autograd.plain import NUMBERS, plain_operand, refuse_result
+from autograd.plain import NUMBERS, plain_operand, refuse_missing, refuse_result
 
 new_tensor = object.__new__  # a Tensor without __init__: its checks are for users
 
@@ -117,8 +117,9 @@ class Op:
                 data = self.forward(xp, array)
             else:
                 data = self.forward(xp, *arrays)
-        except Exception:
+        except Exception as error:
             device.refuse_mixture(type(self).__name__, arrays)  # says so, if that is why
+            refuse_missing(self, arrays, error)
             raise
         if type(data) is not xp.array_type:
             data = self.as_array(xp, data)

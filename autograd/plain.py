@@ -53,6 +53,18 @@ def plain_operand(value, op, i):
     return plain_array(value, f"operand {i} of {type(op).__name__}")
 
 
+def refuse_missing(op, arrays, error):
+    """Raise TypeError if forward failed with ``error`` because an operand is None, naming it."""
+    if not any([a is None for a in arrays]):
+        return
+    told = str(error)  # Python's and NumPy's ways of saying so; others may leave an operand out
+    if "NoneType" in told or "no attribute" in told or "not supported for the input" in told:
+        i = next(i for i, a in enumerate(arrays) if a is None)
+        raise TypeError(
+            f"operand {i} of {type(op).__name__} is None: expected a Tensor, an array or a number"
+        ) from error
+
+
 def refuse_result(op, dtype):
     """Raise TypeError for an operation whose result is of another kind than numbers or booleans."""
     raise TypeError(f"the result of {type(op).__name__} {_refusal(dtype)}")

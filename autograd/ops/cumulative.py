@@ -91,7 +91,7 @@ def diff(x, n=1, axis=-1, prepend=None, append=None):
             value = broadcast_to(value, edge) if value.ndim == 0 else value
             x = concatenate([x, value] if at_end else [value, x], axis)
     before = (slice(None),) * axis
-    for _ in range(n):
+    for _ in range(min(n, x.shape[axis])):  # then nothing is left
         high, low = getitem(x, (*before, slice(1, None))), getitem(x, (*before, slice(None, -1)))
         x = Tensor(high != low) if x.dtype == bool else high - low
     return x

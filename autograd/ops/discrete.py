@@ -7,8 +7,9 @@ raw boolean arrays, as from a comparison.
 
 from autograd._tensor import Tensor
 from autograd.device import is_array, namespace, numpy_namespace
-from autograd.ops.arguments import normalize_axis, operand, reduced_axes
+from autograd.ops.arguments import NUMBERS, normalize_axis, operand, reduced_axes
 from autograd.ops.shape import reshape
+from autograd.plain import plain_array
 
 __all__ = [
     "all", "any", "argmax", "argmin", "argsort", "ceil", "fix", "floor", "floor_divide", "isfinite",
@@ -130,17 +131,24 @@ def any(x, axis=None, keepdims=False):
 
 def isfinite(x):
     """Whether each element is neither infinite nor NaN: a raw boolean array."""
-    return _library(x).isfinite(_raw(x))
+    x = _number_or_array("isfinite", x)
+    return _library(x).isfinite(x)
 
 
 def isnan(x):
     """Whether each element is NaN: a raw boolean array."""
-    return _library(x).isnan(_raw(x))
+    x = _number_or_array("isnan", x)
+    return _library(x).isnan(x)
 
 
 def _constant(name, *args):
+    args = [_number_or_array(name, x) for x in args]
     xp = _library(*args)
-    return Tensor(xp.asarray(getattr(xp, name)(*map(_raw, args))))
+    try:
+        return Tensor(xp.asarray(getattr(xp, name)(*args)))
+    except TypeError as error:  # NumPy knows no sign of a boolean
+        types = " and ".join([str(getattr(x, "dtype", type(x).__name__)) for x in args])
+        raise TypeError(f"{name} does not take {types}: convert with .astype") from error
 
 
 def _place(name, x, axis, keepdims):
@@ -152,6 +160,11 @@ def _place(name, x, axis, keepdims):
         raise ValueError(f"{name}: there is no element to choose in shape {x.shape}, axis {axis}")
     xp = namespace(x)
     return Tensor(xp.asarray(getattr(xp, name)(x, axis=axis, keepdims=keepdims)))
+
+
+def _number_or_array(name, x):
+    """A number of Python as it is, since it is weak; all else as an array of numbers."""
+    return x if type(x) in NUMBERS else plain_array(_raw(x), f"an operand of {name}")
 
 
 def _raw(x):

@@ -176,6 +176,12 @@ def test_take_nothing_and_from_nothing():
         ops.take(np.ones(3), [0], mode="around")
 
 
+def test_differences_of_any_number_end_when_nothing_is_left():
+    assert (
+        ops.diff(np.ones((2, 3)), n=10**30).shape == np.diff(np.ones((2, 3)), n=4).shape == (2, 0)
+    )
+
+
 @pytest.mark.parametrize("values", [(), (1,), (3,), (2, 1), (1, 3)])
 def test_the_values_of_scatter_add_broadcast(values):
     x = np.random.default_rng(3).standard_normal(values)
@@ -227,6 +233,17 @@ def test_values_that_do_not_fit_are_refused_in_forward():
         (lambda x: ops.tensordot(x, x, -1), ValueError, "-1 axes"),
         (lambda x: ops.broadcast_to(x, (2, 1.0)), TypeError, "the shape must be an integer"),
         (lambda x: ops.sum(x, [0]), TypeError, "axis must be an integer or a tuple"),
+        (lambda x: ops.add(x, None), TypeError, "operand 1 of Add is None"),
+        (lambda x: ops.exp(None), TypeError, "operand 0 of Exp is None"),
+        (lambda x: ops.arctan2(x, None), TypeError, "operand 1 of ArcTan2 is None"),
+        (lambda x: ops.logaddexp(None, x), TypeError, "operand 0 of LogAddExp is None"),
+        (lambda x: ops.nan_to_num(None), TypeError, "operand 0 of NanToNum is None"),
+        (lambda x: ops.floor({}), TypeError, "of floor must hold numbers"),
+        (lambda x: ops.sign("a"), TypeError, "of sign must hold numbers"),
+        (lambda x: ops.sign(True), TypeError, "sign does not take bool"),
+        (lambda x: ops.floor_divide(x, "a"), TypeError, "of floor_divide must hold numbers"),
+        (lambda x: ops.isnan(1j), TypeError, "of isnan is complex"),
+        (lambda x: ops.isfinite([None]), TypeError, "of isfinite must hold numbers"),
     ],
 )
 def test_wrong_arguments_are_refused_in_a_sentence(call, error, message):
