@@ -10,7 +10,9 @@ LAPACK chooses: the gradient is right for the sign that came out, and a function
 on it. Where two eigenvalues or singular values are equal, their vectors may be turned into each
 other at will: the gradient of eigenvectors and singular vectors divides by the difference and is
 not finite there, also where the function does not care how they are turned. The values themselves
-have their gradient everywhere, which does not divide by anything.
+have their gradient everywhere, which does not divide by anything. Values that are equal but for
+rounding (the singular values 0 of most matrices of a low rank come out as 1e-17) are different
+numbers, and are divided by: what comes out is large, of the order of 1e16, or noise.
 
 Derivatives after M. Giles, Collected matrix derivative results for forward and reverse mode
 algorithmic differentiation (2008); J. Townsend, Differentiating the singular value decomposition
@@ -270,7 +272,8 @@ def qr(a, mode="reduced"):
 
     Returns (Q (..., M, K), R (..., K, N)) under these names, K = min(M, N). The signs of R's
     diagonal are LAPACK's choice. The first K columns of ``a`` must be independent: else R has no
-    inverse, and backward raises numpy.linalg.LinAlgError. Of NumPy's modes there is "reduced" only
+    inverse, and backward raises numpy.linalg.LinAlgError, or where rounding leaves 1e-17 of a 0 on
+    its diagonal, gives a gradient without a meaning. Of NumPy's modes there is "reduced" only
     (ValueError for another): "complete" appends columns that are arbitrary.
     """
     a = matrices("linalg.qr", a)
