@@ -69,6 +69,13 @@ def integer(op, what, value):
         raise TypeError(f"{op}: {what} must be an integer, not {described(value)}") from None
 
 
+def real(op, what, value):
+    """``value``, a number of Python or NumPy. Raises TypeError when it is something else."""
+    if isinstance(value, (int, float, np.integer, np.floating)):
+        return value
+    raise TypeError(f"{op}: {what} must be a number, not {described(value)}")
+
+
 def integers(op, what, values):
     """One integer or a sequence of them as a tuple of Python integers."""
     values = values.data if isinstance(values, Tensor) else values

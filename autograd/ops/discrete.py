@@ -7,7 +7,7 @@ raw boolean arrays, as from a comparison.
 
 from autograd._tensor import Tensor
 from autograd.device import is_array, namespace, numpy_namespace
-from autograd.ops.arguments import NUMBERS, normalize_axis, operand, reduced_axes
+from autograd.ops.arguments import NUMBERS, integer, normalize_axis, operand, reduced_axes
 from autograd.ops.shape import reshape
 from autograd.plain import plain_array
 
@@ -53,7 +53,7 @@ def round(x, decimals=0):
 
     ``x + (round(x) - x).detach()`` rounds forward and passes the gradient through.
     """
-    return _constant("round", x, decimals)
+    return _constant("round", x, integer("round", "decimals", decimals))
 
 
 def sign(x):

@@ -14,7 +14,7 @@ from autograd.kernels import (
     cross_entropy as cross_entropy_kernel,
     linear_cross_entropy as linear_cross_entropy_kernel,
 )
-from autograd.ops.arguments import floating, integer, of_one_type, operand
+from autograd.ops.arguments import floating, integer, of_one_type, operand, real
 from autograd.ops.nn import integers
 from autograd.ops.piecewise import astype
 from autograd.ops.reduce import sum
@@ -138,7 +138,7 @@ def cross_entropy(
             "at least one"
         )
     n_classes = logits.shape[-1]
-    if not 0 <= label_smoothing <= 1:
+    if not 0 <= real("cross_entropy", "label_smoothing", label_smoothing) <= 1:
         raise ValueError(f"cross_entropy: label_smoothing is {label_smoothing}, but must be 0 to 1")
     if weight is not None:
         weight = _class_weights(weight, n_classes, logits)

@@ -16,7 +16,7 @@ from autograd.kernels import (
     linear as linear_kernel,
 )
 from autograd.ops.activation import known_gelu
-from autograd.ops.arguments import integer, of_one_type, operand
+from autograd.ops.arguments import integer, of_one_type, operand, real
 
 __all__ = ["dropout", "embedding", "gelu_linear", "linear"]
 
@@ -191,7 +191,7 @@ def dropout(x, p=0.5, training=True, rng=None):
 
 def probability(op, what, p):
     """``p`` as a Python number. Raises ValueError when it is not in [0, 1)."""
-    if not 0 <= p < 1:
+    if not 0 <= real(op, what, p) < 1:
         raise ValueError(f"{op}: {what} is {p}, but must be at least 0 and below 1")
     return float(p)
 

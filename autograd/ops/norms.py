@@ -12,7 +12,7 @@ import numpy as np
 from autograd._tensor import Tensor
 from autograd.device import namespace
 from autograd.ops import reduce
-from autograd.ops.arguments import operand, reduced_axes
+from autograd.ops.arguments import described, operand, reduced_axes
 from autograd.ops.decompositions import svd
 from autograd.ops.piecewise import abs
 from autograd.ops.reduce import Reduction
@@ -131,6 +131,9 @@ def _of_vectors(name, x, p, axis, keepdims):
 
 def _of_matrices(name, x, ord, axes, keepdims):
     rows, columns = axes
+    ord = ord.item() if isinstance(ord, np.number) else ord
+    if not isinstance(ord, (str, int, float)):
+        raise ValueError(f"linalg.{name}: ord must be a number or a name, not {described(ord)}")
     if ord == "fro":
         return Norm(2, axes, keepdims)(x)
     if ord in (1, -1, math.inf, -math.inf):

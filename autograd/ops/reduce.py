@@ -10,7 +10,7 @@ prod and the running sums of ``cumulative.py`` are NumPy's own, rounded at every
 import math
 
 from autograd.engine import Op
-from autograd.ops.arguments import normalize_axis, operand, reduced_axes
+from autograd.ops.arguments import normalize_axis, operand, real, reduced_axes
 from autograd.ops.unsmooth import unsmooth
 
 __all__ = ["logsumexp", "max", "mean", "min", "prod", "std", "sum", "var"]
@@ -215,7 +215,7 @@ def prod(x, axis=None, keepdims=False):
 
 def var(x, axis=None, keepdims=False, ddof=0):
     """The variance over ``axis``, dividing by N - ``ddof`` (N by default, as NumPy does)."""
-    return Var(_averaged("var", axis, x), keepdims, ddof)(x)
+    return Var(_averaged("var", axis, x), keepdims, real("var", "ddof", ddof))(x)
 
 
 def std(x, axis=None, keepdims=False, ddof=0):
@@ -223,7 +223,7 @@ def std(x, axis=None, keepdims=False, ddof=0):
 
     Where it is 0 the gradient is 0 and the second derivative NaN.
     """
-    return Std(_averaged("std", axis, x), keepdims, ddof)(x)
+    return Std(_averaged("std", axis, x), keepdims, real("std", "ddof", ddof))(x)
 
 
 def max(x, axis=None, keepdims=False):

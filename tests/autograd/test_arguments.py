@@ -244,6 +244,16 @@ def test_values_that_do_not_fit_are_refused_in_forward():
         (lambda x: ops.floor_divide(x, "a"), TypeError, "of floor_divide must hold numbers"),
         (lambda x: ops.isnan(1j), TypeError, "of isnan is complex"),
         (lambda x: ops.isfinite([None]), TypeError, "of isfinite must hold numbers"),
+        (lambda x: ops.var(x, ddof=1j), TypeError, "var: ddof must be a number"),
+        (lambda x: ops.std(x, ddof="1"), TypeError, "std: ddof must be a number"),
+        (lambda x: ops.dropout(x, "a"), TypeError, "dropout: p must be a number"),
+        (lambda x: ops.round(x, None), TypeError, "decimals must be an integer"),
+        (lambda x: ops.linalg.norm(x, (0, 1), (0, 1)), ValueError, "ord must be a number"),
+        (
+            lambda x: ops.cross_entropy(x, [0, 1], label_smoothing="a"),
+            TypeError,
+            "label_smoothing must be a number",
+        ),
     ],
 )
 def test_wrong_arguments_are_refused_in_a_sentence(call, error, message):
