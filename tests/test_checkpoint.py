@@ -239,6 +239,16 @@ def test_an_atomic_write_keeps_the_old_file_when_it_fails(tmp_path, monkeypatch)
     assert path.read_bytes() == b"old" and names(tmp_path) == ["a.json"]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="symbolic links need rights there")
+def test_an_atomic_write_follows_no_link(tmp_path):
+    (tmp_path / "mine").write_bytes(b"precious")
+    (tmp_path / ".partial-a.json").symlink_to(tmp_path / "mine")
+    files.write_atomically(tmp_path / "a.json", b"new")
+    assert names(tmp_path) == ["a.json", "mine"]
+    assert (tmp_path / "mine").read_bytes() == b"precious"
+    assert (tmp_path / "a.json").read_bytes() == b"new"
+
+
 def test_a_folder_that_fails_leaves_the_old_one(tmp_path):
     files.write_folder_atomically(tmp_path / "a", lambda f: (f / "x").write_text("old"))
 

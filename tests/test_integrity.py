@@ -344,6 +344,24 @@ def test_a_lock_is_given_back_and_needs_a_writable_run(run):
         lock.RunLock(run / "nowhere").__enter__()
 
 
+@pytest.mark.skipif(os.name == "nt", reason="symbolic links need rights there")
+def test_a_lock_that_is_a_link_is_refused(run):
+    """A run of somebody else's may hold a link to a file of ours, which would be overwritten."""
+    mine = Path("mine").absolute()
+    mine.write_text("precious")
+    (run / lock.LOCK_FILE).unlink(missing_ok=True)
+    (run / lock.LOCK_FILE).symlink_to(mine)
+    refused(RESUME, "cannot write to the run", ".lock")
+    assert mine.read_text() == "precious"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no FIFOs in folders")
+def test_metrics_that_are_a_pipe_are_not_opened(run):
+    (run / "metrics.jsonl").unlink()
+    os.mkfifo(run / "metrics.jsonl")
+    refused(RESUME, "metrics.jsonl", "is no file")
+
+
 def test_a_file_system_without_locks_is_said(run, monkeypatch):
     import errno
 

@@ -16,12 +16,15 @@ def test_parameters_are_counted_without_making_them():
 
 
 def test_what_does_not_fit_is_refused(monkeypatch):
-    needed = 4 * (4 * parameter_count(CONFIG) + 5 * 7 * activation_floats(CONFIG))
+    needed = 4 * (4 * parameter_count(CONFIG) + 5 * 7 * activation_floats(CONFIG)) + 16 * 5 * 7
     assert memory.training_bytes(CONFIG, batch_size=5) == needed
+    assert memory.training_bytes(CONFIG, 5, grad_accumulation=3) == needed + 2 * 16 * 5 * 7
     monkeypatch.setattr(memory, "physical_memory", lambda: needed)
     memory.check_memory(CONFIG, 5)
     monkeypatch.setattr(memory, "physical_memory", lambda: needed - 1)
-    with pytest.raises(UserError, match=r"batch_size \(it is 5\) or block_size \(it is 7\)"):
+    with pytest.raises(
+        UserError, match=r"\(it is 5\), block_size \(it is 7\) or grad_acc.* \(it is 1\)"
+    ):
         memory.check_memory(CONFIG, 5)
     monkeypatch.setattr(memory, "physical_memory", lambda: None)
     memory.check_memory(CONFIG, 5)

@@ -177,5 +177,6 @@ def _one_line(box: str) -> str:
 
 
 def _fail(sentence: str) -> int:
-    print(f"error: {one_line(sentence)}", file=sys.stderr)
+    with contextlib.suppress(OSError):  # where even that cannot be written, the exit code tells
+        print(f"error: {one_line(sentence)}", file=sys.stderr)
     return 2

@@ -40,7 +40,8 @@ def write_atomically(path: Path, data: bytes) -> None:
     """Put a file with this content at ``path``, in place of any that is there."""
     partial = path.with_name(f"{PARTIAL}{path.name}")
     try:
-        with open(partial, "wb") as file:
+        partial.unlink(missing_ok=True)
+        with open(partial, "xb") as file:  # a new file, never one that a link points to
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

@@ -71,7 +71,8 @@ def _is_ignored(number: int) -> bool:
 
 # --- for a process that is the command line from start to end ------------------------------------
 
-_stopped_by: int | None = None
+_stopped_by: int | None = None  # the signal that stopped the program
+_raised = False  # Stopped is on its way up: the next signal does not wait
 
 
 def end_program_at_signals() -> None:
@@ -89,25 +90,28 @@ def ignore_signals() -> None:
 
 
 def stopped_by() -> int | None:
-    """The signal that has raised Stopped, if one has."""
+    """The signal that has raised Stopped, or is about to once more; None if there was none."""
     return _stopped_by
 
 
 def _stop(number, frame) -> None:
-    global _stopped_by
-    if _stopped_by is not None:
+    global _stopped_by, _raised
+    if _raised:
         os._exit(128 + number)
-    _stopped_by = number
+    _stopped_by, _raised = number, True
     raise Stopped(number)
 
 
 def _send_again(unraisable) -> None:
-    """Python drops an exception in a finalizer or a callback; ours comes again a moment later."""
-    global _stopped_by
+    """Python drops an exception in a finalizer or a callback; ours comes again a moment later.
+
+    Until then ``stopped_by`` names the signal: what waited for the callback may fail first.
+    """
+    global _raised
     if not isinstance(unraisable.exc_value, Stopped):
         sys.__unraisablehook__(unraisable)
         return
-    _stopped_by = None
+    _raised = False
     again = threading.Timer(0.05, os.kill, (os.getpid(), unraisable.exc_value.number))
     again.daemon = True
     again.start()

@@ -16,6 +16,8 @@ from pathlib import Path
 from tinygrad_llm.errors import UserError
 
 LOCK_FILE = ".lock"
+# What the lock file holds is overwritten: never that of a file elsewhere, which a link points to.
+_FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
 _FAR = 1 << 30  # where Windows locks a byte: what lies before it, anybody may read
 TAKEN = {errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK, errno.EDEADLK}
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL}
@@ -33,7 +35,7 @@ class RunLock:
 
     def __enter__(self) -> "RunLock":
         try:
-            self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+            self._descriptor = os.open(self.path, _FLAGS, 0o644)
         except OSError as error:
             raise UserError(
                 f"cannot write to the run {self.run} ({error.strerror}: {self.path.name})"

@@ -106,6 +106,8 @@ def read_metrics(path: Path) -> list[Metrics]:
     """
     metrics: list[Metrics] = []
     try:
+        if path.exists() and not path.is_file():  # opening a FIFO would wait for ever
+            raise UserError(f"cannot read {path} (it is no file)")
         with open(path, "rb") as file:
             while (line := file.readline(MAX_LINE + 1)).endswith(b"\n"):
                 name = f"line {len(metrics) + 1} of {path}"

@@ -141,7 +141,7 @@ def _new(console: PlainConsole, config: TrainConfig) -> Work:
     shape = config.model_config(tokenizer.vocab_size)
     if config.device == "cpu":
         assert config.batch_size is not None
-        check_memory(shape, config.batch_size)
+        check_memory(shape, config.batch_size, config.grad_accumulation)
     return Work(config, tokenizer, prepared, GPT(shape, seed=config.seed).to(config.device))
 
 
