@@ -74,6 +74,16 @@ def jit(function):
     return dispatcher
 
 
+def part(function):
+    """A function that becomes a part of each kernel that calls it, and is none of its own.
+
+    Else a kernel would call it by name, and run the copy of whichever kernel was compiled or loaded
+    first: copies that were optimized in different places add up in different orders, and the first
+    process, which compiles, would not have the bits of the next, which reads from the disk.
+    """
+    return numba.njit(nogil=True, error_model="numpy", fastmath=FLAGS, forceinline=True)(function)
+
+
 # --- minus_both, maximum, exp and erf -------------------------------------------------------------
 
 

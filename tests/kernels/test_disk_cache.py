@@ -207,6 +207,41 @@ def test_an_edit_to_a_helper_is_noticed(folder, tmp_path):
     assert run(code, tmp_path, PYTHONPATH=paths) == "2.0"
 
 
+STEP = """
+    import hashlib
+    import numpy as np
+    from autograd import Parameter, no_grad, ops
+    from tinygrad_llm.config import GPTConfig
+    from tinygrad_llm.models.gpt import GPT
+    from tinygrad_llm.optim import AdamW, global_norm
+
+    model = GPT(GPTConfig(vocab_size=300, block_size=192, n_layer=1, n_head=2, n_embd=64), seed=1)
+    x, y = np.random.default_rng(0).integers(0, 300, (2, 4, 192))
+    if {forward_only}:
+        with no_grad():
+            model.next_token_logits(x)
+    else:
+        optimizer = AdamW(model.named_parameters())
+        model.loss(x, y).backward()
+        optimizer.step(grad_scale=1 / global_norm(model.parameters()))
+        bits = hashlib.sha256()
+        for p in model.parameters():
+            bits.update(p.data.tobytes() + p.grad.data.tobytes())
+        print(bits.hexdigest())
+"""
+
+
+def test_the_process_that_compiles_has_the_bits_of_the_next(tmp_path, monkeypatch):
+    """Whatever has been compiled before, and by whom: one training step, after three histories."""
+    found = []
+    for cache, steps in (("a", (False, False)), ("b", (True, False))):
+        monkeypatch.setenv("TINYGRAD_LLM_CACHE", str(tmp_path / cache))
+        for forward_only in steps:
+            told = run(STEP.format(forward_only=forward_only), tmp_path, PYTHONPATH=str(ROOT))
+            found += [told] if told else []
+    assert len(found) == 3 and len(set(found)) == 1, found
+
+
 def test_nothing_compiled_lies_beside_the_sources(folder, tmp_path):
     """There it would outlive the package, and hide the next installation of it."""
     code = """

@@ -25,7 +25,7 @@ import numpy as np
 
 from autograd.kernels import _blas
 from autograd.kernels._gemm import available, product, transpose
-from autograd.kernels._numba import exp, jit, maximum, parallel_rows, rows_per_part
+from autograd.kernels._numba import exp, jit, maximum, parallel_rows, part, rows_per_part
 
 TILE = 64
 
@@ -130,20 +130,20 @@ def _backward(qkv, y, top, total, g, g_qkv, scale, start, stop):
                 product(g_s[:, j:to], k[j:to], g_q[i:J], scale, j > 0)
 
 
-@jit
+@part
 def _row_length(T):
     """Whole blocks for T keys, and 16 more: rows a power of two apart would share cache lines."""
     return (T + TILE - 1) // TILE * TILE + 16
 
 
-@jit
+@part
 def _hide_future(row, t):
     """Scores of the keys after key ``t`` of this block are minus infinity."""
     for j in range(TILE):
         row[j] = row[j] if j <= t else row.dtype.type(-np.inf)
 
 
-@jit
+@part
 def _largest(row):
     largest = row.dtype.type(-np.inf)
     for j in range(len(row)):
@@ -151,7 +151,7 @@ def _largest(row):
     return largest
 
 
-@jit
+@part
 def _exponentials(row, largest):
     """exp(score - the largest) in place, 0 for the future; returns the sum."""
     total = row.dtype.type(0)
@@ -162,14 +162,14 @@ def _exponentials(row, largest):
     return total
 
 
-@jit
+@part
 def _divide(y, total):
     weight = y.dtype.type(1) / total
     for d in range(len(y)):
         y[d] *= weight
 
 
-@jit
+@part
 def _inner(g, y):
     total = y.dtype.type(0)
     for d in range(len(y)):
@@ -177,7 +177,7 @@ def _inner(g, y):
     return total
 
 
-@jit
+@part
 def _gradients(row, g_row, along, largest, total):
     """Scores become weights; the gradients of weights become those of scores, short of scale."""
     weight = row.dtype.type(1) / total

@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from autograd.kernels._numba import erf, exp, jit, parallel_rows, rows_per_part
+from autograd.kernels._numba import erf, exp, jit, parallel_rows, part, rows_per_part
 
 FAR = 40.0
 ROW = 4096
@@ -52,27 +52,27 @@ def _rows(x, bias):
     return x.reshape(x.size // max(1, len(bias)), len(bias)), bias
 
 
-@jit
+@part
 def _clip_left(x):
     far = type(x)(-FAR)
     return far if x < far else x
 
 
-@jit
+@part
 def _clip(x):
     far = type(x)(FAR)
     x = far if x > far else x
     return -far if x < -far else x
 
 
-@jit
+@part
 def _sigmoid_2u(x):
     """(1 + tanh(u)) / 2 with u = sqrt(2 / pi) (x + 0.044715 x^3)."""
     one = type(x)(1)
     return one / (one + exp(-type(x)(TWICE_ROOT) * (x + type(x)(CUBIC) * x * x * x)))
 
 
-@jit
+@part
 def _tanh_pair(u):
     """GELU(u) and its slope. The compiler drops the one that is not used."""
     F = type(u)
@@ -82,7 +82,7 @@ def _tanh_pair(u):
     return _clip_left(u) * s, s + v * s * (F(1) - s) * slope
 
 
-@jit
+@part
 def _erf_pair(u):
     F = type(u)
     v = _clip(u)
