@@ -239,6 +239,14 @@ def test_an_atomic_write_keeps_the_old_file_when_it_fails(tmp_path, monkeypatch)
     assert path.read_bytes() == b"old" and names(tmp_path) == ["a.json"]
 
 
+def test_nothing_is_saved_where_a_run_was_moved_away(checkpoints, model, tmp_path):
+    save(checkpoints, model, 1)
+    checkpoints.run.rename(tmp_path / "moved")
+    with pytest.raises(UserError, match="step 2 .*the run's folder was moved or removed"):
+        save(checkpoints, model, 2)
+    assert names(tmp_path) == ["moved"]
+
+
 @pytest.mark.skipif(os.name == "nt", reason="symbolic links need rights there")
 def test_an_atomic_write_follows_no_link(tmp_path):
     (tmp_path / "mine").write_bytes(b"precious")

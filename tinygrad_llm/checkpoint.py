@@ -153,6 +153,10 @@ class Checkpoints:
                 shutil.rmtree(path, ignore_errors=True)
 
     def _what_is_left(self) -> str:
+        if not self.run.is_dir():
+            return (
+                "the run's folder was moved or removed: continue with `train --resume` where it is"
+            )
         try:
             left = f"{read_index(self.run)['last']} is safe"
         except UserError:

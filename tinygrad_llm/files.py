@@ -56,14 +56,16 @@ def write_folder_atomically(path: Path, fill: Callable[[Path], None]) -> None:
 
     A folder cannot be renamed over another that holds files, and moving that one away first would
     leave a moment in which neither is there. So nothing is replaced: who wants to, chooses a new
-    name. Raises FileExistsError, and whatever ``fill`` does; the partial folder is removed then.
+    name. The folder above must be there: one that was moved away is not made again.
+
+    Raises FileExistsError, and whatever ``fill`` does; the partial folder is removed then.
     """
     if path.exists():
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
     partial = path.with_name(f"{PARTIAL}{path.name}")
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        partial.mkdir(parents=True)
+        partial.mkdir()
         fill(partial)
         for file in partial.iterdir():
             sync_file(file)
