@@ -64,7 +64,8 @@ def array_ufunc(ufunc, method, inputs, options):
     if options.get("out") is not None and method == "__call__":
         raise TypeError(
             f"{home}{name} cannot write what it computes from a Tensor into an array (as out= and "
-            f"array += tensor do): use {_instead(name) or 'the operation'} and keep the new Tensor"
+            f"array += tensor do): use {_instead(name) or 'the operation'} and keep the new "
+            "Tensor; a parameter is changed by p.assign_(p.data - lr * p.grad.data)"
         )
     refuse(home + name, name)
 

@@ -5,6 +5,8 @@ the operations as NumPy's arrays do, ``_conversions.py`` is how a Tensor looks t
 text, copies), and ``_numpy_protocol.py`` what NumPy's own functions do with one.
 """
 
+import warnings
+
 from autograd._conversions import Conversions, raw
 from autograd._methods import Methods
 from autograd._numpy_protocol import array_function, array_ufunc
@@ -99,8 +101,16 @@ class Tensor(Conversions, Methods):
         """The gradient that backward() has added up so far: a Tensor, or None.
 
         It can be set, to a Tensor or an array of this tensor's shape and type, or to a list of
-        such numbers. Raises ValueError for another shape, TypeError for another type.
+        such numbers. Raises ValueError for another shape, TypeError for another type. Reading it
+        from a computed tensor, for which backward() adds up nothing, warns.
         """
+        if self._grad is None and not self.is_leaf and self._node.hooks is None:
+            warnings.warn(
+                "this tensor was computed, and backward() fills the .grad of leaves (Parameters) "
+                "alone: call .retain_grad() on it before backward(), or look at a leaf; a "
+                "parameter is changed by assign_, not by p = p - step, which computes a new tensor",
+                stacklevel=2,
+            )
         return self._grad
 
     @grad.setter

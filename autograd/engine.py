@@ -23,7 +23,7 @@ from autograd.device import is_array, namespace, namespaces, numpy_namespace
 from autograd.grad_mode import is_grad_enabled
 from autograd.leaf import sequence
 from autograd.observe import current_observers, tell
-from autograd.plain import NUMBERS, plain_operand, refuse_missing, refuse_result
+from autograd.plain import NUMBERS, name_operands, plain_operand, refuse_missing, refuse_result
 
 new_tensor = object.__new__  # a Tensor without __init__: its checks are for users
 
@@ -79,7 +79,7 @@ class Op:
         raise TypeError(f"{type(self).__name__} defines no forward")
 
     def backward(self, xp, g, *saved):
-        raise TypeError(f"{type(self).__name__} has no gradient")
+        raise TypeError(f"{type(self).__name__} defines no backward")
 
     def __call__(self, *args) -> Tensor:
         """Compute the output; record this node when recording is on and an input wants it."""
@@ -120,6 +120,7 @@ class Op:
         except Exception as error:
             device.refuse_mixture(type(self).__name__, arrays)  # says so, if that is why
             refuse_missing(self, arrays, error)
+            name_operands(self, arrays, error)
             raise
         if type(data) is not xp.array_type:
             data = self.as_array(xp, data)

@@ -9,6 +9,7 @@ kinds of arrays would compute without complaint and be wrong, so they are refuse
   become plain views of the same memory.
 """
 
+import re
 from types import NoneType
 
 import numpy as np
@@ -63,6 +64,21 @@ def refuse_missing(op, arrays, error):
         raise TypeError(
             f"operand {i} of {type(op).__name__} is None: expected a Tensor, an array or a number"
         ) from error
+
+
+def name_operands(op, arrays, error):
+    """Put the operation and its operands' shapes before what NumPy says of arrays that do not fit.
+
+    Sentences of our own begin with the function's name and a colon, and are left as they are.
+    """
+    shapes = [str(a.shape) for a in arrays if is_array(a)]
+    from_ops = type(op).__module__.startswith("autograd.ops.")
+    if not (from_ops and shapes and type(error) in (ValueError, IndexError)):
+        return
+    told = str(error).strip()
+    if "gufunc" in told or not re.match(r"[a-z_.]+: ", told):
+        plural = "s" if len(shapes) > 1 else ""
+        error.args = (f"{type(op).__name__} of shape{plural} {' and '.join(shapes)}: {told}",)
 
 
 def refuse_result(op, dtype):

@@ -263,3 +263,43 @@ def test_a_norm_that_is_not_finite_is_not_clipped():
             clip_scale(1.0, max_norm)
     with pytest.raises(ValueError, match="grad_scale is nan"):
         AdamW(parameters().items()).step(grad_scale=math.nan)
+
+
+def test_what_a_beginner_gives_an_optimizer():
+    from tinygrad_llm.layers import Linear
+
+    w = Parameter(np.ones(3))
+    for params, words in (
+        (w, r"one Parameter, expected several parameters: \[parameter\]"),
+        (Linear(2, 2), r"one Linear, expected several parameters: model.named_parameters\(\)"),
+        (None, "one NoneType"),
+        ([np.ones(3)], "parameter 0 is of type ndarray"),
+        ([[w]], "parameter 0 is of type list"),
+        ([w, "x"], "parameter 1 is of type str"),
+        ({"w": w}, "parameter 0 is of type str"),
+        ([{"params": [w], "lr": 0.1}], "parameter 0 is of type dict"),
+    ):
+        with pytest.raises(TypeError, match=words):
+            AdamW(params)
+    for options in ({"lr": "1e-3"}, {"betas": 0.9}, {"betas": (0.9, None)}, {"eps": None}):
+        with pytest.raises(TypeError, match="expected a (number|pair of numbers)"):
+            AdamW([w], **options)
+
+
+def test_what_would_never_learn_is_refused():
+    from tinygrad_llm.init import normal_
+    from tinygrad_llm.layers import Linear
+    from tinygrad_llm.module import ModuleList
+
+    w = Parameter(np.ones(3))
+    with pytest.raises(ValueError, match="parameter 0 was computed"):
+        AdamW([w * 2])
+    with pytest.raises(ValueError, match="none of the parameters requires a gradient"):
+        AdamW([Tensor(np.ones(3))])
+    AdamW([w, Tensor(np.ones(3))])  # some are frozen
+    layers = ModuleList([Linear(2, 3), Linear(3, 2)])
+    with pytest.raises(ValueError, match="all 2 matrices are zero.*init.normal_"):
+        AdamW(layers.named_parameters())
+    AdamW(layers[0].named_parameters())  # one layer of zeros learns: a linear regression
+    normal_(layers[0].weight, 0.02, np.random.default_rng(0))
+    AdamW(layers.named_parameters())

@@ -171,6 +171,11 @@ def _one_line(box: str) -> str:
     told = parts[1:2] + [p for p in parts[2:] if p and p[0] in ("Perhaps", "Available")]
     text = "; ".join(" ".join(words).rstrip(".") for words in told)
     text = re.sub(r"^Error parsing \w+: (?=[a-z_])", "", text)  # a UserError of the dataclass
+    text = re.sub(
+        r"no type matching \{None\}\|(\w+) could be instantiated from \['(.*?)'\].*",
+        r"expected \1, found '\2'",
+        text,
+    )  # tyro's words for an option that may be left out
     too_long = r"Exceeds the limit .* value has (\d+) digits.*"  # Python's words, for programmers
     text = re.sub(too_long, r"a number of \1 digits is too long", text)
     return f"{text} (see `{PROGRAM} --help`)"

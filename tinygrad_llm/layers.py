@@ -1,7 +1,8 @@
 """The layers of a transformer: parameters, and one operation of ``autograd.ops`` on them.
 
 Weights start at zero here. What they should start at depends on the whole model (how deep it is,
-which layer feeds the residual stream), so ``init.py`` decides, and loading decides otherwise.
+which layer feeds the residual stream), so ``init.py`` decides, and loading decides otherwise. An
+optimizer refuses a model whose weights are all zero still: it would not learn.
 
 Shape letters: B sequences of T tokens, C channels, V token ids.
 """

@@ -11,7 +11,7 @@ on the gradient, so that the gradients are read once and never rewritten.
 
 import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -29,9 +29,10 @@ class AdamW:
     same names: then give each a name of its own. ``lr``, ``betas``, ``eps`` and ``weight_decay``
     may be changed before any step; ``weight_decay`` is multiplied by the learning rate.
 
-    Raises TypeError for what is not a Tensor, and ValueError for a name or a parameter that is
-    there twice, an array that cannot be written to or that two parameters share, and, as PyTorch
-    does, for numbers outside their range.
+    Raises TypeError for what is not a Tensor or not a number, and ValueError for a name or a
+    parameter that is there twice, a tensor that was computed, an array that cannot be written to or
+    that two parameters share, several matrices that are all zero (nothing would move them), where
+    no parameter requires a gradient, and, as PyTorch does, for numbers outside their range.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class AdamW:
         if not self.params:
             raise ValueError("AdamW was given no parameters")
         _refuse_shared_memory(self.params)
+        _refuse_what_cannot_learn(self.params)
         self.lr, self.betas, self.eps, self.weight_decay = lr, betas, eps, weight_decay
         self._check_numbers()
         self._moments: dict[str, tuple] = {}  # name -> (m, v), each of the parameter's shape
@@ -53,7 +55,13 @@ class AdamW:
 
     def _check_numbers(self) -> None:
         """Raise ValueError for a learning rate and the like that would spoil the weights."""
+        if not isinstance(self.betas, Sequence) or len(self.betas) != 2:
+            raise TypeError(f"AdamW: betas is {self.betas!r}, expected a pair of numbers")
         beta1, beta2 = self.betas
+        numbers = {"lr": self.lr, "eps": self.eps, "weight_decay": self.weight_decay}
+        for name, value in {**numbers, "betas[0]": beta1, "betas[1]": beta2}.items():
+            if not isinstance(value, (int, float, np.integer, np.floating)):
+                raise TypeError(f"AdamW: {name} is {value!r}, expected a number")
         allowed = {  # NaN is in no range
             "lr": (self.lr, 0 <= self.lr < math.inf, "a finite number, at least 0"),
             "eps": (self.eps, 0 <= self.eps < math.inf, "a finite number, at least 0"),
@@ -159,12 +167,19 @@ class AdamW:
 
 
 def _by_name(params: Iterable[Parameter | tuple[str, Parameter]]) -> dict[str, Tensor]:
+    if isinstance(params, Tensor) or not isinstance(params, Iterable):
+        kind = type(params).__name__
+        advice = "[parameter]" if isinstance(params, Tensor) else "model.named_parameters()"
+        raise TypeError(f"AdamW was given one {kind}, expected several parameters: {advice}")
     found: dict[str, Tensor] = {}
     names: dict[int, str] = {}  # id of a parameter -> the name it was given under
     for number, item in enumerate(params):
-        name, p = (str(number), item) if isinstance(item, Tensor) else item
-        if not isinstance(p, Tensor):
-            raise TypeError(f"AdamW: parameter {name} is of type {type(p).__name__}, not Parameter")
+        name, p = item if isinstance(item, tuple) and len(item) == 2 else (str(number), item)
+        if not isinstance(p, Tensor) or not isinstance(name, str):
+            raise TypeError(
+                f"AdamW: parameter {name} is of type {type(p).__name__}, expected a Parameter or a "
+                "pair (name, Parameter), as model.named_parameters() gives them"
+            )
         if name in found:
             raise ValueError(
                 f"AdamW was given two parameters called {name!r}: give each a name of its own, as "
@@ -182,12 +197,33 @@ def _by_name(params: Iterable[Parameter | tuple[str, Parameter]]) -> dict[str, T
 
 def _check_parameter(name: str, p: Tensor) -> None:
     """Raise ValueError for a parameter whose elements cannot be changed."""
+    if not p.is_leaf:
+        raise ValueError(
+            f"AdamW: parameter {name} was computed, and changing it would change nothing: give "
+            "the Parameters that it was computed from"
+        )
     if p.dtype.kind != "f":
         raise ValueError(f"AdamW: parameter {name} is {p.dtype}, expected a floating-point type")
     if not getattr(p.data.flags, "writeable", True):  # CuPy's always are
         raise ValueError(
             f"AdamW: parameter {name} cannot be changed, since its array is read-only (as "
             "np.broadcast_to and memory maps are): make it from a copy, Parameter(array.copy())"
+        )
+
+
+def _refuse_what_cannot_learn(params: dict[str, Tensor]) -> None:
+    """Raise ValueError where no step would ever change anything, or next to nothing."""
+    if not any(p.requires_grad for p in params.values()):
+        raise ValueError(
+            "AdamW: none of the parameters requires a gradient, so there is nothing to learn: make "
+            "them with Parameter(array), or set requires_grad to True"
+        )
+    matrices = [name for name, p in params.items() if p.ndim >= 2 and p.requires_grad and p.size]
+    if len(matrices) > 1 and not any(to_numpy(params[name].data).any() for name in matrices):
+        raise ValueError(
+            f"AdamW: all {len(matrices)} matrices are zero ({', '.join(matrices[:3])}, ...), and "
+            "layers of zeros have gradients of zero: draw their first values, as with "
+            "tinygrad_llm.init.normal_(matrix, 0.02, rng)"
         )
 
 

@@ -185,3 +185,27 @@ def test_iteration_and_truth():
     assert bool(Tensor(np.array(1.0)))
     with pytest.raises(ValueError):
         bool(Tensor(np.ones(2)))
+
+
+def test_reading_the_gradient_of_a_computed_tensor_warns(recwarn):
+    w = Parameter(np.ones(2))
+    y, kept = w * 2, w * 3
+    kept.retain_grad()
+    assert w.grad is None and kept.grad is None and (w.detach() * 2).grad is None
+    assert len(recwarn) == 0
+    with pytest.warns(UserWarning, match="retain_grad.*assign_"):
+        assert y.grad is None
+
+
+def test_arrays_that_do_not_fit_are_named_with_the_operation():
+    t = Parameter(np.ones((2, 3)))
+    for call, words in (
+        (lambda: t @ t, r"MatMul of shapes \(2, 3\) and \(2, 3\): matmul: .*mismatch"),
+        (lambda: t + [1, 2], r"Add of shapes \(2, 3\) and \(2,\): operands could not"),
+        (lambda: t.reshape(4), r"Reshape of shape \(2, 3\): cannot reshape"),
+        (lambda: ops.linear(t, t.T), "^linear: x has shape"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            call()
+    with pytest.raises(IndexError, match=r"GetItem of shape \(2, 3\): index 5 is out of bounds"):
+        t[5]

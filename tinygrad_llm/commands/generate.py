@@ -33,9 +33,11 @@ def run(options: GenerateOptions) -> int:
             f"{model.config.vocab_size}: they do not belong together"
         )
     console = make_console()
-    for piece in stream_text(model, tokenizer, options):
-        console.write(piece)
-    console.write("\n")
+    try:
+        for piece in stream_text(model, tokenizer, options):
+            console.write(piece)
+    finally:  # after a Ctrl-C too, what follows begins on a line of its own
+        console.write("\n")
     return 0
 
 
