@@ -21,8 +21,8 @@ CLOSE = 1e-9
 def audit(f, arrays, names, w):
     """Run ``f`` forward and backward under observation. Returns (faults, warnings, usable).
 
-    Not ``usable`` is a function whose gradients cannot be compared with anything: its backward
-    raises, or it changes its own inputs.
+    A function is not ``usable`` when its gradients cannot be compared with anything: its backward
+    raises or writes into the gradient that comes in, or the function changes its own inputs.
     """
     watch = _Watch(names)
     with np.errstate(all="ignore"):
@@ -55,7 +55,7 @@ def _results(f, arrays, names, w, watch):
 class _Watch:
     def __init__(self, names):
         self.names, self.faults, self.warnings, self.shapes = names, [], [], []
-        self.changed = False  # f wrote to its inputs
+        self.changed = False  # f wrote to its inputs, or a backward to its incoming gradient
 
     def nodes(self, y):
         """Put an observer around the backward of every node behind ``y``."""
@@ -80,8 +80,9 @@ class _Watch:
             gradients = backward(xp, g, *saved)
             for k, (a, b) in enumerate(zip(held, before, strict=True)):
                 if not np.array_equal(a, b, equal_nan=True):
-                    what = "a value saved for backward" if k else "the gradient that comes in"
+                    what = "a value saved for backward" if k else "the incoming gradient"
                     self.faults.append(f"the backward of {name} changes {what} in place")
+                    self.changed |= k == 0  # the check's own weights: it would measure nonsense
             several = gradients if isinstance(gradients, (tuple, list)) else (gradients,)
             for i, (source, gradient) in enumerate(zip(node.inputs, several, strict=False)):
                 if source is not None and gradient is not None:

@@ -227,7 +227,7 @@ class ReadsMemory(Sine):
         (ChangesInput, "f changes its input 0 in place"),
         (
             ChangesUpstream,
-            "the backward of ChangesUpstream changes the gradient that comes in in place",
+            "the backward of ChangesUpstream changes the incoming gradient in place",
         ),
         (
             ChangesSaved,
@@ -427,3 +427,21 @@ def test_a_layout_that_is_refused_is_no_wrong_result():
 def test_a_check_may_be_watched():
     with detect_anomaly():  # wants each contribution as it was: nothing is in place then
         assert check_grad(lambda x: ops.gelu(x * 2.0) + x, np.linspace(-2.0, 2.0, 5)).passed
+
+
+def test_a_backward_that_changes_the_incoming_gradient_is_not_measured():
+    """The gradient that comes in is the check's own: what it measured afterwards was nonsense."""
+
+    class Tanh(Op):
+        save_output = True
+
+        def forward(self, xp, x):
+            return xp.tanh(x)
+
+        def backward(self, xp, g, y):
+            g *= 1 - y * y
+            return g
+
+    report = check_grad(lambda x: Tanh()(x), np.linspace(-2, 2, 5), raise_on_failure=False)
+    assert report.faults == ["the backward of Tanh changes the incoming gradient in place"]
+    assert not report.checks and not report.kinks and not report.diagnoses and not report.passed
