@@ -8,6 +8,7 @@ import contextlib
 import errno
 import hashlib
 import io
+import itertools
 import json
 import os
 import re
@@ -306,12 +307,19 @@ def copy_of(run_folder, target):
     return Path(shutil.copytree(run_folder, target / "copy"))
 
 
-@pytest.mark.parametrize("command", [["train", "--resume"], ["generate"]])
-@pytest.mark.parametrize("file", ["config.json", "model.safetensors", "tokenizer.json", "index"])
-@pytest.mark.parametrize("damage", ["truncated", "missing", "foreign"])
+DAMAGED = itertools.product(
+    (["train", "--resume"], ["generate"]),
+    ("config.json", "model.safetensors", "tokenizer.json", "index"),
+    ("truncated", "missing", "foreign"),
+)
+
+
+@pytest.mark.parametrize(
+    "command, file, damage",
+    # a run whose index is missing goes on from its newest checkpoint: the next test
+    [d for d in DAMAGED if d != (["train", "--resume"], "index", "missing")],
+)
 def test_a_damaged_checkpoint(here, trained, capsys, command, file, damage):
-    if (command[0], file, damage) == ("train", "index", "missing"):
-        pytest.skip("the newest checkpoint is found without it: the next test")
     copy = copy_of(trained[0], here)
     truncate_final(copy)
     path = copy / "checkpoints" / "step-000006" / file

@@ -158,6 +158,21 @@ def parse(argv: Sequence[str]) -> Any:
     return getattr(parsed, "command", parsed)
 
 
+_PARSERS_WORDS: tuple[tuple[str, Any], ...] = (
+    # tyro's, of an option that may be left out
+    (
+        r"no type matching \{None\}\|(\w+) could be instantiated from \['(.*?)'\].*",
+        r"expected \1, found '\2'",
+    ),
+    # Python's, for programmers: an integer of thousands of digits
+    (r"Exceeds the limit .* value has (\d+) digits.*", r"a number of \1 digits is too long"),
+    (
+        r"expected INT, found '([\d ]{1000,})'",
+        lambda found: f"a number of {len(found[1].replace(' ', ''))} digits is too long",
+    ),
+)
+
+
 def _one_line(box: str) -> str:
     """tyro's complaint, a box of several parts, as one sentence.
 
@@ -171,13 +186,8 @@ def _one_line(box: str) -> str:
     told = parts[1:2] + [p for p in parts[2:] if p and p[0] in ("Perhaps", "Available")]
     text = "; ".join(" ".join(words).rstrip(".") for words in told)
     text = re.sub(r"^Error parsing \w+: (?=[a-z_])", "", text)  # a UserError of the dataclass
-    text = re.sub(
-        r"no type matching \{None\}\|(\w+) could be instantiated from \['(.*?)'\].*",
-        r"expected \1, found '\2'",
-        text,
-    )  # tyro's words for an option that may be left out
-    too_long = r"Exceeds the limit .* value has (\d+) digits.*"  # Python's words, for programmers
-    text = re.sub(too_long, r"a number of \1 digits is too long", text)
+    for theirs, ours in _PARSERS_WORDS:
+        text = re.sub(theirs, ours, text)
     return f"{text} (see `{PROGRAM} --help`)"
 
 

@@ -36,8 +36,10 @@ def run(options: GenerateOptions) -> int:
     try:
         for piece in stream_text(model, tokenizer, options):
             console.write(piece)
-    finally:  # after a Ctrl-C too, what follows begins on a line of its own
-        console.write("\n")
+    except KeyboardInterrupt:
+        console.write("\n")  # what is said of it begins on a line of its own
+        raise
+    console.write("\n")
     return 0
 
 
