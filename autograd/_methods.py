@@ -217,3 +217,8 @@ class Methods:
             "fill would change a Tensor in place, and a graph may need the old values: "
             "use ops.full_like(x, value), or x.assign_"
         )
+
+
+for method in vars(Methods).values():
+    if callable(method):  # in what Python says of wrong arguments, "Tensor.sum()"
+        method.__qualname__ = f"Tensor.{method.__name__}"

@@ -124,3 +124,8 @@ def test_a_tensor_is_not_changed_in_place():
     with pytest.raises(TypeError, match="full_like"):
         x.fill(0)
     np.testing.assert_array_equal(x.data, ARRAY)
+
+
+def test_what_python_says_of_wrong_arguments_names_the_tensor():
+    with pytest.raises(TypeError, match=r"^Tensor\.sum\(\) got an unexpected keyword argument"):
+        Tensor(np.ones(2)).sum(dim=0)
