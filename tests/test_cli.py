@@ -91,6 +91,14 @@ def test_help_imports_nothing_heavy(argv):
     assert "tinygrad-llm" in done.stdout
 
 
+def test_help_ends_in_the_narrowest_terminal():
+    done = subprocess.run(
+        [sys.executable, "-m", "tinygrad_llm", "generate", "--help"],
+        capture_output=True, cwd=ROOT, env={**os.environ, "COLUMNS": "3"}, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0 and b"--prompt" in done.stdout
+
+
 def test_python_m_is_the_same_program():
     done = subprocess.run(
         [sys.executable, "-m", "tinygrad_llm", "--version"],

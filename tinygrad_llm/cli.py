@@ -14,6 +14,7 @@ import importlib
 import io
 import os
 import re
+import shutil
 import sys
 import warnings
 from collections.abc import Sequence
@@ -45,6 +46,8 @@ COMMANDS: dict[type, str] = {
     options.InfoOptions: "info",
 }
 """The module in commands/ for each kind of options, and its function where that is not ``run``."""
+
+NARROWEST = 20  # columns of a terminal in which help is laid out
 
 # What a disk, a path or a permission can do to a program: the person's to mend, not a bug.
 _THEIRS = {
@@ -127,6 +130,8 @@ def parse(argv: Sequence[str]) -> Any:
     """
     import tyro
 
+    if shutil.get_terminal_size().columns < NARROWEST:
+        os.environ["COLUMNS"] = str(NARROWEST)  # in less, tyro would lay out its help for ever
     named = tyro.conf.subcommand
     commands = (
         Annotated[TrainConfig, named("train")]
