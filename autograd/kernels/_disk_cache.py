@@ -106,7 +106,7 @@ class DiskCache(_Cache):
         self._enabled = False
 
     def flush(self):
-        """Forget what is on the disk: nothing is, under the names of an edited function."""
+        """Nothing to do: an edited function has other names on the disk."""
 
 
 class _Form(CompileResultCacheImpl):
@@ -192,9 +192,12 @@ def _sweep(folder):
     """Delete what was not used for two months, and what a killed process has left half written."""
     now = time.time()
     for path in folder.iterdir():
-        age = now - path.lstat().st_mtime
-        if age > (ABANDONED if path.name.startswith(PARTIAL) else UNUSED):
-            path.unlink(missing_ok=True)
+        try:
+            age = now - path.lstat().st_mtime
+            if age > (ABANDONED if path.name.startswith(PARTIAL) else UNUSED):
+                path.unlink()
+        except (FileNotFoundError, IsADirectoryError, PermissionError):  # macOS says the last
+            pass  # another process has just renamed or deleted it; a folder is not ours
 
 
 def _is_ours(status):

@@ -153,6 +153,19 @@ def test_what_no_process_uses_is_deleted_in_time(folder):
     assert sorted(p.name for p in folder.iterdir()) == [".partial-2-cd", entry.name]
 
 
+def test_what_another_process_has_just_renamed_is_no_error(folder, monkeypatch):
+    """Two processes compile at once: one lists the folder, the other renames what it wrote."""
+    compiled(hits=0)
+    the_entry(folder).unlink()
+    (folder / "an old folder").mkdir()
+    os.utime(folder / "an old folder", (0, 0))
+    listed = Path.iterdir
+    monkeypatch.setattr(Path, "iterdir", lambda path: [*listed(path), path / ".partial-1-gone"])
+    _disk_cache._sweep.cache_clear()
+    compiled(hits=0)
+    compiled(hits=1)
+
+
 def test_an_entry_in_use_does_not_grow_old(folder):
     compiled(hits=0)
     os.utime(the_entry(folder), (time.time() - 50 * 86400,) * 2)
