@@ -31,6 +31,11 @@ class ReLU(Op):
         return xp.where(x <= 0, 0, g)
 
 
+def relu(x):
+    """max(x, 0). At 0 the gradient is 0."""
+    return ReLU()(x)
+
+
 class LeakyReLU(Op):
     """y = x where x > 0, else slope x.
 
@@ -48,6 +53,14 @@ class LeakyReLU(Op):
 
     def backward(self, xp, g, x):
         return xp.where(x > 0, g, g * self.slope)
+
+
+def leaky_relu(x, negative_slope=0.01):
+    """x where it is positive, else ``negative_slope`` x (Maas et al. 2013).
+
+    At 0 the gradient is the slope of the left side, as PyTorch's.
+    """
+    return LeakyReLU(float(negative_slope))(floating(x))
 
 
 class ELU(Op):
@@ -70,6 +83,14 @@ class ELU(Op):
         return xp.where(x > 0, g, g * (self.alpha * xp.exp(left)))
 
 
+def elu(x, alpha=1.0):
+    """x where it is positive, else ``alpha`` (exp(x) - 1) (Clevert et al. 2015).
+
+    At 0 the gradient is ``alpha``, that of the left side, as PyTorch's.
+    """
+    return ELU(float(alpha))(floating(x))
+
+
 class Softplus(Op):
     """y = log(1 + exp(beta x)) / beta = max(x, 0) + log(1 + exp(-beta |x|)) / beta.
 
@@ -89,6 +110,18 @@ class Softplus(Op):
         return g * xp.sigmoid(self.beta * x)
 
 
+def softplus(x, beta=1.0):
+    """log(1 + exp(``beta`` x)) / ``beta``, a smooth relu, computed without overflow.
+
+    PyTorch's further argument, the threshold from which on it returns x itself, is not needed:
+    here every x is as exact as its type. Raises ValueError unless beta is above 0.
+    """
+    beta = float(beta)
+    if not beta > 0:
+        raise ValueError(f"softplus: beta is {beta}, but must be above 0")
+    return Softplus(beta)(floating(x))
+
+
 class LogSigmoid(Op):
     """y = log(1 / (1 + exp(-x))) = min(x, 0) - log(1 + exp(-|x|)).
 
@@ -103,6 +136,11 @@ class LogSigmoid(Op):
 
     def backward(self, xp, g, x):
         return g * xp.sigmoid(-x)
+
+
+def log_sigmoid(x):
+    """log(sigmoid(x)), computed without overflow and without taking the log of 0."""
+    return LogSigmoid()(floating(x))
 
 
 class GELU(Op):
@@ -125,6 +163,22 @@ class GELU(Op):
         return gelu_kernel.backward(xp, g, x, self.approximate, spare=self.spare())[0]
 
 
+def gelu(x, approximate="none"):
+    """The Gaussian error linear unit (Hendrycks and Gimpel 2016).
+
+    ``approximate="none"`` is x Phi(x), exact; ``"tanh"`` is the approximation GPT-2 was trained
+    with. Raises ValueError for anything else.
+    """
+    return GELU(known_gelu(approximate, "gelu"))(floating(x))
+
+
+def known_gelu(approximate, op):
+    """``approximate`` if there is a GELU of that name. Raises ValueError otherwise."""
+    if approximate not in ("none", "tanh"):
+        raise ValueError(f'{op}: approximate is {approximate!r}, but must be "none" or "tanh"')
+    return approximate
+
+
 class SiLU(Op):
     """y = x sigmoid(x).
 
@@ -141,60 +195,6 @@ class SiLU(Op):
         s = xp.sigmoid(x)
         near = xp.where(xp.abs(x) > SILU_FAR, 0, x)
         return g * s * (1 + near * xp.sigmoid(-x))  # 1 - s is 0 as soon as s rounds to 1
-
-
-def relu(x):
-    """max(x, 0). At 0 the gradient is 0."""
-    return ReLU()(x)
-
-
-def leaky_relu(x, negative_slope=0.01):
-    """x where it is positive, else ``negative_slope`` x (Maas et al. 2013).
-
-    At 0 the gradient is the slope of the left side, as PyTorch's.
-    """
-    return LeakyReLU(float(negative_slope))(floating(x))
-
-
-def elu(x, alpha=1.0):
-    """x where it is positive, else ``alpha`` (exp(x) - 1) (Clevert et al. 2015).
-
-    At 0 the gradient is ``alpha``, that of the left side, as PyTorch's.
-    """
-    return ELU(float(alpha))(floating(x))
-
-
-def softplus(x, beta=1.0):
-    """log(1 + exp(``beta`` x)) / ``beta``, a smooth relu, computed without overflow.
-
-    PyTorch's further argument, the threshold from which on it returns x itself, is not needed:
-    here every x is as exact as its type. Raises ValueError unless beta is above 0.
-    """
-    beta = float(beta)
-    if not beta > 0:
-        raise ValueError(f"softplus: beta is {beta}, but must be above 0")
-    return Softplus(beta)(floating(x))
-
-
-def log_sigmoid(x):
-    """log(sigmoid(x)), computed without overflow and without taking the log of 0."""
-    return LogSigmoid()(floating(x))
-
-
-def gelu(x, approximate="none"):
-    """The Gaussian error linear unit (Hendrycks and Gimpel 2016).
-
-    ``approximate="none"`` is x Phi(x), exact; ``"tanh"`` is the approximation GPT-2 was trained
-    with. Raises ValueError for anything else.
-    """
-    return GELU(known_gelu(approximate, "gelu"))(floating(x))
-
-
-def known_gelu(approximate, op):
-    """``approximate`` if there is a GELU of that name. Raises ValueError otherwise."""
-    if approximate not in ("none", "tanh"):
-        raise ValueError(f'{op}: approximate is {approximate!r}, but must be "none" or "tanh"')
-    return approximate
 
 
 def silu(x):

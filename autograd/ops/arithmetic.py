@@ -26,6 +26,11 @@ class Add(Op):
         return g, g
 
 
+def add(a, b):
+    """a + b."""
+    return Add()(a, b)
+
+
 class Subtract(Op):
     """y = a - b.  Saves: nothing.  dy/da = 1, dy/db = -1."""
 
@@ -36,6 +41,11 @@ class Subtract(Op):
 
     def backward(self, xp, g):
         return g, -g if self.needs[1] else None
+
+
+def subtract(a, b):
+    """a - b."""
+    return Subtract()(a, b)
 
 
 class Multiply(Op):
@@ -52,6 +62,11 @@ class Multiply(Op):
         return g * b if self.needs[0] else None, g * a if self.needs[1] else None
 
 
+def multiply(a, b):
+    """a b."""
+    return Multiply()(a, b)
+
+
 class Divide(Op):
     """y = a / b.  Saves: a, b.  dy/da = 1 / b, dy/db = -a / b^2."""
 
@@ -65,6 +80,11 @@ class Divide(Op):
     def backward(self, xp, g, a, b):
         g_a = g / b
         return g_a if self.needs[0] else None, -g_a * (a / b) if self.needs[1] else None
+
+
+def divide(a, b):
+    """a / b."""
+    return Divide()(a, b)
 
 
 class Power(Op):
@@ -136,6 +156,18 @@ class NumberToPower(Op):
         return g * (y * (math.log(self.c) if self.c > 0 else math.nan))
 
 
+def power(a, b):
+    """a to the power b. The gradient of a at b = 0 is 0, that of b at a = 0 is 0 for b >= 0.
+
+    Where a is 0 and b between 0 and 1 there is no mixed second derivative: it is NaN.
+    """
+    if type(b) in (bool, int, float):
+        return PowerToNumber(b)(a)
+    if type(a) in (bool, int, float):
+        return NumberToPower(a)(b)
+    return Power()(a, b)
+
+
 class Negative(Op):
     """y = -x.  Saves: nothing.  dy/dx = -1."""
 
@@ -144,6 +176,11 @@ class Negative(Op):
 
     def backward(self, xp, g):
         return -g
+
+
+def negative(x):
+    """-x."""
+    return Negative()(x)
 
 
 class Reciprocal(Op):
@@ -158,6 +195,11 @@ class Reciprocal(Op):
         return -g * (y * y)
 
 
+def reciprocal(x):
+    """1 / x. At 0 it is infinite, and its gradient minus infinity."""
+    return Reciprocal()(x)
+
+
 class Square(Op):
     """y = x^2.  Saves: x.  dy/dx = 2 x."""
 
@@ -170,6 +212,11 @@ class Square(Op):
         return g * (2 * x)
 
 
+def square(x):
+    """x^2."""
+    return Square()(x)
+
+
 class Sqrt(Op):
     """y = sqrt(x).  Saves: y.  dy/dx = 1 / (2 y), infinite at 0."""
 
@@ -180,6 +227,11 @@ class Sqrt(Op):
 
     def backward(self, xp, g, y):
         return g / (2 * y)
+
+
+def sqrt(x):
+    """The square root. At 0 the gradient is infinite."""
+    return Sqrt()(x)
 
 
 class Remainder(Op):
@@ -198,6 +250,19 @@ class Remainder(Op):
 
     def backward(self, xp, g, a, b):
         return g, -g * xp.floor_divide(a, b) if self.needs[1] else None
+
+
+def remainder(a, b):
+    """a - b floor(a / b), what Python's ``%`` gives: between 0 and b, of b's sign.
+
+    Where a is a multiple of b the value jumps, and the gradient is that of the side it belongs to.
+    """
+    return Remainder()(a, b)
+
+
+def mod(a, b):
+    """``remainder`` by its other name."""
+    return Remainder()(a, b)
 
 
 class FMod(Op):
@@ -220,71 +285,6 @@ class FMod(Op):
         return g, g * xp.where((a < 0) != (b < 0), n, -n)
 
 
-def add(a, b):
-    """a + b."""
-    return Add()(a, b)
-
-
-def subtract(a, b):
-    """a - b."""
-    return Subtract()(a, b)
-
-
-def multiply(a, b):
-    """a b."""
-    return Multiply()(a, b)
-
-
-def divide(a, b):
-    """a / b."""
-    return Divide()(a, b)
-
-
-def power(a, b):
-    """a to the power b. The gradient of a at b = 0 is 0, that of b at a = 0 is 0 for b >= 0.
-
-    Where a is 0 and b between 0 and 1 there is no mixed second derivative: it is NaN.
-    """
-    if type(b) in (bool, int, float):
-        return PowerToNumber(b)(a)
-    if type(a) in (bool, int, float):
-        return NumberToPower(a)(b)
-    return Power()(a, b)
-
-
-def remainder(a, b):
-    """a - b floor(a / b), what Python's ``%`` gives: between 0 and b, of b's sign.
-
-    Where a is a multiple of b the value jumps, and the gradient is that of the side it belongs to.
-    """
-    return Remainder()(a, b)
-
-
-def mod(a, b):
-    """``remainder`` by its other name."""
-    return Remainder()(a, b)
-
-
 def fmod(a, b):
     """The remainder of C: a - b trunc(a / b), of a's sign."""
     return FMod()(a, b)
-
-
-def negative(x):
-    """-x."""
-    return Negative()(x)
-
-
-def reciprocal(x):
-    """1 / x. At 0 it is infinite, and its gradient minus infinity."""
-    return Reciprocal()(x)
-
-
-def square(x):
-    """x^2."""
-    return Square()(x)
-
-
-def sqrt(x):
-    """The square root. At 0 the gradient is infinite."""
-    return Sqrt()(x)

@@ -38,6 +38,23 @@ class CausalAttention(Op):
         return attention.backward(xp, g, qkv, y, self.n_head, self.cache)
 
 
+def causal_attention(qkv, n_head):
+    """Causal self-attention of ``n_head`` heads (Vaswani et al. 2017), scaled by 1/sqrt(D).
+
+    qkv (B, T, 3C) holds queries, keys and values side by side, each of ``n_head`` heads of length
+    D = C / n_head; the result is (B, T, C). Raises ValueError when the shape does not divide.
+    """
+    qkv, n_head = floating(qkv), integer("causal_attention", "n_head", n_head)
+    if n_head < 1:
+        raise ValueError(f"causal_attention: n_head is {n_head}, but must be at least 1")
+    if qkv.ndim != 3 or qkv.shape[-1] % (3 * n_head):
+        raise ValueError(
+            f"causal_attention: qkv has shape {qkv.shape}, expected (B, T, 3 C) with C a multiple "
+            f"of the {n_head} heads"
+        )
+    return CausalAttention(n_head)(qkv)
+
+
 class ScaledDotProductAttention(Op):
     """y = R V  with  P = softmax(scale Q K^T + bias), where query i may see key j only if allowed,
     and R = P keep / (1 - p), which is P itself without dropout.
@@ -92,23 +109,6 @@ class ScaledDotProductAttention(Op):
             xp.swapaxes(self.dropped(xp, p), -1, -2) @ g if self.needs[2] else None,
         )
         return (*found, g_s) if bias else found
-
-
-def causal_attention(qkv, n_head):
-    """Causal self-attention of ``n_head`` heads (Vaswani et al. 2017), scaled by 1/sqrt(D).
-
-    qkv (B, T, 3C) holds queries, keys and values side by side, each of ``n_head`` heads of length
-    D = C / n_head; the result is (B, T, C). Raises ValueError when the shape does not divide.
-    """
-    qkv, n_head = floating(qkv), integer("causal_attention", "n_head", n_head)
-    if n_head < 1:
-        raise ValueError(f"causal_attention: n_head is {n_head}, but must be at least 1")
-    if qkv.ndim != 3 or qkv.shape[-1] % (3 * n_head):
-        raise ValueError(
-            f"causal_attention: qkv has shape {qkv.shape}, expected (B, T, 3 C) with C a multiple "
-            f"of the {n_head} heads"
-        )
-    return CausalAttention(n_head)(qkv)
 
 
 def scaled_dot_product_attention(

@@ -27,6 +27,12 @@ class CumSum(Op):
         return xp.flip(xp.cumsum(xp.flip(g, self.axis), axis=self.axis), self.axis)
 
 
+def cumsum(x, axis=None):
+    """The running sum along ``axis``, or over all elements in order when it is None."""
+    x, axis = _one_axis("cumsum", x, axis)
+    return CumSum(axis)(x)
+
+
 class CumProd(Op):
     """y_j = x_0 ... x_j.  Saves: x.
 
@@ -55,12 +61,6 @@ class CumProd(Op):
             m = m[:-reach] * m[reach:]
             reach *= 2
         return xp.swapaxes(before * r, 0, self.axis)
-
-
-def cumsum(x, axis=None):
-    """The running sum along ``axis``, or over all elements in order when it is None."""
-    x, axis = _one_axis("cumsum", x, axis)
-    return CumSum(axis)(x)
 
 
 def cumprod(x, axis=None):

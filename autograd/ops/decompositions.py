@@ -115,6 +115,23 @@ class EigenVectors(Factor):
         return v @ inner @ t(xp, v)
 
 
+def eigh(a, UPLO="L"):
+    """Eigenvalues, ascending, and eigenvectors of symmetric matrices a (..., N, N).
+
+    Returns (eigenvalues (..., N), eigenvectors (..., N, N), one a column), under these names. Only
+    the lower triangle of ``a`` is read (the upper with UPLO "U"); the gradient is symmetric, that
+    of a change which keeps ``a`` so. The sign of each eigenvector is LAPACK's choice. Where two
+    eigenvalues are equal the gradient of the eigenvectors is not finite; that of the eigenvalues is
+    one of those that there are (their sum over equal ones has only one).
+    """
+    a = square_matrices("linalg.eigh", a)
+    if UPLO not in ("L", "U"):
+        raise ValueError(f'linalg.eigh: UPLO is {UPLO!r}, but must be "L" or "U"')
+    raw = a.data if isinstance(a, Tensor) else a
+    found = tuple(namespace(raw).linalg.eigh(raw, UPLO))
+    return EighResult(EigenValues(UPLO, cache=found)(a), EigenVectors(UPLO, cache=found)(a))
+
+
 class SingularValues(Factor):
     """S of A = U diag(s) V^T.  Saves: A; caches U, s, V^T.  dL/dA = U diag(g) V^T.
 
@@ -165,6 +182,32 @@ class RightVectors(Factor):
         return u @ t(xp, LeftVectors.of(xp, t(xp, g), t(xp, v_t), s))
 
 
+def svd(a, full_matrices=False, compute_uv=True):
+    """The singular value decomposition a = U diag(S) Vh of matrices a (..., M, N), reduced.
+
+    Returns (U (..., M, K), S (..., K), Vh (..., K, N)) under these names, K = min(M, N), S in
+    descending order; with ``compute_uv=False`` S alone. Each pair of singular vectors may change
+    its sign together: that is LAPACK's choice. Where two singular values are equal, or one is 0 and
+    M differs from N, the gradients of U and Vh are not finite; those of S are right (at a singular
+    value of 0, which is a kink, that of one side).
+
+    Raises ValueError for ``full_matrices=True``, NumPy's default, unless M = N: the further vectors
+    are any that complete a basis, and have no derivative.
+    """
+    a = matrices("linalg.svd", a)
+    if full_matrices and a.shape[-1] != a.shape[-2]:
+        raise ValueError(
+            f"linalg.svd: with full_matrices=True the further singular vectors of a matrix of "
+            f"shape {a.shape[-2:]} are arbitrary and have no derivative: pass full_matrices=False"
+        )
+    raw = a.data if isinstance(a, Tensor) else a
+    found = tuple(namespace(raw).linalg.svd(raw, full_matrices=False))
+    s = SingularValues(cache=found)(a)
+    return (
+        SVDResult(LeftVectors(cache=found)(a), s, RightVectors(cache=found)(a)) if compute_uv else s
+    )
+
+
 class QFactor(Factor):
     """Q of A = Q R.  Saves: A; caches Q, R.  dL/dA = (G + Q C(-G^T Q)) R^-T.
 
@@ -189,6 +232,27 @@ class RFactor(Factor):
     def backward(self, xp, g, a):
         q, r = self.cache or xp.linalg.qr(a)
         return solved(xp, q @ mirrored(xp, r @ t(xp, xp.triu(g))), r)
+
+
+def qr(a, mode="reduced"):
+    """a = Q R with orthonormal columns in Q and R upper triangular, of matrices a (..., M, N).
+
+    Returns (Q (..., M, K), R (..., K, N)) under these names, K = min(M, N). The signs of R's
+    diagonal are LAPACK's choice. The first K columns of ``a`` must be independent: else R has no
+    inverse, and backward raises numpy.linalg.LinAlgError, or where rounding leaves 1e-17 of a 0 on
+    its diagonal, gives a gradient without a meaning. Of NumPy's modes there is "reduced" only
+    (ValueError for another): "complete" appends columns that are arbitrary.
+    """
+    a = matrices("linalg.qr", a)
+    if mode != "reduced":
+        raise ValueError(f'linalg.qr: mode is {mode!r}, but only "reduced" has a gradient')
+    m, n = a.shape[-2:]
+    if m < n:  # Q is that of the first m columns, and turns the others into R's
+        q, r = qr(a[..., :m])
+        return QRResult(q, concatenate([r, matmul(swapaxes(q, -1, -2), a[..., m:])], -1))
+    raw = a.data if isinstance(a, Tensor) else a
+    found = tuple(namespace(raw).linalg.qr(raw))
+    return QRResult(QFactor(cache=found)(a), RFactor(cache=found)(a))
 
 
 def mirrored(xp, x):
@@ -222,70 +286,6 @@ class PInv(Op):
         y_t, g_t = t(xp, y), t(xp, g)
         left, right = (g_t @ y) @ y_t, y_t @ (y @ g_t)  # (..., M, N)
         return -(y_t @ g @ y_t) + (left - (a @ y) @ left) + (right - right @ (y @ a))
-
-
-def eigh(a, UPLO="L"):
-    """Eigenvalues, ascending, and eigenvectors of symmetric matrices a (..., N, N).
-
-    Returns (eigenvalues (..., N), eigenvectors (..., N, N), one a column), under these names. Only
-    the lower triangle of ``a`` is read (the upper with UPLO "U"); the gradient is symmetric, that
-    of a change which keeps ``a`` so. The sign of each eigenvector is LAPACK's choice. Where two
-    eigenvalues are equal the gradient of the eigenvectors is not finite; that of the eigenvalues is
-    one of those that there are (their sum over equal ones has only one).
-    """
-    a = square_matrices("linalg.eigh", a)
-    if UPLO not in ("L", "U"):
-        raise ValueError(f'linalg.eigh: UPLO is {UPLO!r}, but must be "L" or "U"')
-    raw = a.data if isinstance(a, Tensor) else a
-    found = tuple(namespace(raw).linalg.eigh(raw, UPLO))
-    return EighResult(EigenValues(UPLO, cache=found)(a), EigenVectors(UPLO, cache=found)(a))
-
-
-def svd(a, full_matrices=False, compute_uv=True):
-    """The singular value decomposition a = U diag(S) Vh of matrices a (..., M, N), reduced.
-
-    Returns (U (..., M, K), S (..., K), Vh (..., K, N)) under these names, K = min(M, N), S in
-    descending order; with ``compute_uv=False`` S alone. Each pair of singular vectors may change
-    its sign together: that is LAPACK's choice. Where two singular values are equal, or one is 0 and
-    M differs from N, the gradients of U and Vh are not finite; those of S are right (at a singular
-    value of 0, which is a kink, that of one side).
-
-    Raises ValueError for ``full_matrices=True``, NumPy's default, unless M = N: the further vectors
-    are any that complete a basis, and have no derivative.
-    """
-    a = matrices("linalg.svd", a)
-    if full_matrices and a.shape[-1] != a.shape[-2]:
-        raise ValueError(
-            f"linalg.svd: with full_matrices=True the further singular vectors of a matrix of "
-            f"shape {a.shape[-2:]} are arbitrary and have no derivative: pass full_matrices=False"
-        )
-    raw = a.data if isinstance(a, Tensor) else a
-    found = tuple(namespace(raw).linalg.svd(raw, full_matrices=False))
-    s = SingularValues(cache=found)(a)
-    return (
-        SVDResult(LeftVectors(cache=found)(a), s, RightVectors(cache=found)(a)) if compute_uv else s
-    )
-
-
-def qr(a, mode="reduced"):
-    """a = Q R with orthonormal columns in Q and R upper triangular, of matrices a (..., M, N).
-
-    Returns (Q (..., M, K), R (..., K, N)) under these names, K = min(M, N). The signs of R's
-    diagonal are LAPACK's choice. The first K columns of ``a`` must be independent: else R has no
-    inverse, and backward raises numpy.linalg.LinAlgError, or where rounding leaves 1e-17 of a 0 on
-    its diagonal, gives a gradient without a meaning. Of NumPy's modes there is "reduced" only
-    (ValueError for another): "complete" appends columns that are arbitrary.
-    """
-    a = matrices("linalg.qr", a)
-    if mode != "reduced":
-        raise ValueError(f'linalg.qr: mode is {mode!r}, but only "reduced" has a gradient')
-    m, n = a.shape[-2:]
-    if m < n:  # Q is that of the first m columns, and turns the others into R's
-        q, r = qr(a[..., :m])
-        return QRResult(q, concatenate([r, matmul(swapaxes(q, -1, -2), a[..., m:])], -1))
-    raw = a.data if isinstance(a, Tensor) else a
-    found = tuple(namespace(raw).linalg.qr(raw))
-    return QRResult(QFactor(cache=found)(a), RFactor(cache=found)(a))
 
 
 def pinv(a, rcond=None):

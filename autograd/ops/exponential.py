@@ -22,6 +22,11 @@ class Exp(Op):
         return g * y
 
 
+def exp(x):
+    """e^x."""
+    return Exp()(x)
+
+
 class Exp2(Op):
     """y = 2^x.  Saves: y.  dy/dx = y log(2)."""
 
@@ -32,6 +37,11 @@ class Exp2(Op):
 
     def backward(self, xp, g, y):
         return g * (y * math.log(2))
+
+
+def exp2(x):
+    """2^x, exact where x is an integer."""
+    return Exp2()(x)
 
 
 class Expm1(Op):
@@ -46,6 +56,11 @@ class Expm1(Op):
         return g * xp.exp(x)
 
 
+def expm1(x):
+    """e^x - 1, exact also where x is tiny."""
+    return Expm1()(x)
+
+
 class Log(Op):
     """y = log(x).  Saves: x.  dy/dx = 1 / x."""
 
@@ -56,6 +71,11 @@ class Log(Op):
 
     def backward(self, xp, g, x):
         return g / x
+
+
+def log(x):
+    """The natural logarithm. At 0 it is minus infinity, and its gradient infinite."""
+    return Log()(x)
 
 
 class Log1p(Op):
@@ -70,6 +90,11 @@ class Log1p(Op):
         return g / (1 + x)
 
 
+def log1p(x):
+    """The natural logarithm of 1 + x, exact also where x is tiny."""
+    return Log1p()(x)
+
+
 class Log2(Op):
     """y = log(x) / log(2).  Saves: x.  dy/dx = 1 / (x log(2))."""
 
@@ -82,6 +107,11 @@ class Log2(Op):
         return g / (x * math.log(2))
 
 
+def log2(x):
+    """The logarithm to base 2."""
+    return Log2()(x)
+
+
 class Log10(Op):
     """y = log(x) / log(10).  Saves: x.  dy/dx = 1 / (x log(10))."""
 
@@ -92,6 +122,11 @@ class Log10(Op):
 
     def backward(self, xp, g, x):
         return g / x / math.log(10)  # x log(10) could overflow
+
+
+def log10(x):
+    """The logarithm to base 10, exact at its powers. At 0 the gradient is infinite."""
+    return Log10()(x)
 
 
 class LogAddExp(Op):
@@ -115,6 +150,14 @@ class LogAddExp(Op):
         )
 
 
+def logaddexp(a, b):
+    """log(exp(a) + exp(b)), computed without overflow.
+
+    Where both are the same infinity each gets half of the gradient (PyTorch gives NaN).
+    """
+    return LogAddExp()(a, b)
+
+
 class Sigmoid(Op):
     """y = 1 / (1 + exp(-x)).  Saves: x.  dy/dx = 1 / (4 cosh(x/2)^2).
 
@@ -130,6 +173,11 @@ class Sigmoid(Op):
         return g * (0.25 * sech(xp, 0.5 * x) ** 2)
 
 
+def sigmoid(x):
+    """1 / (1 + exp(-x)), computed without overflow."""
+    return Sigmoid()(x)
+
+
 class Erf(Op):
     """y = erf(x).  Saves: x.  dy/dx = 2/sqrt(pi) exp(-x^2)."""
 
@@ -140,54 +188,6 @@ class Erf(Op):
 
     def backward(self, xp, g, x):
         return g * (2 / math.sqrt(math.pi) * xp.exp(-x * x))
-
-
-def exp(x):
-    """e^x."""
-    return Exp()(x)
-
-
-def exp2(x):
-    """2^x, exact where x is an integer."""
-    return Exp2()(x)
-
-
-def expm1(x):
-    """e^x - 1, exact also where x is tiny."""
-    return Expm1()(x)
-
-
-def log(x):
-    """The natural logarithm. At 0 it is minus infinity, and its gradient infinite."""
-    return Log()(x)
-
-
-def log1p(x):
-    """The natural logarithm of 1 + x, exact also where x is tiny."""
-    return Log1p()(x)
-
-
-def log2(x):
-    """The logarithm to base 2."""
-    return Log2()(x)
-
-
-def log10(x):
-    """The logarithm to base 10, exact at its powers. At 0 the gradient is infinite."""
-    return Log10()(x)
-
-
-def logaddexp(a, b):
-    """log(exp(a) + exp(b)), computed without overflow.
-
-    Where both are the same infinity each gets half of the gradient (PyTorch gives NaN).
-    """
-    return LogAddExp()(a, b)
-
-
-def sigmoid(x):
-    """1 / (1 + exp(-x)), computed without overflow."""
-    return Sigmoid()(x)
 
 
 def erf(x):

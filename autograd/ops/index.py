@@ -36,55 +36,9 @@ class GetItem(Op):
         return Scatter(self.inputs[0].shape, self.index, g)
 
 
-class ScatterAdd(Op):
-    """y = zeros, with y[index] += x, where x broadcasts.  Saves: the index.  dL/dx = g[index]."""
-
-    broadcasts = True
-
-    def __init__(self, new_shape, index):
-        self.new_shape, self.index = new_shape, index
-
-    def forward(self, xp, x):
-        return xp.scatter_add(self.new_shape, self.index, x)
-
-    def backward(self, xp, g):
-        return g[self.index]
-
-
-class TakeAlongAxis(Op):
-    """y[.., i, ..] = x[.., indices[.., i, ..], ..].  Saves: the indices.  Back: scatter-add.
-
-    On the other axes x and the indices broadcast.
-    """
-
-    def __init__(self, indices, axis):
-        self.indices, self.axis = indices, axis
-
-    def forward(self, xp, x):
-        return xp.take_along_axis(x, self.indices, axis=self.axis)
-
-    def backward(self, xp, g):
-        shape = self.inputs[0].shape
-        # every other axis is indexed by its own position, broadcast against the indices
-        index = [
-            device.namespace(self.indices).arange(n).reshape((-1,) + (1,) * (len(shape) - 1 - i))
-            for i, n in enumerate(shape)
-        ]
-        index[self.axis] = self.indices
-        return xp.scatter_add(shape, tuple(index), g)
-
-
 def getitem(x, index):
     """x[index]: slices, integers, None, Ellipsis, integer arrays and boolean masks, as in NumPy."""
     return GetItem(_plain(index)).reading(index)(operand(x))
-
-
-def scatter_add(shape, index, values):
-    """Zeros of ``shape`` with ``values`` added at ``index``; repeated places add up.
-
-    The index may be any that reads; values broadcast to the shape of what it reads.
-    """
-    return ScatterAdd(shape, _plain(index)).reading(index)(operand(values))
 
 
 TAKE_MODES = ("raise", "wrap", "clip")
@@ -112,6 +66,52 @@ def take(x, indices, axis=None, mode="raise"):
             raise IndexError("take: there is nothing to take from an axis of length 0")
         indices = indices % n if mode == "wrap" else indices.clip(0, n - 1)
     return GetItem((slice(None),) * axis + (indices,)).reading(given)(x)
+
+
+class ScatterAdd(Op):
+    """y = zeros, with y[index] += x, where x broadcasts.  Saves: the index.  dL/dx = g[index]."""
+
+    broadcasts = True
+
+    def __init__(self, new_shape, index):
+        self.new_shape, self.index = new_shape, index
+
+    def forward(self, xp, x):
+        return xp.scatter_add(self.new_shape, self.index, x)
+
+    def backward(self, xp, g):
+        return g[self.index]
+
+
+def scatter_add(shape, index, values):
+    """Zeros of ``shape`` with ``values`` added at ``index``; repeated places add up.
+
+    The index may be any that reads; values broadcast to the shape of what it reads.
+    """
+    return ScatterAdd(shape, _plain(index)).reading(index)(operand(values))
+
+
+class TakeAlongAxis(Op):
+    """y[.., i, ..] = x[.., indices[.., i, ..], ..].  Saves: the indices.  Back: scatter-add.
+
+    On the other axes x and the indices broadcast.
+    """
+
+    def __init__(self, indices, axis):
+        self.indices, self.axis = indices, axis
+
+    def forward(self, xp, x):
+        return xp.take_along_axis(x, self.indices, axis=self.axis)
+
+    def backward(self, xp, g):
+        shape = self.inputs[0].shape
+        # every other axis is indexed by its own position, broadcast against the indices
+        index = [
+            device.namespace(self.indices).arange(n).reshape((-1,) + (1,) * (len(shape) - 1 - i))
+            for i, n in enumerate(shape)
+        ]
+        index[self.axis] = self.indices
+        return xp.scatter_add(shape, tuple(index), g)
 
 
 def take_along_axis(x, indices, axis=-1):

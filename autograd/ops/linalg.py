@@ -46,6 +46,11 @@ class Inv(Op):
         return -(y_t @ g @ y_t)
 
 
+def inv(a):
+    """The inverse of the matrices a (..., N, N). Raises LinAlgError where one is singular."""
+    return Inv()(square_matrices("linalg.inv", a))
+
+
 class Solve(Op):
     """X with A X = B.  Saves: A, X.  dL/dB = A^-T G, dL/dA = -(dL/dB) X^T.
 
@@ -64,6 +69,18 @@ class Solve(Op):
         return -(g_b @ xp.swapaxes(x, -1, -2)) if self.needs[0] else None, g_b
 
 
+def solve(a, b):
+    """x with a x = b. ``a`` is (..., N, N); ``b`` is one vector (N,) or matrices (..., N, K).
+
+    Raises LinAlgError where a matrix is singular.
+    """
+    a, b = square_matrices("linalg.solve", a), operand(b)
+    lapack_type("linalg.solve", b)
+    if b.ndim == 1:
+        return squeeze(Solve()(a, expand_dims(b, 1)), axis=-1)
+    return Solve()(a, b)
+
+
 class Det(Op):
     """y = det(A).  Saves: A.  dy/dA = the cofactors of A.
 
@@ -77,6 +94,15 @@ class Det(Op):
 
     def backward(self, xp, g, a):
         return g[..., None, None] * cofactors(xp, a)
+
+
+def det(a):
+    """The determinant of the matrices a (..., N, N).
+
+    Its gradient, the matrix of cofactors, is right for singular matrices too, and so is its second
+    derivative. The third raises LinAlgError where a matrix is singular.
+    """
+    return Det()(square_matrices("linalg.det", a))
 
 
 class Cofactors(Op):
@@ -165,6 +191,20 @@ class LogAbsDet(Op):
         return g[..., None, None] * xp.swapaxes(xp.linalg.inv(a), -1, -2)
 
 
+def slogdet(a):
+    """The sign of the determinants of a (..., N, N), and the logarithm of their absolute values.
+
+    Returns (sign (...), logabsdet (...)) under these names. The logarithm and its gradient are
+    right where the determinant itself would overflow or vanish. The sign is a constant. A singular
+    matrix has sign 0 and logarithm minus infinity; its backward raises LinAlgError.
+    """
+    a = square_matrices("linalg.slogdet", a)
+    raw = a.data if isinstance(a, Tensor) else a
+    xp = namespace(raw)
+    sign, value = xp.linalg.slogdet(raw)
+    return SlogdetResult(Tensor(xp.asarray(sign)), LogAbsDet(xp.asarray(value))(a))
+
+
 class Cholesky(Op):
     """The lower triangular L with L L^T = A.  Saves: L.
 
@@ -184,46 +224,6 @@ class Cholesky(Op):
         right = xp.swapaxes(xp.linalg.solve(y_t, xp.swapaxes(p, -1, -2)), -1, -2)  # P L^-1
         x = xp.linalg.solve(y_t, right)
         return 0.5 * (x + xp.swapaxes(x, -1, -2))
-
-
-def inv(a):
-    """The inverse of the matrices a (..., N, N). Raises LinAlgError where one is singular."""
-    return Inv()(square_matrices("linalg.inv", a))
-
-
-def solve(a, b):
-    """x with a x = b. ``a`` is (..., N, N); ``b`` is one vector (N,) or matrices (..., N, K).
-
-    Raises LinAlgError where a matrix is singular.
-    """
-    a, b = square_matrices("linalg.solve", a), operand(b)
-    lapack_type("linalg.solve", b)
-    if b.ndim == 1:
-        return squeeze(Solve()(a, expand_dims(b, 1)), axis=-1)
-    return Solve()(a, b)
-
-
-def det(a):
-    """The determinant of the matrices a (..., N, N).
-
-    Its gradient, the matrix of cofactors, is right for singular matrices too, and so is its second
-    derivative. The third raises LinAlgError where a matrix is singular.
-    """
-    return Det()(square_matrices("linalg.det", a))
-
-
-def slogdet(a):
-    """The sign of the determinants of a (..., N, N), and the logarithm of their absolute values.
-
-    Returns (sign (...), logabsdet (...)) under these names. The logarithm and its gradient are
-    right where the determinant itself would overflow or vanish. The sign is a constant. A singular
-    matrix has sign 0 and logarithm minus infinity; its backward raises LinAlgError.
-    """
-    a = square_matrices("linalg.slogdet", a)
-    raw = a.data if isinstance(a, Tensor) else a
-    xp = namespace(raw)
-    sign, value = xp.linalg.slogdet(raw)
-    return SlogdetResult(Tensor(xp.asarray(sign)), LogAbsDet(xp.asarray(value))(a))
 
 
 def cholesky(a):

@@ -53,68 +53,6 @@ class CrossEntropy(Op):
         )
 
 
-class SoftCrossEntropy(Op):
-    """loss_n = sum_v q_nv (log sum_w exp(logits_nw) - logits_nv): the targets are probabilities.
-
-    A class of probability 0 adds 0, also where its logit is minus infinity.
-
-    Shapes: logits (N, V), q (N, V) -> (N,)
-    Saves:  logits, q
-    With  p = softmax(logits)  and  s_n = sum_v q_nv:
-    dL/dlogits_nv = g_n (s_n p_nv - q_nv),  dL/dq_nv = g_n (log sum_w exp(logits_nw) - logits_nv)
-    """
-
-    save_inputs = (0, 1)
-
-    def forward(self, xp, logits, q):
-        if logits.size == 0:
-            return xp.sum(logits, axis=-1)
-        return xp.sum(q * xp.where(q == 0, 0, self.surprise(xp, logits)), axis=-1)
-
-    @staticmethod
-    def surprise(xp, logits):
-        """-log p (N, V), exact where the logits are large and alike."""
-        below = logits - xp.max(logits, axis=-1, keepdims=True)
-        return xp.log(xp.sum(xp.exp(below), axis=-1, keepdims=True)) - below
-
-    def backward(self, xp, g, logits, q):
-        if logits.size == 0:
-            return logits, q
-        g, surprise = g[:, None], self.surprise(xp, logits)
-        g_logits = g * (xp.sum(q, axis=-1, keepdims=True) * xp.exp(-surprise) - q)
-        return g_logits, g * surprise if self.needs[1] else None
-
-
-class LinearCrossEntropy(Op):
-    """The cross-entropy of logits H W^T that nobody else sees.
-
-    Shapes: h (N, C), weight (V, C) -> () or (N,)
-    Saves:  h, weight; caches their gradients, computed while the logits of a block were at hand,
-            for the first backward
-    Derivation: autograd/kernels/linear_cross_entropy/README.md
-    """
-
-    save_inputs = (0, 1)
-    fresh_gradients = True
-
-    def __init__(self, targets, ignore_index, reduction):
-        self.options = targets, ignore_index, reduction
-
-    def forward(self, xp, h, weight):
-        loss, self.cache = linear_cross_entropy_kernel.forward(
-            xp, h, weight, *self.options, self.needs
-        )
-        return loss
-
-    def backward(self, xp, g, h, weight):
-        # Given away: the gradients that are returned may be the cached arrays. Should backward run
-        # again, it computes them again. (pop is one step: two threads do not both get them.)
-        cache = vars(self).pop("cache", None)
-        return linear_cross_entropy_kernel.backward(
-            xp, g, h, weight, *self.options, cache, self.needs
-        )
-
-
 def cross_entropy(
     logits, targets, ignore_index=-100, reduction="mean", label_smoothing=0.0, weight=None
 ):
@@ -159,6 +97,38 @@ def cross_entropy(
     return reshape(loss, targets.shape) if reduction == "none" else loss
 
 
+class SoftCrossEntropy(Op):
+    """loss_n = sum_v q_nv (log sum_w exp(logits_nw) - logits_nv): the targets are probabilities.
+
+    A class of probability 0 adds 0, also where its logit is minus infinity.
+
+    Shapes: logits (N, V), q (N, V) -> (N,)
+    Saves:  logits, q
+    With  p = softmax(logits)  and  s_n = sum_v q_nv:
+    dL/dlogits_nv = g_n (s_n p_nv - q_nv),  dL/dq_nv = g_n (log sum_w exp(logits_nw) - logits_nv)
+    """
+
+    save_inputs = (0, 1)
+
+    def forward(self, xp, logits, q):
+        if logits.size == 0:
+            return xp.sum(logits, axis=-1)
+        return xp.sum(q * xp.where(q == 0, 0, self.surprise(xp, logits)), axis=-1)
+
+    @staticmethod
+    def surprise(xp, logits):
+        """-log p (N, V), exact where the logits are large and alike."""
+        below = logits - xp.max(logits, axis=-1, keepdims=True)
+        return xp.log(xp.sum(xp.exp(below), axis=-1, keepdims=True)) - below
+
+    def backward(self, xp, g, logits, q):
+        if logits.size == 0:
+            return logits, q
+        g, surprise = g[:, None], self.surprise(xp, logits)
+        g_logits = g * (xp.sum(q, axis=-1, keepdims=True) * xp.exp(-surprise) - q)
+        return g_logits, g * surprise if self.needs[1] else None
+
+
 def _soft_cross_entropy(logits, targets, reduction, label_smoothing, weight):
     _check_reduction("cross_entropy", reduction)
     if logits.dtype == np.float16:
@@ -179,6 +149,36 @@ def _soft_cross_entropy(logits, targets, reduction, label_smoothing, weight):
     if reduction == "none":
         return reshape(losses, lead)
     return sum(losses) / max(1, n_rows) if reduction == "mean" else sum(losses)
+
+
+class LinearCrossEntropy(Op):
+    """The cross-entropy of logits H W^T that nobody else sees.
+
+    Shapes: h (N, C), weight (V, C) -> () or (N,)
+    Saves:  h, weight; caches their gradients, computed while the logits of a block were at hand,
+            for the first backward
+    Derivation: autograd/kernels/linear_cross_entropy/README.md
+    """
+
+    save_inputs = (0, 1)
+    fresh_gradients = True
+
+    def __init__(self, targets, ignore_index, reduction):
+        self.options = targets, ignore_index, reduction
+
+    def forward(self, xp, h, weight):
+        loss, self.cache = linear_cross_entropy_kernel.forward(
+            xp, h, weight, *self.options, self.needs
+        )
+        return loss
+
+    def backward(self, xp, g, h, weight):
+        # Given away: the gradients that are returned may be the cached arrays. Should backward run
+        # again, it computes them again. (pop is one step: two threads do not both get them.)
+        cache = vars(self).pop("cache", None)
+        return linear_cross_entropy_kernel.backward(
+            xp, g, h, weight, *self.options, cache, self.needs
+        )
 
 
 def linear_cross_entropy(h, weight, targets, ignore_index=-100, reduction="mean", **others):

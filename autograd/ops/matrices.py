@@ -11,6 +11,42 @@ from autograd.ops.shape import reshape
 __all__ = ["diag", "diagflat", "diagonal", "trace", "tril", "triu"]
 
 
+class Tril(Op):
+    """y = x on and below diagonal k, 0 above.  Saves: nothing.  Back: the same."""
+
+    def __init__(self, k):
+        self.k = k
+
+    def forward(self, xp, x):
+        return xp.tril(x, self.k)
+
+    def backward(self, xp, g):
+        return xp.tril(g, self.k)
+
+
+def tril(x, k=0):
+    """The lower triangle of the last two axes: 0 above diagonal ``k``."""
+    return Tril(integer("tril", "k", k))(_matrices(x, "tril"))
+
+
+class Triu(Op):
+    """y = x on and above diagonal k, 0 below.  Saves: nothing.  Back: the same."""
+
+    def __init__(self, k):
+        self.k = k
+
+    def forward(self, xp, x):
+        return xp.triu(x, self.k)
+
+    def backward(self, xp, g):
+        return xp.triu(g, self.k)
+
+
+def triu(x, k=0):
+    """The upper triangle of the last two axes: 0 below diagonal ``k``."""
+    return Triu(integer("triu", "k", k))(_matrices(x, "triu"))
+
+
 class Diagonal(Op):
     """y_i = x_{i, i + offset} of two axes, as the last axis of y.  Saves: where x was read.
 
@@ -36,30 +72,18 @@ class Diagonal(Op):
         return xp.moveaxis(g_x, (-2, -1), self.axes)
 
 
-class Tril(Op):
-    """y = x on and below diagonal k, 0 above.  Saves: nothing.  Back: the same."""
+def diagonal(x, offset=0, axis1=0, axis2=1):
+    """The diagonal of the matrices in ``axis1`` and ``axis2``, ``offset`` places above the main
+    one (below, when negative), as the last axis: a read-only view.
 
-    def __init__(self, k):
-        self.k = k
-
-    def forward(self, xp, x):
-        return xp.tril(x, self.k)
-
-    def backward(self, xp, g):
-        return xp.tril(g, self.k)
+    Raises ValueError when the two axes are the same.
+    """
+    return _diagonal("diagonal", x, offset, axis1, axis2)
 
 
-class Triu(Op):
-    """y = x on and above diagonal k, 0 below.  Saves: nothing.  Back: the same."""
-
-    def __init__(self, k):
-        self.k = k
-
-    def forward(self, xp, x):
-        return xp.triu(x, self.k)
-
-    def backward(self, xp, g):
-        return xp.triu(g, self.k)
+def trace(x, offset=0, axis1=0, axis2=1):
+    """The sum of ``diagonal``."""
+    return sum(_diagonal("trace", x, offset, axis1, axis2), axis=-1)
 
 
 def diag(x, k=0):
@@ -81,30 +105,6 @@ def diagflat(x, k=0):
     """The matrix with all elements of x, in row-major order, on its diagonal ``k``."""
     x = operand(x)
     return diag(reshape(x, (x.size,)), integer("diagflat", "k", k))
-
-
-def diagonal(x, offset=0, axis1=0, axis2=1):
-    """The diagonal of the matrices in ``axis1`` and ``axis2``, ``offset`` places above the main
-    one (below, when negative), as the last axis: a read-only view.
-
-    Raises ValueError when the two axes are the same.
-    """
-    return _diagonal("diagonal", x, offset, axis1, axis2)
-
-
-def trace(x, offset=0, axis1=0, axis2=1):
-    """The sum of ``diagonal``."""
-    return sum(_diagonal("trace", x, offset, axis1, axis2), axis=-1)
-
-
-def tril(x, k=0):
-    """The lower triangle of the last two axes: 0 above diagonal ``k``."""
-    return Tril(integer("tril", "k", k))(_matrices(x, "tril"))
-
-
-def triu(x, k=0):
-    """The upper triangle of the last two axes: 0 below diagonal ``k``."""
-    return Triu(integer("triu", "k", k))(_matrices(x, "triu"))
 
 
 def _diagonal(op, x, offset, axis1, axis2):

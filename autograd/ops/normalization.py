@@ -40,6 +40,17 @@ class Softmax(Op):
         return softmax_kernel.backward(xp, g, y)
 
 
+def softmax(x, axis=-1):
+    """exp(x) / sum(exp(x)) over ``axis``, computed without overflow.
+
+    ``axis`` is an integer, a tuple of them that count as one, or None for all, as SciPy's. Of a
+    single number, of shape (), softmax is 1. A row of nothing but minus infinity gives NaN, as
+    PyTorch's. Raises AxisError for an axis that x has not got.
+    """
+    x = floating(x)
+    return _over_axes(Softmax(), x, _axes("softmax", x, axis))
+
+
 class LogSoftmax(Op):
     """y_i = x_i - log sum_j exp(x_j) over the last axis.
 
@@ -58,6 +69,17 @@ class LogSoftmax(Op):
 
     def backward(self, xp, g, y):
         return g - xp.exp(y) * xp.sum(g, axis=-1, keepdims=True)
+
+
+def log_softmax(x, axis=-1):
+    """log(softmax(x)) over ``axis``, computed without overflow and without taking the log.
+
+    ``axis`` as for softmax. Of a single number, of shape (), it is 0.
+    """
+    x = floating(x)
+    if x.dtype == np.float16:  # the sum of the exponentials is beyond it from 65,504 terms on
+        return astype(log_softmax(astype(x, np.float32), axis), np.float16)
+    return _over_axes(LogSoftmax(), x, _axes("log_softmax", x, axis))
 
 
 class LayerNorm(Op):
@@ -85,6 +107,25 @@ class LayerNorm(Op):
         )
 
 
+def layer_norm(x, weight=None, bias=None, eps=1e-5, axis=-1):
+    """(x - mean(x)) / sqrt(var(x) + eps) weight + bias over ``axis`` (Ba, Kiros and Hinton 2016).
+
+    x (..., C), weight (C,), bias (C,); without a weight nothing is scaled, without a bias nothing
+    is shifted. ``axis`` is an integer, a tuple of axes that are normalized together, or None for
+    all: (-2, -1) is what PyTorch calls a normalized_shape of two lengths. weight and bias have the
+    lengths of these axes, from the first to the last of them.
+
+    Raises ValueError when the lengths differ, AxisError for an axis that x has not got.
+    """
+    x = floating(x)
+    axes = _axes("layer_norm", x, axis)
+    weight = _for_each_row("layer_norm", "weight", weight, x, axes, 1)
+    bias = _for_each_row("layer_norm", "bias", bias, x, axes, 0)
+    if not weight.size:  # rows of no numbers have no mean
+        return _over_axes(lambda rows: rows * weight + bias, x, axes)
+    return _over_axes(lambda rows: LayerNorm(float(eps))(rows, weight, bias), x, axes)
+
+
 class RMSNorm(Op):
     """Divide the last axis by its root mean square, then scale.
 
@@ -105,47 +146,6 @@ class RMSNorm(Op):
 
     def backward(self, xp, g, x, weight):
         return rms_norm_kernel.backward(xp, g, x, weight, self.eps, self.cache, self.needs)
-
-
-def softmax(x, axis=-1):
-    """exp(x) / sum(exp(x)) over ``axis``, computed without overflow.
-
-    ``axis`` is an integer, a tuple of them that count as one, or None for all, as SciPy's. Of a
-    single number, of shape (), softmax is 1. A row of nothing but minus infinity gives NaN, as
-    PyTorch's. Raises AxisError for an axis that x has not got.
-    """
-    x = floating(x)
-    return _over_axes(Softmax(), x, _axes("softmax", x, axis))
-
-
-def log_softmax(x, axis=-1):
-    """log(softmax(x)) over ``axis``, computed without overflow and without taking the log.
-
-    ``axis`` as for softmax. Of a single number, of shape (), it is 0.
-    """
-    x = floating(x)
-    if x.dtype == np.float16:  # the sum of the exponentials is beyond it from 65,504 terms on
-        return astype(log_softmax(astype(x, np.float32), axis), np.float16)
-    return _over_axes(LogSoftmax(), x, _axes("log_softmax", x, axis))
-
-
-def layer_norm(x, weight=None, bias=None, eps=1e-5, axis=-1):
-    """(x - mean(x)) / sqrt(var(x) + eps) weight + bias over ``axis`` (Ba, Kiros and Hinton 2016).
-
-    x (..., C), weight (C,), bias (C,); without a weight nothing is scaled, without a bias nothing
-    is shifted. ``axis`` is an integer, a tuple of axes that are normalized together, or None for
-    all: (-2, -1) is what PyTorch calls a normalized_shape of two lengths. weight and bias have the
-    lengths of these axes, from the first to the last of them.
-
-    Raises ValueError when the lengths differ, AxisError for an axis that x has not got.
-    """
-    x = floating(x)
-    axes = _axes("layer_norm", x, axis)
-    weight = _for_each_row("layer_norm", "weight", weight, x, axes, 1)
-    bias = _for_each_row("layer_norm", "bias", bias, x, axes, 0)
-    if not weight.size:  # rows of no numbers have no mean
-        return _over_axes(lambda rows: rows * weight + bias, x, axes)
-    return _over_axes(lambda rows: LayerNorm(float(eps))(rows, weight, bias), x, axes)
 
 
 def rms_norm(x, weight=None, eps=1e-5, axis=-1):

@@ -32,6 +32,14 @@ class Abs(Op):
         return unsmooth(g_x, x == 0, x)
 
 
+def abs(x):
+    """|x|. At 0 the gradient is 0 and the second derivative NaN; at NaN the gradient is NaN.
+
+    (PyTorch gives 0 in all three cases.)
+    """
+    return Abs()(x)
+
+
 class Maximum(Op):
     """y = max(a, b), element by element.  Saves: a, b.  Ties share the gradient equally."""
 
@@ -49,6 +57,11 @@ class Maximum(Op):
         )
 
 
+def maximum(a, b):
+    """The larger of a and b. Where they are equal each gets half of the gradient."""
+    return Maximum()(a, b)
+
+
 class Minimum(Op):
     """y = min(a, b), element by element.  Saves: a, b.  Ties share the gradient equally."""
 
@@ -64,6 +77,11 @@ class Minimum(Op):
             xp.where(a > b, 0, tie) if self.needs[0] else None,
             xp.where(b > a, 0, tie) if self.needs[1] else None,
         )
+
+
+def minimum(a, b):
+    """The smaller of a and b. Where they are equal each gets half of the gradient."""
+    return Minimum()(a, b)
 
 
 class FMax(Op):
@@ -90,6 +108,14 @@ class FMax(Op):
         )
 
 
+def fmax(a, b):
+    """The larger of a and b, and where one is NaN the other (``maximum`` gives NaN there).
+
+    Where they are equal, or both NaN, each gets half of the gradient (PyTorch gives all to a).
+    """
+    return FMax()(a, b)
+
+
 class FMin(FMax):
     """y = min(a, b), or the one that is not NaN.  Saves: a, b.  Ties share the gradient equally.
 
@@ -101,6 +127,14 @@ class FMin(FMax):
 
     def backward(self, xp, g, a, b):
         return self.shared(xp, g, (a < b) | (b != b) & (a == a), (b < a) | (a != a) & (b == b))
+
+
+def fmin(a, b):
+    """The smaller of a and b, and where one is NaN the other (``minimum`` gives NaN there).
+
+    Where they are equal, or both NaN, each gets half of the gradient (PyTorch gives all to a).
+    """
+    return FMin()(a, b)
 
 
 class NanToNum(Op):
@@ -118,6 +152,15 @@ class NanToNum(Op):
 
     def backward(self, xp, g):
         return xp.where(self.finite, g, 0)
+
+
+def nan_to_num(x, *, nan=0.0, posinf=None, neginf=None):
+    """x with numbers in place of NaN and of both infinities, which get no gradient.
+
+    The infinities become ``posinf`` and ``neginf``; None is the largest number of the type, and
+    the smallest. NumPy's function without its ``copy``: a Tensor is never changed in place.
+    """
+    return NanToNum(nan, posinf, neginf)(x)
 
 
 class Clip(Op):
@@ -144,6 +187,15 @@ class Clip(Op):
         )
 
 
+def clip(x, a_min=None, a_max=None):
+    """x kept between ``a_min`` and ``a_max``: numbers, arrays or Tensors, or None for no bound.
+
+    At a bound itself x has the whole gradient, as in torch.clamp; beyond it the bound has it.
+    Where a_min > a_max the result is a_max.
+    """
+    return Clip()(x, a_min, a_max)
+
+
 class Where(Op):
     """y = a where the condition holds, else b.  Saves: the condition, which has no derivative."""
 
@@ -162,6 +214,12 @@ class Where(Op):
         )
 
 
+def where(condition, a, b):
+    """a where ``condition`` (a boolean array, without a derivative) holds, else b."""
+    condition = operand(condition)
+    return Where(raw(condition)).reading(condition)(a, b)
+
+
 class AsType(Op):
     """y = x in another floating-point type.  Saves: nothing.  The gradient is converted back."""
 
@@ -173,64 +231,6 @@ class AsType(Op):
 
     def backward(self, xp, g):
         return xp.astype(g, self.inputs[0].dtype)
-
-
-def abs(x):
-    """|x|. At 0 the gradient is 0 and the second derivative NaN; at NaN the gradient is NaN.
-
-    (PyTorch gives 0 in all three cases.)
-    """
-    return Abs()(x)
-
-
-def maximum(a, b):
-    """The larger of a and b. Where they are equal each gets half of the gradient."""
-    return Maximum()(a, b)
-
-
-def minimum(a, b):
-    """The smaller of a and b. Where they are equal each gets half of the gradient."""
-    return Minimum()(a, b)
-
-
-def fmax(a, b):
-    """The larger of a and b, and where one is NaN the other (``maximum`` gives NaN there).
-
-    Where they are equal, or both NaN, each gets half of the gradient (PyTorch gives all to a).
-    """
-    return FMax()(a, b)
-
-
-def fmin(a, b):
-    """The smaller of a and b, and where one is NaN the other (``minimum`` gives NaN there).
-
-    Where they are equal, or both NaN, each gets half of the gradient (PyTorch gives all to a).
-    """
-    return FMin()(a, b)
-
-
-def nan_to_num(x, *, nan=0.0, posinf=None, neginf=None):
-    """x with numbers in place of NaN and of both infinities, which get no gradient.
-
-    The infinities become ``posinf`` and ``neginf``; None is the largest number of the type, and
-    the smallest. NumPy's function without its ``copy``: a Tensor is never changed in place.
-    """
-    return NanToNum(nan, posinf, neginf)(x)
-
-
-def clip(x, a_min=None, a_max=None):
-    """x kept between ``a_min`` and ``a_max``: numbers, arrays or Tensors, or None for no bound.
-
-    At a bound itself x has the whole gradient, as in torch.clamp; beyond it the bound has it.
-    Where a_min > a_max the result is a_max.
-    """
-    return Clip()(x, a_min, a_max)
-
-
-def where(condition, a, b):
-    """a where ``condition`` (a boolean array, without a derivative) holds, else b."""
-    condition = operand(condition)
-    return Where(raw(condition)).reading(condition)(a, b)
 
 
 def astype(x, dtype):

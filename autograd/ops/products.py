@@ -42,71 +42,6 @@ class MatMul(Op):
         )
 
 
-class Cross(Op):
-    """y = a x b, vectors along the last axis.  Saves: a, b.  dL/da = b x g, dL/db = g x a.
-
-    Shapes: a (..., 3), b (..., 3) -> (..., 3); the leading axes broadcast. The triple product
-    g (a x b) is the same for all three in turn: g (a x b) = a (b x g) = b (g x a).
-    """
-
-    broadcasts = True
-    save_inputs = (0, 1)
-    saved_for = {0: (1,), 1: (0,)}
-
-    def forward(self, xp, a, b):
-        return xp.cross(a, b)
-
-    def backward(self, xp, g, a, b):
-        return (
-            xp.cross(b, g) if self.needs[0] else None,
-            xp.cross(g, a) if self.needs[1] else None,
-        )
-
-
-class Einsum(Op):
-    """y[out] = sum over all other letters of a[..] b[..] ...  Saves: the operands.
-
-    Shapes: one letter per axis; no letter twice in one operand
-    dL/da[..] = the same sum with g in a's place: over all letters that a does not have. A letter
-    that only a has was summed over, and there the gradient is the same for all.
-    """
-
-    broadcasts = True  # an axis of length 1 stands for any length
-
-    def __init__(self, letters, out, optimize):
-        self.letters, self.out, self.optimize = letters, out, optimize
-        self.save_inputs = tuple(range(len(letters)))
-        self.saved_for = {i: tuple(j for j in self.save_inputs if j != i) for i in self.save_inputs}
-        self.returns_view = len(letters) == 1
-
-    def forward(self, xp, *operands):
-        subscripts = f"{','.join(self.letters)}->{self.out}"
-        return xp.einsum(subscripts, *operands, optimize=self.optimize)
-
-    def backward(self, xp, g, *operands):
-        return tuple(
-            self._gradient(xp, g, operands, i) if need else None
-            for i, need in enumerate(self.needs)
-        )
-
-    def _gradient(self, xp, g, operands, i):
-        others = [k for k in range(len(operands)) if k != i]
-        letters = [self.out, *(self.letters[k] for k in others)]
-        wanted = self.letters[i]
-        found = "".join(c for c in wanted if any(c in word for word in letters))
-        y = xp.einsum(
-            f"{','.join(letters)}->{found}",
-            *(g, *(operands[k] for k in others)),
-            optimize=self.optimize,
-        )
-        own = dict(zip(wanted, self.inputs[i].shape, strict=True))
-        lengths = dict(zip(found, y.shape, strict=True))
-        shape = tuple(own[c] if lengths.get(c, 1) == 1 else lengths[c] for c in wanted)
-        if y.shape == shape:
-            return y
-        return xp.broadcast_to(xp.reshape(y, tuple(lengths.get(c, 1) for c in wanted)), shape)
-
-
 def matmul(a, b):
     """The matrix product of NumPy's ``@``: vectors are rows on the left, columns on the right.
 
@@ -167,26 +102,6 @@ def kron(a, b):
     return reshape(multiply(blocks, whole), tuple(n * k for n, k in pairs))
 
 
-def cross(a, b, axisa=-1, axisb=-1, axisc=-1, axis=None):
-    """The vector at right angles to a and b: (a1 b2 - a2 b1, a2 b0 - a0 b2, a0 b1 - a1 b0).
-
-    The three components lie along ``axisa`` of a and ``axisb`` of b, the other axes broadcast, and
-    those of the result along ``axisc``; ``axis`` stands for all three. Raises ValueError for
-    vectors that have not three components (NumPy's for two are deprecated there).
-    """
-    if axis is not None:
-        axisa = axisb = axisc = axis
-    a, b = operand(a), operand(b)
-    a = moveaxis(a, normalize_axis("cross", axisa, a.ndim), -1)
-    b = moveaxis(b, normalize_axis("cross", axisb, b.ndim), -1)
-    if a.shape[-1] != 3 or b.shape[-1] != 3:
-        raise ValueError(
-            f"cross: vectors must have 3 components, not {a.shape[-1]} and {b.shape[-1]}"
-        )
-    y = Cross()(a, b)
-    return moveaxis(y, -1, normalize_axis("cross", axisc, y.ndim))
-
-
 def tensordot(a, b, axes=2):
     """The sum of products over some axes of a paired with some of b; the others remain, a's first.
 
@@ -220,6 +135,91 @@ def tensordot(a, b, axes=2):
     rows = reshape(transpose(a, free_a + over_a), (math.prod(shape_a), n))
     columns = reshape(transpose(b, over_b + free_b), (n, math.prod(shape_b)))
     return reshape(MatMul()(rows, columns), shape_a + shape_b)
+
+
+class Cross(Op):
+    """y = a x b, vectors along the last axis.  Saves: a, b.  dL/da = b x g, dL/db = g x a.
+
+    Shapes: a (..., 3), b (..., 3) -> (..., 3); the leading axes broadcast. The triple product
+    g (a x b) is the same for all three in turn: g (a x b) = a (b x g) = b (g x a).
+    """
+
+    broadcasts = True
+    save_inputs = (0, 1)
+    saved_for = {0: (1,), 1: (0,)}
+
+    def forward(self, xp, a, b):
+        return xp.cross(a, b)
+
+    def backward(self, xp, g, a, b):
+        return (
+            xp.cross(b, g) if self.needs[0] else None,
+            xp.cross(g, a) if self.needs[1] else None,
+        )
+
+
+def cross(a, b, axisa=-1, axisb=-1, axisc=-1, axis=None):
+    """The vector at right angles to a and b: (a1 b2 - a2 b1, a2 b0 - a0 b2, a0 b1 - a1 b0).
+
+    The three components lie along ``axisa`` of a and ``axisb`` of b, the other axes broadcast, and
+    those of the result along ``axisc``; ``axis`` stands for all three. Raises ValueError for
+    vectors that have not three components (NumPy's for two are deprecated there).
+    """
+    if axis is not None:
+        axisa = axisb = axisc = axis
+    a, b = operand(a), operand(b)
+    a = moveaxis(a, normalize_axis("cross", axisa, a.ndim), -1)
+    b = moveaxis(b, normalize_axis("cross", axisb, b.ndim), -1)
+    if a.shape[-1] != 3 or b.shape[-1] != 3:
+        raise ValueError(
+            f"cross: vectors must have 3 components, not {a.shape[-1]} and {b.shape[-1]}"
+        )
+    y = Cross()(a, b)
+    return moveaxis(y, -1, normalize_axis("cross", axisc, y.ndim))
+
+
+class Einsum(Op):
+    """y[out] = sum over all other letters of a[..] b[..] ...  Saves: the operands.
+
+    Shapes: one letter per axis; no letter twice in one operand
+    dL/da[..] = the same sum with g in a's place: over all letters that a does not have. A letter
+    that only a has was summed over, and there the gradient is the same for all.
+    """
+
+    broadcasts = True  # an axis of length 1 stands for any length
+
+    def __init__(self, letters, out, optimize):
+        self.letters, self.out, self.optimize = letters, out, optimize
+        self.save_inputs = tuple(range(len(letters)))
+        self.saved_for = {i: tuple(j for j in self.save_inputs if j != i) for i in self.save_inputs}
+        self.returns_view = len(letters) == 1
+
+    def forward(self, xp, *operands):
+        subscripts = f"{','.join(self.letters)}->{self.out}"
+        return xp.einsum(subscripts, *operands, optimize=self.optimize)
+
+    def backward(self, xp, g, *operands):
+        return tuple(
+            self._gradient(xp, g, operands, i) if need else None
+            for i, need in enumerate(self.needs)
+        )
+
+    def _gradient(self, xp, g, operands, i):
+        others = [k for k in range(len(operands)) if k != i]
+        letters = [self.out, *(self.letters[k] for k in others)]
+        wanted = self.letters[i]
+        found = "".join(c for c in wanted if any(c in word for word in letters))
+        y = xp.einsum(
+            f"{','.join(letters)}->{found}",
+            *(g, *(operands[k] for k in others)),
+            optimize=self.optimize,
+        )
+        own = dict(zip(wanted, self.inputs[i].shape, strict=True))
+        lengths = dict(zip(found, y.shape, strict=True))
+        shape = tuple(own[c] if lengths.get(c, 1) == 1 else lengths[c] for c in wanted)
+        if y.shape == shape:
+            return y
+        return xp.broadcast_to(xp.reshape(y, tuple(lengths.get(c, 1) for c in wanted)), shape)
 
 
 def einsum(subscripts, *operands, optimize=True):

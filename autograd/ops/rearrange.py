@@ -28,6 +28,11 @@ class Copy(Op):
         return g
 
 
+def copy(x):
+    """x in memory of its own, part of the graph: the gradient goes through."""
+    return Copy()(x)
+
+
 class Flip(Op):
     """y is x read backwards along an axis.  Saves: nothing.  Back: the same."""
 
@@ -41,6 +46,11 @@ class Flip(Op):
 
     def backward(self, xp, g):
         return xp.flip(g, self.axis)
+
+
+def flip(x, axis=None):
+    """x backwards along ``axis``: an integer, a tuple of them, or None for every axis."""
+    return Flip(None if axis is None else normalize_axes("flip", axis, operand(x).ndim))(x)
 
 
 class Roll(Op):
@@ -57,31 +67,6 @@ class Roll(Op):
     def backward(self, xp, g):
         back = tuple(-n for n in self.shift) if isinstance(self.shift, tuple) else -self.shift
         return g if self.axis == () else xp.roll(g, back, self.axis)
-
-
-class Pad(Op):
-    """y is x with a constant around it.  Saves: nothing.  Back: the part of g where x stood."""
-
-    def __init__(self, widths, value):
-        self.widths, self.value = widths, value
-
-    def forward(self, xp, x):
-        return xp.pad(x, self.widths or 0, constant_values=self.value)
-
-    def backward(self, xp, g):
-        shape = self.inputs[0].shape
-        inside = zip(self.widths, shape, strict=True)
-        return g[tuple(slice(before, before + n) for (before, _), n in inside)]
-
-
-def copy(x):
-    """x in memory of its own, part of the graph: the gradient goes through."""
-    return Copy()(x)
-
-
-def flip(x, axis=None):
-    """x backwards along ``axis``: an integer, a tuple of them, or None for every axis."""
-    return Flip(None if axis is None else normalize_axes("flip", axis, operand(x).ndim))(x)
 
 
 def roll(x, shift, axis=None):
@@ -101,6 +86,21 @@ def roll(x, shift, axis=None):
     for n, i in zip(*np.broadcast_arrays(shifts, axes), strict=True):
         together[int(i)] += int(n)
     return Roll(tuple(together.values()), tuple(together))(x)
+
+
+class Pad(Op):
+    """y is x with a constant around it.  Saves: nothing.  Back: the part of g where x stood."""
+
+    def __init__(self, widths, value):
+        self.widths, self.value = widths, value
+
+    def forward(self, xp, x):
+        return xp.pad(x, self.widths or 0, constant_values=self.value)
+
+    def backward(self, xp, g):
+        shape = self.inputs[0].shape
+        inside = zip(self.widths, shape, strict=True)
+        return g[tuple(slice(before, before + n) for (before, _), n in inside)]
 
 
 def pad(x, pad_width, mode="constant", constant_values=0):

@@ -49,6 +49,11 @@ class Sum(Reduction):
         return xp.broadcast_to(self.kept(xp, g), self.inputs[0].shape)
 
 
+def sum(x, axis=None, keepdims=False):
+    """The sum over ``axis``: None (all elements), an integer, or a tuple of integers."""
+    return Sum(reduced_axes("sum", axis, x), keepdims)(x)
+
+
 class Mean(Reduction):
     """y = (1/N) sum_i x_i.  Saves: nothing.  dy/dx_i = 1/N."""
 
@@ -57,6 +62,14 @@ class Mean(Reduction):
 
     def backward(self, xp, g):
         return xp.broadcast_to(self.kept(xp, g) / (self.count() or 1), self.inputs[0].shape)
+
+
+def mean(x, axis=None, keepdims=False):
+    """The arithmetic mean over ``axis``.
+
+    As NumPy's it is the sum over N: where the sum overflows, so does the mean.
+    """
+    return Mean(_averaged("mean", axis, x), keepdims)(x)
 
 
 class Prod(Reduction):
@@ -82,6 +95,11 @@ class Prod(Reduction):
         after = xp.flip(xp.cumprod(back, axis=1), axis=1)
         others = xp.reshape(before * after, moved.shape)
         return self.kept(xp, g) * xp.transpose(others, tuple(map(order.index, range(x.ndim))))
+
+
+def prod(x, axis=None, keepdims=False):
+    """The product over ``axis``. The gradient is right also where factors are 0."""
+    return Prod(reduced_axes("prod", axis, x), keepdims)(x)
 
 
 class Var(Reduction):
@@ -127,6 +145,11 @@ class Var(Reduction):
         return n - self.ddof if n > self.ddof else (math.nan if n else 1)
 
 
+def var(x, axis=None, keepdims=False, ddof=0):
+    """The variance over ``axis``, dividing by N - ``ddof`` (N by default, as NumPy does)."""
+    return Var(_averaged("var", axis, x), keepdims, real("var", "ddof", ddof))(x)
+
+
 class Std(Var):
     """y = sqrt(var(x)).  Saves: x, y.  dy/dx_i = (x_i - mean) / ((N - ddof) y), 0 where y = 0.
 
@@ -153,6 +176,14 @@ class Std(Var):
         return unsmooth(self.kept(xp, g) * slope, constant, x)
 
 
+def std(x, axis=None, keepdims=False, ddof=0):
+    """The standard deviation, the square root of ``var``.
+
+    Where it is 0 the gradient is 0 and the second derivative NaN.
+    """
+    return Std(_averaged("std", axis, x), keepdims, real("std", "ddof", ddof))(x)
+
+
 class Extremum(Reduction):
     """Saves: x, y.  Elements equal to the extremum share the gradient equally."""
 
@@ -172,11 +203,21 @@ class Max(Extremum):
         return xp.max(x, axis=self.axis, keepdims=self.keepdims)
 
 
+def max(x, axis=None, keepdims=False):
+    """The largest value over ``axis`` (values only). Ties share the gradient equally."""
+    return Max(reduced_axes("max", axis, x), keepdims)(x)
+
+
 class Min(Extremum):
     """y = min_i x_i.  dy/dx_i = 1/(number of minima) where x_i is one, else 0."""
 
     def forward(self, xp, x):
         return xp.min(x, axis=self.axis, keepdims=self.keepdims)
+
+
+def min(x, axis=None, keepdims=False):
+    """The smallest value over ``axis`` (values only). Ties share the gradient equally."""
+    return Min(reduced_axes("min", axis, x), keepdims)(x)
 
 
 class LogSumExp(Reduction):
@@ -193,47 +234,6 @@ class LogSumExp(Reduction):
         p = xp.exp(x - self.kept(xp, y))
         total = xp.sum(p, axis=self.axis, keepdims=True)  # 1, but for the rounding of a large y
         return self.kept(xp, g) * p / xp.where(total > 0, total, 1)
-
-
-def sum(x, axis=None, keepdims=False):
-    """The sum over ``axis``: None (all elements), an integer, or a tuple of integers."""
-    return Sum(reduced_axes("sum", axis, x), keepdims)(x)
-
-
-def mean(x, axis=None, keepdims=False):
-    """The arithmetic mean over ``axis``.
-
-    As NumPy's it is the sum over N: where the sum overflows, so does the mean.
-    """
-    return Mean(_averaged("mean", axis, x), keepdims)(x)
-
-
-def prod(x, axis=None, keepdims=False):
-    """The product over ``axis``. The gradient is right also where factors are 0."""
-    return Prod(reduced_axes("prod", axis, x), keepdims)(x)
-
-
-def var(x, axis=None, keepdims=False, ddof=0):
-    """The variance over ``axis``, dividing by N - ``ddof`` (N by default, as NumPy does)."""
-    return Var(_averaged("var", axis, x), keepdims, real("var", "ddof", ddof))(x)
-
-
-def std(x, axis=None, keepdims=False, ddof=0):
-    """The standard deviation, the square root of ``var``.
-
-    Where it is 0 the gradient is 0 and the second derivative NaN.
-    """
-    return Std(_averaged("std", axis, x), keepdims, real("std", "ddof", ddof))(x)
-
-
-def max(x, axis=None, keepdims=False):
-    """The largest value over ``axis`` (values only). Ties share the gradient equally."""
-    return Max(reduced_axes("max", axis, x), keepdims)(x)
-
-
-def min(x, axis=None, keepdims=False):
-    """The smallest value over ``axis`` (values only). Ties share the gradient equally."""
-    return Min(reduced_axes("min", axis, x), keepdims)(x)
 
 
 def logsumexp(x, axis=None, keepdims=False):

@@ -41,6 +41,40 @@ class Reshape(Op):
         return xp.reshape(g, self.inputs[0].shape)
 
 
+def reshape(x, shape):
+    """The same elements in another shape; one length may be -1."""
+    return Reshape(shape)(x)
+
+
+def expand_dims(x, axis):
+    """New axes of length 1 at the positions ``axis`` (an integer or several) of the result."""
+    shape = operand(x).shape
+    axis = integers("expand_dims", "axis", axis)
+    ndim = len(shape) + len(axis)
+    axes = normalize_axes("expand_dims", axis, ndim)
+    lengths = iter(shape)
+    return Reshape(tuple(1 if i in axes else next(lengths) for i in range(ndim)))(x)
+
+
+def squeeze(x, axis=None):
+    """Axes of length 1 removed: all of them, or those in ``axis``.
+
+    Raises ValueError when a named axis is not of length 1.
+    """
+    shape = operand(x).shape
+    if axis is None:
+        axes = {i for i, n in enumerate(shape) if n == 1}
+    else:
+        axes = reduced_axes("squeeze", axis, x)
+        axes = {axes} if isinstance(axes, int) else set(axes)
+    for i in axes:
+        if shape[i] != 1:
+            raise ValueError(
+                f"squeeze: cannot remove axis {i} of shape {shape}: its length is not 1"
+            )
+    return Reshape(tuple(n for i, n in enumerate(shape) if i not in axes))(x)
+
+
 class Transpose(Op):
     """y's axis i is x's axis axes[i].  Saves: nothing.  Back: the inverse permutation."""
 
@@ -57,47 +91,6 @@ class Transpose(Op):
             return xp.transpose(g)
         axes = [axis % len(self.axes) for axis in self.axes]
         return xp.transpose(g, tuple(sorted(range(len(axes)), key=axes.__getitem__)))
-
-
-class BroadcastTo(Op):
-    """y repeats x along new or length-1 axes.  Saves: nothing.  Back: the sum over the copies."""
-
-    broadcasts = True
-    returns_view = True
-
-    def __init__(self, new_shape):
-        self.new_shape = new_shape
-
-    def forward(self, xp, x):
-        return xp.broadcast_to(x, self.new_shape)
-
-    def backward(self, xp, g):
-        return g
-
-
-class Concatenate(Op):
-    """y is the inputs one after the other along an axis.  Saves: lengths.  Back: slices of g."""
-
-    def __init__(self, axis):
-        self.axis = axis
-
-    def forward(self, xp, *xs):
-        y = xp.concatenate(xs, axis=self.axis)
-        self.lengths = [x.shape[self.axis] for x in xs]
-        return y
-
-    def backward(self, xp, g):
-        ends = itertools.accumulate(self.lengths)
-        before = (slice(None),) * (self.axis % g.ndim)
-        return tuple(
-            g[(*before, slice(end - n, end))] if need else None
-            for end, n, need in zip(ends, self.lengths, self.needs, strict=True)
-        )
-
-
-def reshape(x, shape):
-    """The same elements in another shape; one length may be -1."""
-    return Reshape(shape)(x)
 
 
 def transpose(x, axes=None):
@@ -140,38 +133,45 @@ def moveaxis(x, source, destination):
     return Transpose(tuple(axes))(x)
 
 
-def expand_dims(x, axis):
-    """New axes of length 1 at the positions ``axis`` (an integer or several) of the result."""
-    shape = operand(x).shape
-    axis = integers("expand_dims", "axis", axis)
-    ndim = len(shape) + len(axis)
-    axes = normalize_axes("expand_dims", axis, ndim)
-    lengths = iter(shape)
-    return Reshape(tuple(1 if i in axes else next(lengths) for i in range(ndim)))(x)
+class BroadcastTo(Op):
+    """y repeats x along new or length-1 axes.  Saves: nothing.  Back: the sum over the copies."""
 
+    broadcasts = True
+    returns_view = True
 
-def squeeze(x, axis=None):
-    """Axes of length 1 removed: all of them, or those in ``axis``.
+    def __init__(self, new_shape):
+        self.new_shape = new_shape
 
-    Raises ValueError when a named axis is not of length 1.
-    """
-    shape = operand(x).shape
-    if axis is None:
-        axes = {i for i, n in enumerate(shape) if n == 1}
-    else:
-        axes = reduced_axes("squeeze", axis, x)
-        axes = {axes} if isinstance(axes, int) else set(axes)
-    for i in axes:
-        if shape[i] != 1:
-            raise ValueError(
-                f"squeeze: cannot remove axis {i} of shape {shape}: its length is not 1"
-            )
-    return Reshape(tuple(n for i, n in enumerate(shape) if i not in axes))(x)
+    def forward(self, xp, x):
+        return xp.broadcast_to(x, self.new_shape)
+
+    def backward(self, xp, g):
+        return g
 
 
 def broadcast_to(x, shape):
     """x repeated to ``shape`` by NumPy's broadcasting rules (a read-only view)."""
     return BroadcastTo(integers("broadcast_to", "the shape", shape))(x)
+
+
+class Concatenate(Op):
+    """y is the inputs one after the other along an axis.  Saves: lengths.  Back: slices of g."""
+
+    def __init__(self, axis):
+        self.axis = axis
+
+    def forward(self, xp, *xs):
+        y = xp.concatenate(xs, axis=self.axis)
+        self.lengths = [x.shape[self.axis] for x in xs]
+        return y
+
+    def backward(self, xp, g):
+        ends = itertools.accumulate(self.lengths)
+        before = (slice(None),) * (self.axis % g.ndim)
+        return tuple(
+            g[(*before, slice(end - n, end))] if need else None
+            for end, n, need in zip(ends, self.lengths, self.needs, strict=True)
+        )
 
 
 def concatenate(tensors, axis=0):

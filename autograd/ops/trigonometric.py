@@ -26,6 +26,11 @@ class Sin(Op):
         return g * xp.cos(x)
 
 
+def sin(x):
+    """The sine."""
+    return Sin()(x)
+
+
 class Cos(Op):
     """y = cos(x).  Saves: x.  dy/dx = -sin(x)."""
 
@@ -36,6 +41,11 @@ class Cos(Op):
 
     def backward(self, xp, g, x):
         return -g * xp.sin(x)
+
+
+def cos(x):
+    """The cosine."""
+    return Cos()(x)
 
 
 class Tan(Op):
@@ -50,6 +60,11 @@ class Tan(Op):
         return g * (1 + y * y)
 
 
+def tan(x):
+    """The tangent."""
+    return Tan()(x)
+
+
 class ArcSin(Op):
     """y = arcsin(x).  Saves: x.  dy/dx = 1 / sqrt(1 - x^2), infinite at -1 and 1."""
 
@@ -62,6 +77,11 @@ class ArcSin(Op):
         return g / xp.sqrt(one_minus_square(xp, x))
 
 
+def arcsin(x):
+    """The angle in [-pi/2, pi/2] whose sine is x. At -1 and 1 the gradient is infinite."""
+    return ArcSin()(x)
+
+
 class ArcCos(Op):
     """y = arccos(x).  Saves: x.  dy/dx = -1 / sqrt(1 - x^2), infinite at -1 and 1."""
 
@@ -72,6 +92,11 @@ class ArcCos(Op):
 
     def backward(self, xp, g, x):
         return -g / xp.sqrt(one_minus_square(xp, x))
+
+
+def arccos(x):
+    """The angle in [0, pi] whose cosine is x. At -1 and 1 the gradient is minus infinity."""
+    return ArcCos()(x)
 
 
 def one_minus_square(xp, x):
@@ -91,6 +116,11 @@ class ArcTan(Op):
     def backward(self, xp, g, x):
         h = xp.hypot(x, 1)
         return g / h / h
+
+
+def arctan(x):
+    """The angle in (-pi/2, pi/2) whose tangent is x."""
+    return ArcTan()(x)
 
 
 class ArcTan2(Op):
@@ -116,6 +146,14 @@ class ArcTan2(Op):
         )
 
 
+def arctan2(a, b):
+    """The angle in [-pi, pi] of the point with abscissa b and ordinate a.
+
+    At the origin, which has none, the gradient is 0 and second derivatives are NaN.
+    """
+    return ArcTan2()(a, b)
+
+
 class Hypot(Op):
     """y = sqrt(a^2 + b^2).  Saves: a, b, y.  dy/da = a / y, dy/db = b / y.
 
@@ -139,6 +177,15 @@ class Hypot(Op):
         )
 
 
+def hypot(a, b):
+    """The length sqrt(a^2 + b^2) of the point (a, b), computed without overflow or underflow.
+
+    At the origin the gradient is 0 (PyTorch gives NaN) and second derivatives, infinite in truth,
+    are NaN.
+    """
+    return Hypot()(a, b)
+
+
 class Sinh(Op):
     """y = sinh(x) = (exp(x) - exp(-x)) / 2.  Saves: x.  dy/dx = cosh(x)."""
 
@@ -151,6 +198,11 @@ class Sinh(Op):
         return g * xp.cosh(x)
 
 
+def sinh(x):
+    """The hyperbolic sine."""
+    return Sinh()(x)
+
+
 class Cosh(Op):
     """y = cosh(x) = (exp(x) + exp(-x)) / 2.  Saves: x.  dy/dx = sinh(x)."""
 
@@ -161,6 +213,11 @@ class Cosh(Op):
 
     def backward(self, xp, g, x):
         return g * xp.sinh(x)
+
+
+def cosh(x):
+    """The hyperbolic cosine."""
+    return Cosh()(x)
 
 
 class Tanh(Op):
@@ -176,6 +233,11 @@ class Tanh(Op):
 
     def backward(self, xp, g, x):
         return g * sech(xp, x) ** 2
+
+
+def tanh(x):
+    """The hyperbolic tangent."""
+    return Tanh()(x)
 
 
 class Sech(Op):
@@ -212,6 +274,11 @@ class ArcSinh(Op):
         return g / xp.hypot(x, 1)
 
 
+def arcsinh(x):
+    """The number whose hyperbolic sine is x."""
+    return ArcSinh()(x)
+
+
 class ArcCosh(Op):
     """y = arccosh(x) = log(x + sqrt(x^2 - 1)).  Saves: x.  dy/dx = 1 / sqrt(x^2 - 1).
 
@@ -227,6 +294,11 @@ class ArcCosh(Op):
         return g / (xp.sqrt(x - 1) * xp.sqrt(x + 1))  # x^2 - 1 cancels near 1, and may overflow
 
 
+def arccosh(x):
+    """The number, not negative, whose hyperbolic cosine is x. At 1 the gradient is infinite."""
+    return ArcCosh()(x)
+
+
 class ArcTanh(Op):
     """y = arctanh(x) = log((1 + x) / (1 - x)) / 2.  Saves: x.  dy/dx = 1 / (1 - x^2).
 
@@ -240,78 +312,6 @@ class ArcTanh(Op):
 
     def backward(self, xp, g, x):
         return g / one_minus_square(xp, x)
-
-
-def sin(x):
-    """The sine."""
-    return Sin()(x)
-
-
-def cos(x):
-    """The cosine."""
-    return Cos()(x)
-
-
-def tan(x):
-    """The tangent."""
-    return Tan()(x)
-
-
-def arcsin(x):
-    """The angle in [-pi/2, pi/2] whose sine is x. At -1 and 1 the gradient is infinite."""
-    return ArcSin()(x)
-
-
-def arccos(x):
-    """The angle in [0, pi] whose cosine is x. At -1 and 1 the gradient is minus infinity."""
-    return ArcCos()(x)
-
-
-def arctan(x):
-    """The angle in (-pi/2, pi/2) whose tangent is x."""
-    return ArcTan()(x)
-
-
-def arctan2(a, b):
-    """The angle in [-pi, pi] of the point with abscissa b and ordinate a.
-
-    At the origin, which has none, the gradient is 0 and second derivatives are NaN.
-    """
-    return ArcTan2()(a, b)
-
-
-def hypot(a, b):
-    """The length sqrt(a^2 + b^2) of the point (a, b), computed without overflow or underflow.
-
-    At the origin the gradient is 0 (PyTorch gives NaN) and second derivatives, infinite in truth,
-    are NaN.
-    """
-    return Hypot()(a, b)
-
-
-def sinh(x):
-    """The hyperbolic sine."""
-    return Sinh()(x)
-
-
-def cosh(x):
-    """The hyperbolic cosine."""
-    return Cosh()(x)
-
-
-def tanh(x):
-    """The hyperbolic tangent."""
-    return Tanh()(x)
-
-
-def arcsinh(x):
-    """The number whose hyperbolic sine is x."""
-    return ArcSinh()(x)
-
-
-def arccosh(x):
-    """The number, not negative, whose hyperbolic cosine is x. At 1 the gradient is infinite."""
-    return ArcCosh()(x)
 
 
 def arctanh(x):
