@@ -1,12 +1,12 @@
 """Why ``+=``, and why newest first: two one-line mistakes and the wrong numbers they give.
 
-What it teaches. An engine for reverse-mode differentiation fits in twenty lines, and two of its
-words are easy to get wrong and hard to see. Here is such a toy engine with both mistakes on a
-switch, and for each the smallest graph on which it fails.
+What it teaches. An engine for reverse-mode differentiation fits in twenty lines, and two details
+in it are easy to get wrong and hard to notice. Here is such a toy engine, in which either mistake
+can be switched on, and for each mistake the smallest graph on which it fails.
 
-    +=       A value that was used twice gets a gradient from each use. ``=`` keeps the last.
-    order    A value may pass its gradient on only when *all* of its uses have reported.
-             Walking the graph in any other order passes on too little, or some of it twice.
+    +=       A value that is used twice gets a gradient from each use. ``=`` keeps only the last.
+    order    A value may pass its gradient on only after *all* of its uses have passed theirs to
+             it. Any other order passes on too little, or passes some of it twice.
 
 Both mistakes give right answers on every graph without reuse, which is why they survive testing.
 And every residual connection of a transformer is a reuse: h goes into a block and around it.
@@ -19,9 +19,16 @@ creation counter, is ``run_backward`` in autograd/backward.py.
 """
 
 import math
+import textwrap
 from itertools import count
 
 from autograd import Tensor, ops
+
+
+def say(text):
+    """Print a block of text without its margin."""
+    print(textwrap.dedent(text).removeprefix("\n"), end="")
+
 
 # --- the toy engine -------------------------------------------------------------------------------
 
@@ -29,7 +36,7 @@ _age = count()
 
 
 class Value:
-    """A number, what it was computed from, and the local derivative towards each of these."""
+    """A number, its inputs, and the local derivative with respect to each input."""
 
     def __init__(self, data, inputs=(), slopes=()):
         self.data, self.inputs, self.slopes = data, inputs, slopes
@@ -47,7 +54,7 @@ def sin(x):
 
 
 def backward(root, order, accumulate=True):
-    """Visit the values in an order; each hands its gradient on. Returns the number of visits."""
+    """Visit the values in ``order``; each passes its gradient on. Returns the number of visits."""
     root.grad, visits = 1.0, 0
     for value in order(root):
         visits += 1
@@ -60,7 +67,7 @@ def backward(root, order, accumulate=True):
 
 
 def reachable(root):
-    """Every value that root was computed from, breadth first: each when it is first reached."""
+    """Root and every value it was computed from, breadth first."""
     seen, queue = {root}, [root]
     for value in queue:
         for source in value.inputs:
@@ -71,17 +78,17 @@ def reachable(root):
 
 
 def newest_first(root):
-    """Right: whatever used a value was made after it, so it comes before it here."""
+    """Right: a value's users were created after it, so they come before it here."""
     return sorted(reachable(root), key=lambda value: -value.age)
 
 
 def first_reached_first(root):
-    """Wrong: a value may be reached by a short path while a longer one has yet to report."""
+    """Wrong: a short path may reach a value before a longer path has brought its gradient."""
     return reachable(root)
 
 
 def depth_first(root):
-    """Wrong: a value is visited once per path, and passes on all that it has each time."""
+    """Wrong: a value is visited once per path, and passes on its whole gradient each time."""
     yield root
     for source in root.inputs:
         yield from depth_first(source)
@@ -102,22 +109,26 @@ def residual(x, sin):
 
 
 def measured(graph, x, h=1e-5):
+    """The derivative by finite differences."""
     return (graph(x + h, math.sin) - graph(x - h, math.sin)) / (2 * h)
 
 
 def toy(graph, x, **how):
+    """The derivative by the toy engine."""
     x = Value(x)
     backward(graph(x, sin), **how)
     return x.grad
 
 
 def ours(graph, x):
+    """The derivative by autograd."""
     x = Tensor(x, requires_grad=True)
     graph(x, ops.sin).backward()
     return x.grad.item()
 
 
 def compare(graph, x, variants, title):
+    """Print every engine's derivative next to the measured one. Returns them by name."""
     print(title)
     truth = measured(graph, x)
     rows = [("finite differences", truth), ("autograd", ours(graph, x))]
@@ -125,8 +136,7 @@ def compare(graph, x, variants, title):
     for name, value in rows:
         right = math.isclose(value, truth, rel_tol=1e-8)
         print(f"    {name:<42s} {value:+.8f}   {'right' if right else 'WRONG'}")
-    print()
-    return {name: value for name, value in rows}
+    return dict(rows)
 
 
 RIGHT = ("toy, +=, newest first", {"order": newest_first})
@@ -135,21 +145,24 @@ RIGHT = ("toy, +=, newest first", {"order": newest_first})
 def main():
     x = 0.7
 
-    found = compare(
+    slopes = compare(
         square,
         x,
         [RIGHT, ("toy, =, newest first", {"order": newest_first, "accumulate": False})],
         "1. Why +=         L = x x at x = 0.7, so dL/dx = 2 x",
     )
-    assert math.isclose(found["autograd"], 2 * x)
-    assert found[RIGHT[0]] == found["autograd"]
-    assert found["toy, =, newest first"] == x  # one use of the two
-    print("   With = the second use overwrites the first: half of the gradient is gone. The rule")
-    print("   behind += is the chain rule for several paths: L changes by what x does to it")
-    print("   through the left factor, plus what it does through the right one.")
-    print()
+    assert math.isclose(slopes["autograd"], 2 * x)
+    assert slopes[RIGHT[0]] == slopes["autograd"]
+    assert slopes["toy, =, newest first"] == x  # one use of the two
+    say("""
 
-    found = compare(
+        With = the second use overwrites the first: half of the gradient is gone. The reason
+        for += is the chain rule for several paths: x changes L through the left factor and
+        through the right one, and the two effects add up.
+
+    """)
+
+    slopes = compare(
         residual,
         x,
         [
@@ -159,29 +172,29 @@ def main():
         ],
         "2. Why the order  h = sin x, L = h + h h h at x = 0.7, so dL/dx = (1 + 3 h^2) cos x",
     )
-    h, slope = math.sin(x), math.cos(x)
-    assert math.isclose(found["autograd"], (1 + 3 * h * h) * slope)
-    assert math.isclose(found[RIGHT[0]], found["autograd"], rel_tol=1e-14)
-    # h passes on the 1 that it has when first reached, and nothing of what comes later
-    assert math.isclose(found["toy, +=, first reached first"], slope)
+    h, cos = math.sin(x), math.cos(x)
+    whole = 1 + 3 * h * h  # dL/dh
+    assert math.isclose(slopes["autograd"], whole * cos)
+    assert math.isclose(slopes[RIGHT[0]], slopes["autograd"], rel_tol=1e-14)
+    # h passes on the 1 that it has when it is first reached, and nothing of what comes later
+    assert math.isclose(slopes["toy, +=, first reached first"], cos)
     # four paths lead to h: it passes on 1 the first time, and the whole 1 + 3 h^2 three times more
-    whole = 1 + 3 * h * h
-    assert math.isclose(found["toy, +=, depth first"], (1 + 3 * whole) * slope)
-    print(
-        "   L hears of h directly (1) and from the block, h h h (3 h^2). First reached first lets"
-    )
-    print("   h speak right after L, before the block has: only the 1 gets to x. Depth first")
-    print("   visits h once per path, four times, and each time h passes on all that it has")
-    print("   gathered: 1, and then three times the whole 1 + 3 h^2.")
-    print()
-    print("   Newest first cannot fail: to use h, an operation must have been made after h.")
-    print()
+    assert math.isclose(slopes["toy, +=, depth first"], (1 + 3 * whole) * cos)
+    say("""
 
-    print("3. What the order costs: y = x + x, then y = y + y, ... n times, dy/dx = 2^n")
-    print("   The number of paths doubles with each step. Following every path by itself is right")
-    print("   if each passes on its own part only, and it takes 2^(n+1) - 1 visits:")
-    print()
-    print("       n     2^n    visits, newest first    visits, path by path")
+        h gets 1 directly from L, and 3 h^2 from the block h h h. First reached first visits
+        h right after L, before the block: only the 1 reaches x. Depth first visits h once
+        per path, four times in all, and each time h passes on everything it has gathered:
+        first the 1, and then three times the whole 1 + 3 h^2.
+
+        Newest first cannot fail: an operation that uses h must have been made after h.
+
+        3. What the order costs: y = x + x, then y = y + y, ... n times, dy/dx = 2^n
+        The number of paths doubles with each step. Following every path separately is right
+        if each passes on only its own part, but it takes 2^(n+1) - 1 visits:
+
+               n     2^n    visits, newest first    visits, path by path
+    """)
     for n in (1, 4, 8, 12):
         x_value = Value(1.0)
         y = x_value
@@ -191,39 +204,40 @@ def main():
         paths = sum(1 for _ in depth_first(y))
         print(f"      {n:2d}   {x_value.grad:5.0f}    {visits:20d}    {paths:20d}")
         assert x_value.grad == 2**n and visits == n + 1 and paths == 2 ** (n + 1) - 1
-    print()
-    print("   One visit per operation: a gradient costs a few times what the function costs, for")
-    print("   any number of inputs. Without that, nobody would train anything.")
-    print()
+    say("""
 
-    print("4. The other +=   between calls, .grad is added to as well")
+        One visit per operation: the gradient costs a few times as much as the function, for
+        any number of inputs. Without that, training a large model would be impossible.
+
+    """)
+
     w = Tensor(3.0, requires_grad=True)
-    seen = []
-    for _ in range(2):
-        (w * w).backward()
-        seen.append(w.grad.item())
+    (w * w).backward()
+    once = w.grad.item()
+    (w * w).backward()
+    twice = w.grad.item()
     w.zero_grad()
     (w * w).backward()
-    seen.append(w.grad.item())
-    print(f"    (w w).backward() at w = 3:  w.grad = {seen[0]}")
-    print(f"    and once more:              w.grad = {seen[1]}")
-    print(f"    after w.zero_grad():        w.grad = {seen[2]}")
-    assert seen == [6.0, 12.0, 6.0]
-    print()
-    print(
-        "   On purpose: the gradient of a large batch is the sum over small ones, and they may be"
-    )
-    print("   computed one after the other. So a training loop calls zero_grad once per step.")
-    print("   A second backward through the *same* graph is another matter. It would need values")
-    print("   that the first one has released:")
+    afresh = w.grad.item()
+    assert (once, twice, afresh) == (6.0, 12.0, 6.0)
+    say(f"""
+        4. The other +=   between calls, .grad is added to as well
+            (w w).backward() at w = 3:  w.grad = {once}
+            and once more:              w.grad = {twice}
+            after w.zero_grad():        w.grad = {afresh}
+
+        This is on purpose: the gradient of a large batch is the sum over small batches, which
+        may be computed one at a time. So a training loop calls zero_grad once per step.
+        A second backward through the *same* graph is another matter. It would need values
+        that the first one has released:
+    """)
     y = w * w
     y.backward()
     try:
         y.backward()
     except RuntimeError as error:
-        print(
-            f"    {type(error).__name__}: {str(error).partition(' (made at')[0]} a second time ..."
-        )
+        message = str(error).partition(" (made at")[0]
+        print(f"    {type(error).__name__}: {message} a second time ...")
         assert "retain_graph=True" in str(error)
     else:
         raise AssertionError("the second backward should have been refused")
