@@ -82,7 +82,7 @@ def write_weights(config, path):
     use_project()
     import numpy as np
 
-    from tinygrad_llm.models.gpt import GPT
+    from tinygrad_llm.model.gpt import GPT
 
     np.savez(path, **GPT(gpt_config(config), seed=0).state_dict())
 
@@ -113,9 +113,9 @@ class Ours:
 
     def reset(self):
         from tinygrad_llm.config import TrainConfig
-        from tinygrad_llm.models.gpt import GPT
-        from tinygrad_llm.optim import AdamW
-        from tinygrad_llm.trainer import Trainer
+        from tinygrad_llm.model.gpt import GPT
+        from tinygrad_llm.training.optim import AdamW
+        from tinygrad_llm.training.trainer import Trainer
 
         model = GPT(gpt_config(self.config), initialize=False)
         model.load_state_dict(read_weights(self.weights))
@@ -333,7 +333,7 @@ def prepare_gemm():
     use_project()
     import numpy as np
 
-    from tinygrad_llm.speed import sgemm_rates
+    from tinygrad_llm.machine.speed import sgemm_rates
 
     def answer(sizes, n):
         return {size: sgemm_rates(size, n) for size in sizes}

@@ -27,7 +27,7 @@ def use_project():
 def use_project_as_command():
     """``use_project`` in a process set up as the command line's: before NumPy is imported."""
     use_project()
-    from tinygrad_llm.process import keep_freed_memory, let_blas_sleep
+    from tinygrad_llm.machine.process import keep_freed_memory, let_blas_sleep
 
     let_blas_sleep()
     keep_freed_memory()

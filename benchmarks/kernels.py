@@ -113,7 +113,7 @@ def ours(op, s):
 
     from autograd import Parameter, ops
     from autograd.device import numpy_namespace
-    from tinygrad_llm.optim import AdamW
+    from tinygrad_llm.training.optim import AdamW
 
     floats, ids = arrays(op, s)
     if op == "adamw":
@@ -205,7 +205,7 @@ def limits(seconds):
 
     import numpy as np
 
-    from tinygrad_llm.speed import sgemm_rates
+    from tinygrad_llm.machine.speed import sgemm_rates
 
     n = cores()
     source = np.ones((n, 1 << 24), np.float32)  # 64 MB each: far beyond the caches

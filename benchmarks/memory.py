@@ -27,9 +27,9 @@ def prepare(config, kind):
     """A worker that trains one model and answers with what its steps took."""
     use_project_as_command()
     from autograd.debug import profile
-    from tinygrad_llm.models.gpt import GPT
-    from tinygrad_llm.models.summary import activation_floats
-    from tinygrad_llm.optim import AdamW
+    from tinygrad_llm.model.gpt import GPT
+    from tinygrad_llm.model.summary import activation_floats
+    from tinygrad_llm.training.optim import AdamW
 
     shape = gpt_config(config)
     model = GPT(shape, recompute=kind == "recomputed")

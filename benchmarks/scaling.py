@@ -48,9 +48,9 @@ def prepare(config):
     """A worker that measures one point and says so at once."""
     use_project_as_command()
     from autograd.debug import profile
-    from tinygrad_llm.models.gpt import GPT
-    from tinygrad_llm.optim import AdamW
-    from tinygrad_llm.warmup import compile_kernels
+    from tinygrad_llm.machine.warmup import compile_kernels
+    from tinygrad_llm.model.gpt import GPT
+    from tinygrad_llm.training.optim import AdamW
 
     shape = gpt_config(config)
     compile_kernels(shape)

@@ -4,9 +4,9 @@
     python benchmarks/stages.py --config small --markdown
 
 A step is the trainer's own: forward, backward, clipping and AdamW. The stages, in
-tinygrad_llm/stages.py, add up: each keeps what those before it have. Each is a process of its own,
-since two of them are settings of a process; all begin with the same weights and are given the same
-batches, and they take turns. A stage whose losses are not the first stage's is an error.
+tinygrad_llm/machine/stages.py, add up: each keeps what those before it have. Each is a process of
+its own, since two of them are settings of a process; all begin with the same weights and are given
+the same batches, and they take turns. A stage whose losses are not the first stage's is an error.
 
 "bought" is the time of the stage before less its own, "x" how many times as fast a stage is as the
 one before and as the first; medians of the steps are compared. What a stage buys depends on the
@@ -31,7 +31,7 @@ from _workers import ROOT, Worker, serve, use_project
 from train_step import CURVES, SIZES, TURN
 
 use_project()
-from tinygrad_llm.stages import STAGES, set_up_process, stage_kernels  # noqa: E402
+from tinygrad_llm.machine.stages import STAGES, set_up_process, stage_kernels  # noqa: E402
 
 TRAIN_STEP = ROOT / "benchmarks" / "train_step.py"  # writes weights, and measures the bare product
 

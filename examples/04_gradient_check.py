@@ -12,7 +12,7 @@ sees: forward right, gradient right, and yet wrong as soon as someone differenti
 Part 4 is why a step h of 1e-12 is worse than one of 1e-5: the U-curve of error against step size.
 
 Before: 03_tensors_and_broadcasting.py. Next: 05_attention_step_by_step.py. The checker is
-autograd/testing.py; ``tinygrad-llm gradcheck`` runs it over every operation of the project.
+autograd/testing/check.py; ``tinygrad-llm gradcheck`` runs it over every operation of the project.
 """
 
 import math

@@ -16,7 +16,7 @@ loss that falls and for letters that become words. ``tinygrad_llm`` is the same 
 corpus of megabytes, validation and checkpoints.
 
 Before: 05_attention_step_by_step.py. Next: 07_equivalence_lab.py, on trusting such a program; and
-tinygrad_llm/models/gpt.py with ``tinygrad-llm train``.
+tinygrad_llm/model/gpt.py with ``tinygrad-llm train``.
 """
 
 import codecs

@@ -33,8 +33,8 @@ import numpy as np  # noqa: E402
 from autograd import grad, ops, use_kernels  # noqa: E402
 from autograd.functional import checkpoint  # noqa: E402
 from tinygrad_llm.config import GPTConfig  # noqa: E402
-from tinygrad_llm.models import GPT  # noqa: E402
-from tinygrad_llm.optim import AdamW  # noqa: E402
+from tinygrad_llm.model import GPT  # noqa: E402
+from tinygrad_llm.training.optim import AdamW  # noqa: E402
 
 V, T, B, L, H, C = 50, 16, 8, 2, 4, 32
 IGNORE = -100  # a target that does not count: padding, or the question in a question and answer

@@ -3,7 +3,7 @@
 What it teaches. A model with a wrong gradient trains. The loss falls, more slowly or to a worse
 place, and nothing says that anything is wrong: that is why gradients are checked and not looked
 at. The curves below come from one model, one data set and one seed; each curve has one mistake of
-autograd/bug_zoo.py in it. Look at the table and the picture, choose for each curve from the list
+autograd/bug_zoo/ in it. Look at the table and the picture, choose for each curve from the list
 of suspects, and only then read on: the key stands at the end, with what the project's checks say.
 
 Some things to look for: a loss that is too good to be true; one that leaps up before it falls;
@@ -14,7 +14,7 @@ of one of them is 64 times too large.
 The model predicts the next character of the Zen of Python from the eight before it: embedding,
 layer norm, a hidden layer with dropout, and the transposed embedding as the output layer.
 
-Before: 07_equivalence_lab.py. Next: 09_gradients_explained.py. The zoo is autograd/bug_zoo.py.
+Before: 07_equivalence_lab.py. Next: 09_gradients_explained.py. The zoo is autograd/bug_zoo/zoo.py.
 """
 
 import codecs

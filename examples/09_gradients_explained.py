@@ -21,7 +21,7 @@ import numpy as np
 from autograd import Tensor, ops
 from autograd.debug import AnomalyError, detect_anomaly, record_gradients, register_op_hook
 from tinygrad_llm.config import GPTConfig
-from tinygrad_llm.models.gpt import GPT
+from tinygrad_llm.model.gpt import GPT
 
 
 def say(text):

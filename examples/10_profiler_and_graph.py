@@ -18,7 +18,7 @@ import numpy as np
 from autograd import Tensor, ops
 from autograd.debug import draw_graph, profile, record_graph
 from tinygrad_llm.config import GPTConfig
-from tinygrad_llm.models.gpt import GPT
+from tinygrad_llm.model.gpt import GPT
 
 B, T, C, V = 4, 16, 32, 65  # sequences, tokens each, channels, vocabulary
 

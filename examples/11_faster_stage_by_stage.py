@@ -6,11 +6,11 @@ operation after the other, and an array that does not fit in the caches comes fr
 and goes back. Matrix products are near the speed of the processor from the start; the stages are
 about all the rest. Each of them touches an array fewer times, or does not make it at all.
 
-The stages are data: tinygrad_llm/stages.py says of each what changes, why that is faster and where
-it is written. Each runs in a process of its own, since two of them are settings of a process. What
-is asserted is that all of them compute the same. How fast they are depends on the machine, and how
-much a stage buys on the size of the model: benchmarks/stages.py measures larger ones, with care,
-and docs/performance.md goes through its figures.
+The stages are data: tinygrad_llm/machine/stages.py says of each what changes, why that is faster
+and where it is written. Each runs in a process of its own, since two of them are settings of a
+process. What is asserted is that all of them compute the same. How fast they are depends on the
+machine, and how much a stage buys on the size of the model: benchmarks/stages.py measures larger
+ones, with care, and docs/performance.md goes through its figures.
 
 Run it, then read the kernel of the stage that interests you beside its reference.py.
 
@@ -23,7 +23,11 @@ import sys
 import textwrap
 import time
 
-from tinygrad_llm.stages import STAGES, set_up_process, stage_kernels  # without NumPy: see serve
+from tinygrad_llm.machine.stages import (  # without NumPy: see serve
+    STAGES,
+    set_up_process,
+    stage_kernels,
+)
 
 B, T, L, H, C, V = 4, 256, 2, 4, 128, 1024
 TURNS = 3  # of each stage
@@ -41,8 +45,8 @@ def serve(number):
     import numpy as np
 
     from tinygrad_llm.config import GPTConfig
-    from tinygrad_llm.models.gpt import GPT
-    from tinygrad_llm.optim import AdamW, clip_scale, global_norm
+    from tinygrad_llm.model.gpt import GPT
+    from tinygrad_llm.training.optim import AdamW, clip_scale, global_norm
 
     model = GPT(GPTConfig(V, T, L, H, C, dropout=0.1), seed=0)
     optimizer = AdamW(model.named_parameters(), lr=1e-3, weight_decay=0.1)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinygrad_llm.stages import STAGES
+from tinygrad_llm.machine.stages import STAGES
 
 ROOT = Path(__file__).parent.parent
 NUMBER = r"[\d,]+\.?\d*"

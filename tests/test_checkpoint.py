@@ -7,13 +7,14 @@ import os
 import numpy as np
 import pytest
 
-from tinygrad_llm import checkpoint as ckpt, files, runs
+from tinygrad_llm import files
 from tinygrad_llm.config import GPTConfig
 from tinygrad_llm.errors import UserError
-from tinygrad_llm.json_file import Whole
-from tinygrad_llm.models.gpt import GPT
+from tinygrad_llm.files.json_file import Whole
+from tinygrad_llm.model.gpt import GPT
 from tinygrad_llm.pretrained.gpt2 import load_model
 from tinygrad_llm.tokenizer import Tokenizer
+from tinygrad_llm.training import checkpoint as ckpt, runs
 
 SCHEMA = {"format": 1, "options": None, "step": Whole(0), "seed": Whole(0, 2**128)}
 CONFIG = GPTConfig(vocab_size=257, block_size=8, n_layer=1, n_head=2, n_embd=8)

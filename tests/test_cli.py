@@ -25,7 +25,7 @@ from caches import new_cache
 from tinygrad_llm import cli, config as config_module
 from tinygrad_llm.commands import options as options_module
 from tinygrad_llm.config import PRESETS, RECIPES, PresetName, TrainConfig
-from tinygrad_llm.metrics import read_metrics
+from tinygrad_llm.training.metrics import read_metrics
 
 ROOT = Path(__file__).parent.parent
 SMALL = (
@@ -396,7 +396,7 @@ def test_no_network_for_a_download(here, capsys, monkeypatch):
 
 
 def test_a_full_disk_while_saving(here, capsys, monkeypatch):
-    from tinygrad_llm import checkpoint
+    from tinygrad_llm.training import checkpoint
 
     real, calls = checkpoint.write_folder_atomically, []
 

@@ -15,9 +15,9 @@ from autograd import Tensor, grad, ops, use_kernels
 from autograd.functional import checkpoint, value_and_grad
 from tinygrad_llm.config import GPTConfig
 from tinygrad_llm.data import IGNORE
-from tinygrad_llm.models import GPT
-from tinygrad_llm.module import functional_call
-from tinygrad_llm.optim import AdamW
+from tinygrad_llm.model import GPT
+from tinygrad_llm.model.module import functional_call
+from tinygrad_llm.training.optim import AdamW
 
 SHAPE = dict(vocab_size=61, block_size=16, n_layer=2, n_head=2, n_embd=16)
 

@@ -7,13 +7,13 @@ import math
 import numpy as np
 import pytest
 
+from tinygrad_llm.commands.console import PlainConsole, TerminalConsole, clock, make_console
 from tinygrad_llm.config import GPTConfig
-from tinygrad_llm.console import PlainConsole, TerminalConsole, clock, make_console
 from tinygrad_llm.errors import UserError
-from tinygrad_llm.evaluation import Evaluation, evaluate, fixed_part, whole
-from tinygrad_llm.metrics import MetricsWriter, is_finished, read_metrics, truncate
-from tinygrad_llm.models.gpt import GPT
-from tinygrad_llm.plot import plot_loss, smooth
+from tinygrad_llm.model.gpt import GPT
+from tinygrad_llm.training.evaluation import Evaluation, evaluate, fixed_part, whole
+from tinygrad_llm.training.metrics import MetricsWriter, is_finished, read_metrics, truncate
+from tinygrad_llm.training.plot import plot_loss, smooth
 
 CONFIG = GPTConfig(vocab_size=11, block_size=6, n_layer=1, n_head=2, n_embd=8, dropout=0.5)
 TOKENS = np.random.default_rng(0).integers(0, 11, 100).astype(np.uint16)

@@ -8,7 +8,7 @@ from autograd import Tensor, is_grad_enabled
 from tinygrad_llm.config import GPTConfig
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.generation import FINISHED, generate, sample
-from tinygrad_llm.models import GPT
+from tinygrad_llm.model import GPT
 
 LOGITS = np.log(np.array([0.1, 0.4, 0.3, 0.2]))
 

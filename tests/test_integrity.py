@@ -16,12 +16,14 @@ import pytest
 from caches import new_cache
 
 from autograd import use_kernels
-from tinygrad_llm import checkpoint as ckpt, cli, lock
-from tinygrad_llm.checksums import SUMS, verify, write_sums
+from tinygrad_llm import cli
 from tinygrad_llm.commands import finish, train
 from tinygrad_llm.errors import UserError
-from tinygrad_llm.metrics import is_finished, read_metrics
+from tinygrad_llm.files import lock
+from tinygrad_llm.files.checksums import SUMS, verify, write_sums
 from tinygrad_llm.pretrained.tensor_file import read_tensors, write_tensors
+from tinygrad_llm.training import checkpoint as ckpt
+from tinygrad_llm.training.metrics import is_finished, read_metrics
 
 ROOT = Path(__file__).parent.parent
 TEXT = "".join(f"def f{i}(x):\n    return x + {i * 7 % 13}\n\n" for i in range(60))
@@ -314,7 +316,7 @@ def test_the_second_process_is_told_who_the_first_is(run):
     holder = subprocess.Popen(
         [
             sys.executable, "-c",
-            "import sys, pathlib; from tinygrad_llm.lock import RunLock\n"
+            "import sys, pathlib; from tinygrad_llm.files.lock import RunLock\n"
             "with RunLock(pathlib.Path(sys.argv[1])): print(flush=True); input()",
             str(run),
         ],
@@ -389,7 +391,7 @@ def test_a_finished_run_needs_no_corpus_and_is_tidied(run):
 
 
 def test_a_report_that_cannot_be_written(run, monkeypatch):
-    from tinygrad_llm.console import PlainConsole
+    from tinygrad_llm.commands.console import PlainConsole
 
     def full(self, line):
         raise OSError(28, os.strerror(28))
@@ -414,7 +416,7 @@ def test_what_fails_after_the_last_step_costs_nothing_else(run, monkeypatch, nam
 
 
 def test_a_final_evaluation_that_fails_is_made_up_for(run, monkeypatch):
-    from tinygrad_llm.trainer import Trainer
+    from tinygrad_llm.training.trainer import Trainer
 
     def fail(self):
         raise MemoryError

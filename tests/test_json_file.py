@@ -7,7 +7,15 @@ import random
 import pytest
 
 from tinygrad_llm.errors import UserError
-from tinygrad_llm.json_file import MAX_DEPTH, MAX_DIGITS, Number, Text, Whole, parse_json, read_json
+from tinygrad_llm.files.json_file import (
+    MAX_DEPTH,
+    MAX_DIGITS,
+    Number,
+    Text,
+    Whole,
+    parse_json,
+    read_json,
+)
 
 SCHEMA = {
     "format": 1,

@@ -2,11 +2,11 @@
 
 import pytest
 
-from tinygrad_llm import memory
 from tinygrad_llm.config import GPTConfig
 from tinygrad_llm.errors import UserError
-from tinygrad_llm.models.gpt import GPT
-from tinygrad_llm.models.summary import activation_floats, parameter_count
+from tinygrad_llm.machine import memory
+from tinygrad_llm.model.gpt import GPT
+from tinygrad_llm.model.summary import activation_floats, parameter_count
 
 CONFIG = GPTConfig(vocab_size=31, block_size=7, n_layer=3, n_head=2, n_embd=8)
 

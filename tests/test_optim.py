@@ -8,7 +8,7 @@ import pytest
 
 from autograd import Parameter, Tensor, use_kernels
 from tinygrad_llm.errors import UserError
-from tinygrad_llm.optim import AdamW, clip_scale, global_norm
+from tinygrad_llm.training.optim import AdamW, clip_scale, global_norm
 
 OPTIONS = {"lr": 0.01, "betas": (0.9, 0.95), "eps": 1e-8, "weight_decay": 0.1}
 
@@ -266,7 +266,7 @@ def test_a_norm_that_is_not_finite_is_not_clipped():
 
 
 def test_what_a_beginner_gives_an_optimizer():
-    from tinygrad_llm.layers import Linear
+    from tinygrad_llm.model.layers import Linear
 
     w = Parameter(np.ones(3))
     for params, words in (
@@ -287,9 +287,9 @@ def test_what_a_beginner_gives_an_optimizer():
 
 
 def test_what_would_never_learn_is_refused():
-    from tinygrad_llm.init import normal_
-    from tinygrad_llm.layers import Linear
-    from tinygrad_llm.module import ModuleList
+    from tinygrad_llm.model.init import normal_
+    from tinygrad_llm.model.layers import Linear
+    from tinygrad_llm.model.module import ModuleList
 
     w = Parameter(np.ones(3))
     with pytest.raises(ValueError, match="parameter 0 was computed"):

@@ -7,12 +7,12 @@ import pytest
 from caches import new_cache
 
 from tinygrad_llm import cli
-from tinygrad_llm.checkpoint import resolve
-from tinygrad_llm.console import Pace, step_text
-from tinygrad_llm.metrics import read_metrics
-from tinygrad_llm.models.summary import flops_per_token
+from tinygrad_llm.commands.console import Pace, step_text
+from tinygrad_llm.machine.speed import sgemm_rates, tokens_at_limit
+from tinygrad_llm.model.summary import flops_per_token
 from tinygrad_llm.pretrained.gpt2 import load_model
-from tinygrad_llm.speed import sgemm_rates, tokens_at_limit
+from tinygrad_llm.training.checkpoint import resolve
+from tinygrad_llm.training.metrics import read_metrics
 
 SMALL = (
     "--n-layer 1 --n-head 2 --n-embd 8 --block-size 8 --batch-size 2 --vocab-size 300 "
@@ -42,7 +42,7 @@ def test_the_table_and_the_trace_hold_the_steps(here, capsys, steps, profiled):
     table = (here / "run" / "profile.txt").read_text()
     for op in ("Linear", "CausalAttention", "LinearCrossEntropy", "LayerNorm"):
         assert op in table and op in out
-    assert "models/gpt.py" in table and "ms observed" in table
+    assert "model/gpt.py" in table and "ms observed" in table
 
     events = json.loads((here / "run" / "trace.json").read_text())["traceEvents"]
     passes = [e["cat"] for e in events if e["name"] == "CausalAttention"]

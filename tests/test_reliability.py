@@ -15,8 +15,8 @@ import sys
 import pytest
 from command_server import KILLED, CommandServer
 
-from tinygrad_llm.checkpoint import read_index, verify_checkpoint
-from tinygrad_llm.metrics import read_metrics
+from tinygrad_llm.training.checkpoint import read_index, verify_checkpoint
+from tinygrad_llm.training.metrics import read_metrics
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from caches import new_cache
 
-from tinygrad_llm.metrics import read_metrics
+from tinygrad_llm.training.metrics import read_metrics
 
 ROOT = Path(__file__).parent.parent
 TEXT = "".join(f"def f{i}(x):\n    return x + {i * 7 % 13}\n\n" for i in range(120))

@@ -5,7 +5,7 @@ import math
 import pytest
 from hypothesis import given, strategies as st
 
-from tinygrad_llm.schedule import learning_rate
+from tinygrad_llm.training.schedule import learning_rate
 
 OPTIONS = {"peak": 2e-3, "floor": 2e-4, "warmup_steps": 10, "steps": 110}
 

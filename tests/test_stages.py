@@ -11,9 +11,9 @@ import pytest
 from autograd import use_kernels
 from autograd.kernels.dispatch import Kernel, folders
 from tinygrad_llm.config import GPTConfig
-from tinygrad_llm.models.gpt import GPT
-from tinygrad_llm.optim import AdamW
-from tinygrad_llm.stages import STAGES, stage_kernels
+from tinygrad_llm.machine.stages import STAGES, stage_kernels
+from tinygrad_llm.model.gpt import GPT
+from tinygrad_llm.training.optim import AdamW
 
 ROOT = Path(__file__).parent.parent
 SHAPE = GPTConfig(vocab_size=16, block_size=8, n_layer=1, n_head=2, n_embd=8, dropout=0.1)
@@ -41,7 +41,7 @@ def test_a_stage_is_one_change_and_says_where_it_is():
         assert bool(stage.kernels) + bool(stage.setting) == (number > 0)
         for name in stage.kernels:
             assert f"{name}/cpu.py" in stage.where
-    for path in ("autograd/kernels/*/reference.py", "tinygrad_llm/process.py"):
+    for path in ("autograd/kernels/*/reference.py", "tinygrad_llm/machine/process.py"):
         assert list(ROOT.glob(path)) and any(path in stage.where for stage in STAGES)
 
 
@@ -64,7 +64,7 @@ def test_later_kernels_are_off_and_earlier_ones_on(monkeypatch):
 def test_the_settings_are_made_before_numpy_is_imported():
     code = """
 import os, sys
-from tinygrad_llm.stages import STAGES, set_up_process
+from tinygrad_llm.machine.stages import STAGES, set_up_process
 set_up_process(len(STAGES) - 2)
 assert "OPENBLAS_THREAD_TIMEOUT" not in os.environ
 set_up_process(len(STAGES) - 1)

@@ -14,9 +14,9 @@ import pytest
 from autograd import Tensor, grad, no_grad
 from autograd.functional import value_and_grad
 from tinygrad_llm.config import GPTConfig
-from tinygrad_llm.models import GPT
-from tinygrad_llm.module import functional_call
-from tinygrad_llm.optim import AdamW
+from tinygrad_llm.model import GPT
+from tinygrad_llm.model.module import functional_call
+from tinygrad_llm.training.optim import AdamW
 
 CONFIG = GPTConfig(vocab_size=64, block_size=32, n_layer=2, n_head=2, n_embd=32, dropout=0.1)
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tinygrad_llm.commands.console import PlainConsole, TerminalConsole
 from tinygrad_llm.commands.generate import stream_text
 from tinygrad_llm.config import GenerateConfig
-from tinygrad_llm.console import PlainConsole, TerminalConsole
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import user_path
-from tinygrad_llm.plot import LONGEST_TITLE, _shown, plot_loss
 from tinygrad_llm.terminal import one_line, printable, shell_command, typed_text
 from tinygrad_llm.tokenizer import Tokenizer
+from tinygrad_llm.training.plot import LONGEST_TITLE, _shown, plot_loss
 
 HOSTILE = "a\x1b[2Jb\x1b]0;title\x07c\rd\x9b1me\x00f\x7fg\u202eh\tz\n"
 SHOWN = r"a\x1b[2Jb\x1b]0;title\x07c\x0dd\x9b1me\x00f\x7fg\u202eh" + "\tz\n"

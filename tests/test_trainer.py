@@ -11,20 +11,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinygrad_llm import checkpoint as ckpt
 from tinygrad_llm.config import PRESETS, GPTConfig, TrainConfig
 from tinygrad_llm.data import IGNORE, Loader
 from tinygrad_llm.errors import UserError
-from tinygrad_llm.evaluation import Evaluation
-from tinygrad_llm.interrupt import StopSignals
-from tinygrad_llm.metrics import MetricsWriter, read_metrics
-from tinygrad_llm.models.gpt import GPT
-from tinygrad_llm.optim import AdamW
+from tinygrad_llm.machine.interrupt import StopSignals
+from tinygrad_llm.machine.process import keep_freed_memory
+from tinygrad_llm.machine.warmup import compile_kernels
+from tinygrad_llm.model.gpt import GPT
 from tinygrad_llm.pretrained.gpt2 import load_model
-from tinygrad_llm.process import keep_freed_memory
 from tinygrad_llm.tokenizer import Tokenizer
-from tinygrad_llm.trainer import Trainer
-from tinygrad_llm.warmup import compile_kernels
+from tinygrad_llm.training import checkpoint as ckpt
+from tinygrad_llm.training.evaluation import Evaluation
+from tinygrad_llm.training.metrics import MetricsWriter, read_metrics
+from tinygrad_llm.training.optim import AdamW
+from tinygrad_llm.training.trainer import Trainer
 
 SHAPE = GPTConfig(vocab_size=257, block_size=8, n_layer=2, n_head=2, n_embd=8, dropout=0.1)
 TOKENS = np.tile(np.arange(40, dtype=np.uint16), 20)
@@ -359,7 +359,7 @@ def test_keeping_memory_says_whether_it_can():
 )
 def test_blas_threads_sleep_where_numpy_has_not_begun(before, set_to, found):
     code = (
-        f"import os; {before}; from tinygrad_llm.process import let_blas_sleep; "
+        f"import os; {before}; from tinygrad_llm.machine.process import let_blas_sleep; "
         "told = let_blas_sleep(); print(os.environ.get('OPENBLAS_THREAD_TIMEOUT'), told)"
     )
     environment = {k: v for k, v in os.environ.items() if k != "OPENBLAS_THREAD_TIMEOUT"}

@@ -5,7 +5,7 @@ Signals are taken before anything heavy is imported, as that takes longer than m
 
 import sys
 
-from tinygrad_llm import interrupt
+from tinygrad_llm.machine import interrupt
 
 
 def program() -> None:

@@ -24,8 +24,8 @@ import tinygrad_llm
 from tinygrad_llm.commands import options
 from tinygrad_llm.config import TrainConfig
 from tinygrad_llm.errors import UserError
-from tinygrad_llm.interrupt import exit_code
-from tinygrad_llm.process import let_blas_sleep
+from tinygrad_llm.machine.interrupt import exit_code
+from tinygrad_llm.machine.process import let_blas_sleep
 from tinygrad_llm.terminal import one_line
 
 PROGRAM = "tinygrad-llm"

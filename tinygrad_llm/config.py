@@ -221,7 +221,7 @@ _AT_LEAST_ONE = (
 
 @dataclass(frozen=True)
 class GenerateConfig:
-    """How text is sampled from a model (generation.py says what each option does exactly)."""
+    """How text is sampled from a model (exactly: generation/sampling.py)."""
 
     prompt: str = "def "
     """What the text begins with."""

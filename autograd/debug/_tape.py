@@ -8,11 +8,11 @@ import weakref
 from collections import defaultdict
 from dataclasses import dataclass
 
-from autograd._checkpoint import Segment
 from autograd._tensor import Tensor
 from autograd.accumulate import namespace_of
 from autograd.debug._text import place_at
 from autograd.device import is_array
+from autograd.functional.recompute import Segment
 from autograd.leaf import Leaf
 
 

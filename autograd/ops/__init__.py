@@ -68,6 +68,6 @@ _FLAT = (
 _flat_names = [name for module in _FLAT for name in module.__all__]
 
 DIFFERENTIABLE = tuple(sorted([*_flat_names, *(f"linalg.{name}" for name in linalg.__all__)]))
-"""The names of all operations that carry a gradient; each has an entry in autograd/samples.py."""
+"""The names of all operations that carry a gradient; each has an entry in autograd/samples/."""
 
 __all__ = [*_flat_names, *constants.__all__, *discrete.__all__, "linalg"]

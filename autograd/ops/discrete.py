@@ -20,7 +20,7 @@ STEPS = ("ceil", "fix", "floor", "rint", "round", "sign", "trunc")
 """Functions of a number that are constant between their steps."""
 
 WITHOUT_GRADIENT = (*STEPS, "argmax", "argmin", "argsort", "floor_divide")
-"""What stands in for a number or an index and has no gradient: it has entries in samples.py too."""
+"""What stands in for a number or an index and has no gradient: samples/ has entries for it too."""
 
 
 def ceil(x):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from autograd import Op, Tensor, check_grad, ops
-from autograd._grad_report import GradCheckError
 from autograd.debug import detect_anomaly
+from autograd.testing.report import GradCheckError
 
 
 def data(*shape, seed=4):

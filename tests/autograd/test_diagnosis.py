@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from autograd import Op, check_grad
-from autograd._diagnosis import QUESTIONS, Case, diagnose
 from autograd.samples import SAMPLES
+from autograd.testing.diagnosis import QUESTIONS, Case, diagnose
 
 
 def data(*shape, seed=4):

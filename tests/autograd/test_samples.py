@@ -1,4 +1,4 @@
-"""Every operation through the same list of checks; autograd/samples.py says what to try."""
+"""Every operation through the same list of checks; autograd/samples/check.py says what to try."""
 
 import inspect
 from pathlib import Path

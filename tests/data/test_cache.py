@@ -13,9 +13,9 @@ from caches import new_cache
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from tinygrad_llm import cli
-from tinygrad_llm.checksums import write_sums
 from tinygrad_llm.data import Document, cache, cached_tokenizer, encode_corpus, open_prepared
 from tinygrad_llm.errors import UserError
+from tinygrad_llm.files.checksums import write_sums
 from tinygrad_llm.tokenizer import Tokenizer
 
 TOKENIZER = Tokenizer([(97, 98)])

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from mutations import json_mutants, mutants
 
-from tinygrad_llm.checksums import write_sums
 from tinygrad_llm.data import (
     Document,
     Loader,
@@ -21,6 +20,7 @@ from tinygrad_llm.data import (
     split,
 )
 from tinygrad_llm.errors import UserError
+from tinygrad_llm.files.checksums import write_sums
 from tinygrad_llm.tokenizer import Tokenizer
 
 TOKENIZER = Tokenizer([(97, 98)])

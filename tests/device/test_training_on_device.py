@@ -13,18 +13,19 @@ from caches import new_cache
 
 from autograd import use_kernels
 from autograd.device import on_device, to_numpy
-from tinygrad_llm import checkpoint as ckpt, cli
+from tinygrad_llm import cli
 from tinygrad_llm.config import GPTConfig, TrainConfig
 from tinygrad_llm.data import IGNORE, Loader
 from tinygrad_llm.errors import UserError
-from tinygrad_llm.evaluation import evaluate, whole
 from tinygrad_llm.generation import generate
-from tinygrad_llm.metrics import MetricsWriter
-from tinygrad_llm.models.gpt import GPT
-from tinygrad_llm.optim import AdamW, global_norm
+from tinygrad_llm.model.gpt import GPT
 from tinygrad_llm.pretrained.gpt2 import load_model, save_model
 from tinygrad_llm.tokenizer import Tokenizer
-from tinygrad_llm.trainer import Trainer
+from tinygrad_llm.training import checkpoint as ckpt
+from tinygrad_llm.training.evaluation import evaluate, whole
+from tinygrad_llm.training.metrics import MetricsWriter
+from tinygrad_llm.training.optim import AdamW, global_norm
+from tinygrad_llm.training.trainer import Trainer
 
 SHAPE = GPTConfig(vocab_size=257, block_size=8, n_layer=2, n_head=2, n_embd=8, dropout=0.1)
 TOKENS = np.tile(np.arange(40, dtype=np.uint16), 20)

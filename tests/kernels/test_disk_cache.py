@@ -225,8 +225,8 @@ STEP = """
     import numpy as np
     from autograd import Parameter, no_grad, ops
     from tinygrad_llm.config import GPTConfig
-    from tinygrad_llm.models.gpt import GPT
-    from tinygrad_llm.optim import AdamW, global_norm
+    from tinygrad_llm.model.gpt import GPT
+    from tinygrad_llm.training.optim import AdamW, global_norm
 
     model = GPT(GPTConfig(vocab_size=300, block_size=192, n_layer=1, n_head=2, n_embd=64), seed=1)
     x, y = np.random.default_rng(0).integers(0, 300, (2, 4, 192))
@@ -280,7 +280,7 @@ def test_without_numbas_compiler_the_references_run(tmp_path):
                 ops.softmax(x)
         except RuntimeError as error:
             print(error)
-        from tinygrad_llm.optim import AdamW
+        from tinygrad_llm.training.optim import AdamW
         AdamW([x]).step()
         print(np.isfinite(x.data).all())
     """

@@ -8,8 +8,8 @@ import pytest
 from autograd import Parameter, Tensor, grad, no_grad, use_kernels
 from tinygrad_llm.config import PRESETS, GPTConfig
 from tinygrad_llm.errors import UserError
-from tinygrad_llm.models import GPT
-from tinygrad_llm.models.summary import activation_floats, flops_per_token
+from tinygrad_llm.model import GPT
+from tinygrad_llm.model.summary import activation_floats, flops_per_token
 
 CONFIG = GPTConfig(vocab_size=13, block_size=8, n_layer=2, n_head=2, n_embd=8)
 

@@ -5,8 +5,8 @@ import pytest
 
 from autograd import Tensor, check_grad, grad, use_kernels
 from tinygrad_llm.config import GPTConfig
-from tinygrad_llm.models import GPT
-from tinygrad_llm.module import functional_call
+from tinygrad_llm.model import GPT
+from tinygrad_llm.model.module import functional_call
 
 CONFIG = GPTConfig(vocab_size=11, block_size=5, n_layer=2, n_head=2, n_embd=8)
 

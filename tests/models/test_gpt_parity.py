@@ -5,7 +5,7 @@ import pytest
 
 from autograd import use_kernels
 from tinygrad_llm.config import GPTConfig
-from tinygrad_llm.models import GPT
+from tinygrad_llm.model import GPT
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: nothing to compare with")
 F = torch.nn.functional

@@ -7,7 +7,7 @@ import pytest
 
 from tinygrad_llm.config import GPTConfig
 from tinygrad_llm.errors import UserError
-from tinygrad_llm.models import GPT
+from tinygrad_llm.model import GPT
 from tinygrad_llm.pretrained import load_model, save_model
 from tinygrad_llm.pretrained.tensor_file import read_tensors, write_tensors
 

@@ -9,10 +9,10 @@ import pytest
 
 from autograd import Parameter, Tensor
 from tinygrad_llm.config import GPTConfig
-from tinygrad_llm.layers import Dropout, Embedding, LayerNorm, Linear
-from tinygrad_llm.models.gpt import GPT
-from tinygrad_llm.module import Module, ModuleDict, ModuleList, functional_call
-from tinygrad_llm.optim import AdamW
+from tinygrad_llm.model.gpt import GPT
+from tinygrad_llm.model.layers import Dropout, Embedding, LayerNorm, Linear
+from tinygrad_llm.model.module import Module, ModuleDict, ModuleList, functional_call
+from tinygrad_llm.training.optim import AdamW
 
 
 class Tied(Module):

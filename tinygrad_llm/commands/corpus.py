@@ -6,9 +6,7 @@ import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from tinygrad_llm.checkpoint import resolve
-from tinygrad_llm.checksums import verify
-from tinygrad_llm.console import PlainConsole
+from tinygrad_llm.commands.console import PlainConsole
 from tinygrad_llm.data import (
     CleanOptions,
     Prepared,
@@ -20,6 +18,8 @@ from tinygrad_llm.data import (
     split,
 )
 from tinygrad_llm.files import user_path
+from tinygrad_llm.files.checksums import verify
+from tinygrad_llm.training.checkpoint import resolve
 
 if TYPE_CHECKING:
     from tinygrad_llm.tokenizer import Tokenizer

@@ -1,8 +1,8 @@
 """``tinygrad-llm data prepare SOURCE`` and ``data list``."""
 
+from tinygrad_llm.commands.console import make_console
 from tinygrad_llm.commands.corpus import open_tokenizer, prepare_corpus
 from tinygrad_llm.commands.options import DataList, DataPrepare
-from tinygrad_llm.console import make_console
 from tinygrad_llm.data import DATASETS, CleanOptions, cache_folder
 from tinygrad_llm.errors import UserError
 

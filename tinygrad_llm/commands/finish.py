@@ -10,17 +10,17 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tinygrad_llm import checkpoint as ckpt, runs
+from tinygrad_llm.commands.console import PlainConsole, clock
 from tinygrad_llm.commands.generate import stream_text
 from tinygrad_llm.config import GenerateConfig, TrainConfig
-from tinygrad_llm.console import PlainConsole, clock
 from tinygrad_llm.data import Prepared
 from tinygrad_llm.files import remove_partials
-from tinygrad_llm.interrupt import exit_code
-from tinygrad_llm.metrics import read_metrics
-from tinygrad_llm.plot import plot_loss
+from tinygrad_llm.machine.interrupt import exit_code
 from tinygrad_llm.terminal import one_line, shell_command
-from tinygrad_llm.trainer import Trainer
+from tinygrad_llm.training import checkpoint as ckpt, runs
+from tinygrad_llm.training.metrics import read_metrics
+from tinygrad_llm.training.plot import plot_loss
+from tinygrad_llm.training.trainer import Trainer
 
 
 def finish(

@@ -5,14 +5,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tinygrad_llm.checkpoint import resolve, verify_checkpoint
+from tinygrad_llm.commands.console import make_console
 from tinygrad_llm.commands.options import GenerateOptions
 from tinygrad_llm.config import GenerateConfig
-from tinygrad_llm.console import make_console
 from tinygrad_llm.device import arrays_on
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.generation import generate
 from tinygrad_llm.terminal import one_line, typed_text
+from tinygrad_llm.training.checkpoint import resolve, verify_checkpoint
 
 
 def run(options: GenerateOptions) -> int:

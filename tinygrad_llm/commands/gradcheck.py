@@ -8,8 +8,8 @@ from pathlib import Path
 
 from autograd.samples import SAMPLES, Sample, SampleReport, check_sample
 from autograd.testing import draw_error_curves, error_curve
+from tinygrad_llm.commands.console import PlainConsole, make_console
 from tinygrad_llm.commands.options import GradcheckOptions
-from tinygrad_llm.console import PlainConsole, make_console
 from tinygrad_llm.errors import UserError
 
 

@@ -14,15 +14,15 @@ from pathlib import Path
 
 import numpy as np
 
+from tinygrad_llm.commands.console import make_console
 from tinygrad_llm.commands.options import InfoOptions
 from tinygrad_llm.config import PRESETS
-from tinygrad_llm.console import make_console
 from tinygrad_llm.data import cache_folder
 from tinygrad_llm.errors import UserError
-from tinygrad_llm.process import keep_freed_memory
-from tinygrad_llm.runs import versions
-from tinygrad_llm.speed import gemm_limit, tokens_at_limit, training_rate
-from tinygrad_llm.warmup import compile_kernels
+from tinygrad_llm.machine.process import keep_freed_memory
+from tinygrad_llm.machine.speed import gemm_limit, tokens_at_limit, training_rate
+from tinygrad_llm.machine.warmup import compile_kernels
+from tinygrad_llm.training.runs import versions
 
 
 def run(options: InfoOptions) -> int:

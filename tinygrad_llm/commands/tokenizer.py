@@ -4,9 +4,9 @@ import os
 import sys
 import time
 
+from tinygrad_llm.commands.console import make_console
 from tinygrad_llm.commands.corpus import open_tokenizer, warnings_as_notes
 from tinygrad_llm.commands.options import TokenizerDecode, TokenizerEncode, TokenizerTrain
-from tinygrad_llm.console import make_console
 from tinygrad_llm.data import CleanOptions, clean_corpus, load_corpus, split
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import user_path

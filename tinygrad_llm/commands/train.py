@@ -24,28 +24,28 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import numpy as np
 
 import tinygrad_llm
-from tinygrad_llm import checkpoint as ckpt, runs
+from tinygrad_llm.commands.console import PlainConsole, make_console
 from tinygrad_llm.commands.corpus import open_tokenizer, prepare_corpus
 from tinygrad_llm.commands.finish import finish, make_missing
 from tinygrad_llm.config import TrainConfig
-from tinygrad_llm.console import PlainConsole, make_console
 from tinygrad_llm.data import DATASETS, CleanOptions, Loader, Prepared, check_tokens
 from tinygrad_llm.device import arrays_on
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import user_path
-from tinygrad_llm.json_file import check_json
-from tinygrad_llm.lock import RunLock
-from tinygrad_llm.memory import check_memory
-from tinygrad_llm.metrics import MetricsWriter, check_steps, is_finished, truncate
-from tinygrad_llm.models.gpt import GPT
-from tinygrad_llm.optim import AdamW
+from tinygrad_llm.files.json_file import check_json
+from tinygrad_llm.files.lock import RunLock
+from tinygrad_llm.machine.memory import check_memory
+from tinygrad_llm.machine.process import keep_freed_memory
+from tinygrad_llm.machine.speed import gemm_limit, tokens_at_limit
+from tinygrad_llm.machine.warmup import compile_kernels
+from tinygrad_llm.model.gpt import GPT
 from tinygrad_llm.pretrained.gpt2 import load_model
-from tinygrad_llm.process import keep_freed_memory
-from tinygrad_llm.profiling import ProfilingTrainer
-from tinygrad_llm.speed import gemm_limit, tokens_at_limit
 from tinygrad_llm.terminal import shell_command, typed_text
-from tinygrad_llm.trainer import Trainer
-from tinygrad_llm.warmup import compile_kernels
+from tinygrad_llm.training import checkpoint as ckpt, runs
+from tinygrad_llm.training.metrics import MetricsWriter, check_steps, is_finished, truncate
+from tinygrad_llm.training.optim import AdamW
+from tinygrad_llm.training.profiling import ProfilingTrainer
+from tinygrad_llm.training.trainer import Trainer
 
 
 def run(options: TrainConfig) -> int:

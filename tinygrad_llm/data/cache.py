@@ -22,9 +22,9 @@ from typing import TypeVar
 
 from autograd import _cache_folder
 from autograd._cache_folder import VARIABLE
-from tinygrad_llm.checksums import SUMS, verify, write_sums
 from tinygrad_llm.errors import UserError
-from tinygrad_llm.json_file import read_bounded
+from tinygrad_llm.files.checksums import SUMS, verify, write_sums
+from tinygrad_llm.files.json_file import read_bounded
 
 __all__ = [
     "AGAIN",

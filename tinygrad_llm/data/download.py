@@ -21,7 +21,7 @@ from tinygrad_llm.data.cache import cache_folder
 from tinygrad_llm.data.transfer import BY_HAND, BeginAgain, request
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import file_sha256
-from tinygrad_llm.lock import TAKEN, lock_file
+from tinygrad_llm.files.lock import TAKEN, lock_file
 
 Progress = Callable[[int, int | None], None]
 """Called with (done, total); total is None where it is not known."""

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from autograd._cache_folder import cache_folder
 from tinygrad_llm.data.corpus import CleanReport, some
 from tinygrad_llm.errors import UserError
-from tinygrad_llm.runs import CHECKPOINTS, RUN_FILE
+from tinygrad_llm.training.runs import CHECKPOINTS, RUN_FILE
 
 # A link can lead to the root of the disk: a mistaken path is refused, however far it goes.
 MAXIMUM_ENTRIES = 2_000_000

@@ -30,7 +30,7 @@ from tinygrad_llm.data.sources import load_corpus
 from tinygrad_llm.data.splitting import split
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import file_sha256
-from tinygrad_llm.json_file import Text, Whole, read_json
+from tinygrad_llm.files.json_file import Text, Whole, read_json
 
 if TYPE_CHECKING:
     from tinygrad_llm.tokenizer import Tokenizer

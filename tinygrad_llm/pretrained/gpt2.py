@@ -15,8 +15,8 @@ import numpy as np
 from tinygrad_llm.config import GPTConfig
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import write_atomically
-from tinygrad_llm.json_file import Number, Whole, read_json
-from tinygrad_llm.models.gpt import GPT
+from tinygrad_llm.files.json_file import Number, Whole, read_json
+from tinygrad_llm.model.gpt import GPT
 from tinygrad_llm.pretrained.tensor_file import check_finite, open_tensors, write_tensors
 
 PREFIX = "transformer."

@@ -20,7 +20,7 @@ import numpy as np
 
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import PARTIAL, sync_folder
-from tinygrad_llm.json_file import Text, Whole, parse_json, short
+from tinygrad_llm.files.json_file import Text, Whole, parse_json, short
 
 DTYPES = {
     "float64": "F64", "float32": "F32", "float16": "F16", "int64": "I64", "int32": "I32",

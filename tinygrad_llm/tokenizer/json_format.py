@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from tinygrad_llm.errors import UserError
-from tinygrad_llm.json_file import read_json
+from tinygrad_llm.files.json_file import read_json
 from tinygrad_llm.tokenizer import patterns
 from tinygrad_llm.tokenizer.base import MAX_IDS, Tokenizer
 from tinygrad_llm.tokenizer.merges import ranks_from_merges

@@ -1,0 +1,20 @@
+"""Derivatives of functions, rather than of tensors: names and conventions as in JAX and torch.func.
+
+``transforms.py`` holds the functions, ``recompute.py`` trades arithmetic for memory, ``call.py`` is
+one call of a function on tensors of its own, and ``tree.py`` takes nested arguments apart.
+"""
+
+from autograd.functional.recompute import checkpoint
+from autograd.functional.transforms import (
+    grad,
+    hessian,
+    hvp,
+    jacobian,
+    jvp,
+    value_and_grad,
+    vjp,
+)
+
+__all__ = [
+    "checkpoint", "grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp",
+]  # fmt: skip

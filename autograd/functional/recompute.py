@@ -1,0 +1,178 @@
+"""Recomputing activations instead of keeping them.
+
+Backward needs the activations of forward, and a deep model's do not fit. A checkpointed segment
+keeps its inputs only; when backward reaches it, the segment runs once more, this time to be
+differentiated at once (Chen, Xu, Zhang and Guestrin, "Training deep nets with sublinear memory
+cost", 2016). With the segments of equal length, a chain of n operations in sqrt(n) segments keeps
+about 2 sqrt(n) activations for the price of one more forward.
+
+It takes one unusual node and nothing of the engine. ``Checkpoint`` is the identity of the segment's
+output, and forgets what it was computed from. Its backward runs the segment again and *becomes the
+identity of the new output*: the engine hands the gradient to that output's node. The new nodes are
+the newest of all, so newest first takes them next, before anything that the segment was computed
+from. Nothing is differentiated apart: parameters that the function closes over, second derivatives
+and ``grad()`` all work as if there were no checkpoint.
+
+A function with several outputs is one with a single output: all their elements side by side, in one
+array, from which the outputs are read again.
+"""
+
+from autograd import ops
+from autograd._tensor import Tensor
+from autograd.backward import nodes_since
+from autograd.device import is_array, namespace
+from autograd.engine import Op
+from autograd.functional.tree import flatten
+from autograd.grad_mode import enable_grad
+from autograd.leaf import Leaf, sequence
+from autograd.observe import current_observers, tell
+
+SAMPLE_SIZE = 64
+
+
+class Checkpoint(Op):
+    """y = f(inputs), forgotten and computed again.
+
+    Saves: the segment: f, its inputs, the states of its generators
+    Back:  the gradient goes to the output of the second computation
+    """
+
+    returns_view = True
+
+    def forward(self, xp, y):
+        return y
+
+    def backward(self, xp, g, segment):
+        self.inputs[:] = [segment.again()._node]
+        return g
+
+    def _saved_tensors(self):
+        return self.saved  # no arrays, but the segment: the same whatever computes
+
+
+class Segment:
+    """A call of a function that can be repeated."""
+
+    def __init__(self, f, inputs, options, rngs):
+        self.f, self.inputs, self.options, self.rngs = f, inputs, options, rngs
+        self.states = [rng.bit_generator.state for rng in rngs]
+        self.leaves = []  # the nodes of the parameters and other leaf tensors that f reads
+
+    def tensors(self):
+        """The Tensors that the call was seen to read, besides computed ones it closes over."""
+        read = (*self.inputs, *self.options.values(), *[node.tensor() for node in self.leaves])
+        return [x for x in read if isinstance(x, Tensor)]
+
+    def arrays(self):
+        """Pairs (name, array) of what must not change until the second run."""
+        arrays = [x for x in (*self.inputs, *self.options.values()) if is_array(x)]
+        return [("read by f", array) for array in (*arrays, *[x._data for x in self.tensors()])]
+
+    def run(self):
+        """The outputs, a list of Tensors, and the Structure of what f returned."""
+        outputs, structure = flatten(self.f(*self.inputs, **self.options))
+        for y, path in zip(outputs, structure.paths("the output"), strict=True):
+            if not isinstance(y, Tensor):
+                raise TypeError(
+                    f"checkpoint: {path} of f is of type {type(y).__name__}, expected a Tensor, or "
+                    "tuples, lists and dicts of Tensors"
+                )
+        return outputs, structure
+
+    def again(self):
+        """The output computed a second time, with the random numbers of the first."""
+        now = [rng.bit_generator.state for rng in self.rngs]
+        try:
+            for rng, state in zip(self.rngs, self.states, strict=True):
+                rng.bit_generator.state = state
+            with enable_grad():
+                outputs, _ = self.run()
+                same = forms_of(outputs) == self.forms
+                y = joined([y for y in outputs if y._node is not None]) if same else None
+        finally:
+            for rng, state in zip(self.rngs, now, strict=True):
+                rng.bit_generator.state = state
+        if y is None or not _alike(self.sample, y._data):
+            raise RuntimeError(
+                "checkpoint: f gave another result the second time. Does it draw from a random "
+                "generator that is not in rngs, or read something that has changed since?"
+            )
+        return y
+
+    def remember(self, outputs, y):
+        """Keep the outputs' shapes and types and a few of their numbers, to recognise them by."""
+        self.forms, self.sample = forms_of(outputs), _sample(y._data)
+
+
+def forms_of(outputs):
+    return [(y.shape, y.dtype, y.requires_grad) for y in outputs]
+
+
+def joined(tensors):
+    """One Tensor: the only one as it is, or the elements of all, in the widest of their types."""
+    if len(tensors) == 1:
+        return tensors[0]
+    return ops.concatenate([ops.reshape(y, (y.size,)) for y in tensors])
+
+
+def parted(y, tensors):
+    """What ``joined(tensors)`` was made of, read from it: a list of Tensors."""
+    if len(tensors) == 1:
+        return [y]
+    parts, start = [], 0
+    for like in tensors:
+        part = ops.reshape(y[start : start + like.size], like.shape)
+        parts.append(ops.astype(part, like.dtype))
+        start += like.size
+    return parts
+
+
+def checkpoint(f, *inputs, rngs=(), **options):
+    """``f(*inputs, **options)``, whose intermediate values backward will compute again.
+
+    ``f`` returns a Tensor, or tuples, lists and dicts of Tensors, nested as one likes; several that
+    require a gradient are copied side by side into one array. Gradients reach the inputs and
+    whatever else f computes with, such as the parameters of a module. ``rngs`` are the
+    np.random.Generators that f draws from: their states are kept, so that dropout has the same mask
+    again, and backward leaves the generators as it found them.
+
+    Everything works as without it, second derivatives (``create_graph``) as well; there, and with
+    ``retain_graph``, the values that were computed again stay, and no memory is saved.
+
+    Raises TypeError when f returns anything else, and RuntimeError in backward when f gives another
+    result the second time, or when something that it read was changed in place. The signature
+    follows torch.utils.checkpoint.
+    """
+    segment = Segment(f, inputs, options, tuple(rngs))
+    start = next(sequence)
+    outputs, structure = segment.run()
+    recorded = [y for y in outputs if y._node is not None]
+    if not recorded:
+        return structure.build(outputs)
+    whole = joined(recorded)
+    segment.remember(outputs, whole)
+    sources, inner = nodes_since(start, [whole])
+    segment.leaves = [node for node in sources if isinstance(node, Leaf)]
+    read = segment.tensors()
+    output = Checkpoint()(whole)
+    node = output._node
+    node.inputs, node.needs, node.saved = sources, (True,) * len(sources), [segment]
+    node.versions = [(x._version, x._version[0]) for x in read]
+    node.versions += [version for op in inner for version in op.versions or ()]
+    tell(current_observers(), "after_saving", node)
+    parts = iter(parted(output, recorded))
+    return structure.build([y if y._node is None else next(parts) for y in outputs])
+
+
+def _sample(y):
+    flat = y.reshape(-1)
+    return flat[:: max(1, flat.size // SAMPLE_SIZE)].copy()
+
+
+def _alike(sample, y):
+    """Whether ``y`` has these numbers, up to what another order of summation may change."""
+    xp = namespace(y)
+    finite = xp.abs(xp.where(xp.isfinite(sample), sample, 0))
+    size = xp.max(finite) if finite.size else 0
+    tolerance = float(size) * float(xp.finfo(y.dtype).eps) ** 0.5
+    return bool(xp.all(xp.isclose(_sample(y), sample, rtol=0, atol=tolerance, equal_nan=True)))

@@ -1,0 +1,121 @@
+"""Samples of attention: GPT-2's packed one, and the general one with each of its options."""
+
+import math
+
+import numpy as np
+
+from autograd import ops
+from autograd.kernels.attention import reference as attention
+from autograd.samples.neural import softmax_of
+from autograd.samples.sample import Sample
+
+
+def _attention(qkv, n_head):
+    b, t, c = qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3
+    y = np.zeros((b, t, c))
+    d = c // n_head
+    for i in range(b):
+        for h in range(n_head):
+            q, k, v = (qkv[i, :, j * c + h * d : j * c + (h + 1) * d] for j in range(3))
+            for s in range(t):
+                weights = softmax_of(q[s] @ k[: s + 1].T / math.sqrt(d))
+                y[i, s, h * d : (h + 1) * d] = weights @ v[: s + 1]
+    return y
+
+
+def _sdpa(q, k, v, mask=None, is_causal=False):
+    s = q @ np.swapaxes(k, -1, -2) / math.sqrt(q.shape[-1])
+    if is_causal:
+        mask = np.tri(*s.shape[-2:], dtype=bool)
+    if mask is not None:
+        s = np.where(mask, s, -np.inf) if mask.dtype == bool else s + mask
+    return softmax_of(s) @ v
+
+
+def _repeated(x):
+    """Each head twice: (2, 2, 5, D) -> (2, 4, 5, D)."""
+    return ops.stack([x, x], axis=2).reshape(2, 4, 5, x.shape[-1])
+
+
+def _sdpa_with_dropout(q, k, v):
+    weights = softmax_of(q @ np.swapaxes(k, -1, -2) / math.sqrt(q.shape[-1]))
+    keep = np.random.default_rng(3).random(weights.shape, dtype=np.float32) >= 0.25
+    return weights * keep / 0.75 @ v
+
+
+def _sdpa_definition(q, k, v, bias=0.0):
+    return ops.softmax(q @ ops.swapaxes(k, -1, -2) / math.sqrt(q.shape[-1]) + bias) @ v
+
+
+ATTENTION = [
+    Sample(
+        "causal_attention",
+        lambda qkv: ops.causal_attention(qkv, 2),
+        lambda qkv: _attention(qkv, 2),
+        ((2, 5, 12),),
+        empty=((0, 5, 12),),
+        keeps=(0, "y"),
+        cache=2 * 2 * 2 * 5,
+        definition=lambda qkv: attention.forward(ops, qkv, 2)[0],
+        kernel=True,
+    ),
+    Sample(
+        "scaled_dot_product_attention",
+        ops.scaled_dot_product_attention,
+        _sdpa,
+        ((2, 3, 4), (2, 5, 4), (2, 5, 2)),
+        empty=((0, 3, 4), (0, 5, 4), (0, 5, 2)),
+        keeps=(0, 1, 2),
+        cache=2 * 3 * 5,
+        definition=_sdpa_definition,
+    ),
+    Sample(
+        "scaled_dot_product_attention",
+        lambda q, k, v: ops.scaled_dot_product_attention(q, k, v, is_causal=True),
+        lambda q, k, v: _sdpa(q, k, v, is_causal=True),
+        ((4, 3), (5, 3), (5, 2)),
+        keeps=(0, 1, 2),
+        cache=4 * 5,
+        note="causal",
+    ),
+    Sample(
+        "scaled_dot_product_attention",
+        lambda q, k, v: ops.scaled_dot_product_attention(q, k, v, np.arange(15).reshape(3, 5) != 7),
+        lambda q, k, v: _sdpa(q, k, v, np.arange(15).reshape(3, 5) != 7),
+        ((2, 1, 3, 4), (3, 5, 4), (5, 2)),
+        keeps=(0, 1, 2),
+        cache=2 * 3 * 3 * 5,
+        note="mask, broadcast",
+    ),
+    Sample(
+        "scaled_dot_product_attention",
+        ops.scaled_dot_product_attention,
+        _sdpa,
+        ((2, 3, 4), (2, 5, 4), (2, 5, 2), (3, 5)),
+        keeps=(0, 1, 2, 3),
+        cache=2 * 3 * 5,
+        definition=_sdpa_definition,
+        note="added mask",
+    ),
+    Sample(
+        "scaled_dot_product_attention",
+        lambda q, k, v: ops.scaled_dot_product_attention(
+            q, k, v, dropout_p=0.25, rng=np.random.default_rng(3)
+        ),
+        _sdpa_with_dropout,
+        ((2, 3, 4), (2, 5, 4), (2, 5, 2)),
+        keeps=(0, 1, 2),
+        cache=2 * 3 * 5,
+        note="dropout",
+    ),
+    Sample(
+        "scaled_dot_product_attention",
+        lambda q, k, v, m: ops.scaled_dot_product_attention(q, k, v, m, enable_gqa=True),
+        lambda q, k, v, m: _sdpa(q, np.repeat(k, 2, axis=1), np.repeat(v, 2, axis=1), m),
+        ((2, 4, 3, 4), (2, 2, 5, 4), (2, 2, 5, 2), (4, 3, 5)),
+        keeps=(0, 1, 2, 3),
+        cache=2 * 4 * 3 * 5,
+        definition=lambda q, k, v, m: _sdpa_definition(q, _repeated(k), _repeated(v), m),
+        note="grouped heads, added mask",
+    ),
+]

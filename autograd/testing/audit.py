@@ -1,0 +1,245 @@
+"""What a gradient check asks before it measures: does the function keep to the rules?
+
+A backward can return the right numbers on the first try and be wrong all the same: it may change
+an array that others hold, depend on what was computed in between, or work for one memory layout
+only. Each rule broken is one sentence. Faults fail the check; warnings (a type that changed on the
+way) do not, since the engine puts types right.
+"""
+
+import numpy as np
+
+from autograd.accumulate import Scatter, current_pass
+from autograd.backward import grad
+from autograd.engine import Op
+from autograd.testing.differences import array_of, tensors
+from autograd.testing.raised import told
+
+CLOSE = 1e-9
+"""Two ways to the same number may differ by rounding: this much of the largest number there is."""
+
+
+def audit(f, arrays, names, w):
+    """Run ``f`` forward and backward under observation. Returns (faults, warnings, usable).
+
+    A function is not ``usable`` when its gradients cannot be compared with anything: its backward
+    raises or writes into the gradient that comes in, or the function changes its own inputs.
+    """
+    watch = _Watch(names)
+    with np.errstate(all="ignore"):
+        watch.dtypes(f, arrays, w)
+        _, base = _results(f, arrays, names, w, watch)
+        if base is not None and not watch.changed:
+            watch.repetition(f, arrays, w, base)
+            watch.layouts(f, arrays, w, base)
+    usable = base is not None and not watch.changed
+    return list(dict.fromkeys(watch.faults)), list(dict.fromkeys(watch.warnings)), usable
+
+
+def _results(f, arrays, names, w, watch):
+    """The output Tensor, still able to run backward, and [output, gradients] as arrays."""
+    xs = tensors([a.copy() for a in arrays], names)
+    y = f(*xs)
+    for i, (x, a) in enumerate(zip(xs, arrays, strict=True)):
+        if not np.array_equal(x.data, a, equal_nan=a.dtype.kind == "f"):
+            watch.changed = True
+            watch.faults.append(f"f changes its input {i} in place")
+    watch.nodes(y)
+    try:
+        found = grad(y, [xs[i] for i in names], w, retain_graph=True, allow_unused=True)
+    except Exception as error:
+        watch.faults += watch.shapes or [told(error, 1)]
+        return y, None
+    return (y, xs), [y.data, *(array_of(g, arrays[i]) for g, i in zip(found, names, strict=True))]
+
+
+class _Watch:
+    def __init__(self, names):
+        self.names, self.faults, self.warnings, self.shapes = names, [], [], []
+        self.changed = False  # f wrote to its inputs, or a backward to its incoming gradient
+
+    def nodes(self, y):
+        """Put an observer around the backward of every node behind ``y``."""
+        waiting, seen = [y._node], set()
+        while waiting:
+            node = waiting.pop()
+            if not isinstance(node, Op) or node in seen:
+                continue
+            seen.add(node)
+            waiting += node.inputs
+            node.backward = self._observed(node, node.backward)
+
+    def _observed(self, node, backward):
+        name = type(node).__name__
+
+        def observed(xp, g, *saved):
+            current = current_pass.get()
+            if current is not None:  # None while somebody watches each contribution
+                current.spare = None  # whoever writes into g now has not asked for it
+            held = [g, *(s for s in saved if isinstance(s, np.ndarray))]
+            before = [np.array(a) for a in held]
+            gradients = backward(xp, g, *saved)
+            for k, (a, b) in enumerate(zip(held, before, strict=True)):
+                if not np.array_equal(a, b, equal_nan=True):
+                    what = "a value saved for backward" if k else "the incoming gradient"
+                    self.faults.append(f"the backward of {name} changes {what} in place")
+                    self.changed |= k == 0  # the check's own weights: it would measure nonsense
+            several = gradients if isinstance(gradients, (tuple, list)) else (gradients,)
+            for i, (source, gradient) in enumerate(zip(node.inputs, several, strict=False)):
+                if source is not None and gradient is not None:
+                    self._one(node, i, source, gradient, held)
+            return gradients
+
+        return observed
+
+    def _one(self, node, i, source, gradient, held):
+        """Compare the gradient that a node returned for its input i with that input."""
+        name = type(node).__name__
+        if node.dtype == source.dtype != gradient.dtype:
+            self.warnings.append(
+                f"{name} returns a {gradient.dtype} gradient for its {source.dtype} input {i}"
+            )
+        if isinstance(gradient, Scatter):
+            return
+        if gradient.shape != source.shape and not node.broadcasts:
+            self.shapes.append(
+                f"{name} returns a gradient of shape {gradient.shape} for its input {i}, whose "
+                f"shape is {source.shape}{_why(gradient.shape, source.shape)}"
+            )
+        owned = node.fresh_gradients and gradient is not node.into(i)
+        if owned and isinstance(gradient, np.ndarray):
+            if any(np.may_share_memory(gradient, a) for a in held):
+                self.faults.append(
+                    f"{name} says fresh_gradients, but the gradient of its input {i} shares memory "
+                    "with what it was given: the engine would add into it"
+                )
+
+    def repetition(self, f, arrays, w, base):
+        """A second backward, and one with another call of f before it, change nothing."""
+
+        def again(y, xs):
+            found = grad(y, [xs[i] for i in self.names], w, retain_graph=True, allow_unused=True)
+            return [y.data, *(array_of(g, arrays[i]) for g, i in zip(found, self.names))]  # noqa: B905
+
+        (y, xs), _ = _results(f, arrays, self.names, w, self)
+        if _differ(base, again(y, xs)):
+            self.faults.append(
+                "a second backward through the same graph gives another gradient: backward changes "
+                "what it keeps, or draws random numbers"
+            )
+            return
+        xs = tensors([a.copy() for a in arrays], self.names)
+        y = f(*xs)
+        rng = np.random.default_rng(5)
+        elsewhere = [
+            a + 1e-2 * rng.standard_normal(a.shape) if i in self.names else a
+            for i, a in enumerate(arrays)
+        ]
+        try:
+            f(*tensors(elsewhere, self.names))
+        except (ValueError, ArithmeticError):
+            return  # the neighbouring point is outside its domain
+        if _differ(base, again(y, xs)):
+            self.faults.append(
+                "another call of f before backward changes the result of the first: something is "
+                "kept outside the node (on the class, in a shared buffer) and was overwritten"
+            )
+
+    def layouts(self, f, arrays, w, base):
+        """The order of the elements in memory does not matter."""
+        for layout, arrange in (("Fortran-ordered", _fortran), ("strided", _strided)):
+            moved = [arrange(a) if i in self.names else a for i, a in enumerate(arrays)]
+            if all(a.flags.c_contiguous for a in moved):
+                continue
+            try:
+                xs = tensors(moved, self.names)
+                y = f(*xs)
+                found = grad(y, [xs[i] for i in self.names], w, allow_unused=True)
+            except Exception as error:
+                self.warnings.append(f"f fails on {layout} inputs: {type(error).__name__}: {error}")
+                continue
+            result = [y.data, *(array_of(g, arrays[i]) for g, i in zip(found, self.names))]  # noqa: B905
+            for k in _differ(base, result):
+                what = f"its gradient of {[*self.names.values()][k - 1]}" if k else "its output"
+                self.faults.append(f"f gives other results for {layout} inputs: {what} differs")
+
+    def dtypes(self, f, arrays, w):
+        """In float32 everything should stay float32."""
+        single = [a.astype(np.float32) if i in self.names else a for i, a in enumerate(arrays)]
+        try:
+            xs = tensors(single, self.names)
+            y = f(*xs)
+            self.nodes(y)
+            promoted = _first_promotion(y._node) if y.dtype != np.float32 else None
+            if promoted:
+                self.warnings.append(promoted)
+            else:
+                grad(y, [xs[i] for i in self.names], w.astype(np.float32), allow_unused=True)
+        except Exception as error:
+            if not self.shapes:
+                self.warnings.append(f"f fails on float32 inputs: {type(error).__name__}: {error}")
+        self.faults.clear()  # told once, by the run in float64
+        self.shapes.clear()
+
+
+def _first_promotion(node):
+    """A sentence if some node behind ``node`` made float64 of float32 inputs alone."""
+    waiting, seen, oldest = [node], set(), None
+    while waiting:
+        node = waiting.pop()
+        if not isinstance(node, Op) or node in seen:
+            continue
+        seen.add(node)
+        waiting += node.inputs
+        sources = [n for n in node.inputs if n is not None]
+        alone = len(sources) == len(node.inputs)  # no constant array that could be to blame
+        if alone and {s.dtype for s in sources} == {np.dtype(np.float32)} != {node.dtype}:
+            if oldest is None or node.order < oldest.order:
+                oldest = node
+    if oldest is None:
+        return None
+    return f"{type(oldest).__name__} turns float32 inputs into {oldest.dtype}"
+
+
+def _why(found, expected):
+    """A guess at what made a gradient's shape ``found`` instead of ``expected``."""
+    if found == expected[::-1]:
+        return ": looks like a transpose is missing"
+    if len(found) >= len(expected):
+        extra = len(found) - len(expected)
+        aligned = [*range(extra)]
+        for axis, n in enumerate(expected, start=extra):
+            if found[axis] != n:
+                if n != 1:
+                    return ""
+                aligned.append(axis)
+        several = "axes" if len(aligned) > 1 else "axis"
+        return f": looks like the sum over {several} {', '.join(map(str, aligned))} is missing"
+    if found == expected[len(expected) - len(found) :]:
+        missing = ", ".join(map(str, range(len(expected) - len(found))))
+        return f": looks like one sum too many, over axis {missing}"
+    return ""
+
+
+def _differ(base, other):
+    """Which of the arrays [output, *gradients] are not equal up to rounding."""
+    wrong = []
+    size = max((np.abs(a[np.isfinite(a)]).max(initial=0.0) for a in base), default=0.0)
+    for k, (a, b) in enumerate(zip(base, other, strict=True)):
+        own = np.abs(a[np.isfinite(a)]).max(initial=0.0)
+        tolerance = CLOSE * own + 1e-13 * size
+        if a.shape != b.shape or not np.allclose(a, b, rtol=0, atol=tolerance, equal_nan=True):
+            wrong.append(k)
+    return wrong
+
+
+def _fortran(a):
+    return np.asfortranarray(a) if a.ndim > 1 else a
+
+
+def _strided(a):
+    """The same values as every second element of a larger array."""
+    if a.ndim == 0:
+        return a
+    wide = np.full((*a.shape[:-1], 2 * a.shape[-1]), np.nan, dtype=a.dtype)
+    wide[..., ::2] = a
+    return wide[..., ::2]

@@ -1,0 +1,193 @@
+"""What long work shows: a progress bar on a terminal, plain lines at a calm pace elsewhere.
+
+Both kinds have the same methods, so nothing that works for long knows where its output goes. On
+both, control codes in the text are shown as escapes (terminal.py).
+
+    say(text)                    a line of report
+    write(text)                  text as it comes, without a line end
+    progress(label)              context manager that gives progress(done, total)
+    start(done, total)           the training loop begins,
+    step(metrics)                has done a step (a line of metrics.py),
+    stop()                       and is over, for whatever reason
+"""
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from tinygrad_llm.terminal import printable
+from tinygrad_llm.training.metrics import Metrics
+
+PACE = 10.0  # seconds between plain lines of training
+Progress = Callable[[int, int | None], None]
+
+
+def make_console(stream=None) -> "PlainConsole":
+    """The console that suits a stream (default: standard output)."""
+    stream = sys.stdout if stream is None else stream
+    return TerminalConsole(stream) if stream.isatty() else PlainConsole(stream)
+
+
+class PlainConsole:
+    """Lines of text, each written out at once: for files, pipes and logs."""
+
+    peak_rate: float | None = None  # tokens/s if all arithmetic ran at the matrix products' speed
+
+    def __init__(self, stream) -> None:
+        self.stream = stream
+
+    def say(self, text: str = "") -> None:
+        print(printable(text), file=self.stream, flush=True)
+
+    def write(self, text: str) -> None:
+        self.stream.write(printable(text))
+        self.stream.flush()
+
+    @contextlib.contextmanager
+    def progress(self, label: str) -> Iterator[Progress]:
+        """Say what is being done, and once more every PACE seconds how far it is."""
+        self.say(f"{label} ...")
+        shown = time.monotonic()
+
+        def update(done: int, total: int | None) -> None:
+            nonlocal shown
+            if total and time.monotonic() - shown >= PACE:
+                shown = time.monotonic()
+                self.say(f"  {done / total:.0%}")
+
+        yield update
+
+    def start(self, done: int, total: int) -> None:
+        self._pace = Pace(done, total, self.peak_rate)
+        self._shown = time.monotonic()
+
+    def step(self, line: Metrics) -> None:
+        self._pace.add(line)
+        now = time.monotonic()
+        first = self._pace.done == self._pace.begun_at + 1
+        if first or "val_loss" in line or now - self._shown >= PACE:
+            self._shown = now
+            self.say(step_text(line, self._pace))
+
+    def stop(self) -> None:
+        pass
+
+
+class TerminalConsole(PlainConsole):
+    """A bar that stays at the bottom, with the report scrolling above it."""
+
+    def __init__(self, stream) -> None:
+        from rich.console import Console
+
+        super().__init__(stream)
+        self._rich = Console(file=stream, markup=False, highlight=False, emoji=False)
+        self._bar: Any = None
+
+    def say(self, text: str = "") -> None:
+        self._rich.print(printable(text), soft_wrap=True)
+
+    @contextlib.contextmanager
+    def progress(self, label: str) -> Iterator[Progress]:
+        from rich.progress import (
+            BarColumn,
+            Progress as Bar,
+            TaskProgressColumn,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+
+        description = TextColumn("{task.description}", markup=False)
+        columns = description, BarColumn(), TaskProgressColumn()
+        with Bar(*columns, TimeRemainingColumn(), console=self._rich, transient=True) as bar:
+            task = bar.add_task(printable(label), total=None)
+            yield lambda done, total: bar.update(task, completed=done, total=total)
+
+    def start(self, done: int, total: int) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress as Bar, TextColumn
+
+        self._pace = Pace(done, total, self.peak_rate)
+        self._bar = Bar(
+            TextColumn("[bold]training[/]"),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[status]}"),
+            console=self._rich,
+            transient=True,
+            expand=True,
+        )
+        self._task = self._bar.add_task("training", completed=done, total=total, status="")
+        self._bar.start()
+
+    def step(self, line: Metrics) -> None:
+        self._pace.add(line)
+        pace = self._pace
+        self._bar.update(
+            self._task,
+            completed=pace.done,
+            status=f"loss [cyan]{pace.loss:.3f}[/]  {pace.rate_text().strip()}  "
+            f"{clock(pace.seconds_left())} left",
+        )
+        if "val_loss" in line:
+            self.say(step_text(line, pace))
+
+    def stop(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+
+class Pace:
+    """Running averages over the steps: loss, tokens per second, time left.
+
+    ``peak_rate`` is what the tokens per second are a share of, if given.
+    """
+
+    def __init__(self, done: int, total: int, peak_rate: float | None = None) -> None:
+        self.peak_rate = peak_rate
+        self.begun_at, self.done, self.total = done, done, total
+        self.begun = time.monotonic()
+        self.loss = self.tokens_per_second = 0.0
+        self._weight = 0.0
+
+    def add(self, line: Metrics) -> None:
+        self.done = line["step"]
+        # A mean that forgets, corrected for having begun at nothing (as in Adam).
+        self._weight = 0.95 * self._weight + 0.05
+        share = 0.05 / self._weight
+        self.loss += share * (line["train_loss"] - self.loss)
+        self.tokens_per_second += share * (line["tokens_per_second"] - self.tokens_per_second)
+
+    def rate_text(self) -> str:
+        """Tokens per second, and the share of the machine's peak where that is known."""
+        text = f"{self.tokens_per_second:>7,.0f} tokens/s"
+        if self.peak_rate:
+            text += f" ({self.tokens_per_second / self.peak_rate:.0%} of peak)"
+        return text
+
+    def seconds_left(self) -> float:
+        steps = self.done - self.begun_at
+        return (time.monotonic() - self.begun) / max(1, steps) * (self.total - self.done)
+
+
+def step_text(line: Metrics, pace: Pace) -> str:
+    """One step as a line of text."""
+    width = len(str(pace.total))
+    text = (
+        f"step {line['step']:>{width}}/{pace.total}  loss {pace.loss:.4f}  "
+        f"{pace.rate_text()}  {clock(pace.seconds_left())} left"
+    )
+    if "val_loss" in line:
+        text += (
+            f"  validation: loss {line['val_loss']:.4f}, perplexity {line['val_perplexity']:.1f}, "
+            f"{line['val_bits_per_byte']:.3f} bits per byte"
+        )
+    return text
+
+
+def clock(seconds: float) -> str:
+    """1:05, or 1:01:05 from an hour on."""
+    minutes, s = divmod(round(seconds), 60)
+    hours, m = divmod(minutes, 60)
+    return f"{hours}:{m:02}:{s:02}" if hours else f"{m}:{s:02}"

@@ -1,0 +1,43 @@
+"""Whether a training run fits into this machine's memory, worked out before the work begins.
+
+A system that hands out memory it does not have (Linux does) would kill the process later, and say
+nothing.
+"""
+
+import os
+
+from tinygrad_llm.config import GPTConfig
+from tinygrad_llm.errors import UserError
+from tinygrad_llm.model.summary import activation_floats, parameter_count
+
+FLOAT = 4  # bytes of a float32
+STATE = 4  # floats per parameter: itself, its gradient, and AdamW's two moments
+IDS = 16  # bytes of a token's id and its target's; a step draws all its micro-batches at once
+
+
+def training_bytes(config: GPTConfig, batch_size: int, grad_accumulation: int = 1) -> int:
+    """The least that training needs: the parameters' state, what is kept for backward, the ids."""
+    tokens = batch_size * config.block_size
+    floats = STATE * parameter_count(config) + tokens * activation_floats(config)
+    return FLOAT * floats + IDS * tokens * grad_accumulation
+
+
+def check_memory(config: GPTConfig, batch_size: int, grad_accumulation: int = 1) -> None:
+    """Raise UserError where training needs more memory than this machine has."""
+    available = physical_memory()
+    needed = training_bytes(config, batch_size, grad_accumulation)
+    if available is not None and needed > available:
+        raise UserError(
+            f"training this model needs at least {needed / 2**30:,.1f} GiB of memory, and this "
+            f"machine has {available / 2**30:,.1f}: choose a smaller model, batch_size (it is "
+            f"{batch_size}), block_size (it is {config.block_size}) or grad_accumulation (it is "
+            f"{grad_accumulation})"
+        )
+
+
+def physical_memory() -> int | None:
+    """Bytes of main memory; None where the system does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None

@@ -1,0 +1,38 @@
+"""Compile the kernels before the clock of the training starts.
+
+numba compiles a kernel when it is first called, for the types of its arguments and not for their
+sizes. So one step of the smallest model compiles everything that a large one needs; its weights
+and random numbers are its own, and the run that follows is the same with and without it. Compiled
+kernels are kept on disk: only the first run on a machine waits. CuPy works the same way.
+"""
+
+import time
+from dataclasses import replace
+
+import numpy as np
+
+from autograd import no_grad
+from tinygrad_llm.config import GPTConfig
+from tinygrad_llm.model.gpt import GPT
+from tinygrad_llm.training.optim import AdamW, global_norm
+
+
+def compile_kernels(config: GPTConfig, device: str = "cpu") -> float:
+    """Run one training step, one evaluation and one prediction of a tiny model of this kind.
+
+    Returns the seconds it took: many where kernels had to be compiled, few where they are loaded.
+    """
+    start = time.perf_counter()
+    shape = replace(config, vocab_size=16, block_size=8, n_layer=1, n_head=1, n_embd=8)
+    model = GPT(shape).to(device)
+    optimizer = AdamW(model.named_parameters())
+    ids = np.zeros((1, 8), dtype=np.int64)
+    loss = model.loss(ids, ids, reduction="sum")
+    loss.backward(np.asarray(1 / 8, dtype=loss.dtype))
+    global_norm(model.parameters())
+    optimizer.step()
+    model.eval()
+    with no_grad():
+        model.loss(ids, ids, reduction="sum")
+        model.next_token_logits(ids)
+    return time.perf_counter() - start

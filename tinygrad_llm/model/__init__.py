@@ -1,0 +1,5 @@
+"""The models: each is one file that reads from the token ids to the loss."""
+
+from tinygrad_llm.model.gpt import GPT, Block
+
+__all__ = ["GPT", "Block"]

@@ -1,0 +1,98 @@
+"""The layers of a transformer: parameters, and one operation of ``autograd.ops`` on them.
+
+Weights start at zero here. What they should start at depends on the whole model (how deep it is,
+which layer feeds the residual stream), so ``init.py`` decides, and loading decides otherwise. An
+optimizer refuses a model whose weights are all zero still: it would not learn.
+
+Shape letters: B sequences of T tokens, C channels, V token ids.
+"""
+
+import numpy as np
+
+from autograd import Parameter, ops
+from tinygrad_llm.model.module import Module
+
+
+class Linear(Module):
+    """y = x W^T + b: x (..., in_features) -> (..., out_features).
+
+    ``weight`` is (out, in) as in PyTorch. It is zero until initialised: see init.normal_.
+    """
+
+    def __init__(self, in_features, out_features, bias=True):
+        self.weight = Parameter(np.zeros((out_features, in_features), np.float32))
+        self.bias = Parameter(np.zeros(out_features, np.float32)) if bias else None
+
+    def forward(self, x):
+        return ops.linear(x, self.weight, self.bias)
+
+
+class LayerNorm(Module):
+    """Layer normalization over the last axis: x (..., n) -> (..., n).
+
+    A tuple ``n`` holds the lengths of the last axes, which are normalized together. Without
+    ``elementwise_affine`` there is neither weight nor bias, without ``bias`` no bias.
+    """
+
+    def __init__(self, n, eps=1e-5, elementwise_affine=True, bias=True):
+        affine = elementwise_affine
+        self.weight = Parameter(np.ones(n, np.float32)) if affine else None
+        self.bias = Parameter(np.zeros(n, np.float32)) if affine and bias else None
+        self.axis = tuple(range(-len(n), 0)) if isinstance(n, tuple) else -1
+        self.eps = eps
+
+    def forward(self, x):
+        return ops.layer_norm(x, self.weight, self.bias, self.eps, self.axis)
+
+
+class Embedding(Module):
+    """A table of V rows of C numbers: ids (...) -> (..., C). Zero until initialised.
+
+    The row ``padding_idx`` gets no gradient, and so stays as it was initialised.
+    """
+
+    def __init__(self, num_embeddings, embedding_dim, padding_idx=None):
+        self.weight = Parameter(np.zeros((num_embeddings, embedding_dim), np.float32))
+        self.padding_idx = padding_idx
+
+    def forward(self, ids):
+        return ops.embedding(self.weight, ids, self.padding_idx)
+
+
+class Dropout(Module):
+    """In training, zero each element with probability ``p`` and scale the others by 1/(1 - p).
+
+    ``rng`` is the np.random.Generator that draws the masks. The dropouts of one model share one,
+    so that its state is all a checkpoint needs to repeat them.
+    """
+
+    def __init__(self, p, rng=None):
+        self.p, self.rng = p, rng
+
+    def forward(self, x):
+        return ops.dropout(x, self.p, self.training, self.rng)
+
+
+class MLP(Module):
+    """The feed-forward half of a block: each token on its own, through 4 C hidden channels.
+
+    GELU is the tanh approximation, which GPT-2's weights were trained with: the exact function
+    moves its logits by about 1e-3.
+
+        hidden = x W_fc^T + b_fc
+        y = GELU(hidden) W_proj^T + b_proj
+
+    The bias of ``c_fc`` is added where GELU begins and GELU's result is made again in backward:
+    these are the largest arrays of the model, and neither an extra pass nor a copy is for free.
+    """
+
+    def __init__(self, config, rng=None):
+        self.c_fc = Linear(config.n_embd, 4 * config.n_embd)
+        self.c_proj = Linear(4 * config.n_embd, config.n_embd)
+        self.dropout = Dropout(config.dropout, rng)
+
+    def forward(self, x):
+        up, down = self.c_fc, self.c_proj
+        x = ops.linear(x, up.weight)  # (B, T, 4 C), short of its bias
+        x = ops.gelu_linear(x, down.weight, up.bias, down.bias, approximate="tanh")  # (B, T, C)
+        return self.dropout(x)

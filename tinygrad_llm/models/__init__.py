@@ -1,5 +1,0 @@
-"""The models: each is one file that reads from the token ids to the loss."""
-
-from tinygrad_llm.models.gpt import GPT, Block
-
-__all__ = ["GPT", "Block"]

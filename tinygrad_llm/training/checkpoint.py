@@ -1,0 +1,317 @@
+"""Checkpoints: everything a run needs to go on bit for bit, as a Hugging Face model directory.
+
+    checkpoints/
+      index.json                    {"last": "step-000500", "best": "step-000400"}
+      step-000500/
+        config.json model.safetensors tokenizer.json tokenizer_config.json
+        training_state.safetensors  the optimizer's moments
+        training_state.json         step, position in the data, states of all random generators
+        SHA256SUMS                  the checksum of each of these files
+
+The first four files are what other programs open; the next two continue the training. A folder is
+written under another name and renamed when all of it is on the disk, then the index is replaced,
+and only then an older checkpoint is deleted: whenever a process is killed, the index names whole
+checkpoints. None is ever written over another. Never pickle: opening a checkpoint must not run
+code.
+"""
+
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinygrad_llm.errors import UserError
+from tinygrad_llm.files import (
+    PARTIAL,
+    remove_partials,
+    user_path,
+    write_atomically,
+    write_folder_atomically,
+)
+from tinygrad_llm.files.checksums import SUMS, verify, write_sums
+from tinygrad_llm.files.json_file import Text, Whole, read_json
+from tinygrad_llm.terminal import shell_command
+from tinygrad_llm.training.runs import CHECKPOINTS, FORMAT, RUN_FILE, options_sha256
+
+INDEX = "index.json"
+MODEL_FILE = "model.safetensors"
+STATE_ARRAYS, STATE = "training_state.safetensors", "training_state.json"
+_NAME = re.compile(r"step-(\d{6,})(-\d+)?", re.ASCII)
+
+INDEX_SCHEMA = dict.fromkeys(("last", "best"), Text(_NAME.pattern, "step-000500"))
+GENERATOR_SCHEMA = {
+    "bit_generator": "PCG64",
+    "state": {"state": Whole(0, 2**128 - 1), "inc": Whole(0, 2**128 - 1)},
+    "has_uint32": Whole(0, 1),
+    "uinteger": Whole(0, 2**32 - 1),
+}
+STATE_SCHEMA = {
+    "format": FORMAT,
+    "options?": (Text("[0-9a-f]{64}", "a sha256"), None),
+    "step": Whole(0),
+    "best": ({"step": Whole(0), "val_loss": float}, None),
+    "loader": {
+        "tokens": Whole(1),
+        "batch_size": Whole(1),
+        "block_size": Whole(1),
+        "bit_generator": GENERATOR_SCHEMA,
+    },
+    "random": {"model": GENERATOR_SCHEMA},
+}
+
+
+class Checkpoints:
+    """The checkpoints of one run. Keeps the last and the best one, and deletes the others."""
+
+    def __init__(self, run: Path, tokenizer) -> None:
+        self.run, self.tokenizer = run, tokenizer
+        self.folder = run / CHECKPOINTS
+        self._options = options_sha256(run) if (run / RUN_FILE).is_file() else None
+
+    def save(
+        self,
+        model,
+        arrays: dict[str, np.ndarray],
+        state: dict[str, Any],
+        best_step: int | None = None,
+    ) -> Path:
+        """Write the checkpoint of ``state["step"]`` and make it the last; returns its folder.
+
+        ``arrays`` and ``state`` are the training state, as named arrays and as JSON data.
+        ``best_step`` is the step of the best checkpoint, which is kept too; None is this one.
+        Raises UserError where it cannot be written; the checkpoints before it are untouched then.
+        """
+        from tinygrad_llm.pretrained.gpt2 import save_model
+        from tinygrad_llm.pretrained.tensor_file import write_tensors
+
+        def fill(folder: Path) -> None:
+            eot = self.tokenizer.eot_id
+            save_model(model, folder, bos_token_id=eot, eos_token_id=eot)
+            self.tokenizer.save(folder, model_max_length=model.config.block_size)
+            write_tensors(folder / STATE_ARRAYS, arrays)
+            content = {"format": FORMAT, "options": self._options, **state}
+            text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+            (folder / STATE).write_text(text, encoding="utf-8")
+            write_sums(folder)
+
+        try:
+            name = self._free_name(state["step"])
+            write_folder_atomically(self.folder / name, fill)
+            best = name if best_step in (None, state["step"]) else self._newest_of(best_step)
+            self._write_index(name, best or name)
+        except (OSError, UserError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise UserError(
+                f"cannot save the checkpoint of step {state['step']} in {self.folder} ({reason}); "
+                + self._what_is_left()
+            ) from error
+        self._remove_all_but({name, best or name})
+        return self.folder / name
+
+    def go_on_from(self, checkpoint: Path, best_step: int | None = None) -> None:
+        """Make ``checkpoint`` the last one before a run goes on from it.
+
+        What later steps left is removed, and so is what a killed process did. In this order: the
+        index names what is kept before anything else is deleted.
+        """
+        best = self._newest_of(best_step)
+        self._write_index(checkpoint.name, best or checkpoint.name)
+        self.tidy({checkpoint.name, best or checkpoint.name})
+
+    def tidy(self, kept: set[str]) -> None:
+        """Remove what a killed process left, and every checkpoint but those ``kept``."""
+        remove_partials(self.run)
+        remove_partials(self.folder)
+        self._remove_all_but(kept)
+
+    def _write_index(self, last: str, best: str) -> None:
+        text = json.dumps({"last": last, "best": best}, indent=2) + "\n"
+        path = self.folder / INDEX
+        if not path.is_file() or path.read_bytes() != text.encode():
+            write_atomically(path, text.encode())
+
+    def _free_name(self, step: int) -> str:
+        """step-000500; where that folder is there, -2 (-3, ...) is appended: none is replaced."""
+        name, number = step_name(step), 1
+        while (self.folder / name).exists():
+            number += 1
+            name = f"{step_name(step)}-{number}"
+        return name
+
+    def _newest_of(self, step: int | None) -> str | None:
+        """The name of this step's checkpoint (of several the one written last), or None."""
+        found = [p for p in saved_checkpoints(self.run) if step_of(p) == step]
+        return found[-1].name if found else None
+
+    def _remove_all_but(self, kept: set[str]) -> None:
+        for path in self.folder.iterdir():
+            if _NAME.fullmatch(path.name) and path.name not in kept:
+                shutil.rmtree(path, ignore_errors=True)
+
+    def _what_is_left(self) -> str:
+        if not self.run.is_dir():
+            return (
+                "the run's folder was moved or removed: continue with `train --resume` where it is"
+            )
+        try:
+            left = f"{read_index(self.run)['last']} is safe"
+        except UserError:
+            left = "there is no earlier one"
+        command = shell_command("tinygrad-llm", "train", "--resume", self.run)
+        return f"{left}: free some space and continue with `{command}`"
+
+
+def step_name(step: int) -> str:
+    """The folder's name of a step: step-000500."""
+    return f"step-{step:06d}"
+
+
+def step_of(checkpoint: Path) -> int:
+    """The step that a checkpoint's folder is named after; -1 where it has another name."""
+    match = _NAME.fullmatch(checkpoint.name)
+    return int(match[1]) if match else -1
+
+
+def saved_checkpoints(run: Path) -> list[Path]:
+    """The checkpoints in a run's folder by step, whether the index names them or not."""
+    folder = run / CHECKPOINTS
+    found = [p for p in folder.iterdir() if _NAME.fullmatch(p.name)] if folder.is_dir() else []
+    return sorted(found, key=lambda p: (step_of(p), len(p.name), p.name))
+
+
+def read_index(run: Path) -> dict[str, str]:
+    """Names of the last and best checkpoints; raises UserError unless both are there."""
+    path = run / CHECKPOINTS / INDEX
+    if not path.is_file():
+        raise UserError(
+            f"the run {run} has no checkpoint: it was stopped before the first was saved, or its "
+            f"folder {CHECKPOINTS} was removed; train again"
+        )
+    left = saved_checkpoints(run)
+    advice = f"name a checkpoint yourself, as {left[-1]}" if left else "train again"
+    names = read_json(path, INDEX_SCHEMA, advice=advice)
+    for name in names.values():
+        if not (path.parent / name).is_dir():
+            raise UserError(f"{path} names {name}, but there is no such folder beside it; {advice}")
+    return names
+
+
+def put_back(run: Path) -> None:
+    """Undo what an earlier version may have left when it was killed: a checkpoint moved away.
+
+    It replaced one by renaming it first, so that neither the old nor the new one had its name.
+    """
+    for old in (run / CHECKPOINTS).glob(f"{PARTIAL}old-step-*"):
+        path = old.with_name(old.name.removeprefix(f"{PARTIAL}old-"))
+        if not path.exists():
+            os.rename(old, path)
+
+
+def resolve(run: str | Path) -> Path:
+    """The checkpoint that RUN means: the best one of a run, or the checkpoint itself.
+
+    Any model directory in Hugging Face's layout counts as a checkpoint. Raises UserError where
+    the path is neither.
+    """
+    path = _folder(run)
+    return path if (path / MODEL_FILE).is_file() else path / CHECKPOINTS / read_index(path)["best"]
+
+
+def run_of(run: str | Path) -> Path:
+    """The run's folder that RUN means, which may also be one of its checkpoints.
+
+    Raises UserError for a model that is not a checkpoint of a run.
+    """
+    path = _folder(run)
+    if not (path / MODEL_FILE).is_file():
+        return path
+    if path.parent.name != CHECKPOINTS:
+        raise UserError(
+            f"{path} lies outside a run, and its options are in the run's run.json; name the "
+            "run's folder"
+        )
+    return path.parent.parent
+
+
+def resolve_resume(run: str | Path) -> tuple[Path, Path | None]:
+    """(run, checkpoint) to continue: the last checkpoint of a run, or the one that is named.
+
+    The checkpoint is None where the run was stopped before its first one.
+    """
+    path = _folder(run)
+    if (path / MODEL_FILE).is_file():
+        checkpoint = path
+    elif (path / CHECKPOINTS / INDEX).exists():
+        checkpoint = path / CHECKPOINTS / read_index(path)["last"]
+    elif saved := saved_checkpoints(path):
+        checkpoint = saved[-1]  # killed between the folder and the index
+    else:
+        return path, None
+    if not (checkpoint / STATE).is_file():
+        raise UserError(
+            f"{checkpoint} has no {STATE}: it is a model, but not a checkpoint that training can "
+            "continue from"
+        )
+    return run_of(checkpoint), checkpoint
+
+
+def _folder(run: str | Path) -> Path:
+    """The folder of a run or of a model; raises UserError for anything else."""
+    path = user_path(run)
+    if not path.is_dir():
+        what = "a file, not a folder" if path.exists() else "not there"
+        raise UserError(f"the run {path} is {what}; expected a folder that `train` has written")
+    if (path / MODEL_FILE).is_file():
+        return path.resolve()
+    if (path / CHECKPOINTS).is_dir() or (path / RUN_FILE).is_file():
+        return path
+    raise UserError(
+        f"{path} is neither a run nor a checkpoint: expected {CHECKPOINTS}/{INDEX} or {MODEL_FILE} "
+        "in it"
+    )
+
+
+def verify_checkpoint(checkpoint: Path) -> str | None:
+    """Check every file against SHA256SUMS; a note where there is none, as in models from elsewhere.
+
+    Raises UserError, naming the file, where one is not what was written.
+    """
+    if verify(checkpoint):
+        return None
+    return f"note: {checkpoint} has no {SUMS}, so nothing tells whether its files are unchanged"
+
+
+def load_training_state(
+    checkpoint: Path, schema: Any = STATE_SCHEMA
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """(arrays, state) as they were saved; raises UserError where they are missing or damaged.
+
+    ``schema`` is what the state must fit (json_file.py).
+    """
+    from tinygrad_llm.pretrained.tensor_file import check_finite, read_tensors
+
+    path = checkpoint / STATE
+    state = read_json(path, schema, advice="resume from another checkpoint")
+    if step_of(checkpoint) not in (-1, state["step"]):
+        raise UserError(
+            f"{path} is of step {state['step']}, but its folder is {checkpoint.name}: it belongs "
+            "to another checkpoint"
+        )
+    arrays = read_tensors(checkpoint / STATE_ARRAYS)
+    for name, array in arrays.items():
+        check_finite(array, name, checkpoint / STATE_ARRAYS)
+    return arrays, state
+
+
+def check_same_run(run: Path, state: dict[str, Any]) -> None:
+    """Raise UserError where run.json has not the options that the state was saved with."""
+    if state.get("options") not in (None, options_sha256(run)):
+        raise UserError(
+            f"the options in {run / RUN_FILE} have changed since the checkpoint of step "
+            f"{state['step']} was saved, so the run would not go on as it was; put them back, or "
+            "--no-verify to go on with these"
+        )

@@ -1,0 +1,148 @@
+"""metrics.jsonl: one JSON object per line, one line per training step.
+
+Keys: step (counted from 1), train_loss, lr, grad_norm, tokens_per_second; at evaluations also
+val_loss, val_perplexity and val_bits_per_byte. The last line of a finished run has ``"final":
+true`` and the evaluation of the whole validation text.
+
+Lines are collected and written together. A process that is killed may leave the last line torn
+and later lines than its last checkpoint; the reader drops the one, ``truncate`` the others.
+"""
+
+import io
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+from tinygrad_llm.errors import UserError
+from tinygrad_llm.files import write_atomically
+from tinygrad_llm.files.json_file import Whole, parse_json
+from tinygrad_llm.terminal import shell_command
+
+Metrics = dict[str, Any]
+
+_NUMBER = (float, None)
+LINE_SCHEMA = {
+    "step": Whole(0),
+    "train_loss?": _NUMBER,
+    "lr?": _NUMBER,
+    "grad_norm?": _NUMBER,
+    "tokens_per_second?": _NUMBER,
+    "val_loss?": _NUMBER,
+    "val_perplexity?": _NUMBER,
+    "val_bits_per_byte?": _NUMBER,
+    "final?": True,
+}
+MAX_LINE = 4096  # bytes
+
+
+class MetricsWriter:
+    """Appends to a metrics file; use it as a context manager, or call ``close``.
+
+    The file is opened, or made, when the first lines are handed over. Raises UserError where it
+    cannot be written, on a full disk for example.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lines: list[bytes] = []
+        self._file: io.FileIO | None = None
+
+    def write(self, metrics: Metrics) -> None:
+        """Add one line. A number that JSON does not have (NaN, an infinity) becomes null."""
+        line = {
+            key: None if isinstance(value, float) and not math.isfinite(value) else value
+            for key, value in metrics.items()
+        }
+        self._lines.append(json.dumps(line, allow_nan=False).encode() + b"\n")
+
+    def flush(self) -> None:
+        """Hand the lines to the system: they outlive this process."""
+        self._hand_over(sync=False)
+
+    def sync(self) -> None:
+        """Wait until the lines are on the disk: they outlive the machine's power."""
+        self._hand_over(sync=True)
+
+    def _hand_over(self, sync: bool) -> None:
+        data, self._lines = b"".join(self._lines), []
+        try:
+            if self._file is None:
+                self._file = open(self.path, "ab", buffering=0)
+            while data:  # the system may take a part only
+                data = data[self._file.write(data) :]
+            if sync:
+                os.fsync(self._file.fileno())
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def _failed(self, error: OSError) -> UserError:
+        command = shell_command("tinygrad-llm", "train", "--resume", self.path.parent)
+        return UserError(
+            f"cannot write {self.path} ({error.strerror}); the checkpoints are as they were: free "
+            f"some space and continue with `{command}`"
+        )
+
+    def close(self) -> None:
+        try:
+            if self._lines:
+                self.flush()
+        finally:
+            if self._file is not None:
+                self._file.close()
+
+    def __enter__(self) -> "MetricsWriter":
+        return self
+
+    def __exit__(self, *exc_info) -> None:
+        self.close()
+
+
+def read_metrics(path: Path) -> list[Metrics]:
+    """All whole lines, in order; a torn last line is left out, and a missing file has none.
+
+    Raises UserError, naming the line, where the file holds anything else.
+    """
+    metrics: list[Metrics] = []
+    try:
+        if path.exists() and not path.is_file():  # opening a FIFO would wait for ever
+            raise UserError(f"cannot read {path} (it is no file)")
+        with open(path, "rb") as file:
+            while (line := file.readline(MAX_LINE + 1)).endswith(b"\n"):
+                name = f"line {len(metrics) + 1} of {path}"
+                metrics.append(parse_json(line, name, LINE_SCHEMA, advice="remove that line"))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise UserError(f"cannot read {path} ({error.strerror})") from None
+    if len(line) > MAX_LINE:
+        raise UserError(
+            f"line {len(metrics) + 1} of {path} has more than {MAX_LINE:,} bytes, which no line of "
+            "metrics has: the file is damaged"
+        )
+    return metrics
+
+
+def check_steps(path: Path, step: int) -> None:
+    """Raise UserError unless the file has a line of every step from 1 to ``step``, in order."""
+    steps = [m["step"] for m in read_metrics(path) if not m.get("final") and m["step"] <= step]
+    for expected, found in zip(range(1, step + 1), [*steps, None], strict=False):
+        if found != expected:
+            raise UserError(
+                f"{path} has lost the line of step {expected}, though the checkpoint is of step "
+                f"{step}; put the file back, or --no-verify to go on without what is missing"
+            )
+
+
+def truncate(path: Path, step: int) -> None:
+    """Remove every line after ``step``, a torn one and the final evaluation."""
+    kept = [m for m in read_metrics(path) if m["step"] <= step and not m.get("final")]
+    text = "".join(json.dumps(m) + "\n" for m in kept)
+    write_atomically(path, text.encode())
+
+
+def is_finished(path: Path) -> bool:
+    """Whether the last line is the final evaluation."""
+    metrics = read_metrics(path)
+    return bool(metrics) and bool(metrics[-1].get("final"))

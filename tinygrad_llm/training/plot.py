@@ -1,0 +1,105 @@
+"""loss.png: how the loss fell. The only file that imports matplotlib, and only when it draws."""
+
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from tinygrad_llm.files import write_atomically
+from tinygrad_llm.terminal import one_line
+from tinygrad_llm.training.metrics import Metrics
+
+LONGEST_TITLE = 90
+INK, FAINT, TRAIN, VALIDATION = "#22313f", "#dfe4ea", "#3d7ea6", "#d1495b"
+
+
+def plot_loss(metrics: list[Metrics], path: Path, title: str = "") -> None:
+    """Draw the training loss (each step faint, smoothed bold) and the validation loss.
+
+    The right-hand axis reads the validation loss in bits per byte, which is the same but for a
+    factor that depends on the tokenizer. Lines without a loss (null: not finite) are left out. The
+    title is shown as it is, a name in it with $ signs or bytes that are no text included.
+    """
+    import matplotlib
+
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        matplotlib.rcdefaults()  # whatever style the user has set for drawings of their own
+        warnings.filterwarnings("ignore", "Glyph .* missing from")  # it is drawn as a box
+        picture = _draw(metrics, title)
+    write_atomically(path, picture)
+
+
+def _draw(metrics: list[Metrics], title: str) -> bytes:
+    """The picture as the content of a PNG file."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    train = [(m["step"], m["train_loss"]) for m in metrics if m.get("train_loss") is not None]
+    validation = [m for m in metrics if m.get("val_loss") is not None]
+
+    figure = Figure(figsize=(8, 4.5), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    if train:
+        steps, losses = np.array(train, dtype=np.float64).T
+        axes.plot(steps, losses, color=TRAIN, alpha=0.25, linewidth=0.8)
+        axes.plot(steps, smooth(losses), color=TRAIN, linewidth=1.8, label="training")
+    if validation:
+        points = [(m["step"], m["val_loss"]) for m in validation if not m.get("final")]
+        if points:
+            axes.plot(
+                *zip(*points, strict=True), "o-", color=VALIDATION, linewidth=1.2, markersize=4,
+                label="validation (a part)",
+            )  # fmt: skip
+        last = validation[-1]
+        if last.get("final"):
+            axes.plot(
+                last["step"], last["val_loss"], "D", color=VALIDATION, markersize=7,
+                markeredgecolor="white", label="validation (whole)", zorder=5, clip_on=False,
+            )  # fmt: skip
+        if last.get("val_bits_per_byte") and last["val_loss"]:
+            _bits_axis(axes, last["val_bits_per_byte"] / last["val_loss"])
+            title = f"{title}   {last['val_bits_per_byte']:.3f} bits per byte".strip()
+    axes.set_xlabel("step")
+    axes.set_ylabel("loss (nats per token)")
+    axes.set_title(
+        _shown(title), loc="left", fontsize=11, color=INK, fontweight="bold", parse_math=False
+    )
+    axes.grid(color=FAINT, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.margins(x=0.02)
+    axes.spines[["top", "right"]].set_visible(False)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(frameon=False)
+
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", metadata={"Software": None})
+    return picture.getvalue()
+
+
+def _shown(title: str) -> str:
+    """The title without what no font can draw, and no longer than the picture is wide."""
+    title = one_line(title).encode("utf-8", "backslashreplace").decode("utf-8")
+    return title if len(title) <= LONGEST_TITLE else f"{title[: LONGEST_TITLE - 1]}\u2026"
+
+
+def _bits_axis(axes, bits_per_nat: float) -> None:
+    right = axes.secondary_yaxis(
+        "right", functions=(lambda y: y * bits_per_nat, lambda y: y / bits_per_nat)
+    )
+    right.set_ylabel("bits per byte")
+    right.spines["right"].set_visible(False)
+
+
+def smooth(values: np.ndarray, width: float | None = None) -> np.ndarray:
+    """Mean of the neighbours of each of ``values`` (N,), weighted by a Gaussian of ``width`` steps.
+
+    It looks to both sides, so the curve does not lag behind; at the ends it has fewer neighbours.
+    The default width grows with the number of values, from 1 up to 15.
+    """
+    width = width or min(15.0, max(1.0, len(values) / 60))
+    reach = int(3 * width)
+    weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / width) ** 2)  # (2 reach + 1,)
+    total = np.convolve(values, weights)[reach : reach + len(values)]
+    return total / np.convolve(np.ones(len(values)), weights)[reach : reach + len(values)]

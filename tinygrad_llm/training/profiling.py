@@ -1,0 +1,49 @@
+"""``train --profile``: where the time of a few training steps goes, as a table and as a trace.
+
+The first step is left out: it takes memory that all later ones reuse. Ops are what is measured;
+the rest of a step (the batch, the norm of the gradients, AdamW) is the difference between the
+time in ops and the time observed, both of which the table ends with.
+"""
+
+from pathlib import Path
+
+from autograd.debug import profile
+from tinygrad_llm.training.metrics import Metrics
+from tinygrad_llm.training.trainer import Trainer
+
+TABLE_FILE, TRACE_FILE = "profile.txt", "trace.json"
+
+
+class ProfilingTrainer(Trainer):
+    """A Trainer that profiles steps 2 to 4 (or what there is of them) into ``folder``."""
+
+    def __init__(self, *args, folder: Path, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        assert self.config.steps is not None
+        self.folder, self.profile = folder, profile()
+        self.profiled = range(min(2, self.config.steps), min(4, self.config.steps) + 1)
+
+    def train_step(self) -> Metrics:
+        """The step, observed if it is one of those."""
+        number = self.step + 1
+        if number not in self.profiled:
+            return super().train_step()
+        with self.profile:
+            line = super().train_step()
+        if number == self.profiled[-1]:
+            self._write()
+        return line
+
+    def _write(self) -> None:
+        by_op, by_line = self.profile.table("op"), self.profile.table("line")
+        table, trace = self.folder / TABLE_FILE, self.folder / TRACE_FILE
+        try:
+            table.write_text(f"{by_op}\n\n{by_line}\n", encoding="utf-8")
+            self.profile.chrome_trace(trace)
+            where = f"by line too: {table}; for ui.perfetto.dev: {trace}"
+        except OSError as error:  # no reason to stop the training
+            where = f"note: it could not be written to {self.folder} ({error.strerror})"
+        self.console.say(
+            f"\nprofile of {len(self.profiled)} steps; the time outside of ops is the batches, the "
+            f"gradients' norm and AdamW\n{by_op}\n{where}\n"
+        )

@@ -1,0 +1,104 @@
+"""A run is a folder: what was asked for, what was measured, and what came out.
+
+    runs/tiny/
+      run.json            every option, the corpus, the versions: enough to repeat the run
+      metrics.jsonl       one line per step (metrics.py)
+      loss.png            the same as a picture (plot.py)
+      .lock               held by the process that trains (lock.py)
+      checkpoints/        models in Hugging Face's layout, and index.json (checkpoint.py)
+
+A run never overwrites another: where the folder exists, ``-2`` (``-3``, ...) is appended.
+"""
+
+import hashlib
+import json
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from tinygrad_llm import __version__
+from tinygrad_llm.errors import UserError
+from tinygrad_llm.files import user_path, write_atomically
+from tinygrad_llm.files.json_file import Whole, read_json
+
+RUN_FILE, METRICS_FILE, PLOT_FILE, CHECKPOINTS = (
+    "run.json",
+    "metrics.jsonl",
+    "loss.png",
+    "checkpoints",
+)
+FORMAT = 1  # of run.json and of the training state in a checkpoint
+PLACES = ("data", "tokenizer", "out", "resume")  # options
+RUN_SCHEMA = {
+    "format": FORMAT,
+    "options": {...: (str, int, float, bool, None)},  # config.py knows each
+    "model?": dict,
+    "parameters?": Whole(0),
+    "corpus?": {...: object},
+    "versions": {...: str},
+}
+
+
+def check_out(out: str | None) -> None:
+    """Raise UserError where no folder can be made at ``out``, before the work for it begins."""
+    above = (user_path(out) if out else Path("runs")).absolute().parent
+    while not above.exists():
+        above = above.parent
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        what = "cannot be written to" if above.is_dir() else "is a file"
+        raise UserError(
+            f"cannot make the run folder {out or 'runs'}: {above} {what}; choose another with --out"
+        )
+
+
+def create_run(out: str | None, preset: str) -> Path:
+    """Make and return a new folder: ``out`` or runs/<preset>, with a number where that exists."""
+    wanted = user_path(out) if out else Path("runs") / preset
+    number, path = 1, wanted
+    while True:
+        try:
+            path.mkdir(parents=True)
+            return path
+        except FileExistsError:
+            if path.parent.is_dir():
+                number += 1
+                path = wanted.with_name(f"{wanted.name}-{number}")
+                continue
+            raise UserError(f"cannot make the run folder {path}: {path.parent} is a file") from None
+        except OSError as error:
+            raise UserError(
+                f"cannot make the run folder {path} ({error.strerror}); choose another with --out"
+            ) from None
+
+
+def write_run_file(run: Path, options: dict[str, Any], facts: dict[str, Any]) -> None:
+    """Write run.json: the options, which ``--resume`` reads back, and ``facts`` to know them by."""
+    content = {"format": FORMAT, "options": options, **facts, "versions": versions()}
+    text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+    write_atomically(run / RUN_FILE, text.encode())
+
+
+def read_run_file(run: Path) -> dict[str, Any]:
+    """The content of run.json; raises UserError where it is missing, damaged or foreign."""
+    path = run / RUN_FILE
+    return read_json(path, RUN_SCHEMA, file_names=True, advice="start a new run")
+
+
+def options_sha256(run: Path) -> str:
+    """sha256 of a run's options, but for those that say where things are: they may be moved."""
+    options = read_run_file(run)["options"]
+    kept = {name: value for name, value in options.items() if name not in PLACES}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, this project and what it computes with; "not installed" where missing."""
+    found = {"python": platform.python_version(), "tinygrad-llm": __version__}
+    for package in ("numpy", "numba", "llvmlite", "tiktoken", "safetensors"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found

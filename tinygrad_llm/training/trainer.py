@@ -1,0 +1,231 @@
+"""The training loop.
+
+    for each step:
+        gradients of the loss of a batch        forward, backward
+        scale them down if they are too long    clipping
+        move the weights against them           AdamW, learning rate of this step
+
+The trainer is handed everything it works with and decides only the order: it knows no tokenizer
+(but how many bytes a token stands for), no corpus and no file format. A step draws random numbers
+from two places alone, the loader and the model's dropout, and both are in the state it saves; so a
+run that is resumed goes on with the very numbers it would have had.
+"""
+
+import math
+import time
+from typing import Any, NoReturn
+
+import numpy as np
+
+from tinygrad_llm.config import TrainConfig
+from tinygrad_llm.data.loader import IGNORE, Loader
+from tinygrad_llm.errors import UserError
+from tinygrad_llm.machine.interrupt import StopSignals
+from tinygrad_llm.training.evaluation import Evaluation, evaluate, fixed_part, whole
+from tinygrad_llm.training.metrics import Metrics, MetricsWriter
+from tinygrad_llm.training.optim import AdamW, clip_scale, global_norm
+from tinygrad_llm.training.schedule import learning_rate
+
+FLUSH_SECONDS = 2.0  # metrics reach the disk at this pace, and before every checkpoint
+
+
+class Trainer:
+    """Trains ``model`` on the batches of ``loader`` for ``config.steps`` steps.
+
+    ``validation`` is a row of token ids and ``token_bytes`` the length of each id in bytes.
+    ``checkpoints`` has ``save(model, arrays, state, best_step)``, ``console`` what console.py
+    describes. ``config`` must be complete (``TrainConfig.with_recipe``).
+    """
+
+    def __init__(
+        self,
+        model,
+        loader: Loader,
+        optimizer: AdamW,
+        config: TrainConfig,
+        *,
+        validation: np.ndarray,
+        token_bytes: np.ndarray,
+        checkpoints,
+        metrics: MetricsWriter,
+        console,
+    ) -> None:
+        self.model, self.loader, self.optimizer, self.config = model, loader, optimizer, config
+        self.validation, self.token_bytes = validation, token_bytes
+        self.checkpoints, self.metrics, self.console = checkpoints, metrics, console
+        self.parameters = list(optimizer.params.values())
+        self.step = 0  # steps done
+        self.best: dict[str, Any] | None = None  # step and val_loss of the best evaluation so far
+        self._saved_step: int | None = None
+        self._flushed = time.monotonic()
+
+    # --- one step ------------------------------------------------------------------------------
+
+    def train_step(self) -> Metrics:
+        """Do one optimizer step and return its line of metrics.
+
+        The micro-batches' losses are means, each weighted by its share of all valid tokens, so
+        that the gradient is the one of a single large batch, however the masked targets lie.
+        Raises UserError, before any weight is changed, where loss or gradient are not finite.
+        """
+        start = time.perf_counter()
+        batches = [self.loader.next_batch() for _ in range(self.config.grad_accumulation)]
+        valid = [int(np.count_nonzero(y != IGNORE)) for _, y in batches]
+        tokens, loss = sum(valid), 0.0
+        for (x, y), n in zip(batches, valid, strict=True):
+            mean, share = self.model.loss(x, y), n / max(1, tokens)
+            loss += share * mean.item()
+            mean.backward(np.asarray(share, dtype=mean.dtype))
+        norm = global_norm(self.parameters)
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            number = f"loss is {loss}" if not math.isfinite(loss) else f"gradient norm is {norm}"
+            self._stop_at_bad_number(f"the {number}", self.step + 1)
+
+        self.optimizer.lr = self.learning_rate()
+        self.optimizer.step(grad_scale=clip_scale(norm, self.config.grad_clip))
+        self.optimizer.zero_grad()
+        self.step += 1
+        return {
+            "step": self.step,
+            "train_loss": loss,
+            "lr": self.optimizer.lr,
+            "grad_norm": norm,
+            "tokens_per_second": tokens / (time.perf_counter() - start),
+        }
+
+    def learning_rate(self) -> float:
+        """The learning rate of the step that comes next."""
+        c = self.config
+        assert c.lr is not None and c.steps is not None and c.warmup_steps is not None
+        return learning_rate(
+            self.step,
+            peak=c.lr,
+            floor=c.lr * c.min_lr_ratio,
+            warmup_steps=c.warmup_steps,
+            steps=c.steps,
+        )
+
+    def _stop_at_bad_number(self, what: str, step: int) -> NoReturn:
+        self.metrics.flush()
+        raise UserError(
+            f"{what} at step {step}: {self._first_bad_tensor()}; the checkpoints before it are as "
+            "good as they were, and a lower --lr or --grad-clip may avoid this"
+        )
+
+    def _first_bad_tensor(self) -> str:
+        for kind in ("parameter", "gradient of"):
+            for name, p in self.optimizer.params.items():
+                tensor = p if kind == "parameter" else p.grad
+                if tensor is None:
+                    continue
+                bad = tensor.size - int(np.isfinite(tensor.numpy()).sum())
+                if bad:
+                    return (
+                        f"the first tensor that is not finite is the {kind} {name} "
+                        f"({bad:,} of {tensor.size:,} numbers)"
+                    )
+        return "all parameters and gradients are finite, so an activation overflowed"
+
+    # --- the loop ------------------------------------------------------------------------------
+
+    def train(self) -> int | None:
+        """Do the steps that are left; returns the number of the signal that stopped it, or None.
+
+        On Ctrl-C or SIGTERM the step is finished and saved first.
+        """
+        steps = self.config.steps
+        assert steps is not None
+        with StopSignals() as signals:
+            self.console.start(self.step, steps)
+            try:
+                while self.step < steps and signals.received is None:
+                    self._advance(last=self.step + 1 == steps)
+                if signals.received is not None:
+                    self._save()
+                self.metrics.flush()
+            finally:
+                self.console.stop()
+        return signals.received
+
+    def _advance(self, last: bool) -> None:
+        c = self.config
+        line = self.train_step()
+        improved = False
+        if self.step % c.eval_every == 0 or last:
+            result = self.quick_evaluation()
+            if not math.isfinite(result.loss):
+                self._stop_at_bad_number(f"the validation loss is {result.loss}", self.step)
+            line.update(as_metrics(result))
+            improved = self.best is None or result.loss < self.best["val_loss"]
+            if improved:
+                self.best = {"step": self.step, "val_loss": result.loss}
+        self.metrics.write(line)
+        self.console.step(line)
+        if time.monotonic() - self._flushed > FLUSH_SECONDS:
+            self.metrics.flush()
+            self._flushed = time.monotonic()
+        if self.step % c.save_every == 0 or improved or last:
+            self._save()
+
+    def quick_evaluation(self) -> Evaluation:
+        """Score a fixed part of the validation text."""
+        T, B = self.loader.block_size, self.loader.batch_size
+        part = fixed_part(self.validation, T, B, self.config.eval_batches)
+        return evaluate(self.model, part, self.token_bytes)
+
+    def final_evaluation(self) -> Evaluation:
+        """Score the whole validation text and write it as the last line of the metrics."""
+        batches = whole(self.validation, self.loader.block_size, self.loader.batch_size)
+        result = evaluate(self.model, batches, self.token_bytes)
+        self.metrics.write({"step": self.step, **as_metrics(result), "final": True})
+        self.metrics.sync()
+        return result
+
+    # --- the state -----------------------------------------------------------------------------
+
+    def _save(self) -> None:
+        if self._saved_step == self.step:
+            return
+        if not all(np.isfinite(p.numpy()).all() for p in self.parameters):
+            self._stop_at_bad_number("the weights are not all finite", self.step)
+        self.metrics.sync()  # the checkpoint must not know of steps that the metrics have lost
+        arrays, state = self.state()
+        best_step = self.best["step"] if self.best else None
+        self.checkpoints.save(self.model, arrays, state, best_step)
+        self._saved_step = self.step
+
+    def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Everything besides the weights that the next steps depend on: (arrays, JSON data)."""
+        state = {
+            "step": self.step,
+            "best": self.best,
+            "loader": self.loader.state_dict(),
+            "random": {"model": self.model.rng.bit_generator.state},
+        }
+        return self.optimizer.state_dict(), state
+
+    def load_state(self, arrays: dict[str, np.ndarray], state: dict[str, Any]) -> None:
+        """Continue where ``state()`` was taken. Raises UserError for a state that does not fit."""
+        steps = {int(value) for name, value in arrays.items() if name.endswith(".step")}
+        if state.get("step") != max(steps, default=0):
+            raise UserError(
+                f"the optimizer has done {max(steps, default=0)} steps, but the training state is "
+                f"of step {state.get('step')}: they do not belong together"
+            )
+        self.optimizer.load_state_dict(arrays)
+        try:
+            self.loader.load_state_dict(state["loader"])
+            self.model.rng.bit_generator.state = state["random"]["model"]
+            self.step, self.best = state["step"], state["best"]
+        except (KeyError, TypeError) as error:
+            raise UserError(f"the training state is not whole ({error!r} is missing)") from None
+        self._saved_step = self.step
+
+
+def as_metrics(result: Evaluation) -> Metrics:
+    """An evaluation under its names in metrics.jsonl."""
+    return {
+        "val_loss": result.loss,
+        "val_perplexity": result.perplexity,
+        "val_bits_per_byte": result.bits_per_byte,
+    }
