@@ -1,15 +1,15 @@
 """Checking a gradient: an operation of your own in ten lines, three planted bugs, two orders.
 
 What it teaches. Whether a derivative is right can be *measured*, with nothing but the function:
-move the input a little and see what comes out. So nobody has to trust a hand-written backward, and
-no backward of this project is trusted.
+move the input a little and see how the output changes. So there is no need to trust a backward
+written by hand, and this project trusts none.
 
     D(h) = (f(x + h) - f(x - h)) / 2h
 
 Read the parts in order. Part 1 is an operation and its check, ten lines to copy for your own.
-Part 2 plants bugs in it and reads the reports. Part 3 is the bug that only the *second* order
-sees: forward right, gradient right, and yet wrong as soon as someone differentiates the gradient.
-Part 4 is why a step h of 1e-12 is worse than one of 1e-5: the U-curve of error against step size.
+Part 2 plants bugs in it and reads the reports. Part 3 is a bug that only the *second* order can
+find: forward right, gradient right, and yet wrong as soon as the gradient is differentiated.
+Part 4 shows why a step h of 1e-12 is worse than one of 1e-5: the U-curve of error against step.
 
 Before: 03_tensors_and_broadcasting.py. Next: 05_attention_step_by_step.py. The checker is
 autograd/testing/check.py; ``tinygrad-llm gradcheck`` runs it over every operation of the project.
@@ -26,8 +26,13 @@ POINTS = np.linspace(-2, 2, 5)
 
 
 def say(text):
-    """Print, folded to the width of a page."""
-    print(textwrap.fill(text, 92, initial_indent="   ", subsequent_indent=" " * 8))
+    """Print a block of text without its margin."""
+    print(textwrap.dedent(text).removeprefix("\n"), end="")
+
+
+def quote(text):
+    """Print a text that the program computed, folded to the width of a page."""
+    print(textwrap.fill(text, 92, initial_indent=" " * 4, subsequent_indent=" " * 8))
 
 
 # --- part 1: the ten lines (with the two imports of NumPy and autograd above) ---------------------
@@ -44,17 +49,19 @@ class Softplus(Op):
 
 
 def part_1_ten_lines():
-    print("1. An operation of your own: softplus, y = log(1 + e^x), so dy/dx = sigmoid(x)")
-    print()
     report = check_grad(lambda x: Softplus()(x), POINTS)
-    print(f"    {report}")
     assert report.passed and report.max_error(1) < 1e-8 and report.max_error(2) < 1e-8
-    print()
-    print("   forward and backward are written once, against a namespace xp: NumPy's functions, or")
-    print("   CuPy's, or, when a derivative is to be differentiated, the engine's own. That is how")
-    print("   the check could go to order 2 without another rule. save_inputs names what backward")
-    print("   is handed after g, the gradient of the output.")
-    print()
+    say(f"""
+        1. An operation of your own: softplus, y = log(1 + e^x), so dy/dx = sigmoid(x)
+
+            {report}
+
+        forward and backward are written once, in terms of a namespace xp: NumPy's functions, or
+        CuPy's, or, when a derivative is itself differentiated, the engine's own. That is why the
+        check could go to order 2 without another rule. save_inputs names the inputs that backward
+        receives after g, the gradient of the output.
+
+    """)
 
 
 # --- part 2: planted bugs -------------------------------------------------------------------------
@@ -79,9 +86,9 @@ def part_2_planted_bugs():
     for bug in (ForgetsUpstream, CutsTooEarly):
         report = check_grad(lambda x, bug=bug: bug()(x), POINTS, raise_on_failure=False)
         print()
-        say(f"{bug.__name__}: {bug.__doc__}")
+        quote(f"{bug.__name__}: {bug.__doc__}")
         for line in str(report).splitlines():
-            say(" " + line)
+            quote(line)
         assert not report.passed
         assert {check.order for check in report.failures} == {1}
         if bug is CutsTooEarly:  # one point of the five lies above 1.5, and it is named
@@ -91,19 +98,19 @@ def part_2_planted_bugs():
     x = Tensor(POINTS, requires_grad=True)
     ForgetsUpstream()(x).sum().backward()
     assert np.allclose(x.grad.data, 1 / (1 + np.exp(-POINTS)))
-    print()
-    print(
-        "   The first bug is invisible to anyone who tests with y.sum().backward(), where g is 1."
-    )
-    print("   check_grad weights the outputs with random numbers, so that every g is different.")
-    print()
+    say("""
+
+        A test with y.sum().backward() cannot see the first bug, because g is 1 there.
+        check_grad weights the outputs with random numbers, so that every g is different.
+
+    """)
 
 
 # --- part 3: what the second order adds -----------------------------------------------------------
 
 
 class StaleSlope(Softplus):
-    """Computes the slope in forward, where exp(x) is at hand, and keeps it as an attribute."""
+    """Computes the slope in forward, from exp(x), and keeps it in an attribute."""
 
     def forward(self, xp, x):
         e = xp.exp(x)
@@ -115,7 +122,7 @@ class StaleSlope(Softplus):
 
 
 class CachedSlope(StaleSlope):
-    """The same saving done right: ``cache`` is None when the derivative is being differentiated."""
+    """The same done right: ``cache`` is None whenever the derivative is to be differentiated."""
 
     def forward(self, xp, x):
         e = xp.exp(x)
@@ -128,31 +135,31 @@ class CachedSlope(StaleSlope):
 
 
 def part_3_the_second_order():
-    print("3. A bug that only the second order sees")
-    print()
-    say(f"StaleSlope: {StaleSlope.__doc__}")
     first = check_grad(lambda x: StaleSlope()(x), POINTS, order=1)
-    print(f"    order 1: {first}")
     report = check_grad(lambda x: StaleSlope()(x), POINTS, order=2, raise_on_failure=False)
     worst = next(c for c in report.failures if c.where is not None)
-    print(f"    order 2: {str(report).splitlines()[0]}")
-    print(f"             at element {worst.where} backward says {worst.analytic:+.6f},")
-    print(f"                                  differences say {worst.numeric:+.6f}")
     assert first.passed and not report.passed
     assert {check.order for check in report.failures} == {2}
     assert all(c.analytic == 0 for c in report.failures)  # a constant has no derivative
-    print()
-    print("   The slope depends on x, but the attribute is a plain array: to the second derivative")
-    print("   it is a constant, and d(slope)/dx comes out as 0. Whoever takes a Hessian, or trains")
-    print(
-        "   through a gradient, gets a wrong number and no error. What depends on the inputs goes"
-    )
-    print("   into self.cache, and backward recomputes it when it finds None there:")
-    print()
     fixed = check_grad(lambda x: CachedSlope()(x), POINTS)
-    say(f"CachedSlope: {fixed}")
     assert fixed.passed
-    print()
+    say(f"""
+        3. A bug that only the second order sees
+
+            StaleSlope: {StaleSlope.__doc__}
+            order 1: {first}
+            order 2: {str(report).splitlines()[0]}
+                     at element {worst.where} backward says {worst.analytic:+.6f},
+                                          differences say {worst.numeric:+.6f}
+
+        The slope depends on x, but the attribute is a plain array: to the second derivative it is
+        a constant, and d(slope)/dx comes out as 0. A Hessian, or a loss that contains a gradient,
+        is then wrong without any error. Values that depend on the inputs belong in self.cache,
+        and backward recomputes them when it finds None there, as CachedSlope does:
+
+            {fixed}
+
+    """)
 
 
 # --- part 4: which step to measure with -----------------------------------------------------------
@@ -168,10 +175,12 @@ def richardson(f, x, h):
 
 
 def part_4_the_u_curve():
-    print("4. The U-curve: error of a measured derivative against the step h, in float64")
-    print("   of sin at x = 1, whose derivative is cos(1) = 0.5403...")
-    print()
-    print("       h        D(h)       Richardson")
+    say("""
+        4. The U-curve: error of a measured derivative against the step h, in float64
+        of sin at x = 1, whose derivative is cos(1) = 0.5403...
+
+               h        D(h)       Richardson
+    """)
     exponents = range(-1, -14, -1)
     plain, better = [], []
     for k in exponents:
@@ -184,24 +193,19 @@ def part_4_the_u_curve():
     assert 50 < plain[0] / plain[1] < 200 and 50 < plain[1] / plain[2] < 200
     assert plain[-1] > 1e3 * min(plain) and -7 <= best <= -4
     assert min(better) < min(plain) and best_r > best
-    print()
-    print("   Above the minimum the formula is to blame: the error falls as h^2, a hundredfold")
-    print("   per row. Below it rounding is: f(x + h) and f(x - h) agree in ever more digits,")
-    print(
-        "   their difference keeps ever fewer, and the error grows as 1e-16 / h. The best of D(h)"
-    )
-    print(
-        f"   is {min(plain):.0e}, near h = 1e{best:03d}. Richardson's two steps reach "
-        f"{min(better):.0e} at 1e{best_r:03d}."
-    )
-    print(
-        "   check_grad uses Richardson, begins at 1e-3 of each element, tries others if that does"
-    )
-    print(
-        "   not answer, and grants a gradient an error of 1e-6 of its size plus the rounding noise"
-    )
-    print("   of the step it used: never a constant, which would pass every gradient smaller than")
-    print("   itself.")
+    say(f"""
+
+        For larger steps the formula is to blame: the error falls as h^2, a hundredfold per row.
+        For smaller steps rounding is: f(x + h) and f(x - h) agree in more and more digits, their
+        difference keeps fewer and fewer, and the error grows as 1e-16 / h. The smallest error of
+        D(h) is {min(plain):.0e}, near h = 1e{best:03d}. Richardson's two steps reach
+        {min(better):.0e} at 1e{best_r:03d}.
+
+        check_grad uses Richardson's formula. It starts with a step of 1e-3 of each element and
+        tries others if that one gives no answer. A gradient may be off by 1e-6 of its size plus
+        the rounding noise of the step. That bound is never a constant, which would pass every
+        gradient that is smaller than the constant.
+    """)
 
 
 def bar(error):
