@@ -15,7 +15,7 @@ from tinygrad_llm.machine.stages import STAGES, stage_kernels
 from tinygrad_llm.model.gpt import GPT
 from tinygrad_llm.training.optim import AdamW
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SHAPE = GPTConfig(vocab_size=16, block_size=8, n_layer=1, n_head=2, n_embd=8, dropout=0.1)
 NAMED = [name for stage in STAGES for name in stage.kernels]
 

@@ -25,7 +25,7 @@ from tinygrad_llm.pretrained.tensor_file import read_tensors, write_tensors
 from tinygrad_llm.training import checkpoint as ckpt
 from tinygrad_llm.training.metrics import is_finished, read_metrics
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 TEXT = "".join(f"def f{i}(x):\n    return x + {i * 7 % 13}\n\n" for i in range(60))
 TRAIN = (
     "train --data corpus.txt --out run --n-layer 1 --n-head 1 --n-embd 4 --block-size 4 "
