@@ -1,0 +1,294 @@
+"""The documents agree with the code: the files, names and links they mention exist, code runs.
+
+A document is any Markdown file of the project. A file or name that is renamed, moved or deleted
+fails here until the pages that mention it follow.
+"""
+
+import ast
+import builtins
+import dataclasses
+import importlib
+import io
+import keyword
+import re
+import shlex
+import tokenize
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from oracle import numpy_table
+from oracle.choices import CHOICES
+from oracle.judge import judge
+from reader import run
+
+import autograd
+from autograd import ops, samples
+from tinygrad_llm.cli import COMMANDS, parse
+from tinygrad_llm.commands import gradcheck
+from tinygrad_llm.commands.options import GradcheckOptions
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("autograd", "tinygrad_llm")
+RNG = np.random.default_rng(9)
+DOCUMENTS = [
+    *sorted(ROOT.glob("*.md")),
+    *sorted(ROOT.glob("docs/**/*.md")),
+    *sorted(ROOT.glob("autograd/**/*.md")),
+]
+PRESENT = [path for path in DOCUMENTS if path.name != "CHANGELOG.md"]  # not about the past
+
+every_document = pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
+every_page = pytest.mark.parametrize("path", PRESENT, ids=lambda p: str(p.relative_to(ROOT)))
+
+
+def python_blocks(path):
+    return re.findall(r"^```python\n(.*?)^```", path.read_text(), re.M | re.S)
+
+
+def prose(text):
+    """The text without its code blocks, fenced or indented."""
+    text = re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)
+    return "\n".join(line for line in text.splitlines() if not line.startswith("    "))
+
+
+def spans(text):
+    """What stands between backticks in the prose."""
+    return {" ".join(span.split()) for span in re.findall(r"`([^`]+)`", prose(text))}
+
+
+# --- Files ----------------------------------------------------------------------------------------
+
+FILE = re.compile(r"[\w.*/<>-]+\.(?:py|md|toml|cfg|html)|(?:\w[\w.*<>-]*/)+")
+NOT_OURS = {
+    "cuda.py",  # a kernel for CuPy: the dispatcher looks for one, and there is none yet
+    "train_mine.py",  # the reader's
+    "runs/",
+}
+
+
+@cache
+def files():
+    """Every file and folder of the project, as paths from its root."""
+    tops = ("autograd", "tinygrad_llm", "examples", "tests", "docs", "benchmarks", ".ci")
+    found = [p for top in tops for p in (ROOT / top).rglob("*") if "__pycache__" not in p.parts]
+    found += [ROOT / top for top in tops] + [p for p in ROOT.iterdir() if p.is_file()]
+    return [str(p.relative_to(ROOT)) + "/" * p.is_dir() for p in found]
+
+
+def missing_files(text):
+    """The files and folders named in backticks that do not exist.
+
+    A name may be short (``cpu.py``, ``kernels/dispatch.py``): the end of a path is enough.
+    ``<op>`` and ``*`` stand for anything.
+    """
+    named = {name for span in spans(text) for name in span.split() if FILE.fullmatch(name)}
+    missing = []
+    for name in sorted(named - NOT_OURS):
+        pattern = re.sub(r"<\w+>|\\\*", r"[^/]+", re.escape(name))
+        if not any(re.search(rf"(?:^|/){pattern}$", path) for path in files()):
+            missing.append(name)
+    return missing
+
+
+@every_page
+def test_files_in_backticks_exist(path):
+    assert missing_files(path.read_text()) == []
+
+
+def test_a_file_that_is_gone_is_noticed():
+    text = "See `autograd/engine.py`, `backward.py`, `autograd/kernels/<op>/` and `examples/0*.py`."
+    assert missing_files(text) == []
+    for gone in ("elementwise_.py", "autograd/elementwise_.py", "gone/", "autograd/gone_*.py"):
+        assert missing_files(f"{text} And `{gone}`.") == [gone]
+
+
+# --- Names ----------------------------------------------------------------------------------------
+
+BEGINNINGS = {
+    "autograd": autograd,
+    "ops": ops,
+    "functional": autograd.functional,
+    "Tensor": autograd.Tensor,
+    "Op": autograd.Op,
+    "np": np,
+}
+ELSEWHERE = {  # names of other projects
+    "nolock", "parallel=True", "torch.func", "transformers",
+}  # fmt: skip
+DATA = re.compile(r"[\w*]*\.(?:json|jsonl|npy|safetensors|lock)")
+
+
+@cache
+def words_of_the_code():
+    """Every identifier in the source, in names and in strings of one word, and in setup.cfg."""
+    words = {*dir(builtins), *keyword.kwlist, *dir(np)}
+    words |= set(re.findall(r"\w+", (ROOT / "setup.cfg").read_text()))
+    for path in [p for package in PACKAGES for p in (ROOT / package).rglob("*.py")]:
+        words |= {path.stem, path.parent.name}
+        for token in tokenize.generate_tokens(io.StringIO(path.read_text()).readline):
+            if token.type == tokenize.NAME:
+                words.add(token.string)
+            elif token.type == tokenize.STRING:
+                words.add(token.string.strip("\"'"))
+    return words
+
+
+def unknown_names(text):
+    """Identifiers in backticks, dotted or called or not, that are no name of the code."""
+    own = set(re.findall(r"\w+", "".join(re.findall(r"^```.*?^```", text, re.M | re.S))))
+    unknown = []
+    for span in sorted(spans(text) - ELSEWHERE):
+        match = re.fullmatch(r"\.?([A-Za-z_][\w.]*\w)(?:\(.*\)| ?= ?[\w.]*)?", span)
+        if match is None or FILE.fullmatch(span) or DATA.fullmatch(span):
+            continue
+        first, *rest = parts = match[1].split(".")
+        if first in BEGINNINGS and rest:
+            known = resolves(BEGINNINGS[first], rest)
+        else:
+            known = all(part in words_of_the_code() | own for part in parts)
+        if not known:
+            unknown.append(span)
+    return unknown
+
+
+def resolves(value, names):
+    for name in names:
+        if not hasattr(value, name):
+            try:
+                importlib.import_module(f"{value.__name__}.{name}")
+            except (ImportError, AttributeError):
+                return False
+        value = getattr(value, name)
+    return True
+
+
+@every_page
+def test_names_in_backticks_exist(path):
+    assert unknown_names(path.read_text()) == []
+
+
+def test_a_name_that_is_gone_is_noticed():
+    text = "`autograd.debug.detect_changes()`, `Op.forward`, `saved_for`, `ops.exp`, `LayerNorm`"
+    assert unknown_names(text) == []
+    for gone in ("autograd.elementwise", "Op.spare_()", "LayerNorm_", "fresh_gradient=True"):
+        assert unknown_names(f"{text} `{gone}`") == [gone]
+
+
+# --- Links ----------------------------------------------------------------------------------------
+
+
+def anchors(text):
+    """The anchors that GitHub gives to the headings of a page."""
+    text = re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)
+    headings = re.findall(r"^#+ (.*)$", text, re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def broken_links(path, text):
+    broken = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if target.startswith(("http://", "https://")):
+            continue
+        name, _, anchor = target.partition("#")
+        page = path.parent / name if name else path
+        if not page.exists():
+            broken.append(target)
+        elif anchor and anchor not in anchors(page.read_text() if name else text):
+            broken.append(target)
+    return broken
+
+
+@every_document
+def test_links_lead_somewhere(path):
+    assert broken_links(path, path.read_text()) == []
+
+
+def test_a_broken_link_is_noticed():
+    text = "# The page: `a`, b\n[here](#the-page-a-b) [there](docs/architecture.md#names)"
+    assert broken_links(ROOT / "README.md", text) == []
+    for gone in ("docs/gone.md", "#gone", "docs/architecture.md#gone"):
+        assert broken_links(ROOT / "README.md", f"{text} [gone]({gone})") == [gone]
+
+
+# --- Code and commands ----------------------------------------------------------------------------
+
+
+def test_functional_page_runs():
+    blocks = python_blocks(ROOT / "docs" / "functional.md")
+    assert len(blocks) >= 4
+    run("-c", "\n".join(blocks))  # one program, which asserts what the page says
+
+
+def test_readme_first_look():
+    first_look, _ = python_blocks(ROOT / "README.md")
+    assert len([line for line in first_look.splitlines() if line.strip()]) == 15
+    losses = [float(x) for x in re.findall(r"loss (\d+\.\d+)", run("-c", first_look))]
+    assert len(losses) == 5 and losses == sorted(losses, reverse=True)
+    assert losses[-1] < losses[0] / 100
+
+
+def test_readme_gradient_check():
+    _, ten_lines = python_blocks(ROOT / "README.md")
+    assert len([line for line in ten_lines.splitlines() if line.strip()]) <= 10
+    assert "gradient check passed: 6 checks" in run("-c", ten_lines)
+    op = ten_lines[ten_lines.index("class ") : ten_lines.index("print(")].strip()
+    assert op in (ROOT / "examples" / "04_gradient_check.py").read_text()
+
+
+def test_readme_names_the_two_commands():
+    lines = [line.strip() for line in (ROOT / "README.md").read_text().splitlines()]
+    assert "pip install -e . && tinygrad-llm train" in lines
+    assert 'pip install -e ".[test]" && pytest' in lines
+
+
+@every_page
+def test_commands_that_are_shown_can_be_parsed(path):
+    text = re.sub(
+        r"<!-- train-output -->.*<!-- /train-output -->", "", path.read_text(), flags=re.S
+    )
+    for line in re.findall(r"^ {4}(?:.* && )?tinygrad-llm (.*)$", text, re.M):
+        arguments = shlex.split(line, comments=True)
+        if arguments != ["--help"]:
+            assert type(parse(arguments)) in COMMANDS, line
+
+
+def test_contributing_counts_to_seven():
+    steps = re.findall(r"^\*\*(\d)\. ", (ROOT / "CONTRIBUTING.md").read_text(), re.M)
+    assert steps == list("1234567")
+
+
+def test_contributing_worked_example(capsys):
+    """Its blocks run in their order: the op and its function, the sample, the entry, the test."""
+    scope = {"entry": numpy_table.entry, "x": numpy_table.x}
+    blocks = python_blocks(ROOT / "CONTRIBUTING.md")
+    assert len(blocks) == 4
+    for code in blocks:
+        exec(compile(code, "CONTRIBUTING.md", "exec"), scope)  # our own documentation
+
+    expm1, sample = scope["expm1"], scope["sample"]
+    report = samples.check_sample(dataclasses.replace(sample, call=expm1))
+    assert report.passed and report.definition is not None, report.problems
+    judged = [judge(numpy_table.TABLE["expm1"].draw(RNG), RNG, CHOICES) for _ in range(30)]
+    assert judged.count("same") >= 5
+    scope["test_expm1_keeps_its_digits"]()
+    assert gradcheck.run(GradcheckOptions(op=("expm1",))) == 0
+    assert "expm1" in capsys.readouterr().out
+
+
+def test_contributing_worked_example_is_the_code():
+    """What it shows is what the project has: the class and function, and the sample's values."""
+    op_block, sample_block, *_ = python_blocks(ROOT / "CONTRIBUTING.md")
+    source = ast.parse((ROOT / "autograd" / "ops" / "exponential.py").read_text())
+    shown = [node for node in ast.parse(op_block).body if not isinstance(node, ast.ImportFrom)]
+    there = {node.name: ast.dump(node) for node in source.body if hasattr(node, "name")}
+    assert [node.name for node in shown] == ["Expm1", "expm1"]
+    for node in shown:
+        assert ast.dump(node) == there[node.name]
+
+    scope = {}
+    exec(compile(sample_block, "CONTRIBUTING.md", "exec"), scope)  # our own documentation
+    (known,) = [s for s in samples.SAMPLES if s.op == "expm1"]
+    lambdas = {"definition": None}
+    assert dataclasses.replace(scope["sample"], **lambdas) == dataclasses.replace(known, **lambdas)
