@@ -56,7 +56,7 @@ def environment():
         "versions": versions,
         "blas_core_type": core_type(),
         "kernel_threads": int(os.environ.get("NUMBA_NUM_THREADS") or cores()),
-        "threading_layer": "the kernels' own threads (autograd/kernels/_numba.py)",
+        "threading_layer": "the kernels' own threads (autograd/kernels/_threads.py)",
         "variables": {k: v for k, v in sorted(os.environ.items()) if k.startswith(MATTERS)},
     }
 

@@ -99,7 +99,8 @@ def test_only_fast_kernels_and_the_device_import_numba_and_cupy():
         if starts(imports(path), "numba", "cupy", "llvmlite"):
             kernel = path.is_relative_to(ROOT / "autograd" / "kernels")
             kernel &= path.name in (
-                "cpu.py", "cuda.py", "_numba.py", "_gemm.py", "_disk_cache.py"
+                "cpu.py", "cuda.py", "_jit.py", "_functions.py", "_threads.py", "_gemm.py",
+                "_disk_cache.py",
             )  # fmt: skip
             allowed = name_of(path) in MAY_IMPORT_NUMBA
             assert kernel or allowed, name_of(path)

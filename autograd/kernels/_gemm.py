@@ -15,7 +15,7 @@ from numba import types
 from numba.extending import overload
 
 from autograd.kernels import _blas
-from autograd.kernels._numba import HELPER, jit
+from autograd.kernels._jit import HELPER, jit
 
 ROW_MAJOR, PLAIN, TRANSPOSED = np.int32(101), np.int32(111), np.int32(112)  # cblas.h
 _LAYOUT = "product: a matrix has no axis of neighbours, which BLAS needs"

@@ -177,9 +177,9 @@ class Kernel:
 
 
 def _compiling():
-    from autograd.kernels import _numba  # it loads numba: not before a kernel is wanted
+    from autograd.kernels import _jit  # loads numba: not before a kernel is needed
 
-    return _numba.COMPILING
+    return _jit.COMPILING
 
 
 _FAST_DTYPES = {np.dtype(np.float32), np.dtype(np.float64)}

@@ -3,9 +3,9 @@
 import hashlib
 import os
 import pickle
+import shutil
 import subprocess
 import sys
-import textwrap
 import time
 import warnings
 from pathlib import Path
@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 import autograd
-from autograd import Tensor, ops, use_kernels
-from autograd.kernels import _disk_cache, _numba
+from autograd.kernels import _disk_cache, _jit
 
 ROOT = Path(autograd.__file__).parents[1]
+SCRIPTS = ROOT / "tests" / "scripts"
 posix = pytest.mark.skipif(not hasattr(os, "getuid"), reason="file owners are POSIX's")
 
 
@@ -40,7 +40,7 @@ def compiled(*, hits, expect=None):
 
     A new dispatcher knows as little as a new process.
     """
-    function = _numba.jit(add_two)
+    function = _jit.jit(add_two)
     x = np.zeros(3)
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
@@ -177,140 +177,78 @@ def test_a_function_without_a_file_is_not_kept(folder):
     names = {"__name__": "__main__"}
     exec("def fill(x):\n    x[:] = 5\n", names)  # as typed in at the prompt
     x = np.zeros(3)
-    _numba.jit(names["fill"])(x)
+    _jit.jit(names["fill"])(x)
     np.testing.assert_array_equal(x, [5, 5, 5])
     assert not folder.exists()
 
 
 def test_every_file_with_compiled_code_is_in_the_key():
-    kernels = Path(_numba.__file__).parent
-    users = [p for p in kernels.rglob("*.py") if "@jit" in p.read_text(encoding="utf-8")]
-    assert len(users) > 8 and set(users) <= set(_numba._sources())
+    kernels = Path(_jit.__file__).parent
+    compiled_code = ("@jit", "@part", "@intrinsic", "@overload", "numba.njit")
+    sources = {
+        path
+        for path in kernels.rglob("*.py")
+        if any(mark in path.read_text(encoding="utf-8") for mark in compiled_code)
+    }
+    assert len(sources) > 8 and sources <= set(_jit._sources())
 
 
-def run(code, folder, **environment):
+def run(script, package, **environment):
+    """What a program in tests/scripts prints, with the packages in the folder ``package``."""
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)],
-        cwd=folder, env={**os.environ, **environment}, capture_output=True, text=True,
-    )  # fmt: skip
+        [sys.executable, *map(str, script)],
+        env={**os.environ, "PYTHONPATH": str(package), **environment},
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
 
-def test_an_edit_to_a_helper_is_noticed(folder, tmp_path):
-    source = Path(_numba.__file__).read_text(encoding="utf-8")
-    helper = "\n\n@jit\ndef helper(x):\n    return x + {}\n"
-    (tmp_path / "shared.py").write_text(source + helper.format("1.0"), encoding="utf-8")
-    (tmp_path / "kernel.py").write_text(
-        textwrap.dedent("""
-            from shared import helper, jit
-
-            @jit
-            def fill(x):
-                for i in range(x.size):
-                    x[i] = helper(x[i])
-        """),
-        encoding="utf-8",
-    )
-    code = "import kernel, numpy as np; x = np.zeros(3); kernel.fill(x); print(x[0])"
-    paths = os.pathsep.join([str(tmp_path), str(ROOT)])
-    assert run(code, tmp_path, PYTHONPATH=paths) == "1.0"
-    assert list(folder.glob("kernel.fill-*")), "the kernel was not kept on disk"
-    (tmp_path / "shared.py").write_text(source + helper.format("2.0"), encoding="utf-8")
-    assert run(code, tmp_path, PYTHONPATH=paths) == "2.0"
+EDITS = {
+    "_functions.py": ("return y if x == x else x", "return y + 1 if x == x else x"),
+    "_jit.py": ('FLAGS = {"reassoc", ', "FLAGS = {"),
+    "_threads.py": ("PARTS = 16", "PARTS = 8"),
+    "_gemm.py": ("ROW_MAJOR", "ROWS_FIRST"),
+    "softmax/cpu.py": ("row[j]", "row[j + 0]"),
+}
 
 
-STEP = """
-    import hashlib
-    import numpy as np
-    from autograd import Parameter, no_grad, ops
-    from tinygrad_llm.config import GPTConfig
-    from tinygrad_llm.model.gpt import GPT
-    from tinygrad_llm.training.optim import AdamW, global_norm
-
-    model = GPT(GPTConfig(vocab_size=300, block_size=192, n_layer=1, n_head=2, n_embd=64), seed=1)
-    x, y = np.random.default_rng(0).integers(0, 300, (2, 4, 192))
-    if {forward_only}:
-        with no_grad():
-            model.next_token_logits(x)
-    else:
-        optimizer = AdamW(model.named_parameters())
-        model.loss(x, y).backward()
-        optimizer.step(grad_scale=1 / global_norm(model.parameters()))
-        bits = hashlib.sha256()
-        for p in model.parameters():
-            bits.update(p.data.tobytes() + p.grad.data.tobytes())
-        print(bits.hexdigest())
-"""
+def test_an_edit_to_a_shared_file_is_noticed(folder, tmp_path):
+    """Kernels call functions of these files: with an old copy inlined, they would be wrong."""
+    shutil.copytree(ROOT / "autograd", tmp_path / "autograd")
+    script = [SCRIPTS / "first_call.py"]
+    assert run(script, tmp_path) == "1.0 compiled"
+    assert run(script, tmp_path) == "1.0 loaded"
+    for name, (before, after) in EDITS.items():
+        file = tmp_path / "autograd" / "kernels" / name
+        source = file.read_text(encoding="utf-8")
+        assert before in source, name
+        file.write_text(source.replace(before, after), encoding="utf-8")
+        assert run(script, tmp_path) == "2.0 compiled", name
+    assert run(script, tmp_path) == "2.0 loaded"
 
 
 def test_the_process_that_compiles_has_the_bits_of_the_next(tmp_path, monkeypatch):
-    """Whatever has been compiled before, and by whom: one training step, after three histories."""
-    found = []
-    for cache, steps in (("a", (False, False)), ("b", (True, False))):
-        monkeypatch.setenv("TINYGRAD_LLM_CACHE", str(tmp_path / cache))
-        for forward_only in steps:
-            told = run(STEP.format(forward_only=forward_only), tmp_path, PYTHONPATH=str(ROOT))
-            found += [told] if told else []
-    assert len(found) == 3 and len(set(found)) == 1, found
+    """One training step: compiled, loaded from disk, and with forward's kernels already there."""
+    step = [SCRIPTS / "one_training_step.py"]
+    monkeypatch.setenv("TINYGRAD_LLM_CACHE", str(tmp_path / "a"))
+    compiled, loaded = run(step, ROOT), run(step, ROOT)
+    monkeypatch.setenv("TINYGRAD_LLM_CACHE", str(tmp_path / "b"))
+    run([*step, "--forward"], ROOT)
+    half_loaded = run(step, ROOT)
+    assert len(compiled) == 64 and compiled == loaded == half_loaded
 
 
-def test_nothing_compiled_lies_beside_the_sources(folder, tmp_path):
+def test_nothing_compiled_lies_next_to_the_sources(folder):
     """There it would outlive the package, and hide the next installation of it."""
-    code = """
-        import numpy as np
-        from autograd import Tensor, ops
-        ops.softmax(Tensor(np.ones((2, 3))))
-    """
     before = set(ROOT.rglob("autograd/**/*.nb?"))
-    run(code, tmp_path, PYTHONPATH=str(ROOT))
+    run([SCRIPTS / "one_softmax.py"], ROOT)
     assert set(ROOT.rglob("autograd/**/*.nb?")) == before
     assert list(folder.glob("softmax.cpu._forward-*"))
 
 
-def test_without_numbas_compiler_the_references_run(tmp_path):
-    code = """
-        import numpy as np
-        from autograd import Parameter, Tensor, ops, use_kernels
-        x = Parameter(np.arange(6.0).reshape(2, 3))
-        y = ops.gelu(ops.layer_norm(ops.softmax(x), np.ones(3), np.zeros(3)))
-        y.backward(np.ones((2, 3)))
-        try:
-            with use_kernels("cpu"):
-                ops.softmax(x)
-        except RuntimeError as error:
-            print(error)
-        from tinygrad_llm.training.optim import AdamW
-        AdamW([x]).step()
-        print(np.isfinite(x.data).all())
-    """
-    told = run(code, tmp_path, PYTHONPATH=str(ROOT), NUMBA_DISABLE_JIT="1")
-    assert told.splitlines()[0].endswith("numba compiles nothing, since NUMBA_DISABLE_JIT is set")
-    assert told.splitlines()[1] == "True"
-
-
-@pytest.mark.parametrize("name", ["sched_getaffinity", "sched_setaffinity"])
-def test_kernels_run_where_the_system_refuses_to_place_threads(monkeypatch, name):
-    if not hasattr(os, name):
-        pytest.skip("threads are not placed on this system")
-
-    def refuse(*arguments):
-        raise PermissionError(1, "Operation not permitted")
-
-    monkeypatch.setattr(os, name, refuse)
-    monkeypatch.setattr(_numba, "n_threads", lambda: 3)
-    monkeypatch.setattr(_numba, "_team", [])  # helpers that have not been placed
-    x = np.ones((1024, 300), np.float32)
-    np.testing.assert_allclose(ops.gelu(Tensor(x)).data, 0.8413447, rtol=1e-6)
-
-
-def test_kernels_run_where_no_more_threads_can_be_started(monkeypatch):
-    def refuse(self):
-        raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr(_numba.threading.Thread, "start", refuse)
-    monkeypatch.setattr(_numba, "n_threads", lambda: 3)
-    monkeypatch.setattr(_numba, "_team", [])
-    x = np.ones((1024, 300), np.float32)
-    with use_kernels("cpu"):
-        np.testing.assert_allclose(ops.gelu(Tensor(x)).data, 0.8413447, rtol=1e-6)
+def test_without_numbas_compiler_the_references_run():
+    error, finite = run([SCRIPTS / "without_compiler.py"], ROOT, NUMBA_DISABLE_JIT="1").splitlines()
+    assert error.endswith("numba compiles nothing, since NUMBA_DISABLE_JIT is set")
+    assert finite == "True"

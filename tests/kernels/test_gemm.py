@@ -5,7 +5,7 @@ import pytest
 
 from autograd.kernels import _blas, _gemm
 from autograd.kernels._gemm import product
-from autograd.kernels._numba import jit
+from autograd.kernels._jit import jit
 
 needs_openblas = pytest.mark.skipif(not _gemm.available(), reason="NumPy's BLAS is not OpenBLAS")
 ways = pytest.mark.parametrize("way", [pytest.param("compiled", marks=needs_openblas), "python"])

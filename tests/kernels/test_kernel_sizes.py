@@ -23,7 +23,7 @@ from kernel_checks import (
 )
 
 from autograd import kernels
-from autograd.kernels import _numba
+from autograd.kernels import _threads
 
 BORDERS = [15, 16, 17, 31, 33, 63, 64, 65, 127, 128, 129, 255, 257]
 SIZES = [(1, 1), (1, 5), (2, 3), (5, 1), (0, 5), (257, 1), (65, 3), (129, 65)]
@@ -97,9 +97,9 @@ def test_normalization_of_a_single_column(op, dtype, rows):
 @pytest.fixture
 def small_parts(monkeypatch):
     """Parts that would not be worth a thread: a few rows are cut into up to sixteen."""
-    monkeypatch.setattr(_numba, "SMALLEST_PART", 8)
-    monkeypatch.setattr(_numba, "n_threads", lambda: 3)
-    assert _numba.rows_per_part(33, 5) < 33 / 8
+    monkeypatch.setattr(_threads, "SMALLEST_PART", 8)
+    monkeypatch.setattr(_threads, "n_threads", lambda: 3)
+    assert _threads.rows_per_part(33, 5) < 33 / 8
 
 
 @every_case
@@ -114,7 +114,7 @@ def test_the_number_of_threads_leaves_no_trace(case, small_parts, monkeypatch):
     inputs = case.inputs(33, 200, "f4")
     found = []
     for threads in (1, 2, 5):
-        monkeypatch.setattr(_numba, "n_threads", lambda n=threads: n)
+        monkeypatch.setattr(_threads, "n_threads", lambda n=threads: n)
         found.append(flat(case.results(fast(case.op), **inputs)))
     for results in found[1:]:
         for a, b in zip(results, found[0], strict=True):
@@ -126,7 +126,10 @@ def test_the_number_of_threads_leaves_no_trace(case, small_parts, monkeypatch):
 def test_parts_of_the_usual_size(case, dtype):
     # in attention a part is some of the heads: test_attention_around_its_tiles has several parts
     rows, columns = (157, 8) if case.op == "attention" else (1501, 131)
-    assert 1501 % _numba.rows_per_part(1501, 131) not in (0, 1501)  # several parts, the last short
+    assert 1501 % _threads.rows_per_part(1501, 131) not in (
+        0,
+        1501,
+    )  # several parts, the last short
     same(*both(case, case.inputs(rows, columns, dtype)), dtype)
 
 

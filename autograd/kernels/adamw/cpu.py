@@ -5,7 +5,8 @@ NumPy makes sixteen passes. There is no arithmetic to speak of: memory is what i
 
 import numpy as np
 
-from autograd.kernels._numba import jit, parallel_rows, rows_per_part
+from autograd.kernels._jit import jit
+from autograd.kernels._threads import parallel_rows, rows_per_part
 
 
 def update(xp, p, g, m, v, lr, beta1, beta2, eps, weight_decay, step, grad_scale):

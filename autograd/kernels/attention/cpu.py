@@ -24,8 +24,10 @@ import math
 import numpy as np
 
 from autograd.kernels import _blas
+from autograd.kernels._functions import exp, maximum
 from autograd.kernels._gemm import available, product, transpose
-from autograd.kernels._numba import exp, jit, maximum, parallel_rows, part, rows_per_part
+from autograd.kernels._jit import jit, part
+from autograd.kernels._threads import parallel_rows, rows_per_part
 
 TILE = 64
 

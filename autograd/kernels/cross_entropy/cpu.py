@@ -7,7 +7,9 @@ import math
 
 import numpy as np
 
-from autograd.kernels._numba import exp, jit, maximum, minus_both, parallel_rows, rows_per_part
+from autograd.kernels._functions import exp, maximum, minus_both
+from autograd.kernels._jit import jit
+from autograd.kernels._threads import parallel_rows, rows_per_part
 
 
 def forward(xp, logits, targets, ignore_index, reduction):

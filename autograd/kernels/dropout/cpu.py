@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from autograd.kernels._numba import jit, parallel_rows, rows_per_part
+from autograd.kernels._jit import jit
+from autograd.kernels._threads import parallel_rows, rows_per_part
 
 
 def forward(xp, x, keep, p):

@@ -6,7 +6,8 @@ and each number is summed in the order of the rows, however many threads there a
 
 import numpy as np
 
-from autograd.kernels._numba import jit, parallel_rows, rows_per_part
+from autograd.kernels._jit import jit
+from autograd.kernels._threads import parallel_rows, rows_per_part
 
 
 def backward(xp, g, ids, shape, into=None):

@@ -12,7 +12,9 @@ import math
 
 import numpy as np
 
-from autograd.kernels._numba import erf, exp, jit, parallel_rows, part, rows_per_part
+from autograd.kernels._functions import erf, exp
+from autograd.kernels._jit import jit, part
+from autograd.kernels._threads import parallel_rows, rows_per_part
 
 FAR = 40.0
 ROW = 4096

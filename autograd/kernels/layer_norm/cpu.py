@@ -16,7 +16,9 @@ import math
 
 import numpy as np
 
-from autograd.kernels._numba import jit, maximum, minus_both, parallel_rows, rows_per_part
+from autograd.kernels._functions import maximum, minus_both
+from autograd.kernels._jit import jit
+from autograd.kernels._threads import parallel_rows, rows_per_part
 
 
 def forward(xp, x, weight, bias, eps):

@@ -9,8 +9,10 @@ computed again.
 
 import numpy as np
 
+from autograd.kernels._functions import exp, maximum, minus_both
 from autograd.kernels._gemm import whole_product
-from autograd.kernels._numba import exp, jit, maximum, minus_both, parallel_rows, rows_per_part
+from autograd.kernels._jit import jit
+from autograd.kernels._threads import parallel_rows, rows_per_part
 from autograd.kernels.cross_entropy.cpu import reduce, row_gradients, row_losses
 
 BLOCK_BYTES = 16 << 20  # of logits: what fits in a last-level cache

@@ -4,7 +4,9 @@ import math
 
 import numpy as np
 
-from autograd.kernels._numba import exp, jit, maximum, parallel_rows, rows_per_part
+from autograd.kernels._functions import exp, maximum
+from autograd.kernels._jit import jit
+from autograd.kernels._threads import parallel_rows, rows_per_part
 
 
 def forward(xp, x):

@@ -1,15 +1,14 @@
-"""What the compiled kernels share: exp, erf and maximum, the threads."""
+"""The functions of the compiled kernels: exp, erf and maximum."""
 
 import math
-import threading
 
 import numpy as np
 import pytest
 
 from autograd._erf import erf as array_erf
 from autograd.device import numpy_namespace
-from autograd.kernels import _numba
-from autograd.kernels._numba import erf, exp, jit, maximum, parallel_rows, rows_per_part
+from autograd.kernels._functions import erf, exp, maximum
+from autograd.kernels._jit import jit
 
 SPECIAL = [math.nan, math.inf, -math.inf, 1e30, -1e30, 0.0, -0.0, 1e-40, 104.5, -104.5]
 
@@ -36,18 +35,6 @@ def maximum_each(x, y, start, stop):
         for j in range(row.size):
             top = maximum(top, row[j])
         y[i] = top
-
-
-@jit
-def add_one(x, start, stop):
-    for i in range(start, stop):
-        x[i] += 1
-
-
-@jit
-def part_sums(x, sums, step, start, stop):
-    for i in range(start, stop):
-        sums[start // step] += x[i]
 
 
 def apply(kernel, x):
@@ -121,62 +108,3 @@ def test_helpers_refuse_to_run_outside_a_kernel():
         exp(1.0)
     with pytest.raises(NotImplementedError, match="autograd._erf"):
         erf(1.0)
-
-
-@pytest.fixture
-def three_threads(monkeypatch):
-    monkeypatch.setattr(_numba, "n_threads", lambda: 3)
-
-
-@pytest.mark.parametrize("n, step", [(0, 4), (1, 4), (4, 4), (5, 4), (1000, 7), (1000, 1)])
-def test_parallel_rows_covers_every_row_once(three_threads, n, step):
-    x = np.zeros(n)
-    for _ in range(20):
-        parallel_rows(add_one, n, step, x)
-    np.testing.assert_array_equal(x, np.full(n, 20.0))
-
-
-def test_parts_do_not_depend_on_the_threads(monkeypatch):
-    x = np.random.default_rng(0).standard_normal(10_000).astype("f4")
-    results = []
-    for threads in (1, 2, 5):
-        monkeypatch.setattr(_numba, "n_threads", lambda threads=threads: threads)
-        sums = np.zeros(10, "f4")
-        parallel_rows(part_sums, 10_000, 1000, x, sums, 1000)
-        results.append(sums)
-    np.testing.assert_array_equal(results[0], results[1])
-    np.testing.assert_array_equal(results[0], results[2])
-
-
-def test_helpers_take_part(three_threads):
-    """Two parts that wait for each other can only end if two threads run them."""
-    meeting, names = threading.Barrier(2, timeout=20), set()
-
-    def wait(start, stop):
-        meeting.wait()
-        names.add(threading.current_thread().name)
-
-    parallel_rows(wait, 2, 1)
-    assert len(names) == 2
-
-
-def test_an_error_in_a_part_is_raised(three_threads):
-    meeting = threading.Barrier(2, timeout=20)
-
-    def fail_in_helper(start, stop):
-        meeting.wait()
-        if threading.current_thread() is not threading.main_thread():
-            raise RuntimeError("from a helper")
-
-    with pytest.raises(RuntimeError, match="from a helper"):
-        parallel_rows(fail_in_helper, 2, 1)
-    x = np.zeros(100)
-    parallel_rows(add_one, 100, 1, x)  # the helpers are still there
-    assert x.sum() == 100
-
-
-def test_rows_per_part():
-    assert rows_per_part(10, 3) >= 10  # small work is one part: no thread is woken
-    step = rows_per_part(4096, 1024)
-    assert 4096 / step <= _numba.PARTS and step * 1024 >= _numba.SMALLEST_PART
-    assert rows_per_part(0, 0) >= 1

@@ -1,0 +1,61 @@
+"""How kernels are compiled: serial numba functions, which release the GIL and are cached on disk.
+
+Two things are here because kernels went wrong without them:
+
+- The flags. ``fastmath=True`` lets the compiler assume that there is no NaN and no infinity, and
+  then gelu(inf) is NaN. Only the flags that reorder and contract arithmetic are set.
+- The cache key. Whether a compiled kernel on disk may be used depends on its own file and on those
+  of the helpers that it calls: the hash of all of them is in the key, and so is which BLAS the
+  matrix product calls.
+"""
+
+import hashlib
+from pathlib import Path
+
+import numba
+
+from autograd import _erf
+from autograd.kernels import _blas
+from autograd.kernels._disk_cache import DiskCache
+
+# Never nnan or ninf. Nor arcp: with it 1 / sqrt(x) becomes an estimate and a Newton step, which is
+# NaN where x is infinite. A kernel that wants one reciprocal for many quotients says so.
+FLAGS = {"reassoc", "contract", "nsz"}
+# Helpers keep the order in which they are written, and are inlined into the loop that calls them.
+HELPER = {"fastmath": {"contract"}, "error_model": "numpy", "forceinline": True}
+
+COMPILING = not numba.config.DISABLE_JIT
+"""False if NUMBA_DISABLE_JIT is set. Then no kernel runs: their helpers exist only compiled."""
+
+
+def jit(function):
+    """Compile a serial kernel: no GIL, NaN and infinities respected, cached by _disk_cache.py."""
+    dispatcher = numba.njit(nogil=True, error_model="numpy", fastmath=FLAGS)(function)
+    dispatcher._cache = DiskCache(function, _HELPERS)
+    return dispatcher
+
+
+def part(function):
+    """Compile a function into each kernel that calls it: it has no compiled version of its own.
+
+    Otherwise a kernel would call it by name, and run the copy of whichever kernel was compiled or
+    loaded first. Copies that were optimized in different places add up in different orders, so the
+    first process, which compiles, would not have the bits of the next, which reads from the disk.
+    """
+    return numba.njit(nogil=True, error_model="numpy", fastmath=FLAGS, forceinline=True)(function)
+
+
+def _sources():
+    """All files with compiled code or its constants: a kernel may call a helper in any of them."""
+    folder = Path(__file__).parent
+    return sorted([Path(_erf.__file__), *folder.glob("_*.py"), *folder.glob("*/cpu.py")])
+
+
+def _sources_hash():
+    digest = hashlib.sha256()
+    for file in _sources():
+        digest.update(file.read_bytes())
+    return f"{digest.hexdigest()} {_blas.integer_bits()}"
+
+
+_HELPERS = _sources_hash()
