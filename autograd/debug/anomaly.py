@@ -1,8 +1,8 @@
 """Anomaly mode: stop at the first NaN or infinity and say which line made it.
 
-A NaN seen in the loss was usually made long before, and everything computed from it since is NaN
-too. Here every output and every gradient is looked at the moment it is made, so the op named is
-the one where it began. The cost is a pass over every array: for a search, not for training.
+A NaN in the loss usually arose much earlier, and everything computed from it is NaN too. This mode
+checks every output and every gradient as soon as it is computed, so the op it names is the one
+where the NaN began. It costs a pass over every array: use it to search, not to train.
 """
 
 import weakref
@@ -12,7 +12,7 @@ import numpy as np
 from autograd._tensor import Tensor
 from autograd.accumulate import namespace_of
 from autograd.call_site import call_site, describe
-from autograd.debug._text import place_of, raw, shortened, summarize
+from autograd.debug.format import place_of, raw, shortened, summarize
 from autograd.device import is_array
 from autograd.leaf import Leaf
 from autograd.observe import Observer
@@ -25,12 +25,12 @@ class AnomalyError(FloatingPointError):
 class detect_anomaly(Observer):  # noqa: N801 (PyTorch's name)
     """Within this context the first NaN or infinity, forward or backward, raises AnomalyError.
 
-    An infinity written as a number, ``where(mask, scores, -inf)``, is meant: what is computed from
-    it may be infinite, though never NaN. With ``nan_only`` all infinities pass: for code that uses
-    arrays of them on purpose.
+    A literal infinity, as in ``where(mask, scores, -inf)``, is assumed to be intended: what is
+    computed from it may be infinite, but never NaN. With ``nan_only`` every infinity is allowed,
+    for code that uses arrays of them on purpose.
 
     The message names the op, the user's file and line, and the range and shape of its inputs.
-    NumPy's own warnings of such values are silent inside: each of them is an error here.
+    NumPy's own warnings about such values are switched off inside: here each is an error.
     """
 
     separate = True
@@ -52,7 +52,7 @@ class detect_anomaly(Observer):  # noqa: N801 (PyTorch's name)
         self._quiet.pop().__exit__(*exc_info)
 
     def _bad(self, value):
-        """Whether a value is, or has an element that is, what this mode looks for."""
+        """Whether a value is, or contains, what this mode looks for."""
         if not isinstance(value, Tensor) and not is_array(value) and not hasattr(value, "dtype"):
             return isinstance(value, float) and not np.isfinite(value) and self._counts(value)
         array = raw(value)
@@ -65,7 +65,7 @@ class detect_anomaly(Observer):  # noqa: N801 (PyTorch's name)
         return np.isnan(value) or not self.nan_only
 
     def _is_meant(self, value):
-        """Whether a value is infinite on purpose: written as a number, or computed from such."""
+        """Whether a value is infinite on purpose: a literal, or computed from one."""
         if isinstance(value, Tensor):
             return id(value) in self._meant
         return isinstance(value, (float, np.floating)) and bool(np.isinf(value))
@@ -79,12 +79,13 @@ class detect_anomaly(Observer):  # noqa: N801 (PyTorch's name)
             key = id(output)
             self._meant[key] = weakref.ref(output, lambda _: self._meant.pop(key, None))
             return
-        given = [i for i, a in enumerate(args) if self._bad(a) and not self._is_meant(a)]
+        earlier = [i for i, a in enumerate(args) if self._bad(a) and not self._is_meant(a)]
         inputs = [summarize(a) for a in args if _is_value(a)]
-        if given:
+        if earlier:
             raise AnomalyError(
-                f"input {given[0]} of {_called(op)} is not finite already, and no op watched here "
-                f"made it: look at where it comes from. {_inputs_text(inputs)}"
+                f"input {earlier[0]} of {_called(op)} was already NaN or infinite when it came in "
+                "(it was created outside detect_anomaly); if its infinities are intended, use "
+                f"nan_only=True. {_inputs_text(inputs)}"
             )
         raise AnomalyError(
             f"{_called(op)} made the first non-finite value: its output has "
@@ -96,7 +97,7 @@ class detect_anomaly(Observer):  # noqa: N801 (PyTorch's name)
             return
         if op is None:
             raise AnomalyError(
-                f"the gradient that backward was started with is not finite: {summarize(gradient)}"
+                f"the gradient passed to backward() is not finite: {summarize(gradient)}"
             )
         inputs = self._inputs.get(op)
         raise AnomalyError(
@@ -113,8 +114,8 @@ class detect_anomaly(Observer):  # noqa: N801 (PyTorch's name)
         if self._bad(raw(gradient)):
             what = "a leaf tensor" if isinstance(node, Leaf) else describe(node)
             raise AnomalyError(
-                f"the gradient that arrives at {what} is not finite, though every contribution to "
-                f"it was: they overflowed in their sum. It has {summarize(gradient)}"
+                f"the gradient of {what} is not finite, though every contribution to it was: "
+                f"their sum overflowed. It has {summarize(gradient)}"
             )
         self._arrived = f"The gradient of its output had {summarize(gradient)}."
 

@@ -1,11 +1,11 @@
-"""Writes that the engine cannot see: a checksum of everything that a graph keeps for backward.
+"""Writes that the engine cannot see, found by a checksum of everything a graph keeps for backward.
 
 ``assign_`` and ``.data = ...`` count as changes, and backward refuses to use what was changed. But
-an array can be written into past its tensor: ``x.data[0] = 1``, ``np.multiply(a, b, out=x.data)``,
-or by whoever made the array that was wrapped. Then backward computes, without a word, the
-derivative at values that forward never saw. Here every kept array is looked at again after each
-operation, so the write is known to lie between two lines. That reads all of them every time: for a
-search, not for training.
+code can write into an array directly: ``x.data[0] = 1``, ``np.multiply(a, b, out=x.data)``, or
+through another reference to the array that a Tensor wraps. Backward then silently computes the
+derivative at values that forward never saw. This tool compares every kept array after each
+operation, so it knows between which two lines the write happened. Since it reads all of them every
+time, use it to search, not to train.
 """
 
 import weakref
@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from autograd.call_site import call_site, describe
-from autograd.debug._tape import held_arrays
-from autograd.debug._text import place_at, shortened
+from autograd.debug.format import place_at, shortened
+from autograd.debug.memory import kept_arrays
 from autograd.device import to_numpy
 from autograd.leaf import Leaf
 from autograd.observe import Observer
@@ -29,7 +29,7 @@ class ChangedError(RuntimeError):
 
 @dataclass
 class Kept:
-    """One array that a node keeps: its checksum then, and between which two events it changed."""
+    """One array that a node keeps, its checksum, and between which two events it changed."""
 
     name: str
     array: Any
@@ -37,15 +37,15 @@ class Kept:
     change: tuple | None = None
 
 
-class detect_changes(Observer):  # noqa: N801 (beside detect_anomaly)
-    """Within this context, backward raises ChangedError for what was written into since forward.
+class detect_changes(Observer):  # noqa: N801 (named like detect_anomaly)
+    """Within this context, backward raises ChangedError for arrays written to since forward.
 
-    Watched is everything that an operation called inside keeps for backward: inputs, outputs,
-    caches, indices, ids, targets, masks. The message names the line that kept the array, and the
+    It watches everything that an operation called inside keeps for backward: inputs, outputs,
+    caches, indices, ids, targets, masks. The message names the line that kept the array and the
     two lines between which it changed: the last operation after which it was still the same, and
     the operation, or the call of backward, at which it no longer was.
 
-    A write to what no backward will use any more is no error.
+    Writing to an array that no backward will use any more is not an error.
     """
 
     def __init__(self):
@@ -75,9 +75,11 @@ class detect_changes(Observer):  # noqa: N801 (beside detect_anomaly)
         reference, kept = self._nodes.get(id(node), (None, ()))
         if reference is not None and reference() is node:
             self._look(kept, now)
-            held = {id(array) for _, array in held_arrays(node)}
+            still_kept = {id(array) for _, array in kept_arrays(node)}
             for one in kept:
-                if one.change is not None and id(one.array) in held:  # a cache may be given away
+                if (
+                    one.change is not None and id(one.array) in still_kept
+                ):  # else a cache, given away
                     self._refuse(node, one)
         self._last = now
 
@@ -86,7 +88,7 @@ class detect_changes(Observer):  # noqa: N801 (beside detect_anomaly)
             self._nodes.pop(id(op), None)
 
     def _keep(self, op):
-        kept = [Kept(name, array, _checksum(array)) for name, array in held_arrays(op)]
+        kept = [Kept(name, array, _checksum(array)) for name, array in kept_arrays(op)]
         number = id(op)
         reference = weakref.ref(op, lambda _: self._nodes.pop(number, None))
         self._nodes[number] = reference, kept
@@ -109,9 +111,9 @@ class detect_changes(Observer):  # noqa: N801 (beside detect_anomaly)
         before, after = map(_event, one.change)
         raise ChangedError(
             f"{describe(node)} keeps an array for backward ({one.name}, of shape "
-            f"{one.array.shape}) that was written into: it was as kept after {before}, and no "
-            f"longer at {after}. Run backward before the write, compute on a copy, or change "
-            "tensors with assign_, which counts"
+            f"{one.array.shape}) that was written to: it was unchanged after {before}, and had "
+            f"changed at {after}. Run backward before the write, compute on a copy, or change "
+            "tensors with assign_, which counts as a change"
         )
 
 

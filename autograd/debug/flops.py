@@ -1,8 +1,8 @@
 """How many floating-point operations an op does, counted by the usual convention.
 
 A product of (N, K) and (K, M) is 2 N K M: a multiplication and an addition for each term. Every
-other op counts one per element of the largest array it reads or writes, whatever that one
-operation costs (an exponential is one); moving elements about counts nothing. A backward counts
+other op counts one per element of the largest array it reads or writes, whatever that operation
+costs (an exponential counts as one); moving elements counts nothing. A backward counts
 its forward once more for every input that wants a gradient: for a product that is exact.
 """
 
@@ -60,7 +60,7 @@ PRODUCTS = {
 
 
 def flops(op, shapes, out):
-    """The operations of a forward: ``shapes`` of its array inputs, ``out`` that of its output."""
+    """The operations of a forward: ``shapes`` of its array inputs, ``out`` of its output."""
     name = type(op).__name__
     if name in MOVES or not shapes:
         return 0

@@ -2,7 +2,7 @@
 
 ``draw_graph`` reads the graph that a tensor carries, before backward releases it. The engine keeps
 neither the values nor the gradients of intermediate tensors; ``record_graph`` watches a
-computation and notes their statistics as they pass.
+computation and records their statistics as it goes.
 """
 
 import inspect
@@ -10,8 +10,8 @@ import re
 from dataclasses import dataclass, field
 
 from autograd._tensor import Tensor
-from autograd.debug._tape import held_arrays
-from autograd.debug._text import Place, Summary, bytes_text, place_of, raw, summarize
+from autograd.debug.format import Place, Summary, bytes_text, place_of, raw, summarize
+from autograd.debug.memory import kept_arrays
 from autograd.device import is_array
 from autograd.leaf import Leaf
 from autograd.observe import Observer
@@ -22,9 +22,9 @@ class GraphNode:
     """One op with its output, or one leaf tensor (``op`` is None).
 
     ``key`` numbers the nodes in order of creation. ``inputs`` are (position, key) of those that
-    carry a gradient, ``constants`` (position, description) of the others. ``saved`` are (what it
-    is, shape and type, bytes) of the arrays kept for backward. Statistics are None where nobody
-    watched.
+    carry a gradient, ``constants`` (position, description) of the others. ``saved`` lists (what it
+    is, shape and type, bytes) of the arrays kept for backward. Statistics are None unless they were
+    recorded.
     """
 
     key: int
@@ -57,7 +57,7 @@ class Graph:
 
     @property
     def nodes(self):
-        """All nodes, each after those it was computed from."""
+        """All nodes, each after the nodes it was computed from."""
         return [self._nodes[key] for key in sorted(self._nodes)]
 
     def __len__(self):
@@ -91,7 +91,7 @@ class Graph:
                 for i, a in enumerate(args or ())
                 if not isinstance(a, Tensor) or a._node is None
             ],
-            saved=[(what, f"{a.shape} {a.dtype}", a.nbytes) for what, a in held_arrays(node)],
+            saved=[(what, f"{a.shape} {a.dtype}", a.nbytes) for what, a in kept_arrays(node)],
             value=value,
         )
 
@@ -137,15 +137,15 @@ LEAF = "A tensor that was given, not computed: its gradient lands in .grad."
 
 
 def draw_graph(tensor, names=None):
-    """The Graph that ``tensor`` was computed by.
+    """The Graph of the computation that produced ``tensor``.
 
     Raises ValueError for a tensor without one, or whose graph backward has released already (pass
     retain_graph=True to it, or draw first).
     """
     if tensor._node is None:
         raise ValueError(
-            f"this tensor, of shape {tensor.shape}, was not computed from any that requires a "
-            "gradient: there is no graph to draw"
+            f"this tensor, of shape {tensor.shape}, was not computed from any tensor that requires "
+            "a gradient, so there is no graph to draw"
         )
     graph, stack = Graph(names), [tensor._node]
     while stack:
@@ -208,7 +208,7 @@ def _label(node):
 
 
 def _mermaid_text(text):
-    """Text as data: every character that could mean something is written as an entity."""
+    """Text as data: every character with a meaning in Mermaid is written as an entity."""
     return re.sub(r"[^\w .,()\-/+*=]", lambda m: f"#{ord(m[0])};", text)
 
 

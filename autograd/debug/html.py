@@ -4,8 +4,8 @@ The drawing is made here, as SVG; the page's script only shows the details of th
 clicked, moves and zooms. Layers run downward: a node stands below everything it was computed from,
 and within its layer near the middle of its neighbours (Sugiyama, Tagawa and Toda 1981).
 
-Whatever comes from the user's program (names, source lines) is data: escaped in the markup, and
-carried to the script as JSON in which no tag can begin.
+Text from the user's program (names, source lines) is data: escaped in the markup, and passed to the
+script as JSON in which no tag can begin.
 """
 
 import itertools
@@ -15,7 +15,7 @@ from dataclasses import asdict
 from html import escape
 from pathlib import Path
 
-from autograd.debug._text import bytes_text
+from autograd.debug.format import bytes_text
 
 WIDTH, HEIGHT, GAP_X, GAP_Y = 176, 50, 22, 44
 _TEMPLATE = Path(__file__).with_name("graph.html")
@@ -49,7 +49,7 @@ def page(graph, title):
 
 
 def as_script_data(value):
-    """JSON that can stand in a script element: no tag, comment or entity can begin in it."""
+    """JSON that is safe inside a script element: no tag, comment or entity can begin in it."""
     text = json.dumps(_without_nan(value), ensure_ascii=True, allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
@@ -132,7 +132,7 @@ def _layers(nodes, edges):
 def _settle(row, neighbours, x, leaves):
     """Put the places of one layer near their neighbours' mean, in that order, without overlap.
 
-    Ops go by the ops around them, and leaves find room beside: so a chain of ops runs straight.
+    Ops follow the ops around them, and leaves fit in next to them, so a chain of ops runs straight.
     """
     wish = {}
     for place in row:
@@ -159,7 +159,7 @@ def _edges(places, bends):
     for (source, target), between in bends.items():
         (x1, y1), (x2, y2) = places[source], places[target]
         points = [(x1, y1 + HEIGHT / 2)]
-        for x, y in between:  # straight down beside the boxes of that layer
+        for x, y in between:  # straight down between the boxes of that layer
             points += [(x, y - HEIGHT / 2), (x, y + HEIGHT / 2)]
         points.append((x2, y2 - HEIGHT / 2))
         path = f"M{points[0][0]:.1f} {points[0][1]:.1f}"

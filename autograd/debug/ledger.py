@@ -16,7 +16,7 @@ from typing import Any
 from autograd import backward
 from autograd.accumulate import namespace_of
 from autograd.call_site import describe
-from autograd.debug._text import Place, place_of, raw, shortened, table
+from autograd.debug.format import Place, place_of, raw, shortened, table
 from autograd.observe import Observer
 
 

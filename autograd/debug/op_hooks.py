@@ -1,13 +1,13 @@
 """Hooks on ops: functions that see what an op computes, forward and backward.
 
-They watch and change nothing. To replace a gradient, hook the tensor (``Tensor.register_hook``):
-there it is complete, and it is clear which value it belongs to.
+They observe only; what they return is ignored. To replace a gradient, hook the tensor
+(``Tensor.register_hook``): there it is complete, and it is clear which value it belongs to.
 """
 
 import difflib
 
 from autograd._tensor import Tensor
-from autograd.debug._text import raw
+from autograd.debug.format import raw
 from autograd.engine import Op
 from autograd.observe import Observer
 
@@ -21,7 +21,7 @@ class OpHook(Observer):
         self._arrived, self._returned = {}, {}
         self._running = False
 
-    def __enter__(self):  # it is on from its registration
+    def __enter__(self):  # registering has already started it
         return self
 
     def remove(self):
@@ -29,7 +29,7 @@ class OpHook(Observer):
         self.stop()
 
     def _wants(self, op):
-        if self._op is None or self._running:  # what a hook itself computes is not its business
+        if self._op is None or self._running:  # a hook does not observe what it computes itself
             return not self._running
         return type(op).__name__ == self._op if isinstance(self._op, str) else type(op) is self._op
 
@@ -61,8 +61,8 @@ class OpHook(Observer):
 
 
 def _kinds(kind):
-    """Every class below ``kind``: all ops that are defined, the user's own too."""
-    return [found for below in kind.__subclasses__() for found in (below, *_kinds(below))]
+    """Every subclass of ``kind``, at any depth: all ops there are, including the user's own."""
+    return [each for child in kind.__subclasses__() for each in (child, *_kinds(child))]
 
 
 def _tensor(gradient):
@@ -79,9 +79,9 @@ def register_op_hook(op=None, forward=None, backward=None):
       tensor, and a tuple with the gradient of each input, in the input's shape (None where it
       wants none). Not to be changed in place.
 
-    Hooks run in the order in which they were registered; what they return is ignored, what they
-    raise passes through. Returns a handle with ``remove()``. Raises TypeError for an ``op`` that
-    is neither, and ValueError for a name that no op has, or when no function is given.
+    Hooks run in the order in which they were registered; what they return is ignored, and their
+    exceptions propagate. Returns a handle with ``remove()``. Raises TypeError if ``op`` is none of
+    these, and ValueError for a name that no op has, or when neither function is given.
     """
     if not (op is None or isinstance(op, str) or (isinstance(op, type) and issubclass(op, Op))):
         raise TypeError(f"op must be an Op subclass, its name, or None for every op, not {op!r}")
@@ -93,7 +93,7 @@ def register_op_hook(op=None, forward=None, backward=None):
             near = ", ".join(lower[name] for name in near) or "names are those of classes: Softmax"
             raise ValueError(f"register_op_hook: there is no op {op!r} ({near}?)")
     if forward is None and backward is None:
-        raise ValueError("register_op_hook: give a forward or a backward function")
+        raise ValueError("register_op_hook needs a forward function, a backward function or both")
     hook = OpHook(op, forward, backward)
     hook.start()
     return hook

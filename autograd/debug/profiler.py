@@ -1,7 +1,7 @@
 """Where time and memory go: per op and per line of the user's code, forward and backward.
 
-Time is that of the op with what the engine does for it, less the ops that ran inside it. Memory is
-that of the tape (``_tape.py``), arithmetic is counted by ``flops.py``.
+The time of an op includes what the engine does for it, and excludes ops that ran inside it. Memory
+is that of the tape (``memory.py``); ``flops.py`` counts the arithmetic.
 """
 
 import json
@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 
 from autograd._tensor import Tensor
 from autograd.call_site import call_site
-from autograd.debug._tape import Tape
-from autograd.debug._text import Place, bytes_text, count_text, place_at, shortened, table
 from autograd.debug.flops import backward_flops, flops
+from autograd.debug.format import Place, bytes_text, count_text, place_at, shortened, table
+from autograd.debug.memory import Tape
 from autograd.device import is_array
 from autograd.engine import Op
 from autograd.observe import Observer
@@ -43,7 +43,7 @@ class Row:
 @dataclass
 class _Event:
     op: str
-    site: tuple  # of the call; its file and line are looked up when somebody asks
+    site: tuple  # of the call; its file and line are looked up on demand
     kind: str  # "forward" or "backward"
     start: float
     seconds: float = 0.0
@@ -56,7 +56,7 @@ class profile(Observer):  # noqa: N801 (PyTorch's name)
 
     ``print(p.table())`` shows them by op, ``p.table("line")`` by line; ``p.peak`` is the tape at
     its largest; ``p.chrome_trace(path)`` writes a file for chrome://tracing or ui.perfetto.dev.
-    Measuring costs some microseconds per op, so tiny ops look slower than they are.
+    Measuring costs a few microseconds per op, so tiny ops look slower than they are.
     """
 
     def __init__(self):
@@ -188,7 +188,7 @@ class profile(Observer):  # noqa: N801 (PyTorch's name)
 
     @property
     def peak(self):
-        """The Peak of the tape: its size, and who held how much of it at that moment."""
+        """The Peak of the tape: its size, and which ops kept how much of it at that moment."""
         return self._tape.peak()
 
     def chrome_trace(self, path):

@@ -1,7 +1,7 @@
 """The memory of the tape: which arrays the nodes of a graph keep for backward, and since when.
 
-Saved values, caches and masks count, each once however many nodes keep it. Leaf tensors do not:
-whoever made them holds them anyway.
+Saved values, caches and masks count, each once, however many nodes keep it. Leaf tensors do not:
+they exist with or without a graph.
 """
 
 import weakref
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from autograd._tensor import Tensor
 from autograd.accumulate import namespace_of
-from autograd.debug._text import place_at
+from autograd.debug.format import place_at
 from autograd.device import is_array
 from autograd.functional.recompute import Segment
 from autograd.leaf import Leaf
@@ -18,7 +18,7 @@ from autograd.leaf import Leaf
 
 @dataclass(frozen=True)
 class Peak:
-    """The largest size of the tape, in bytes, and what held it then: (op, place, bytes) each."""
+    """The tape at its largest, in bytes, and what it consisted of: (op, place, bytes) each."""
 
     bytes: int
     holders: tuple
@@ -37,14 +37,14 @@ class Tape:
         self._now = 0.0
 
     def keep(self, op, args, event):
-        """Count what ``op`` keeps; returns its bytes, also those that other nodes keep as well."""
-        given = {
+        """Count what ``op`` keeps; returns its bytes, including those other nodes keep too."""
+        leaves = {
             id(_buffer(a._data))
             for a in args
             if isinstance(a, Tensor) and isinstance(a._node, Leaf)
         }
-        held = [_buffer(array) for _, array in held_arrays(op)]
-        kept = {id(b): b for b in held if id(b) not in given}
+        buffers = [_buffer(array) for _, array in kept_arrays(op)]
+        kept = {id(b): b for b in buffers if id(b) not in leaves}
         self._now = event.start + event.seconds
         owner = (event.op, event.site)
         for key, buffer in kept.items():
@@ -77,27 +77,27 @@ class Tape:
             size += change
             if size > best:
                 best, at = size, i + 1
-        held: defaultdict[tuple[str, tuple], int] = defaultdict(int)
+        sizes: defaultdict[tuple[str, tuple], int] = defaultdict(int)
         for _, change, owner in self.changes[:at]:
-            held[owner] += change
-        holders = sorted(held.items(), key=lambda item: -item[1])
+            sizes[owner] += change
+        holders = sorted(sizes.items(), key=lambda item: -item[1])
         return Peak(best, tuple((op, place_at(site), n) for (op, site), n in holders if n))
 
 
-def held_arrays(node):
+def kept_arrays(node):
     """Every (name, array) a node keeps: what it saved, its cache, arrays among its attributes."""
     names = [f"input {i}" for i in node.save_inputs] + ["output"] * node.save_output
     saved = node.saved or ()
-    found = [(n, a) for n, a in zip(names, saved, strict=False) if is_array(a)]
-    found += [pair for s in saved if isinstance(s, Segment) for pair in s.arrays()]
+    arrays = [(n, a) for n, a in zip(names, saved, strict=False) if is_array(a)]
+    arrays += [pair for s in saved if isinstance(s, Segment) for pair in s.arrays()]
     stack = [(k, v) for k, v in vars(node).items() if k not in NO_ARRAYS]
     while stack:
         name, value = stack.pop()
         if isinstance(value, (tuple, list)):
             stack.extend((name, v) for v in value)
         elif is_array(value):
-            found.append((name, value))
-    return found
+            arrays.append((name, value))
+    return arrays
 
 
 def _buffer(array):

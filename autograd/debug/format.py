@@ -1,4 +1,4 @@
-"""How the tools print: tables of plain text, sizes, places in the source, summaries of arrays."""
+"""What the tools print: plain-text tables, sizes, places in the source, summaries of arrays."""
 
 import linecache
 import math
@@ -12,7 +12,7 @@ from autograd.call_site import find_line
 
 @dataclass(frozen=True)
 class Place:
-    """A call in the user's code; ``file`` is relative where it lies below the current folder.
+    """A call in the user's code; ``file`` is relative if it lies below the current folder.
 
     ``line`` is where the call begins; ``source`` is the text of its lines, joined.
     """
@@ -26,7 +26,7 @@ class Place:
 
     @property
     def short(self):
-        """The file's name with its folder's, for tables."""
+        """The file and its folder, for tables."""
         return "/".join(self.file.replace(os.sep, "/").split("/")[-2:]) + f":{self.line}"
 
 
@@ -54,7 +54,7 @@ def raw(gradient):
 
 @dataclass(frozen=True)
 class Summary:
-    """What an array holds: the range and moments are those of its finite elements."""
+    """What an array contains: the range and moments are those of its finite elements."""
 
     shape: tuple[int, ...]
     dtype: str
