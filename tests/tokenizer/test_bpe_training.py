@@ -175,7 +175,7 @@ def test_bad_arguments_get_a_sentence():
     with pytest.raises(UserError, match="empty string"):
         train_bpe(["ab"], 300, pattern=r"\s*")
     for bad, sentence in [
-        (["<a>", "<a>"], "given twice"),
+        (["<a>", "<a>"], "listed twice"),
         ([""], "not empty"),
         ("<a>", "list of names"),
     ]:

@@ -81,7 +81,7 @@ def test_forty_thousand_names():
     assert tokenizer.encode("<|reserved_39999|>x<|reserved_", "all") == [
         40_255, 120, *b"<|reserved_",
     ]  # fmt: skip
-    with pytest.raises(UserError, match="'<.reserved_0.>' is given twice"):
+    with pytest.raises(UserError, match="'<.reserved_0.>' is listed twice"):
         Tokenizer([], special_tokens=[*names, names[0]])
 
 

@@ -119,7 +119,7 @@ def test_names_of_special_tokens_are_text_unless_allowed(tokenizer):
     both = tokenizer.encode(text, allowed_special="all")
     assert [i for i in both if i >= tokenizer.eot_id] == [698, 699]
     assert tokenizer.decode(both) == text
-    with pytest.raises(UserError, match="'<x>' is no special token"):
+    with pytest.raises(UserError, match="'<x>' is not a special token"):
         tokenizer.encode(text, allowed_special={"<x>"})
 
 

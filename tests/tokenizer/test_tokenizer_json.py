@@ -265,7 +265,7 @@ BROKEN = [
     (("model", "vocab", "a"), True, "the id of token 'a' is True"),
     (("model", "vocab", "a"), 10**9, "the id of token 'a' is 1000000000"),
     (("model", "vocab", "a"), 98, "same id"),
-    (("model", "vocab", "zzz"), 700, "has 699 tokens beside 2 special ones"),
+    (("model", "vocab", "zzz"), 700, "has 699 tokens besides 2 special ones"),
     (("model", "dropout"), 0.1, "sets dropout"),
     (("normalizer",), {"type": "NFC"}, "sets normalizer"),
     (("truncation",), {"max_length": 5}, "sets truncation"),

@@ -8,24 +8,25 @@ The names below load on first use: importing this package imports neither tiktok
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tinygrad_llm.tokenizer.base import StreamDecoder, Tokenizer
+    from tinygrad_llm.tokenizer.base import Tokenizer
     from tinygrad_llm.tokenizer.pretrained import get_tokenizer
+    from tinygrad_llm.tokenizer.stream import StreamDecoder
     from tinygrad_llm.tokenizer.train import train_bpe
 
 __all__ = ["StreamDecoder", "Tokenizer", "get_tokenizer", "train_bpe"]
 
 _HOME = {
-    "StreamDecoder": "base",
+    "StreamDecoder": "stream",
     "Tokenizer": "base",
     "get_tokenizer": "pretrained",
     "train_bpe": "train",
 }
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -1,12 +1,11 @@
 """Tokenizer: our merges, executed by tiktoken's engine.
 
 tiktoken splits text by a regular expression and merges the bytes of each chunk by rank, in Rust
-and without Python's lock. What this class adds: special tokens that text can never produce by
-accident, any bytes (not only valid UTF-8) in and out, streaming, files, and errors that are
-sentences.
+and without Python's lock. This class adds special tokens that text can never produce by accident,
+any bytes (not only valid UTF-8) in and out, streaming (``stream.py``), files (``json_format.py``),
+and errors that are sentences.
 """
 
-import codecs
 import contextlib
 import hashlib
 import json
@@ -19,15 +18,18 @@ from pathlib import Path
 import numpy as np
 
 from tinygrad_llm.errors import UserError
-from tinygrad_llm.tokenizer import patterns
-from tinygrad_llm.tokenizer.merges import MAX_TOTAL_BYTES, ranks_from_merges, recover_merges
+from tinygrad_llm.tokenizer import json_format, json_reader, patterns
+from tinygrad_llm.tokenizer.json_format import Vocabulary
+from tinygrad_llm.tokenizer.merges import (
+    MAX_IDS,
+    MAX_TOTAL_BYTES,
+    ranks_from_merges,
+    recover_merges,
+)
 from tinygrad_llm.tokenizer.reference import Pair
 from tinygrad_llm.tokenizer.special import END_OF_TEXT, SpecialSplitter, check_special_tokens
+from tinygrad_llm.tokenizer.stream import StreamDecoder
 from tinygrad_llm.tokenizer.text import check_encodable, split_invalid
-
-# The largest vocabularies in use have some 300,000 ids. Tables are as long as the highest id, so
-# an id beyond this is refused rather than believed.
-MAX_IDS = 1 << 21
 
 
 class Tokenizer:
@@ -46,7 +48,7 @@ class Tokenizer:
         merges: Sequence[Pair],
         pattern: str = "gpt4",
         special_tokens: Iterable[str] = (END_OF_TEXT,),
-    ):
+    ) -> None:
         ranks = ranks_from_merges(merges)
         token = list(ranks)
         names = check_special_tokens(special_tokens)
@@ -64,12 +66,12 @@ class Tokenizer:
         special_tokens: Mapping[str, int],
         merges: Sequence[tuple[bytes, bytes]] | None = None,
     ) -> "Tokenizer":
-        """A tokenizer that keeps given ids: token bytes -> id, in the order of merging.
+        """A tokenizer from a table of ids: token bytes -> id, in the order of merging.
 
         This is how pretrained vocabularies come in. Ids may have gaps; every single byte must have
-        one. merges: the pairs behind the ranks, in order, where they are known; else they are
-        recovered when they are asked for. Raises UserError if an id is used twice, or is not a
-        whole number from 0 to MAX_IDS - 1, and for an empty token.
+        one. merges: the pairs behind the ranks, in order; if they are not known, they are
+        recovered when ``merges()`` first needs them. Raises UserError if an id is used twice, or is
+        not a whole number from 0 to MAX_IDS - 1, and for an empty token.
         """
         for token, i in (*ranks.items(), *special_tokens.items()):
             if type(i) is not int or not 0 <= i < MAX_IDS:
@@ -83,7 +85,7 @@ class Tokenizer:
                 f"{MAX_TOTAL_BYTES:,} allowed"
             )
         if b"" in ranks:
-            raise UserError("the vocabulary has an empty token, which no text would ever give")
+            raise UserError("the vocabulary has an empty token, which no text could ever produce")
         missing = [b for b in range(256) if bytes([b]) not in ranks]
         if missing:
             raise UserError(
@@ -110,7 +112,7 @@ class Tokenizer:
         self._special_ids = special_ids
         self.vocab_size = 1 + max(max(ranks.values()), max(special_ids.values(), default=0))
         self._byte_ids = [ranks[bytes([b])] for b in range(256)]
-        # The engine knows the ordinary tokens only. What a special token is, is decided here.
+        # The engine knows only the ordinary tokens; special tokens are handled here.
         self._token = {i: token for token, i in ranks.items()}
         self._token |= {i: name.encode() for name, i in special_ids.items()}
         self._splitters: dict[frozenset[str], SpecialSplitter] = {}
@@ -125,7 +127,7 @@ class Tokenizer:
     def __repr__(self) -> str:
         return f"Tokenizer(vocab_size={self.vocab_size}, fingerprint={self.fingerprint()[:12]})"
 
-    # ---- what it is made of ----
+    # ---- the vocabulary ----
 
     @property
     def pattern(self) -> str:
@@ -188,9 +190,9 @@ class Tokenizer:
         """Ids of a text.
 
         A special token's name in the text is ordinary text, unless it is in `allowed_special`
-        (names, or "all"); where names overlap, the leftmost counts, then the longest. Raises
-        UserError for a name that is no special token of this tokenizer and for a text with a lone
-        surrogate, which has no UTF-8 bytes.
+        (names, or "all"); where names overlap, the leftmost wins, then the longest. Raises
+        UserError for a name that is not a special token of this tokenizer and for a text with a
+        lone surrogate, which has no UTF-8 bytes.
         """
         allowed = self._check_allowed(allowed_special)
         check_encodable(text)
@@ -216,17 +218,17 @@ class Tokenizer:
     ) -> list[np.ndarray]:
         """Ids of many texts, one uint32 array each, on several threads.
 
-        num_threads: by default one for each processor, at most eight.
+        num_threads: one per processor by default, at most eight.
         """
         from concurrent.futures import ThreadPoolExecutor
 
         if isinstance(texts, str | bytes):
-            raise UserError("encode_batch takes a list of texts, not one; use encode for that")
+            raise UserError("encode_batch takes a list of texts, not one text; use encode for that")
         with ThreadPoolExecutor(num_threads or min(8, os.cpu_count() or 1)) as pool:
             return list(pool.map(self._encode_array, texts))
 
     def _encode_array(self, text: str | bytes) -> np.ndarray:
-        ids = array("I")  # four bytes an id, however many pieces they come in
+        ids = array("I")  # four bytes an id, however many pieces there are
         for valid, invalid in split_invalid(text):
             self._append(ids, valid)
             ids.extend(self._byte_ids[b] for b in invalid)
@@ -236,12 +238,12 @@ class Tokenizer:
         """Append the ids of ordinary text."""
         known: dict[str, bytes] = {}  # text repeats itself: most chunks were seen before
         for piece, is_chunk in self._split(text):
-            found = known.get(piece)
-            if found is None:
-                found = self._engine.encode_to_numpy(piece, disallowed_special=()).tobytes()
+            piece_ids = known.get(piece)
+            if piece_ids is None:
+                piece_ids = self._engine.encode_to_numpy(piece, disallowed_special=()).tobytes()
                 if is_chunk:
-                    known[piece] = found
-            ids.frombytes(found)
+                    known[piece] = piece_ids
+            ids.frombytes(piece_ids)
 
     def _check_allowed(self, allowed_special: Iterable[str] | str) -> frozenset[str]:
         if allowed_special == "all":
@@ -252,7 +254,7 @@ class Tokenizer:
         if unknown := sorted(allowed - self._special_ids.keys()):
             known = ", ".join(map(repr, self._special_ids)) or "none"
             raise UserError(
-                f"{unknown[0]!r} is no special token of this tokenizer (it has {known})"
+                f"{unknown[0]!r} is not a special token of this tokenizer (it has {known})"
             )
         return allowed
 
@@ -263,16 +265,16 @@ class Tokenizer:
 
         Raises UserError for anything that is not an id of this vocabulary.
         """
-        listed = ids.tolist() if isinstance(ids, np.ndarray) else list(ids)
+        ids = ids.tolist() if isinstance(ids, np.ndarray) else list(ids)
         with contextlib.suppress(KeyError, OverflowError, TypeError):
-            return self._engine.decode_bytes(listed)  # quick, but it knows no special tokens
+            return self._engine.decode_bytes(ids)  # fast, but it knows no special tokens
         try:
-            return b"".join(map(self._token.__getitem__, map(operator.index, listed)))
+            return b"".join(map(self._token.__getitem__, map(operator.index, ids)))
         except (KeyError, TypeError):
-            valid = (hasattr(x, "__index__") and operator.index(x) in self._token for x in listed)
+            valid = (hasattr(x, "__index__") and operator.index(x) in self._token for x in ids)
             where = list(valid).index(False)
             raise UserError(
-                f"position {where} holds {listed[where]!r}, which is not a token id of this "
+                f"position {where} holds {ids[where]!r}, which is not a token id of this "
                 f"vocabulary (ids are whole numbers from 0 to {self.vocab_size - 1})"
             ) from None
 
@@ -283,37 +285,29 @@ class Tokenizer:
         """
         return self.decode_bytes(ids).decode("utf-8", errors)
 
-    def stream(self, errors: str = "replace") -> "StreamDecoder":
+    def stream(self, errors: str = "replace") -> StreamDecoder:
         """A decoder for ids that arrive one at a time."""
         return StreamDecoder(self, errors)
 
     # ---- files ----
 
     def save(self, directory: str | os.PathLike, model_max_length: int | None = None) -> None:
-        """Write tokenizer.json and tokenizer_config.json; see ``json_format.py``."""
-        from tinygrad_llm.tokenizer.json_format import write_files
+        """Write tokenizer.json and tokenizer_config.json into ``directory``, made if need be.
 
-        write_files(self, Path(directory), model_max_length)
+        model_max_length: tokens a model can take, for the config file. Raises UserError if the
+        files cannot be written or the format cannot hold this vocabulary or pattern.
+        """
+        merges = self.merges()
+        vocabulary = Vocabulary(self._ranks, self._pattern, self._special_ids, merges)
+        json_format.write_files(vocabulary, Path(directory), model_max_length)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "Tokenizer":
-        """Read tokenizer.json, given the file or its directory; see ``json_format.py``."""
-        from tinygrad_llm.tokenizer.json_format import read_file
+        """The tokenizer of a tokenizer.json, given the file or its directory; keeps its ids.
 
-        return read_file(Path(path))
-
-
-class StreamDecoder:
-    """Turns ids into text as they come, holding back the bytes of an unfinished character."""
-
-    def __init__(self, tokenizer: Tokenizer, errors: str = "replace"):
-        self._tokenizer = tokenizer
-        self._decoder = codecs.getincrementaldecoder("utf-8")(errors)
-
-    def push(self, token_id: int) -> str:
-        """The text that is complete after this id; often empty inside a character."""
-        return self._decoder.decode(self._tokenizer.decode_bytes([token_id]))
-
-    def finish(self) -> str:
-        """What is left at the end: an unfinished character, by `errors` U+FFFD. Starts afresh."""
-        return self._decoder.decode(b"", final=True)
+        Raises FileNotFoundError, or UserError naming the file and what was expected of it.
+        """
+        file = json_reader.find_file(Path(path))
+        vocabulary = json_reader.read_file(file)
+        with json_reader.refusals_name(file):
+            return cls.from_ranks(*vocabulary)

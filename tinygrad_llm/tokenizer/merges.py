@@ -6,9 +6,9 @@ rank. The two agree as long as every token's own bytes, encoded by the merges le
 end up as exactly the two parts it was learned from. Then no two merges give the same bytes, and
 a string of bytes is always assembled in the same way, whatever surrounds it.
 
-Training guarantees this. A token is learned where its parts stood side by side; no merge had
-crossed their outer edges there, so what happened between the edges is what happens to the same
-bytes alone. If two merges gave the same bytes, the later one would have found them joined already.
+Training guarantees this. A token is learned where its parts are neighbours; no merge has crossed
+their outer edges there, so what happened between the edges is what happens to the same bytes on
+their own. If two merges gave the same bytes, the later one would have found them joined already.
 Merges from elsewhere may be anything, so ``ranks_from_merges`` checks the condition.
 """
 
@@ -19,9 +19,13 @@ from tinygrad_llm.errors import UserError
 from tinygrad_llm.tokenizer.reference import Pair
 
 # A few dozen merges can describe a token longer than any memory (each merge may double the
-# length), so lengths are added up before any bytes are joined. The 256,000 tokens of the largest
-# vocabularies have two million bytes.
+# length), so lengths are added up before any bytes are joined. The largest vocabularies, of 256,000
+# tokens, have two million bytes.
 MAX_TOTAL_BYTES = 1 << 26
+
+# The largest vocabularies in use have some 300,000 ids. Tables are as long as the highest id, so
+# an id beyond this is refused rather than believed.
+MAX_IDS = 1 << 21
 
 
 def ranks_from_merges(merges: Sequence[Pair]) -> dict[bytes, int]:
@@ -32,8 +36,8 @@ def ranks_from_merges(merges: Sequence[Pair]) -> dict[bytes, int]:
     """
     lengths = [1] * 256
     total = 256
-    made: dict[Pair, int] = {}
-    parts: dict[int, Pair] = {}
+    made: dict[Pair, int] = {}  # pair -> the id its merge makes
+    parts: dict[int, Pair] = {}  # the same, the other way round
     for i, pair in enumerate(merges):
         new_id = 256 + i
         if not 0 <= min(pair) <= max(pair) < new_id:
@@ -64,8 +68,8 @@ def _crossing(pair: Pair, made: Mapping[Pair, int], parts: Mapping[int, Pair]) -
     """The earlier merge, if any, that joins something across the middle of `pair`.
 
     Runs the assembly of the two parts backwards. Ids are times: of the two tokens that touch in
-    the middle the one with the higher id was made last and is taken apart first, which gives
-    the pairs of ids that ever stood on the two sides, each until `limit`.
+    the middle, the one with the higher id was made last and is taken apart first. This gives every
+    pair of ids that ever met there, each until the time `limit`.
     """
     left, right = pair
     while True:
@@ -85,8 +89,8 @@ def _crossing(pair: Pair, made: Mapping[Pair, int], parts: Mapping[int, Pair]) -
 def recover_merges(ranks: Mapping[bytes, int]) -> list[tuple[bytes, bytes]]:
     """The merges behind a table of ranks, in order, as pairs of byte strings.
 
-    A token's parts are what its bytes are encoded to by the tokens of lower rank. Raises UserError
-    if these are not two: then no list of merges reproduces the table.
+    A token's parts are what the tokens of lower rank encode its bytes to. Raises UserError if there
+    are not exactly two: then no list of merges reproduces the table.
     """
     merges = []
     for token, rank in sorted(ranks.items(), key=lambda item: item[1]):
@@ -105,8 +109,8 @@ def recover_merges(ranks: Mapping[bytes, int]) -> list[tuple[bytes, bytes]]:
 def _encode_below(token: bytes, rank: int, ranks: Mapping[bytes, int]) -> list[bytes]:
     """The parts of a token, encoded with the tokens of lower rank.
 
-    The lowest rank first, the leftmost of several: from a heap of the neighbours that can be
-    joined, so that the number of steps is n log n in the bytes of the token.
+    Neighbours are joined in order of rank, the leftmost first. A heap of those that can be joined
+    keeps the number of steps at n log n in the bytes of the token.
     """
     end = list(range(1, len(token) + 1))  # where the part that begins here ends
     before = list(range(-1, len(token) - 1))  # where the part to the left of it begins

@@ -9,23 +9,24 @@ forbid backtracking. Three engines read our patterns: ``regex`` (training), Rust
 notation. For Oniguruma, ``\p{N}{1,3}+`` is not a possessive {1,3} but ``(?:\p{N}{1,3})+``, any
 number of digits, and ``$`` matches at every line end. It raises no error; the ids just differ.
 
-Written without them the patterns are read alike by all three, and match the same chunks:
+Written without them, the patterns mean the same to all three, and match the same chunks:
 
-- ``\p{L}++``, ``[\r\n]*+`` and ``{1,3}+`` end their alternative, so nothing after them could ask
-  for a character back. The same holds for ``[^\s\p{L}\p{N}]++``, as newlines are not in it.
+- ``\p{L}++``, ``[\r\n]*+`` and ``{1,3}+`` end their alternative, so nothing after them could need
+  a character back. The same is true of ``[^\s\p{L}\p{N}]++``, as newlines are not in it.
 - ``[^\r\n\p{L}\p{N}]?+\p{L}++``: giving the optional character back leaves ``\p{L}`` to match a
   character that is not a letter, so the alternative fails either way.
 - ``\s++$``, white space up to the end of the text, becomes ``\s+(?![\s\S])``: a shorter match
   would be followed by white space, which the lookahead refuses.
 
-What remains is each engine's edition of Unicode: a letter added to Unicode last year is a letter
-for one engine and punctuation for another until both are updated.
+What still differs is each engine's version of Unicode: a letter added to Unicode last year is a
+letter for one engine and punctuation for another until both are updated.
 """
 
 import re
 from collections.abc import Iterator
 from functools import lru_cache
 from operator import methodcaller
+from typing import Any
 
 from tinygrad_llm.errors import UserError
 
@@ -46,41 +47,39 @@ GPT2_PATTERN = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?
 
 NAMED = {"gpt4": GPT4_PATTERN, "gpt2": GPT2_PATTERN}
 
-# Every character of any text is in some chunk of these two (for a pattern of someone else's that
-# has to be checked).
+# These two match every character of any text; for any other pattern that has to be checked.
 COMPLETE = frozenset(NAMED.values())
 
 # fancy-regex keeps one backtracking entry per character of a run of white space and gives up at a
-# million; a block of this many white-space characters is cut off before it gets there.
+# million; a block of this many white-space characters is cut off before that.
 SPACE_BLOCK = 250_000
 
-
-# A pattern may come from a stranger's file. The published ones have a few hundred characters and
+# A pattern may come from an untrusted file. The published ones have a few hundred characters and
 # repeat counts up to 3; a count is compiled to that many copies, and nested ones multiply.
 MAX_PATTERN = 10_000
 MAX_REPEATS = 10_000
 
 # Splitting takes about 0.3 microseconds a character. A pattern with nested quantifiers can take
-# time exponential in the text, so it is stopped at far more than a sound one needs.
+# exponential time, so splitting is stopped well beyond what a sound pattern needs.
 SECONDS = 10.0
 SECONDS_PER_CHARACTER = 20e-6
 
 
 def resolve(pattern: str) -> str:
-    """The regular expression for a name ("gpt4", "gpt2"); anything else is one already.
+    """The regular expression of that name ("gpt4", "gpt2"), or the one passed in.
 
     Raises UserError if it does not compile, is too large, or matches the empty string.
     """
     expression = NAMED.get(pattern, pattern)
     if _compile(expression).match("") is not None:
         raise UserError(
-            f"the split pattern {_short(pattern)} matches the empty string; use + for *"
+            f"the split pattern {_short(pattern)} matches the empty string; use + instead of *"
         )
     return expression
 
 
 @lru_cache(maxsize=16)
-def _compile(expression: str):
+def _compile(expression: str) -> Any:
     """The expression as ``regex`` compiles it, within limits on its size."""
     import regex
 
@@ -112,31 +111,31 @@ def _short(pattern: str) -> str:
 
 
 def find_chunks(expression: str, text: str) -> Iterator[str]:
-    """The chunks of a text, one after another; what the expression does not match is left out.
+    """The chunks of a text in order; what the expression does not match is left out.
 
-    Raises UserError for an expression that takes too long: with quantifiers inside quantifiers the
-    time can be exponential in the text.
+    Raises UserError for an expression that takes too long: with nested quantifiers the time can be
+    exponential in the length of the text.
     """
-    # Looking at the clock doubles the time, so our own patterns, which are linear, do without.
+    # Checking the clock doubles the time, so our own patterns, which are linear, run without it.
     seconds = None if expression in COMPLETE else SECONDS + SECONDS_PER_CHARACTER * len(text)
     try:
         yield from map(methodcaller("group"), _compile(expression).finditer(text, timeout=seconds))
     except TimeoutError:
         raise UserError(
             f"the split pattern {_short(expression)} took more than {seconds:.0f} s on a text of "
-            f"{len(text):,} characters; it has quantifiers inside quantifiers: write it without"
+            f"{len(text):,} characters: rewrite it without nested quantifiers"
         ) from None
 
 
 class Splitter:
     """Cuts text for tiktoken's engine.
 
-    The engine itself runs the patterns of this project. For any other it is given chunks cut here,
-    each to be taken as a whole: it would silently drop what a pattern does not match, and could
+    The engine itself runs this project's own patterns. Any other pattern runs here, and the engine
+    takes each chunk whole: with the pattern it would silently drop what does not match, and could
     not be stopped.
     """
 
-    def __init__(self, expression: str):
+    def __init__(self, expression: str) -> None:
         self._expression = expression
         self._own = expression in COMPLETE
         self.engine_pattern = expression if self._own else r"[\s\S]+"
@@ -153,23 +152,23 @@ class Splitter:
         if matched != len(text):
             raise UserError(
                 f"the split pattern {_short(self._expression)} does not match every character of "
-                "the text, and what it leaves out would be lost; add an alternative for it"
+                "the text, and the rest would be lost; add an alternative for it"
             )
 
 
 def is_portable(expression: str) -> bool:
-    """Whether Oniguruma reads it as Rust does: no possessive quantifier and no ^ or $."""
+    """Whether Oniguruma and Rust agree on it: it has no possessive quantifier and no ^ or $."""
     single = r"\\[pP]\{[^}]*\}|\\.|\[(?:\\.|[^\]\\])*\]"  # \p{L}, \s, [...]: one character
     operators = re.sub(single, "x", expression, flags=re.DOTALL)
     return re.search(r"[*+?}]\+|[\^$]", operators) is None
 
 
 def cut_long_space(text: str) -> Iterator[str]:
-    """`text` in pieces that tiktoken's regular expression engine can digest.
+    """`text` in pieces that tiktoken's regular expression engine can process.
 
-    One piece, unless a whole block of SPACE_BLOCK characters is white space: there a cut follows
-    the block. Only such text gets other ids than the pattern alone would give; it still
-    round-trips.
+    There is one piece, unless a whole block of SPACE_BLOCK characters is white space: then the
+    text is cut after the block. Only such text gets different ids from those of the pattern alone;
+    it still round-trips.
     """
     start = 0
     for end in range(SPACE_BLOCK, len(text), SPACE_BLOCK):

@@ -24,8 +24,8 @@ _PORTABLE = {
 def get_tokenizer(name_or_path: str | os.PathLike) -> Tokenizer:
     """A tokenizer: "gpt2", "cl100k_base", ... (any tiktoken encoding), or a tokenizer.json's path.
 
-    "gpt2" has 50257 ids, the last of them for the end of text. Raises UserError for a name that
-    is neither, for a download that fails, and for a file that is no tokenizer.
+    "gpt2" has 50257 ids, the last of which is the end of text. Raises UserError for a name that
+    is neither, for a download that fails, and for a file that is not a tokenizer.
     """
     import tiktoken
 
@@ -35,8 +35,8 @@ def get_tokenizer(name_or_path: str | os.PathLike) -> Tokenizer:
     if path.exists():
         return Tokenizer.load(path)
     raise UserError(
-        f"there is no tokenizer {str(name_or_path)!r}: give the path of a tokenizer.json or one of "
-        f"{', '.join(sorted(tiktoken.list_encoding_names()))}"
+        f"there is no tokenizer {str(name_or_path)!r}: expected the path of a tokenizer.json or "
+        f"one of {', '.join(sorted(tiktoken.list_encoding_names()))}"
     )
 
 

@@ -17,7 +17,7 @@ Pair = tuple[int, int]
 
 
 def count_pairs(words: Mapping[tuple[int, ...], int]) -> Counter[Pair]:
-    """How often each pair of neighbours occurs. "aaa" holds the pair (a, a) twice."""
+    """How often each pair of neighbours occurs. "aaa" contains the pair (a, a) twice."""
     pairs: Counter[Pair] = Counter()
     for word, count in words.items():
         for pair in zip(word, word[1:], strict=False):
@@ -41,7 +41,7 @@ def merge(word: Sequence[int], pair: Pair, new_id: int) -> tuple[int, ...]:
 def learn_merges(chunks: Mapping[bytes, int], n_merges: int) -> list[Pair]:
     """The merges of a corpus given as chunk -> number of occurrences; merge i makes id 256 + i.
 
-    Ties go to the lowest pair of ids. Fewer than `n_merges` come back if the pairs run out.
+    Ties go to the lowest pair of ids. If the pairs run out, fewer than `n_merges` are returned.
     """
     words = {tuple(chunk): count for chunk, count in chunks.items()}
     merges: list[Pair] = []

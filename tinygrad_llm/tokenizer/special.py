@@ -1,8 +1,8 @@
 """Special tokens: names that stand for one id and are never made from text by accident.
 
-Names may overlap ("<user>" and "<user>\\n"). The rule is that of the tokenizers library: from left
-to right, and of the names that begin at the same place the longest. (A regular expression of the
-names would take the first in its list, whatever that happens to be.)
+Names may overlap ("<user>" and "<user>\\n"). The rule is that of the tokenizers library: leftmost
+first, and of the names that start at the same place the longest. (A regular expression of the
+names would take whichever comes first in its list.)
 """
 
 import re
@@ -13,7 +13,7 @@ from tinygrad_llm.tokenizer.text import check_encodable
 
 END_OF_TEXT = "<|endoftext|>"
 
-# Looking for a name costs as much as the names that begin like it are long: no name needs more.
+# The time to look for a name grows with the length of the names, and no real one is this long.
 MAX_NAME = 1000
 
 
@@ -25,14 +25,14 @@ def check_special_tokens(names: Iterable[str]) -> list[str]:
     listed = list(names)
     for name in listed:
         if not isinstance(name, str) or not name:
-            raise UserError(f"a special token must be a string that is not empty, not {name!r}")
+            raise UserError(f"a special token must be a non-empty string, not {name!r}")
         if len(name) > MAX_NAME:
             raise UserError(
                 f"the special token {name[:20]!r}... has {len(name):,} characters, expected at "
                 f"most {MAX_NAME:,}"
             )
         if name in seen:
-            raise UserError(f"the special token {name!r} is given twice")
+            raise UserError(f"the special token {name!r} is listed twice")
         seen.add(name)
         check_encodable(name)
     return listed
@@ -41,12 +41,12 @@ def check_special_tokens(names: Iterable[str]) -> list[str]:
 class SpecialSplitter:
     """Finds the names in a text: leftmost first, then longest."""
 
-    def __init__(self, names: frozenset[str]):
+    def __init__(self, names: frozenset[str]) -> None:
         self._names = names
         lengths: dict[str, set[int]] = {}
         for name in names:
             lengths.setdefault(name[0], set()).add(len(name))
-        self._lengths = {first: sorted(found, reverse=True) for first, found in lengths.items()}
+        self._lengths = {first: sorted(sizes, reverse=True) for first, sizes in lengths.items()}
         self._begins = re.compile("|".join(map(re.escape, lengths)))
 
     def split(self, text: str) -> Iterator[tuple[str, str | None]]:
@@ -55,7 +55,7 @@ class SpecialSplitter:
         for begin in self._begins.finditer(text) if self._names else ():
             at = begin.start()
             if at < done:
-                continue  # inside the name before
+                continue  # inside the previous name
             for length in self._lengths[text[at]]:
                 name = text[at : at + length]
                 if name in self._names:

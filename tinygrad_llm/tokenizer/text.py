@@ -1,4 +1,4 @@
-"""Text that UTF-8 can hold, and bytes that are not quite UTF-8."""
+"""Text that UTF-8 can represent, and bytes that are not quite UTF-8."""
 
 import re
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ def check_encodable(text: str) -> None:
     except UnicodeEncodeError as error:
         raise UserError(
             f"character {error.start} of the text is the lone surrogate "
-            f"U+{ord(text[error.start]):04X}, which UTF-8 cannot hold; remove it, or pass bytes"
+            f"U+{ord(text[error.start]):04X}, which UTF-8 cannot represent; remove it or pass bytes"
         ) from None
 
 
@@ -23,7 +23,10 @@ _INVALID = re.compile("[\udc80-\udcff]+")
 
 
 def split_invalid(text: str | bytes) -> Iterator[tuple[str, bytes]]:
-    """(valid text, the invalid bytes after it), ...: once, with b"", for a str or valid UTF-8."""
+    """(valid text, the invalid bytes after it), ...; one pair, with b"", for a str or valid UTF-8.
+
+    Raises UserError for a str with a lone surrogate.
+    """
     if isinstance(text, str):
         check_encodable(text)
         yield text, b""
@@ -31,8 +34,8 @@ def split_invalid(text: str | bytes) -> Iterator[tuple[str, bytes]]:
     try:
         yield bytes(text).decode(), b""
     except UnicodeDecodeError:
-        # surrogateescape turns an invalid byte b into the code point U+DC00 + b and nothing else
-        # into one of those, since surrogates themselves are not valid UTF-8.
+        # surrogateescape turns an invalid byte b into the code point U+DC00 + b. Nothing else
+        # becomes one of those, since surrogates themselves are not valid UTF-8.
         escaped = bytes(text).decode("utf-8", "surrogateescape")
         done = 0
         for invalid in _INVALID.finditer(escaped):

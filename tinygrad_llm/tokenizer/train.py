@@ -7,15 +7,15 @@ the places where it applies, so the pair counts are kept and corrected instead o
 All distinct chunks lie end to end in one flat array of ids, linked to their neighbours in both
 directions, with -1 between chunks. For each pair there is a list of the positions where it
 starts. Lists are only appended to: a position whose pair has since changed is recognised when it
-is visited, by looking at the ids there. The positions in a list ascend, because a list is filled
-during one merge, which walks an ascending list itself: so a run "aaaa" is taken from its left end,
-as the definition wants.
+is visited, from the ids there. The positions in a list ascend, because a list is filled during one
+merge, which itself walks an ascending list: so a run "aaaa" is merged from its left end, as the
+definition requires.
 
-The work of a whole training is therefore proportional to the number of replacements, however long
-a single chunk is, and the lists together hold at most three positions per byte of the distinct
-chunks.
+So the total work is proportional to the number of replacements, however long a single chunk is,
+and the lists together hold at most three positions per byte of the distinct chunks.
 
-Plain Python: on ten megabytes of source code it has finished before numba is loaded and compiled.
+This is plain Python: on ten megabytes of source code it finishes before numba would have loaded and
+compiled.
 """
 
 import warnings
@@ -33,7 +33,7 @@ from tinygrad_llm.tokenizer.text import split_invalid
 
 Progress = Callable[[int, int], object]
 
-_SHIFT = 32  # a pair is one integer, left << 32 | right: hashes fast, orders as the tuple does
+_SHIFT = 32  # a pair is one integer, left << 32 | right: fast to hash, ordered as the tuple is
 _LOW = (1 << _SHIFT) - 1
 
 
@@ -46,36 +46,37 @@ def train_bpe(
 ) -> Tokenizer:
     """Train a byte-level BPE tokenizer.
 
-    texts: documents; bytes may hold invalid UTF-8 (such bytes are never merged).
+    texts: documents; bytes may contain invalid UTF-8 (such bytes are never merged).
     vocab_size: 256 single bytes + merges + special tokens.
     pattern: "gpt4", "gpt2" or a regular expression; chunks are merged only within themselves.
-    progress: called as progress(merges done, merges wanted) about a hundred times.
+    progress: called as progress(merges done, merges in all) about a hundred times.
 
-    Ties between equally frequent pairs go to the lowest pair of ids. Where the text runs out of
-    pairs the vocabulary is smaller than asked for, and a warning says so.
+    Ties between equally frequent pairs go to the lowest pair of ids. If every word becomes a single
+    token before that, the vocabulary is smaller than requested, and a warning says so.
     Raises UserError for a vocabulary too small for the bytes and special tokens, for bad special
     tokens, and for a pattern that leaves characters out.
     """
     names = check_special_tokens(special_tokens)
     n_merges = vocab_size - 256 - len(names)
     if n_merges < 0:
+        tokens = "special token" if len(names) == 1 else "special tokens"
         raise UserError(
-            f"vocab_size {vocab_size} is too small: 256 single bytes and {len(names)} special "
-            f"tokens need at least {256 + len(names)}"
+            f"vocab_size {vocab_size} is too small: 256 single bytes and {len(names)} {tokens} "
+            f"need at least {256 + len(names)}"
         )
     merges = learn_merges(count_chunks(texts, pattern), n_merges, progress)
     if len(merges) < n_merges:
         warnings.warn(
-            f"the text ran out of pairs after {len(merges)} of {n_merges} merges: the vocabulary "
-            f"has {256 + len(merges) + len(names)} ids instead of {vocab_size}; train on more "
-            "text or ask for a smaller vocabulary",
+            f"every word is a single token after {len(merges)} of {n_merges} merges, so nothing is "
+            f"left to merge: the vocabulary has {256 + len(merges) + len(names)} ids instead of "
+            f"{vocab_size}; train on more text or ask for a smaller vocabulary",
             stacklevel=2,
         )
     return Tokenizer(merges, pattern, names)
 
 
 def count_chunks(texts: Iterable[str | bytes], pattern: str = "gpt4") -> Counter[bytes]:
-    """Split every text by `pattern`; distinct chunk -> number of occurrences."""
+    """Split every text by `pattern`; returns distinct chunk -> number of occurrences."""
     if isinstance(texts, str | bytes):
         raise UserError("the texts to train on must be a list of documents, not one string")
     expression = patterns.resolve(pattern)
@@ -99,7 +100,7 @@ def learn_merges(
 ) -> list[Pair]:
     """The merges of a corpus given as chunk -> count; equals ``reference.learn_merges``."""
     ids, weight = _lay_out(chunks)
-    after = array("i", range(1, len(ids) + 1))  # the next living position
+    after = array("i", range(1, len(ids) + 1))  # the next position that still has an id
     before = array("i", range(-1, len(ids) - 1))
     counts, places = _index_pairs(ids, weight)
     heap = [(-count, pair) for pair, count in counts.items()]
@@ -111,30 +112,30 @@ def learn_merges(
         pair = _most_frequent(heap, counts)
         if pair is None:
             break
-        left, right, new_id = pair >> _SHIFT, pair & _LOW, 256 + len(merges)
-        fresh = set()  # pairs that hold new_id: the only counts that grow
-        positions = places.pop(pair)
-        for i in positions:
+        left, right = pair >> _SHIFT, pair & _LOW
+        new_id = 256 + len(merges)
+        created = set()  # pairs that contain new_id: the only counts that grow
+        for i in places.pop(pair):
             j = after[i]
             if ids[i] != left or ids[j] != right:
-                continue  # one of the two was merged away since
+                continue  # one of the two has since been merged away
             n, outer, further = weight[i], before[i], after[j]
             if ids[outer] >= 0:
                 counts[ids[outer] << _SHIFT | left] -= n
                 joined = ids[outer] << _SHIFT | new_id
                 counts[joined] = counts.get(joined, 0) + n
                 places.setdefault(joined, array("i")).append(outer)
-                fresh.add(joined)
+                created.add(joined)
             if ids[further] >= 0:
                 counts[right << _SHIFT | ids[further]] -= n
                 joined = new_id << _SHIFT | ids[further]
                 counts[joined] = counts.get(joined, 0) + n
                 places.setdefault(joined, array("i")).append(i)
-                fresh.add(joined)
+                created.add(joined)
             ids[i], ids[j] = new_id, -1
             after[i], before[further] = further, i
         del counts[pair]
-        for joined in fresh:
+        for joined in created:
             heappush(heap, (-counts[joined], joined))
         merges.append((left, right))
         if progress is not None and (len(merges) % every == 0 or len(merges) == n_merges):
@@ -153,7 +154,7 @@ def _lay_out(chunks: Mapping[bytes, int]) -> tuple[array, array]:
 
 
 def _index_pairs(ids: array, weight: array) -> tuple[dict[int, int], dict[int, array]]:
-    """For every pair its count and the positions where it starts."""
+    """The count of every pair, and the positions where it starts."""
     counts: dict[int, int] = {}
     places: dict[int, array] = {}
     for i in range(len(ids) - 1):
@@ -167,8 +168,8 @@ def _index_pairs(ids: array, weight: array) -> tuple[dict[int, int], dict[int, a
 def _most_frequent(heap: list[tuple[int, int]], counts: Mapping[int, int]) -> int | None:
     """The pair with the highest count, the lowest such pair on a tie; None if none is left.
 
-    A count in the heap is never below the true one (a count that grows is pushed again), so an
-    entry that turns out to be exact is the best; one that has shrunk goes back with its true count.
+    A count in the heap is never below the true one (a count that grows is pushed again), so the
+    first entry that is exact is the best; one that has shrunk goes back with its true count.
     """
     while heap:
         negative, pair = heappop(heap)

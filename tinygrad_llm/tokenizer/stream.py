@@ -1,0 +1,30 @@
+"""Text from ids that arrive one at a time, as a model generates them."""
+
+import codecs
+from collections.abc import Iterable
+from typing import Protocol
+
+
+class DecodesBytes(Protocol):
+    """What the decoder needs of a tokenizer."""
+
+    def decode_bytes(self, ids: Iterable[int], /) -> bytes: ...
+
+
+class StreamDecoder:
+    """Turns ids into text as they arrive, holding back the bytes of an unfinished character.
+
+    errors: what to do with invalid UTF-8, as in ``bytes.decode``.
+    """
+
+    def __init__(self, tokenizer: DecodesBytes, errors: str = "replace") -> None:
+        self._tokenizer = tokenizer
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors)
+
+    def push(self, token_id: int) -> str:
+        """The text that is complete after this id; often empty inside a character."""
+        return self._decoder.decode(self._tokenizer.decode_bytes([token_id]))
+
+    def finish(self) -> str:
+        """The rest: U+FFFD for an unfinished character (as `errors` says). Then starts afresh."""
+        return self._decoder.decode(b"", final=True)
