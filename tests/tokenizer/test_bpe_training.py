@@ -176,7 +176,7 @@ def test_bad_arguments_get_a_sentence():
         train_bpe(["ab"], 300, pattern=r"\s*")
     for bad, sentence in [
         (["<a>", "<a>"], "listed twice"),
-        ([""], "not empty"),
+        ([""], "non-empty"),
         ("<a>", "list of names"),
     ]:
         with pytest.raises(UserError, match=sentence):
