@@ -18,8 +18,9 @@ SILU_FAR = 800.0
 class ReLU(Op):
     """y = max(x, 0).
 
+    Shapes: x (...) -> (...)
     Saves: x
-    dy/dx = 0 where x <= 0 (at the kink too), else 1
+    Derivative: g_x = where(x > 0, g, 0)
     """
 
     save_inputs = (0,)
@@ -37,10 +38,11 @@ def relu(x):
 
 
 class LeakyReLU(Op):
-    """y = x where x > 0, else slope x.
+    """y = x where x > 0, and slope * x elsewhere.
 
+    Shapes: x (...) -> (...)
     Saves: x
-    dy/dx = 1 where x > 0, else slope (at the kink too)
+    Derivative: g_x = where(x > 0, g, g * slope)
     """
 
     save_inputs = (0,)
@@ -64,10 +66,11 @@ def leaky_relu(x, negative_slope=0.01):
 
 
 class ELU(Op):
-    """y = x where x > 0, else alpha (exp(x) - 1).
+    """y = x where x > 0, and alpha * (exp(x) - 1) elsewhere.
 
+    Shapes: x (...) -> (...)
     Saves: x
-    dy/dx = 1 where x > 0, else alpha exp(x)
+    Derivative: g_x = where(x > 0, g, g * alpha * exp(x))
     """
 
     save_inputs = (0,)
@@ -94,8 +97,9 @@ def elu(x, alpha=1.0):
 class Softplus(Op):
     """y = log(1 + exp(beta x)) / beta = max(x, 0) + log(1 + exp(-beta |x|)) / beta.
 
+    Shapes: x (...) -> (...)
     Saves: x
-    dy/dx = sigmoid(beta x)
+    Derivative: g_x = g * sigmoid(beta * x)
     """
 
     save_inputs = (0,)
@@ -125,8 +129,9 @@ def softplus(x, beta=1.0):
 class LogSigmoid(Op):
     """y = log(1 / (1 + exp(-x))) = min(x, 0) - log(1 + exp(-|x|)).
 
+    Shapes: x (...) -> (...)
     Saves: x
-    dy/dx = sigmoid(-x)
+    Derivative: g_x = g * sigmoid(-x)
     """
 
     save_inputs = (0,)
@@ -144,9 +149,13 @@ def log_sigmoid(x):
 
 
 class GELU(Op):
-    """y = x Phi(x), Phi the normal distribution function or its tanh approximation.
+    """y = x Phi(x), where Phi is the normal distribution function or its tanh approximation.
 
+    Shapes: x (...) -> (...)
     Saves: x
+    Derivative: g_x = g * (Phi + x * density) with Phi = (1 + erf(x / sqrt(2))) / 2,
+        density = exp(-x^2 / 2) / sqrt(2 * pi)
+    Note: this is the exact GELU; the derivation has the tanh form as well
     Derivation: autograd/kernels/gelu/README.md
     """
 
@@ -182,8 +191,10 @@ def known_gelu(approximate, op):
 class SiLU(Op):
     """y = x sigmoid(x).
 
+    Shapes: x (...) -> (...)
     Saves: x
-    dy/dx = s (1 + x (1 - s))  with  s = sigmoid(x): 0 at minus infinity, 1 at infinity
+    Derivative: g_x = g * s * (1 + x * (1 - s)) with s = sigmoid(x)
+    Note: 0 at minus infinity and 1 at infinity, where this formula alone gives NaN
     """
 
     save_inputs = (0,)

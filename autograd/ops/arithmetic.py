@@ -15,7 +15,12 @@ __all__ = [
 
 
 class Add(Op):
-    """y = a + b.  Saves: nothing.  dy/da = dy/db = 1."""
+    """y = a + b.
+
+    Shapes: a (...), b (...) -> (...), broadcast
+    Saves: nothing
+    Derivative: g_a = g, g_b = g
+    """
 
     broadcasts = True
 
@@ -32,7 +37,12 @@ def add(a, b):
 
 
 class Subtract(Op):
-    """y = a - b.  Saves: nothing.  dy/da = 1, dy/db = -1."""
+    """y = a - b.
+
+    Shapes: a (...), b (...) -> (...), broadcast
+    Saves: nothing
+    Derivative: g_a = g, g_b = -g
+    """
 
     broadcasts = True
 
@@ -49,7 +59,12 @@ def subtract(a, b):
 
 
 class Multiply(Op):
-    """y = a b.  Saves: a, b.  dy/da = b, dy/db = a."""
+    """y = a b.
+
+    Shapes: a (...), b (...) -> (...), broadcast
+    Saves: a, b
+    Derivative: g_a = g * b, g_b = g * a
+    """
 
     broadcasts = True
     save_inputs = (0, 1)
@@ -68,7 +83,13 @@ def multiply(a, b):
 
 
 class Divide(Op):
-    """y = a / b.  Saves: a, b.  dy/da = 1 / b, dy/db = -a / b^2."""
+    """y = a / b.
+
+    Shapes: a (...), b (...) -> (...), broadcast
+    Saves: a, b
+    Derivative: g_a = g / b, g_b = -g * a / b^2
+    Note: the second is computed as -(g / b) * (a / b), since b^2 could overflow
+    """
 
     broadcasts = True
     save_inputs = (0, 1)
@@ -88,9 +109,13 @@ def divide(a, b):
 
 
 class Power(Op):
-    """y = a^b.  Saves: a, b.  dy/da = b a^(b-1), dy/db = a^b log(a).
+    """y = a^b.
 
-    At b = 0 the first is 0 for every a, and at a = 0 the second is 0 for b >= 0, as in PyTorch.
+    Shapes: a (...), b (...) -> (...), broadcast
+    Saves: a, b
+    Derivative: g_a = g * b * a^(b - 1), g_b = g * a^b * log(a)
+    Note: as in PyTorch, the first is 0 at b = 0 for every a, the second is 0 at a = 0 for b >= 0
+
     At a = 0 and 0 <= b <= 1 the slopes jump or turn infinite as b moves: there the mixed second
     derivative is NaN, and for b = 0 that in b as well.
     """
@@ -119,7 +144,13 @@ class Power(Op):
 
 
 class PowerToNumber(Op):
-    """y = x^n for a Python number n.  Saves: x.  dy/dx = n x^(n-1), and 0 for n = 0."""
+    """y = x^n for a Python number n.
+
+    Shapes: x (...) -> (...)
+    Saves: x
+    Derivative: g_x = g * n * x^(n - 1)
+    Note: 0 for n = 0, also where x^-1 is infinite
+    """
 
     save_inputs = (0,)
 
@@ -137,9 +168,12 @@ class PowerToNumber(Op):
 
 
 class NumberToPower(Op):
-    """y = c^x for a Python number c.  Saves: y.  dy/dx = y log(c).
+    """y = c^x for a Python number c.
 
-    0^x is 0, but 1 at x = 0 and infinite before: there the slope is 0, 0 and minus infinity.
+    Shapes: x (...) -> (...)
+    Saves: y
+    Derivative: g_x = g * y * log(c)
+    Note: 0^x jumps at x = 0: there the slope is minus infinity, and 0 elsewhere
     """
 
     save_output = True
@@ -169,7 +203,12 @@ def power(a, b):
 
 
 class Negative(Op):
-    """y = -x.  Saves: nothing.  dy/dx = -1."""
+    """y = -x.
+
+    Shapes: x (...) -> (...)
+    Saves: nothing
+    Derivative: g_x = -g
+    """
 
     def forward(self, xp, x):
         return -x
@@ -184,7 +223,12 @@ def negative(x):
 
 
 class Reciprocal(Op):
-    """y = 1 / x.  Saves: y.  dy/dx = -y^2."""
+    """y = 1 / x.
+
+    Shapes: x (...) -> (...)
+    Saves: y
+    Derivative: g_x = -g * y^2
+    """
 
     save_output = True
 
@@ -201,7 +245,12 @@ def reciprocal(x):
 
 
 class Square(Op):
-    """y = x^2.  Saves: x.  dy/dx = 2 x."""
+    """y = x^2.
+
+    Shapes: x (...) -> (...)
+    Saves: x
+    Derivative: g_x = g * 2 * x
+    """
 
     save_inputs = (0,)
 
@@ -218,7 +267,13 @@ def square(x):
 
 
 class Sqrt(Op):
-    """y = sqrt(x).  Saves: y.  dy/dx = 1 / (2 y), infinite at 0."""
+    """y = sqrt(x).
+
+    Shapes: x (...) -> (...)
+    Saves: y
+    Derivative: g_x = g / (2 * y)
+    Note: infinite at 0
+    """
 
     save_output = True
 
@@ -235,10 +290,12 @@ def sqrt(x):
 
 
 class Remainder(Op):
-    """y = a - n b with n = floor(a / b).  Saves: a, b.  dy/da = 1, dy/db = -n.
+    """y = a - n b with n = floor(a / b).
 
-    n is a step function, whose derivative is 0. Where a is a multiple of b and y jumps, this is the
-    derivative from the side that y belongs to.
+    Shapes: a (...), b (...) -> (...), broadcast
+    Saves: a, b
+    Derivative: g_a = g, g_b = -g * floor(a / b)
+    Note: n is a step function with derivative 0; where y jumps, this is the slope of y's own side
     """
 
     broadcasts = True
@@ -266,9 +323,12 @@ def mod(a, b):
 
 
 class FMod(Op):
-    """y = a - n b, with n = a / b rounded towards 0.  Saves: a, b.  dy/da = 1, dy/db = -n.
+    """y = a - n b, with n = a / b rounded towards 0.
 
-    n is a step function, whose derivative is 0.
+    Shapes: a (...), b (...) -> (...), broadcast
+    Saves: a, b
+    Derivative: g_a = g, g_b = -g * trunc(a / b)
+    Note: n is a step function with derivative 0
     """
 
     broadcasts = True

@@ -19,7 +19,8 @@ class CausalAttention(Op):
     """softmax(Q K^T / sqrt(D), no later position) V for every head, from packed Q, K, V.
 
     Shapes: qkv (B, T, 3C) -> (B, T, C)
-    Saves:  qkv, y; caches two numbers per row of the attention weights, which are made again
+    Saves: qkv, y; caches two numbers per row of the attention weights, which are computed again
+    Derivative: that of ScaledDotProductAttention, for every head
     Derivation: autograd/kernels/attention/README.md
     """
 
@@ -56,15 +57,17 @@ def causal_attention(qkv, n_head):
 
 
 class ScaledDotProductAttention(Op):
-    """y = R V  with  P = softmax(scale Q K^T + bias), where query i may see key j only if allowed,
-    and R = P keep / (1 - p), which is P itself without dropout.
+    """y = (P * m) V  with  P = softmax(scale Q K^T + bias).
+
+    P is 0 where query i may not see key j. The mask of dropout, m, is 0 with probability p and
+    1 / (1 - p) otherwise; without dropout it is 1.
 
     Shapes: q (..., T, D), k (..., S, D), v (..., S, E), bias (..., T, S) -> (..., T, E); the
-            leading axes broadcast
-    Saves:  q, k, v, bias; caches P. The boolean masks have no derivative
-    dL/dV = R^T G;  dL/dR = G V^T;  dL/dP = keep / (1 - p) dL/dR;
-    with  H = P (dL/dP - sum_j P dL/dP), the softmax's Jacobian:
-    dL/dQ = scale H K,  dL/dK = scale H^T Q,  dL/dbias = H
+        leading axes broadcast
+    Saves: q, k, v, bias; caches P; keeps the boolean masks, which have no derivative
+    Derivative: g_q = scale * g_S @ k, g_k = scale * g_S^T @ q, g_v = (P * m)^T @ g, g_bias = g_S
+        with g_S = P * (g_P - sum(g_P * P)), g_P = (g @ v^T) * m
+    Note: g_P is the gradient of P; g_S, that of the scores, is the softmax's rule
     """
 
     broadcasts = True

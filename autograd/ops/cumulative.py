@@ -11,10 +11,12 @@ __all__ = ["cumprod", "cumsum", "diff"]
 
 
 class CumSum(Op):
-    """y_j = x_0 + ... + x_j.  Saves: nothing.
+    """y_j = x_0 + ... + x_j.
 
-    Shapes: any, kept
-    dL/dx_i = g_i + ... + g_n, a running sum from the end
+    Shapes: x (..., N) -> (..., N), or another axis
+    Saves: nothing
+    Derivative: g_x = flip(cumsum(flip(g)))
+    Note: x_i is in y_i, y_i+1, ..., so its gradient is a running sum from the end
     """
 
     def __init__(self, axis):
@@ -34,12 +36,16 @@ def cumsum(x, axis=None):
 
 
 class CumProd(Op):
-    """y_j = x_0 ... x_j.  Saves: x.
+    """y_j = x_0 ... x_j.
 
-    Shapes: any, kept
-    dL/dx_i = (x_0 ... x_{i-1}) r_i  with  r_i = sum_{j >= i} g_j x_{i+1} ... x_j,
+    Shapes: x (..., N) -> (..., N), or another axis
+    Saves: x
+    Derivative: g_x = flip(cumsum(flip(g * y))) / x
+    Note: that is 0/0 where an x_i is 0, so it is computed without dividing
 
-    and r_i = g_i + x_{i+1} r_{i+1}: no division, so zeros are as good as other numbers.
+        dL/dx_i = (x_0 ... x_{i-1}) r_i  with  r_i = sum_{j >= i} g_j x_{i+1} ... x_j,
+
+    and r_i = g_i + x_{i+1} r_{i+1}, in which zeros are as good as other numbers.
     """
 
     save_inputs = (0,)

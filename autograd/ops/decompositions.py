@@ -87,10 +87,12 @@ def diagonal_of(xp, values):
 
 
 class EigenValues(Factor):
-    """w of A = V diag(w) V^T, A symmetric.  Saves: A; caches w, V.  dL/dA = V diag(g) V^T.
+    """w of A = V diag(w) V^T, A symmetric.
 
     Shapes: A (..., N, N) -> (..., N)
-    dw is the diagonal of V^T dA V: as V turns, w does not change, since V^T dV is skew.
+    Saves: A; caches w, V
+    Derivative: g_A = V @ diag(g) @ V^T
+    Note: dw is the diagonal of V^T dA V; the turning of V does not change w, since V^T dV is skew
     """
 
     def backward(self, xp, g, a):
@@ -99,12 +101,15 @@ class EigenValues(Factor):
 
 
 class EigenVectors(Factor):
-    """V of A = V diag(w) V^T, A symmetric.  Saves: A; caches w, V.
+    """V of A = V diag(w) V^T, A symmetric.
 
     Shapes: A (..., N, N) -> (..., N, N)
-    dV = V (F * (V^T dA V))  with  F_ij = 1 / (w_j - w_i), 0 on the diagonal, so
-    dL/dA = V (F * (V^T G)) V^T, of which the symmetric part is taken: F is skew, and the half of
-    V^T G that matters is skew too.
+    Saves: A; caches w, V
+    Derivative: g_A = V @ (F * (S - S^T) / 2) @ V^T with S = V^T @ g, F = over_differences(w)
+    Note: F_ij = 1 / (w_j - w_i), 0 on the diagonal: not finite where two eigenvalues are equal
+
+    dV = V (F * (V^T dA V)), so dL/dA = V (F * (V^T G)) V^T, of which the symmetric part is taken: F
+    is skew, and the half of V^T G that matters is skew too.
     """
 
     which = 1
@@ -133,9 +138,11 @@ def eigh(a, UPLO="L"):
 
 
 class SingularValues(Factor):
-    """S of A = U diag(s) V^T.  Saves: A; caches U, s, V^T.  dL/dA = U diag(g) V^T.
+    """s of A = U diag(s) V^T.
 
     Shapes: A (..., M, N) -> (..., K), K = min(M, N)
+    Saves: A; caches U, s, Vh
+    Derivative: g_A = U @ diag(g) @ Vh
     """
 
     which = 1
@@ -146,11 +153,13 @@ class SingularValues(Factor):
 
 
 class LeftVectors(Factor):
-    """U of A = U diag(s) V^T.  Saves: A; caches U, s, V^T.
+    """U of A = U diag(s) V^T.
 
     Shapes: A (..., M, N) -> (..., M, K), K = min(M, N)
-    dL/dA = (U (F * skew(U^T G)) diag(s) + (I - U U^T) G diag(1/s)) V^T,
-    F_ij = 1 / (s_j^2 - s_i^2), 0 on the diagonal. The second term is there for M > K only.
+    Saves: A; caches U, s, Vh
+    Derivative: g_A = (U @ (F * (S - S^T)) @ diag(s) + (g - U @ S) @ diag(1 / s)) @ Vh
+        with S = U^T @ g, F = over_differences(s^2)
+    Note: F_ij = 1 / (s_j^2 - s_i^2), 0 on the diagonal; the second term is there for M > K only
     """
 
     def backward(self, xp, g, a):
@@ -169,10 +178,11 @@ class LeftVectors(Factor):
 
 
 class RightVectors(Factor):
-    """V^T of A = U diag(s) V^T.  Saves: A; caches U, s, V^T.
+    """Vh = V^T of A = U diag(s) V^T.
 
     Shapes: A (..., M, N) -> (..., K, N), K = min(M, N)
-    A^T = V diag(s) U^T has it on the left: dL/dA is LeftVectors' formula, transposed.
+    Saves: A; caches U, s, Vh
+    Derivative: that of LeftVectors, transposed: A^T = V diag(s) U^T has V on the left
     """
 
     which = 2
@@ -209,10 +219,11 @@ def svd(a, full_matrices=False, compute_uv=True):
 
 
 class QFactor(Factor):
-    """Q of A = Q R.  Saves: A; caches Q, R.  dL/dA = (G + Q C(-G^T Q)) R^-T.
+    """Q of A = Q R.
 
     Shapes: A (..., M, N), M >= N -> (..., M, N)
-    C(X) is symmetric, with X's lower triangle.
+    Saves: A; caches Q, R
+    Derivative: g_A = (g + Q @ (tril(X) + tril(X, -1)^T)) @ R^-T with X = -g^T @ Q
     """
 
     def backward(self, xp, g, a):
@@ -221,10 +232,11 @@ class QFactor(Factor):
 
 
 class RFactor(Factor):
-    """R of A = Q R.  Saves: A; caches Q, R.  dL/dA = Q C(R G^T) R^-T.
+    """R of A = Q R.
 
     Shapes: A (..., M, N), M >= N -> (..., N, N)
-    C(X) is symmetric, with X's lower triangle.
+    Saves: A; caches Q, R
+    Derivative: g_A = Q @ (tril(X) + tril(X, -1)^T) @ R^-T with X = R @ triu(g)^T
     """
 
     which = 1
@@ -266,11 +278,15 @@ def solved(xp, x, r):
 
 
 class PInv(Op):
-    """Y = A^+, the pseudo-inverse.  Saves: A, Y.
+    """Y = A^+, the pseudo-inverse.
 
     Shapes: A (..., M, N) -> (..., N, M)
-    dY = -Y dA Y + Y Y^T dA^T (I - A Y) + (I - Y A) dA^T Y^T Y  while the rank stays what it is, so
-    dL/dA = -Y^T G Y^T + (I - A Y) G^T Y Y^T + Y^T Y G^T (I - Y A)
+    Saves: A, Y
+    Derivative: g_A = -Y^T @ g @ Y^T + (X - A @ Y @ X) + (Z - Z @ Y @ A)
+        with X = g^T @ Y @ Y^T, Z = Y^T @ Y @ g^T
+    Note: for changes that keep the rank
+
+        dY = -Y dA Y + Y Y^T dA^T (I - A Y) + (I - Y A) dA^T Y^T Y
     """
 
     save_inputs = (0,)

@@ -11,7 +11,12 @@ __all__ = [
 
 
 class Exp(Op):
-    """y = exp(x).  Saves: y.  dy/dx = y."""
+    """y = exp(x).
+
+    Shapes: x (...) -> (...)
+    Saves: y
+    Derivative: g_x = g * y
+    """
 
     save_output = True
 
@@ -28,7 +33,12 @@ def exp(x):
 
 
 class Exp2(Op):
-    """y = 2^x.  Saves: y.  dy/dx = y log(2)."""
+    """y = 2^x.
+
+    Shapes: x (...) -> (...)
+    Saves: y
+    Derivative: g_x = g * y * log(2)
+    """
 
     save_output = True
 
@@ -45,7 +55,13 @@ def exp2(x):
 
 
 class Expm1(Op):
-    """y = exp(x) - 1.  Saves: x.  dy/dx = exp(x), which y + 1 would round to 0 early."""
+    """y = exp(x) - 1.
+
+    Shapes: x (...) -> (...)
+    Saves: x
+    Derivative: g_x = g * exp(x)
+    Note: y + 1 is the same, but where y rounds to -1 it is 0 (from x = -17 on in float32)
+    """
 
     save_inputs = (0,)
 
@@ -62,7 +78,12 @@ def expm1(x):
 
 
 class Log(Op):
-    """y = log(x).  Saves: x.  dy/dx = 1 / x."""
+    """y = log(x).
+
+    Shapes: x (...) -> (...)
+    Saves: x
+    Derivative: g_x = g / x
+    """
 
     save_inputs = (0,)
 
@@ -79,7 +100,12 @@ def log(x):
 
 
 class Log1p(Op):
-    """y = log(1 + x).  Saves: x.  dy/dx = 1 / (1 + x)."""
+    """y = log(1 + x).
+
+    Shapes: x (...) -> (...)
+    Saves: x
+    Derivative: g_x = g / (1 + x)
+    """
 
     save_inputs = (0,)
 
@@ -96,7 +122,12 @@ def log1p(x):
 
 
 class Log2(Op):
-    """y = log(x) / log(2).  Saves: x.  dy/dx = 1 / (x log(2))."""
+    """y = log(x) / log(2).
+
+    Shapes: x (...) -> (...)
+    Saves: x
+    Derivative: g_x = g / (x * log(2))
+    """
 
     save_inputs = (0,)
 
@@ -113,7 +144,12 @@ def log2(x):
 
 
 class Log10(Op):
-    """y = log(x) / log(10).  Saves: x.  dy/dx = 1 / (x log(10))."""
+    """y = log(x) / log(10).
+
+    Shapes: x (...) -> (...)
+    Saves: x
+    Derivative: g_x = g / (x * log(10))
+    """
 
     save_inputs = (0,)
 
@@ -130,9 +166,12 @@ def log10(x):
 
 
 class LogAddExp(Op):
-    """y = log(exp(a) + exp(b)).  Saves: a, b.  dy/da = sigmoid(a - b), dy/db = sigmoid(b - a).
+    """y = log(exp(a) + exp(b)).
 
-    Two equal infinities share the gradient equally, as any two equal numbers do.
+    Shapes: a (...), b (...) -> (...), broadcast
+    Saves: a, b
+    Derivative: g_a = g * sigmoid(a - b), g_b = g * sigmoid(b - a)
+    Note: two equal infinities share the gradient equally, as any two equal numbers do
     """
 
     broadcasts = True
@@ -159,9 +198,12 @@ def logaddexp(a, b):
 
 
 class Sigmoid(Op):
-    """y = 1 / (1 + exp(-x)).  Saves: x.  dy/dx = 1 / (4 cosh(x/2)^2).
+    """y = 1 / (1 + exp(-x)).
 
-    That is y (1 - y) too, which is 0 as soon as y rounds to 1 (at x = 17 in float32).
+    Shapes: x (...) -> (...)
+    Saves: x
+    Derivative: g_x = g / (4 * cosh(x / 2)^2)
+    Note: y (1 - y) is the same, but it is 0 as soon as y rounds to 1 (at x = 17 in float32)
     """
 
     save_inputs = (0,)
@@ -179,7 +221,12 @@ def sigmoid(x):
 
 
 class Erf(Op):
-    """y = erf(x).  Saves: x.  dy/dx = 2/sqrt(pi) exp(-x^2)."""
+    """y = erf(x).
+
+    Shapes: x (...) -> (...)
+    Saves: x
+    Derivative: g_x = g * 2 / sqrt(pi) * exp(-x^2)
+    """
 
     save_inputs = (0,)
 

@@ -20,9 +20,12 @@ __all__ = ["getitem", "scatter_add", "take", "take_along_axis"]
 
 
 class GetItem(Op):
-    """y = x[index].  Saves: the index.  The gradient is zero but at the index.
+    """y = x[index].
 
-    It is returned as a Scatter, which the engine adds into one buffer: not a zero array per slice.
+    Shapes: x (...) -> what NumPy's index gives
+    Saves: nothing; keeps the index
+    Derivative: g_x = scatter_add(x.shape, index, g)
+    Note: returned as a Scatter, which the engine adds into one buffer: no array of zeros per slice
     """
 
     def __init__(self, index):
@@ -69,7 +72,12 @@ def take(x, indices, axis=None, mode="raise"):
 
 
 class ScatterAdd(Op):
-    """y = zeros, with y[index] += x, where x broadcasts.  Saves: the index.  dL/dx = g[index]."""
+    """y = zeros, with y[index] += x.
+
+    Shapes: x -> the given shape; x broadcasts to the shape of y[index]
+    Saves: nothing; keeps the index
+    Derivative: g_x = g[index]
+    """
 
     broadcasts = True
 
@@ -92,9 +100,11 @@ def scatter_add(shape, index, values):
 
 
 class TakeAlongAxis(Op):
-    """y[.., i, ..] = x[.., indices[.., i, ..], ..].  Saves: the indices.  Back: scatter-add.
+    """y[.., i, ..] = x[.., indices[.., i, ..], ..].
 
-    On the other axes x and the indices broadcast.
+    Shapes: x (..., N), indices (..., M) -> (..., M), or another axis; the others broadcast
+    Saves: nothing; keeps the indices
+    Derivative: each element of g is added at the place in x that it was read from
     """
 
     def __init__(self, indices, axis):

@@ -31,9 +31,11 @@ class SlogdetResult(NamedTuple):
 
 
 class Inv(Op):
-    """Y = A^-1.  Saves: Y.  dL/dA = -Y^T G Y^T.
+    """Y = A^-1.
 
     Shapes: A (..., N, N) -> (..., N, N)
+    Saves: Y
+    Derivative: g_A = -Y^T @ g @ Y^T
     """
 
     save_output = True
@@ -52,9 +54,11 @@ def inv(a):
 
 
 class Solve(Op):
-    """X with A X = B.  Saves: A, X.  dL/dB = A^-T G, dL/dA = -(dL/dB) X^T.
+    """X with A X = B.
 
-    Shapes: A (..., N, N), B (..., N, K) -> (..., N, K); the leading axes broadcast.
+    Shapes: A (..., N, N), B (..., N, K) -> (..., N, K); the leading axes broadcast
+    Saves: A, X
+    Derivative: g_A = -g_B @ X^T, g_B = A^-T @ g
     """
 
     broadcasts = True
@@ -82,9 +86,12 @@ def solve(a, b):
 
 
 class Det(Op):
-    """y = det(A).  Saves: A.  dy/dA = the cofactors of A.
+    """y = det(A).
 
     Shapes: A (..., N, N) -> (...)
+    Saves: A
+    Derivative: g_A = g * y * A^-T
+    Note: y A^-T is the matrix of cofactors, which a singular A has too; it is computed without A^-1
     """
 
     save_inputs = (0,)
@@ -106,10 +113,14 @@ def det(a):
 
 
 class Cofactors(Op):
-    """Y_ij = (-1)^(i+j) det(A without row i and column j).  Saves: A; caches U, s, V^T.
+    """Y_ij = (-1)^(i+j) det(A without row i and column j), which is det(A) A^-T where A^-1 exists.
 
     Shapes: A (..., N, N) -> (..., N, N)
-    Y is det(A) A^-T, but a singular matrix has cofactors and no inverse. With A = U diag(s) V^T:
+    Saves: A; caches U, s, Vh
+    Derivative: g_A = sum(g * B) * Y - Y @ g^T @ B with B = A^-T
+    Note: that needs an inverse; the first derivative is computed from the singular values instead
+
+    With A = U diag(s) V^T:
 
         Y = d U diag(p) V^T,  p_i = the product of all s but s_i,  d = det(U) det(V)
 
@@ -119,8 +130,8 @@ class Cofactors(Op):
 
         dL/dA = U X V^T,  X_ii = sum_j P_ij H_jj,  X_ij = -P_ij H_ji
 
-    Where that is to be differentiated in turn, so would be the singular vectors, which have no
-    derivative where s_i = s_j; there it is that of det(A) A^-T.
+    To differentiate that in turn would be to differentiate the singular vectors, which have no
+    derivative where s_i = s_j: there the rule of det(A) A^-T is used.
     """
 
     save_inputs = (0,)
@@ -174,9 +185,11 @@ def cofactors(xp, a):
 
 
 class LogAbsDet(Op):
-    """y = log |det(A)|.  Saves: A.  dy/dA = A^-T.
+    """y = log |det(A)|.
 
     Shapes: A (..., N, N) -> (...)
+    Saves: A
+    Derivative: g_A = g * A^-T
     """
 
     save_inputs = (0,)
@@ -206,10 +219,13 @@ def slogdet(a):
 
 
 class Cholesky(Op):
-    """The lower triangular L with L L^T = A.  Saves: L.
+    """The lower triangular Y with Y Y^T = A.
 
     Shapes: A (..., N, N) -> (..., N, N)
-    dL/dA = (X + X^T) / 2  with  X = L^-T P L^-1,  P = the lower triangle of L^T G, diagonal halved
+    Saves: Y
+    Derivative: g_A = (X + X^T) / 2 with X = Y^-T @ P @ Y^-1, P = (tril(S) + tril(S, -1)) / 2,
+        S = Y^T @ g
+    Note: P is the lower triangle of S with its diagonal halved; the gradient is symmetric, as A is
     """
 
     save_output = True

@@ -27,7 +27,9 @@ class CrossEntropy(Op):
     """loss_n = log sum_v exp(logits_nv) - logits_n,target(n), then mean, sum or none of it.
 
     Shapes: logits (N, V) -> () or (N,)
-    Saves:  logits; caches the log-sum-exp of each row, in two parts
+    Saves: logits; caches the log-sum-exp of each row, in two parts; keeps the targets
+    Derivative: g_logits = g / N * (softmax(logits) - one_hot(targets))
+    Note: N is the number of targets that count, or 1 unless the reduction is the mean
     Derivation: autograd/kernels/cross_entropy/README.md
     """
 
@@ -100,12 +102,11 @@ def cross_entropy(
 class SoftCrossEntropy(Op):
     """loss_n = sum_v q_nv (log sum_w exp(logits_nw) - logits_nv): the targets are probabilities.
 
-    A class of probability 0 adds 0, also where its logit is minus infinity.
-
     Shapes: logits (N, V), q (N, V) -> (N,)
-    Saves:  logits, q
-    With  p = softmax(logits)  and  s_n = sum_v q_nv:
-    dL/dlogits_nv = g_n (s_n p_nv - q_nv),  dL/dq_nv = g_n (log sum_w exp(logits_nw) - logits_nv)
+    Saves: logits, q
+    Derivative: g_logits = g * (sum(q) * softmax(logits) - q),
+        g_q = g * (logsumexp(logits) - logits)
+    Note: a class of probability 0 adds 0, also where its logit is minus infinity
     """
 
     save_inputs = (0, 1)
@@ -152,11 +153,13 @@ def _soft_cross_entropy(logits, targets, reduction, label_smoothing, weight):
 
 
 class LinearCrossEntropy(Op):
-    """The cross-entropy of logits H W^T that nobody else sees.
+    """Cross-entropy of the logits H W^T, which are never stored.
 
     Shapes: h (N, C), weight (V, C) -> () or (N,)
-    Saves:  h, weight; caches their gradients, computed while the logits of a block were at hand,
-            for the first backward
+    Saves: h, weight; caches their gradients for the first backward, computed while the logits of a
+        block were in memory; keeps the targets
+    Derivative: g_h = d @ weight, g_weight = d^T @ h
+        with d = g / N * (softmax(h @ weight^T) - one_hot(targets))
     Derivation: autograd/kernels/linear_cross_entropy/README.md
     """
 

@@ -12,7 +12,12 @@ __all__ = ["diag", "diagflat", "diagonal", "trace", "tril", "triu"]
 
 
 class Tril(Op):
-    """y = x on and below diagonal k, 0 above.  Saves: nothing.  Back: the same."""
+    """y = x on and below diagonal k, and 0 above it.
+
+    Shapes: x (..., N, M) -> (..., N, M)
+    Saves: nothing
+    Derivative: g_x = tril(g, k)
+    """
 
     def __init__(self, k):
         self.k = k
@@ -30,7 +35,12 @@ def tril(x, k=0):
 
 
 class Triu(Op):
-    """y = x on and above diagonal k, 0 below.  Saves: nothing.  Back: the same."""
+    """y = x on and above diagonal k, and 0 below it.
+
+    Shapes: x (..., N, M) -> (..., N, M)
+    Saves: nothing
+    Derivative: g_x = triu(g, k)
+    """
 
     def __init__(self, k):
         self.k = k
@@ -48,10 +58,11 @@ def triu(x, k=0):
 
 
 class Diagonal(Op):
-    """y_i = x_{i, i + offset} of two axes, as the last axis of y.  Saves: where x was read.
+    """y_i = x_{i, i + offset}.
 
-    Shapes: x (..., N, M) -> (..., K) when the two axes are the last
-    Back: zeros with g on the diagonal
+    Shapes: x (..., N, M) -> (..., K), or two other axes
+    Saves: nothing; keeps where x was read
+    Derivative: zeros, with g on the diagonal
     """
 
     returns_view = True

@@ -26,7 +26,9 @@ __all__ = ["layer_norm", "log_softmax", "rms_norm", "softmax"]
 class Softmax(Op):
     """y_i = exp(x_i) / sum_j exp(x_j) over the last axis.
 
+    Shapes: x (..., C) -> (..., C)
     Saves: y
+    Derivative: g_x = y * (g - sum(g * y))
     Derivation: autograd/kernels/softmax/README.md
     """
 
@@ -54,8 +56,9 @@ def softmax(x, axis=-1):
 class LogSoftmax(Op):
     """y_i = x_i - log sum_j exp(x_j) over the last axis.
 
+    Shapes: x (..., C) -> (..., C)
     Saves: y
-    dL/dx_i = g_i - exp(y_i) sum_j g_j
+    Derivative: g_x = g - exp(y) * sum(g)
     """
 
     save_output = True
@@ -86,7 +89,9 @@ class LayerNorm(Op):
     """Normalize the last axis to mean 0 and variance 1, then scale and shift.
 
     Shapes: x (..., C), weight (C,), bias (C,) -> (..., C)
-    Saves:  x, weight; caches the mean in two parts and 1/std, three numbers per row
+    Saves: x, weight; caches mean, rest, rstd: the mean in two parts and 1/std, of each row
+    Derivative: g_x = rstd * (h - mean(h) - n * mean(h * n)), g_weight = g * n, g_bias = g
+        with h = g * weight, n = (x - mean(x)) * rstd
     Derivation: autograd/kernels/layer_norm/README.md
     """
 
@@ -130,7 +135,8 @@ class RMSNorm(Op):
     """Divide the last axis by its root mean square, then scale.
 
     Shapes: x (..., C), weight (C,) -> (..., C)
-    Saves:  x, weight; caches 1/rms, one number per row
+    Saves: x, weight; caches r: 1/rms, of each row
+    Derivative: g_x = r * (h - n * mean(h * n)), g_weight = g * n with h = g * weight, n = x * r
     Derivation: autograd/kernels/rms_norm/README.md
     """
 

@@ -23,11 +23,15 @@ __all__ = ["matrix_norm", "norm", "vector_norm"]
 
 
 class Norm(Reduction):
-    """y = (sum_i |x_i|^p)^(1/p).  Saves: x, y.  dy/dx_i = sign(x_i) (|x_i| / y)^(p-1), 0 at y = 0.
+    """y = (sum_i |x_i|^p)^(1/p).
 
-    For the usual p = 2 that is x_i / y. For p <= 1 the norm has a kink wherever an x_i is 0, and
-    that x_i has gradient 0. The powers are taken of x / max|x| (min|x| for p < 0), of which the
-    largest is 1: they neither overflow nor all vanish.
+    Shapes: x (..., N) -> (...), or other axes
+    Saves: x, y
+    Derivative: g_x = g * sign(x) * (abs(x) / y)^(p - 1)
+    Note: x / y for p = 2; 0 where y is 0, and for p <= 1, where |x_i|^p has a kink, where x_i is 0
+
+    The powers are taken of x / max|x| (min|x| for p < 0), of which the largest is 1: they neither
+    overflow nor all vanish.
     """
 
     save_inputs = (0,)

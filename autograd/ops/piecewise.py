@@ -20,7 +20,13 @@ __all__ = ["abs", "astype", "clip", "fmax", "fmin", "maximum", "minimum", "nan_t
 
 
 class Abs(Op):
-    """y = |x|.  Saves: x.  dy/dx = sign(x), which is 0 at the kink."""
+    """y = |x|.
+
+    Shapes: x (...) -> (...)
+    Saves: x
+    Derivative: g_x = g * sign(x)
+    Note: 0 at the kink; the second derivative is NaN there
+    """
 
     save_inputs = (0,)
 
@@ -41,7 +47,14 @@ def abs(x):
 
 
 class Maximum(Op):
-    """y = max(a, b), element by element.  Saves: a, b.  Ties share the gradient equally."""
+    """y = max(a, b), element by element.
+
+    Shapes: a (...), b (...) -> (...), broadcast
+    Saves: a, b
+    Derivative: g_a = where(a > b, g, where(a < b, 0, g / 2)),
+        g_b = where(b > a, g, where(b < a, 0, g / 2))
+    Note: ties share the gradient equally
+    """
 
     broadcasts = True
     save_inputs = (0, 1)
@@ -63,7 +76,14 @@ def maximum(a, b):
 
 
 class Minimum(Op):
-    """y = min(a, b), element by element.  Saves: a, b.  Ties share the gradient equally."""
+    """y = min(a, b), element by element.
+
+    Shapes: a (...), b (...) -> (...), broadcast
+    Saves: a, b
+    Derivative: g_a = where(a < b, g, where(a > b, 0, g / 2)),
+        g_b = where(b < a, g, where(b > a, 0, g / 2))
+    Note: ties share the gradient equally
+    """
 
     broadcasts = True
     save_inputs = (0, 1)
@@ -85,9 +105,13 @@ def minimum(a, b):
 
 
 class FMax(Op):
-    """y = max(a, b), or the one that is not NaN.  Saves: a, b.  Ties share the gradient equally.
+    """y = max(a, b), or the one that is not NaN.
 
-    What is NaN is not chosen and gets no gradient; two NaN share it as a tie.
+    Shapes: a (...), b (...) -> (...), broadcast
+    Saves: a, b
+    Derivative: g_a = where(a > b, g, where(a < b, 0, g / 2)),
+        g_b = where(b > a, g, where(b < a, 0, g / 2))
+    Note: a NaN is not chosen and gets no gradient; ties, and two NaN, share it equally
     """
 
     broadcasts = True
@@ -117,9 +141,13 @@ def fmax(a, b):
 
 
 class FMin(FMax):
-    """y = min(a, b), or the one that is not NaN.  Saves: a, b.  Ties share the gradient equally.
+    """y = min(a, b), or the one that is not NaN.
 
-    What is NaN is not chosen and gets no gradient; two NaN share it as a tie.
+    Shapes: a (...), b (...) -> (...), broadcast
+    Saves: a, b
+    Derivative: g_a = where(a < b, g, where(a > b, 0, g / 2)),
+        g_b = where(b < a, g, where(b > a, 0, g / 2))
+    Note: a NaN is not chosen and gets no gradient; ties, and two NaN, share it equally
     """
 
     def forward(self, xp, a, b):
@@ -138,9 +166,11 @@ def fmin(a, b):
 
 
 class NanToNum(Op):
-    """y = x, but numbers in place of NaN and infinities.  Saves: where x is finite.
+    """y = x, with numbers in place of NaN and infinities.
 
-    dy/dx = 1 where x is finite, 0 where it was replaced.
+    Shapes: x (...) -> (...)
+    Saves: nothing; keeps where x is finite
+    Derivative: g_x = where(isfinite(x), g, 0)
     """
 
     def __init__(self, nan, posinf, neginf):
@@ -164,10 +194,14 @@ def nan_to_num(x, *, nan=0.0, posinf=None, neginf=None):
 
 
 class Clip(Op):
-    """y = min(max(x, low), high).  Saves: x, low, high.
+    """y = min(max(x, low), high).
 
-    dy/dx = 1 where low <= x <= high, both ends included; beyond an end that end has the gradient,
-    and high has it wherever low > high.
+    Shapes: x (...), low (...), high (...) -> (...), broadcast
+    Saves: x, low, high
+    Derivative: g_x = where((x >= low) & (x <= high), g, 0),
+        g_low = where((x < low) & (low <= high), g, 0),
+        g_high = where((x > high) | (low > high), g, 0)
+    Note: at a bound x has the whole gradient; beyond it the bound has it
     """
 
     broadcasts = True
@@ -197,7 +231,12 @@ def clip(x, a_min=None, a_max=None):
 
 
 class Where(Op):
-    """y = a where the condition holds, else b.  Saves: the condition, which has no derivative."""
+    """y = a where the condition holds, and b elsewhere.
+
+    Shapes: condition (...), a (...), b (...) -> (...), broadcast
+    Saves: nothing; keeps the condition, which has no derivative
+    Derivative: g_a = where(condition, g, 0), g_b = where(condition, 0, g)
+    """
 
     broadcasts = True
 
@@ -221,7 +260,13 @@ def where(condition, a, b):
 
 
 class AsType(Op):
-    """y = x in another floating-point type.  Saves: nothing.  The gradient is converted back."""
+    """y = x in another floating-point type.
+
+    Shapes: x (...) -> (...)
+    Saves: nothing
+    Derivative: g_x = g
+    Note: converted back to x's type
+    """
 
     def __init__(self, dtype):
         self.to = dtype

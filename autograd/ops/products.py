@@ -23,9 +23,11 @@ __all__ = ["cross", "dot", "einsum", "inner", "kron", "matmul", "outer", "tensor
 
 
 class MatMul(Op):
-    """Y = A B over the last two axes.  Saves: A, B.  dL/dA = G B^T, dL/dB = A^T G.
+    """Y = A B over the last two axes.
 
-    Shapes: A (..., N, K), B (..., K, M) -> (..., N, M); the leading axes broadcast.
+    Shapes: A (..., N, K), B (..., K, M) -> (..., N, M); the leading axes broadcast
+    Saves: A, B
+    Derivative: g_A = g @ B^T, g_B = A^T @ g
     """
 
     broadcasts = True
@@ -138,10 +140,12 @@ def tensordot(a, b, axes=2):
 
 
 class Cross(Op):
-    """y = a x b, vectors along the last axis.  Saves: a, b.  dL/da = b x g, dL/db = g x a.
+    """y = a x b, the vector product along the last axis.
 
-    Shapes: a (..., 3), b (..., 3) -> (..., 3); the leading axes broadcast. The triple product
-    g (a x b) is the same for all three in turn: g (a x b) = a (b x g) = b (g x a).
+    Shapes: a (..., 3), b (..., 3) -> (..., 3); the leading axes broadcast
+    Saves: a, b
+    Derivative: g_a = cross(b, g), g_b = cross(g, a)
+    Note: the triple product is the same for all three in turn: g (a x b) = a (b x g) = b (g x a)
     """
 
     broadcasts = True
@@ -179,11 +183,12 @@ def cross(a, b, axisa=-1, axisb=-1, axisc=-1, axis=None):
 
 
 class Einsum(Op):
-    """y[out] = sum over all other letters of a[..] b[..] ...  Saves: the operands.
+    """y[out] = sum over all other letters of a[..] b[..] ...
 
     Shapes: one letter per axis; no letter twice in one operand
-    dL/da[..] = the same sum with g in a's place: over all letters that a does not have. A letter
-    that only a has was summed over, and there the gradient is the same for all.
+    Saves: the operands
+    Derivative: the same sum with g in a's place, over all letters that a does not have
+    Note: a letter that only a has was summed over, and along it the gradient is constant
     """
 
     broadcasts = True  # an axis of length 1 stands for any length

@@ -10,10 +10,11 @@ __all__ = ["linspace"]
 
 
 class Linspace(Op):
-    """y_i = (1 - t_i) start + t_i stop, with t_i = i / steps.  Saves: nothing.
+    """y_i = (1 - t_i) start + t_i stop, with t_i = i / steps.
 
-    Shapes: start and stop broadcast; y has their axes, and one of length num
-    dL/d start = sum_i (1 - t_i) g_i, dL/d stop = sum_i t_i g_i
+    Shapes: start (...), stop (...) -> (num, ...), or another axis; they broadcast
+    Saves: nothing
+    Derivative: g_start = sum_i (1 - t_i) g_i, g_stop = sum_i t_i g_i
     """
 
     broadcasts = True

@@ -19,7 +19,12 @@ COPYING_MODES = ("edge", "reflect", "symmetric", "wrap")
 
 
 class Copy(Op):
-    """y is x in memory of its own.  Saves: nothing.  dy/dx = 1."""
+    """y is x in memory of its own.
+
+    Shapes: x (...) -> (...)
+    Saves: nothing
+    Derivative: g_x = g
+    """
 
     def forward(self, xp, x):
         return xp.array(x)
@@ -34,7 +39,12 @@ def copy(x):
 
 
 class Flip(Op):
-    """y is x read backwards along an axis.  Saves: nothing.  Back: the same."""
+    """y is x read backwards along some axes.
+
+    Shapes: x (...) -> (...)
+    Saves: nothing
+    Derivative: g_x = flip(g, axis)
+    """
 
     returns_view = True
 
@@ -54,7 +64,12 @@ def flip(x, axis=None):
 
 
 class Roll(Op):
-    """y_{i + shift} = x_i, around the end.  Saves: nothing.  Back: roll by -shift."""
+    """y_{i + shift} = x_i, where what leaves the end enters at the start.
+
+    Shapes: x (...) -> (...)
+    Saves: nothing
+    Derivative: g_x = roll(g, -shift, axis)
+    """
 
     returns_view = True  # without axes
 
@@ -89,7 +104,12 @@ def roll(x, shift, axis=None):
 
 
 class Pad(Op):
-    """y is x with a constant around it.  Saves: nothing.  Back: the part of g where x stood."""
+    """y is x surrounded by a constant.
+
+    Shapes: x (N, ...) -> (before + N + after, ...)
+    Saves: nothing
+    Derivative: the part of g where x is in y
+    """
 
     def __init__(self, widths, value):
         self.widths, self.value = widths, value

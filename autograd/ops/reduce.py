@@ -40,7 +40,12 @@ class Reduction(Op):
 
 
 class Sum(Reduction):
-    """y = sum_i x_i.  Saves: nothing.  dy/dx_i = 1."""
+    """y = sum_i x_i.
+
+    Shapes: x (..., N) -> (...), or other axes
+    Saves: nothing
+    Derivative: g_x = g
+    """
 
     def forward(self, xp, x):
         return xp.sum(x, axis=self.axis, keepdims=self.keepdims)
@@ -55,7 +60,12 @@ def sum(x, axis=None, keepdims=False):
 
 
 class Mean(Reduction):
-    """y = (1/N) sum_i x_i.  Saves: nothing.  dy/dx_i = 1/N."""
+    """y = (1/N) sum_i x_i.
+
+    Shapes: x (..., N) -> (...), or other axes
+    Saves: nothing
+    Derivative: g_x = g / N
+    """
 
     def forward(self, xp, x):
         return xp.mean(x, axis=self.axis, keepdims=self.keepdims)
@@ -73,10 +83,13 @@ def mean(x, axis=None, keepdims=False):
 
 
 class Prod(Reduction):
-    """y = prod_i x_i.  Saves: x.  dy/dx_i = the product of all the others.
+    """y = prod_i x_i.
 
-    It is not y / x_i, which is 0/0 where an x_i is 0: it is the product of those before i, a
-    running product from the front, times the product of those after, one from the back.
+    Shapes: x (..., N) -> (...), or other axes
+    Saves: x
+    Derivative: g_x = g * y / x
+    Note: that is 0/0 where an x_i is 0; it is computed as the product of the elements before i, a
+        running product from the front, times that of those after i, one from the back
     """
 
     save_inputs = (0,)
@@ -103,9 +116,12 @@ def prod(x, axis=None, keepdims=False):
 
 
 class Var(Reduction):
-    """y = 1/(N - ddof) sum_i (x_i - mean)^2.  Saves: x.  dy/dx_i = 2/(N - ddof) (x_i - mean).
+    """y = 1/(N - ddof) sum_i (x_i - mean)^2.
 
-    The mean depends on x too, but that term vanishes: the deviations from the mean sum to zero.
+    Shapes: x (..., N) -> (...), or other axes
+    Saves: x
+    Derivative: g_x = g * 2 * (x - mean(x)) / (N - ddof)
+    Note: the mean depends on x too, but that term vanishes, since the deviations sum to zero
     """
 
     save_inputs = (0,)
@@ -151,7 +167,12 @@ def var(x, axis=None, keepdims=False, ddof=0):
 
 
 class Std(Var):
-    """y = sqrt(var(x)).  Saves: x, y.  dy/dx_i = (x_i - mean) / ((N - ddof) y), 0 where y = 0.
+    """y = sqrt(var(x)).
+
+    Shapes: x (..., N) -> (...), or other axes
+    Saves: x, y
+    Derivative: g_x = g * (x - mean(x)) / ((N - ddof) * y)
+    Note: 0 where y = 0; the second derivative is NaN there
 
     Forward divides the deviations by the largest: their squares neither overflow nor vanish.
     """
@@ -185,7 +206,12 @@ def std(x, axis=None, keepdims=False, ddof=0):
 
 
 class Extremum(Reduction):
-    """Saves: x, y.  Elements equal to the extremum share the gradient equally."""
+    """What the largest and the smallest element share: the elements equal to it.
+
+    Saves: x, y
+    Derivative: g_x = where(x == y, g, 0) / sum(x == y)
+    Note: ties share the gradient equally
+    """
 
     save_inputs = (0,)
     save_output = True
@@ -197,7 +223,13 @@ class Extremum(Reduction):
 
 
 class Max(Extremum):
-    """y = max_i x_i.  dy/dx_i = 1/(number of maxima) where x_i is one, else 0."""
+    """y = max_i x_i.
+
+    Shapes: x (..., N) -> (...), or other axes
+    Saves: x, y
+    Derivative: g_x = where(x == y, g, 0) / sum(x == y)
+    Note: ties share the gradient equally
+    """
 
     def forward(self, xp, x):
         return xp.max(x, axis=self.axis, keepdims=self.keepdims)
@@ -209,7 +241,13 @@ def max(x, axis=None, keepdims=False):
 
 
 class Min(Extremum):
-    """y = min_i x_i.  dy/dx_i = 1/(number of minima) where x_i is one, else 0."""
+    """y = min_i x_i.
+
+    Shapes: x (..., N) -> (...), or other axes
+    Saves: x, y
+    Derivative: g_x = where(x == y, g, 0) / sum(x == y)
+    Note: ties share the gradient equally
+    """
 
     def forward(self, xp, x):
         return xp.min(x, axis=self.axis, keepdims=self.keepdims)
@@ -221,7 +259,13 @@ def min(x, axis=None, keepdims=False):
 
 
 class LogSumExp(Reduction):
-    """y = log sum_i exp(x_i).  Saves: x, y.  dy/dx_i = exp(x_i - y), the softmax of x."""
+    """y = log sum_i exp(x_i).
+
+    Shapes: x (..., N) -> (...), or other axes
+    Saves: x, y
+    Derivative: g_x = g * exp(x - y)
+    Note: exp(x - y) is the softmax of x; a row of minus infinities has gradient 0, not NaN
+    """
 
     save_inputs = (0,)
     save_output = True

@@ -23,7 +23,12 @@ __all__ = [
 
 
 class Reshape(Op):
-    """y has x's elements in x's order, in another shape.  Saves: nothing.  Back: reshape."""
+    """y has x's elements in x's order, in another shape.
+
+    Shapes: x -> the given shape
+    Saves: nothing
+    Derivative: g_x = reshape(g, x.shape)
+    """
 
     returns_view = True
 
@@ -76,7 +81,13 @@ def squeeze(x, axis=None):
 
 
 class Transpose(Op):
-    """y's axis i is x's axis axes[i].  Saves: nothing.  Back: the inverse permutation."""
+    """Axis i of y is axis axes[i] of x.
+
+    Shapes: x (...) -> its lengths in another order
+    Saves: nothing
+    Derivative: g_x = transpose(g, argsort(axes))
+    Note: argsort(axes) is the inverse permutation
+    """
 
     returns_view = True
 
@@ -134,7 +145,12 @@ def moveaxis(x, source, destination):
 
 
 class BroadcastTo(Op):
-    """y repeats x along new or length-1 axes.  Saves: nothing.  Back: the sum over the copies."""
+    """y repeats x along new axes and axes of length 1.
+
+    Shapes: x -> the given shape
+    Saves: nothing
+    Derivative: g_x = g
+    """
 
     broadcasts = True
     returns_view = True
@@ -155,7 +171,12 @@ def broadcast_to(x, shape):
 
 
 class Concatenate(Op):
-    """y is the inputs one after the other along an axis.  Saves: lengths.  Back: slices of g."""
+    """y is the inputs, joined in order along an axis.
+
+    Shapes: x_0 (N_0, ...), x_1 (N_1, ...), ... -> (N_0 + N_1 + ..., ...), or another axis
+    Saves: nothing; keeps the lengths
+    Derivative: g, cut where the inputs meet
+    """
 
     def __init__(self, axis):
         self.axis = axis

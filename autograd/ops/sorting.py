@@ -11,9 +11,12 @@ __all__ = ["sort", "topk"]
 
 
 class Sort(TakeAlongAxis):
-    """y is x in order along an axis.  Saves: where each y came from.  Back: scatter-add.
+    """y is x in order along an axis.
 
-    Equal elements keep their order, and each its own gradient.
+    Shapes: x (..., N) -> (..., N), or another axis
+    Saves: nothing; keeps where each y came from
+    Derivative: each element of g goes to the place its y came from
+    Note: equal elements keep their order, and each its own gradient
     """
 
     def __init__(self, axis, descending):

@@ -15,7 +15,12 @@ __all__ = [
 
 
 class Sin(Op):
-    """y = sin(x).  Saves: x.  dy/dx = cos(x)."""
+    """y = sin(x).
+
+    Shapes: x (...) -> (...)
+    Saves: x
+    Derivative: g_x = g * cos(x)
+    """
 
     save_inputs = (0,)
 
@@ -32,7 +37,12 @@ def sin(x):
 
 
 class Cos(Op):
-    """y = cos(x).  Saves: x.  dy/dx = -sin(x)."""
+    """y = cos(x).
+
+    Shapes: x (...) -> (...)
+    Saves: x
+    Derivative: g_x = -g * sin(x)
+    """
 
     save_inputs = (0,)
 
@@ -49,7 +59,12 @@ def cos(x):
 
 
 class Tan(Op):
-    """y = tan(x).  Saves: y.  dy/dx = 1 + y^2."""
+    """y = tan(x).
+
+    Shapes: x (...) -> (...)
+    Saves: y
+    Derivative: g_x = g * (1 + y^2)
+    """
 
     save_output = True
 
@@ -66,7 +81,13 @@ def tan(x):
 
 
 class ArcSin(Op):
-    """y = arcsin(x).  Saves: x.  dy/dx = 1 / sqrt(1 - x^2), infinite at -1 and 1."""
+    """y = arcsin(x).
+
+    Shapes: x (...) -> (...)
+    Saves: x
+    Derivative: g_x = g / sqrt(1 - x^2)
+    Note: infinite at -1 and 1
+    """
 
     save_inputs = (0,)
 
@@ -83,7 +104,13 @@ def arcsin(x):
 
 
 class ArcCos(Op):
-    """y = arccos(x).  Saves: x.  dy/dx = -1 / sqrt(1 - x^2), infinite at -1 and 1."""
+    """y = arccos(x).
+
+    Shapes: x (...) -> (...)
+    Saves: x
+    Derivative: g_x = -g / sqrt(1 - x^2)
+    Note: infinite at -1 and 1
+    """
 
     save_inputs = (0,)
 
@@ -106,7 +133,12 @@ def one_minus_square(xp, x):
 
 
 class ArcTan(Op):
-    """y = arctan(x).  Saves: x.  dy/dx = 1 / (1 + x^2)."""
+    """y = arctan(x).
+
+    Shapes: x (...) -> (...)
+    Saves: x
+    Derivative: g_x = g / (1 + x^2)
+    """
 
     save_inputs = (0,)
 
@@ -124,10 +156,12 @@ def arctan(x):
 
 
 class ArcTan2(Op):
-    """y = the angle of the point (b, a).  Saves: a, b.
+    """y = the angle of the point (b, a).
 
-    dy/da = b / (a^2 + b^2), dy/db = -a / (a^2 + b^2), and 0 at the origin, which has no angle;
-    second derivatives are NaN there.
+    Shapes: a (...), b (...) -> (...), broadcast
+    Saves: a, b
+    Derivative: g_a = g * b / (a^2 + b^2), g_b = -g * a / (a^2 + b^2)
+    Note: 0 at the origin, which has no angle; second derivatives are NaN there
     """
 
     broadcasts = True
@@ -155,9 +189,12 @@ def arctan2(a, b):
 
 
 class Hypot(Op):
-    """y = sqrt(a^2 + b^2).  Saves: a, b, y.  dy/da = a / y, dy/db = b / y.
+    """y = sqrt(a^2 + b^2).
 
-    At the origin, the tip of the cone, the gradient is 0; second derivatives are NaN there.
+    Shapes: a (...), b (...) -> (...), broadcast
+    Saves: a, b, y
+    Derivative: g_a = g * a / y, g_b = g * b / y
+    Note: 0 at the origin, the tip of the cone; second derivatives are NaN there
     """
 
     broadcasts = True
@@ -187,7 +224,12 @@ def hypot(a, b):
 
 
 class Sinh(Op):
-    """y = sinh(x) = (exp(x) - exp(-x)) / 2.  Saves: x.  dy/dx = cosh(x)."""
+    """y = sinh(x) = (exp(x) - exp(-x)) / 2.
+
+    Shapes: x (...) -> (...)
+    Saves: x
+    Derivative: g_x = g * cosh(x)
+    """
 
     save_inputs = (0,)
 
@@ -204,7 +246,12 @@ def sinh(x):
 
 
 class Cosh(Op):
-    """y = cosh(x) = (exp(x) + exp(-x)) / 2.  Saves: x.  dy/dx = sinh(x)."""
+    """y = cosh(x) = (exp(x) + exp(-x)) / 2.
+
+    Shapes: x (...) -> (...)
+    Saves: x
+    Derivative: g_x = g * sinh(x)
+    """
 
     save_inputs = (0,)
 
@@ -221,9 +268,12 @@ def cosh(x):
 
 
 class Tanh(Op):
-    """y = tanh(x) = sinh(x) / cosh(x).  Saves: x.  dy/dx = 1 / cosh(x)^2.
+    """y = tanh(x) = sinh(x) / cosh(x).
 
-    That is 1 - y^2 too, which is 0 as soon as y rounds to 1 (at x = 10 in float32).
+    Shapes: x (...) -> (...)
+    Saves: x
+    Derivative: g_x = g / cosh(x)^2
+    Note: 1 - y^2 is the same, but it is 0 as soon as y rounds to 1 (at x = 10 in float32)
     """
 
     save_inputs = (0,)
@@ -243,7 +293,9 @@ def tanh(x):
 class Sech(Op):
     """y = 1 / cosh(x), without overflow: exp is only ever taken of -|x|.
 
-    Saves: x, y.  dy/dx = -y tanh(x).
+    Shapes: x (...) -> (...)
+    Saves: x, y
+    Derivative: g_x = -g * y * tanh(x)
     """
 
     save_inputs = (0,)
@@ -263,7 +315,12 @@ def sech(xp, x):
 
 
 class ArcSinh(Op):
-    """y = arcsinh(x) = log(x + sqrt(x^2 + 1)).  Saves: x.  dy/dx = 1 / sqrt(x^2 + 1)."""
+    """y = arcsinh(x) = log(x + sqrt(x^2 + 1)).
+
+    Shapes: x (...) -> (...)
+    Saves: x
+    Derivative: g_x = g / sqrt(x^2 + 1)
+    """
 
     save_inputs = (0,)
 
@@ -280,9 +337,12 @@ def arcsinh(x):
 
 
 class ArcCosh(Op):
-    """y = arccosh(x) = log(x + sqrt(x^2 - 1)).  Saves: x.  dy/dx = 1 / sqrt(x^2 - 1).
+    """y = arccosh(x) = log(x + sqrt(x^2 - 1)).
 
-    It is infinite at 1.
+    Shapes: x (...) -> (...)
+    Saves: x
+    Derivative: g_x = g / sqrt(x^2 - 1)
+    Note: infinite at 1
     """
 
     save_inputs = (0,)
@@ -300,9 +360,12 @@ def arccosh(x):
 
 
 class ArcTanh(Op):
-    """y = arctanh(x) = log((1 + x) / (1 - x)) / 2.  Saves: x.  dy/dx = 1 / (1 - x^2).
+    """y = arctanh(x) = log((1 + x) / (1 - x)) / 2.
 
-    It is infinite at -1 and 1.
+    Shapes: x (...) -> (...)
+    Saves: x
+    Derivative: g_x = g / (1 - x^2)
+    Note: infinite at -1 and 1
     """
 
     save_inputs = (0,)

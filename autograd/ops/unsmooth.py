@@ -13,10 +13,11 @@ from autograd.engine import Op
 
 
 class Unsmooth(Op):
-    """y = a, which depends on x (and others) in a way that nobody knows at some places.
+    """y = a, which depends on x (and others) in a way that is not known at some places.
 
-    Saves: where these are
-    dy/da = 1, dy/dx = NaN there and 0 elsewhere. Where nobody asks (g is 0) it is 0 too.
+    Shapes: a (...), x (...) -> (...), the shape of a
+    Saves: nothing; keeps where these places are
+    Derivative: g_a = g, and g_x is NaN at these places where g is not 0, and 0 elsewhere
     """
 
     broadcasts = True
