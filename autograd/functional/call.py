@@ -1,8 +1,8 @@
 """One call of a function that is to be differentiated: what ``transforms.py`` is built on.
 
-The arguments are taken apart, replaced by tensors of the call's own, and put together again; the
-function runs; its output is taken apart in turn. From then on there are only lists of inputs and
-outputs, and ``pull`` carries weights of the outputs back to the inputs: u^T J.
+The arguments are flattened, replaced by new tensors, and rebuilt; the function runs; its output is
+flattened in turn. From then on there are only lists of inputs and outputs, and ``pull`` carries
+weights of the outputs back to the inputs: u^T J.
 """
 
 from autograd import ops
@@ -16,7 +16,7 @@ from autograd.leaf import sequence
 
 
 class Input(Op):
-    """y = x, a node of its own: what one transformation differentiates by.  Back: g."""
+    """y = x, a new node: what one transformation differentiates by.  Back: g."""
 
     returns_view = True
 
@@ -30,8 +30,8 @@ class Input(Op):
 class Call:
     """f called on fresh tensors, made from the arguments that ``argnums`` names.
 
-    ``inputs`` are these tensors and ``outputs`` the output's leaves. ``wanted_further`` says
-    whether the outputs depend on anything besides that requires a gradient.
+    ``inputs`` are these tensors and ``outputs`` the output's leaves. ``depends_on_more`` says
+    whether the outputs depend on anything else that requires a gradient: then results are recorded.
     """
 
     def __init__(self, name, f, args, kwargs, argnums, has_aux):
@@ -58,7 +58,7 @@ class Call:
         for y, path in zip(self.outputs, self.out_structure.paths(), strict=True):
             _check_output(name, y, path)
         aux = [x for x in flatten(self.aux)[0] if isinstance(x, Tensor)]
-        self.wanted_further = recording and bool(nodes_since(start, [*self.outputs, *aux])[0])
+        self.depends_on_more = recording and bool(nodes_since(start, [*self.outputs, *aux])[0])
 
     def _paths(self, chosen):
         if isinstance(chosen, int):
@@ -91,11 +91,11 @@ class Call:
         return pull(self.outputs, self.inputs, us, create_graph, retain_graph)
 
     def like_inputs(self, leaves):
-        """Leaves, one per input, built like the arguments they belong to."""
+        """The tree of ``leaves``, one per input, in the structure of the arguments."""
         return self.in_structure.build(leaves)
 
     def result(self):
-        """What f returned, without its history unless that is wanted further."""
+        """What f returned, with its history only if the outputs depend on more than the inputs."""
         output = self.out_structure.build([self._plain(y) for y in self.outputs])
         if not self.has_aux:
             return output
@@ -103,7 +103,7 @@ class Call:
         return output, structure.build([self._plain(leaf) for leaf in leaves])
 
     def _plain(self, x):
-        cut = isinstance(x, Tensor) and x.requires_grad and not self.wanted_further
+        cut = isinstance(x, Tensor) and x.requires_grad and not self.depends_on_more
         return x.detach() if cut else x
 
 
@@ -124,7 +124,7 @@ def call_along(name, f, primals, tangents, has_aux):
 def pull(outputs, inputs, weights, create_graph, retain_graph=None):
     """autograd.grad, with zeros for an input that the outputs do not depend on."""
     pairs = [(y, w) for y, w in zip(outputs, weights, strict=True) if y.requires_grad]
-    found = grad(
+    gradients = grad(
         [y for y, _ in pairs],
         inputs,
         [w for _, w in pairs],
@@ -134,7 +134,7 @@ def pull(outputs, inputs, weights, create_graph, retain_graph=None):
     )
     return [
         Tensor(namespace(x.data).zeros_like(x.data)) if g is None else g
-        for x, g in zip(inputs, found, strict=True)
+        for x, g in zip(inputs, gradients, strict=True)
     ]
 
 
@@ -153,12 +153,12 @@ def _chosen(name, argnums, n):
     if isinstance(argnums, int):
         return argnums % n
     if len({i % n for i in numbers}) < len(numbers):
-        raise ValueError(f"{name}: argnums is {argnums}, and names an argument twice")
+        raise ValueError(f"{name}: argnums is {argnums}, which names an argument twice")
     return tuple([i % n for i in numbers])
 
 
 def _fresh(value, recording, where):
-    """A tensor of the same array to differentiate by, whose gradients reach nobody's ``.grad``."""
+    """A tensor of the same array to differentiate by, whose gradients reach no ``.grad``."""
     x = _tensor_of(value, where)
     if x.dtype.kind != "f":
         raise TypeError(
@@ -199,7 +199,7 @@ def _output_and_aux(name, result, has_aux):
         return result, None
     if not isinstance(result, tuple) or len(result) != 2:
         raise TypeError(
-            f"{name}: with has_aux f must return (output, aux), and it returned "
+            f"{name}: with has_aux f must return (output, aux), but it returned "
             f"{type(result).__name__}"
         )
     return result

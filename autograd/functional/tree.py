@@ -1,14 +1,14 @@
-"""Nested tuples, lists and dicts of arrays: taken apart into leaves, and put together again.
+"""Nested tuples, lists and dicts of arrays: flattened into their leaves, and rebuilt.
 
-A model's parameters come as a dict of lists of arrays, or however else the user keeps them, and
-their gradients should come back the same way. A tree is a leaf, or a tuple, named tuple, list or
-dict of trees; None is a tree without leaves. ``flatten`` separates what is in a tree from how it is
-built. JAX calls this a pytree.
+A model's parameters may be a dict of lists of arrays, or any other structure, and their gradients
+should have the same one. A tree is a leaf, or a tuple, named tuple, list or dict of trees; None is
+a tree without leaves. ``flatten`` separates the leaves of a tree from its structure. JAX calls this
+a pytree.
 """
 
 
 class Structure:
-    """How a tree is built: the tree without its leaves."""
+    """The structure of a tree: the tree without its leaves."""
 
     def __init__(self, kind, keys=(), children=()):
         self.kind, self.keys, self.children = kind, keys, children
@@ -30,31 +30,31 @@ class Structure:
         return self.kind(children)
 
     def paths(self, start=""):
-        """Where each leaf is, as one would write it: "['weights'][0]"."""
+        """Where each leaf is, as Python would index it: "['weights'][0]"."""
         if self.kind is None:
             return [start]
         pairs = zip(self.keys, self.children, strict=True)
         return [path for key, child in pairs for path in child.paths(f"{start}[{key!r}]")]
 
     def leaves_of(self, tree, what):
-        """The leaves of another tree that must be built like this one, in this one's order.
+        """The leaves of another tree, which must have this structure, in this one's order.
 
-        The order of a dict's keys makes no difference. Raises ValueError, with ``what`` for the
-        name of the tree, where the two are built differently.
+        The order of a dict's keys makes no difference. Raises ValueError, in which ``what`` names
+        the tree, if the structures differ.
         """
         leaves: list = []
         self._collect(tree, what, leaves)
         return leaves
 
     def _collect(self, tree, what, leaves):
-        found = _structure(tree, [])
-        if found.kind is not self.kind:
-            raise ValueError(f"{what} is {found}, expected {self}")
+        other = _structure(tree, [])
+        if other.kind is not self.kind:
+            raise ValueError(f"{what} is {other}, expected {self}")
         if self.kind is None:
             leaves.append(tree)
             return
-        if set(found.keys) != set(self.keys):
-            raise ValueError(f"{what} is {found}, expected {self}")
+        if set(other.keys) != set(self.keys):
+            raise ValueError(f"{what} is {other}, expected {self}")
         for key, child in zip(self.keys, self.children, strict=True):
             part = tree[key] if self.kind is not type(None) else None
             child._collect(part, f"{what}[{key!r}]", leaves)
