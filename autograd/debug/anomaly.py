@@ -35,7 +35,7 @@ class detect_anomaly(Observer):  # noqa: N801 (PyTorch's name)
 
     separate = True
 
-    def __init__(self, nan_only=False):
+    def __init__(self, nan_only: bool = False) -> None:
         self.nan_only = nan_only
         self._inputs: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
         self._meant: dict[int, weakref.ref] = {}

@@ -6,8 +6,11 @@ computation and records their statistics as it goes.
 """
 
 import inspect
+import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from autograd._tensor import Tensor
 from autograd.debug.format import Place, Summary, bytes_text, place_of, raw, summarize
@@ -15,6 +18,8 @@ from autograd.debug.memory import kept_arrays
 from autograd.device import is_array
 from autograd.leaf import Leaf
 from autograd.observe import Observer
+
+PathT = TypeVar("PathT", str, os.PathLike)
 
 
 @dataclass
@@ -41,7 +46,7 @@ class GraphNode:
     gradient: Summary | None = None
 
     @property
-    def saved_bytes(self):
+    def saved_bytes(self) -> int:
         return sum(size for _, _, size in self.saved)
 
 
@@ -51,16 +56,16 @@ class Graph:
     ``names`` maps a name to a tensor, such as ``dict(model.named_parameters())``.
     """
 
-    def __init__(self, names=None):
+    def __init__(self, names: Mapping[str, Tensor] | None = None) -> None:
         self._nodes: dict[int, GraphNode] = {}
         self._names = {t._node.order: name for name, t in (names or {}).items() if t._node}
 
     @property
-    def nodes(self):
+    def nodes(self) -> list[GraphNode]:
         """All nodes, each after the nodes it was computed from."""
         return [self._nodes[key] for key in sorted(self._nodes)]
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._nodes)
 
     def _add(self, node, args=None, value=None):
@@ -97,7 +102,7 @@ class Graph:
 
     # --- text ------------------------------------------------------------------------------------
 
-    def mermaid(self):
+    def mermaid(self) -> str:
         """The graph in Mermaid's language, which Markdown on GitHub draws."""
         lines = ["flowchart TD"]
         for node in self.nodes:
@@ -111,7 +116,7 @@ class Graph:
                       f"    class {','.join(leaves)} leaf"]  # fmt: skip
         return "\n".join(lines) + "\n"
 
-    def dot(self):
+    def dot(self) -> str:
         """The graph in DOT, the language of Graphviz."""
         lines = ["digraph gradient {", "    node [shape=box, fontname=sans];"]
         for node in self.nodes:
@@ -121,7 +126,7 @@ class Graph:
         lines += [f"    n{a} -> n{b};" for a, b in self._edges()]
         return "\n".join([*lines, "}"]) + "\n"
 
-    def html(self, path, title="Gradient graph"):
+    def html(self, path: PathT, title: str = "Gradient graph") -> PathT:
         """Write a page, one file without outside links, to ``path``; returns the path."""
         from autograd.debug.html import page
 
@@ -136,7 +141,7 @@ class Graph:
 LEAF = "A tensor that was given, not computed: its gradient lands in .grad."
 
 
-def draw_graph(tensor, names=None):
+def draw_graph(tensor: Tensor, names: Mapping[str, Tensor] | None = None) -> Graph:
     """The Graph of the computation that produced ``tensor``.
 
     Raises ValueError for a tensor without one, or whose graph backward has released already (pass
@@ -170,10 +175,10 @@ class record_graph(Observer):  # noqa: N801 (a context manager, as a function wo
     well, of its gradient. No array is kept.
     """
 
-    def __init__(self, names=None):
+    def __init__(self, names: Mapping[str, Tensor] | None = None) -> None:
         self._graph = Graph(names)
 
-    def __enter__(self):
+    def __enter__(self) -> Graph:  # type: ignore[override]
         super().__enter__()
         return self._graph
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from autograd import backward
+from autograd._tensor import Tensor
 from autograd.accumulate import namespace_of
 from autograd.call_site import describe
 from autograd.debug.format import Place, place_of, raw, shortened, table
@@ -54,7 +55,7 @@ class Explanation:
     contributions: tuple[Contribution, ...]
     hooked: bool = False
 
-    def __str__(self):
+    def __str__(self) -> str:
         n = len(self.contributions)
         head, rule, *rows = table(
             ["used by", ">norm", ">cosine", ">share", "shape", "called at"],
@@ -93,7 +94,7 @@ class Ledger(Observer):
 
     separate = True
 
-    def __init__(self, keep_arrays=False):
+    def __init__(self, keep_arrays: bool = False) -> None:
         self._keep = keep_arrays
         self._open: dict[int, list] = {}
         self._closed: dict[int, dict] = {}
@@ -144,7 +145,7 @@ class Ledger(Observer):
             "hooked": bool(node.hooks),
         }
 
-    def explain(self, tensor, name=None):
+    def explain(self, tensor: Tensor, name: str | None = None) -> Explanation:
         """The Explanation of one tensor's gradient: of a parameter or of any computed tensor.
 
         ``name`` is what the table calls it. Raises ValueError when the tensor requires no
@@ -165,11 +166,13 @@ class Ledger(Observer):
             name = f"the output of {describe(node)}" if hasattr(node, "site") else "a leaf tensor"
         return Explanation(name=name, **self._closed[node.order])
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._closed)
 
 
-def record_gradients(loss, gradient=None, retain_graph=False, keep_arrays=False):
+def record_gradients(
+    loss: Tensor, gradient: Any = None, retain_graph: bool = False, keep_arrays: bool = False
+) -> Ledger:
     """Run ``loss.backward(gradient)`` and return the Ledger of what it added up.
 
     Gradients land in ``.grad`` as always. The ledger holds norms and directions; with

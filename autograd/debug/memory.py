@@ -71,7 +71,7 @@ class Tape:
                 self.changes.append((self._now, -entry[1], entry[2]))
                 del self._buffers[key]
 
-    def peak(self):
+    def peak(self) -> Peak:
         size = best = at = 0
         for i, (_, change, _) in enumerate(self.changes):
             size += change

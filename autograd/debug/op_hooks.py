@@ -5,6 +5,8 @@ They observe only; what they return is ignored. To replace a gradient, hook the 
 """
 
 import difflib
+from collections.abc import Callable
+from typing import Any
 
 from autograd._tensor import Tensor
 from autograd.debug.format import raw
@@ -24,7 +26,7 @@ class OpHook(Observer):
     def __enter__(self):  # registering has already started it
         return self
 
-    def remove(self):
+    def remove(self) -> None:
         """Take the hook away. A second call does nothing."""
         self.stop()
 
@@ -69,7 +71,11 @@ def _tensor(gradient):
     return gradient if isinstance(gradient, Tensor) else Tensor(raw(gradient))
 
 
-def register_op_hook(op=None, forward=None, backward=None):
+def register_op_hook(
+    op: type[Op] | str | None = None,
+    forward: Callable[[Op, tuple, Tensor], Any] | None = None,
+    backward: Callable[[Op, Tensor, tuple[Tensor | None, ...]], Any] | None = None,
+) -> OpHook:
     """Call ``forward`` and ``backward`` whenever an op has computed, in this thread or task.
 
     ``op`` is an Op subclass, the name of one ("Softmax"), or None for every op.
@@ -90,8 +96,10 @@ def register_op_hook(op=None, forward=None, backward=None):
         if op not in names:
             lower = {name.lower(): name for name in names}
             near = difflib.get_close_matches(op.lower().replace("_", ""), lower, 3)
-            near = ", ".join(lower[name] for name in near) or "names are those of classes: Softmax"
-            raise ValueError(f"register_op_hook: there is no op {op!r} ({near}?)")
+            names_near = (
+                ", ".join(lower[name] for name in near) or "names are those of classes: Softmax"
+            )
+            raise ValueError(f"register_op_hook: there is no op {op!r} ({names_near}?)")
     if forward is None and backward is None:
         raise ValueError("register_op_hook needs a forward function, a backward function or both")
     hook = OpHook(op, forward, backward)

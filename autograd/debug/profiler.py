@@ -11,15 +11,19 @@ import time
 import weakref
 from collections import defaultdict
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from autograd._tensor import Tensor
 from autograd.call_site import call_site
 from autograd.debug.flops import backward_flops, flops
 from autograd.debug.format import Place, bytes_text, count_text, place_at, shortened, table
-from autograd.debug.memory import Tape
+from autograd.debug.memory import Peak, Tape
 from autograd.device import is_array
 from autograd.engine import Op
 from autograd.observe import Observer
+
+PathT = TypeVar("PathT", str, os.PathLike)
+NOWHERE = Place("", 0, "")
 
 
 @dataclass
@@ -33,10 +37,10 @@ class Row:
     saved: int = 0
     flops: int = 0
     ops: set = field(default_factory=set)
-    place: Place | None = None
+    place: Place = NOWHERE
 
     @property
-    def seconds(self):
+    def seconds(self) -> float:
         return self.forward + self.backward
 
 
@@ -125,7 +129,7 @@ class profile(Observer):  # noqa: N801 (PyTorch's name)
 
     # --- what the user asks ----------------------------------------------------------------------
 
-    def rows(self, by="op"):
+    def rows(self, by: str = "op") -> dict[str, Row]:
         """A dictionary from op, or from "file:line", to its Row. Raises ValueError otherwise."""
         if by not in ("op", "line"):
             raise ValueError(f'rows and tables are by "op" or by "line", not {by!r}')
@@ -145,7 +149,7 @@ class profile(Observer):  # noqa: N801 (PyTorch's name)
                 row.backward_calls, row.backward = row.backward_calls + 1, row.backward + own
         return dict(sorted(rows.items(), key=lambda item: -item[1].seconds))
 
-    def table(self, by="op", limit=20):
+    def table(self, by: str = "op", limit: int = 20) -> str:
         """The rows as text, the most expensive first, with totals and the tape's peak."""
         rows = self.rows(by)
         total = sum(row.seconds for row in rows.values()) or 1.0
@@ -187,11 +191,11 @@ class profile(Observer):  # noqa: N801 (PyTorch's name)
         ]  # fmt: skip
 
     @property
-    def peak(self):
+    def peak(self) -> Peak:
         """The Peak of the tape: its size, and which ops kept how much of it at that moment."""
         return self._tape.peak()
 
-    def chrome_trace(self, path):
+    def chrome_trace(self, path: PathT) -> PathT:
         """Write the events as a trace (the Trace Event Format) to ``path``; returns the path.
 
         Open it at chrome://tracing or ui.perfetto.dev. The counter is the size of the tape.

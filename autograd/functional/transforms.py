@@ -18,6 +18,8 @@ again. To let the fast kernels run where that is not needed, use ``no_grad`` or 
 """
 
 import functools
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from autograd import ops
 from autograd._tensor import Tensor
@@ -28,7 +30,9 @@ from autograd.grad_mode import is_grad_enabled
 __all__ = ["grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp"]
 
 
-def grad(f, argnums=0, has_aux=False):
+def grad(
+    f: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False
+) -> Callable[..., Any]:
     """The function that computes the gradient of ``f``, whose output is a single number.
 
     ``argnums`` selects the positional arguments to differentiate by: an integer, or a tuple of them
@@ -50,7 +54,9 @@ def grad(f, argnums=0, has_aux=False):
     return gradient_function
 
 
-def value_and_grad(f, argnums=0, has_aux=False):
+def value_and_grad(
+    f: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False
+) -> Callable[..., tuple[Any, Any]]:
     """The function that computes f's output and its gradient: ``(value, gradient)``.
 
     With ``has_aux``, ``((value, aux), gradient)``. Same arguments and errors as ``grad``.
@@ -69,7 +75,7 @@ def _value_and_grad(name, f, argnums, has_aux):
     return value_and_gradient
 
 
-def vjp(f, *primals, has_aux=False):
+def vjp(f: Callable, *primals: Any, has_aux: bool = False) -> tuple:
     """``(output, pullback)``: the pullback maps u, of the output's structure, to u^T J.
 
     That is the gradient of sum(u * output): a tuple with one entry for each of ``primals``. The
@@ -91,7 +97,7 @@ def vjp(f, *primals, has_aux=False):
     return call.result(), pullback
 
 
-def jvp(f, primals, tangents, has_aux=False):
+def jvp(f: Callable, primals: Sequence, tangents: Sequence, has_aux: bool = False) -> tuple:
     """``(output, J v)``: how the output moves when the arguments ``primals`` move along v.
 
     ``primals`` is the tuple of f's arguments, and v, ``tangents``, has its structure. J v has that
@@ -115,7 +121,9 @@ def jvp(f, primals, tangents, has_aux=False):
     return call.result(), tangent
 
 
-def jacobian(f, argnums=0, has_aux=False):
+def jacobian(
+    f: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False
+) -> Callable[..., Any]:
     """The function that computes the Jacobian of ``f``, an array of shape output + input.
 
     Element [i, j] is d output[i] / d input[j], where i and j have as many axes as output and input.
@@ -152,7 +160,9 @@ def _jacobian_of(y, call):
     return [ops.reshape(ops.stack(column), y.shape + x.shape) for x, column in columns]
 
 
-def hessian(f, argnums=0, has_aux=False):
+def hessian(
+    f: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False
+) -> Callable[..., Any]:
     """The function that computes the second derivatives of ``f``: the Jacobian of its gradient.
 
     For an argument of shape S it has shape S + S and is symmetric. Takes one backward pass per
@@ -161,7 +171,7 @@ def hessian(f, argnums=0, has_aux=False):
     return jacobian(grad(f, argnums, has_aux), argnums, has_aux)
 
 
-def hvp(f, primals, tangents, has_aux=False):
+def hvp(f: Callable, primals: Sequence, tangents: Sequence, has_aux: bool = False) -> Any:
     """H v, the Hessian of ``f`` at ``primals`` times v, without ever computing H.
 
     ``primals`` is the tuple of f's arguments; v, ``tangents``, and H v are tuples of its structure.
