@@ -1,15 +1,15 @@
 """The bug zoo: loss curves of one small model with ten different bugs. Which is which?
 
-What it teaches. A model with a wrong gradient trains. The loss falls, more slowly or to a worse
-place, and nothing says that anything is wrong: that is why gradients are checked and not looked
-at. The curves below come from one model, one data set and one seed; each curve has one mistake of
-autograd/bug_zoo/ in it. Look at the table and the picture, choose for each curve from the list
-of suspects, and only then read on: the key stands at the end, with what the project's checks say.
+What it teaches. A model with a wrong gradient still trains. The loss falls more slowly, or ends
+higher, and there is no sign that anything is wrong. That is why gradients are checked, and not just
+watched. The curves below come from one model, one data set and one seed, and each has one bug of
+autograd/bug_zoo/ in it. Look at the table and the picture, match each curve with one of the
+suspects, and only then read on: the key is at the end, with what the project's checks say.
 
-Some things to look for: a loss that is too good to be true; one that leaps up before it falls;
-some that get stuck near what the letters' frequencies alone would give; some that end a little too
-high. One bug ends *below* the right one. And two curves lie on the right one, though the gradient
-of one of them is 64 times too large.
+Some things to look for: a loss that is too good to be true; one that jumps before it falls; some
+that get stuck near what the letters' frequencies alone would give; some that end a little too high.
+One of the buggy curves ends *below* the right one. And two are the same as the right one, although
+the gradient of one of them is 64 times too large.
 
 The model predicts the next character of the Zen of Python from the eight before it: embedding,
 layer norm, a hidden layer with dropout, and the transposed embedding as the output layer.
@@ -32,7 +32,13 @@ import numpy as np  # noqa: E402
 from autograd import Parameter, ops  # noqa: E402
 from autograd.bug_zoo import ZOO  # noqa: E402
 
-# --- data, model, training: everything that can be replaced is a piece ----------------------------
+
+def say(text):
+    """Print a block of text without its margin."""
+    print(textwrap.dedent(text).removeprefix("\n"), end="")
+
+
+# --- data, model, training: whatever a bug replaces is a piece ------------------------------------
 
 with contextlib.redirect_stdout(io.StringIO()):  # importing it prints it
     import this
@@ -69,7 +75,7 @@ SUSPECTS = {
     "adamw-one-beta": "update",
     "decay-on-the-gradient": "update",
 }
-"""The bugs on show, and the piece that each replaces."""
+"""The bugs in this example, and the piece that each replaces."""
 
 
 def with_bug(name):
@@ -79,7 +85,7 @@ def with_bug(name):
 
 
 def train(pieces):
-    """The loss at every step, (STEPS,): always the same seed, data and initial weights."""
+    """The loss at every step, (STEPS,), always with the same seed, data and initial weights."""
     rng, masks = np.random.default_rng(0), np.random.default_rng(1)
     p = {
         "embedding": Parameter(0.3 * rng.standard_normal((V, C))),
@@ -119,6 +125,7 @@ def train(pieces):
 
 
 def paragraph(text, margin="      "):
+    """A text folded to the width of a page."""
     return textwrap.fill(text, 96, initial_indent="   ", subsequent_indent=margin)
 
 
@@ -127,7 +134,7 @@ def smooth(losses, width=12):
 
 
 def sparkline(losses, columns=40):
-    """The curve as blocks, from 0 to 5 nats; an arrow is higher."""
+    """The curve as blocks, from 0 to 5 nats; an arrow means more than that."""
     parts = np.array_split(losses, columns)
     levels = [min(9, int(part.mean() / 5 * 8)) for part in parts]
     return "".join("▁▂▃▄▅▆▇█↑↑"[level] for level in levels)
@@ -136,13 +143,13 @@ def sparkline(losses, columns=40):
 def show(curves):
     print(f"        {'0 steps ... ' + str(STEPS):<40}  first   third    last")
     for letter, losses in curves.items():
+        first, last = losses[0], losses[-24:].mean()
         third = losses[STEPS // 3 - 12 : STEPS // 3].mean()
-        told = f"{losses[0]:7.2f} {third:7.2f} {losses[-24:].mean():7.2f}"
-        print(f"  {letter:>5} {sparkline(losses)} {told}")
+        print(f"  {letter:>5} {sparkline(losses)} {first:7.2f} {third:7.2f} {last:7.2f}")
 
 
 def draw(curves, path):
-    """Each curve beside the right one, under its letter."""
+    """One panel per letter: the right curve, and the one with a bug."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -172,22 +179,25 @@ if __name__ == "__main__":
     for letter, name in key.items():
         curves[letter] = train(with_bug(name))
 
-    print(f"1. One model, one seed, ten bugs. Guessing at random costs {CHANCE:.2f} nats.")
-    print()
+    print(f"1. One model, one seed, ten bugs. Guessing at random costs {CHANCE:.2f} nats.\n")
     show(curves)
     path = Path(tempfile.mkdtemp(prefix="bug-zoo-")) / "loss_curves.png"
     draw(curves, path)
-    print()
-    print(f"   As a picture: {path}")
-    print()
-    print("2. The suspects, in alphabetical order: which curve is whose?")
-    print()
+    say(f"""
+
+           As a picture: {path}
+
+        2. The suspects, in alphabetical order: which curve belongs to which bug?
+
+    """)
     for name in sorted(SUSPECTS):
         print(f"   {name}")
-    print()
-    print("   (Stop here, and guess.)")
-    print()
-    print("3. The key, and what the check of each says")
+    say("""
+
+           (Stop here, and guess.)
+
+        3. The key, and what the check of each says
+    """)
     for letter, name in key.items():
         print()
         print(paragraph(f"{letter}  {name}: {ZOO[name].story}"))
@@ -208,16 +218,15 @@ if __name__ == "__main__":
     leap = {name: curves[letter][:6].max() for letter, name in key.items()}
     assert max(leap, key=leap.get) == "adamw-one-beta"
 
-    print("4. What the curves cannot tell")
-    print()
-    told = (
-        f"The right one ends at {right:.2f}. mean-without-n ends at {last['mean-without-n']:.2f} "
-        "with a gradient 64 times too large: clipping and AdamW both divide by the gradient's "
-        "size, and the factor is gone. layer-norm-without-third-term ends at "
-        f"{last['layer-norm-without-third-term']:.2f}: in this model the missing term is small. "
-        f"And untied-copy ends lower, at {last['untied-copy']:.2f}: the copy made the model "
-        "larger, and the page is short enough to be learnt by heart. Of ten bugs three are "
-        "invisible in the loss or look like progress. The check of each finds it in a fraction of "
-        "a second, without training anything."
-    )
-    print(paragraph(told, "   "))
+    print("4. What the curves cannot tell\n")
+    text = f"""
+        The right one ends at {right:.2f}. mean-without-n ends at {last["mean-without-n"]:.2f} with
+        a gradient 64 times too large: clipping and AdamW both divide by the gradient's size, and
+        the factor cancels. layer-norm-without-third-term ends at
+        {last["layer-norm-without-third-term"]:.2f}: in this model the missing term is small. And
+        untied-copy ends lower, at {last["untied-copy"]:.2f}: the copy made the model larger, and
+        the page is short enough to be learnt by heart. Three of the ten bugs are invisible in the
+        loss or look like progress. The check of each finds it in a fraction of a second, without
+        training anything.
+    """
+    print(paragraph(" ".join(text.split()), "   "))

@@ -1,9 +1,9 @@
 """Where a training step spends its time and memory, and what its graph looks like.
 
 What it teaches. Part 1 measures one step of a small language model, op by op and line by line:
-which op takes the time, how much memory the forward keeps for the backward (the tape), and which
-op holds most of it when it is largest. Part 2 checks one count by hand. Part 3 draws the graph: as
-text for Markdown, and as a page to click through, with the statistics of every value and gradient.
+which ops take the time, how much memory forward keeps for backward (the tape), and which ops hold
+most of it at its peak. Part 2 checks one count by hand. Part 3 draws the graph, as text for
+Markdown and as a page to click through, with the statistics of every value and gradient.
 
 Before: 09_gradients_explained.py. Next: 11_faster_stage_by_stage.py. The tools are in
 autograd/debug/, described in docs/debugging.md.
@@ -11,6 +11,7 @@ autograd/debug/, described in docs/debugging.md.
 
 import json
 import tempfile
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,11 @@ from tinygrad_llm.model.gpt import GPT
 B, T, C, V = 4, 16, 32, 65  # sequences, tokens each, channels, vocabulary
 
 
+def say(text):
+    """Print a block of text without its margin."""
+    print(textwrap.dedent(text).removeprefix("\n"), end="")
+
+
 def tiny_gpt():
     """A model of two blocks, and a batch: ids and the targets that follow them, (B, T) each."""
     config = GPTConfig(vocab_size=V, block_size=T, n_layer=2, n_head=2, n_embd=C)
@@ -31,69 +37,70 @@ def tiny_gpt():
 
 
 def part_1_the_profile(folder):
-    print("1. One training step, by op and by line")
-    print()
+    print("1. One training step, by op and by line\n")
     model, ids, targets = tiny_gpt()
-    model.loss(ids, targets).backward()  # compiles the fast kernels: not to be measured
+    model.loss(ids, targets).backward()  # compiles the fast kernels, before the measurement
     with profile() as p:
         model.loss(ids, targets).backward()
-    print(p.table())
-    print()
+    print(p.table() + "\n")
     print(p.table("line", limit=4))
-    print()
     rows = p.rows()
-    assert (
-        rows["Linear"].calls == rows["Linear"].backward_calls == 2 * 3
-    )  # in a block: qkv, out, up
+    # two blocks, each with three: qkv, out, up
+    assert rows["Linear"].calls == rows["Linear"].backward_calls == 2 * 3
     assert sum(row.seconds for row in rows.values()) <= p.seconds
     assert p.peak.bytes == sum(size for _, _, size in p.peak.holders)
     path = p.chrome_trace(folder / "trace.json")
     assert len(json.loads(path.read_text())["traceEvents"]) > 2 * len(rows)
-    print("   The same as a time line: open chrome://tracing or ui.perfetto.dev and load")
-    print(f"   {path}")
-    print()
+    say(f"""
+
+        The same as a timeline: open chrome://tracing or ui.perfetto.dev and load
+        {path}
+
+    """)
     return rows
 
 
 def part_2_a_count_by_hand(rows):
-    print("2. The operations of the linear layers, by hand")
-    print()
     per_block = C * 3 * C + C * C + C * 4 * C + 4 * C * C  # weights: qkv, out, up, down
-    outputs = B * T * (3 * C + C + 4 * C + C)  # an addition of the bias for each
+    outputs = B * T * (3 * C + C + 4 * C + C)  # each adds a bias
     forward = 2 * (2 * B * T * per_block + outputs)  # two blocks
-    print(f"   A weight is used for B T = {B * T} tokens, a multiplication and an addition each:")
-    print(f"   2 B T x {2 * per_block} weights, and the biases: {forward} operations forward.")
     counted = rows["Linear"].flops + rows["GELULinear"].flops  # down comes with GELU before it
-    print(f"   Backward has two products for each of forward, so three times that: {3 * forward}.")
-    print(f"   The profiler counted {counted}.")
     assert counted == 3 * forward
-    print()
+    say(f"""
+        2. The floating-point operations of the linear layers, by hand
+
+        Each weight is used for B T = {B * T} tokens, with one multiplication and one addition each:
+        2 B T x {2 * per_block} weights, and the biases: {forward} operations in forward.
+        Backward has two products for each one in forward, three times that in all: {3 * forward}.
+        The profiler counted {counted}.
+
+    """)
 
 
 def part_3_the_graph(folder):
-    print("3. The graph")
-    print()
+    print("3. The graph\n")
     x = Tensor(np.array([[1.0, 2.0]]), requires_grad=True)
     w = Tensor(np.array([[0.5], [-0.5]]), requires_grad=True)
     graph = draw_graph(ops.tanh(x @ w).sum(), names={"x": x, "w": w})
     print(graph.mermaid())
-    print("   (Mermaid: GitHub draws it where a Markdown file has it in a ```mermaid block;")
-    print("   graph.dot() is the same for Graphviz.)")
+    say("""
+        (This is Mermaid, which GitHub draws from a ```mermaid block in a Markdown file; graph.dot()
+        writes the same for Graphviz.)
+
+    """)
     assert [n.op or n.name for n in graph.nodes] == ["x", "w", "MatMul", "Tanh", "Sum"]
-    print()
     model, ids, targets = tiny_gpt()
     with record_graph(names=dict(model.named_parameters())) as graph:
         model.loss(ids, targets).backward()
     path = graph.html(folder / "graph.html", title="A GPT of two blocks")
     by_name = {n.name: n for n in graph.nodes}
     assert by_name["wte.weight"].gradient is not None
-    print(
-        f"   The model's graph, {len(graph)} nodes, as a page to open in a browser. Click a node:"
-    )
-    print(
-        "   its formula, the line that called it, what it saved, its value's and gradient's range."
-    )
-    print(f"   {path}")
+    say(f"""
+        The model's graph, {len(graph)} nodes, as a page to open in a browser. Click a node to see
+        its formula, the line that called it, what it saved, and the range of its value and of its
+        gradient:
+        {path}
+    """)
 
 
 if __name__ == "__main__":

@@ -1,18 +1,18 @@
 """A small GPT made faster stage by stage, with the same losses at every stage.
 
-What it teaches. Every formula of a GPT can be written in NumPy, one line each, and that is slow:
-not because Python is, but because of memory. NumPy reads whole arrays and writes whole arrays, one
-operation after the other, and an array that does not fit in the caches comes from memory each time
-and goes back. Matrix products are near the speed of the processor from the start; the stages are
-about all the rest. Each of them touches an array fewer times, or does not make it at all.
+What it teaches. Every formula of a GPT can be written in NumPy, one line each, and that is slow,
+not because of Python but because of memory. Each NumPy operation reads whole arrays and writes a
+whole array, and an array that does not fit in the caches comes from memory every time and goes
+back to it. Matrix products are near the speed of the processor from the start, so the stages are
+about everything else. Each stage touches some array fewer times, or does not make it at all.
 
-The stages are data: tinygrad_llm/machine/stages.py says of each what changes, why that is faster
-and where it is written. Each runs in a process of its own, since two of them are settings of a
-process. What is asserted is that all of them compute the same. How fast they are depends on the
-machine, and how much a stage buys on the size of the model: benchmarks/stages.py measures larger
-ones, with care, and docs/performance.md goes through its figures.
+The stages are data: for each one, tinygrad_llm/machine/stages.py says what changes, why that is
+faster and where the code is. Each runs in its own process, since two of them are settings of a
+process. The example asserts that all of them compute the same. How fast they are depends on the
+machine, and how much a stage gains depends on the size of the model: benchmarks/stages.py measures
+larger models, with care, and docs/performance.md explains its figures.
 
-Run it, then read the kernel of the stage that interests you beside its reference.py.
+Run it, then read the kernel of the stage that interests you next to its reference.py.
 
 Before: 10_profiler_and_graph.py.
 """
@@ -31,15 +31,20 @@ from tinygrad_llm.machine.stages import (  # without NumPy: see serve
 
 B, T, L, H, C, V = 4, 256, 2, 4, 128, 1024
 TURNS = 3  # of each stage
-REST = 0.05  # seconds between turns: the threads of the process before may spin for a while
+REST = 0.05  # seconds between turns: the previous process's threads may spin for a while
+
+
+def say(text):
+    """Print a block of text without its margin."""
+    print(textwrap.dedent(text).removeprefix("\n"), end="")
 
 
 def serve(number):
-    """A process of its own: for each line of input two training steps at a stage; their figures.
+    """The process of one stage: for each line of input, two training steps, printed as JSON.
 
-    The first step brings its memory back into the caches, and the very first compiles kernels or
-    loads them: the second is the one that is timed. The last stage is a setting that counts only if
-    it is made before NumPy is imported.
+    The first step brings the memory back into the caches, and the very first also compiles or
+    loads the kernels, so only the second is timed. The last stage is a setting that takes effect
+    only if it is made before NumPy is imported.
     """
     set_up_process(number)
     import numpy as np
@@ -69,7 +74,7 @@ def serve(number):
 def train_in_turns():
     """The losses of every stage, (stages, 2 TURNS), and the seconds of its fastest timed step.
 
-    The processes take turns, so that a busy moment of the machine does not hit one stage alone.
+    The processes take turns, so that a busy moment of the machine does not affect only one stage.
     """
     pipe = subprocess.PIPE
     processes = [
@@ -78,20 +83,19 @@ def train_in_turns():
     ]
     answers = [[] for _ in STAGES]
     for _ in range(TURNS):
-        for process, known in zip(processes, answers, strict=True):
+        for process, answer in zip(processes, answers, strict=True):
             time.sleep(REST)
             process.stdin.write("your turn\n")
             process.stdin.flush()
-            known.append(json.loads(process.stdout.readline()))
+            answer.append(json.loads(process.stdout.readline()))
     for process in processes:
         process.communicate()  # the end of the input ends the process
-    losses = [[loss for pair, _ in known for loss in pair] for known in answers]
-    return losses, [min(seconds for _, seconds in known) for known in answers]
+    losses = [[loss for pair, _ in answer for loss in pair] for answer in answers]
+    return losses, [min(seconds for _, seconds in answer) for answer in answers]
 
 
 def part_1_what_is_large():
-    print("1. What is large in a step, in MB of float32")
-    print()
+    print("1. What is large in a step, in MB of float32\n")
     for what, shape in (
         ("hidden states, (B, T, C)", (B, T, C)),
         ("input and output of GELU, (B, T, 4 C)", (B, T, 4 * C)),
@@ -102,41 +106,46 @@ def part_1_what_is_large():
         for n in shape:
             size *= n
         print(f"   {what:<46s} {size / 1e6:5.1f}")
-    print()
-    print("   A core's own cache holds one or two MB. A pass over more than that waits for memory,")
-    print("   or for the cache that all cores share.")
-    print()
+    say("""
+
+        A core's own cache holds one or two MB. A pass over more than that waits for memory, or for
+        the cache that all cores share.
+
+    """)
 
 
 def part_2_the_stages():
-    print("2. The stages: each keeps what those before it have")
-    print()
+    print("2. The stages: each adds to those before it\n")
     losses, fastest = train_in_turns()
     print(f"   {'':<34s} ms a step   times as fast as the first")
-    for stage, own in zip(STAGES, fastest, strict=True):
-        print(f"   {stage.name:<34s} {1e3 * own:9.1f}   {fastest[0] / own:9.2f}")
-    print()
-    print(f"   (the fastest of {TURNS} steps each, in turns)")
-    print()
+    for stage, seconds in zip(STAGES, fastest, strict=True):
+        print(f"   {stage.name:<34s} {1e3 * seconds:9.1f}   {fastest[0] / seconds:9.2f}")
+    say(f"""
+
+        (the fastest of {TURNS} steps each, in turns)
+
+    """)
     return losses
 
 
 def part_3_the_same_answer(losses):
-    print("3. Faster, and the same")
-    print()
-    apart = max(
-        abs(found - expected) / expected
-        for one in losses
-        for found, expected in zip(one, losses[0], strict=True)
+    error = max(
+        abs(actual - expected) / expected
+        for stage_losses in losses
+        for actual, expected in zip(stage_losses, losses[0], strict=True)
     )
-    learned = (losses[0][0] - losses[0][-1]) / losses[0][0]
-    print(f"   loss of each step, first stage: {'  '.join(f'{x:.6f}' for x in losses[0])}")
-    print(f"   loss of each step, last stage:  {'  '.join(f'{x:.6f}' for x in losses[-1])}")
-    print(f"   All {len(losses)} stages agree to {apart:.0e} of the loss, the rounding of float32;")
-    print(f"   the steps themselves have changed it by {learned:.0e}.")
-    assert apart < 1e-5
-    assert learned > 1e-3
-    print()
+    progress = (losses[0][0] - losses[0][-1]) / losses[0][0]
+    assert error < 1e-5
+    assert progress > 1e-3
+    say(f"""
+        3. Faster, and the same
+
+        loss of each step, first stage: {"  ".join(f"{x:.6f}" for x in losses[0])}
+        loss of each step, last stage:  {"  ".join(f"{x:.6f}" for x in losses[-1])}
+        All {len(losses)} stages agree to {error:.0e} of the loss, the rounding of float32;
+        the steps themselves have lowered it by {progress:.0e}.
+
+    """)
 
 
 def part_4_why():
