@@ -5,12 +5,10 @@ the whole is their sum. Here is how that sum is formed without needless copies, 
 brought back to the shape its input had before broadcasting, and the sparse gradient of an index.
 """
 
-from contextvars import ContextVar
 from heapq import heappush
 
 from autograd.call_site import describe
 from autograd.device import is_array, namespace, numpy_namespace
-from autograd.leaf import Leaf
 
 
 class Scatter:
@@ -28,42 +26,6 @@ class Scatter:
         return xp.scatter_add(self.shape, self.index, self.values)
 
 
-class Pass:
-    """What a running backward lets the Op whose turn it is have, so that it can work in place.
-
-    The gradients that are pending, whether it adds into ``.grad``, and ``spare``: the array that
-    came in as ``g`` if nobody else holds it. With observers, who may keep what they see, ``spare``
-    and ``take`` have nothing to give.
-    """
-
-    __slots__ = ("pending", "accumulating", "observed", "spare")
-
-    def __init__(self, pending, accumulating, observed):
-        self.pending, self.accumulating, self.observed = pending, accumulating, observed
-        self.spare = None
-
-    def into(self, node):
-        """See Op.into."""
-        if node.order in self.pending:
-            _, gradient, owned = self.pending[node.order]
-            return gradient if owned else None
-        if self.accumulating and isinstance(node, Leaf) and node.hooks is None:
-            return node.owned_gradient()  # a hook is to see this pass's gradient alone
-        return None
-
-    def take(self, node):
-        """See Op.take. What was taken is None among the pending, until the sum arrives."""
-        _, gradient, _ = self.pending.get(node.order, (node, None, False))
-        if self.observed or gradient is None or isinstance(gradient, Scatter):
-            return None
-        self.pending[node.order] = (node, None, False)
-        return gradient
-
-
-current_pass: ContextVar[Pass | None] = ContextVar("autograd_pass", default=None)
-"""The running backward; None where nothing may be changed in place."""
-
-
 def contribute(pending, heap, node, gradient, fresh, create_graph):
     """Add one contribution to the pending gradient of ``node``: (node, gradient, owned).
 
@@ -76,11 +38,8 @@ def contribute(pending, heap, node, gradient, fresh, create_graph):
         heappush(heap, -order)
         return
     _, held, owned = pending[order]
-    if held is None:  # taken by Op.take: it is in this gradient
-        pending[order] = (node, gradient, fresh)
-    elif gradient is not held or not owned:  # else it was added in place through Op.into
-        total, owned = _sum(held, owned, gradient, fresh, create_graph)
-        pending[order] = (node, total, owned)
+    total, owned = _sum(held, owned, gradient, fresh, create_graph)
+    pending[order] = (node, total, owned)
 
 
 def _sum(held, owned, gradient, fresh, create_graph):

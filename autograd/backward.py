@@ -10,10 +10,8 @@ from heapq import heappop, heappush
 from autograd import _methods
 from autograd._tensor import Tensor
 from autograd.accumulate import (
-    Pass,
     Scatter,
     contribute,
-    current_pass,
     dense,
     fitted,
     namespace_of,
@@ -22,6 +20,7 @@ from autograd.call_site import describe, name_the_line
 from autograd.device import namespaces
 from autograd.grad_mode import enable_grad
 from autograd.hooks import run_hooks
+from autograd.in_place import InPlace
 from autograd.leaf import Leaf, sequence, turn
 from autograd.observe import current_observers, tell
 from autograd.seed import seed
@@ -44,16 +43,14 @@ def run_backward(roots, targets=None, create_graph=False, retain_graph=False):
         if observers:
             tell(observers, "on_contribution", None, None, node, gradient)
         contribute(pending, heap, node, gradient, False, create_graph)
-    current = None
-    if not create_graph and not separate:
-        current = Pass(pending, targets is None, bool(observers))
-    token = current_pass.set(current)
     try:
         while heap:
             order = -heappop(heap)
             if order < oldest:  # older than every target: cannot lead to one
                 break
-            node, g, owned = pending.pop(order)
+            node, g, owned = pending.pop(order, CLAIMED)
+            if node is None:
+                continue
             if isinstance(g, Scatter):
                 g, owned = dense(g), True
             if observers:
@@ -66,9 +63,7 @@ def run_backward(roots, targets=None, create_graph=False, retain_graph=False):
                 if targets is None:
                     node.accumulate(g, owned, create_graph)
                 continue
-            if current is not None:
-                current.spare = g if owned and not observers else None
-            _step(node, g, pending, heap, create_graph, observers, separate)
+            _step(node, g, owned, pending, heap, create_graph, observers, separate)
             if observers:
                 tell(observers, "after_backward", node, not retain_graph)
             if not retain_graph:
@@ -76,12 +71,14 @@ def run_backward(roots, targets=None, create_graph=False, retain_graph=False):
     except Exception as error:
         name_the_line(error, node)
         raise
-    finally:
-        current_pass.reset(token)
     return found
 
 
-def _step(node, g, pending, heap, create_graph, observers, separate):
+CLAIMED = (None, None, False)
+"""For a number of the heap whose gradient an operation has claimed: the sum has one of its own."""
+
+
+def _step(node, g, owned, pending, heap, create_graph, observers, separate):
     """Run one node's backward and hand its results to the nodes of its inputs.
 
     With ``separate`` no contribution is added to in place: an observer wants each as it was.
@@ -105,7 +102,10 @@ def _step(node, g, pending, heap, create_graph, observers, separate):
     else:
         xp = namespaces.get(type(g)) or namespace_of(g)
         saved = node.saved
-        if len(saved) == 1:
+        if node.works_in_place and not separate:
+            room = InPlace(node, pending, g if owned and not observers else None, bool(observers))
+            gradients = node.backward(xp, g, *saved, room=room)
+        elif len(saved) == 1:
             gradients = node.backward(xp, g, saved[0])
         else:
             gradients = node.backward(xp, g, *saved)

@@ -17,7 +17,6 @@ from typing import Any
 
 from autograd import device
 from autograd._tensor import Tensor
-from autograd.accumulate import current_pass
 from autograd.call_site import call_site, describe_site
 from autograd.device import is_array, namespace, namespaces, numpy_namespace
 from autograd.grad_mode import is_grad_enabled
@@ -60,7 +59,9 @@ class Op:
     returns_view = False
     """The output may share memory with input 0, and so shares its version."""
     fresh_gradients = False
-    """backward returns arrays that nobody else holds: they may be kept without a copy."""
+    """backward returns arrays that no one else holds: they may be kept without a copy."""
+    works_in_place = False
+    """backward takes ``room``, an InPlace or None: what it may change in place."""
 
     needs: tuple[bool, ...] = ()
     inputs: Any = NOT_CALLED
@@ -183,28 +184,6 @@ class Op:
 
     def _wants_any(self, inputs):
         return any([self.needs[i] for i in inputs if i < len(self.needs)])
-
-    def into(self, i):
-        """The buffer that already holds part of input i's gradient, to be added to, or None.
-
-        A kernel that is given one adds its contribution in place and returns the buffer itself.
-        The engine owns it; a reference never uses it.
-        """
-        current = current_pass.get()
-        return current.into(self.inputs[i]) if current is not None and self.needs[i] else None
-
-    def take(self, i):
-        """The gradient that input i has so far, for a backward that adds it itself, or None.
-
-        It may be borrowed: it is only read, and what backward returns for input i is then the sum.
-        """
-        current = current_pass.get()
-        return current.take(self.inputs[i]) if current is not None and self.needs[i] else None
-
-    def spare(self):
-        """The array ``g`` where nobody else needs it, to write a gradient into, or None."""
-        current = current_pass.get()
-        return None if current is None else current.spare
 
     def _saved_tensors(self):
         """What was saved, as Tensors that continue this graph (for ``create_graph``)."""

@@ -43,13 +43,6 @@ class Leaf:
         self.owned = False  # whether .grad is an array that the engine made
         self.hooks = None
 
-    def owned_gradient(self):
-        """The array of ``.grad`` when the engine made it and may add to it, else None."""
-        tensor = self.tensor()
-        if tensor is None or tensor._node is None or tensor._grad is None or not self.owned:
-            return None
-        return tensor._grad._data
-
     def accumulate(self, g, owned, create_graph):
         """Add ``g`` to the tensor's gradient.
 
@@ -84,6 +77,5 @@ class Leaf:
             tensor._grad = tensor._make(g, None, [0])
             self.owned = True
         else:
-            if g is not held._data:  # else it was added in place through Op.into
-                held._data += g
+            held._data += g
             held._version[0] += 1

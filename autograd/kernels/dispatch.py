@@ -9,6 +9,9 @@ pick the folder's reference.py, cpu.py (numba) or cuda.py (CuPy) at every call.
   refused.
 - a forced mode that cannot run raises.
 
+``room``, what a backward may change in place (``autograd/in_place.py``), reaches kernels only. A
+reference is pure mathematics and is never handed it.
+
 float16 has no fast kernel, and its range ends at 65,504: a square is beyond it from 256 on. Its
 forward and backward run the reference in float32, and only what they return is rounded to float16:
 statistics, scores and sums keep the range and the digits of float32.
@@ -90,7 +93,7 @@ class Kernel:
         self.op = package.rpartition(".")[2]
         self._found, self._options = {}, {}
 
-    def __call__(self, xp, *args, **kwargs):
+    def __call__(self, xp, *args, room=None, **kwargs):
         others, named = _modes.get()
         mode = named.get(self.op, others)
         if mode == "reference" or not isinstance(xp, Namespace):
@@ -103,6 +106,8 @@ class Kernel:
             if mode != "auto":
                 raise RuntimeError(f"{self.op}.{self.name} cannot run its {mode} kernel: {reason}")
             return self.reference(xp, *args, **kwargs)
+        if room is not None and "room" in self.options(target):
+            kwargs["room"] = room
         if target != "cpu":
             return self.implementation(target)(xp, *args, **kwargs)
         with _lock:

@@ -161,6 +161,7 @@ class GELU(Op):
 
     save_inputs = (0,)
     fresh_gradients = True
+    works_in_place = True
 
     def __init__(self, approximate):
         self.approximate = approximate
@@ -168,8 +169,8 @@ class GELU(Op):
     def forward(self, xp, x):
         return gelu_kernel.forward(xp, x, self.approximate)
 
-    def backward(self, xp, g, x):
-        return gelu_kernel.backward(xp, g, x, self.approximate, spare=self.spare())[0]
+    def backward(self, xp, g, x, room=None):
+        return gelu_kernel.backward(xp, g, x, self.approximate, room=room)[0]
 
 
 def gelu(x, approximate="none"):

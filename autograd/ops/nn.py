@@ -32,14 +32,15 @@ class Linear(Op):
     save_inputs = (0, 1)
     saved_for = {0: (1,), 1: (0,)}
     fresh_gradients = True
+    works_in_place = True
 
     def forward(self, xp, x, weight, bias=None):
         return linear_kernel.forward(xp, x, weight, bias)
 
-    def backward(self, xp, g, x, weight):
+    def backward(self, xp, g, x, weight, room=None):
         needs = self.needs if len(self.needs) == 3 else (*self.needs, False)
-        found = linear_kernel.backward(xp, g, x, weight, needs, self.into(1))
-        return found[: len(self.needs)]
+        gradients = linear_kernel.backward(xp, g, x, weight, needs, room=room)
+        return gradients[: len(self.needs)]
 
 
 class GELULinear(Op):
@@ -52,6 +53,7 @@ class GELULinear(Op):
 
     save_inputs = (0, 1, 2)
     fresh_gradients = True
+    works_in_place = True
 
     def __init__(self, approximate):
         self.approximate = approximate
@@ -60,12 +62,12 @@ class GELULinear(Op):
         a = gelu_kernel.forward(xp, x, self.approximate, shift)
         return linear_kernel.forward(xp, a, weight, bias)
 
-    def backward(self, xp, g, x, weight, shift):
+    def backward(self, xp, g, x, weight, shift, room=None):
         needs_weight, needs_bias = self.needs[1], self.needs[3]
         g_a, _, g_bias = linear_kernel.backward(xp, g, None, weight, (True, False, needs_bias))
         g_x, g_shift, a = gelu_kernel.backward(xp, g_a, x, self.approximate, shift, g_a, True)
         only_weight = (False, needs_weight, False)
-        _, g_weight, _ = linear_kernel.backward(xp, g, a, weight, only_weight, self.into(1))
+        _, g_weight, _ = linear_kernel.backward(xp, g, a, weight, only_weight, room=room)
         return g_x, g_weight, g_shift, g_bias
 
 
@@ -78,6 +80,7 @@ class Embedding(Op):
     """
 
     fresh_gradients = True
+    works_in_place = True
 
     def __init__(self, ids, padding=None):
         self.ids, self.padding = ids, padding
@@ -85,11 +88,11 @@ class Embedding(Op):
     def forward(self, xp, weight):
         return embedding_kernel.forward(xp, weight, self.ids)
 
-    def backward(self, xp, g):
+    def backward(self, xp, g, room=None):
         shape = self.inputs[0].shape
         if self.padding is not None:
             g = xp.where((self.ids == self.padding)[..., None], 0, g)
-        return embedding_kernel.backward(xp, g, self.ids, shape, self.into(0))
+        return embedding_kernel.backward(xp, g, self.ids, shape, room=room)
 
 
 class Dropout(Op):

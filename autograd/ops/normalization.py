@@ -97,6 +97,7 @@ class LayerNorm(Op):
 
     save_inputs = (0, 1)
     fresh_gradients = True
+    works_in_place = True
 
     def __init__(self, eps):
         self.eps = eps
@@ -105,10 +106,9 @@ class LayerNorm(Op):
         y, self.cache = layer_norm_kernel.forward(xp, x, weight, bias, self.eps)
         return y
 
-    def backward(self, xp, g, x, weight):
-        in_place = self.spare(), self.take(0)
+    def backward(self, xp, g, x, weight, room=None):
         return layer_norm_kernel.backward(
-            xp, g, x, weight, self.eps, self.cache, self.needs, *in_place
+            xp, g, x, weight, self.eps, self.cache, self.needs, room=room
         )
 
 

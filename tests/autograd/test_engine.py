@@ -10,7 +10,6 @@ import pytest
 from autograd import Op, Parameter, Tensor, enable_grad, grad, no_grad, ops, use_kernels
 from autograd.accumulate import Scatter
 from autograd.call_site import describe_site
-from autograd.debug import profile
 
 
 def leaf(*shape, seed=0):
@@ -335,81 +334,6 @@ def test_missing_gradients_name_the_op():
         TooFew()(leaf(3), leaf(3)).sum().backward()
 
 
-class Counting(Op):
-    """Adds its gradient into the pending buffer when it is offered one."""
-
-    fresh_gradients = True
-    offered = 0
-
-    def forward(self, xp, x):
-        return x * 2.0
-
-    def backward(self, xp, g):
-        buffer = self.into(0)
-        if buffer is None:
-            return g * 2.0
-        type(self).offered += 1
-        buffer += g * 2.0
-        return buffer
-
-
-def test_into_offers_only_buffers_the_engine_owns():
-    Counting.offered = 0
-    x = leaf(3)
-    y = Counting()(x) + Counting()(x)
-    y.sum().backward()  # the first makes the buffer, the second adds into it
-    np.testing.assert_array_equal(x.grad.data, np.full(3, 4.0))
-    assert Counting.offered == 1
-    Counting()(x).sum().backward()  # straight into x.grad
-    np.testing.assert_array_equal(x.grad.data, np.full(3, 6.0))
-    assert Counting.offered == 2
-    x.grad = Tensor(np.zeros(3))  # the user's array: never offered
-    Counting()(x).sum().backward()
-    assert Counting.offered == 2
-    g = grad(Counting()(x).sum(), x)[0]  # and .grad is not touched by grad()
-    np.testing.assert_array_equal(g.data, np.full(3, 2.0))
-    np.testing.assert_array_equal(x.grad.data, np.full(3, 2.0))
-
-
-@pytest.mark.parametrize("kernels", ["reference", "auto"])
-def test_a_table_that_is_used_twice_counts_both_uses_once(kernels):
-    # the embedding runs last and is offered the buffer that the product's gradient went into
-    w, ids = leaf(5, 3), np.array([[1, 1, 4], [0, 1, 2]])
-    with use_kernels(kernels):
-        for _ in range(2):  # the second time straight into w.grad
-            logits = ops.embedding(w, ids) @ w.T
-            logits.backward(np.ones(logits.shape))
-    expected = np.zeros((5, 3))
-    np.add.at(expected, ids, np.broadcast_to(w.data.sum(axis=0), (2, 3, 3)))
-    expected += w.data[ids].sum(axis=(0, 1))
-    np.testing.assert_allclose(w.grad.data, 2 * expected)
-
-
-def test_a_hook_sees_the_gradient_of_its_pass_alone():
-    # the embedding's kernel would add straight into .grad, which holds the pass before
-    w, ids, seen = leaf(5, 3), np.array([1, 1, 2]), []
-
-    def double(g):
-        seen.append(g.data.copy())
-        return g * 2.0
-
-    w.register_hook(double)
-    for _ in range(2):
-        ops.embedding(w, ids).backward(np.ones((3, 3)))
-    np.testing.assert_array_equal(seen[0], seen[1])
-    np.testing.assert_array_equal(w.grad.data[:, 0], [0, 8, 4, 0, 0])
-
-
-def test_adding_into_grad_counts_as_a_change_of_it():
-    w, ids = leaf(5, 3), np.array([1, 1, 2])
-    ops.embedding(w, ids).backward(np.ones((3, 3)))
-    scale = Tensor(np.array(1.0), requires_grad=True)
-    y = (w.grad * scale).sum()
-    ops.embedding(w, ids).backward(np.ones((3, 3)))  # in place, through Op.into
-    with pytest.raises(RuntimeError, match="changed in place"):
-        y.backward()
-
-
 def test_what_is_not_saved_dies_during_forward():
     x = leaf(10)
     intermediate = x + 1.0
@@ -496,90 +420,6 @@ def test_what_a_loss_gives_away_is_computed_again(kernels):
         np.testing.assert_array_equal(one.data, before)
         np.testing.assert_allclose(two.data, 2 * before, rtol=1e-12)
         np.testing.assert_allclose(x.grad.data, before, rtol=1e-12)
-
-
-class Halving(Op):
-    """Writes its gradient over the one that comes in, if that is spare, and adds what x has."""
-
-    fresh_gradients = True
-
-    def __init__(self):
-        self.spared, self.taken = None, None
-
-    def forward(self, xp, x):
-        return x / 2.0
-
-    def backward(self, xp, g):
-        self.spared, self.taken = self.spare() is g, self.take(0)
-        g_x = np.multiply(g, 0.5, out=self.spare())
-        return g_x if self.taken is None else g_x + self.taken
-
-
-def test_an_op_may_write_over_a_gradient_that_nobody_else_holds():
-    x, first, second = leaf(3), Halving(), Halving()
-    second(first(x)).backward(np.ones(3))
-    assert not second.spared  # the seed is the caller's
-    assert first.spared
-    np.testing.assert_array_equal(x.grad.data, np.full(3, 0.25))
-
-
-def test_a_gradient_that_is_asked_for_is_not_spare():
-    x, op = leaf(3), Halving()
-    y = op(x)
-    z = Halving()(y)
-    of_y, of_x = grad(z, (y, x), np.ones(3), retain_graph=True)
-    assert not op.spared
-    np.testing.assert_array_equal(of_y.data, np.full(3, 0.5))
-    np.testing.assert_array_equal(of_x.data, np.full(3, 0.25))
-    seen = []
-    y.register_hook(seen.append)  # keeps it
-    grad(z, x, np.ones(3))
-    np.testing.assert_array_equal(seen[0].data, np.full(3, 0.5))
-
-
-def test_a_residual_gradient_is_added_by_the_op_that_takes_it():
-    x, op = leaf(3), Halving()
-    y = x * 1.0
-    (y + op(y)).backward(np.full(3, 4.0))
-    np.testing.assert_array_equal(op.taken, np.full(3, 4.0))
-    np.testing.assert_array_equal(x.grad.data, np.full(3, 6.0))
-    np.testing.assert_array_equal(op.taken, np.full(3, 4.0))  # borrowed: still as it was
-    x.grad = None
-    op = Halving()
-    (op(x) + x).backward(np.ones(3))  # of a leaf as well
-    assert op.taken is not None
-    np.testing.assert_array_equal(x.grad.data, np.full(3, 1.5))
-
-
-def test_nothing_is_taken_while_somebody_watches():
-    x, op = leaf(3), Halving()
-    y = x * 1.0
-    with profile():
-        (y + op(y)).backward(np.ones(3))
-    assert op.taken is None and not op.spared
-    np.testing.assert_array_equal(x.grad.data, np.full(3, 1.5))
-
-
-def test_a_residual_stream_has_the_same_gradients_watched_and_unwatched():
-    rng = np.random.default_rng(0)
-    x, weight, bias = (leaf(*shape, seed=s) for s, shape in enumerate([(7, 5), (5,), (5,)]))
-    w1, b1, g = leaf(20, 5, seed=3), leaf(20, seed=4), rng.random((7, 5))
-    w2, b2 = leaf(5, 20, seed=5), leaf(5, seed=6)
-
-    def run():
-        h = x * 1.0
-        for _ in range(2):
-            up = ops.linear(ops.layer_norm(h, weight, bias), w1)
-            h = h + ops.gelu_linear(up, w2, b1, b2)
-        return [found.data for found in grad(h, (x, weight, bias, w1, b1, w2, b2), g)]
-
-    with profile():
-        watched = run()
-    with use_kernels("reference"):
-        defined = run()
-    for a, b, c in zip(run(), watched, defined, strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
-        np.testing.assert_allclose(a, c, rtol=1e-12, atol=1e-12)
 
 
 # --- what would go wrong without a word ----------------------------------------------------------

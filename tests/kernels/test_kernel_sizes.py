@@ -18,6 +18,7 @@ from kernel_checks import (
     flat,
     normal,
     reference,
+    room,
     root_mean_square,
     xp,
 )
@@ -164,20 +165,46 @@ def test_linear_cross_entropy_in_blocks(case, dtype):
     same(*both(case, case.inputs(rows, classes, dtype)), dtype)
 
 
+some_sizes = pytest.mark.parametrize("rows, columns", [(1, 1), (0, 5), (5, 17), (65, 129)])
+
+
 @both_dtypes
-@pytest.mark.parametrize("rows, columns", [(1, 1), (0, 5), (5, 17), (65, 129)])
-def test_sums_into_a_buffer_that_holds_something(dtype, rows, columns):
+@some_sizes
+def test_a_gradient_is_added_to_the_buffer_that_is_claimed(dtype, rows, columns):
     ids, g = np.arange(rows) * 3 % 7, normal(rows, columns, dtype=dtype)
     x, weight = normal(rows, 7, dtype=dtype, seed=1), normal(columns, 7, dtype=dtype)
     into = normal(7, columns, dtype=dtype, seed=2)
     expected = into + reference("embedding").backward(xp, g, ids, into.shape)
-    found = fast("embedding").backward(xp, g, ids, into.shape, into=into)
+    found = fast("embedding").backward(xp, g, ids, into.shape, room=room(into))
     assert found is into
     same(found, expected, dtype)
     into = normal(columns, 7, dtype=dtype, seed=2)
     expected = into + reference("linear").backward(xp, g, x, weight)[1]
-    found = fast("linear").backward(xp, g, x, weight, into=into)[1]
+    found = fast("linear").backward(xp, g, x, weight, room=room(None, into))[1]
     assert found is into
+    same(found, expected, dtype)
+
+
+@both_dtypes
+@some_sizes
+def test_layer_norm_in_place(dtype, rows, columns):
+    x, g, partial = (normal(rows, columns, dtype=dtype, seed=k) for k in range(3))
+    weight, reused, before = normal(columns, dtype=dtype), g.copy(), partial.copy()
+    g_x, *others = reference("layer_norm").backward(xp, g, x, weight, 1e-5)
+    in_place = room(partial, g=reused)
+    found, *more = fast("layer_norm").backward(xp, reused, x, weight, 1e-5, room=in_place)
+    assert np.shares_memory(found, reused) or not found.size
+    np.testing.assert_array_equal(partial, before)  # it may be borrowed
+    same((found, *more), (g_x + partial, *others), dtype)
+
+
+@both_dtypes
+@pytest.mark.parametrize("approximate", ["none", "tanh"])
+def test_gelu_in_place(dtype, approximate):
+    x, g = (normal(65, 129, dtype=dtype, seed=k) for k in range(2))
+    expected, reused = reference("gelu").backward(xp, g, x, approximate)[0], g.copy()
+    found = fast("gelu").backward(xp, reused, x, approximate, room=room(g=reused))[0]
+    assert np.shares_memory(found, reused)
     same(found, expected, dtype)
 
 

@@ -1,4 +1,4 @@
-"""The embedding's backward with numba: rows are added where they belong, in the owned buffer.
+"""The embedding's backward with numba: each row of g is added to its place in the gradient.
 
 Threads share the columns, not the rows: two rows may have the same id, two columns never meet,
 and each number is summed in the order of the rows, however many threads there are.
@@ -10,8 +10,9 @@ from autograd.kernels._jit import jit
 from autograd.kernels._threads import parallel_rows, rows_per_part
 
 
-def backward(xp, g, ids, shape, into=None):
-    g_weight = np.zeros(shape, g.dtype) if into is None else into
+def backward(xp, g, ids, shape, room=None):
+    buffer = None if room is None else room.claim_buffer(0)
+    g_weight = np.zeros(shape, g.dtype) if buffer is None else buffer
     C = shape[1]
     ids = ids.reshape(-1).astype(np.int64, copy=False)
     step = max(rows_per_part(C, ids.size), 64)  # columns: a few cache lines at least

@@ -33,7 +33,9 @@ def forward(xp, x, approximate, bias=None):
     return y
 
 
-def backward(xp, g, x, approximate, bias=None, spare=None, again=False):
+def backward(xp, g, x, approximate, bias=None, spare=None, again=False, room=None):
+    if room is not None:
+        spare = room.reusable_g
     g_x = np.empty_like(g) if spare is None else spare
     rows, added = _rows(x, bias)
     step = rows_per_part(*rows.shape)

@@ -4,9 +4,9 @@ NumPy makes eight passes over memory and as many temporaries; here x is read onc
 once. The gradients of weight and bias are sums over rows: each part of the rows makes its own, in
 the same pass that makes g_x, and they are added at the end in the order of the parts.
 
-Backward writes g_x over the gradient that came in where nobody else needs that (``spare``), and
-adds what x gets from elsewhere (``plus``): in a transformer the whole residual stream passes by
-each normalization, and adding it later would be one more pass over both.
+Where it has room to work in place, backward writes g_x over the gradient that came in (``spare``)
+and adds the gradient that x has already (``plus``): in a transformer that is the whole residual
+stream, and adding it later would be one more pass over both.
 
 The mean has two parts, as in reference.py. ``minus_both`` takes them away in their order, which is
 all there is to it.
@@ -34,13 +34,14 @@ def forward(xp, x, weight, bias, eps):
     return y.reshape(x.shape), (mean.reshape(one), rest.reshape(one), rstd.reshape(one))
 
 
-def backward(xp, g, x, weight, eps, cache=None, needs=(True, True, True), spare=None, plus=None):
+def backward(xp, g, x, weight, eps, cache=None, needs=(True, True, True), room=None):
     *lead, C = x.shape
     N = math.prod(lead)
     if cache is None:
         cache = forward(xp, x, weight, weight, eps)[1]
     mean, rest, rstd = cache[0].reshape(N), cache[1].reshape(N), cache[2].reshape(N)
     step = rows_per_part(N, C)
+    spare, plus = (None, None) if room is None else (room.reusable_g, room.claim_partial(0))
     g_x = (np.empty_like(g) if spare is None else spare).reshape(N, C)
     parts = np.zeros((2, -(-N // step), C), x.dtype)  # g_weight and g_bias of each part
     plus_rows = np.empty((0, C), x.dtype) if plus is None else plus.reshape(N, C)

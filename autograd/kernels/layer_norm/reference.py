@@ -18,8 +18,7 @@ def forward(xp, x, weight, bias, eps):
     return (x - mean - rest) * rstd * weight + bias, (mean, rest, rstd)
 
 
-def backward(xp, g, x, weight, eps, cache=None, needs=(True, True, True), spare=None, plus=None):
-    """``plus``, the gradient that x has from elsewhere, is added; ``spare`` is for kernels."""
+def backward(xp, g, x, weight, eps, cache=None, needs=(True, True, True)):
     mean, rest, rstd = cache if cache is not None else stats(xp, x, eps)
     norm = (x - mean - rest) * rstd  # (..., C)
     rows = tuple(range(x.ndim - 1))  # every axis but the last
@@ -29,8 +28,6 @@ def backward(xp, g, x, weight, eps, cache=None, needs=(True, True, True), spare=
         along_ones = xp.mean(g_norm, axis=-1, keepdims=True)  # (..., 1)
         along_norm = xp.mean(g_norm * norm, axis=-1, keepdims=True)  # (..., 1)
         g_x = rstd * (g_norm - along_ones - norm * along_norm)
-        if plus is not None:
-            g_x = g_x + plus
     g_weight = xp.sum(g * norm, axis=rows) if needs[1] else None  # (C,)
     g_bias = xp.sum(g, axis=rows) if needs[2] else None  # (C,)
     return g_x, g_weight, g_bias

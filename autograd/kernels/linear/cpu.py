@@ -26,7 +26,7 @@ def forward(xp, x, weight, bias):
     return y.reshape(*lead, M)
 
 
-def backward(xp, g, x, weight, needs=(True, True, True), into=None):
+def backward(xp, g, x, weight, needs=(True, True, True), room=None):
     *lead, M = g.shape
     N = math.prod(lead)
     g = g.reshape(N, M)
@@ -38,8 +38,9 @@ def backward(xp, g, x, weight, needs=(True, True, True), into=None):
         g_bias = parts.sum(axis=0)
     if needs[1]:
         rows = x.reshape(N, x.shape[-1])
-        g_weight = np.empty((M, rows.shape[1]), g.dtype) if into is None else into
-        whole_product(g.T, rows, g_weight, into is not None)
+        buffer = None if room is None else room.claim_buffer(1)
+        g_weight = np.empty((M, rows.shape[1]), g.dtype) if buffer is None else buffer
+        whole_product(g.T, rows, g_weight, buffer is not None)
     if needs[0]:  # last: whose backward is next finds it in cache
         g_x = np.matmul(g, weight).reshape(*lead, weight.shape[1])
     return g_x, g_weight, g_bias

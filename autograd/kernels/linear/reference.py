@@ -15,7 +15,7 @@ def forward(xp, x, weight, bias):
     return xp.reshape(y, (*lead, weight.shape[0]))  # (..., M)
 
 
-def backward(xp, g, x, weight, needs=(True, True, True), into=None):
+def backward(xp, g, x, weight, needs=(True, True, True)):
     """x may be None where g_weight is not needed, and weight where g_x is not: not kept, then."""
     *lead, M = g.shape
     g = xp.reshape(g, (math.prod(lead), M))  # (N, M)
