@@ -96,10 +96,10 @@ def register_op_hook(
         if op not in names:
             lower = {name.lower(): name for name in names}
             near = difflib.get_close_matches(op.lower().replace("_", ""), lower, 3)
-            names_near = (
-                ", ".join(lower[name] for name in near) or "names are those of classes: Softmax"
-            )
-            raise ValueError(f"register_op_hook: there is no op {op!r} ({names_near}?)")
+            advice = "names are those of classes, as in Softmax"
+            if near:
+                advice = f"did you mean {', '.join(lower[name] for name in near)}?"
+            raise ValueError(f"register_op_hook: there is no op {op!r} ({advice})")
     if forward is None and backward is None:
         raise ValueError("register_op_hook needs a forward function, a backward function or both")
     hook = OpHook(op, forward, backward)
