@@ -1,11 +1,11 @@
 """Matrix products inside a compiled kernel: calls of the BLAS behind NumPy, without Python.
 
-numba has ``np.dot``, through SciPy, for contiguous matrices and without "add to". Here OpenBLAS's
-own functions are registered with LLVM under names of our own, which the linker looks up whenever a
-kernel is loaded, also from the cache on disk: no address is ever stored.
+numba has ``np.dot``, through SciPy, for contiguous matrices and without adding to the output. Here
+OpenBLAS's own functions are registered with LLVM under names of our own. The linker looks these up
+whenever a kernel is loaded, from the cache on disk too: no address is ever stored.
 
-``product`` and ``transpose`` are also ordinary functions. A kernel written with them runs compiled
-where OpenBLAS was found, and by Python where it was not (``kernel.py_func``), with NumPy's.
+``gemm_in_kernel`` and ``transpose`` are also ordinary functions. A kernel that calls them runs
+compiled if OpenBLAS was found, and otherwise as Python (``kernel.py_func``) with NumPy's products.
 """
 
 import llvmlite.binding
@@ -18,40 +18,41 @@ from autograd.kernels import _blas
 from autograd.kernels._jit import HELPER, jit
 
 ROW_MAJOR, PLAIN, TRANSPOSED = np.int32(101), np.int32(111), np.int32(112)  # cblas.h
-_LAYOUT = "product: a matrix has no axis of neighbours, which BLAS needs"
 
 
 def available():
-    """Whether kernels can be compiled with ``product``: whether OpenBLAS was found."""
+    """Whether kernels can be compiled with ``gemm_in_kernel``: whether OpenBLAS was found."""
     return _blas.cblas("gemm") is not None and _blas.cblas("omatcopy") is not None
 
 
-def product(a, b, out, scale, add):
+def gemm_in_kernel(a, b, out, scale, add):
     """out = scale a b, or with ``add`` out += scale a b: a (M, K), b (K, N), out (M, N).
 
-    Views are taken as they are if one axis of each has its elements side by side (of ``out``, the
-    last one). ``out`` must not overlap the others.
+    a and b may be views with one contiguous axis, out a view whose last axis is contiguous. ``out``
+    must not overlap the others.
     """
-    found = np.matmul(a, b)
-    found *= out.dtype.type(scale)
+    product = np.matmul(a, b)
+    product *= out.dtype.type(scale)
     if add:
-        out += found
+        out += product
     else:
-        out[...] = found
+        out[...] = product
 
 
-def whole_product(a, b, out, add):
-    """``product`` called from Python, by BLAS with all its threads: for large matrices.
+def gemm_all_threads(a, b, out, add):
+    """out = a b, or with ``add`` out += a b, from Python and in all of BLAS's threads.
 
-    With ``add`` it is one pass less over ``out`` than NumPy needs, and no second array.
+    For large matrices. Compared with NumPy, ``add`` needs one pass less over ``out``, and no second
+    array.
     """
-    (_compiled_product if available() else product)(a, b, out, out.dtype.type(1), add)
+    one = out.dtype.type(1)
+    (_compiled_gemm if available() else gemm_in_kernel)(a, b, out, one, add)
 
 
 def transpose(a, out):
-    """out = a^T: a (M, N), out (N, M). Views are taken as they are if their rows are whole.
+    """out = a^T: a (M, N), out (N, M). Both may be views whose last axis is contiguous.
 
-    OpenBLAS's copy is six times as fast as a loop compiled here: it turns blocks in registers.
+    OpenBLAS's copy is six times as fast as a loop compiled here: it transposes blocks in registers.
     """
     out[...] = a.T
 
@@ -62,14 +63,14 @@ _integer = np.int32 if _blas.integer_bits() == 32 else np.int64
 
 def _declare(function, arguments):
     """The C functions cblas_s``function`` and cblas_d``function``, by their type of numbers."""
-    found = {}
+    functions = {}
     for number, kind in ((types.float32, "s"), (types.float64, "d")):
         # the width is in the name: the cache on disk may outlive this NumPy
         name = f"autograd_{kind}{function}_{_whole.bitwidth}"
         llvmlite.binding.add_symbol(name, _blas.cblas(function)[kind])
         signature = types.void(*arguments(number, types.CPointer(number)))
-        found[number] = types.ExternalFunction(name, signature)
-    return found
+        functions[number] = types.ExternalFunction(name, signature)
+    return functions
 
 
 def _gemm_arguments(number, pointer):
@@ -88,19 +89,30 @@ _omatcopy = _declare("omatcopy", _omatcopy_arguments) if available() else {}
 
 
 @numba.njit(**HELPER)
-def _rows_lie(strides, n_rows, width, size):
-    """Whether each row's elements are side by side, and the rows one behind the other.
+def _leading_dimension(strides, rows, columns, size):
+    """Elements from the start of one row to the next; 0 if the rows do not suit BLAS.
 
-    The stride of an axis of length 1 may be anything: nobody steps along it.
+    A row's elements must be adjacent, and the rows must not overlap. The stride of an axis of
+    length 1 may be anything: no step is ever taken along it.
     """
-    rows = n_rows == 1 or (strides[0] >= width * size and strides[0] % size == 0)
-    return rows and (width == 1 or strides[1] == size)
+    if columns != 1 and strides[1] != size:
+        return 0
+    if rows == 1:
+        return columns
+    suits = strides[0] >= columns * size and strides[0] % size == 0
+    return strides[0] // size if suits else 0
 
 
 @numba.njit(**HELPER)
-def _row_step(stride, n_rows, width, size):
-    """How many elements lie from one row to the next, as BLAS is told."""
-    return width if n_rows == 1 else stride // size
+def _layout(strides, rows, columns, size):
+    """How BLAS reads a matrix: (PLAIN or TRANSPOSED, its leading dimension)."""
+    step = _leading_dimension(strides, rows, columns, size)
+    if step > 0:
+        return PLAIN, step
+    step = _leading_dimension(strides[::-1], columns, rows, size)
+    if step > 0:
+        return TRANSPOSED, step
+    raise ValueError("gemm_in_kernel: neither axis is contiguous, and BLAS needs one")
 
 
 @overload(transpose)
@@ -113,22 +125,23 @@ def _transpose(a, out):
     def implementation(a, out):
         M, N = a.shape
         if out.shape[0] != N or out.shape[1] != M:
-            raise ValueError("transpose: the shapes do not fit")
+            raise ValueError("transpose: the shape of out must be that of a, reversed")
         if M == 0 or N == 0:
             return
-        if not (_rows_lie(a.strides, M, N, size) and _rows_lie(out.strides, N, M, size)):
-            raise ValueError("transpose: the elements of a row must be side by side")
+        lda = _leading_dimension(a.strides, M, N, size)
+        ldb = _leading_dimension(out.strides, N, M, size)
+        if lda == 0 or ldb == 0:
+            raise ValueError("transpose: the last axis is not contiguous, and BLAS needs it to be")
         omatcopy(
-            ROW_MAJOR, TRANSPOSED, _integer(M), _integer(N), out.dtype.type(1),
-            a.ctypes, _integer(_row_step(a.strides[0], M, N, size)),
-            out.ctypes, _integer(_row_step(out.strides[0], N, M, size)),
+            ROW_MAJOR, TRANSPOSED, _integer(M), _integer(N),
+            out.dtype.type(1), a.ctypes, _integer(lda), out.ctypes, _integer(ldb),
         )  # fmt: skip
 
     return implementation
 
 
-@overload(product)
-def _product(a, b, out, scale, add):
+@overload(gemm_in_kernel)
+def _gemm_in_kernel(a, b, out, scale, add):
     gemm = _gemm.get(out.dtype)
     if gemm is None or not a.dtype == b.dtype == out.dtype:
         return None
@@ -137,36 +150,26 @@ def _product(a, b, out, scale, add):
     def implementation(a, b, out, scale, add):
         (M, K), N = a.shape, b.shape[1]
         if b.shape[0] != K or out.shape[0] != M or out.shape[1] != N:
-            raise ValueError("product: the shapes do not fit")
+            raise ValueError("gemm_in_kernel: the shapes must be (M, K), (K, N) and (M, N)")
         if M == 0 or N == 0 or K == 0:
             if not add:
                 out[:] = 0
             return
-        if _rows_lie(a.strides, M, K, size):
-            a_order, a_step = PLAIN, _row_step(a.strides[0], M, K, size)
-        elif _rows_lie(a.strides[::-1], K, M, size):
-            a_order, a_step = TRANSPOSED, _row_step(a.strides[1], K, M, size)
-        else:
-            raise ValueError(_LAYOUT)
-        if _rows_lie(b.strides, K, N, size):
-            b_order, b_step = PLAIN, _row_step(b.strides[0], K, N, size)
-        elif _rows_lie(b.strides[::-1], N, K, size):
-            b_order, b_step = TRANSPOSED, _row_step(b.strides[1], N, K, size)
-        else:
-            raise ValueError(_LAYOUT)
-        if not _rows_lie(out.strides, M, N, size):
-            raise ValueError(_LAYOUT)
-        out_step = _row_step(out.strides[0], M, N, size)
+        a_order, lda = _layout(a.strides, M, K, size)
+        b_order, ldb = _layout(b.strides, K, N, size)
+        ldc = _leading_dimension(out.strides, M, N, size)
+        if ldc == 0:
+            raise ValueError("gemm_in_kernel: the last axis of out must be contiguous")
         beta = out.dtype.type(1) if add else out.dtype.type(0)
         gemm(
             ROW_MAJOR, a_order, b_order, _integer(M), _integer(N), _integer(K),
-            scale, a.ctypes, _integer(a_step), b.ctypes, _integer(b_step),
-            beta, out.ctypes, _integer(out_step),
+            scale, a.ctypes, _integer(lda), b.ctypes, _integer(ldb),
+            beta, out.ctypes, _integer(ldc),
         )  # fmt: skip
 
     return implementation
 
 
 @jit
-def _compiled_product(a, b, out, scale, add):
-    product(a, b, out, scale, add)
+def _compiled_gemm(a, b, out, scale, add):
+    gemm_in_kernel(a, b, out, scale, add)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from autograd.kernels import _blas, _gemm
-from autograd.kernels._gemm import product
+from autograd.kernels._gemm import gemm_in_kernel
 from autograd.kernels._jit import jit
 
 needs_openblas = pytest.mark.skipif(not _gemm.available(), reason="NumPy's BLAS is not OpenBLAS")
@@ -13,7 +13,7 @@ ways = pytest.mark.parametrize("way", [pytest.param("compiled", marks=needs_open
 
 @jit
 def call(a, b, out, scale, add):
-    product(a, b, out, scale, add)
+    gemm_in_kernel(a, b, out, scale, add)
 
 
 @jit
@@ -22,7 +22,7 @@ def turn(a, out):
 
 
 def run(way, *arguments):
-    return call(*arguments) if way == "compiled" else product(*arguments)
+    return call(*arguments) if way == "compiled" else gemm_in_kernel(*arguments)
 
 
 def normal(*shape, dtype="f8"):
@@ -60,14 +60,14 @@ def test_what_was_in_out_does_not_matter_without_add(way):
 @needs_openblas
 def test_a_matrix_that_blas_cannot_take_is_refused():
     a, square = normal(4, 8), normal(4, 4)
-    with pytest.raises(ValueError, match="shapes do not fit"):
+    with pytest.raises(ValueError, match="shapes must be"):
         call(a, a, square, 1.0, False)
     for arguments in [(a[:, ::2], square, square.copy()), (square, a[:, ::2], square.copy())]:
-        with pytest.raises(ValueError, match="neighbours"):
+        with pytest.raises(ValueError, match="neither axis is contiguous, and BLAS needs one"):
             call(*arguments, 1.0, False)
-    with pytest.raises(ValueError, match="neighbours"):
+    with pytest.raises(ValueError, match="last axis of out must be contiguous"):
         call(square, square, np.zeros((4, 4)).T, 1.0, False)
-    with pytest.raises(ValueError, match="neighbours"):
+    with pytest.raises(ValueError, match="neither axis is contiguous, and BLAS needs one"):
         call(square, np.broadcast_to(square[0], (4, 4)), np.zeros((4, 4)), 1.0, False)
 
 
@@ -81,10 +81,10 @@ def test_one_thread_each_restores_the_setting():
 
 
 @pytest.mark.parametrize("add", [False, True])
-def test_a_whole_product_is_called_from_python(add):
+def test_gemm_all_threads_is_called_from_python(add):
     a, b, out = normal(5, 300), normal(300, 7), normal(5, 7)
     expected = a @ b + (out if add else 0)
-    _gemm.whole_product(a, b, out, add)
+    _gemm.gemm_all_threads(a, b, out, add)
     np.testing.assert_allclose(out, expected, rtol=0, atol=1e-12)
 
 
@@ -102,7 +102,7 @@ def test_transpose_into_a_view(way, dtype, M, N):
 
 @needs_openblas
 def test_a_transpose_that_blas_cannot_take_is_refused():
-    with pytest.raises(ValueError, match="shapes do not fit"):
+    with pytest.raises(ValueError, match="shape of out must be"):
         turn(normal(4, 8), np.zeros((4, 8)))
-    with pytest.raises(ValueError, match="side by side"):
+    with pytest.raises(ValueError, match="last axis is not contiguous"):
         turn(normal(4, 8)[:, ::2], np.zeros((4, 4)))

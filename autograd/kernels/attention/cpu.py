@@ -25,7 +25,7 @@ import numpy as np
 
 from autograd.kernels import _blas
 from autograd.kernels._functions import exp, maximum
-from autograd.kernels._gemm import available, product, transpose
+from autograd.kernels._gemm import available, gemm_in_kernel, transpose
 from autograd.kernels._jit import jit, part
 from autograd.kernels._threads import parallel_rows, rows_per_part
 
@@ -83,7 +83,7 @@ def _forward(qkv, y, top, total, scale, start, stop):
             p, y_tile = scores[: J - i], y[b, i:J, h]
             for j in range(0, J, TILE):
                 to = min(j + TILE, J)
-                product(q[i:J], k_columns[:, j:to], p[:, j:to], scale, False)
+                gemm_in_kernel(q[i:J], k_columns[:, j:to], p[:, j:to], scale, False)
             for t in range(i, J):
                 _hide_future(scores[t - i, i : i + TILE], t - i)
             for t in range(i, J):
@@ -92,7 +92,7 @@ def _forward(qkv, y, top, total, scale, start, stop):
                 total[b, h, t] = _exponentials(scores[t - i, : i + TILE], top[b, h, t])
             for j in range(0, J, TILE):
                 to = min(j + TILE, J)
-                product(p[:, j:to], v[j:to], y_tile, one, j > 0)
+                gemm_in_kernel(p[:, j:to], v[j:to], y_tile, one, j > 0)
             for t in range(i, J):
                 _divide(y[b, t, h], total[b, h, t])
 
@@ -116,8 +116,9 @@ def _backward(qkv, y, top, total, g, g_qkv, scale, start, stop):
             p, g_s, q_tile, g_tile = weights[: J - i], g_scores[: J - i], q[i:J], g[b, i:J, h]
             for j in range(0, J, TILE):
                 to = min(j + TILE, J)
-                product(q_tile, k_columns[:, j:to], p[:, j:to], scale, False)
-                product(g_tile, v_columns[:, j:to], g_s[:, j:to], one, False)  # of p until then
+                gemm_in_kernel(q_tile, k_columns[:, j:to], p[:, j:to], scale, False)
+                # for now g_s is the gradient of the weights p
+                gemm_in_kernel(g_tile, v_columns[:, j:to], g_s[:, j:to], one, False)
             for t in range(i, J):
                 _hide_future(weights[t - i, i : i + TILE], t - i)
             for t in range(i, J):
@@ -127,9 +128,9 @@ def _backward(qkv, y, top, total, g, g_qkv, scale, start, stop):
                 _gradients(row, g_row, along[t - i], top[b, h, t], total[b, h, t])
             for j in range(0, J, TILE):
                 to = min(j + TILE, J)
-                product(p[:, j:to].T, g_tile, g_v[j:to], one, i < last)
-                product(g_s[:, j:to].T, q_tile, g_k[j:to], scale, i < last)
-                product(g_s[:, j:to], k[j:to], g_q[i:J], scale, j > 0)
+                gemm_in_kernel(p[:, j:to].T, g_tile, g_v[j:to], one, i < last)
+                gemm_in_kernel(g_s[:, j:to].T, q_tile, g_k[j:to], scale, i < last)
+                gemm_in_kernel(g_s[:, j:to], k[j:to], g_q[i:J], scale, j > 0)
 
 
 @part

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from autograd.kernels._gemm import whole_product
+from autograd.kernels._gemm import gemm_all_threads
 from autograd.kernels._jit import jit
 from autograd.kernels._threads import parallel_rows, rows_per_part
 
@@ -22,7 +22,7 @@ def forward(xp, x, weight, bias):
         np.matmul(x.reshape(N, K), weight.T, out=y)
     else:
         parallel_rows(_fill, N, rows_per_part(N, M), y, bias)
-        whole_product(x.reshape(N, K), weight.T, y, True)
+        gemm_all_threads(x.reshape(N, K), weight.T, y, True)
     return y.reshape(*lead, M)
 
 
@@ -40,7 +40,7 @@ def backward(xp, g, x, weight, needs=(True, True, True), room=None):
         rows = x.reshape(N, x.shape[-1])
         buffer = None if room is None else room.claim_buffer(1)
         g_weight = np.empty((M, rows.shape[1]), g.dtype) if buffer is None else buffer
-        whole_product(g.T, rows, g_weight, buffer is not None)
+        gemm_all_threads(g.T, rows, g_weight, buffer is not None)
     if needs[0]:  # last: whose backward is next finds it in cache
         g_x = np.matmul(g, weight).reshape(*lead, weight.shape[1])
     return g_x, g_weight, g_bias

@@ -10,7 +10,7 @@ computed again.
 import numpy as np
 
 from autograd.kernels._functions import exp, maximum, minus_both
-from autograd.kernels._gemm import whole_product
+from autograd.kernels._gemm import gemm_all_threads
 from autograd.kernels._jit import jit
 from autograd.kernels._threads import parallel_rows, rows_per_part
 from autograd.kernels.cross_entropy.cpu import reduce, row_gradients, row_losses
@@ -74,7 +74,7 @@ def _gradients(g_row, h, weight, targets, ignore_index, losses, needs):
             h_rows = h[rows]
             if not counts.all():  # 0 times infinity is not 0: an ignored row must be left out
                 h_rows = np.where(counts[:, None], h_rows, 0)
-            whole_product(logits.T, h_rows, g_weight, rows.start > 0)
+            gemm_all_threads(logits.T, h_rows, g_weight, rows.start > 0)
     return g_h, g_weight
 
 
