@@ -212,6 +212,74 @@ def test_a_broken_link_is_noticed():
         assert broken_links(ROOT / "README.md", f"{text} [gone]({gone})") == [gone]
 
 
+# --- Trees ----------------------------------------------------------------------------------------
+
+
+def trees(text):
+    """The listings of folders in a page: {folder: the files and folders named below it}.
+
+    A folder of ours stands alone or with its description; what it holds is indented by two more,
+    several names to a line if need be, and descriptions begin after two spaces.
+    """
+    found, inside = {}, None
+    for line in text.splitlines():
+        indent = len(line) - len(line.lstrip())
+        names = re.split(r" {2,}", line.strip())[0].split()
+        if indent == 4 and names and re.fullmatch(r"(?:[\w.]+/)+", names[0]):
+            inside = names[0] if names[0].split("/")[0] in PACKAGES else None
+            if inside:
+                found[inside] = set()
+        elif indent < 4:
+            inside = None
+        elif inside and indent == 6:
+            found[inside] |= set(names)
+    return found
+
+
+def present(folder):
+    """What a folder holds that a tree can name: modules, folders, pages."""
+    names = {path.name + "/" * path.is_dir() for path in (ROOT / folder).iterdir()}
+    return names - {"__init__.py", "__main__.py", "__pycache__/", "py.typed"}
+
+
+def tree_problems(text):
+    """What the trees name that does not exist."""
+    return sorted(
+        folder + name
+        for folder, names in trees(text).items()
+        for name in names - present(folder) - {"__init__.py"}
+    )
+
+
+@every_page
+def test_trees_name_what_exists(path):
+    assert tree_problems(path.read_text()) == []
+
+
+def test_the_architecture_leaves_out_no_file():
+    named = trees((ROOT / "docs" / "architecture.md").read_text())
+    for package in PACKAGES:
+        left_out = present(f"{package}/") - named[f"{package}/"]
+        assert left_out == set(), f"docs/architecture.md says nothing of these parts of {package}"
+
+
+def test_the_readme_leaves_out_no_folder():
+    named = trees((ROOT / "README.md").read_text())
+    for package in PACKAGES:
+        folders = {name for name in present(f"{package}/") if name.endswith("/")}
+        left_out = folders - named[f"{package}/"]
+        assert left_out == set(), f"README.md says nothing of these parts of {package}"
+
+
+def test_a_wrong_tree_is_noticed():
+    text = (
+        "    autograd/    the engine\n      engine.py backward.py   the graph\n      ops/    all\n"
+    )
+    assert trees(text) == {"autograd/": {"engine.py", "backward.py", "ops/"}}
+    assert tree_problems(text) == []
+    assert tree_problems(text + "      elementwise_.py  gone") == ["autograd/elementwise_.py"]
+
+
 # --- Code and commands ----------------------------------------------------------------------------
 
 
