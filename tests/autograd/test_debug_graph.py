@@ -6,16 +6,13 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from leaves import leaf
 
 from autograd import Tensor, ops
 from autograd.debug import draw_graph, record_graph
 from autograd.debug.html import HEIGHT, WIDTH, as_script_data, layout
 
 EVIL = '</script><script>alert("1")</script><img src=x onerror=alert(1)>&amp;'
-
-
-def leaf(*shape, seed=0):
-    return Tensor(np.random.default_rng(seed).standard_normal(shape), requires_grad=True)
 
 
 def example():

@@ -10,14 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from leaves import leaf
 
 from autograd import Op, Parameter, Tensor, grad, ops
 from autograd.debug import register_op_hook
-
-
-def leaf(*shape, seed=0):
-    return Tensor(np.random.default_rng(seed).standard_normal(shape), requires_grad=True)
-
 
 # --- tensor hooks ---------------------------------------------------------------------------------
 

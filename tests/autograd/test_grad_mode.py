@@ -4,6 +4,7 @@ import asyncio
 import threading
 
 import pytest
+from leaves import leaf
 
 from autograd import enable_grad, is_grad_enabled, no_grad
 
@@ -131,3 +132,13 @@ def test_an_async_generator_is_refused():
 
     with pytest.raises(TypeError, match="asynchronous generator"):
         no_grad()(stream)
+
+
+def test_recording_is_off_only_inside_no_grad():
+    x = leaf(3)
+    with no_grad():
+        assert not (x * 2.0).requires_grad
+        with enable_grad():
+            assert (x * 2.0).requires_grad
+        assert not (x * 2.0).requires_grad
+    assert (x * 2.0).requires_grad

@@ -7,9 +7,14 @@ import os
 import subprocess
 import sys
 import textwrap
+import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
+from leaves import leaf
+
+from autograd import grad, ops
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -333,3 +338,26 @@ def test_a_fork_while_other_threads_compute():
         np.testing.assert_array_equal(step(), expected)
         """
     )
+
+
+def test_two_threads_build_and_differentiate_at_once():
+    results = {}
+
+    def work(seed):
+        x = leaf(50, seed=seed)
+        for _ in range(50):
+            y = ops.tanh(x)
+            for _ in range(10):
+                y = ops.sin(y) * y
+            (g,) = grad(y.sum(), x)
+        results[seed] = g.data
+
+    threads = [threading.Thread(target=work, args=(s,)) for s in (1, 2)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    for seed in (1, 2):
+        concurrent = results[seed].copy()
+        work(seed)
+        np.testing.assert_array_equal(results[seed], concurrent)

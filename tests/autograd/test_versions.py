@@ -112,3 +112,52 @@ def test_what_shares_memory_shares_the_version():
         ):  # fmt: skip
             same()
     assert views.seen > 100 and views.wrong == set()
+
+
+def test_changing_a_saved_value_is_noticed():
+    p = Parameter(np.ones(3))
+    y = (p * p).sum()
+    p.assign_(np.zeros(3))
+    with pytest.raises(RuntimeError, match=r"Multiply .*changed in place.*version 1"):
+        y.backward()
+    p = Parameter(np.ones(3))
+    y = (p * p).sum()
+    p.data -= 0.1
+    with pytest.raises(RuntimeError, match="changed in place"):
+        y.backward()
+
+
+def test_changing_a_value_behind_a_view_is_noticed():
+    p = Parameter(np.ones((2, 3)))
+    y = (p.T * p.T).sum()
+    p.assign_(np.zeros((2, 3)))
+    with pytest.raises(RuntimeError, match="changed in place"):
+        y.backward()
+    p = Parameter(np.ones((2, 3)))
+    y = (p[0] * p.detach().reshape(6)[:3]).sum()
+    p.detach().assign_(np.zeros((2, 3)))
+    with pytest.raises(RuntimeError, match="changed in place"):
+        y.backward()
+
+
+def test_changing_what_was_not_saved_is_allowed():
+    p = Parameter(np.ones(3))
+    y = (p + 1.0).sum()
+    p.assign_(np.zeros(3))
+    y.backward()
+    np.testing.assert_array_equal(p.grad.data, np.ones(3))
+
+
+def test_data_of_another_shape_between_forward_and_backward():
+    p = Parameter(np.ones(3))
+    loss = (p * 2.0).sum()
+    p.data = np.ones(5)
+    with pytest.raises(RuntimeError, match=r"\(3,\) was given data of shape \(5,\)"):
+        loss.backward()
+    assert p.grad is None
+
+
+def test_a_computed_tensor_keeps_its_data():
+    y = Parameter(np.ones(2)) * 2
+    with pytest.raises(RuntimeError, match="computed tensor cannot be given other data"):
+        y.data = np.zeros(2)
