@@ -182,7 +182,10 @@ class RightVectors(Factor):
 
     Shapes: A (..., M, N) -> (..., K, N), K = min(M, N)
     Saves: A; caches U, s, Vh
-    Derivative: that of LeftVectors, transposed: A^T = V diag(s) U^T has V on the left
+    Derivative: g_A = U @ X^T
+        with X = Vh^T @ (F * (S - S^T)) @ diag(s) + (g^T - Vh^T @ S) @ diag(1 / s),
+        S = Vh @ g^T, F = over_differences(s^2)
+    Note: that of LeftVectors, transposed: A^T = V diag(s) U^T has V on the left
     """
 
     which = 2

@@ -28,8 +28,9 @@ class CrossEntropy(Op):
 
     Shapes: logits (N, V) -> () or (N,)
     Saves: logits; caches the log-sum-exp of each row, in two parts; keeps the targets
-    Derivative: g_logits = g / N * (softmax(logits) - one_hot(targets))
-    Note: N is the number of targets that count, or 1 unless the reduction is the mean
+    Derivative: g_logits = g * w * (softmax(logits) - one_hot(targets))
+    Note: w is how much a row counts: 0 if its target is ignored, else the weight of its class (or
+        1), which "mean" divides by the sum of them all
     Derivation: autograd/kernels/cross_entropy/README.md
     """
 
@@ -159,7 +160,8 @@ class LinearCrossEntropy(Op):
     Saves: h, weight; caches their gradients for the first backward, computed while the logits of a
         block were in memory; keeps the targets
     Derivative: g_h = d @ weight, g_weight = d^T @ h
-        with d = g / N * (softmax(h @ weight^T) - one_hot(targets))
+        with d = g * w * (softmax(h @ weight^T) - one_hot(targets))
+    Note: w is how much a row counts, as in CrossEntropy
     Derivation: autograd/kernels/linear_cross_entropy/README.md
     """
 

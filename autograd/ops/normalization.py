@@ -89,9 +89,9 @@ class LayerNorm(Op):
     """Normalize the last axis to mean 0 and variance 1, then scale and shift.
 
     Shapes: x (..., C), weight (C,), bias (C,) -> (..., C)
-    Saves: x, weight; caches mean, rest, rstd: the mean in two parts and 1/std, of each row
+    Saves: x, weight; caches the mean of each row, in two parts, and 1/std
     Derivative: g_x = rstd * (h - mean(h) - n * mean(h * n)), g_weight = g * n, g_bias = g
-        with h = g * weight, n = (x - mean(x)) * rstd
+        with h = g * weight, n = (x - mean(x)) * rstd, rstd = 1 / sqrt(var(x) + eps)
     Derivation: autograd/kernels/layer_norm/README.md
     """
 
@@ -135,8 +135,9 @@ class RMSNorm(Op):
     """Divide the last axis by its root mean square, then scale.
 
     Shapes: x (..., C), weight (C,) -> (..., C)
-    Saves: x, weight; caches r: 1/rms, of each row
-    Derivative: g_x = r * (h - n * mean(h * n)), g_weight = g * n with h = g * weight, n = x * r
+    Saves: x, weight; caches 1/rms of each row
+    Derivative: g_x = r * (h - n * mean(h * n)), g_weight = g * n
+        with h = g * weight, n = x * r, r = 1 / sqrt(mean(x^2) + eps)
     Derivation: autograd/kernels/rms_norm/README.md
     """
 

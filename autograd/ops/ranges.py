@@ -14,7 +14,7 @@ class Linspace(Op):
 
     Shapes: start (...), stop (...) -> (num, ...), or another axis; they broadcast
     Saves: nothing
-    Derivative: g_start = sum_i (1 - t_i) g_i, g_stop = sum_i t_i g_i
+    Derivative: g_start is the sum of (1 - t_i) g_i over i, and g_stop that of t_i g_i
     """
 
     broadcasts = True
