@@ -1,0 +1,142 @@
+"""The code and the commands that the documents show are run."""
+
+import ast
+import dataclasses
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+from oracle import numpy_table
+from oracle.choices import CHOICES
+from oracle.judge import judge
+from reader import run
+
+from autograd import Tensor, ops, samples
+from autograd.debug import ChangedError
+from tinygrad_llm.cli import COMMANDS, parse
+from tinygrad_llm.commands import gradcheck
+from tinygrad_llm.commands.options import GradcheckOptions
+from tinygrad_llm.config import GPTConfig
+from tinygrad_llm.model.gpt import GPT
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md"))]
+RNG = np.random.default_rng(9)
+
+
+def python_blocks(path):
+    return re.findall(r"^```python\n(.*?)^```", path.read_text(), re.M | re.S)
+
+
+def test_functional_page_runs():
+    blocks = python_blocks(ROOT / "docs" / "functional.md")
+    assert len(blocks) >= 4
+    run("-c", "\n".join(blocks))  # one program, which asserts what the page says
+
+
+def test_debugging_page_runs(tmp_path, monkeypatch):
+    """Each block, with the model and tensors it speaks of; the fourth plants a write."""
+    monkeypatch.chdir(tmp_path)
+    blocks = python_blocks(ROOT / "docs" / "debugging.md")
+    assert len(blocks) == 8
+    for number, code in enumerate(blocks, 1):
+        x = Tensor(np.ones((2, 3)), requires_grad=True)
+        w = Tensor(np.ones(3), requires_grad=True)
+        scope = {"ops": ops, "x": x, "w": w, "h": x * w, "ids": RNG.integers(0, 65, (2, 8))}
+        exec(compile(blocks[0], "docs/debugging.md", "exec"), scope)  # our own documentation
+        model = GPT(GPTConfig(vocab_size=65, block_size=8, n_layer=1, n_head=1, n_embd=8), seed=0)
+        loss = model.loss(scope["ids"], scope["ids"])
+        scope |= {"model": model, "targets": scope["ids"], "loss": loss}
+        if number == 4:
+            with pytest.raises(ChangedError, match=r"was written to: it was unchanged after "):
+                exec(compile(code, "docs/debugging.md", "exec"), scope)
+        else:
+            exec(compile(code, "docs/debugging.md", "exec"), scope)
+    assert {p.name for p in tmp_path.iterdir()} == {"trace.json", "graph.html"}
+
+
+def test_the_ledger_that_is_shown_is_the_examples():
+    page = (ROOT / "docs" / "debugging.md").read_text()
+    shown = re.search(r"^```\n(gradient of wte.*?)^```", page, re.M | re.S)[1]
+    printed = run(str(ROOT / "examples" / "09_gradients_explained.py"))
+    assert without_lines(shown) in without_lines(printed)
+
+
+def without_lines(text):
+    """The text without line numbers in places such as gpt.py:92."""
+    return re.sub(r"\.py:\d+", ".py", text)
+
+
+def test_readme_first_look():
+    first_look, _ = python_blocks(ROOT / "README.md")
+    assert len([line for line in first_look.splitlines() if line.strip()]) == 15
+    losses = [float(x) for x in re.findall(r"loss (\d+\.\d+)", run("-c", first_look))]
+    assert len(losses) == 5 and losses == sorted(losses, reverse=True)
+    assert losses[-1] < losses[0] / 100
+
+
+def test_readme_gradient_check():
+    _, ten_lines = python_blocks(ROOT / "README.md")
+    assert len([line for line in ten_lines.splitlines() if line.strip()]) <= 10
+    assert "gradient check passed: 6 checks" in run("-c", ten_lines)
+    op = ten_lines[ten_lines.index("class ") : ten_lines.index("print(")].strip()
+    assert op in (ROOT / "examples" / "04_gradient_check.py").read_text()
+
+
+def test_readme_names_the_two_commands():
+    lines = [line.strip() for line in (ROOT / "README.md").read_text().splitlines()]
+    assert "pip install -e . && tinygrad-llm train" in lines
+    assert 'pip install -e ".[test]" && pytest' in lines
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)
+def test_commands_that_are_shown_can_be_parsed(path):
+    text = re.sub(
+        r"<!-- train-output -->.*<!-- /train-output -->", "", path.read_text(), flags=re.S
+    )
+    for line in re.findall(r"^ {4}(?:.* && )?tinygrad-llm (.*)$", text, re.M):
+        arguments = shlex.split(line, comments=True)
+        if arguments != ["--help"]:
+            assert type(parse(arguments)) in COMMANDS, line
+
+
+def test_contributing_counts_to_seven():
+    steps = re.findall(r"^\*\*(\d)\. ", (ROOT / "CONTRIBUTING.md").read_text(), re.M)
+    assert steps == list("1234567")
+
+
+def test_contributing_worked_example(capsys):
+    """Its blocks run in their order: the op and its function, the sample, the entry, the test."""
+    scope = {"entry": numpy_table.entry, "x": numpy_table.x}
+    blocks = python_blocks(ROOT / "CONTRIBUTING.md")
+    assert len(blocks) == 4
+    for code in blocks:
+        exec(compile(code, "CONTRIBUTING.md", "exec"), scope)  # our own documentation
+
+    expm1, sample = scope["expm1"], scope["sample"]
+    report = samples.check_sample(dataclasses.replace(sample, call=expm1))
+    assert report.passed and report.definition is not None, report.problems
+    judged = [judge(numpy_table.TABLE["expm1"].draw(RNG), RNG, CHOICES) for _ in range(30)]
+    assert judged.count("same") >= 5
+    scope["test_expm1_keeps_its_digits"]()
+    assert gradcheck.run(GradcheckOptions(op=("expm1",))) == 0
+    assert "expm1" in capsys.readouterr().out
+
+
+def test_contributing_worked_example_is_the_code():
+    """What it shows is what the project has: the class and function, and the sample's values."""
+    op_block, sample_block, *_ = python_blocks(ROOT / "CONTRIBUTING.md")
+    source = ast.parse((ROOT / "autograd" / "ops" / "exponential.py").read_text())
+    shown = [node for node in ast.parse(op_block).body if not isinstance(node, ast.ImportFrom)]
+    there = {node.name: ast.dump(node) for node in source.body if hasattr(node, "name")}
+    assert [node.name for node in shown] == ["Expm1", "expm1"]
+    for node in shown:
+        assert ast.dump(node) == there[node.name]
+
+    scope = {}
+    exec(compile(sample_block, "CONTRIBUTING.md", "exec"), scope)  # our own documentation
+    (known,) = [s for s in samples.SAMPLES if s.op == "expm1"]
+    lambdas = {"definition": None}
+    assert dataclasses.replace(scope["sample"], **lambdas) == dataclasses.replace(known, **lambdas)
