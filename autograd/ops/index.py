@@ -8,6 +8,7 @@ import numpy as np
 
 from autograd import device
 from autograd._conversions import raw
+from autograd._namespace import is_basic_index
 from autograd._tensor import Tensor
 from autograd.accumulate import Scatter
 from autograd.device import is_array
@@ -30,7 +31,7 @@ class GetItem(Op):
 
     def __init__(self, index):
         self.index = index
-        self.returns_view = device.is_basic_index(index)
+        self.returns_view = is_basic_index(index)
 
     def forward(self, xp, x):
         return x[self.index]

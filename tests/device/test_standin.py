@@ -164,7 +164,7 @@ def test_a_library_of_ones_own(no_cuda):
     namespace_of_box = register(Box, xp, "box", to_numpy=lambda box: box.get() + 0.5)
     assert on_device("box") is namespace_of_box
     assert Tensor(Box(np.ones(1))).numpy() == 1.5
-    with pytest.raises(ValueError, match="'box' belongs to standin already"):
+    with pytest.raises(ValueError, match="'box' is already registered for standin"):
         register(standin.ndarray, xp, "box")
     with pytest.raises(TypeError, match="no array library is registered for .*Unknown"):
         namespace(type("Unknown", (), {})())
