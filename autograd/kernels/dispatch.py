@@ -91,7 +91,7 @@ class Kernel:
     def __init__(self, package, name):
         self.package, self.name = package, name
         self.op = package.rpartition(".")[2]
-        self._found, self._options = {}, {}
+        self._implementations, self._options = {}, {}
 
     def __call__(self, xp, *args, room=None, **kwargs):
         others, named = _modes.get()
@@ -141,13 +141,13 @@ class Kernel:
 
     def implementation(self, kind):
         """The function in reference.py, cpu.py or cuda.py; None where there is none."""
-        if kind not in self._found:
+        if kind not in self._implementations:
             module = f"{self.package}.{kind}"
             function = None
             if importlib.util.find_spec(module) is not None and (kind != "cpu" or _compiling()):
                 function = getattr(importlib.import_module(module), self.name, None)
-            self._found[kind] = function
-        return self._found[kind]
+            self._implementations[kind] = function
+        return self._implementations[kind]
 
     def options(self, kind):
         """The names of the arguments of an implementation."""

@@ -6,10 +6,7 @@ decay is multiplied by the learning rate, and eps is added to the root of the co
 
 
 def update(xp, p, g, m, v, lr, beta1, beta2, eps, weight_decay, step, grad_scale):
-    lr, grad_scale = (
-        float(lr),
-        float(grad_scale),
-    )  # a NumPy float64 would promote float32 arrays
+    lr, grad_scale = float(lr), float(grad_scale)  # NumPy's float64 would promote float32 arrays
     g = g * grad_scale
     m = beta1 * m + (1 - beta1) * g
     v = beta2 * v + (1 - beta2) * xp.square(g)
@@ -20,5 +17,5 @@ def update(xp, p, g, m, v, lr, beta1, beta2, eps, weight_decay, step, grad_scale
 
 
 def square_sum(xp, g):
-    """The sum of the squares of ``g``, one number in float64: what a float32 sum would overflow."""
+    """The sum of the squares of ``g``, one number in float64: a float32 sum might overflow."""
     return xp.sum(xp.square(xp.astype(g, "float64")))

@@ -4,49 +4,51 @@ import math
 
 
 def split(xp, qkv, n_head):
-    """The packed projection as q, k, v, each (B, H, T, D)."""
+    """The packed projection as Q, K and V, (B, H, T, D) each."""
     B, T, C3 = qkv.shape
-    qkv = xp.reshape(qkv, (B, T, 3, n_head, C3 // 3 // n_head))
-    qkv = xp.transpose(qkv, (2, 0, 3, 1, 4))  # (3, B, H, T, D)
-    return qkv[0], qkv[1], qkv[2]
+    parts = xp.reshape(qkv, (B, T, 3, n_head, C3 // 3 // n_head))
+    parts = xp.transpose(parts, (2, 0, 3, 1, 4))  # (3, B, H, T, D)
+    return parts[0], parts[1], parts[2]
 
 
-def weights(xp, q, k, cache=None):
+def weights(xp, Q, K, cache=None):
     """How much query t looks at key s: rows sum to 1, and are 0 for s > t.
 
-    Returns them and, (B, H, T) each, the largest score of every row and the sum of exponentials:
-    with these two in ``cache`` a row of weights is exp(s - top) / total.
+    Returns them and, (B, H, T) each, the largest score m of every row and the sum of exponentials
+    z: with these two in ``cache`` a row of weights is exp(s - m) / z.
     """
-    T, D = q.shape[-2:]
-    s = q @ xp.swapaxes(k, -1, -2) * (1 / math.sqrt(max(1, D)))  # (B, H, T, T)
-    if s.size == 0:
-        return s, xp.sum(s, axis=-1), xp.sum(s, axis=-1)  # no rows: there is no maximum to take
+    T, D = Q.shape[-2:]
+    S = Q @ xp.swapaxes(K, -1, -2) * (1 / math.sqrt(max(1, D)))  # (B, H, T, T)
+    if S.size == 0:
+        return S, xp.sum(S, axis=-1), xp.sum(S, axis=-1)  # no rows: there is no maximum to take
     t = xp.arange(T)
-    s = xp.where(t[:, None] >= t[None, :], s, -math.inf)
-    top = xp.max(s, axis=-1) if cache is None else cache[0]  # (B, H, T)
-    e = xp.exp(s - top[..., None])
-    total = xp.sum(e, axis=-1) if cache is None else cache[1]  # (B, H, T)
-    return e / total[..., None], top, total
+    S = xp.where(t[:, None] >= t[None, :], S, -math.inf)  # row t sees columns s <= t
+    m = xp.max(S, axis=-1) if cache is None else cache[0]  # (B, H, T)
+    E = xp.exp(S - m[..., None])
+    z = xp.sum(E, axis=-1) if cache is None else cache[1]  # (B, H, T)
+    return E / z[..., None], m, z
 
 
 def forward(xp, qkv, n_head):
     B, T, C3 = qkv.shape
-    q, k, v = split(xp, qkv, n_head)
-    p, *cache = weights(xp, q, k)  # (B, H, T, T)
-    y = xp.transpose(p @ v, (0, 2, 1, 3))  # (B, T, H, D)
-    return xp.reshape(y, (B, T, C3 // 3)), tuple(cache)
+    Q, K, V = split(xp, qkv, n_head)
+    P, *cache = weights(xp, Q, K)  # (B, H, T, T)
+    Y = xp.transpose(P @ V, (0, 2, 1, 3))  # (B, T, H, D)
+    return xp.reshape(Y, (B, T, C3 // 3)), tuple(cache)
 
 
 def backward(xp, g, qkv, y, n_head, cache=None):
     B, T, C3 = qkv.shape
-    q, k, v = split(xp, qkv, n_head)
-    p = weights(xp, q, k, cache)[0]  # (B, H, T, T)
-    g, y = (xp.reshape(a, (B, T, n_head, q.shape[-1])) for a in (g, y))
-    g, y = (xp.transpose(a, (0, 2, 1, 3)) for a in (g, y))  # (B, H, T, D)
-    g_p = g @ xp.swapaxes(v, -1, -2)  # (B, H, T, T)
-    g_s = p * (g_p - xp.sum(g * y, axis=-1, keepdims=True))  # (B, H, T, T)
-    g_s = g_s * (1 / math.sqrt(max(1, q.shape[-1])))
-    g_q, g_k = g_s @ k, xp.swapaxes(g_s, -1, -2) @ q  # (B, H, T, D)
-    g_v = xp.swapaxes(p, -1, -2) @ g  # (B, H, T, D)
-    g_qkv = xp.transpose(xp.stack((g_q, g_k, g_v)), (1, 3, 0, 2, 4))  # (B, T, 3, H, D)
+    Q, K, V = split(xp, qkv, n_head)
+    D = Q.shape[-1]
+    P = weights(xp, Q, K, cache)[0]  # (B, H, T, T), made again
+    g, Y = (xp.reshape(a, (B, T, n_head, D)) for a in (g, y))
+    g, Y = (xp.transpose(a, (0, 2, 1, 3)) for a in (g, Y))  # (B, H, T, D)
+    g_V = xp.swapaxes(P, -1, -2) @ g
+    g_P = g @ xp.swapaxes(V, -1, -2)  # (B, H, T, T)
+    g_S = P * (g_P - xp.sum(g * Y, axis=-1, keepdims=True))
+    g_S = g_S * (1 / math.sqrt(max(1, D)))  # of the scores before they were scaled
+    g_Q = g_S @ K
+    g_K = xp.swapaxes(g_S, -1, -2) @ Q
+    g_qkv = xp.transpose(xp.stack((g_Q, g_K, g_V)), (1, 3, 0, 2, 4))  # (B, T, 3, H, D)
     return xp.reshape(g_qkv, (B, T, C3))

@@ -11,62 +11,61 @@ alone. A kernel refuses them, and spends no time on them where they are not give
 """
 
 
-def log_sum_exp(xp, logits):
-    """(N,) and (N,): the maximum of each row, and what is to be added to it."""
-    top = xp.max(logits, axis=-1)
-    return top, xp.log(xp.sum(xp.exp(logits - top[:, None]), axis=-1))
+def log_sum_exp(xp, x):
+    """(N,) and (N,): the maximum m of each row, and what is to be added to it."""
+    m = xp.max(x, axis=-1)
+    return m, xp.log(xp.sum(xp.exp(x - m[:, None]), axis=-1))
 
 
-def class_weights(targets, counts, weight):
+def class_weights(targets, c, weight):
     """How much each row counts (N,): the weight of its target's class, 0 where it is ignored."""
-    return weight[targets * counts] * counts
+    return weight[targets * c] * c
 
 
-def divisor(targets, counts, weight):
+def divisor(targets, c, weight):
     """What "mean" divides by: the number of targets that count, or the sum of their weights."""
     if weight is None:
-        return max(1, int(counts.sum()))
-    return float(class_weights(targets, counts, weight).sum()) or 1.0
+        return max(1, int(c.sum()))
+    return float(class_weights(targets, c, weight).sum()) or 1.0
 
 
 def forward(xp, logits, targets, ignore_index, reduction, weight=None, label_smoothing=0.0):
-    counts = targets != ignore_index  # (N,) bool
-    logits = xp.where(counts[:, None], logits, 0)  # (N, V)
-    safe = targets * counts  # an ignored target looks at column 0, for nothing
-    top, rest = log_sum_exp(xp, logits)  # (N,) twice
-    picked = xp.take_along_axis(logits, safe[:, None], axis=-1)[:, 0]  # (N,)
-    losses = rest - (picked - top)  # (N,)
+    c = targets != ignore_index  # (N,) bool: the rows that count
+    x = xp.where(c[:, None], logits, 0)  # (N, V), ignored rows emptied
+    t = targets * c  # an ignored target looks at column 0, for nothing
+    m, rest = log_sum_exp(xp, x)  # (N,) twice
+    x_t = xp.take_along_axis(x, t[:, None], axis=-1)[:, 0]  # (N,): the logit of the target
+    losses = rest - (x_t - m)
     if weight is not None:
-        losses = losses * class_weights(targets, counts, weight)
+        losses = losses * class_weights(targets, c, weight)
     if label_smoothing:
-        each = rest[:, None] - (logits - top[:, None])  # (N, V): the loss, if this were the target
+        each = rest[:, None] - (x - m[:, None])  # (N, V): the loss, if this were the target
         every = xp.sum(each if weight is None else each * weight, axis=-1)  # (N,)
-        share = label_smoothing / logits.shape[1]  # of each class
+        share = label_smoothing / x.shape[1]  # of each class
         losses = (1 - label_smoothing) * losses + share * every
-    losses = xp.where(counts, losses, 0)  # (N,)
+    losses = xp.where(c, losses, 0)
     if reduction == "none":
-        return losses, (top, rest)
+        return losses, (m, rest)
     total = xp.sum(losses)
-    mean = total / divisor(targets, counts, weight) if reduction == "mean" else total
-    return mean, (top, rest)
+    return total / divisor(targets, c, weight) if reduction == "mean" else total, (m, rest)
 
 
 def backward(
     xp, g, logits, targets, ignore_index, reduction, cache=None, weight=None, label_smoothing=0.0
 ):
-    counts = targets != ignore_index  # (N,) bool
-    logits = xp.where(counts[:, None], logits, 0)  # (N, V)
-    top, rest = cache if cache is not None else log_sum_exp(xp, logits)
+    c = targets != ignore_index
+    x = xp.where(c[:, None], logits, 0)
+    m, rest = log_sum_exp(xp, x) if cache is None else cache
     if reduction == "mean":
-        g = g / divisor(targets, counts, weight)
-    g = xp.where(counts, g, 0)[:, None]  # (N, 1): one loss per row, none where it is ignored
-    p = xp.exp(logits - top[:, None] - rest[:, None])  # (N, V)
-    hit = xp.arange(logits.shape[1])[None, :] == targets[:, None]  # (N, V) bool: the one-hot rows
-    g_logits = xp.where(hit, p - 1, p)
+        g = g / divisor(targets, c, weight)
+    r = xp.where(c, g, 0)[:, None]  # (N, 1): dL/d loss of each row, 0 where it is ignored
+    p = xp.exp(x - m[:, None] - rest[:, None])  # (N, V)
+    hit = xp.arange(x.shape[1])[None, :] == targets[:, None]  # (N, V) bool: the one-hot rows
+    g_x = xp.where(hit, p - 1, p)  # prediction minus truth
     if weight is not None:
-        g_logits = g_logits * class_weights(targets, counts, weight)[:, None]
+        g_x = g_x * class_weights(targets, c, weight)[:, None]
     if label_smoothing:
-        every = p * logits.shape[1] - 1 if weight is None else p * weight.sum() - weight  # (N, V)
-        share = label_smoothing / logits.shape[1]  # of each class
-        g_logits = (1 - label_smoothing) * g_logits + share * every
-    return g_logits * g
+        every = p * x.shape[1] - 1 if weight is None else p * weight.sum() - weight  # (N, V)
+        share = label_smoothing / x.shape[1]  # of each class
+        g_x = (1 - label_smoothing) * g_x + share * every
+    return g_x * r

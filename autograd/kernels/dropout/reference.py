@@ -10,4 +10,4 @@ def forward(xp, x, keep, p):
 
 
 def backward(xp, g, keep, p):
-    return forward(xp, g, keep, p)  # the map is linear and diagonal: its own transpose
+    return forward(xp, g, keep, p)  # the same mask, the same scale: the map is its own transpose

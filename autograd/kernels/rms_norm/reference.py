@@ -11,13 +11,14 @@ def forward(xp, x, weight, eps):
 
 
 def backward(xp, g, x, weight, eps, cache=None, needs=(True, True)):
-    r = cache[0] if cache is not None else inverse_rms(xp, x, eps)
-    norm = x * r  # (..., C)
-    g_x = None
+    r = inverse_rms(xp, x, eps) if cache is None else cache[0]
+    n = x * r  # (..., C)
+    g_x = g_weight = None
     if needs[0]:
-        g_norm = g * weight  # (..., C)
-        along_norm = xp.mean(g_norm * norm, axis=-1, keepdims=True)  # (..., 1)
-        g_x = r * (g_norm - norm * along_norm)
-    rows = tuple(range(x.ndim - 1))  # every axis but the last
-    g_weight = xp.sum(g * norm, axis=rows) if needs[1] else None  # (C,)
+        h = g * weight  # (..., C): dL/dn
+        hn_mean = xp.mean(h * n, axis=-1, keepdims=True)  # (..., 1)
+        g_x = r * (h - n * hn_mean)
+    if needs[1]:
+        rows = tuple(range(x.ndim - 1))  # every axis but the last
+        g_weight = xp.sum(g * n, axis=rows)  # (C,)
     return g_x, g_weight
