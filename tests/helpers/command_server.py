@@ -92,11 +92,11 @@ def prepare():
     for name in ("train", "generate", "tokenizer", "data", "info"):
         importlib.import_module(f"tinygrad_llm.commands.{name}")
     import tinygrad_llm.cli
-    from tinygrad_llm.commands import finish, train
+    from tinygrad_llm.commands import finish, session
 
     with tempfile.TemporaryDirectory() as folder:  # imports matplotlib, and has it find its fonts
         finish.plot_loss([{"step": 1, "train_loss": 1.0}], Path(folder, "loss.png"))
-    train.gemm_limit = lambda: 1e9
+    session.gemm_limit = lambda: 1e9
     assert tinygrad_llm.cli
 
 

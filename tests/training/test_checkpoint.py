@@ -118,7 +118,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(checkpoints, model, monkeypatch,
     assert ckpt.resolve(checkpoints.run).name == "step-000010"
     assert load_model(checkpoints.folder / "step-000010").num_parameters()
     assert not [n for n in names(checkpoints.folder) if n.startswith(".")]
-    checkpoints.go_on_from(checkpoints.folder / "step-000010")
+    checkpoints.continue_from(checkpoints.folder / "step-000010")
     assert names(checkpoints.folder) == ["index.json", "step-000010"]
 
 
@@ -136,13 +136,13 @@ def test_tidy_removes_what_a_killed_process_left(checkpoints, model):
     (checkpoints.folder / "step-000020").mkdir()  # renamed, but not yet in the index
     (checkpoints.run / ".partial-run.json").write_bytes(b"{")
     (checkpoints.folder / "notes").mkdir()  # not ours to remove
-    checkpoints.go_on_from(checkpoints.folder / "step-000010")
+    checkpoints.continue_from(checkpoints.folder / "step-000010")
     assert names(checkpoints.folder) == ["index.json", "notes", "step-000010"]
     assert names(checkpoints.run) == ["checkpoints"]
 
 
 def test_resolve_says_what_is_wrong(checkpoints, model, tmp_path):
-    with pytest.raises(UserError, match="is not there"):
+    with pytest.raises(UserError, match="does not exist"):
         ckpt.resolve(tmp_path / "nowhere")
     (tmp_path / "file").write_text("x")
     with pytest.raises(UserError, match="a file, not a folder"):
@@ -188,7 +188,7 @@ def test_a_foreign_or_damaged_training_state(checkpoints, model, tmp_path):
     with pytest.raises(UserError, match="training_state.safetensors"):
         ckpt.load_training_state(folder, SCHEMA)
     (folder / ckpt.STATE).unlink()
-    with pytest.raises(UserError, match="not a checkpoint that training can"):
+    with pytest.raises(UserError, match="training cannot continue from it"):
         ckpt.resolve_resume(checkpoints.run)
     assert ckpt.resolve(checkpoints.run) == folder  # but it is still a model
 
@@ -196,7 +196,7 @@ def test_a_foreign_or_damaged_training_state(checkpoints, model, tmp_path):
 def test_a_checkpoint_outside_a_run_cannot_be_resumed(checkpoints, model, tmp_path):
     folder = save(checkpoints, model, 10)
     folder.rename(tmp_path / "moved")
-    with pytest.raises(UserError, match="outside a run"):
+    with pytest.raises(UserError, match="not inside a run folder"):
         ckpt.resolve_resume(tmp_path / "moved")
 
 

@@ -17,7 +17,7 @@ from caches import new_cache
 
 from autograd import use_kernels
 from tinygrad_llm import cli
-from tinygrad_llm.commands import finish, train
+from tinygrad_llm.commands import finish, resume, session
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import lock
 from tinygrad_llm.files.checksums import SUMS, verify, write_sums
@@ -43,7 +43,7 @@ def kept(tmp_path_factory):
     (folder / "corpus.txt").write_text(TEXT)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TINYGRAD_LLM_CACHE", new_cache(folder))
-        patch.setattr(train, "gemm_limit", lambda: 1e9)
+        patch.setattr(session, "gemm_limit", lambda: 1e9)
         patch.chdir(folder)
         assert command(TRAIN)[0] == 0
     return folder
@@ -57,7 +57,7 @@ def run(kept, tmp_path, monkeypatch):
     content["options"]["data"] = str(folder / "corpus.txt")
     (folder / "run/run.json").write_text(json.dumps(content))
     monkeypatch.setenv("TINYGRAD_LLM_CACHE", str(folder / "cache"))
-    monkeypatch.setattr(train, "gemm_limit", lambda: 1e9)
+    monkeypatch.setattr(session, "gemm_limit", lambda: 1e9)
     monkeypatch.chdir(folder)
     change_lines(folder / "run", lambda lines: lines[:-1])
     return folder / "run"
@@ -265,7 +265,7 @@ FIRST_OPTIONS = (
 def test_options_of_the_first_version_are_read(run):
     content = json.loads((run / "run.json").read_text())
     content["options"] = {name: content["options"][name] for name in FIRST_OPTIONS}
-    assert train.options_of(content, run).n_embd == 4
+    assert resume.options_of(content, run).n_embd == 4
 
 
 def test_an_option_that_is_missing(run):
@@ -409,7 +409,7 @@ def test_what_fails_after_the_last_step_costs_nothing_else(run, monkeypatch, nam
         code, out, err = command(RESUME)
     assert code == 1 and err.count("\n") == 1
     assert err.startswith(f"error: {what} failed (ZeroDivisionError: division by zero); the run is")
-    assert is_finished(run / "metrics.jsonl") and "write more" in out
+    assert is_finished(run / "metrics.jsonl") and "generate " in out
     code, out, err = command(RESUME)
     assert (code, err) == (0, "") and (run / "loss.png").exists()
     assert ("plot" in out) == (what == "the plot")

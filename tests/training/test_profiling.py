@@ -67,7 +67,7 @@ PLACES = ("plain", "watched")
 def test_a_line_of_training_shows_the_share_of_peak(here, capsys):
     train("--steps", "2")
     out = capsys.readouterr().out
-    assert "GFLOP/s, enough for" in out and "% of peak)" in out
+    assert "GFLOP/s: at most" in out and "% of peak)" in out
 
 
 def test_the_share_is_the_rate_over_the_peak():

@@ -1,4 +1,4 @@
-"""Checkpoints: everything a run needs to go on bit for bit, as a Hugging Face model directory.
+"""Checkpoints: everything a run needs to continue bit for bit, as a Hugging Face model directory.
 
     checkpoints/
       index.json                    {"last": "step-000500", "best": "step-000400"}
@@ -8,11 +8,10 @@
         training_state.json         step, position in the data, states of all random generators
         SHA256SUMS                  the checksum of each of these files
 
-The first four files are what other programs open; the next two continue the training. A folder is
-written under another name and renamed when all of it is on the disk, then the index is replaced,
-and only then an older checkpoint is deleted: whenever a process is killed, the index names whole
-checkpoints. None is ever written over another. Never pickle: opening a checkpoint must not run
-code.
+Other programs open the first four files; the next two continue the training. A folder is written
+under another name and renamed when all of it is on disk, then the index is replaced, and only then
+is an older checkpoint deleted: whenever a process is killed, the index names whole checkpoints.
+None is ever overwritten. Never pickle: opening a checkpoint must not run code.
 """
 
 import json
@@ -20,7 +19,7 @@ import os
 import re
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -36,6 +35,10 @@ from tinygrad_llm.files.checksums import SUMS, verify, write_sums
 from tinygrad_llm.files.json_file import Text, Whole, read_json
 from tinygrad_llm.terminal import shell_command
 from tinygrad_llm.training.runs import CHECKPOINTS, FORMAT, RUN_FILE, options_sha256
+
+if TYPE_CHECKING:
+    from tinygrad_llm.model.gpt import GPT
+    from tinygrad_llm.tokenizer import Tokenizer
 
 INDEX = "index.json"
 MODEL_FILE = "model.safetensors"
@@ -67,14 +70,14 @@ STATE_SCHEMA = {
 class Checkpoints:
     """The checkpoints of one run. Keeps the last and the best one, and deletes the others."""
 
-    def __init__(self, run: Path, tokenizer) -> None:
+    def __init__(self, run: Path, tokenizer: "Tokenizer") -> None:
         self.run, self.tokenizer = run, tokenizer
         self.folder = run / CHECKPOINTS
         self._options = options_sha256(run) if (run / RUN_FILE).is_file() else None
 
     def save(
         self,
-        model,
+        model: "GPT",
         arrays: dict[str, np.ndarray],
         state: dict[str, Any],
         best_step: int | None = None,
@@ -82,8 +85,8 @@ class Checkpoints:
         """Write the checkpoint of ``state["step"]`` and make it the last; returns its folder.
 
         ``arrays`` and ``state`` are the training state, as named arrays and as JSON data.
-        ``best_step`` is the step of the best checkpoint, which is kept too; None is this one.
-        Raises UserError where it cannot be written; the checkpoints before it are untouched then.
+        ``best_step`` is the step of the best checkpoint, which is kept too; None means this one.
+        Raises UserError if it cannot be written; then the earlier checkpoints are untouched.
         """
         from tinygrad_llm.pretrained.gpt2 import save_model
         from tinygrad_llm.pretrained.tensor_file import write_tensors
@@ -112,21 +115,20 @@ class Checkpoints:
         self._remove_all_but({name, best or name})
         return self.folder / name
 
-    def go_on_from(self, checkpoint: Path, best_step: int | None = None) -> None:
-        """Make ``checkpoint`` the last one before a run goes on from it.
+    def continue_from(self, checkpoint: Path, best_step: int | None = None) -> None:
+        """Make ``checkpoint`` the last one, before a run continues from it.
 
-        What later steps left is removed, and so is what a killed process did. In this order: the
-        index names what is kept before anything else is deleted.
+        Removes what later steps and killed processes left, after the index names only what stays.
         """
         best = self._newest_of(best_step)
         self._write_index(checkpoint.name, best or checkpoint.name)
         self.tidy({checkpoint.name, best or checkpoint.name})
 
-    def tidy(self, kept: set[str]) -> None:
-        """Remove what a killed process left, and every checkpoint but those ``kept``."""
+    def tidy(self, keep: set[str]) -> None:
+        """Remove what a killed process left, and every checkpoint not named in ``keep``."""
         remove_partials(self.run)
         remove_partials(self.folder)
-        self._remove_all_but(kept)
+        self._remove_all_but(keep)
 
     def _write_index(self, last: str, best: str) -> None:
         text = json.dumps({"last": last, "best": best}, indent=2) + "\n"
@@ -135,7 +137,7 @@ class Checkpoints:
             write_atomically(path, text.encode())
 
     def _free_name(self, step: int) -> str:
-        """step-000500; where that folder is there, -2 (-3, ...) is appended: none is replaced."""
+        """step-000500; if that folder exists, -2 (-3, ...) is appended: none is replaced."""
         name, number = step_name(step), 1
         while (self.folder / name).exists():
             number += 1
@@ -143,19 +145,20 @@ class Checkpoints:
         return name
 
     def _newest_of(self, step: int | None) -> str | None:
-        """The name of this step's checkpoint (of several the one written last), or None."""
-        found = [p for p in saved_checkpoints(self.run) if step_of(p) == step]
-        return found[-1].name if found else None
+        """The name of this step's checkpoint (if there are several, the latest), or None."""
+        folders = [p for p in saved_checkpoints(self.run) if step_of(p) == step]
+        return folders[-1].name if folders else None
 
-    def _remove_all_but(self, kept: set[str]) -> None:
+    def _remove_all_but(self, keep: set[str]) -> None:
         for path in self.folder.iterdir():
-            if _NAME.fullmatch(path.name) and path.name not in kept:
+            if _NAME.fullmatch(path.name) and path.name not in keep:
                 shutil.rmtree(path, ignore_errors=True)
 
     def _what_is_left(self) -> str:
         if not self.run.is_dir():
             return (
-                "the run's folder was moved or removed: continue with `train --resume` where it is"
+                "the run's folder was moved or removed: continue with `train --resume` on its new "
+                "path"
             )
         try:
             left = f"{read_index(self.run)['last']} is safe"
@@ -171,7 +174,7 @@ def step_name(step: int) -> str:
 
 
 def step_of(checkpoint: Path) -> int:
-    """The step that a checkpoint's folder is named after; -1 where it has another name."""
+    """The step that a checkpoint's folder is named after; -1 if it has another name."""
     match = _NAME.fullmatch(checkpoint.name)
     return int(match[1]) if match else -1
 
@@ -179,12 +182,14 @@ def step_of(checkpoint: Path) -> int:
 def saved_checkpoints(run: Path) -> list[Path]:
     """The checkpoints in a run's folder by step, whether the index names them or not."""
     folder = run / CHECKPOINTS
-    found = [p for p in folder.iterdir() if _NAME.fullmatch(p.name)] if folder.is_dir() else []
-    return sorted(found, key=lambda p: (step_of(p), len(p.name), p.name))
+    if not folder.is_dir():
+        return []
+    checkpoints = [p for p in folder.iterdir() if _NAME.fullmatch(p.name)]
+    return sorted(checkpoints, key=lambda p: (step_of(p), len(p.name), p.name))
 
 
 def read_index(run: Path) -> dict[str, str]:
-    """Names of the last and best checkpoints; raises UserError unless both are there."""
+    """Names of the last and best checkpoints; raises UserError unless both exist."""
     path = run / CHECKPOINTS / INDEX
     if not path.is_file():
         raise UserError(
@@ -192,18 +197,21 @@ def read_index(run: Path) -> dict[str, str]:
             f"folder {CHECKPOINTS} was removed; train again"
         )
     left = saved_checkpoints(run)
-    advice = f"name a checkpoint yourself, as {left[-1]}" if left else "train again"
+    advice = f"name a checkpoint yourself, such as {left[-1]}" if left else "train again"
     names = read_json(path, INDEX_SCHEMA, advice=advice)
     for name in names.values():
         if not (path.parent / name).is_dir():
-            raise UserError(f"{path} names {name}, but there is no such folder beside it; {advice}")
+            raise UserError(
+                f"{path} names {name}, but there is no such folder next to it; {advice}"
+            )
     return names
 
 
 def put_back(run: Path) -> None:
     """Undo what an earlier version may have left when it was killed: a checkpoint moved away.
 
-    It replaced one by renaming it first, so that neither the old nor the new one had its name.
+    It replaced one by renaming it first, so for a moment neither the old nor the new one had its
+    name.
     """
     for old in (run / CHECKPOINTS).glob(f"{PARTIAL}old-step-*"):
         path = old.with_name(old.name.removeprefix(f"{PARTIAL}old-"))
@@ -231,8 +239,8 @@ def run_of(run: str | Path) -> Path:
         return path
     if path.parent.name != CHECKPOINTS:
         raise UserError(
-            f"{path} lies outside a run, and its options are in the run's run.json; name the "
-            "run's folder"
+            f"{path} is not inside a run folder, so its run.json cannot be found; name the run's "
+            "folder"
         )
     return path.parent.parent
 
@@ -240,7 +248,7 @@ def run_of(run: str | Path) -> Path:
 def resolve_resume(run: str | Path) -> tuple[Path, Path | None]:
     """(run, checkpoint) to continue: the last checkpoint of a run, or the one that is named.
 
-    The checkpoint is None where the run was stopped before its first one.
+    The checkpoint is None if the run was stopped before its first one.
     """
     path = _folder(run)
     if (path / MODEL_FILE).is_file():
@@ -253,8 +261,7 @@ def resolve_resume(run: str | Path) -> tuple[Path, Path | None]:
         return path, None
     if not (checkpoint / STATE).is_file():
         raise UserError(
-            f"{checkpoint} has no {STATE}: it is a model, but not a checkpoint that training can "
-            "continue from"
+            f"{checkpoint} has no {STATE}: it is a model, but training cannot continue from it"
         )
     return run_of(checkpoint), checkpoint
 
@@ -263,8 +270,8 @@ def _folder(run: str | Path) -> Path:
     """The folder of a run or of a model; raises UserError for anything else."""
     path = user_path(run)
     if not path.is_dir():
-        what = "a file, not a folder" if path.exists() else "not there"
-        raise UserError(f"the run {path} is {what}; expected a folder that `train` has written")
+        what = "is a file, not a folder" if path.exists() else "does not exist"
+        raise UserError(f"the run {path} {what}; expected a folder that `train` has written")
     if (path / MODEL_FILE).is_file():
         return path.resolve()
     if (path / CHECKPOINTS).is_dir() or (path / RUN_FILE).is_file():
@@ -276,21 +283,21 @@ def _folder(run: str | Path) -> Path:
 
 
 def verify_checkpoint(checkpoint: Path) -> str | None:
-    """Check every file against SHA256SUMS; a note where there is none, as in models from elsewhere.
+    """Check every file against SHA256SUMS; returns a note if there is none, as in foreign models.
 
-    Raises UserError, naming the file, where one is not what was written.
+    Raises UserError, naming the file, if one has changed since it was written.
     """
     if verify(checkpoint):
         return None
-    return f"note: {checkpoint} has no {SUMS}, so nothing tells whether its files are unchanged"
+    return f"note: {checkpoint} has no {SUMS}, so its files cannot be checked for changes"
 
 
 def load_training_state(
     checkpoint: Path, schema: Any = STATE_SCHEMA
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """(arrays, state) as they were saved; raises UserError where they are missing or damaged.
+    """(arrays, state) as they were saved; raises UserError if they are missing or damaged.
 
-    ``schema`` is what the state must fit (json_file.py).
+    ``schema`` describes the state (json_file.py).
     """
     from tinygrad_llm.pretrained.tensor_file import check_finite, read_tensors
 
@@ -308,10 +315,10 @@ def load_training_state(
 
 
 def check_same_run(run: Path, state: dict[str, Any]) -> None:
-    """Raise UserError where run.json has not the options that the state was saved with."""
+    """Raise UserError unless run.json has the options that the state was saved with."""
     if state.get("options") not in (None, options_sha256(run)):
         raise UserError(
             f"the options in {run / RUN_FILE} have changed since the checkpoint of step "
-            f"{state['step']} was saved, so the run would not go on as it was; put them back, or "
-            "--no-verify to go on with these"
+            f"{state['step']} was saved, so the run would not continue as it was; restore them, or "
+            "use --no-verify to continue with these"
         )

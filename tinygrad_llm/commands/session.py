@@ -1,0 +1,190 @@
+"""A run that this process trains, whether it is new or continued.
+
+A session is made once everything that can be wrong with the input has been checked: only then is
+the run's folder changed. The process holds the run's lock meanwhile, so a second process is turned
+away.
+"""
+
+import contextlib
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinygrad_llm.commands.console import PlainConsole
+from tinygrad_llm.commands.finish import finish
+from tinygrad_llm.config import GPTConfig, TrainConfig
+from tinygrad_llm.data import Loader, Prepared, check_tokens
+from tinygrad_llm.errors import UserError
+from tinygrad_llm.files.lock import RunLock
+from tinygrad_llm.machine.speed import gemm_limit, tokens_at_limit
+from tinygrad_llm.machine.warmup import compile_kernels
+from tinygrad_llm.model.gpt import GPT
+from tinygrad_llm.terminal import shell_command
+from tinygrad_llm.training import runs
+from tinygrad_llm.training.checkpoint import Checkpoints
+from tinygrad_llm.training.metrics import MetricsWriter, truncate
+from tinygrad_llm.training.optim import AdamW
+from tinygrad_llm.training.profiling import ProfilingTrainer
+from tinygrad_llm.training.trainer import Trainer
+
+if TYPE_CHECKING:
+    from tinygrad_llm.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class SavedState:
+    """A checkpoint's folder and the training state in it, as arrays and as JSON data."""
+
+    checkpoint: Path
+    arrays: dict[str, np.ndarray]
+    state: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Session:
+    """A run with everything its training needs; ``train`` does the rest."""
+
+    run: Path
+    config: TrainConfig
+    model: GPT
+    tokenizer: "Tokenizer"
+    prepared: Prepared
+    loader: Loader
+    console: PlainConsole
+    begun: float
+    """When the command began, by ``time.monotonic``."""
+    saved: SavedState | None = None
+    """Where the run continues; None is step 0."""
+
+    def train(self) -> int:
+        """Do the remaining steps and what follows them; returns the exit code."""
+        checkpoints = Checkpoints(self.run, self.tokenizer)
+        with _saying_how_to_continue(self.run):
+            checkpoints.folder.mkdir(exist_ok=True)
+        with MetricsWriter(self.run / runs.METRICS_FILE) as metrics:
+            trainer = self.trainer(checkpoints, metrics)
+            with _saying_how_to_continue(self.run):
+                self._remove_later_steps(checkpoints)
+                self._announce(trainer)
+                stopped_by = trainer.train()
+            if stopped_by is None:
+                return finish(self.console, trainer, self.run, self.prepared, self.begun)
+        self._report_stop(trainer, stopped_by)
+        return 128 + stopped_by
+
+    def trainer(self, checkpoints: Checkpoints, metrics: MetricsWriter) -> Trainer:
+        """The trainer of this run, in the saved state if there is one."""
+        kind = partial(ProfilingTrainer, folder=self.run) if self.config.profile else Trainer
+        trainer = kind(
+            self.model, self.loader, self._optimizer(), self.config,
+            validation=self.prepared.validation, token_bytes=self.tokenizer.token_bytes(),
+            checkpoints=checkpoints, metrics=metrics, console=self.console,
+        )  # fmt: skip
+        if self.saved is not None:
+            trainer.load_state(self.saved.arrays, self.saved.state)
+        return trainer
+
+    def _optimizer(self) -> AdamW:
+        c = self.config
+        assert c.lr is not None
+        betas = (c.beta1, c.beta2)
+        return AdamW(self.model.named_parameters(), c.lr, betas, weight_decay=c.weight_decay)
+
+    def _remove_later_steps(self, checkpoints: Checkpoints) -> None:
+        """Bring the folder back to the step the run continues from.
+
+        The checkpoints of later steps go first: once the index no longer names them.
+        """
+        step = 0
+        if self.saved is None:
+            checkpoints.tidy(keep=set())
+        else:
+            step = self.saved.state["step"]
+            best = self.saved.state["best"] or {"step": step}
+            checkpoints.continue_from(self.saved.checkpoint, best["step"])
+        truncate(self.run / runs.METRICS_FILE, step)
+        (self.run / runs.PLOT_FILE).unlink(missing_ok=True)
+
+    # --- what it reports -----------------------------------------------------------------------
+
+    def _announce(self, trainer: Trainer) -> None:
+        steps = self.config.steps
+        if trainer.step:
+            self.console.say(f"continuing after step {trainer.step} of {steps}")
+        tokens = self.loader.batch_size * self.loader.block_size * self.config.grad_accumulation
+        self.console.say(f"training for {steps} steps of {tokens:,} tokens, run folder {self.run}")
+
+    def _report_stop(self, trainer: Trainer, number: int) -> None:
+        name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
+        self.console.say(
+            f"stopped by {name} after step {trainer.step} of {self.config.steps}, which is saved; "
+            f"continue with: {_resume_command(self.run)}"
+        )
+
+
+# --- what start and resume share ---------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def hold(console: PlainConsole, run: Path) -> Iterator[None]:
+    """Keep other processes away from a run; says so where the file system cannot."""
+    with RunLock(run) as lock:
+        if not lock.held:
+            console.say(
+                f"note: the file system of {run} has no locks; make sure that no other process "
+                "trains there"
+            )
+        yield
+
+
+def make_loader(config: TrainConfig, model: GPTConfig, prepared: Prepared) -> Loader:
+    """The training batches; raises UserError for tokens that do not suit the model."""
+    assert config.batch_size is not None
+    check_tokens(prepared.validation, model.vocab_size, "the validation tokens")
+    if len(prepared.validation) < 2:
+        raise UserError(
+            f"the validation text has {len(prepared.validation)} token, expected at least 2; use "
+            "a longer text"
+        )
+    return Loader(
+        prepared.train, config.batch_size, model.block_size, config.seed,
+        vocab_size=model.vocab_size,
+    )  # fmt: skip
+
+
+def warm_up(console: PlainConsole, model: GPTConfig, device: str) -> None:
+    """Compile the kernels before the clock starts, then measure this machine's peak."""
+    console.say("compiling the kernels (once per machine; they are cached) ...")
+    console.say(f"kernels ready in {compile_kernels(model, device):.1f} s")
+    if device != "cpu":
+        return
+    limit = gemm_limit()
+    console.peak_rate = tokens_at_limit(model, limit)
+    console.say(
+        f"peak: matrix products run at {limit / 1e9:.0f} GFLOP/s: at most "
+        f"{console.peak_rate:,.0f} tokens/s for this model"
+    )
+
+
+@contextlib.contextmanager
+def _saying_how_to_continue(run: Path) -> Iterator[None]:
+    """End a failure to write, of a file or of the report, in a sentence that says what to do."""
+    try:
+        yield
+    except BrokenPipeError:  # no one reads the report any more
+        raise
+    except OSError as error:
+        where = f": {error.filename}" if error.filename else ""
+        raise UserError(
+            f"the run cannot continue ({error.strerror}{where}); everything saved in {run} is "
+            f"intact, continue with `{_resume_command(run)}`"
+        ) from None
+
+
+def _resume_command(run: Path) -> str:
+    return shell_command("tinygrad-llm", "train", "--resume", run)

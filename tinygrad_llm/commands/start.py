@@ -1,0 +1,89 @@
+"""The beginning of ``tinygrad-llm train``: a new run, from its options.
+
+Nothing is written to the run's folder before everything that can be wrong with the input has been
+checked.
+"""
+
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tinygrad_llm.commands.console import PlainConsole
+from tinygrad_llm.commands.corpus import open_tokenizer, prepare_corpus
+from tinygrad_llm.commands.session import Session, hold, make_loader, warm_up
+from tinygrad_llm.config import TrainConfig
+from tinygrad_llm.data import DATASETS, CleanOptions, Prepared
+from tinygrad_llm.device import arrays_on
+from tinygrad_llm.errors import UserError
+from tinygrad_llm.files import user_path
+from tinygrad_llm.machine.memory import check_memory
+from tinygrad_llm.model.gpt import GPT
+from tinygrad_llm.terminal import typed_text
+from tinygrad_llm.training import runs
+
+if TYPE_CHECKING:
+    from tinygrad_llm.tokenizer import Tokenizer
+
+
+def start(console: PlainConsole, config: TrainConfig, begun: float) -> int:
+    """Train a new model in a new run; returns the exit code."""
+    model, tokenizer, prepared = new_model(console, config)
+    console.say(f"\n{model.summary()}\n")
+    loader = make_loader(config, model.config, prepared)
+    warm_up(console, model.config, config.device)
+    run = runs.create_run(config.out, config.preset)
+    with hold(console, run):
+        _write_run_file(run, config, model, prepared)
+        return Session(run, config, model, tokenizer, prepared, loader, console, begun).train()
+
+
+def new_model(console: PlainConsole, config: TrainConfig) -> tuple[GPT, "Tokenizer", Prepared]:
+    """An untrained model with its tokenizer and corpus.
+
+    Options that cannot work are reported before the corpus is read.
+    """
+    vocab_size = config.model_config().vocab_size
+    typed_text(config.sample_prompt or "", "the sample's prompt")
+    runs.check_out(config.out)
+    arrays_on(config.device)
+    tokenizer, prepared = prepare_corpus(
+        console,
+        config.data,
+        tokenizer=open_tokenizer(config.tokenizer) if config.tokenizer else None,
+        vocab_size=vocab_size,
+        options=CleanOptions(config.min_ascii_share),
+    )
+    shape = config.model_config(tokenizer.vocab_size)
+    if config.device == "cpu":
+        assert config.batch_size is not None
+        check_memory(shape, config.batch_size, config.grad_accumulation)
+    return GPT(shape, seed=config.seed).to(config.device), tokenizer, prepared
+
+
+def _write_run_file(run: Path, config: TrainConfig, model: GPT, prepared: Prepared) -> None:
+    facts = {
+        "model": asdict(model.config),
+        "parameters": model.num_parameters(),
+        "corpus": prepared.meta,
+    }
+    try:
+        runs.write_run_file(run, _with_absolute_paths(config), facts)
+    except OSError as error:
+        shutil.rmtree(run, ignore_errors=True)  # it is still empty
+        raise UserError(
+            f"cannot write the run folder {run} ({error.strerror}); free some space, or choose "
+            "another with --out"
+        ) from None
+
+
+def _with_absolute_paths(config: TrainConfig) -> dict[str, Any]:
+    """The options for run.json; paths are absolute, since a run may be resumed from elsewhere."""
+    options = asdict(config)
+    for name in ("data", "tokenizer"):
+        value = options[name]
+        if value in (None, "stdlib", *DATASETS):
+            continue
+        if user_path(value).exists():
+            options[name] = str(user_path(value).resolve())
+    return options
