@@ -1,7 +1,7 @@
-"""The bug zoo: wrong backwards that people write, each with the check that catches it.
+"""The bug zoo: typical wrong backwards, each with the check that catches it.
 
-``zoo.py`` is the list, ``bug.py`` says what an entry is made of, and the other files hold the bugs
-by subject: ``math``, ``layers``, ``memory``, ``engine``, ``training``.
+``zoo.py`` is the list and ``bug.py`` defines an entry. The other files contain the bugs by subject:
+``math``, ``layers``, ``memory``, ``engine``, ``training``.
 """
 
 from autograd.bug_zoo.bug import Bug

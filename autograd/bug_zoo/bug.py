@@ -1,4 +1,4 @@
-"""What an entry of autograd/bug_zoo/zoo.py is made of."""
+"""Bug, one entry of the zoo, and the check of an operation by check_grad."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,19 +11,19 @@ from autograd.testing import check_grad
 
 @dataclass(frozen=True)
 class Bug:
-    """A mistake that people make, its correction, and the check that tells them apart."""
+    """A typical mistake, its correction, and the check that tells them apart."""
 
     name: str
     story: str
-    """One sentence: who makes it, and why it looks right."""
+    """One phrase: what the code does, and why that looks right."""
     caught_by: str
     """The check that catches it."""
     wrong: Any
-    """The code with the mistake: an Op, or a procedure."""
+    """The code with the mistake: an Op, or a function."""
     right: Any
-    """The same code without it."""
+    """The same code without the mistake."""
     check: Callable[[Any], str]
-    """Takes ``wrong`` or ``right``; returns evidence of a mistake, or "" when there is none."""
+    """Takes ``wrong`` or ``right``; returns evidence of a mistake, or "" if there is none."""
 
     def catch(self):
         """Run the check on the wrong code: the evidence, or "" if the mistake survives."""
@@ -35,22 +35,23 @@ class Bug:
 
 
 def data(*shape, seed=0):
-    """Random numbers to try things on."""
+    """Random numbers as inputs."""
     return np.random.default_rng([seed, 41]).standard_normal(shape)
 
 
 def by_check_grad(*inputs, order=2):
-    """A check of an Op (or a function on Tensors) by check_grad; its evidence is the diagnosis."""
+    """A check of an Op, or of a function on Tensors, by check_grad.
+
+    Its evidence is the first fault, diagnosis, failure or kink of the report.
+    """
 
     def check(op):
-        made = isinstance(op, type)
-        report = check_grad(
-            (lambda *xs: op()(*xs)) if made else op, *inputs, order=order, raise_on_failure=False
-        )
+        f = (lambda *xs: op()(*xs)) if isinstance(op, type) else op
+        report = check_grad(f, *inputs, order=order, raise_on_failure=False)
         if report.passed:
             return ""
-        found = [*report.faults, *report.diagnoses, *report.failures]
-        found += [kink for kink in report.kinks if not kink.accepted]
-        return str(report.problem or found[0])
+        evidence = [*report.faults, *report.diagnoses, *report.failures]
+        evidence += [kink for kink in report.kinks if not kink.accepted]
+        return str(report.problem or evidence[0])
 
     return check

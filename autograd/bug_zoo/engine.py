@@ -1,8 +1,8 @@
-"""Wrong engines: every operation's backward is right, and the gradients are wrong all the same.
+"""Wrong engines: every operation's backward is right, and the gradients are still wrong.
 
-Each is a backward pass over real nodes in a few lines, ``pass(y, x)``: the gradient of the sum of
-``y`` with respect to the leaf ``x``. They are tried on graphs in which a value is used twice, which
-is what these mistakes have in common.
+Each is a backward pass over real nodes in a few lines: a function of (y, x) that returns the
+gradient of the sum of ``y`` with respect to the leaf ``x``. All of them go wrong where a value is
+used twice, so the checks run them on such graphs.
 """
 
 import numpy as np
@@ -16,10 +16,10 @@ X = data(3, seed=6)
 
 
 def gradients_of(node, g):
-    """What a node hands to each of its inputs: pairs (node, gradient)."""
-    found = node.backward(numpy_namespace, g, *node.saved)
-    found = found if isinstance(found, tuple) else (found,)
-    pairs = zip(node.inputs, found, strict=True)
+    """Pairs (input's node, gradient) for the inputs of a node whose gradient is ``g``."""
+    gradients = node.backward(numpy_namespace, g, *node.saved)
+    gradients = gradients if isinstance(gradients, tuple) else (gradients,)
+    pairs = zip(node.inputs, gradients, strict=True)
     return [(source, gradient) for source, gradient in pairs if source is not None]
 
 
@@ -40,7 +40,7 @@ def newest_first(y, x):
 
 
 def depth_first(y, x):
-    """Each node once, when it is first met: before its other uses have contributed."""
+    """Each node once, when it is first reached: before its other uses have contributed."""
     total, visited = {}, set()
 
     def visit(node, g):
@@ -56,7 +56,7 @@ def depth_first(y, x):
 
 
 def breadth_first(y, x):
-    """Level by level from the output: a value used at two depths is handled too early."""
+    """Level by level from the output: a value used at two depths runs too early."""
     total, queue, done = {y._node: np.ones(y.shape)}, [y._node], set()
     while queue:
         node = queue.pop(0)
@@ -70,7 +70,7 @@ def breadth_first(y, x):
 
 
 def assigns(y, x):
-    """= where += is right: the last use of a value wins."""
+    """= in place of +=: only the last use of a value counts."""
     pending = {y._node: np.ones(y.shape)}
     while True:
         node = max(pending, key=lambda n: n.order)
@@ -82,7 +82,7 @@ def assigns(y, x):
 
 
 def adds_in_place(y, x):
-    """+= into the first contribution, which a sum's two inputs hold in common."""
+    """+= into the first contribution, an array that both inputs of a sum share."""
     pending = {y._node: np.ones(y.shape)}
     while True:
         node = max(pending, key=lambda n: n.order)
@@ -91,7 +91,7 @@ def adds_in_place(y, x):
             return g
         for source, gradient in gradients_of(node, g):
             if source in pending:
-                pending[source] += gradient  # this array may be another node's gradient too
+                pending[source] += gradient  # this array may also be another node's gradient
             else:
                 pending[source] = gradient
 
@@ -106,35 +106,35 @@ def used_twice(x):
 
 
 def residual_branches(x):
-    """Two branches of one sum, each of which adds more to what it was handed."""
+    """Two branches of one sum, each of which has another use that adds to its gradient."""
     a, b = ops.sin(x), ops.exp(x)
     return a * b + (a + b)
 
 
 def against_differences(f):
-    """A check of a backward pass on ``f``, beside central differences."""
+    """A check of a backward pass on ``f`` against central differences."""
 
     def check(backward_pass):
         x = Tensor(X.copy(), requires_grad=True)
-        found = backward_pass(f(x), x)
-        h, right = 1e-5, np.zeros(X.shape)
+        g = backward_pass(f(x), x)
+        h, slopes = 1e-5, np.zeros(X.shape)
         for k in range(X.size):
             d = h * np.eye(X.size)[k]
-            right[k] = (f(Tensor(X + d)).data.sum() - f(Tensor(X - d)).data.sum()) / (2 * h)
-        if np.allclose(found, right, rtol=1e-7):
+            slopes[k] = (f(Tensor(X + d)).data.sum() - f(Tensor(X - d)).data.sum()) / (2 * h)
+        if np.allclose(g, slopes, rtol=1e-7):
             return ""
-        k = int(np.argmax(np.abs(found - right)))
-        return f"the pass says {found[k]:.4f} at element {k}, finite differences {right[k]:.4f}"
+        k = int(np.argmax(np.abs(g - slopes)))
+        return f"the pass says {g[k]:.4f} at element {k}, finite differences say {slopes[k]:.4f}"
 
     return check
 
 
-DIFFERENCES = "the whole pass beside finite differences"
+DIFFERENCES = "the whole pass against finite differences"
 
 ENGINE = [
     Bug(
         "depth-first",
-        "recurses into the inputs at once, as one walks a tree; but a graph is not a tree",
+        "recurses into the inputs at once, as in a tree; but a graph is not a tree",
         DIFFERENCES,
         depth_first,
         newest_first,
@@ -142,7 +142,7 @@ ENGINE = [
     ),
     Bug(
         "breadth-first",
-        "goes level by level from the output, where a value may sit on two levels",
+        "goes level by level from the output, although a value can be on two levels",
         DIFFERENCES,
         breadth_first,
         newest_first,
@@ -150,7 +150,7 @@ ENGINE = [
     ),
     Bug(
         "assigns-instead-of-adding",
-        "writes x.grad = g for x.grad += g: right until something is used twice",
+        "writes x.grad = g for x.grad += g: right until a value is used twice",
         DIFFERENCES,
         assigns,
         newest_first,
@@ -158,7 +158,7 @@ ENGINE = [
     ),
     Bug(
         "accumulates-into-an-alias",
-        "adds in place into a gradient that another node was handed as well",
+        "adds in place into an array that is the gradient of another node as well",
         DIFFERENCES,
         adds_in_place,
         newest_first,

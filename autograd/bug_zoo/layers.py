@@ -5,6 +5,9 @@ import numpy as np
 from autograd.bug_zoo.bug import Bug, by_check_grad, data
 from autograd.bug_zoo.math import ORDER_1
 from autograd.engine import Op
+from autograd.ops.loss import CrossEntropy
+from autograd.ops.nn import Embedding
+from autograd.ops.normalization import Softmax
 
 
 class LayerNorm(Op):
@@ -50,19 +53,6 @@ class LayerNormStaleCache(LayerNorm):
         along_ones = xp.mean(g, axis=-1, keepdims=True)
         along_norm = xp.mean(g * norm, axis=-1, keepdims=True)
         return self.rstd * (g - along_ones - norm * along_norm)
-
-
-class Softmax(Op):
-    """y = softmax of x over the last axis."""
-
-    save_output = True
-
-    def forward(self, xp, x):
-        e = xp.exp(x - xp.max(x, axis=-1, keepdims=True))
-        return e / xp.sum(e, axis=-1, keepdims=True)
-
-    def backward(self, xp, g, y):
-        return y * (g - xp.sum(g * y, axis=-1, keepdims=True))
 
 
 class SoftmaxDiagonal(Softmax):
@@ -130,65 +120,49 @@ class RotaryForward(Rotary):
 IDS = np.array([2, 0, 2, 1, 2])
 
 
-class Embedding(Op):
+class Lookup(Embedding):
     """y = weight[ids]. Shapes: weight (V, C), ids (...) -> (..., C)."""
 
     def __init__(self, ids=IDS):
-        self.ids = ids
-
-    def forward(self, xp, weight):
-        return weight[self.ids]
-
-    def backward(self, xp, g):
-        return xp.scatter_add(self.inputs[0].shape, self.ids, g)
+        super().__init__(ids)
 
 
-class EmbeddingBuffered(Embedding):
-    def backward(self, xp, g):
+class LookupBuffered(Lookup):
+    def backward(self, xp, g, room=None):
         g_weight = np.zeros(self.inputs[0].shape)
-        g_weight[self.ids] += g  # NumPy adds once per place, however often an id occurs
+        g_weight[self.ids] += g  # NumPy adds only once per row, however often an id occurs
         return g_weight
 
 
-TARGETS = np.array([2, -1, 0, 4])
+TARGETS = np.array([2, -1, 0, 4])  # -1 is ignored
+VALID = TARGETS >= 0
 
 
-class CrossEntropy(Op):
+class MaskedCrossEntropy(CrossEntropy):
     """Mean of log sum exp(logits) - logits[target] over the rows whose target is not -1."""
 
-    save_inputs = (0,)
+    def __init__(self):
+        super().__init__(TARGETS, ignore_index=-1, reduction="mean")
 
-    def forward(self, xp, logits):
-        rows = np.flatnonzero(TARGETS >= 0)
-        lse = xp.logsumexp(logits, axis=-1)
-        return xp.sum(lse[rows] - logits[rows, TARGETS[rows]]) / self.count()
 
-    def count(self):
-        return (TARGETS >= 0).sum()
+def softmax_minus_one_hot(xp, logits, targets):
+    p = xp.exp(logits - xp.logsumexp(logits, axis=-1, keepdims=True))
+    return p - (np.arange(5) == targets[:, None])
 
+
+class CrossEntropyOffByOne(MaskedCrossEntropy):
     def backward(self, xp, g, logits):
-        p = xp.exp(logits - xp.logsumexp(logits, axis=-1, keepdims=True))
-        return g * (p - self.one_hot()) * (TARGETS >= 0)[:, None] / self.count()
-
-    def one_hot(self):
-        return np.arange(5) == TARGETS[:, None]
+        return g * softmax_minus_one_hot(xp, logits, TARGETS + 1) * VALID[:, None] / VALID.sum()
 
 
-class CrossEntropyOffByOne(CrossEntropy):
-    def one_hot(self):
-        return np.arange(5) == TARGETS[:, None] + 1
-
-
-class CrossEntropyCountsIgnored(CrossEntropy):
+class CrossEntropyCountsIgnored(MaskedCrossEntropy):
     def backward(self, xp, g, logits):
-        p = xp.exp(logits - xp.logsumexp(logits, axis=-1, keepdims=True))
-        return g * (p - self.one_hot()) * (TARGETS >= 0)[:, None] / len(TARGETS)
+        return g * softmax_minus_one_hot(xp, logits, TARGETS) * VALID[:, None] / len(TARGETS)
 
 
-class CrossEntropyTrainsIgnored(CrossEntropy):
+class CrossEntropyTrainsIgnored(MaskedCrossEntropy):
     def backward(self, xp, g, logits):
-        p = xp.exp(logits - xp.logsumexp(logits, axis=-1, keepdims=True))
-        return g * (p - self.one_hot()) / self.count()
+        return g * softmax_minus_one_hot(xp, logits, TARGETS) / VALID.sum()
 
 
 _x, _qk, _logits = data(3, 5), (data(4, 4), data(4, 4, seed=1)), data(4, 5)
@@ -196,7 +170,7 @@ _x, _qk, _logits = data(3, 5), (data(4, 4), data(4, 4, seed=1)), data(4, 5)
 LAYERS = [
     Bug(
         "layer-norm-without-third-term",
-        "differentiates the mean and forgets that the standard deviation depends on x too",
+        "differentiates the mean, but forgets that the standard deviation depends on x too",
         ORDER_1,
         LayerNormWithoutThirdTerm,
         LayerNorm,
@@ -204,7 +178,7 @@ LAYERS = [
     ),
     Bug(
         "layer-norm-mean-constant",
-        "takes the mean for a constant: right only where the gradients of a row sum to 0",
+        "treats the mean as a constant: right only where the gradients of a row sum to 0",
         ORDER_1,
         LayerNormMeanConstant,
         LayerNorm,
@@ -212,7 +186,7 @@ LAYERS = [
     ),
     Bug(
         "layer-norm-stale-cache",
-        "keeps 1/std of the forward pass as an attribute: every first derivative is right",
+        "keeps 1/std from forward as an attribute: every first derivative is right",
         "check_grad, order 2",
         LayerNormStaleCache,
         LayerNorm,
@@ -236,7 +210,7 @@ LAYERS = [
     ),
     Bug(
         "attention-scale-forgotten",
-        "scales the scores by 1/sqrt(D) in forward only",
+        "scales the scores by 1/sqrt(D) only in forward",
         ORDER_1,
         ScoresWithoutScale,
         Scores,
@@ -252,7 +226,7 @@ LAYERS = [
     ),
     Bug(
         "rotary-forward-again",
-        "calls the forward rotation in backward, where its transpose, the other way, is needed",
+        "rotates the same way in backward, instead of the opposite way, which is the transpose",
         ORDER_1,
         RotaryForward,
         Rotary,
@@ -260,26 +234,26 @@ LAYERS = [
     ),
     Bug(
         "embedding-buffered",
-        "writes dW[ids] += dY; NumPy adds only the last of several equal ids",
+        "writes dW[ids] += dY; of several equal ids, NumPy adds only the last",
         ORDER_1,
-        EmbeddingBuffered,
-        Embedding,
+        LookupBuffered,
+        Lookup,
         by_check_grad(data(4, 3), order=1),
     ),
     Bug(
         "target-off-by-one",
-        "subtracts the one-hot of the next class, since the data set counts classes from 1",
+        "subtracts the one-hot of the next class, because the data set counts classes from 1",
         ORDER_1,
         CrossEntropyOffByOne,
-        CrossEntropy,
+        MaskedCrossEntropy,
         by_check_grad(_logits),
     ),
     Bug(
         "ignored-targets-counted",
-        "divides by the number of rows in backward and by that of valid targets in forward",
+        "divides by the number of valid targets in forward, but by the number of rows in backward",
         ORDER_1,
         CrossEntropyCountsIgnored,
-        CrossEntropy,
+        MaskedCrossEntropy,
         by_check_grad(_logits),
     ),
     Bug(
@@ -287,7 +261,7 @@ LAYERS = [
         "masks the loss of padding but not its gradient",
         ORDER_1,
         CrossEntropyTrainsIgnored,
-        CrossEntropy,
+        MaskedCrossEntropy,
         by_check_grad(_logits),
     ),
 ]

@@ -1,4 +1,8 @@
-"""Wrong backwards of elementwise operations, products and reductions: the derivative itself."""
+"""Wrong backwards of elementwise operations, products and reductions: the derivative itself.
+
+The right class is the project's own operation wherever there is one; the wrong class inherits from
+it and replaces only what is wrong.
+"""
 
 import math
 
@@ -6,61 +10,42 @@ import numpy as np
 
 from autograd.bug_zoo.bug import Bug, by_check_grad, data
 from autograd.engine import Op
+from autograd.ops.activation import GELU, ReLU
+from autograd.ops.arithmetic import Add, Divide, Sqrt
+from autograd.ops.exponential import Sigmoid
+from autograd.ops.norms import Norm
+from autograd.ops.products import MatMul
+from autograd.ops.reduce import Mean
 
 ORDER_1 = "check_grad, order 1"
 
 
-class Mean(Op):
+class ColumnMean(Mean):
     """y = mean of x over axis 0."""
 
-    def forward(self, xp, x):
-        return xp.mean(x, axis=0)
-
-    def backward(self, xp, g):
-        shape = self.inputs[0].shape
-        return xp.broadcast_to(g / shape[0], shape)
+    def __init__(self):
+        super().__init__(axis=0, keepdims=False)
 
 
-class MeanWithoutN(Mean):
+class MeanWithoutN(ColumnMean):
     def backward(self, xp, g):
         return xp.broadcast_to(g, self.inputs[0].shape)
 
 
-class AddBias(Op):
-    """y = x + b. Shapes: x (N, C), b (C,)."""
-
-    def forward(self, xp, x, b):
-        return x + b
-
-    def backward(self, xp, g):
-        return g, xp.sum(g, axis=0)
+class NoUnbroadcast(Add):
+    broadcasts = (
+        False  # so the engine does not sum the gradient of b (C,) over the rows of x (N, C)
+    )
 
 
-class NoUnbroadcast(AddBias):
-    def backward(self, xp, g):
-        return g, g
-
-
-class BroadcastTheWrongWay(AddBias):
+class BroadcastTheWrongWay(Add):
     def backward(self, xp, g):
         return g, xp.sum(g, axis=-1)  # b is one number per column, not per row
 
 
-class BiasAveraged(AddBias):
+class BiasAveraged(Add):
     def backward(self, xp, g):
         return g, xp.mean(g, axis=0)
-
-
-class MatMul(Op):
-    """y = a b. Shapes: a (N, K), b (K, M)."""
-
-    save_inputs = (0, 1)
-
-    def forward(self, xp, a, b):
-        return a @ b
-
-    def backward(self, xp, g, a, b):
-        return g @ xp.swapaxes(b, 0, 1), xp.swapaxes(a, 0, 1) @ g
 
 
 class MatMulTransposed(MatMul):
@@ -74,7 +59,7 @@ class MatMulForgotten(MatMul):
 
 
 class Round(Op):
-    """y = x rounded to integers: flat but for its jumps."""
+    """y = x rounded to integers: flat except for its jumps."""
 
     def forward(self, xp, x):
         return xp.round(x)
@@ -88,33 +73,11 @@ class RoundStraightThrough(Round):
         return g
 
 
-class Root(Op):
-    """y = sqrt(x)."""
+class SqrtOfNumPy(Sqrt):
+    save_inputs, save_output = (0,), False
 
-    save_inputs = (0,)
-
-    def forward(self, xp, x):
-        return xp.sqrt(x)
-
-    def backward(self, xp, g, x):
-        return g / (2 * xp.sqrt(x))
-
-
-class RootOfNumPy(Root):
     def backward(self, xp, g, x):
         return g / (2 * np.sqrt(x))
-
-
-class Divide(Op):
-    """y = a / b."""
-
-    save_inputs = (0, 1)
-
-    def forward(self, xp, a, b):
-        return a / b
-
-    def backward(self, xp, g, a, b):
-        return g / b, -g * a / (b * b)
 
 
 class QuotientSign(Divide):
@@ -122,35 +85,9 @@ class QuotientSign(Divide):
         return g / b, g * a / (b * b)
 
 
-class Sigmoid(Op):
-    """y = 1 / (1 + exp(-x))."""
-
-    save_output = True
-
-    def forward(self, xp, x):
-        return xp.sigmoid(x)
-
-    def backward(self, xp, g, y):
-        return g * y * (1 - y)
-
-
 class SigmoidOfInput(Sigmoid):
-    save_inputs, save_output = (0,), False
-
     def backward(self, xp, g, x):
         return g * x * (1 - x)
-
-
-class ReLU(Op):
-    """y = max(x, 0)."""
-
-    save_inputs = (0,)
-
-    def forward(self, xp, x):
-        return xp.maximum(x, 0)
-
-    def backward(self, xp, g, x):
-        return xp.where(x > 0, g, 0)
 
 
 class ReLUOfGradient(ReLU):
@@ -163,41 +100,29 @@ class ReLUIgnoresUpstream(ReLU):
         return xp.where(x > 0, 1.0, 0.0)
 
 
-class GELU(Op):
+class ExactGELU(GELU):
     """y = x Phi(x), Phi the normal distribution function."""
 
-    save_inputs = (0,)
-
-    def forward(self, xp, x):
-        return 0.5 * x * (1 + xp.erf(x / math.sqrt(2)))
-
-    def backward(self, xp, g, x):
-        density = xp.exp(-0.5 * x * x) / math.sqrt(2 * math.pi)
-        return g * (0.5 * (1 + xp.erf(x / math.sqrt(2))) + x * density)
+    def __init__(self):
+        super().__init__(approximate="none")
 
 
-class GELUMixed(GELU):
-    def backward(self, xp, g, x):
+class GELUMixed(ExactGELU):
+    def backward(self, xp, g, x, room=None):
         c = math.sqrt(2 / math.pi)
         t = xp.tanh(c * (x + 0.044715 * x * x * x))
         slope = c * (1 + 3 * 0.044715 * x * x)
         return g * (0.5 * (1 + t) + 0.5 * x * (1 - t * t) * slope)
 
 
-class Norm(Op):
+class RowLength(Norm):
     """y = the length of each row of x (N, C)."""
 
-    save_inputs, save_output = (0,), True
-
-    def forward(self, xp, x):
-        return xp.sqrt(xp.sum(x * x, axis=-1))
-
-    def backward(self, xp, g, x, y):
-        safe = xp.where(y == 0, 1, y)[:, None]
-        return xp.where(y[:, None] == 0, 0, g[:, None] * x / safe)
+    def __init__(self):
+        super().__init__(p=2, axis=-1, keepdims=False)
 
 
-class NormDividesByZero(Norm):
+class LengthDividesByZero(RowLength):
     def backward(self, xp, g, x, y):
         return xp.where(y[:, None] == 0, 0, 1) * (g[:, None] * x / y[:, None])
 
@@ -211,18 +136,18 @@ def rows_with_a_zero():
 MATH = [
     Bug(
         "mean-without-n",
-        "copies the backward of sum for mean and forgets that each element has a share of 1/N",
+        "copies the backward of sum for mean, and forgets the factor 1/N",
         ORDER_1,
         MeanWithoutN,
-        Mean,
+        ColumnMean,
         by_check_grad(data(5, 3)),
     ),
     Bug(
         "no-unbroadcast",
-        "hands the gradient of x + b to b as it is, though b was copied to every row",
+        "passes the gradient of x + b to b unchanged, although b was copied to every row",
         "check_grad, shapes",
         NoUnbroadcast,
-        AddBias,
+        Add,
         by_check_grad(data(3, 4), data(4, seed=1)),
     ),
     Bug(
@@ -230,20 +155,20 @@ MATH = [
         "sums a bias gradient over the wrong axis, and tests it on a square matrix, where it fits",
         ORDER_1,
         BroadcastTheWrongWay,
-        AddBias,
+        Add,
         by_check_grad(data(4, 4), data(4, seed=1)),
     ),
     Bug(
         "bias-averaged",
-        "averages a bias gradient over the batch because the loss is an average already",
+        "averages a bias gradient over the batch, because the loss is already an average",
         ORDER_1,
         BiasAveraged,
-        AddBias,
+        Add,
         by_check_grad(data(3, 4), data(4, seed=1)),
     ),
     Bug(
         "matmul-transposed",
-        "writes g^T a for a^T g; with square matrices nothing complains",
+        "writes g^T a for a^T g; with square matrices there is no error",
         ORDER_1,
         MatMulTransposed,
         MatMul,
@@ -251,7 +176,7 @@ MATH = [
     ),
     Bug(
         "transpose-forgotten",
-        "writes g b for g b^T; with square matrices nothing complains",
+        "writes g b for g b^T; with square matrices there is no error",
         ORDER_1,
         MatMulForgotten,
         MatMul,
@@ -259,7 +184,7 @@ MATH = [
     ),
     Bug(
         "straight-through",
-        "rounds in forward and hands the gradient on as it is: meant well, but not the derivative",
+        "rounds in forward and passes the gradient on unchanged: useful, but not the derivative",
         ORDER_1,
         RoundStraightThrough,
         Round,
@@ -267,10 +192,10 @@ MATH = [
     ),
     Bug(
         "np-for-xp",
-        "writes np.sqrt for xp.sqrt: on arrays it is the same, but Tensors have no np.sqrt",
+        "writes np.sqrt for xp.sqrt: the same on arrays, but np.sqrt does not accept Tensors",
         "check_grad, what backward raises",
-        RootOfNumPy,
-        Root,
+        SqrtOfNumPy,
+        Sqrt,
         by_check_grad(data(3, 4) ** 2 + 0.1),
     ),
     Bug(
@@ -283,7 +208,7 @@ MATH = [
     ),
     Bug(
         "sigmoid-of-the-input",
-        "remembers y (1 - y), saves the input and puts x there",
+        "remembers y (1 - y), but saves the input and computes x (1 - x)",
         ORDER_1,
         SigmoidOfInput,
         Sigmoid,
@@ -291,7 +216,7 @@ MATH = [
     ),
     Bug(
         "relu-of-the-gradient",
-        "masks where the gradient is negative instead of where the input was",
+        "zeroes the gradient where it is negative, instead of where the input was",
         ORDER_1,
         ReLUOfGradient,
         ReLU,
@@ -299,7 +224,7 @@ MATH = [
     ),
     Bug(
         "upstream-ignored",
-        "returns the local derivative alone, and tests it with y.sum().backward(), where g is 1",
+        "returns only the local derivative, and tests it with y.sum().backward(), where g is 1",
         ORDER_1,
         ReLUIgnoresUpstream,
         ReLU,
@@ -307,18 +232,18 @@ MATH = [
     ),
     Bug(
         "gelu-mixed",
-        "computes the exact GELU forward and differentiates its tanh approximation: 3 digits agree",
+        "computes the exact GELU, and differentiates its tanh approximation: 3 digits agree",
         ORDER_1,
         GELUMixed,
-        GELU,
+        ExactGELU,
         by_check_grad(data(3, 4)),
     ),
     Bug(
         "norm-divides-by-zero",
-        "masks a division by zero after it has been made: 0 times NaN is NaN",
+        "masks a division by zero after dividing: 0 times NaN is NaN",
         "check_grad, kinks",
-        NormDividesByZero,
-        Norm,
+        LengthDividesByZero,
+        RowLength,
         by_check_grad(rows_with_a_zero(), order=1),
     ),
 ]

@@ -1,60 +1,47 @@
-"""Right formulas on wrong memory: arrays shared, overwritten, or drawn anew."""
+"""Right formulas with wrong memory: arrays that are shared, overwritten, or drawn again."""
 
 import numpy as np
 
 from autograd.bug_zoo.bug import Bug, by_check_grad, data
 from autograd.engine import Op
+from autograd.ops.activation import ReLU
+from autograd.ops.nn import Dropout
+from autograd.ops.trigonometric import Tanh
 
 RULES = "check_grad, rules"
 
 
-class Dropout(Op):
-    """y = x keep / (1 - p), the mask drawn once, in forward."""
-
-    p = 0.5
+class DrawnDropout(Dropout):
+    """y = x keep / (1 - p), with the mask drawn once, in forward."""
 
     def __init__(self, rng=None):
+        super().__init__(keep=None, p=0.5)
         self.rng = np.random.default_rng(7) if rng is None else rng
 
-    def mask(self, shape):
-        return (self.rng.random(shape) >= self.p) / (1 - self.p)
+    def draw(self, shape):
+        self.keep = self.rng.random(shape) >= self.p
 
     def forward(self, xp, x):
-        self.keep = self.mask(x.shape)
-        return x * self.keep
+        self.draw(x.shape)
+        return super().forward(xp, x)
 
+
+class DropoutNewMask(DrawnDropout):
     def backward(self, xp, g):
-        return g * self.keep
-
-
-class DropoutNewMask(Dropout):
-    def forward(self, xp, x):
-        return x * self.mask(x.shape)
-
-    def backward(self, xp, g):
-        return g * self.mask(g.shape)
-
-
-class Tanh(Op):
-    """y = tanh(x)."""
-
-    save_output = True
-
-    def forward(self, xp, x):
-        return xp.tanh(x)
-
-    def backward(self, xp, g, y):
-        return g * (1 - y * y)
+        self.draw(g.shape)
+        return super().backward(xp, g)
 
 
 class TanhInPlace(Tanh):
+    save_inputs, save_output = (), True
+
     def backward(self, xp, g, y):
-        y *= y  # saves a temporary, and spoils y for whoever else holds it
+        y *= y  # saves a temporary, and changes y for everything else that uses it
         return g * (1 - y)
 
 
 class TanhSharedBuffer(Tanh):
-    save_output = False
+    save_inputs = ()
     buffer = np.empty((3, 4))
 
     def forward(self, xp, x):
@@ -66,22 +53,8 @@ class TanhSharedBuffer(Tanh):
 
 
 class TanhRawSlope(Tanh):
-    save_inputs, save_output = (0,), False
-
     def backward(self, xp, g, x):
         return g * (1 - np.tanh(getattr(x, "data", x)) ** 2)
-
-
-class ReLU(Op):
-    """y = max(x, 0)."""
-
-    save_output = True
-
-    def forward(self, xp, x):
-        return xp.maximum(x, 0)
-
-    def backward(self, xp, g, y):
-        return xp.where(y > 0, g, 0)
 
 
 class ReLUInPlace(ReLU):
@@ -91,7 +64,7 @@ class ReLUInPlace(ReLU):
 
 
 class Residual(Op):
-    """y = x + 1, whose gradient is the one that comes in."""
+    """y = x + 1, whose gradient is the incoming one."""
 
     def forward(self, xp, x):
         return x + 1
@@ -109,15 +82,15 @@ _x = data(3, 4)
 MEMORY = [
     Bug(
         "dropout-new-mask",
-        "draws a mask in backward too, from the same generator, which has moved on",
+        "draws another mask in backward, from the same generator, which has moved on",
         RULES,
         DropoutNewMask,
-        Dropout,
+        DrawnDropout,
         by_check_grad(_x),
     ),
     Bug(
         "saved-array-changed-in-place",
-        "squares the saved output in place to spare an allocation",
+        "squares the saved output in place to avoid an allocation",
         RULES,
         TanhInPlace,
         Tanh,
@@ -125,7 +98,7 @@ MEMORY = [
     ),
     Bug(
         "shared-workspace",
-        "keeps one workspace per class; the next call overwrites what the last one saved",
+        "keeps one workspace per class; the next call overwrites what the previous one saved",
         RULES,
         TanhSharedBuffer,
         Tanh,
@@ -133,7 +106,7 @@ MEMORY = [
     ),
     Bug(
         "relu-in-place",
-        "sets negative elements of the input to zero, though somebody else may still need them",
+        "sets negative elements of the input to zero, although other code may still need them",
         RULES,
         ReLUInPlace,
         ReLU,
@@ -141,7 +114,7 @@ MEMORY = [
     ),
     Bug(
         "claims-an-alias-as-fresh",
-        "hands on the very array that came in and says that nobody else holds it",
+        "returns the incoming gradient itself, and declares it a new array",
         RULES,
         ResidualClaimsFresh,
         Residual,

@@ -1,6 +1,6 @@
-"""Wrong training: every gradient is right, and what is done with it is not.
+"""Wrong training: every gradient is right, but its use is wrong.
 
-check_grad cannot see these; each needs a law of its own that the right procedure obeys exactly.
+check_grad cannot see these; each needs its own law, which the right code obeys exactly.
 """
 
 import numpy as np
@@ -10,25 +10,25 @@ from autograd._tensor import Parameter, Tensor
 from autograd.bug_zoo.bug import Bug, data
 
 
-def differs(what, found, expected):
-    """Evidence, or "" where two numbers or arrays agree."""
-    if np.allclose(found, expected, rtol=1e-9, atol=1e-12):
+def differs(what, actual, expected):
+    """The evidence that two numbers or arrays differ, or "" if they agree."""
+    if np.allclose(actual, expected, rtol=1e-9, atol=1e-12):
         return ""
-    return f"{what}: {np.round(found, 4)}, expected {np.round(expected, 4)}"
+    return f"{what}: {np.round(actual, 4)}, expected {np.round(expected, 4)}"
 
 
 # --- gradients between steps ----------------------------------------------------------------------
 
 
 def gradients_of_two_steps(zero_grad):
-    """Two backward passes at the same weights: their gradients."""
-    w, x, found = Parameter(data(3)), Tensor(data(4, 3, seed=1)), []
+    """The gradients of two backward passes with the same weights."""
+    w, x, gradients = Parameter(data(3)), Tensor(data(4, 3, seed=1)), []
     for _ in range(2):
         if zero_grad:
             w.zero_grad()
         ops.tanh(x @ w).sum().backward()
-        found.append(w.grad.numpy().copy())
-    return found
+        gradients.append(w.grad.numpy().copy())
+    return gradients
 
 
 def stale():
@@ -50,7 +50,7 @@ IDS = np.array([0, 2, 1])
 
 
 class TiedModel:
-    """Token ids to logits through one matrix, used to look up and to score."""
+    """Token ids to logits with one matrix, used both to look up and to score."""
 
     def __init__(self):
         self.embedding = Parameter(data(4, 3))
@@ -69,14 +69,14 @@ class UntiedCopy(TiedModel):
 def both_uses_count(model):
     model = model()
     model.loss().backward()
-    found, weight = model.embedding.grad.numpy(), model.embedding.data
+    g, weight = model.embedding.grad.numpy(), model.embedding.data
 
     def loss(w):
         return ops.cross_entropy(Tensor(w)[IDS] @ Tensor(w.T), np.array([2, 1, 3])).item()
 
     h = 1e-5 * (np.arange(weight.size) == 4).reshape(weight.shape)
-    right = (loss(weight + h) - loss(weight - h)) / 2e-5
-    return differs("d loss / d weight[1, 1]", round(found[1, 1], 7), round(right, 7))
+    slope = (loss(weight + h) - loss(weight - h)) / 2e-5
+    return differs("d loss / d weight[1, 1]", round(g[1, 1], 7), round(slope, 7))
 
 
 # --- AdamW ----------------------------------------------------------------------------------------
@@ -117,7 +117,7 @@ P, G = data(5), data(5, seed=1)
 
 
 def first_step_has_length_lr(update):
-    """Adam's first step is lr sign(g), whatever the size of g."""
+    """Adam's first step is lr sign(g), regardless of the size of g."""
     p, _ = update(P, G, (0.0, 0.0, 0))
     return differs("the first step", p - P, -0.1 * np.sign(G))
 
@@ -132,7 +132,7 @@ def decay_alone_shrinks(update):
 
 
 def clip(gradients, limit=1.0):
-    """Scale all gradients by one factor, so that their joint length is at most ``limit``."""
+    """Scale all gradients by one factor, so that their global norm is at most ``limit``."""
     norm = np.sqrt(sum(np.sum(g * g) for g in gradients))
     return [g * min(1.0, limit / norm) for g in gradients]
 
@@ -150,7 +150,7 @@ def clipping_keeps_the_direction(clipping):
 
 
 def accumulate(losses_per_batch):
-    """The loss of all targets, from the losses of the valid targets of each micro-batch."""
+    """The mean loss of all targets, from the losses of the targets of each micro-batch."""
     return sum(np.sum(x) for x in losses_per_batch) / sum(len(x) for x in losses_per_batch)
 
 
@@ -160,7 +160,7 @@ def accumulate_means(losses_per_batch):
 
 def equals_the_large_batch(accumulation):
     losses = data(10) ** 2
-    parts = [losses[:7], losses[7:9], losses[9:]]  # padding left fewer targets in the last ones
+    parts = [losses[:7], losses[7:9], losses[9:]]  # the last ones are mostly padding
     return differs("the accumulated loss", accumulation(parts), np.mean(losses))
 
 
@@ -168,7 +168,7 @@ def equals_the_large_batch(accumulation):
 
 
 def attend(x):
-    """Causal self-attention of x (T, D) to itself."""
+    """Causal self-attention of x (T, D) with itself."""
     s = x @ x.T
     s = np.where(np.tri(len(x), dtype=bool), s, -np.inf)
     e = np.exp(s - s.max(axis=-1, keepdims=True))
@@ -178,7 +178,7 @@ def attend(x):
 def attend_masked_late(x):
     s = x @ x.T
     e = np.exp(s - s.max(axis=-1, keepdims=True))
-    p = e / e.sum(axis=-1, keepdims=True)  # the sum has seen the future
+    p = e / e.sum(axis=-1, keepdims=True)  # the sum includes the future
     return p * np.tri(len(x)) @ x
 
 
@@ -189,7 +189,7 @@ def the_future_does_not_matter(attention):
 
 
 def next_token_pairs(ids):
-    """Inputs and targets: at each position, the token that follows."""
+    """Inputs and targets: the target of each position is the token that follows."""
     return ids[:-1], ids[1:]
 
 
@@ -198,7 +198,7 @@ def unshifted_pairs(ids):
 
 
 def random_tokens_cannot_be_predicted(pairs):
-    """A model that repeats its input must do no better than chance on random tokens."""
+    """On random tokens, a model that repeats its input must do no better than chance."""
     ids = np.random.default_rng(3).integers(0, 8, 4000)
     inputs, targets = pairs(ids)
     hits = np.mean(inputs == targets)
@@ -208,9 +208,9 @@ def random_tokens_cannot_be_predicted(pairs):
 
 
 def spread_over_ties(x, y, g):
-    """The gradient of y = max(x): maxima share it."""
-    chosen = x == y
-    return g * chosen / chosen.sum()
+    """The gradient of y = max(x), shared by equal maxima."""
+    maxima = x == y
+    return g * maxima / maxima.sum()
 
 
 def copied_to_ties(x, y, g):
@@ -226,7 +226,7 @@ def shifting_shifts_the_maximum(backward):
 TRAINING = [
     Bug(
         "stale-gradients",
-        "forgets zero_grad: each step also takes the steps before it again",
+        "forgets zero_grad: each step adds the gradients of all steps before it",
         "the same step twice",
         stale,
         fresh,
@@ -250,7 +250,7 @@ TRAINING = [
     ),
     Bug(
         "adamw-uncorrected",
-        "leaves the bias correction out, since it fades; with betas 0.9 and 0.99 it hardly shows",
+        "leaves out the bias correction, since it fades; with betas 0.9 and 0.99 it hardly shows",
         "Adam's first step has length lr",
         adamw_uncorrected,
         adamw,
@@ -258,7 +258,7 @@ TRAINING = [
     ),
     Bug(
         "decay-on-the-gradient",
-        "adds the weight decay to the gradient, as for SGD; Adam then normalizes it away",
+        "adds the weight decay to the gradient, as in SGD; Adam then normalizes it away",
         "decay alone shrinks by 1 - lr decay",
         adam_with_decay_in_gradient,
         adamw,
@@ -266,7 +266,7 @@ TRAINING = [
     ),
     Bug(
         "clip-per-tensor",
-        "clips each tensor by its own norm, which turns the gradient in another direction",
+        "clips each tensor by its own norm, which changes the direction of the gradient",
         "clipping keeps the direction",
         clip_per_tensor,
         clip,
@@ -274,7 +274,7 @@ TRAINING = [
     ),
     Bug(
         "mean-of-means",
-        "averages the losses of micro-batches that have different numbers of targets",
+        "averages the mean losses of micro-batches with different numbers of targets",
         "accumulation equals the large batch",
         accumulate_means,
         accumulate,
@@ -290,7 +290,7 @@ TRAINING = [
     ),
     Bug(
         "targets-not-shifted",
-        "trains every position to predict itself: the loss is wonderful",
+        "trains every position to predict its own token: the loss is wonderful",
         "random tokens cannot be predicted",
         unshifted_pairs,
         next_token_pairs,

@@ -1,4 +1,4 @@
-"""The bug zoo: wrong backwards that people write, each with the check that catches it.
+"""The bug zoo: typical wrong backwards, each with the check that catches it.
 
     from autograd.bug_zoo import ZOO
     bug = ZOO["layer-norm-without-third-term"]
@@ -6,10 +6,11 @@
     print(bug.catch())        # what the check says about the wrong code
     bug.control()             # "": the right code passes the same check
 
-Every entry is real code beside its correction: read the two classes and find the difference before
-you read the story. Most are caught by check_grad. Those that are not are the lesson: a gradient
-check proves that backward is the derivative of forward, not that forward is what was meant, nor
-that the gradient is put to good use. The test suite runs the whole zoo and fails when one survives.
+Every entry is real code together with its correction: compare the two and find the difference
+before you read the story. check_grad catches most of them. The others are the lesson: a gradient
+check proves that backward is the derivative of forward, but not that forward computes the right
+thing, nor that the gradient is used correctly. The test suite runs the whole zoo and fails if a bug
+survives.
 """
 
 from autograd.bug_zoo.bug import Bug
@@ -26,7 +27,7 @@ ZOO = {bug.name: bug for bug in (*MATH, *LAYERS, *MEMORY, *ENGINE, *TRAINING)}
 
 
 def table():
-    """The zoo as a Markdown table: name, who makes it and why, what catches it."""
-    lines = ["| bug | who makes it | caught by |", "|---|---|---|"]
+    """The zoo as a Markdown table: name, story, and what catches it."""
+    lines = ["| bug | what the code does | caught by |", "|---|---|---|"]
     lines += [f"| `{bug.name}` | {bug.story} | {bug.caught_by} |" for bug in ZOO.values()]
     return "\n".join(lines)
