@@ -140,3 +140,22 @@ def test_contributing_worked_example_is_the_code():
     (known,) = [s for s in samples.SAMPLES if s.op == "expm1"]
     lambdas = {"definition": None}
     assert dataclasses.replace(scope["sample"], **lambdas) == dataclasses.replace(known, **lambdas)
+
+
+FILLED_IN = "nan|mean|sum|the input|input|negative|the ones vector|is missing|T"
+
+
+def test_the_diagnoses_that_are_listed_exist():
+    """Each sentence in the table of gradient_checking.md is one that diagnosis.py can say."""
+    page = (ROOT / "docs" / "gradient_checking.md").read_text()
+    table = page[page.index("| question | sentence |") : page.index("If no pattern matches")]
+    tree = ast.parse((ROOT / "autograd" / "testing" / "diagnosis.py").read_text())
+    strings = [n.value for n in ast.walk(tree) if isinstance(n, ast.Constant)]
+    said = "|".join(s for s in strings if isinstance(s, str))
+    pieces = [
+        piece.strip()
+        for sentence in re.findall(r"\| ([^|]+) \|$", table, re.M)[1:]
+        for piece in re.split(rf"[;:(),\d.]|g @ W|\b(?:{FILLED_IN})\b", sentence)
+    ]
+    assert len([p for p in pieces if len(p) > 12]) >= 16
+    assert [p for p in pieces if p not in said] == []
