@@ -142,7 +142,7 @@ def test_contributing_worked_example_is_the_code():
     assert dataclasses.replace(scope["sample"], **lambdas) == dataclasses.replace(known, **lambdas)
 
 
-FILLED_IN = "nan|mean|sum|the input|input|negative|the ones vector|is missing|T"
+FILLED_IN = "nan|a term|mean|sum|the input|input|negative|the ones vector|is missing|T"
 
 
 def test_the_diagnoses_that_are_listed_exist():
@@ -157,5 +157,5 @@ def test_the_diagnoses_that_are_listed_exist():
         for sentence in re.findall(r"\| ([^|]+) \|$", table, re.M)[1:]
         for piece in re.split(rf"[;:(),\d.]|g @ W|\b(?:{FILLED_IN})\b", sentence)
     ]
-    assert len([p for p in pieces if len(p) > 12]) >= 16
+    assert len([p for p in pieces if len(p) > 12]) >= 15
     assert [p for p in pieces if p not in said] == []
