@@ -1,8 +1,8 @@
 """Every kernel on inputs of any size: one entry each, for the tests of sizes and of range ends.
 
 An entry gives the shapes of its inputs for a number of rows and of columns, and calls forward and
-backward on them: backward with what forward kept, and without. The same entry serves the reference
-and the fast kernel, whose functions are handed in as ``f``.
+backward on them: backward with what forward cached, and without. The functions come in as ``f``:
+``compared(op, dtype)``, whose calls are compared with the reference's, or those of one of the two.
 """
 
 import math
@@ -20,7 +20,7 @@ IGNORED = -7
 class Case:
     op: str
     """The folder in autograd/kernels."""
-    results: Callable
+    run: Callable
     """(f, **inputs) -> nested tuples of arrays."""
     shapes: Callable
     """(x, c) -> the shapes of the inputs by name, the main one first: x (..., c), c columns."""
@@ -39,12 +39,12 @@ class Case:
 
 def layer_norm(f, x, weight, bias, g):
     y, cache = f.forward(xp, x, weight, bias, 1e-5)
-    return y, f.backward(xp, g, x, weight, 1e-5, cache), f.backward(xp, g, x, weight, 1e-5)
+    return y, f.backward(xp, g, x, weight, 1e-5, cache=cache), f.backward(xp, g, x, weight, 1e-5)
 
 
 def rms_norm(f, x, weight, g):
     y, cache = f.forward(xp, x, weight, 1e-5)
-    return y, f.backward(xp, g, x, weight, 1e-5, cache), f.backward(xp, g, x, weight, 1e-5)
+    return y, f.backward(xp, g, x, weight, 1e-5, cache=cache), f.backward(xp, g, x, weight, 1e-5)
 
 
 def softmax(f, x, g):
@@ -53,14 +53,14 @@ def softmax(f, x, g):
 
 
 def gelu(approximate):
-    def results(f, x, g, bias=None):
+    def run(f, x, g, bias=None):
         return (
             f.forward(xp, x, approximate, bias),
             f.backward(xp, g, x, approximate, bias),
             f.backward(xp, g, x, approximate, bias, spare=g.copy(), again=True),
         )
 
-    return results
+    return run
 
 
 def dropout(f, x, g):
@@ -84,7 +84,7 @@ def linear_with_bias(x, c):
 
 def attention(f, qkv, g, n_head=2):
     y, cache = f.forward(xp, qkv, n_head)
-    return y, f.backward(xp, g, qkv, y, n_head, cache), f.backward(xp, g, qkv, y, n_head)
+    return y, f.backward(xp, g, qkv, y, n_head, cache=cache), f.backward(xp, g, qkv, y, n_head)
 
 
 def some_targets(n, classes):
@@ -95,30 +95,30 @@ def some_targets(n, classes):
 
 
 def cross_entropy(reduction):
-    def results(f, logits, g):
+    def run(f, logits, g):
         options = (some_targets(*logits.shape), IGNORED, reduction)
         loss, cache = f.forward(xp, logits, *options)
-        backward = [f.backward(xp, g, logits, *options, kept) for kept in (cache, None)]
+        backward = [f.backward(xp, g, logits, *options, cache=kept) for kept in (cache, None)]
         return loss, *backward
 
     def shapes(x, c):
         return dict(logits=x, g=x[:1] if reduction == "none" else ())
 
-    return Case("cross_entropy", results, shapes, reduction)
+    return Case("cross_entropy", run, shapes, reduction)
 
 
 def linear_cross_entropy(reduction):
-    def results(f, h, weight, g):
+    def run(f, h, weight, g):
         options = (h, weight, some_targets(len(h), len(weight)), IGNORED, reduction)
         loss, cache = f.forward(xp, *options)
         only_loss, _ = f.forward(xp, *options, (False, False))
-        backward = [f.backward(xp, g, *options, kept) for kept in (cache, None)]
+        backward = [f.backward(xp, g, *options, cache=kept) for kept in (cache, None)]
         return loss, only_loss, *backward
 
     def shapes(x, c):
         return dict(h=(x[0], 6), weight=(c, 6), g=x[:1] if reduction == "none" else ())
 
-    return Case("linear_cross_entropy", results, shapes, reduction)
+    return Case("linear_cross_entropy", run, shapes, reduction)
 
 
 def adamw(f, p, g, m, v):

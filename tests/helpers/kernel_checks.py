@@ -1,6 +1,11 @@
-"""Calling the functions of a kernel folder directly, and comparing what comes out."""
+"""Calling the functions of a kernel folder directly, and comparing their results.
+
+``compared`` is the usual way: the test calls the kernel, and each call is checked on the spot. The
+traceback of a red test ends at that call, and the error names its arguments.
+"""
 
 import importlib
+import inspect
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,8 +16,8 @@ from autograd.in_place import InPlace
 from autograd.kernels.dispatch import Kernel
 
 __all__ = [
-    "INF", "NAN", "REDUCTIONS", "assert_same", "both_dtypes", "cpu", "fast", "flat", "normal",
-    "reference", "room", "root_mean_square", "special_numbers", "xp",
+    "INF", "NAN", "REDUCTIONS", "assert_same", "both_dtypes", "compared", "cpu", "fast", "flat",
+    "normal", "reference", "room", "root_mean_square", "special_numbers", "xp",
 ]  # fmt: skip
 
 REDUCTIONS = ["mean", "sum", "none"]
@@ -29,7 +34,7 @@ def cpu(op):
 
 
 def fast(op):
-    """The functions of a folder as NumPy arrays find them: cpu.py's, else the reference's."""
+    """The functions that run on NumPy arrays: those of cpu.py, or the reference's."""
     package = vars(importlib.import_module(f"autograd.kernels.{op}"))
     kernels = {name: value for name, value in package.items() if isinstance(value, Kernel)}
     return SimpleNamespace(
@@ -41,9 +46,9 @@ def fast(op):
 
 
 def room(*sums, g=None):
-    """An InPlace of a backward to whose inputs these sums have come so far, in arrays of its own.
+    """An InPlace for a backward whose inputs have received these sums so far, in arrays of its own.
 
-    None stands for an input that nothing has reached yet; ``g`` is what may be overwritten.
+    None stands for an input that has received nothing; ``g`` is the array that may be overwritten.
     """
     inputs = [SimpleNamespace(order=i) for i in range(len(sums))]
     node = SimpleNamespace(inputs=inputs, needs=(True,) * len(sums))
@@ -78,25 +83,89 @@ def flat(result):
     return [result]
 
 
-def assert_same(found, expected, dtype, typical=np.median):
-    """Equal up to rounding, relative to each number, or to a typical one where one is smaller.
+def assert_same(found, expected, dtype, typical=np.median, where=""):
+    """Equal up to rounding, relative to each number, or to a typical one if that is larger.
 
-    Typical is the median, not the largest: beside the largest float32 every other number would
-    pass. Where all inputs are of one size, ``root_mean_square`` may say better what the terms were
-    of which a number is the difference.
+    ``typical`` is a number, or a function of the sizes of the numbers that are expected. It is the
+    median and not the largest, beyond which every array with the largest float32 would pass. If all
+    inputs are of one size, ``root_mean_square`` is closer to the terms of which a small number is
+    the difference.
     """
+    __tracebackhide__ = True
     found, expected = flat(found), flat(expected)
-    assert len(found) == len(expected)
-    for a, b in zip(found, expected, strict=True):
+    assert len(found) == len(expected), f"{where}: the number of results"
+    for k, (a, b) in enumerate(zip(found, expected, strict=True)):
         if b is None:
-            assert a is None
+            assert a is None, f"{where}: result {k} must be None"
             continue
-        assert np.shape(a) == np.shape(b) and a.dtype == b.dtype == dtype
-        sizes = np.abs(b[np.isfinite(b) & (b != 0)])
-        scale = float(typical(sizes)) if sizes.size else 0.0
+        dtypes = {a.dtype.newbyteorder("="), b.dtype.newbyteorder("=")}
+        same_kind = np.shape(a) == np.shape(b) and dtypes == {np.dtype(dtype)}
+        assert same_kind, f"{where} gives {a.dtype} {np.shape(a)}, not {dtype} {np.shape(b)}"
+        scale = typical
+        if callable(typical):
+            sizes = np.abs(b[np.isfinite(b) & (b != 0)])
+            scale = float(typical(sizes)) if sizes.size else 0.0
         tolerance = 2e-5 if dtype == "f4" else 1e-12
-        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * scale)
+        message = f"{where}, result {k}" if where else ""
+        np.testing.assert_allclose(a, b, tolerance, tolerance * scale, err_msg=message)
 
 
 def root_mean_square(x):
     return np.sqrt(np.mean(np.square(x)))
+
+
+def compared(op, dtype, typical=np.median, functions=None):
+    """The functions of a kernel folder (or ``functions``), each call compared with the reference.
+
+    A call is made twice and must give the same bits: threads leave no trace. It leaves its
+    arguments as they were, except that AdamW works in place and a backward may give its cache away.
+    The reference makes its own statistics; those that a forward caches are judged by the backward
+    that uses them. A function returns what the kernel returned.
+    """
+    kernels = vars(functions or fast(op))
+
+    def comparing(name):
+        kernel, exact = kernels[name], getattr(reference(op), name)
+
+        def call(xp, *arguments, **options):
+            __tracebackhide__ = True
+            where = described(f"{op}.{name}", exact, arguments, options)
+            before = copies(arguments)
+            calls = [copies(arguments) if name == "update" else arguments for _ in range(2)]
+            found, again = (kernel(xp, *given, **copies(options)) for given in calls)
+            for a, b in zip(flat(arguments), flat(before), strict=True):
+                np.testing.assert_array_equal(a, b, err_msg=f"{where} changed an argument")
+            for a, b in zip(flat(again), flat(found), strict=True):
+                np.testing.assert_array_equal(a, b, err_msg=f"{where}, called a second time")
+            expected = exact(xp, *before, **{k: v for k, v in options.items() if k != "cache"})
+            if name == "forward":  # the output, without what it caches
+                assert_same(flat(found)[0], flat(expected)[0], dtype, typical, where)
+            else:
+                kind = "f8" if name == "square_sum" else dtype
+                assert_same(found, expected, kind, typical, where)
+            return found
+
+        return call
+
+    return SimpleNamespace(**{name: comparing(name) for name in vars(fast(op))})
+
+
+def copies(value):
+    """The same arrays, tuples or options with arrays of their own."""
+    if isinstance(value, tuple):
+        return tuple(map(copies, value))
+    if isinstance(value, dict):
+        return {name: copies(v) for name, v in value.items()}
+    return np.array(value) if isinstance(value, np.ndarray) else value
+
+
+def described(name, function, arguments, options):
+    """A call as text, with arrays by their type and shape: "f(x=float32 (3, 4), eps=1e-05)"."""
+
+    def text(value):
+        if isinstance(value, tuple):
+            return f"({', '.join(map(text, value))})"
+        return f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else repr(value)
+
+    bound = inspect.signature(function).bind(None, *arguments, **options).arguments
+    return f"{name}({', '.join(f'{k}={text(v)}' for k, v in bound.items() if k != 'xp')})"

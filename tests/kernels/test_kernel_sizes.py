@@ -8,6 +8,7 @@ tests/helpers/kernel_cases.py, forward and backward in float32 and float64.
 from functools import partial
 from pathlib import Path
 
+import kernel_checks
 import numpy as np
 import pytest
 from kernel_cases import CASES, attention, every_case
@@ -32,17 +33,7 @@ SIZES += [(3, n) for n in BORDERS] + [(n, 3) for n in BORDERS]
 
 
 same = partial(assert_same, typical=root_mean_square)
-
-
-def both(case, inputs):
-    """What the fast kernel gives, after a second call gave the same bits, and the reference."""
-    before = [a.copy() for a in inputs.values()]
-    found, again = (case.results(fast(case.op), **inputs) for _ in range(2))
-    for a, b in zip(flat(found), flat(again), strict=True):
-        np.testing.assert_array_equal(a, b)
-    for a, b in zip(inputs.values(), before, strict=True):
-        np.testing.assert_array_equal(a, b)
-    return found, case.results(reference(case.op), **inputs)
+compared = partial(kernel_checks.compared, typical=root_mean_square)
 
 
 def test_every_kernel_is_in_the_table():
@@ -61,7 +52,7 @@ def test_every_kernel_is_in_the_table():
 )
 @both_dtypes
 def test_sizes(case, dtype, rows, columns):
-    same(*both(case, case.inputs(rows, columns, dtype)), dtype)
+    case.run(compared(case.op, dtype), **case.inputs(rows, columns, dtype))
 
 
 ROWS_ONLY = ("attention", "cross_entropy", "linear_cross_entropy")
@@ -73,7 +64,7 @@ ROWS_ONLY = ("attention", "cross_entropy", "linear_cross_entropy")
 @both_dtypes
 @pytest.mark.parametrize("lead", [(), (1,), (2, 3), (2, 1, 3), (0, 3)], ids=str)
 def test_any_number_of_axes(case, dtype, lead):
-    same(*both(case, case.inputs(lead, 5, dtype)), dtype)
+    case.run(compared(case.op, dtype), **case.inputs(lead, 5, dtype))
 
 
 @both_dtypes
@@ -88,7 +79,8 @@ def test_normalization_of_a_single_column(op, dtype, rows):
     inputs = case.inputs(rows, 1, dtype)
     r = 1 / np.sqrt((0 if op == "layer_norm" else inputs["x"] ** 2) + 1e-5)
     terms = r * np.abs(inputs["g"] * inputs["weight"]) + 10
-    for a, b in zip(*map(flat, both(case, inputs)), strict=True):
+    found, expected = (case.run(f(op), **inputs) for f in (fast, reference))
+    for a, b in zip(flat(found), flat(expected), strict=True):
         if a.shape == (rows, 1):
             assert (np.abs(a - b) <= 4 * np.finfo(dtype).eps * terms).all()
         else:
@@ -107,7 +99,7 @@ def small_parts(monkeypatch):
 @both_dtypes
 @pytest.mark.parametrize("rows, columns", [(2, 5), (15, 5), (16, 5), (17, 5), (33, 5), (7, 200)])
 def test_sizes_in_many_parts(case, dtype, rows, columns, small_parts):
-    same(*both(case, case.inputs(rows, columns, dtype)), dtype)
+    case.run(compared(case.op, dtype), **case.inputs(rows, columns, dtype))
 
 
 @every_case
@@ -116,7 +108,7 @@ def test_the_number_of_threads_leaves_no_trace(case, small_parts, monkeypatch):
     found = []
     for threads in (1, 2, 5):
         monkeypatch.setattr(_threads, "n_threads", lambda n=threads: n)
-        found.append(flat(case.results(fast(case.op), **inputs)))
+        found.append(flat(case.run(fast(case.op), **inputs)))
     for results in found[1:]:
         for a, b in zip(results, found[0], strict=True):
             np.testing.assert_array_equal(a, b)
@@ -127,11 +119,9 @@ def test_the_number_of_threads_leaves_no_trace(case, small_parts, monkeypatch):
 def test_parts_of_the_usual_size(case, dtype):
     # in attention a part is some of the heads: test_attention_around_its_tiles has several parts
     rows, columns = (157, 8) if case.op == "attention" else (1501, 131)
-    assert 1501 % _threads.rows_per_part(1501, 131) not in (
-        0,
-        1501,
-    )  # several parts, the last short
-    same(*both(case, case.inputs(rows, columns, dtype)), dtype)
+    last_part = 1501 % _threads.rows_per_part(1501, 131)
+    assert last_part not in (0, 1501)  # there are several parts, and the last is shorter
+    case.run(compared(case.op, dtype), **case.inputs(rows, columns, dtype))
 
 
 @both_dtypes
@@ -151,8 +141,7 @@ def test_attention_of_no_sequences_and_of_no_channels(dtype):
 def check_attention(dtype, B, T, H, D):
     qkv = normal(B, T, 3 * H * D, dtype=dtype)
     g = normal(B, T, H * D, dtype=dtype, seed=1)
-    found, expected = (attention(f("attention"), qkv, g, H) for f in (fast, reference))
-    same(found, expected, dtype)
+    attention(compared("attention", dtype), qkv, g, H)
 
 
 @both_dtypes
@@ -162,7 +151,7 @@ def check_attention(dtype, B, T, H, D):
 def test_linear_cross_entropy_in_blocks(case, dtype):
     # 20 MB of logits, where a block has at most 16
     rows, classes = 1025, 20_000_000 // 1025 // np.dtype(dtype).itemsize
-    same(*both(case, case.inputs(rows, classes, dtype)), dtype)
+    case.run(compared(case.op, dtype), **case.inputs(rows, classes, dtype))
 
 
 some_sizes = pytest.mark.parametrize("rows, columns", [(1, 1), (0, 5), (5, 17), (65, 129)])
@@ -215,12 +204,11 @@ def test_gelu_in_place(dtype, approximate):
 @both_dtypes
 def test_no_columns(op, note, dtype):
     (case,) = (case for case in CASES if (case.op, case.note) == (op, note))
-    same(*both(case, case.inputs(3, 0, dtype)), dtype)
+    case.run(compared(case.op, dtype), **case.inputs(3, 0, dtype))
 
 
 @both_dtypes
 def test_embedding_of_negative_and_unsigned_ids(dtype):
     for ids in [np.array([3, 3, -1, 0]), np.array([[1], [2]], "u2"), np.array(2)]:
         g = normal(*ids.shape, 5, dtype=dtype)
-        found, expected = (f("embedding").backward(xp, g, ids, (4, 5)) for f in (fast, reference))
-        same(found, expected, dtype)
+        compared("embedding", dtype).backward(xp, g, ids, (4, 5))

@@ -12,29 +12,14 @@ from kernel_checks import (
     REDUCTIONS,
     assert_same,
     both_dtypes,
+    compared,
     cpu,
-    flat,
     normal,
     reference,
     xp,
 )
 
 pytestmark = pytest.mark.usefixtures("quiet")
-
-
-def compare(op, name, dtype, *arguments, **options):
-    """Run a function of cpu.py and of reference.py; inputs must survive, two calls must agree."""
-    before = [a.copy() for a in flat(arguments) if isinstance(a, np.ndarray)]
-    found = getattr(cpu(op), name)(xp, *arguments, **options)
-    again = getattr(cpu(op), name)(xp, *arguments, **options)
-    expected = getattr(reference(op), name)(xp, *arguments, **options)
-    assert_same(found, expected, dtype)
-    for a, b in zip(flat(found), flat(again), strict=True):
-        np.testing.assert_array_equal(a, b)  # the same bits: threads leave no trace
-    after = [a for a in flat(arguments) if isinstance(a, np.ndarray)]
-    for a, b in zip(before, after, strict=True):
-        np.testing.assert_array_equal(a, b)
-    return found
 
 
 def special_rows(dtype, columns=7):
@@ -139,7 +124,7 @@ def test_linear_cross_entropy_kernel_on_special_numbers(dtype):
             reference("linear_cross_entropy").forward(xp, *options)[0],
             dtype,
         )
-        compare("linear_cross_entropy", "backward", dtype, np.ones(4, dtype), *options)
+        compared("linear_cross_entropy", dtype).backward(xp, np.ones(4, dtype), *options)
 
 
 def test_attention_kernel_without_openblas(monkeypatch):
@@ -174,11 +159,11 @@ def test_attention_kernel_on_special_numbers(dtype, value):
     for column in (0, 5, 9):  # in q, in k, in v
         qkv = normal(1, 6, 12, dtype=dtype)
         qkv[0, 3, column] = value
-        y, cache = compare("attention", "forward", dtype, qkv, 2)
+        y, cache = compared("attention", dtype).forward(xp, qkv, 2)
         if not np.isfinite(value):
             g = normal(1, 6, 4, dtype=dtype, seed=1)
-            compare("attention", "backward", dtype, g, qkv, y, 2)
-            compare("attention", "backward", dtype, g, qkv, y, 2, cache=cache)
+            compared("attention", dtype).backward(xp, g, qkv, y, 2)
+            compared("attention", dtype).backward(xp, g, qkv, y, 2, cache=cache)
 
 
 @both_dtypes
@@ -186,8 +171,8 @@ def test_attention_kernel_on_special_numbers(dtype, value):
 def test_dropout_kernel(dtype, p):
     for x in (special_rows(dtype), np.zeros((0, 2), dtype), normal(411, 333, dtype=dtype)):
         keep = np.random.default_rng(0).random(x.shape) >= p
-        compare("dropout", "forward", dtype, x, keep, p)
-        compare("dropout", "backward", dtype, x, keep, p)
+        compared("dropout", dtype).forward(xp, x, keep, p)
+        compared("dropout", dtype).backward(xp, x, keep, p)
 
 
 @both_dtypes
