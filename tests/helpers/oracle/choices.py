@@ -21,7 +21,7 @@ def options_hold(*types):
 
 
 CHOICES = {
-    "True and 1.0 are no integers": (
+    "True and 1.0 are not integers": (
         ".*",
         "must be an integer, not|must be integers, not (bool|float)"
         "|must hold numbers or booleans, not <U",
@@ -32,7 +32,7 @@ CHOICES = {
         "takes matrices",
         lambda call: np.ndim(call.operands[0].theirs) == 1,
     ),
-    "Python's rules for two numbers of Python": (
+    "Python's rules for two Python numbers": (
         "power|negative",
         None,
         lambda call: all(type(x.theirs) in (int, bool) for x in call.operands),
@@ -42,7 +42,7 @@ CHOICES = {
         "complex",
         lambda call: all(type(x.theirs) in (int, float) for x in call.operands),
     ),
-    "a number must fit into the integers beside it": (
+    "a number must fit the integer type of the other operand": (
         "linspace",
         "out of bounds for u?int",
         lambda call: any(type(x.theirs) is int for x in call.operands),
@@ -57,12 +57,12 @@ CHOICES = {
         None,
         lambda call: np.ndim(call.operands[0].theirs) == 0,
     ),
-    "a number is no list to sort": (
+    "a number cannot be sorted": (
         "argsort",
         "axis (0|-1) is out of bounds for array of dimension 0",
         lambda call: np.ndim(call.operands[0].theirs) == 0,
     ),
-    "nothing is not repeated a negative number of times": (
+    "a count must not be negative, even of nothing": (
         "repeat|tile",
         "must not be negative",
         lambda call: np.size(call.operands[0].theirs) == 0,
@@ -72,12 +72,12 @@ CHOICES = {
         None,
         lambda call: any(np.shape(v) == (1,) for v in call.options.values()),
     ),
-    "an index outside is an error also where nothing is read": (
+    "an index out of range is an error even if nothing is read": (
         "take",
         "out of bounds|nothing to take",
         lambda call: np.size(call.operands[0].theirs) == 0,
     ),
-    "a list of one axis is no axis": (
+    "a list of one axis is not an axis": (
         "linspace",
         "axis must be an integer, not the (list|ndarray|tuple)",
         lambda call: np.shape(call.options["axis"]) == (1,),
