@@ -4,6 +4,8 @@ All have PyTorch's names and options. Each is exact at both ends: no exponential
 infinite input gives the limit, in the derivative too. Integers are made floats (relu keeps them).
 """
 
+from autograd._tensor import Tensor
+from autograd._types import TensorLike
 from autograd.engine import Op
 from autograd.kernels import gelu as gelu_kernel
 from autograd.ops.arguments import floating
@@ -32,7 +34,7 @@ class ReLU(Op):
         return xp.where(x <= 0, 0, g)
 
 
-def relu(x):
+def relu(x: TensorLike) -> Tensor:
     """max(x, 0). At 0 the gradient is 0."""
     return ReLU()(x)
 
@@ -57,7 +59,7 @@ class LeakyReLU(Op):
         return xp.where(x > 0, g, g * self.slope)
 
 
-def leaky_relu(x, negative_slope=0.01):
+def leaky_relu(x: TensorLike, negative_slope: float = 0.01) -> Tensor:
     """x where it is positive, else ``negative_slope`` x (Maas et al. 2013).
 
     At 0 the gradient is the slope of the left side, as PyTorch's.
@@ -86,7 +88,7 @@ class ELU(Op):
         return xp.where(x > 0, g, g * (self.alpha * xp.exp(left)))
 
 
-def elu(x, alpha=1.0):
+def elu(x: TensorLike, alpha: float = 1.0) -> Tensor:
     """x where it is positive, else ``alpha`` (exp(x) - 1) (Clevert et al. 2015).
 
     At 0 the gradient is ``alpha``, that of the left side, as PyTorch's.
@@ -114,7 +116,7 @@ class Softplus(Op):
         return g * xp.sigmoid(self.beta * x)
 
 
-def softplus(x, beta=1.0):
+def softplus(x: TensorLike, beta: float = 1.0) -> Tensor:
     """log(1 + exp(``beta`` x)) / ``beta``, a smooth relu, computed without overflow.
 
     PyTorch's further argument, the threshold from which on it returns x itself, is not needed:
@@ -143,7 +145,7 @@ class LogSigmoid(Op):
         return g * xp.sigmoid(-x)
 
 
-def log_sigmoid(x):
+def log_sigmoid(x: TensorLike) -> Tensor:
     """log(sigmoid(x)), computed without overflow and without taking the log of 0."""
     return LogSigmoid()(floating(x))
 
@@ -173,7 +175,7 @@ class GELU(Op):
         return gelu_kernel.backward(xp, g, x, self.approximate, room=room)[0]
 
 
-def gelu(x, approximate="none"):
+def gelu(x: TensorLike, approximate: str = "none") -> Tensor:
     """The Gaussian error linear unit (Hendrycks and Gimpel 2016).
 
     ``approximate="none"`` is x Phi(x), exact; ``"tanh"`` is the approximation GPT-2 was trained
@@ -209,6 +211,6 @@ class SiLU(Op):
         return g * s * (1 + near * xp.sigmoid(-x))  # 1 - s is 0 as soon as s rounds to 1
 
 
-def silu(x):
+def silu(x: TensorLike) -> Tensor:
     """x sigmoid(x), the sigmoid-weighted linear unit, also called swish (Elfwing et al. 2017)."""
     return SiLU()(floating(x))

@@ -7,29 +7,31 @@ negative, and raises ``np.exceptions.AxisError`` when there is no such axis. Tru
 """
 
 import operator
+from typing import Any
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from autograd._tensor import Tensor
+from autograd._types import Axis, Operand, TensorLike
 from autograd.device import is_array, namespace
 from autograd.plain import plain_array
 
 NUMBERS = (bool, int, float)
 
 
-def operand(x):
+def operand(x: TensorLike) -> Operand:
     """x as something with a shape: a Tensor as it is, all else a plain array (``plain_array``)."""
     return x if isinstance(x, Tensor) else plain_array(x, "an operand")
 
 
-def floating(x):
+def floating(x: TensorLike) -> Operand:
     """x as an operand of floats: integers and booleans get the type that NumPy's exp gives them."""
     x = operand(x)
     return x if x.dtype.kind == "f" else x.astype(np.result_type(x.dtype, np.float16))
 
 
-def of_one_type(*xs):
+def of_one_type(*xs: TensorLike) -> list[Operand]:
     """The operands, brought to their common type where they differ: a kernel works in one type."""
     found = [operand(x) for x in xs]
     types = {x.dtype for x in found}
@@ -39,7 +41,7 @@ def of_one_type(*xs):
     return [x if x.dtype == dtype else x.astype(dtype) for x in found]
 
 
-def operands(a, b):
+def operands(a: TensorLike, b: TensorLike) -> tuple[Operand, Operand]:
     """Both as operands; a Python number beside an array takes its type, as it does in a product."""
     if type(b) in NUMBERS and type(a) not in NUMBERS:
         a = operand(a)
@@ -55,7 +57,7 @@ def _typed(array, number):
     return library.asarray(number, dtype=np.result_type(array.dtype, number))
 
 
-def integer(op, what, value):
+def integer(op: str, what: str, value: Any) -> int:
     """``value`` as a Python integer. Raises TypeError when it is something else (True is)."""
     if type(value) is int:
         return value
@@ -69,14 +71,14 @@ def integer(op, what, value):
         raise TypeError(f"{op}: {what} must be an integer, not {described(value)}") from None
 
 
-def real(op, what, value):
+def real(op: str, what: str, value: Any) -> Any:
     """``value``, a number of Python or NumPy. Raises TypeError when it is something else."""
     if isinstance(value, (int, float, np.integer, np.floating)):
         return value
     raise TypeError(f"{op}: {what} must be a number, not {described(value)}")
 
 
-def integers(op, what, values):
+def integers(op: str, what: str, values: Any) -> tuple[int, ...]:
     """One integer or a sequence of them as a tuple of Python integers."""
     values = values.data if isinstance(values, Tensor) else values
     values = values.tolist() if is_array(values) else values
@@ -84,12 +86,12 @@ def integers(op, what, values):
     return tuple([integer(op, what, n) for n in values])
 
 
-def normalize_axis(op, axis, ndim):
+def normalize_axis(op: str, axis: Any, ndim: int) -> int:
     """``axis``, an integer, as a number from 0 on. Raises AxisError outside of ``ndim`` axes."""
     return normalize_axis_index(integer(op, "axis", axis), ndim, op)
 
 
-def normalize_axes(op, axis, ndim):
+def normalize_axes(op: str, axis: Any, ndim: int) -> tuple[int, ...]:
     """``axis``, an integer or a sequence of them, as a tuple of different numbers from 0 on.
 
     Raises AxisError outside of ``ndim`` axes, ValueError for an axis that is named twice.
@@ -103,7 +105,7 @@ def normalize_axes(op, axis, ndim):
     return axes
 
 
-def reduced_axes(op, axis, x):
+def reduced_axes(op: str, axis: Any, x: TensorLike) -> Axis:
     """The axes that a reduction of x runs over: None (all), a number, or a tuple of numbers.
 
     A sequence must be a tuple, as in NumPy. NumPy's reductions take an array of shape () to have
@@ -120,14 +122,14 @@ def reduced_axes(op, axis, x):
     return axis if ndim else ()
 
 
-def described(value):
+def described(value: Any) -> str:
     """A wrong argument in a few words: a short one as it is, with its type."""
     shown = repr(value)
     kind = type(value).__name__
     return f"the {kind} {shown}" if len(shown) < 40 and "\n" not in shown else f"a {kind}"
 
 
-def matrices(op, a):
+def matrices(op: str, a: TensorLike) -> Operand:
     """``a`` as matrices (..., M, N) of float32 or float64, the types that LAPACK computes in."""
     a = operand(a)
     lapack_type(op, a)
@@ -136,7 +138,7 @@ def matrices(op, a):
     return a
 
 
-def square_matrices(op, a):
+def square_matrices(op: str, a: TensorLike) -> Operand:
     """``a`` as square matrices (..., N, N) of float32 or float64."""
     a = operand(a)
     lapack_type(op, a)
@@ -145,7 +147,7 @@ def square_matrices(op, a):
     return a
 
 
-def lapack_type(op, a):
+def lapack_type(op: str, a: Operand) -> None:
     """Raise TypeError unless ``a`` is float32 or float64."""
     if a.dtype.kind != "f" or a.dtype.itemsize not in (4, 8):
         raise TypeError(f"{op} takes float32 and float64 only, not {a.dtype}")

@@ -5,6 +5,8 @@ Binary operations broadcast as NumPy does; the engine sums the gradients back to
 
 import math
 
+from autograd._tensor import Tensor
+from autograd._types import TensorLike
 from autograd.engine import Op
 from autograd.ops.unsmooth import unsmooth
 
@@ -31,7 +33,7 @@ class Add(Op):
         return g, g
 
 
-def add(a, b):
+def add(a: TensorLike, b: TensorLike) -> Tensor:
     """a + b."""
     return Add()(a, b)
 
@@ -53,7 +55,7 @@ class Subtract(Op):
         return g, -g if self.needs[1] else None
 
 
-def subtract(a, b):
+def subtract(a: TensorLike, b: TensorLike) -> Tensor:
     """a - b."""
     return Subtract()(a, b)
 
@@ -77,7 +79,7 @@ class Multiply(Op):
         return g * b if self.needs[0] else None, g * a if self.needs[1] else None
 
 
-def multiply(a, b):
+def multiply(a: TensorLike, b: TensorLike) -> Tensor:
     """a b."""
     return Multiply()(a, b)
 
@@ -103,7 +105,7 @@ class Divide(Op):
         return g_a if self.needs[0] else None, -g_a * (a / b) if self.needs[1] else None
 
 
-def divide(a, b):
+def divide(a: TensorLike, b: TensorLike) -> Tensor:
     """a / b."""
     return Divide()(a, b)
 
@@ -190,7 +192,7 @@ class NumberToPower(Op):
         return g * (y * (math.log(self.c) if self.c > 0 else math.nan))
 
 
-def power(a, b):
+def power(a: TensorLike, b: TensorLike) -> Tensor:
     """a to the power b. The gradient of a at b = 0 is 0, that of b at a = 0 is 0 for b >= 0.
 
     Where a is 0 and b between 0 and 1 there is no mixed second derivative: it is NaN.
@@ -217,7 +219,7 @@ class Negative(Op):
         return -g
 
 
-def negative(x):
+def negative(x: TensorLike) -> Tensor:
     """-x."""
     return Negative()(x)
 
@@ -239,7 +241,7 @@ class Reciprocal(Op):
         return -g * (y * y)
 
 
-def reciprocal(x):
+def reciprocal(x: TensorLike) -> Tensor:
     """1 / x. At 0 it is infinite, and its gradient minus infinity."""
     return Reciprocal()(x)
 
@@ -261,7 +263,7 @@ class Square(Op):
         return g * (2 * x)
 
 
-def square(x):
+def square(x: TensorLike) -> Tensor:
     """x^2."""
     return Square()(x)
 
@@ -284,7 +286,7 @@ class Sqrt(Op):
         return g / (2 * y)
 
 
-def sqrt(x):
+def sqrt(x: TensorLike) -> Tensor:
     """The square root. At 0 the gradient is infinite."""
     return Sqrt()(x)
 
@@ -309,7 +311,7 @@ class Remainder(Op):
         return g, -g * xp.floor_divide(a, b) if self.needs[1] else None
 
 
-def remainder(a, b):
+def remainder(a: TensorLike, b: TensorLike) -> Tensor:
     """a - b floor(a / b), what Python's ``%`` gives: between 0 and b, of b's sign.
 
     Where a is a multiple of b the value jumps, and the gradient is that of the side it belongs to.
@@ -317,7 +319,7 @@ def remainder(a, b):
     return Remainder()(a, b)
 
 
-def mod(a, b):
+def mod(a: TensorLike, b: TensorLike) -> Tensor:
     """``remainder`` by its other name."""
     return Remainder()(a, b)
 
@@ -345,6 +347,6 @@ class FMod(Op):
         return g, g * xp.where((a < 0) != (b < 0), n, -n)
 
 
-def fmod(a, b):
+def fmod(a: TensorLike, b: TensorLike) -> Tensor:
     """The remainder of C: a - b trunc(a / b), of a's sign."""
     return FMod()(a, b)

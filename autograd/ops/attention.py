@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from autograd._tensor import Tensor
+from autograd._types import TensorLike
 from autograd.engine import Op
 from autograd.kernels import attention
 from autograd.ops.arguments import floating, integer, operand
@@ -39,7 +40,7 @@ class CausalAttention(Op):
         return attention.backward(xp, g, qkv, y, self.n_head, self.cache)
 
 
-def causal_attention(qkv, n_head):
+def causal_attention(qkv: TensorLike, n_head: int) -> Tensor:
     """Causal self-attention of ``n_head`` heads (Vaswani et al. 2017), scaled by 1/sqrt(D).
 
     qkv (B, T, 3C) holds queries, keys and values side by side, each of ``n_head`` heads of length
@@ -115,8 +116,16 @@ class ScaledDotProductAttention(Op):
 
 
 def scaled_dot_product_attention(
-    q, k, v, attn_mask=None, is_causal=False, scale=None, dropout_p=0.0, rng=None, enable_gqa=False
-):
+    q: TensorLike,
+    k: TensorLike,
+    v: TensorLike,
+    attn_mask: TensorLike | None = None,
+    is_causal: bool = False,
+    scale: float | None = None,
+    dropout_p: float = 0.0,
+    rng: np.random.Generator | None = None,
+    enable_gqa: bool = False,
+) -> Tensor:
     """softmax(q k^T scale + mask) v, PyTorch's function of that name (Vaswani et al. 2017).
 
     q (..., T, D), k (..., S, D), v (..., S, E) -> (..., T, E). ``attn_mask``, broadcast to

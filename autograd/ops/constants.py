@@ -8,48 +8,49 @@ import numpy as np
 
 from autograd import _methods
 from autograd._tensor import Tensor
+from autograd._types import DTypeLike, Integers, TensorLike
 from autograd.device import is_array, namespace, numpy_namespace
 from autograd.ops.piecewise import astype
 
 __all__ = ["arange", "asarray", "full", "full_like", "ones", "ones_like", "zeros", "zeros_like"]
 
 
-def zeros(shape, dtype=float):
+def zeros(shape: Integers, dtype: DTypeLike = float) -> Tensor:
     """Zeros."""
     return Tensor(np.zeros(shape, dtype))
 
 
-def ones(shape, dtype=float):
+def ones(shape: Integers, dtype: DTypeLike = float) -> Tensor:
     """Ones."""
     return Tensor(np.ones(shape, dtype))
 
 
-def full(shape, fill_value, dtype=None):
+def full(shape: Integers, fill_value: float, dtype: DTypeLike | None = None) -> Tensor:
     """``shape`` filled with one value."""
     return Tensor(np.full(shape, fill_value, dtype))
 
 
-def arange(*args, dtype=None):
+def arange(*args: float, dtype: DTypeLike | None = None) -> Tensor:
     """start, start + step, ... below stop."""
     return Tensor(np.arange(*args, dtype=dtype))
 
 
-def zeros_like(x, dtype=None):
+def zeros_like(x: TensorLike, dtype: DTypeLike | None = None) -> Tensor:
     """Zeros of x's shape and type, in x's array library."""
     return Tensor(_library(x).zeros_like(_raw(x), dtype=dtype))
 
 
-def ones_like(x, dtype=None):
+def ones_like(x: TensorLike, dtype: DTypeLike | None = None) -> Tensor:
     """Ones of x's shape and type, in x's array library."""
     return Tensor(_library(x).ones_like(_raw(x), dtype=dtype))
 
 
-def full_like(x, fill_value, dtype=None):
+def full_like(x: TensorLike, fill_value: float, dtype: DTypeLike | None = None) -> Tensor:
     """One value in x's shape and type, in x's array library."""
     return Tensor(_library(x).full_like(_raw(x), fill_value, dtype=dtype))
 
 
-def asarray(x, dtype=None):
+def asarray(x: TensorLike, dtype: DTypeLike | None = None) -> Tensor:
     """x as a Tensor: one already (converted if ``dtype`` differs), or a constant made from it."""
     if isinstance(x, Tensor):
         return x if dtype is None else astype(x, dtype)

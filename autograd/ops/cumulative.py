@@ -1,6 +1,7 @@
 """Running sums and products along one axis, and the differences that undo a sum."""
 
 from autograd._tensor import Tensor
+from autograd._types import TensorLike
 from autograd.engine import Op
 from autograd.ops.arguments import integer, normalize_axis, operand, operands
 from autograd.ops.index import getitem
@@ -29,7 +30,7 @@ class CumSum(Op):
         return xp.flip(xp.cumsum(xp.flip(g, self.axis), axis=self.axis), self.axis)
 
 
-def cumsum(x, axis=None):
+def cumsum(x: TensorLike, axis: int | None = None) -> Tensor:
     """The running sum along ``axis``, or over all elements in order when it is None."""
     x, axis = _one_axis("cumsum", x, axis)
     return CumSum(axis)(x)
@@ -69,7 +70,7 @@ class CumProd(Op):
         return xp.swapaxes(before * r, 0, self.axis)
 
 
-def cumprod(x, axis=None):
+def cumprod(x: TensorLike, axis: int | None = None) -> Tensor:
     """The running product along ``axis``, or over all elements in order when it is None.
 
     The gradient is right also where factors are 0.
@@ -78,7 +79,13 @@ def cumprod(x, axis=None):
     return CumProd(axis)(x)
 
 
-def diff(x, n=1, axis=-1, prepend=None, append=None):
+def diff(
+    x: TensorLike,
+    n: int = 1,
+    axis: int = -1,
+    prepend: TensorLike | None = None,
+    append: TensorLike | None = None,
+) -> Tensor:
     """Each element of ``axis`` less the one before it, ``n`` times; of booleans: where they change.
 
     ``prepend`` and ``append`` are put before and behind x first: arrays, or numbers for all places.
@@ -100,7 +107,7 @@ def diff(x, n=1, axis=-1, prepend=None, append=None):
     for _ in range(min(n, x.shape[axis])):  # then nothing is left
         high, low = getitem(x, (*before, slice(1, None))), getitem(x, (*before, slice(None, -1)))
         x = Tensor(high != low) if x.dtype == bool else high - low
-    return x
+    return x if isinstance(x, Tensor) else Tensor(x)
 
 
 def _one_axis(op, x, axis):

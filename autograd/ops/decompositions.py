@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from autograd._tensor import Tensor
+from autograd._types import TensorLike
 from autograd.device import namespace
 from autograd.engine import Op
 from autograd.ops.arguments import matrices, square_matrices
@@ -36,19 +37,19 @@ __all__ = ["eigh", "pinv", "qr", "svd"]
 
 
 class EighResult(NamedTuple):
-    eigenvalues: Any
-    eigenvectors: Any
+    eigenvalues: Tensor
+    eigenvectors: Tensor
 
 
 class SVDResult(NamedTuple):
-    U: Any
-    S: Any
-    Vh: Any
+    U: Tensor
+    S: Tensor
+    Vh: Tensor
 
 
 class QRResult(NamedTuple):
-    Q: Any
-    R: Any
+    Q: Tensor
+    R: Tensor
 
 
 class Factor(Op):
@@ -120,7 +121,7 @@ class EigenVectors(Factor):
         return v @ inner @ t(xp, v)
 
 
-def eigh(a, UPLO="L"):
+def eigh(a: TensorLike, UPLO: str = "L") -> EighResult:
     """Eigenvalues, ascending, and eigenvectors of symmetric matrices a (..., N, N).
 
     Returns (eigenvalues (..., N), eigenvectors (..., N, N), one a column), under these names. Only
@@ -195,7 +196,7 @@ class RightVectors(Factor):
         return u @ t(xp, LeftVectors.of(xp, t(xp, g), t(xp, v_t), s))
 
 
-def svd(a, full_matrices=False, compute_uv=True):
+def svd(a: TensorLike, full_matrices: bool = False, compute_uv: bool = True) -> Any:
     """The singular value decomposition a = U diag(S) Vh of matrices a (..., M, N), reduced.
 
     Returns (U (..., M, K), S (..., K), Vh (..., K, N)) under these names, K = min(M, N), S in
@@ -249,7 +250,7 @@ class RFactor(Factor):
         return solved(xp, q @ mirrored(xp, r @ t(xp, xp.triu(g))), r)
 
 
-def qr(a, mode="reduced"):
+def qr(a: TensorLike, mode: str = "reduced") -> QRResult:
     """a = Q R with orthonormal columns in Q and R upper triangular, of matrices a (..., M, N).
 
     Returns (Q (..., M, K), R (..., K, N)) under these names, K = min(M, N). The signs of R's
@@ -307,7 +308,7 @@ class PInv(Op):
         return -(y_t @ g @ y_t) + (left - (a @ y) @ left) + (right - right @ (y @ a))
 
 
-def pinv(a, rcond=None):
+def pinv(a: TensorLike, rcond: float | None = None) -> Tensor:
     """The pseudo-inverse (Moore, Penrose) of matrices a (..., M, N), of shape (..., N, M).
 
     Singular values up to ``rcond`` times the largest count as 0 (None: NumPy's limit). The gradient

@@ -6,6 +6,7 @@ raw boolean arrays, as from a comparison.
 """
 
 from autograd._tensor import Tensor
+from autograd._types import Array, Axis, TensorLike
 from autograd.device import is_array, namespace, numpy_namespace
 from autograd.ops.arguments import NUMBERS, integer, normalize_axis, operand, reduced_axes
 from autograd.ops.shape import reshape
@@ -23,32 +24,32 @@ WITHOUT_GRADIENT = (*STEPS, "argmax", "argmin", "argsort", "floor_divide")
 """What stands in for a number or an index and has no gradient: samples/ has entries for it too."""
 
 
-def ceil(x):
+def ceil(x: TensorLike) -> Tensor:
     """The smallest integers not below x, in x's type: a constant, without a gradient."""
     return _constant("ceil", x)
 
 
-def floor(x):
+def floor(x: TensorLike) -> Tensor:
     """The largest integers not above x, in x's type: a constant, without a gradient."""
     return _constant("floor", x)
 
 
-def trunc(x):
+def trunc(x: TensorLike) -> Tensor:
     """x without what is behind the decimal point, in x's type: a constant, without a gradient."""
     return _constant("trunc", x)
 
 
-def fix(x):
+def fix(x: TensorLike) -> Tensor:
     """The same as ``trunc``: x rounded towards 0."""
     return _constant("trunc", x)
 
 
-def rint(x):
+def rint(x: TensorLike) -> Tensor:
     """x to the nearest integer, halves to the even one: a constant, without a gradient."""
     return _constant("rint", x)
 
 
-def round(x, decimals=0):
+def round(x: TensorLike, decimals: int = 0) -> Tensor:
     """x to so many decimals, halves to the even neighbour: a constant, without a gradient.
 
     ``x + (round(x) - x).detach()`` rounds forward and passes the gradient through.
@@ -56,12 +57,12 @@ def round(x, decimals=0):
     return _constant("round", x, integer("round", "decimals", decimals))
 
 
-def sign(x):
+def sign(x: TensorLike) -> Tensor:
     """-1, 0 or 1, and NaN for NaN: a constant, without a gradient."""
     return _constant("sign", x)
 
 
-def floor_divide(a, b):
+def floor_divide(a: TensorLike, b: TensorLike) -> Tensor:
     """floor(a / b), what Python's ``//`` gives: a constant, without a gradient.
 
     ``a == b * floor_divide(a, b) + remainder(a, b)``, and all of the gradient is in the remainder.
@@ -69,7 +70,7 @@ def floor_divide(a, b):
     return _constant("floor_divide", a, b)
 
 
-def argmax(x, axis=None, keepdims=False):
+def argmax(x: TensorLike, axis: int | None = None, keepdims: bool = False) -> Tensor:
     """Where the largest value along ``axis`` (None: of the flattened x) is, the first of several.
 
     NaN counts as the largest. Integers: a constant, without a gradient. Raises ValueError when
@@ -78,7 +79,7 @@ def argmax(x, axis=None, keepdims=False):
     return _place("argmax", x, axis, keepdims)
 
 
-def argmin(x, axis=None, keepdims=False):
+def argmin(x: TensorLike, axis: int | None = None, keepdims: bool = False) -> Tensor:
     """Where the smallest value along ``axis`` (None: of the flattened x) is, the first of several.
 
     NaN counts as the smallest, as in NumPy. Integers: a constant, without a gradient. Raises
@@ -87,7 +88,7 @@ def argmin(x, axis=None, keepdims=False):
     return _place("argmin", x, axis, keepdims)
 
 
-def argsort(x, axis=-1, descending=False):
+def argsort(x: TensorLike, axis: int | None = -1, descending: bool = False) -> Tensor:
     """The order of the elements along ``axis`` (None: of the flattened x), smallest first.
 
     ``take_along_axis(x, argsort(x, axis), axis)`` is sorted. Equal elements keep their order, also
@@ -96,10 +97,8 @@ def argsort(x, axis=-1, descending=False):
     x = operand(x)
     if axis is None:
         x, axis = reshape(x, (x.size,)), 0
-    x = _raw(x)
-    return Tensor(
-        stable_order(namespace(x), x, normalize_axis("argsort", axis, x.ndim), descending)
-    )
+    axis, array = normalize_axis("argsort", axis, x.ndim), _raw(x)
+    return Tensor(stable_order(namespace(array), array, axis, descending))
 
 
 def stable_order(xp, x, axis, descending):
@@ -111,31 +110,31 @@ def stable_order(xp, x, axis, descending):
     return x.shape[axis] - 1 - xp.flip(order, axis)
 
 
-def nonzero(x):
+def nonzero(x: TensorLike) -> tuple[Tensor, ...]:
     """Where x is not 0: a tuple of integer Tensors, one per axis, which ``x[...]`` takes."""
     x = _raw(operand(x))
     return tuple([Tensor(places) for places in namespace(x).nonzero(x)])
 
 
-def all(x, axis=None, keepdims=False):
+def all(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Array:
     """Whether no element along ``axis`` is 0 or False: a raw boolean array."""
     axis, x = reduced_axes("all", axis, x), _raw(operand(x))
     return namespace(x).asarray(namespace(x).all(x, axis=axis, keepdims=keepdims))
 
 
-def any(x, axis=None, keepdims=False):
+def any(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Array:
     """Whether some element along ``axis`` is neither 0 nor False: a raw boolean array."""
     axis, x = reduced_axes("any", axis, x), _raw(operand(x))
     return namespace(x).asarray(namespace(x).any(x, axis=axis, keepdims=keepdims))
 
 
-def isfinite(x):
+def isfinite(x: TensorLike) -> Array:
     """Whether each element is neither infinite nor NaN: a raw boolean array."""
     x = _number_or_array("isfinite", x)
     return _library(x).isfinite(x)
 
 
-def isnan(x):
+def isnan(x: TensorLike) -> Array:
     """Whether each element is NaN: a raw boolean array."""
     x = _number_or_array("isnan", x)
     return _library(x).isnan(x)

@@ -2,6 +2,8 @@
 
 import math
 
+from autograd._tensor import Tensor
+from autograd._types import TensorLike
 from autograd.engine import Op
 from autograd.ops.trigonometric import sech
 
@@ -27,7 +29,7 @@ class Exp(Op):
         return g * y
 
 
-def exp(x):
+def exp(x: TensorLike) -> Tensor:
     """e^x."""
     return Exp()(x)
 
@@ -49,7 +51,7 @@ class Exp2(Op):
         return g * (y * math.log(2))
 
 
-def exp2(x):
+def exp2(x: TensorLike) -> Tensor:
     """2^x, exact where x is an integer."""
     return Exp2()(x)
 
@@ -72,7 +74,7 @@ class Expm1(Op):
         return g * xp.exp(x)
 
 
-def expm1(x):
+def expm1(x: TensorLike) -> Tensor:
     """e^x - 1, exact also where x is tiny."""
     return Expm1()(x)
 
@@ -94,7 +96,7 @@ class Log(Op):
         return g / x
 
 
-def log(x):
+def log(x: TensorLike) -> Tensor:
     """The natural logarithm. At 0 it is minus infinity, and its gradient infinite."""
     return Log()(x)
 
@@ -116,7 +118,7 @@ class Log1p(Op):
         return g / (1 + x)
 
 
-def log1p(x):
+def log1p(x: TensorLike) -> Tensor:
     """The natural logarithm of 1 + x, exact also where x is tiny."""
     return Log1p()(x)
 
@@ -138,7 +140,7 @@ class Log2(Op):
         return g / (x * math.log(2))
 
 
-def log2(x):
+def log2(x: TensorLike) -> Tensor:
     """The logarithm to base 2."""
     return Log2()(x)
 
@@ -160,7 +162,7 @@ class Log10(Op):
         return g / x / math.log(10)  # x log(10) could overflow
 
 
-def log10(x):
+def log10(x: TensorLike) -> Tensor:
     """The logarithm to base 10, exact at its powers. At 0 the gradient is infinite."""
     return Log10()(x)
 
@@ -189,7 +191,7 @@ class LogAddExp(Op):
         )
 
 
-def logaddexp(a, b):
+def logaddexp(a: TensorLike, b: TensorLike) -> Tensor:
     """log(exp(a) + exp(b)), computed without overflow.
 
     Where both are the same infinity each gets half of the gradient (PyTorch gives NaN).
@@ -215,7 +217,7 @@ class Sigmoid(Op):
         return g * (0.25 * sech(xp, 0.5 * x) ** 2)
 
 
-def sigmoid(x):
+def sigmoid(x: TensorLike) -> Tensor:
     """1 / (1 + exp(-x)), computed without overflow."""
     return Sigmoid()(x)
 
@@ -237,6 +239,6 @@ class Erf(Op):
         return g * (2 / math.sqrt(math.pi) * xp.exp(-x * x))
 
 
-def erf(x):
+def erf(x: TensorLike) -> Tensor:
     """The error function, 2/sqrt(pi) times the integral of exp(-t^2) from 0 to x."""
     return Erf()(x)

@@ -4,12 +4,15 @@ Each is the derivative of the other: what was read from a place gives its gradie
 place, and where one place was read twice both gradients add up.
 """
 
+from typing import Any
+
 import numpy as np
 
 from autograd import device
 from autograd._conversions import raw
 from autograd._namespace import is_basic_index
 from autograd._tensor import Tensor
+from autograd._types import Integers, TensorLike
 from autograd.accumulate import Scatter
 from autograd.device import is_array
 from autograd.engine import Op
@@ -40,7 +43,7 @@ class GetItem(Op):
         return Scatter(self.inputs[0].shape, self.index, g)
 
 
-def getitem(x, index):
+def getitem(x: TensorLike, index: Any) -> Tensor:
     """x[index]: slices, integers, None, Ellipsis, integer arrays and boolean masks, as in NumPy."""
     return GetItem(_plain(index)).reading(index)(operand(x))
 
@@ -48,7 +51,9 @@ def getitem(x, index):
 TAKE_MODES = ("raise", "wrap", "clip")
 
 
-def take(x, indices, axis=None, mode="raise"):
+def take(
+    x: TensorLike, indices: TensorLike, axis: int | None = None, mode: str = "raise"
+) -> Tensor:
     """The elements at ``indices`` (integers of any shape) along ``axis``; None: of the flattened x.
 
     An index outside the axis: ``mode`` "raise" raises IndexError, "wrap" goes around, and "clip"
@@ -60,16 +65,15 @@ def take(x, indices, axis=None, mode="raise"):
         axis = normalize_axis("take", 0 if axis is None else axis, 1)
         x = reshape(x, (x.size,))
     axis = normalize_axis("take", axis, x.ndim)
-    given, indices = indices, _integers("take", indices, TypeError)
-    indices = device.namespace(raw(x)).asarray(indices)
+    places = device.namespace(raw(x)).asarray(_integers("take", indices, TypeError))
     if mode not in TAKE_MODES:
         raise ValueError(f"take: mode is {mode!r}, but must be one of {', '.join(TAKE_MODES)}")
-    if mode != "raise" and indices.size:
+    if mode != "raise" and places.size:
         n = x.shape[axis]
         if n == 0:
             raise IndexError("take: there is nothing to take from an axis of length 0")
-        indices = indices % n if mode == "wrap" else indices.clip(0, n - 1)
-    return GetItem((slice(None),) * axis + (indices,)).reading(given)(x)
+        places = places % n if mode == "wrap" else places.clip(0, n - 1)
+    return GetItem((slice(None),) * axis + (places,)).reading(indices)(x)
 
 
 class ScatterAdd(Op):
@@ -92,7 +96,7 @@ class ScatterAdd(Op):
         return g[self.index]
 
 
-def scatter_add(shape, index, values):
+def scatter_add(shape: Integers, index: Any, values: TensorLike) -> Tensor:
     """Zeros of ``shape`` with ``values`` added at ``index``; repeated places add up.
 
     The index may be any that reads; values broadcast to the shape of what it reads.
@@ -125,7 +129,7 @@ class TakeAlongAxis(Op):
         return xp.scatter_add(shape, tuple(index), g)
 
 
-def take_along_axis(x, indices, axis=-1):
+def take_along_axis(x: TensorLike, indices: TensorLike, axis: int | None = -1) -> Tensor:
     """Along ``axis`` (None: of the flattened x), the elements at ``indices``, integers.
 
     The indices have as many axes as x, and on all but ``axis`` the two broadcast. Raises ValueError
@@ -135,13 +139,13 @@ def take_along_axis(x, indices, axis=-1):
     if axis is None:
         x, axis = reshape(x, (x.size,)), 0
     axis = normalize_axis("take_along_axis", axis, x.ndim)
-    given, indices = indices, _integers("take_along_axis", indices, IndexError)
-    if indices.ndim != x.ndim:
+    places = _integers("take_along_axis", indices, IndexError)
+    if places.ndim != x.ndim:
         raise ValueError(
-            f"take_along_axis: the indices have shape {indices.shape}, and x {x.shape}: they must "
+            f"take_along_axis: the indices have shape {places.shape}, and x {x.shape}: they must "
             "have as many axes"
         )
-    return TakeAlongAxis(indices, axis).reading(given)(x)
+    return TakeAlongAxis(places, axis).reading(indices)(x)
 
 
 def _integers(op, indices, error):

@@ -4,7 +4,11 @@ All of them are ``concatenate`` and ``split`` of reshaped operands: the gradient
 where the elements were.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 from autograd._tensor import Tensor
+from autograd._types import TensorLike
 from autograd.ops.arguments import integer, normalize_axis, operand, operands
 from autograd.ops.shape import concatenate, reshape, split
 
@@ -14,17 +18,17 @@ __all__ = [
 ]  # fmt: skip
 
 
-def atleast_1d(*tensors):
+def atleast_1d(*tensors: TensorLike) -> Any:
     """Each tensor with one axis or more: a scalar becomes a vector. A tuple of them, if several."""
     return _each(tensors, lambda shape: shape or (1,))
 
 
-def atleast_2d(*tensors):
+def atleast_2d(*tensors: TensorLike) -> Any:
     """Each tensor with two axes or more: a vector becomes a row. A tuple of them, if several."""
     return _each(tensors, lambda shape: (1,) * (2 - len(shape)) + shape)
 
 
-def atleast_3d(*tensors):
+def atleast_3d(*tensors: TensorLike) -> Any:
     """Each tensor with three axes or more: a vector (N,) becomes (1, N, 1), a matrix (N, M, 1).
 
     A tuple of them, if there are several.
@@ -36,35 +40,35 @@ def atleast_3d(*tensors):
     return _each(tensors, reshaped)
 
 
-def vstack(tensors):
+def vstack(tensors: Sequence[TensorLike]) -> Tensor:
     """The tensors below one another: joined along the first axis, vectors as rows."""
     return concatenate([atleast_2d(x) for x in tensors], axis=0)
 
 
-def hstack(tensors):
+def hstack(tensors: Sequence[TensorLike]) -> Tensor:
     """The tensors side by side: joined along the second axis, vectors along their only one."""
-    tensors = [atleast_1d(x) for x in tensors]
-    return concatenate(tensors, axis=0 if tensors and tensors[0].ndim == 1 else 1)
+    xs = [atleast_1d(x) for x in tensors]
+    return concatenate(xs, axis=0 if xs and xs[0].ndim == 1 else 1)
 
 
-def dstack(tensors):
+def dstack(tensors: Sequence[TensorLike]) -> Tensor:
     """The tensors behind one another: joined along the third axis, see ``atleast_3d``."""
     return concatenate([atleast_3d(x) for x in tensors], axis=2)
 
 
-def column_stack(tensors):
+def column_stack(tensors: Sequence[TensorLike]) -> Tensor:
     """The tensors side by side: joined along the second axis, vectors as columns."""
-    tensors = [operand(x) for x in tensors]
-    return concatenate([reshape(x, (x.size, 1)) if x.ndim < 2 else x for x in tensors], axis=1)
+    xs = [operand(x) for x in tensors]
+    return concatenate([reshape(x, (x.size, 1)) if x.ndim < 2 else x for x in xs], axis=1)
 
 
-def append(x, values, axis=None):
+def append(x: TensorLike, values: TensorLike, axis: int | None = None) -> Tensor:
     """x with ``values`` behind it along ``axis``; with axis None, both flattened."""
     x, values = operands(x, values)
     return concatenate([x, values], axis)
 
 
-def array_split(x, indices_or_sections, axis=0):
+def array_split(x: TensorLike, indices_or_sections: TensorLike, axis: int = 0) -> list[Tensor]:
     """As ``split``, but n parts need not be equal: the first ones are longer by one.
 
     Raises ValueError when n is not positive.

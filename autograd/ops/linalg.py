@@ -9,9 +9,10 @@ Derivatives after M. Giles, Collected matrix derivative results for forward and 
 algorithmic differentiation (2008); that of the Cholesky factor after I. Murray (arXiv:1602.07527).
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from autograd._tensor import Tensor
+from autograd._types import TensorLike
 from autograd.device import namespace
 from autograd.engine import Op
 from autograd.ops.arguments import lapack_type, operand, square_matrices
@@ -26,8 +27,8 @@ __all__ = [
 
 
 class SlogdetResult(NamedTuple):
-    sign: Any
-    logabsdet: Any
+    sign: Tensor
+    logabsdet: Tensor
 
 
 class Inv(Op):
@@ -48,7 +49,7 @@ class Inv(Op):
         return -(y_t @ g @ y_t)
 
 
-def inv(a):
+def inv(a: TensorLike) -> Tensor:
     """The inverse of the matrices a (..., N, N). Raises LinAlgError where one is singular."""
     return Inv()(square_matrices("linalg.inv", a))
 
@@ -73,7 +74,7 @@ class Solve(Op):
         return -(g_b @ xp.swapaxes(x, -1, -2)) if self.needs[0] else None, g_b
 
 
-def solve(a, b):
+def solve(a: TensorLike, b: TensorLike) -> Tensor:
     """x with a x = b. ``a`` is (..., N, N); ``b`` is one vector (N,) or matrices (..., N, K).
 
     Raises LinAlgError where a matrix is singular.
@@ -103,7 +104,7 @@ class Det(Op):
         return g[..., None, None] * cofactors(xp, a)
 
 
-def det(a):
+def det(a: TensorLike) -> Tensor:
     """The determinant of the matrices a (..., N, N).
 
     Its gradient, the matrix of cofactors, is right for singular matrices too, and so is its second
@@ -204,7 +205,7 @@ class LogAbsDet(Op):
         return g[..., None, None] * xp.swapaxes(xp.linalg.inv(a), -1, -2)
 
 
-def slogdet(a):
+def slogdet(a: TensorLike) -> SlogdetResult:
     """The sign of the determinants of a (..., N, N), and the logarithm of their absolute values.
 
     Returns (sign (...), logabsdet (...)) under these names. The logarithm and its gradient are
@@ -242,7 +243,7 @@ class Cholesky(Op):
         return 0.5 * (x + xp.swapaxes(x, -1, -2))
 
 
-def cholesky(a):
+def cholesky(a: TensorLike) -> Tensor:
     """The Cholesky factor, lower triangular, of symmetric positive definite matrices (..., N, N).
 
     As in PyTorch the gradient is symmetric: it is that of a change which keeps ``a`` symmetric.

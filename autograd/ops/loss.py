@@ -5,9 +5,12 @@ by the sum of their classes' weights, and gives 0 when that is 0 (PyTorch gives 
 fully masked batch is harmless.
 """
 
+from typing import Any
+
 import numpy as np
 
 from autograd._tensor import Tensor
+from autograd._types import TensorLike
 from autograd.device import bring, namespace
 from autograd.engine import Op
 from autograd.kernels import (
@@ -57,8 +60,13 @@ class CrossEntropy(Op):
 
 
 def cross_entropy(
-    logits, targets, ignore_index=-100, reduction="mean", label_smoothing=0.0, weight=None
-):
+    logits: TensorLike,
+    targets: TensorLike,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+    weight: TensorLike | None = None,
+) -> Tensor:
     """The negative log-likelihood of ``targets`` under ``logits`` (..., V), in nats.
 
     ``targets`` (...) are integer classes, or (..., V) floating-point probabilities of all classes,
@@ -90,14 +98,13 @@ def cross_entropy(
                 "a row of zeros adds nothing"
             )
         return _soft_cross_entropy(logits, targets, reduction, float(label_smoothing), weight)
-    given = targets
-    targets, ignore_index = _checked(
+    classes, ignore_index = _checked(
         "cross_entropy", targets, logits.shape[:-1], n_classes, ignore_index, reduction
     )
-    flat = reshape(logits, (targets.size, n_classes))
-    op = CrossEntropy(targets.reshape(-1), ignore_index, reduction, weight, float(label_smoothing))
-    loss = op.reading(given)(flat)
-    return reshape(loss, targets.shape) if reduction == "none" else loss
+    flat = reshape(logits, (classes.size, n_classes))
+    op = CrossEntropy(classes.reshape(-1), ignore_index, reduction, weight, float(label_smoothing))
+    loss = op.reading(targets)(flat)
+    return reshape(loss, classes.shape) if reduction == "none" else loss
 
 
 class SoftCrossEntropy(Op):
@@ -186,7 +193,14 @@ class LinearCrossEntropy(Op):
         )
 
 
-def linear_cross_entropy(h, weight, targets, ignore_index=-100, reduction="mean", **others):
+def linear_cross_entropy(
+    h: TensorLike,
+    weight: TensorLike,
+    targets: TensorLike,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    **others: Any,
+) -> Tensor:
     """``cross_entropy(h @ weight.T, targets)`` without ever holding all the logits.
 
     h (..., C), weight (V, C), targets (...), integer classes. The logits are made, used and dropped
@@ -207,14 +221,13 @@ def linear_cross_entropy(h, weight, targets, ignore_index=-100, reduction="mean"
         )
     if not len(weight):
         raise ValueError("linear_cross_entropy: weight has no rows, so there are no classes")
-    given = targets
-    targets, ignore_index = _checked(
+    classes, ignore_index = _checked(
         "linear_cross_entropy", targets, h.shape[:-1], weight.shape[0], ignore_index, reduction
     )
-    flat = reshape(h, (targets.size, h.shape[-1]))
-    op = LinearCrossEntropy(targets.reshape(-1), ignore_index, reduction)
-    loss = op.reading(given)(flat, weight)
-    return reshape(loss, targets.shape) if reduction == "none" else loss
+    flat = reshape(h, (classes.size, h.shape[-1]))
+    op = LinearCrossEntropy(classes.reshape(-1), ignore_index, reduction)
+    loss = op.reading(targets)(flat, weight)
+    return reshape(loss, classes.shape) if reduction == "none" else loss
 
 
 def _check_reduction(op, reduction):

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from autograd._tensor import Tensor
+from autograd._types import TensorLike
 from autograd.engine import Op
 from autograd.ops.arguments import integer, normalize_axis, operand
 from autograd.ops.index import scatter_add
@@ -29,7 +31,7 @@ class Tril(Op):
         return xp.tril(g, self.k)
 
 
-def tril(x, k=0):
+def tril(x: TensorLike, k: int = 0) -> Tensor:
     """The lower triangle of the last two axes: 0 above diagonal ``k``."""
     return Tril(integer("tril", "k", k))(_matrices(x, "tril"))
 
@@ -52,7 +54,7 @@ class Triu(Op):
         return xp.triu(g, self.k)
 
 
-def triu(x, k=0):
+def triu(x: TensorLike, k: int = 0) -> Tensor:
     """The upper triangle of the last two axes: 0 below diagonal ``k``."""
     return Triu(integer("triu", "k", k))(_matrices(x, "triu"))
 
@@ -83,7 +85,7 @@ class Diagonal(Op):
         return xp.moveaxis(g_x, (-2, -1), self.axes)
 
 
-def diagonal(x, offset=0, axis1=0, axis2=1):
+def diagonal(x: TensorLike, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
     """The diagonal of the matrices in ``axis1`` and ``axis2``, ``offset`` places above the main
     one (below, when negative), as the last axis: a read-only view.
 
@@ -92,12 +94,12 @@ def diagonal(x, offset=0, axis1=0, axis2=1):
     return _diagonal("diagonal", x, offset, axis1, axis2)
 
 
-def trace(x, offset=0, axis1=0, axis2=1):
+def trace(x: TensorLike, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
     """The sum of ``diagonal``."""
     return sum(_diagonal("trace", x, offset, axis1, axis2), axis=-1)
 
 
-def diag(x, k=0):
+def diag(x: TensorLike, k: int = 0) -> Tensor:
     """Of a vector, the matrix with it on the diagonal and 0 elsewhere; of a matrix, its diagonal.
 
     The diagonal lies ``k`` places above the main one (below, when negative). Raises ValueError for
@@ -112,7 +114,7 @@ def diag(x, k=0):
     return scatter_add((n, n), (i + max(-k, 0), i + max(k, 0)), x)
 
 
-def diagflat(x, k=0):
+def diagflat(x: TensorLike, k: int = 0) -> Tensor:
     """The matrix with all elements of x, in row-major order, on its diagonal ``k``."""
     x = operand(x)
     return diag(reshape(x, (x.size,)), integer("diagflat", "k", k))

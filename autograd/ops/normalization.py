@@ -9,6 +9,7 @@ import math
 import numpy as np
 
 from autograd._tensor import Tensor
+from autograd._types import Axis, Operand, TensorLike
 from autograd.device import namespace
 from autograd.engine import Op
 from autograd.kernels import (
@@ -42,7 +43,7 @@ class Softmax(Op):
         return softmax_kernel.backward(xp, g, y)
 
 
-def softmax(x, axis=-1):
+def softmax(x: TensorLike, axis: Axis = -1) -> Tensor:
     """exp(x) / sum(exp(x)) over ``axis``, computed without overflow.
 
     ``axis`` is an integer, a tuple of them that count as one, or None for all, as SciPy's. Of a
@@ -74,7 +75,7 @@ class LogSoftmax(Op):
         return g - xp.exp(y) * xp.sum(g, axis=-1, keepdims=True)
 
 
-def log_softmax(x, axis=-1):
+def log_softmax(x: TensorLike, axis: Axis = -1) -> Tensor:
     """log(softmax(x)) over ``axis``, computed without overflow and without taking the log.
 
     ``axis`` as for softmax. Of a single number, of shape (), it is 0.
@@ -112,7 +113,13 @@ class LayerNorm(Op):
         )
 
 
-def layer_norm(x, weight=None, bias=None, eps=1e-5, axis=-1):
+def layer_norm(
+    x: TensorLike,
+    weight: TensorLike | None = None,
+    bias: TensorLike | None = None,
+    eps: float = 1e-5,
+    axis: Axis = -1,
+) -> Tensor:
     """(x - mean(x)) / sqrt(var(x) + eps) weight + bias over ``axis`` (Ba, Kiros and Hinton 2016).
 
     x (..., C), weight (C,), bias (C,); without a weight nothing is scaled, without a bias nothing
@@ -155,7 +162,9 @@ class RMSNorm(Op):
         return rms_norm_kernel.backward(xp, g, x, weight, self.eps, self.cache, self.needs)
 
 
-def rms_norm(x, weight=None, eps=1e-5, axis=-1):
+def rms_norm(
+    x: TensorLike, weight: TensorLike | None = None, eps: float = 1e-5, axis: Axis = -1
+) -> Tensor:
     """x / sqrt(mean(x^2) + eps) weight over ``axis`` (Zhang and Sennrich 2019).
 
     x (..., C), weight (C,) or None; ``axis``, and what is raised, as for layer_norm.
@@ -188,7 +197,7 @@ def _over_axes(call, x, axes):
     return transpose(y, tuple([order.index(i) for i in range(x.ndim)]))
 
 
-def _for_each_row(name, what, values, x, axes, default):
+def _for_each_row(name, what, values, x, axes, default) -> Operand:
     """A weight or bias as the row that ``_over_axes`` makes; of the ``default`` where it is None.
 
     Raises ValueError when it has not the lengths of these axes.

@@ -6,10 +6,12 @@ Where a norm is 0 its gradient is 0 by convention, as in PyTorch, and its second
 """
 
 import math
+from typing import Any
 
 import numpy as np
 
 from autograd._tensor import Tensor
+from autograd._types import Axis, Operand, TensorLike
 from autograd.device import namespace
 from autograd.ops import reduce
 from autograd.ops.arguments import described, operand, reduced_axes
@@ -70,7 +72,9 @@ class Norm(Reduction):
         return unsmooth(g * (sign * size ** (self.p - 1)), corner, x)
 
 
-def norm(x, ord=None, axis=None, keepdims=False):
+def norm(
+    x: TensorLike, ord: float | str | None = None, axis: Axis = None, keepdims: bool = False
+) -> Tensor:
     """The norm of vectors (``axis`` an integer) or matrices (``axis`` two integers).
 
     With axis None x is one vector or matrix, and with ord None besides all its elements one vector.
@@ -91,7 +95,9 @@ def norm(x, ord=None, axis=None, keepdims=False):
     return _of_matrices("norm", x, "fro" if ord is None else ord, axes, keepdims)
 
 
-def vector_norm(x, *, axis=None, keepdims=False, ord=2):
+def vector_norm(
+    x: TensorLike, *, axis: Axis = None, keepdims: bool = False, ord: float = 2
+) -> Tensor:
     """The p-norm of the vectors in ``axis``: None (all elements), an integer or several.
 
     ``ord`` is any number p, (sum |x|^p)^(1/p); inf, the largest |x|; -inf, the smallest; or 0, the
@@ -104,7 +110,7 @@ def vector_norm(x, *, axis=None, keepdims=False, ord=2):
     return _of_vectors("vector_norm", x, ord, axis, keepdims)
 
 
-def matrix_norm(x, *, keepdims=False, ord="fro"):
+def matrix_norm(x: TensorLike, *, keepdims: bool = False, ord: float | str = "fro") -> Tensor:
     """The norm of the matrices x (..., M, N).
 
     ``ord`` is "fro", the root of the sum of squares; "nuc", 2 or -2, the sum, the largest and the
@@ -155,7 +161,7 @@ def _of_matrices(name, x, ord, axes, keepdims):
     return expand_dims(y, axes) if keepdims else y
 
 
-def _floating(name, x, axis):
+def _floating(name: str, x: TensorLike, axis: Any) -> tuple[Operand, Axis]:
     x = operand(x)
     if x.dtype.kind != "f":
         raise TypeError(f"linalg.{name} takes floating-point numbers, not {x.dtype}")

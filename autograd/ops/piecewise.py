@@ -12,6 +12,7 @@ import math
 from autograd import device
 from autograd._conversions import raw
 from autograd._tensor import Tensor
+from autograd._types import DTypeLike, TensorLike
 from autograd.engine import Op
 from autograd.ops.arguments import operand
 from autograd.ops.unsmooth import unsmooth
@@ -38,7 +39,7 @@ class Abs(Op):
         return unsmooth(g_x, x == 0, x)
 
 
-def abs(x):
+def abs(x: TensorLike) -> Tensor:
     """|x|. At 0 the gradient is 0 and the second derivative NaN; at NaN the gradient is NaN.
 
     (PyTorch gives 0 in all three cases.)
@@ -70,7 +71,7 @@ class Maximum(Op):
         )
 
 
-def maximum(a, b):
+def maximum(a: TensorLike, b: TensorLike) -> Tensor:
     """The larger of a and b. Where they are equal each gets half of the gradient."""
     return Maximum()(a, b)
 
@@ -99,7 +100,7 @@ class Minimum(Op):
         )
 
 
-def minimum(a, b):
+def minimum(a: TensorLike, b: TensorLike) -> Tensor:
     """The smaller of a and b. Where they are equal each gets half of the gradient."""
     return Minimum()(a, b)
 
@@ -132,7 +133,7 @@ class FMax(Op):
         )
 
 
-def fmax(a, b):
+def fmax(a: TensorLike, b: TensorLike) -> Tensor:
     """The larger of a and b, and where one is NaN the other (``maximum`` gives NaN there).
 
     Where they are equal, or both NaN, each gets half of the gradient (PyTorch gives all to a).
@@ -157,7 +158,7 @@ class FMin(FMax):
         return self.shared(xp, g, (a < b) | (b != b) & (a == a), (b < a) | (a != a) & (b == b))
 
 
-def fmin(a, b):
+def fmin(a: TensorLike, b: TensorLike) -> Tensor:
     """The smaller of a and b, and where one is NaN the other (``minimum`` gives NaN there).
 
     Where they are equal, or both NaN, each gets half of the gradient (PyTorch gives all to a).
@@ -184,7 +185,9 @@ class NanToNum(Op):
         return xp.where(self.finite, g, 0)
 
 
-def nan_to_num(x, *, nan=0.0, posinf=None, neginf=None):
+def nan_to_num(
+    x: TensorLike, *, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None
+) -> Tensor:
     """x with numbers in place of NaN and of both infinities, which get no gradient.
 
     The infinities become ``posinf`` and ``neginf``; None is the largest number of the type, and
@@ -221,7 +224,7 @@ class Clip(Op):
         )
 
 
-def clip(x, a_min=None, a_max=None):
+def clip(x: TensorLike, a_min: TensorLike | None = None, a_max: TensorLike | None = None) -> Tensor:
     """x kept between ``a_min`` and ``a_max``: numbers, arrays or Tensors, or None for no bound.
 
     At a bound itself x has the whole gradient, as in torch.clamp; beyond it the bound has it.
@@ -253,7 +256,7 @@ class Where(Op):
         )
 
 
-def where(condition, a, b):
+def where(condition: TensorLike, a: TensorLike, b: TensorLike) -> Tensor:
     """a where ``condition`` (a boolean array, without a derivative) holds, else b."""
     condition = operand(condition)
     return Where(raw(condition)).reading(condition)(a, b)
@@ -278,7 +281,7 @@ class AsType(Op):
         return xp.astype(g, self.inputs[0].dtype)
 
 
-def astype(x, dtype):
+def astype(x: TensorLike, dtype: DTypeLike) -> Tensor:
     """x converted to ``dtype``. A tensor that is of this type already is returned as it is.
 
     Converted to integers or booleans it is a constant: the result requires no gradient.

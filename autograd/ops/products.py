@@ -2,9 +2,12 @@
 
 import math
 from string import ascii_letters
+from typing import Any
 
 import numpy as np
 
+from autograd._tensor import Tensor
+from autograd._types import TensorLike
 from autograd.engine import Op
 from autograd.ops.arguments import (
     described,
@@ -44,7 +47,7 @@ class MatMul(Op):
         )
 
 
-def matmul(a, b):
+def matmul(a: TensorLike, b: TensorLike) -> Tensor:
     """The matrix product of NumPy's ``@``: vectors are rows on the left, columns on the right.
 
     Raises ValueError for a 0-d operand or shapes that do not fit.
@@ -59,7 +62,7 @@ def matmul(a, b):
     return squeeze(y, axis=(-2,) * row + (-1,) * column)
 
 
-def dot(a, b):
+def dot(a: TensorLike, b: TensorLike) -> Tensor:
     """NumPy's dot: the sum over the last axis of a and the last but one of b (or its only one).
 
     With a scalar it is multiplication. Raises ValueError when the lengths differ.
@@ -70,7 +73,7 @@ def dot(a, b):
     return tensordot(a, b, axes=(-1, -2 if b.ndim > 1 else -1))
 
 
-def inner(a, b):
+def inner(a: TensorLike, b: TensorLike) -> Tensor:
     """The sum over the last axis of a and of b; the other axes remain, a's first.
 
     With a scalar it is multiplication. Raises ValueError when the lengths differ.
@@ -83,13 +86,13 @@ def inner(a, b):
     return tensordot(a, b, axes=(-1, -1))
 
 
-def outer(a, b):
+def outer(a: TensorLike, b: TensorLike) -> Tensor:
     """a_i b_j for all i and j, of the flattened a and b."""
     a, b = operands(a, b)
     return multiply(reshape(a, (a.size, 1)), reshape(b, (1, b.size)))
 
 
-def kron(a, b):
+def kron(a: TensorLike, b: TensorLike) -> Tensor:
     """Kronecker's product: a with each element replaced by that element times the whole of b.
 
     Shapes: a (N, M), b (K, L) -> (N K, M L), and so for any number of axes; where one has fewer
@@ -104,14 +107,14 @@ def kron(a, b):
     return reshape(multiply(blocks, whole), tuple(n * k for n, k in pairs))
 
 
-def tensordot(a, b, axes=2):
+def tensordot(a: TensorLike, b: TensorLike, axes: Any = 2) -> Tensor:
     """The sum of products over some axes of a paired with some of b; the others remain, a's first.
 
     ``axes`` is a number n (the last n of a with the first n of b), or two integers, or two lists of
     them. Raises ValueError when their number or lengths differ.
     """
     a, b = operand(a), operand(b)
-    if isinstance(axes, (tuple, list)) or getattr(axes, "ndim", 0):
+    if isinstance(axes, (tuple, list)) or getattr(axes, "ndim", 0) > 0:
         if len(axes) != 2:
             raise ValueError(
                 "tensordot: axes must be a number, or those of a and those of b, not "
@@ -162,7 +165,14 @@ class Cross(Op):
         )
 
 
-def cross(a, b, axisa=-1, axisb=-1, axisc=-1, axis=None):
+def cross(
+    a: TensorLike,
+    b: TensorLike,
+    axisa: int = -1,
+    axisb: int = -1,
+    axisc: int = -1,
+    axis: int | None = None,
+) -> Tensor:
     """The vector at right angles to a and b: (a1 b2 - a2 b1, a2 b0 - a0 b2, a0 b1 - a1 b0).
 
     The three components lie along ``axisa`` of a and ``axisb`` of b, the other axes broadcast, and
@@ -227,7 +237,7 @@ class Einsum(Op):
         return xp.broadcast_to(xp.reshape(y, tuple(lengths.get(c, 1) for c in wanted)), shape)
 
 
-def einsum(subscripts, *operands, optimize=True):
+def einsum(subscripts: str, *operands: TensorLike, optimize: Any = True) -> Tensor:
     """Einstein's summation as np.einsum writes it: ``einsum("bthd,bshd->bhts", q, k)``.
 
     One letter per axis; a letter that is missing behind ``->`` is summed over, one that occurs
@@ -240,23 +250,23 @@ def einsum(subscripts, *operands, optimize=True):
     """
     if not isinstance(subscripts, str):
         raise TypeError('einsum: the first argument must be a string, such as "ij,jk->ik"')
-    operands = [operand(a) for a in operands]
-    if len({a.dtype for a in operands}) > 1:  # or a part of the sum is of the smaller type
-        dtype = np.result_type(*[a.dtype for a in operands])
-        operands = [astype(a, dtype) for a in operands]
-    letters, out = _parse(subscripts.replace(" ", ""), operands)
+    arrays = [operand(a) for a in operands]
+    if len({a.dtype for a in arrays}) > 1:  # or a part of the sum is of the smaller type
+        dtype = np.result_type(*[a.dtype for a in arrays])
+        arrays = [astype(a, dtype) for a in arrays]
+    letters, out = _parse(subscripts.replace(" ", ""), arrays)
     for i, word in enumerate(letters):
         while (twice := next((c for c in word if word.count(c) > 1), None)) is not None:
             first, second = word.index(twice), word.rindex(twice)
-            shape = operands[i].shape
+            shape = arrays[i].shape
             if shape[first] != shape[second]:
                 raise ValueError(
                     f"einsum: {twice!r} stands for two axes of different lengths in shape {shape}"
                 )
-            operands[i] = diagonal(operands[i], axis1=first, axis2=second)
+            arrays[i] = diagonal(arrays[i], axis1=first, axis2=second)
             word = word[:first] + word[first + 1 : second] + word[second + 1 :] + twice
         letters[i] = word
-    return Einsum(letters, out, optimize)(*operands)
+    return Einsum(letters, out, optimize)(*arrays)
 
 
 def _parse(subscripts, operands):

@@ -1,7 +1,9 @@
 """Evenly spaced numbers between two that may have been computed."""
 
 import math
+from typing import Any
 
+from autograd._types import DTypeLike, TensorLike
 from autograd.engine import Op
 from autograd.ops.arguments import integer, normalize_axis, operands
 from autograd.ops.arithmetic import divide, subtract
@@ -39,7 +41,15 @@ class Linspace(Op):
         return self.num - 1 if self.endpoint else self.num
 
 
-def linspace(start, stop, num=50, endpoint=True, retstep=False, dtype=None, axis=0):
+def linspace(
+    start: TensorLike,
+    stop: TensorLike,
+    num: int = 50,
+    endpoint: bool = True,
+    retstep: bool = False,
+    dtype: DTypeLike | None = None,
+    axis: int = 0,
+) -> Any:
     """``num`` numbers from ``start`` to ``stop``, with the same step between all of them.
 
     Both ends may be arrays and Tensors, which have gradients; the numbers lie along a new ``axis``.

@@ -5,9 +5,12 @@ Most of these are compositions of operations on shapes, and have no backward of 
 """
 
 import itertools
+from typing import Any
 
 import numpy as np
 
+from autograd._tensor import Tensor
+from autograd._types import Axis, Integers, TensorLike
 from autograd.engine import Op
 from autograd.ops.arguments import integers, normalize_axes, normalize_axis, operand
 from autograd.ops.index import raw, take
@@ -33,7 +36,7 @@ class Copy(Op):
         return g
 
 
-def copy(x):
+def copy(x: TensorLike) -> Tensor:
     """x in memory of its own, part of the graph: the gradient goes through."""
     return Copy()(x)
 
@@ -58,7 +61,7 @@ class Flip(Op):
         return xp.flip(g, self.axis)
 
 
-def flip(x, axis=None):
+def flip(x: TensorLike, axis: Axis = None) -> Tensor:
     """x backwards along ``axis``: an integer, a tuple of them, or None for every axis."""
     return Flip(None if axis is None else normalize_axes("flip", axis, operand(x).ndim))(x)
 
@@ -84,7 +87,7 @@ class Roll(Op):
         return g if self.axis == () else xp.roll(g, back, self.axis)
 
 
-def roll(x, shift, axis=None):
+def roll(x: TensorLike, shift: Integers, axis: Integers | None = None) -> Tensor:
     """The elements moved on by ``shift`` places along ``axis``; what leaves the end enters at the
     start. ``shift`` and ``axis`` may be tuples; with axis None the flattened x is rolled.
 
@@ -123,7 +126,12 @@ class Pad(Op):
         return g[tuple(slice(before, before + n) for (before, _), n in inside)]
 
 
-def pad(x, pad_width, mode="constant", constant_values=0):
+def pad(
+    x: TensorLike,
+    pad_width: Any,
+    mode: str = "constant",
+    constant_values: float = 0,
+) -> Tensor:
     """x with ``pad_width`` elements added at the ends of every axis.
 
     ``pad_width`` is n, (before, after), or one such pair per axis. ``mode`` is "constant" (all new
@@ -131,10 +139,10 @@ def pad(x, pad_width, mode="constant", constant_values=0):
     "reflect", "symmetric" or "wrap", as in np.pad. Raises ValueError for another mode.
     """
     x = operand(x)
-    widths = np.asarray(raw(pad_width))
-    for n in widths.ravel().tolist():
+    sides = np.asarray(raw(pad_width))
+    for n in sides.ravel().tolist():
         _not_negative("pad", "pad_width", n)
-    widths = np.broadcast_to(widths, (x.ndim, 2)).tolist()
+    widths = np.broadcast_to(sides, (x.ndim, 2)).tolist()
     if mode == "constant":
         return Pad(widths, constant_values)(x)
     if mode not in COPYING_MODES:
@@ -142,16 +150,17 @@ def pad(x, pad_width, mode="constant", constant_values=0):
         raise ValueError(f"pad: mode is {mode!r}, but only these have a gradient: {known}")
     for axis, width in enumerate(widths):
         if any(width):
-            x = take(x, np.pad(np.arange(x.shape[axis]), width, mode), axis)
-    return x
+            places = np.pad(np.arange(x.shape[axis]), width, mode)  # type: ignore[call-overload]
+            x = take(x, places, axis)
+    return x if isinstance(x, Tensor) else Tensor(x)
 
 
-def ravel(x):
+def ravel(x: TensorLike) -> Tensor:
     """All elements in one axis, in row-major order."""
     return reshape(x, (operand(x).size,))
 
 
-def repeat(x, repeats, axis=None):
+def repeat(x: TensorLike, repeats: TensorLike, axis: int | None = None) -> Tensor:
     """Each element of ``axis`` (None: of the flattened x) ``repeats`` times in a row.
 
     ``repeats`` is an integer, or integers, one per element of the axis. An array of shape () is
@@ -172,17 +181,17 @@ def repeat(x, repeats, axis=None):
     return reshape(copies, (*before, n * times, *after))
 
 
-def tile(x, reps):
+def tile(x: TensorLike, reps: Integers) -> Tensor:
     """x repeated as a whole, ``reps`` times along each axis: an integer (the last axis) or one per
     axis, counted from the last. Raises ValueError for a negative number of times."""
     x = operand(x)
-    reps = _not_negative("tile", "reps", reps)
-    ndim = max(len(reps), x.ndim)
-    reps = (1,) * (ndim - len(reps)) + reps
+    times = _not_negative("tile", "reps", reps)
+    ndim = max(len(times), x.ndim)
+    times = (1,) * (ndim - len(times)) + times
     shape = (1,) * (ndim - x.ndim) + x.shape
     apart = reshape(x, tuple(itertools.chain(*((1, n) for n in shape))))
-    copies = broadcast_to(apart, tuple(itertools.chain(*zip(reps, shape, strict=True))))
-    return reshape(copies, tuple(r * n for r, n in zip(reps, shape, strict=True)))
+    copies = broadcast_to(apart, tuple(itertools.chain(*zip(times, shape, strict=True))))
+    return reshape(copies, tuple(r * n for r, n in zip(times, shape, strict=True)))
 
 
 def _not_negative(op, what, values):

@@ -9,6 +9,8 @@ prod and the running sums of ``cumulative.py`` are NumPy's own, rounded at every
 
 import math
 
+from autograd._tensor import Tensor
+from autograd._types import Axis, TensorLike
 from autograd.engine import Op
 from autograd.ops.arguments import normalize_axis, operand, real, reduced_axes
 from autograd.ops.unsmooth import unsmooth
@@ -54,7 +56,7 @@ class Sum(Reduction):
         return xp.broadcast_to(self.kept(xp, g), self.inputs[0].shape)
 
 
-def sum(x, axis=None, keepdims=False):
+def sum(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The sum over ``axis``: None (all elements), an integer, or a tuple of integers."""
     return Sum(reduced_axes("sum", axis, x), keepdims)(x)
 
@@ -74,7 +76,7 @@ class Mean(Reduction):
         return xp.broadcast_to(self.kept(xp, g) / (self.count() or 1), self.inputs[0].shape)
 
 
-def mean(x, axis=None, keepdims=False):
+def mean(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The arithmetic mean over ``axis``.
 
     As NumPy's it is the sum over N: where the sum overflows, so does the mean.
@@ -110,7 +112,7 @@ class Prod(Reduction):
         return self.kept(xp, g) * xp.transpose(others, tuple(map(order.index, range(x.ndim))))
 
 
-def prod(x, axis=None, keepdims=False):
+def prod(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The product over ``axis``. The gradient is right also where factors are 0."""
     return Prod(reduced_axes("prod", axis, x), keepdims)(x)
 
@@ -161,7 +163,7 @@ class Var(Reduction):
         return n - self.ddof if n > self.ddof else (math.nan if n else 1)
 
 
-def var(x, axis=None, keepdims=False, ddof=0):
+def var(x: TensorLike, axis: Axis = None, keepdims: bool = False, ddof: float = 0) -> Tensor:
     """The variance over ``axis``, dividing by N - ``ddof`` (N by default, as NumPy does)."""
     return Var(_averaged("var", axis, x), keepdims, real("var", "ddof", ddof))(x)
 
@@ -197,7 +199,7 @@ class Std(Var):
         return unsmooth(self.kept(xp, g) * slope, constant, x)
 
 
-def std(x, axis=None, keepdims=False, ddof=0):
+def std(x: TensorLike, axis: Axis = None, keepdims: bool = False, ddof: float = 0) -> Tensor:
     """The standard deviation, the square root of ``var``.
 
     Where it is 0 the gradient is 0 and the second derivative NaN.
@@ -235,7 +237,7 @@ class Max(Extremum):
         return xp.max(x, axis=self.axis, keepdims=self.keepdims)
 
 
-def max(x, axis=None, keepdims=False):
+def max(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The largest value over ``axis`` (values only). Ties share the gradient equally."""
     return Max(reduced_axes("max", axis, x), keepdims)(x)
 
@@ -253,7 +255,7 @@ class Min(Extremum):
         return xp.min(x, axis=self.axis, keepdims=self.keepdims)
 
 
-def min(x, axis=None, keepdims=False):
+def min(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The smallest value over ``axis`` (values only). Ties share the gradient equally."""
     return Min(reduced_axes("min", axis, x), keepdims)(x)
 
@@ -280,7 +282,7 @@ class LogSumExp(Reduction):
         return self.kept(xp, g) * p / xp.where(total > 0, total, 1)
 
 
-def logsumexp(x, axis=None, keepdims=False):
+def logsumexp(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """log(sum(exp(x))) over ``axis``, computed without overflow.
 
     A row of nothing but minus infinity has gradient 0 (PyTorch gives NaN).

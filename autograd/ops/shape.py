@@ -4,8 +4,10 @@ None of them saves anything but shapes and axes, which have no derivative.
 """
 
 import itertools
+from collections.abc import Sequence
 
 from autograd._tensor import Tensor
+from autograd._types import Axis, Integers, TensorLike
 from autograd.engine import Op
 from autograd.ops.arguments import (
     integer,
@@ -46,12 +48,12 @@ class Reshape(Op):
         return xp.reshape(g, self.inputs[0].shape)
 
 
-def reshape(x, shape):
+def reshape(x: TensorLike, shape: Integers) -> Tensor:
     """The same elements in another shape; one length may be -1."""
     return Reshape(shape)(x)
 
 
-def expand_dims(x, axis):
+def expand_dims(x: TensorLike, axis: Integers) -> Tensor:
     """New axes of length 1 at the positions ``axis`` (an integer or several) of the result."""
     shape = operand(x).shape
     axis = integers("expand_dims", "axis", axis)
@@ -61,7 +63,7 @@ def expand_dims(x, axis):
     return Reshape(tuple(1 if i in axes else next(lengths) for i in range(ndim)))(x)
 
 
-def squeeze(x, axis=None):
+def squeeze(x: TensorLike, axis: Axis = None) -> Tensor:
     """Axes of length 1 removed: all of them, or those in ``axis``.
 
     Raises ValueError when a named axis is not of length 1.
@@ -70,8 +72,8 @@ def squeeze(x, axis=None):
     if axis is None:
         axes = {i for i, n in enumerate(shape) if n == 1}
     else:
-        axes = reduced_axes("squeeze", axis, x)
-        axes = {axes} if isinstance(axes, int) else set(axes)
+        named = reduced_axes("squeeze", axis, x)
+        axes = {named} if isinstance(named, int) else set(named or ())
     for i in axes:
         if shape[i] != 1:
             raise ValueError(
@@ -104,7 +106,7 @@ class Transpose(Op):
         return xp.transpose(g, tuple(sorted(range(len(axes)), key=axes.__getitem__)))
 
 
-def transpose(x, axes=None):
+def transpose(x: TensorLike, axes: Sequence[int] | None = None) -> Tensor:
     """The axes permuted, or reversed when ``axes`` is None.
 
     Raises ValueError when ``axes`` does not name each axis once.
@@ -117,7 +119,7 @@ def transpose(x, axes=None):
     return Transpose(axes)(x)
 
 
-def swapaxes(x, axis1, axis2):
+def swapaxes(x: TensorLike, axis1: int, axis2: int) -> Tensor:
     """Two axes exchanged."""
     ndim = operand(x).ndim
     first, second = (normalize_axis("swapaxes", axis, ndim) for axis in (axis1, axis2))
@@ -126,7 +128,7 @@ def swapaxes(x, axis1, axis2):
     return Transpose(tuple(axes))(x)
 
 
-def moveaxis(x, source, destination):
+def moveaxis(x: TensorLike, source: Integers, destination: Integers) -> Tensor:
     """The axes ``source`` moved to the places ``destination``; the others keep their order.
 
     Both are integers or equally long tuples. Raises ValueError when they do not match.
@@ -165,7 +167,7 @@ class BroadcastTo(Op):
         return g
 
 
-def broadcast_to(x, shape):
+def broadcast_to(x: TensorLike, shape: Integers) -> Tensor:
     """x repeated to ``shape`` by NumPy's broadcasting rules (a read-only view)."""
     return BroadcastTo(integers("broadcast_to", "the shape", shape))(x)
 
@@ -195,29 +197,29 @@ class Concatenate(Op):
         )
 
 
-def concatenate(tensors, axis=0):
+def concatenate(tensors: Sequence[TensorLike], axis: int | None = 0) -> Tensor:
     """The tensors joined along an existing axis; with axis None, all their elements in one."""
-    tensors = [operand(x) for x in tensors]
+    xs = [operand(x) for x in tensors]
     if axis is None:
-        tensors, axis = [reshape(x, (x.size,)) for x in tensors], 0
-    if not tensors or tensors[0].ndim == 0:
-        what = "arrays of shape () have no axis to be joined along" if tensors else "no arrays"
+        xs, axis = [reshape(x, (x.size,)) for x in xs], 0
+    if not xs or xs[0].ndim == 0:
+        what = "arrays of shape () have no axis to be joined along" if xs else "no arrays"
         raise ValueError(f"concatenate: {what}")
-    return Concatenate(normalize_axis("concatenate", axis, tensors[0].ndim))(*tensors)
+    return Concatenate(normalize_axis("concatenate", axis, xs[0].ndim))(*xs)
 
 
-def stack(tensors, axis=0):
+def stack(tensors: Sequence[TensorLike], axis: int = 0) -> Tensor:
     """The tensors, all of one shape, joined along a new axis."""
-    tensors = [operand(x) for x in tensors]
-    shapes = {x.shape: None for x in tensors}
+    xs = [operand(x) for x in tensors]
+    shapes = {x.shape: None for x in xs}
     if len(shapes) != 1:
-        found = f"shapes {' and '.join(map(str, shapes))}" if shapes else "no arrays"
-        raise ValueError(f"stack: the arrays must have one shape, and there are {found}")
-    axis = normalize_axis("stack", axis, tensors[0].ndim + 1)
-    return Concatenate(axis)(*[expand_dims(x, axis) for x in tensors])
+        got = f"shapes {' and '.join(map(str, shapes))}" if shapes else "no arrays"
+        raise ValueError(f"stack: the arrays must have the same shape, got {got}")
+    axis = normalize_axis("stack", axis, xs[0].ndim + 1)
+    return Concatenate(axis)(*[expand_dims(x, axis) for x in xs])
 
 
-def split(x, indices_or_sections, axis=0):
+def split(x: TensorLike, indices_or_sections: TensorLike, axis: int = 0) -> list[Tensor]:
     """A list of slices along ``axis``: n equal ones, or cut at the given indices.
 
     Raises ValueError when n does not divide the axis.
@@ -225,15 +227,15 @@ def split(x, indices_or_sections, axis=0):
     x = operand(x)
     axis = normalize_axis("split", axis, x.ndim)
     length = x.shape[axis]
-    cuts = operand(indices_or_sections)
-    if cuts.ndim == 0:
+    if operand(indices_or_sections).ndim == 0:
         n = integer("split", "the number of parts", indices_or_sections)
         if n < 1 or length % n:
-            raise ValueError(f"split: an axis of length {length} has no {n} equal parts")
-        cuts = range(length // n, length, length // n) if length else [0] * (n - 1)
+            raise ValueError(
+                f"split: an axis of length {length} cannot be cut into {n} equal parts"
+            )
+        edges = [i * (length // n) for i in range(n + 1)]
     else:
-        cuts = integers("split", "the indices", indices_or_sections)
+        edges = [0, *integers("split", "the indices", indices_or_sections), length]
     x = x if isinstance(x, Tensor) else Tensor(x)
     before = (slice(None),) * axis
-    edges = [0, *cuts, length]
     return [x[(*before, slice(a, b))] for a, b in itertools.pairwise(edges)]

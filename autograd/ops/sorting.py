@@ -1,6 +1,7 @@
 """Elements in order of size. What was moved to its place gets that place's gradient."""
 
 from autograd._tensor import Tensor
+from autograd._types import TensorLike
 from autograd.device import namespace
 from autograd.ops.arguments import integer, normalize_axis, operand
 from autograd.ops.discrete import argsort, stable_order
@@ -28,7 +29,7 @@ class Sort(TakeAlongAxis):
         return super().forward(xp, x)
 
 
-def sort(x, axis=-1, descending=False):
+def sort(x: TensorLike, axis: int | None = -1, descending: bool = False) -> Tensor:
     """The elements in ascending order along ``axis`` (None: of the flattened x), NaN last.
 
     With ``descending`` the largest is first, and NaN before it. Among equal elements the first
@@ -40,7 +41,9 @@ def sort(x, axis=-1, descending=False):
     return Sort(normalize_axis("sort", axis, x.ndim), descending)(x)
 
 
-def topk(x, k, axis=-1, largest=True, sorted=True):
+def topk(
+    x: TensorLike, k: int, axis: int = -1, largest: bool = True, sorted: bool = True
+) -> tuple[Tensor, Tensor]:
     """The ``k`` largest elements along ``axis``, and where they were: (values, indices).
 
     ``largest=False`` takes the smallest. The first is the most extreme; with ``sorted=False`` they

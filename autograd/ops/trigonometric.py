@@ -5,6 +5,7 @@ when x is larger than the root of the largest number, 256 in float16.
 """
 
 from autograd._tensor import Tensor
+from autograd._types import TensorLike
 from autograd.engine import Op
 from autograd.ops.unsmooth import unsmooth
 
@@ -31,7 +32,7 @@ class Sin(Op):
         return g * xp.cos(x)
 
 
-def sin(x):
+def sin(x: TensorLike) -> Tensor:
     """The sine."""
     return Sin()(x)
 
@@ -53,7 +54,7 @@ class Cos(Op):
         return -g * xp.sin(x)
 
 
-def cos(x):
+def cos(x: TensorLike) -> Tensor:
     """The cosine."""
     return Cos()(x)
 
@@ -75,7 +76,7 @@ class Tan(Op):
         return g * (1 + y * y)
 
 
-def tan(x):
+def tan(x: TensorLike) -> Tensor:
     """The tangent."""
     return Tan()(x)
 
@@ -98,7 +99,7 @@ class ArcSin(Op):
         return g / xp.sqrt(one_minus_square(xp, x))
 
 
-def arcsin(x):
+def arcsin(x: TensorLike) -> Tensor:
     """The angle in [-pi/2, pi/2] whose sine is x. At -1 and 1 the gradient is infinite."""
     return ArcSin()(x)
 
@@ -121,7 +122,7 @@ class ArcCos(Op):
         return -g / xp.sqrt(one_minus_square(xp, x))
 
 
-def arccos(x):
+def arccos(x: TensorLike) -> Tensor:
     """The angle in [0, pi] whose cosine is x. At -1 and 1 the gradient is minus infinity."""
     return ArcCos()(x)
 
@@ -150,7 +151,7 @@ class ArcTan(Op):
         return g / h / h
 
 
-def arctan(x):
+def arctan(x: TensorLike) -> Tensor:
     """The angle in (-pi/2, pi/2) whose tangent is x."""
     return ArcTan()(x)
 
@@ -180,7 +181,7 @@ class ArcTan2(Op):
         )
 
 
-def arctan2(a, b):
+def arctan2(a: TensorLike, b: TensorLike) -> Tensor:
     """The angle in [-pi, pi] of the point with abscissa b and ordinate a.
 
     At the origin, which has none, the gradient is 0 and second derivatives are NaN.
@@ -214,7 +215,7 @@ class Hypot(Op):
         )
 
 
-def hypot(a, b):
+def hypot(a: TensorLike, b: TensorLike) -> Tensor:
     """The length sqrt(a^2 + b^2) of the point (a, b), computed without overflow or underflow.
 
     At the origin the gradient is 0 (PyTorch gives NaN) and second derivatives, infinite in truth,
@@ -240,7 +241,7 @@ class Sinh(Op):
         return g * xp.cosh(x)
 
 
-def sinh(x):
+def sinh(x: TensorLike) -> Tensor:
     """The hyperbolic sine."""
     return Sinh()(x)
 
@@ -262,7 +263,7 @@ class Cosh(Op):
         return g * xp.sinh(x)
 
 
-def cosh(x):
+def cosh(x: TensorLike) -> Tensor:
     """The hyperbolic cosine."""
     return Cosh()(x)
 
@@ -285,7 +286,7 @@ class Tanh(Op):
         return g * sech(xp, x) ** 2
 
 
-def tanh(x):
+def tanh(x: TensorLike) -> Tensor:
     """The hyperbolic tangent."""
     return Tanh()(x)
 
@@ -331,7 +332,7 @@ class ArcSinh(Op):
         return g / xp.hypot(x, 1)
 
 
-def arcsinh(x):
+def arcsinh(x: TensorLike) -> Tensor:
     """The number whose hyperbolic sine is x."""
     return ArcSinh()(x)
 
@@ -354,7 +355,7 @@ class ArcCosh(Op):
         return g / (xp.sqrt(x - 1) * xp.sqrt(x + 1))  # x^2 - 1 cancels near 1, and may overflow
 
 
-def arccosh(x):
+def arccosh(x: TensorLike) -> Tensor:
     """The number, not negative, whose hyperbolic cosine is x. At 1 the gradient is infinite."""
     return ArcCosh()(x)
 
@@ -377,6 +378,6 @@ class ArcTanh(Op):
         return g / one_minus_square(xp, x)
 
 
-def arctanh(x):
+def arctanh(x: TensorLike) -> Tensor:
     """The number whose hyperbolic tangent is x. At -1 and 1 the gradient is infinite."""
     return ArcTanh()(x)

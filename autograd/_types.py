@@ -1,0 +1,37 @@
+"""The types that the annotations of public functions name."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+import numpy as np
+
+from autograd._tensor import Tensor
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
+else:
+    DTypeLike = Any  # numpy.typing is for type checkers, and takes time to import
+
+
+class SupportsArray(Protocol):
+    """What NumPy makes an array of: np.float32(1), a pandas column, another library's tensor."""
+
+    def __array__(self, *args: Any, **kwargs: Any) -> Any: ...
+
+
+Array: TypeAlias = Any
+"""A raw array: NumPy's, CuPy's, or that of another registered library."""
+
+TensorLike: TypeAlias = (
+    Tensor | np.ndarray | np.generic | float | list[Any] | tuple[Any, ...] | range | SupportsArray
+)
+"""What an operation takes: a Tensor, or a constant of which NumPy can make an array."""
+
+Operand: TypeAlias = Tensor | np.ndarray
+"""A TensorLike that has a shape and a dtype (``autograd.ops.arguments.operand``)."""
+
+Axis: TypeAlias = int | tuple[int, ...] | None
+"""One axis, several, or None for all."""
+
+Integers: TypeAlias = int | Sequence[int]
+"""A shape, or something for each axis: one integer or several."""
