@@ -1,8 +1,12 @@
-"""Fused operations: one folder each, with derivation, readable definition and fast kernels.
+"""Fused operations: one folder each, with derivation, readable definition and fast kernel.
 
-    README.md       the derivation, and the same formulas as NumPy code
+    README.md       the derivation, and the definition
     reference.py    the definition: plain array code that runs on NumPy, CuPy and Tensors
-    cpu.py          the numba kernel, where it is measurably faster
+    cpu.py          the numba kernel, if it is measurably faster
 
 ``dispatch.py`` chooses between them; nothing else in the project knows which one ran.
+
+The kernels share ``_jit.py`` (compiling), ``_disk_cache.py`` (compiled kernels on disk),
+``_functions.py`` (exp, erf, maximum), ``_gemm.py`` and ``_blas.py`` (matrix products), and
+``_threads.py``.
 """

@@ -1,12 +1,12 @@
 """The BLAS behind NumPy: how many threads it uses, and its matrix product for compiled kernels.
 
-A product of large matrices is best shared between the cores by BLAS itself. Many products of small
-matrices are not: the threads meet after each one, and wait for each other longer than they work.
-There the kernels' threads take a matrix each, and BLAS has to leave them alone: one thread per
-product. OpenBLAS, which NumPy's wheels bring, can be told so through its C interface; other
-libraries (Accelerate, MKL) keep their own counsel, and ``openblas()`` is None.
+BLAS itself shares a product of large matrices best among the cores. With many products of small
+matrices its threads would meet after each one, and wait longer than they work. There each of the
+kernels' threads multiplies matrices of its own, and BLAS must use one thread per product. The C
+interface of OpenBLAS, which NumPy's wheels contain, has a function to set this. With another
+library (Accelerate, MKL) ``openblas()`` is None.
 
-The setting is process-wide: it is only ever changed under the dispatcher's lock.
+The setting is process-wide: it is changed only under the dispatcher's lock.
 """
 
 import ctypes
@@ -22,7 +22,7 @@ _NAMES = ("scipy_openblas_{}64_", "scipy_openblas_{}", "openblas_{}64_", "openbl
 
 @functools.cache
 def openblas():
-    """A function that looks up OpenBLAS's own functions by name, or None without OpenBLAS."""
+    """A function that looks up OpenBLAS's functions by name, or None without OpenBLAS."""
     library, name = _find() or (None, None)
     return library and (lambda f: getattr(library, name.format(f)))
 
@@ -33,10 +33,10 @@ def _find():
     package = Path(np.__file__).parent
     folders = (package.parent / "numpy.libs", package / ".dylibs")
     files = [str(f) for folder in folders if folder.is_dir() for f in folder.glob("*openblas*")]
-    for file in [*files, None]:  # None: whatever is loaded in this process already
+    for file in [*files, None]:  # None: the libraries already loaded
         try:
             library = ctypes.CDLL(file)
-        except (OSError, TypeError):  # Windows takes no None
+        except (OSError, TypeError):  # Windows does not accept None
             continue
         for name in _NAMES:
             if hasattr(library, name.format("set_num_threads")):
@@ -46,7 +46,7 @@ def _find():
 
 @functools.cache
 def cblas(function):
-    """Addresses of cblas_s``function`` and cblas_d``function`` by "s" and "d", or None."""
+    """The addresses of cblas_s``function`` and cblas_d``function`` by "s" and "d", or None."""
     library, name = _find() or (None, None)
     if library is None:
         return None
@@ -61,14 +61,14 @@ def cblas(function):
 
 
 def integer_bits():
-    """How wide the integers are that OpenBLAS takes: 32 or 64; 0 without OpenBLAS."""
+    """The width of OpenBLAS's integers in bits: 32 or 64; 0 without OpenBLAS."""
     _, name = _find() or (None, "")
     return 64 if name.endswith("64_") else 32 if name else 0
 
 
 @contextmanager
 def one_thread_each():
-    """Within this context every BLAS call runs in the thread that makes it."""
+    """In this context every BLAS call runs in the thread that makes it."""
     find = openblas()
     if find is None:
         yield

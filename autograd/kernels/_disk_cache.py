@@ -1,17 +1,17 @@
 """Compiled kernels on disk, so that the next process need not compile them again.
 
-numba has such a cache, beside the source files. There it outlives uninstalling the package, whose
-folder then hides a newer installation; and one of its files that is emptied or damaged ends every
-later process with EOFError, or with a crash, until somebody deletes it. Hence this one:
+numba has such a cache, next to the source files. There it outlives the package when that is
+uninstalled, and its folder then hides a newer installation. And if one of its files is emptied or
+damaged, every later process ends with EOFError or a crash until the file is deleted. This one:
 
-- It lies in the user's cache folder (``TINYGRAD_LLM_CACHE``), in ``kernels``.
-- An entry is one file, named by a hash of all that determines its content: the sources, the types
-  of the arguments, the processor, the versions. It is written once, under another name, and
-  renamed; there is no index.
-- It begins with the sha256 of the rest. One that does not match is deleted, compiled again, and
-  one line says so.
-- numba's form of a compiled function is a pickle: reading it can run code. So only a file that
-  belongs to this user, and to which nobody else can write, is read.
+- It is the folder ``kernels`` in the user's cache folder (``TINYGRAD_LLM_CACHE``).
+- An entry is one file, named by a hash of everything that determines its content: the sources, the
+  types of the arguments, the processor, the versions. It is written under another name and then
+  renamed, and never changed. There is no index.
+- An entry begins with the sha256 of the rest. If that does not match, the entry is deleted and the
+  function compiled again, with a warning of one line.
+- numba stores a compiled function as a pickle, which can run code when it is read. So a file is
+  read only if it belongs to this user and no one else can write to it.
 """
 
 import functools
@@ -41,13 +41,13 @@ DIGEST = hashlib.sha256().digest_size
 UNUSED = 60 * 24 * 3600
 """Seconds after which an entry that no process has read is deleted."""
 ABANDONED = 3600
-"""Seconds after which a file that is still being written belongs to a process that has died."""
+"""Seconds after which a file that is still half written must be left from a dead process."""
 
 
 class DiskCache(_Cache):
     """The compiled versions of one function; numba's dispatcher calls load and save.
 
-    ``helpers`` stands for the sources, in other files, of what the function calls.
+    ``helpers`` is a hash of the other files whose functions it may call.
     """
 
     def __init__(self, function, helpers):
@@ -67,7 +67,7 @@ class DiskCache(_Cache):
             llvmlite.__version__,
         )
         self._form = _Form()
-        self._enabled = _file_hash(source) is not None  # typed in by hand: nothing to know it by
+        self._enabled = _file_hash(source) is not None  # None: typed at the prompt
 
     @property
     def cache_path(self):
@@ -91,7 +91,7 @@ class DiskCache(_Cache):
                 _write(path, dumps(self._form.reduce(compiled)))
 
     def _path(self, signature, codegen):
-        """The file of the function compiled for these types; None where there is no folder."""
+        """The file of the function compiled for these types; None if there is no folder."""
         folder = _folder()
         if folder is None:
             return None
@@ -106,11 +106,11 @@ class DiskCache(_Cache):
         self._enabled = False
 
     def flush(self):
-        """Nothing to do: an edited function has other names on the disk."""
+        """Nothing to do: after an edit the function has other names on the disk."""
 
 
 class _Form(CompileResultCacheImpl):
-    """numba's form of a compiled function, without its search for a folder."""
+    """numba's pickle of a compiled function, without numba's search for a folder."""
 
     def __init__(self):
         pass
@@ -120,7 +120,7 @@ class _Form(CompileResultCacheImpl):
 
 
 def _folder():
-    """The folder of all compiled kernels; None where there is none."""
+    """The folder of all compiled kernels; None if the cache folder has no valid name."""
     try:
         return cache_folder() / FOLDER
     except ValueError as error:
@@ -130,20 +130,20 @@ def _folder():
 
 @functools.cache
 def _file_hash(path):
-    """sha256 of a source file, None where there is no file."""
+    """sha256 of a source file, None if there is no file."""
     if path is None or not os.path.isfile(path):
         return None
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 def _read(path):
-    """What was written to ``path``; None where there is nothing that can be trusted."""
+    """The payload of the entry at ``path``; None if there is none that can be trusted."""
     try:
         if not _is_ours(os.stat(path.parent)) or not _is_ours(os.stat(path)):
             _say(
-                f"the compiled kernels in {path.parent} are not used: others can write there; "
-                "every process compiles its own until the folder and its files belong to you alone "
-                f"(chmod -R go-w), or {VARIABLE} names another folder"
+                f"the compiled kernels in {path.parent} are not used, since others can write "
+                "there: every process compiles its own until only you can write to the folder and "
+                f"its files (chmod -R go-w), or {VARIABLE} names another folder"
             )
             return None
         content = b"" if path.is_dir() else path.read_bytes()
@@ -155,7 +155,7 @@ def _read(path):
         _say(f"the compiled kernel {path} cannot be read ({error.strerror}): compiling it again")
         return None
     if hashlib.sha256(content[DIGEST:]).digest() != content[:DIGEST]:
-        _say(f"the compiled kernel {path} was damaged: it is deleted and compiled again")
+        _say(f"the compiled kernel {path} was damaged: deleting it and compiling again")
         if path.is_dir():
             shutil.rmtree(path)
         else:
@@ -165,9 +165,9 @@ def _read(path):
 
 
 def _write(path, payload):
-    """Put an entry at ``path``. Where that fails the next process compiles again, nothing else.
+    """Write an entry to ``path``. If that fails, the next process compiles again, and that is all.
 
-    It is not forced to the disk: if a crash leaves it damaged, ``_read`` notices.
+    There is no fsync: if a crash leaves the entry damaged, ``_read`` notices.
     """
     partial = path.with_name(f"{PARTIAL}{os.getpid()}-{secrets.token_hex(4)}")
     try:
@@ -182,27 +182,27 @@ def _write(path, payload):
             partial.unlink(missing_ok=True)
     except OSError as error:
         _say(
-            f"compiled kernels cannot be kept in {path.parent} ({error.strerror}): every process "
-            f"compiles them again until there is space, or {VARIABLE} names another folder"
+            f"compiled kernels cannot be stored in {path.parent} ({error.strerror}): every process "
+            f"compiles them again until they can, or {VARIABLE} names another folder"
         )
 
 
 @functools.cache  # once per process and folder
 def _sweep(folder):
-    """Delete what was not used for two months, and what a killed process has left half written."""
+    """Delete entries unused for two months, and files that a killed process left half written."""
     now = time.time()
     for path in folder.iterdir():
         try:
             age = now - path.lstat().st_mtime
             if age > (ABANDONED if path.name.startswith(PARTIAL) else UNUSED):
                 path.unlink()
-        except (FileNotFoundError, IsADirectoryError, PermissionError):  # macOS says the last
-            pass  # another process has just renamed or deleted it; a folder is not ours
+        except (FileNotFoundError, IsADirectoryError, PermissionError):  # the last: macOS
+            pass  # another process has just renamed or deleted it, or it is a folder
 
 
 def _is_ours(status):
-    """Whether a file or folder belongs to this user, and nobody else can write to it."""
-    if not hasattr(os, "getuid"):  # Windows: the user's cache folder is the user's own
+    """Whether a file or folder belongs to this user, and no one else can write to it."""
+    if not hasattr(os, "getuid"):  # Windows: a user's cache folder is private
         return True
     return status.st_uid == os.getuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 

@@ -1,23 +1,22 @@
 """Which implementation of a fused operation runs: the only place in the project that chooses.
 
 Each folder's ``__init__.py`` exposes ``forward, backward = dispatch(__name__)``: callables that
-pick the folder's reference.py, cpu.py (numba) or cuda.py (CuPy) at every call.
+choose the folder's reference.py, cpu.py (numba) or cuda.py (CuPy) at every call.
 
-- Tensors (a derivative being differentiated) always take the reference.
-- "auto": NumPy arrays take cpu.py and CuPy arrays cuda.py where the folder has one and the arrays
-  suit it, and the reference otherwise. ``forward.refusal(xp, ...)`` says why a fast kernel would be
-  refused.
-- a forced mode that cannot run raises.
+- Tensors (a derivative being differentiated) always run the reference.
+- "auto": NumPy arrays run cpu.py and CuPy arrays cuda.py, if the folder has one and the arrays suit
+  it; otherwise the reference. ``forward.refusal(xp, ...)`` says why a fast kernel would not run.
+- A forced mode that cannot run raises RuntimeError.
 
-``room``, what a backward may change in place (``autograd/in_place.py``), reaches kernels only. A
-reference is pure mathematics and is never handed it.
+``room``, what a backward may change in place (``autograd/in_place.py``), is passed to kernels only:
+a reference is pure mathematics.
 
-float16 has no fast kernel, and its range ends at 65,504: a square is beyond it from 256 on. Its
-forward and backward run the reference in float32, and only what they return is rounded to float16:
-statistics, scores and sums keep the range and the digits of float32.
+float16 has no fast kernel, and its range ends at 65,504, below the square of 256. So the reference
+runs in float32, and only the results are rounded to float16: statistics, scores and sums keep the
+range and the digits of float32.
 
-CPU kernels run under one process-wide lock: they share one pool of threads. A fork waits for it
-too: a child would else inherit it locked by a thread that it has not got.
+CPU kernels share one team of threads, so they run under one process-wide lock. A fork takes it too;
+otherwise the child could inherit a lock whose owner does not exist there.
 """
 
 import importlib
@@ -33,7 +32,7 @@ import numpy as np
 from autograd.device import Namespace
 
 MODES = ("auto", "reference", "cpu", "cuda")
-# The mode of all ops, and the modes of those that were named: {op: mode}.
+# The mode of all ops, and the modes of those named in ``only``: {op: mode}.
 _modes: ContextVar[tuple[str, dict[str, str]]] = ContextVar("kernels", default=("auto", {}))
 _lock = threading.RLock()
 if hasattr(os, "register_at_fork"):
@@ -43,11 +42,11 @@ if hasattr(os, "register_at_fork"):
 
 
 class use_kernels:  # noqa: N801 (a context manager, named as no_grad is)
-    """Within this context fused operations run as ``mode``: one of MODES.
+    """Run the fused operations in this context in ``mode``: one of MODES.
 
-    ``with use_kernels("reference"):`` is how to step through the mathematics in a debugger.
-    ``only`` names the ops that are meant, by their folders in autograd/kernels: {"attention"}. All
-    others run as they would outside. Raises ValueError for an unknown mode or name.
+    ``with use_kernels("reference"):`` is the way to step through the mathematics in a debugger.
+    ``only={"attention"}`` limits the context to these operations, named by their folders in
+    autograd/kernels. Raises ValueError for an unknown mode or name.
     """
 
     def __init__(self, mode, only=None):
@@ -76,17 +75,17 @@ class use_kernels:  # noqa: N801 (a context manager, named as no_grad is)
 
 
 def folders():
-    """The names of the fused operations: the folders beside this file that have a reference."""
+    """The names of the fused operations: the folders here that have a reference.py."""
     return sorted(path.parent.name for path in Path(__file__).parent.glob("*/reference.py"))
 
 
 def dispatch(package, *names):
-    """The functions ``names`` (forward and backward) of a kernel folder, dispatched per call."""
+    """The functions ``names`` (forward and backward) of a kernel folder, as Kernels."""
     return tuple(Kernel(package, name) for name in names or ("forward", "backward"))
 
 
 class Kernel:
-    """One function of a kernel folder; calling it runs the implementation that suits its arrays."""
+    """One function of a kernel folder: a call runs the implementation that suits its arrays."""
 
     def __init__(self, package, name):
         self.package, self.name = package, name
@@ -98,7 +97,7 @@ class Kernel:
         mode = named.get(self.op, others)
         if mode == "reference" or not isinstance(xp, Namespace):
             return self.reference(xp, *args, **kwargs)
-        target = self.target(xp)
+        target = xp.device
         reason = self.refusal(xp, *args, **kwargs)
         if mode not in ("auto", target):
             reason = f"the arrays belong to {xp.name}"
@@ -114,33 +113,28 @@ class Kernel:
             return self.implementation(target)(xp, *args, **kwargs)
 
     def reference(self, xp, *args, **kwargs):
-        """The definition; for float16 in float32, with the results rounded at the end."""
+        """Run reference.py. float16 is computed in float32, and the results are rounded."""
         function = self.implementation("reference")
-        given = [a.dtype for a in (*args, *kwargs.values()) if _is_float(a)]
-        if np.float16 not in given or self.name not in ("forward", "backward"):
+        dtypes = [a.dtype for a in (*args, *kwargs.values()) if _is_float(a)]
+        if np.float16 not in dtypes or self.name not in ("forward", "backward"):
             return function(xp, *args, **kwargs)
 
-        def converted(value, dtype):
+        def convert(value, dtype):
             return xp.astype(value, dtype) if _is_float(value) else value
 
-        args = [converted(a, np.float32) for a in args]
-        kwargs = {name: converted(a, np.float32) for name, a in kwargs.items()}
-        found = function(xp, *args, **kwargs)
-        if any(dtype != np.float16 for dtype in given):  # mixed: what NumPy would promote it to
-            return found
-        if not isinstance(found, tuple):
-            return converted(found, np.float16)
-        if self.name == "forward":  # (output, cache): the cache stays as it is
-            return converted(found[0], np.float16), *found[1:]
-        return tuple(converted(a, np.float16) for a in found)
-
-    @staticmethod
-    def target(xp):
-        """The kind of fast kernel that arrays of this namespace would take."""
-        return xp.device
+        args = [convert(a, np.float32) for a in args]
+        kwargs = {name: convert(a, np.float32) for name, a in kwargs.items()}
+        result = function(xp, *args, **kwargs)
+        if any(dtype != np.float16 for dtype in dtypes):  # mixed: NumPy's result is the wider type
+            return result
+        if not isinstance(result, tuple):
+            return convert(result, np.float16)
+        if self.name == "forward":  # (output, cache): the cache stays in float32
+            return convert(result[0], np.float16), *result[1:]
+        return tuple(convert(a, np.float16) for a in result)
 
     def implementation(self, kind):
-        """The function in reference.py, cpu.py or cuda.py; None where there is none."""
+        """The function in reference.py, cpu.py or cuda.py; None if there is none."""
         if kind not in self._implementations:
             module = f"{self.package}.{kind}"
             function = None
@@ -156,8 +150,8 @@ class Kernel:
         return self._options[kind]
 
     def refusal(self, xp, *args, **kwargs):
-        """Why these arguments would not run the fast kernel, as a sentence; None if they would."""
-        target = self.target(xp)
+        """Why the fast kernel cannot run these arguments, as a sentence; None if it can."""
+        target = xp.device
         if self.implementation(target) is None:
             if target == "cpu" and not _compiling():
                 return "numba compiles nothing, since NUMBA_DISABLE_JIT is set"
@@ -176,8 +170,8 @@ class Kernel:
         if len(dtypes) > 1:
             return f"the arrays mix {' and '.join(sorted(map(str, dtypes)))}"
         if not dtypes or not dtypes <= _FAST_DTYPES:
-            found = dtypes.pop() if dtypes else "integers"
-            return f"there is no kernel for {found}, only for float32 and float64"
+            kind = dtypes.pop() if dtypes else "integers"
+            return f"there is no kernel for {kind}, only for float32 and float64"
         return None
 
 
@@ -191,7 +185,7 @@ _FAST_DTYPES = {np.dtype(np.float32), np.dtype(np.float64)}
 
 
 def _is_float(value):
-    """Whether this is an array, of any library, or a Tensor, of floating-point numbers."""
+    """Whether this is a floating-point array of any library, or a floating-point Tensor."""
     return getattr(getattr(value, "dtype", None), "kind", None) == "f"
 
 

@@ -1,4 +1,4 @@
-"""Compiled kernels on disk: used again, checked before they are loaded, made anew when damaged."""
+"""Compiled kernels on disk: loaded by the next process, checked first, replaced if damaged."""
 
 import hashlib
 import os
@@ -28,7 +28,7 @@ def add_two(x):
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """Where the kernels of this test are kept: an empty folder."""
+    """The folder for the kernels that this test compiles, which does not exist yet."""
     monkeypatch.setenv("TINYGRAD_LLM_CACHE", str(tmp_path / "cache"))
     _disk_cache._say.cache_clear()
     _disk_cache._sweep.cache_clear()
@@ -36,18 +36,18 @@ def folder(tmp_path, monkeypatch):
 
 
 def compiled(*, hits, expect=None):
-    """Run a new process's first call of a kernel; whether it came from the disk, and what is said.
+    """Call a kernel as a new process would: it is loaded ``hits`` times, with one warning or none.
 
     A new dispatcher knows as little as a new process.
     """
     function = _jit.jit(add_two)
     x = np.zeros(3)
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         function(x)
     np.testing.assert_array_equal(x, [2, 2, 2])
     assert sum(function.stats.cache_hits.values()) == hits
-    sentences = [str(w.message) for w in told]
+    sentences = [str(w.message) for w in caught]
     assert len(sentences) == (expect is not None), sentences
     if expect is not None:
         assert expect in sentences[0] and "\n" not in sentences[0]
@@ -96,7 +96,7 @@ def test_a_folder_in_an_entrys_place_is_removed(folder):
 @posix
 @pytest.mark.parametrize("who", ["file", "folder"])
 def test_nothing_is_loaded_that_others_can_write(folder, tmp_path, who):
-    """A pickle with the right checksum runs code: only the owner of the file can have put it."""
+    """A pickle with the right checksum runs code: so only its owner may be able to write it."""
     compiled(hits=0)
     entry = the_entry(folder)
     payload = pickle.dumps(Intruder(tmp_path / "ran"))
@@ -104,7 +104,7 @@ def test_nothing_is_loaded_that_others_can_write(folder, tmp_path, who):
     (entry if who == "file" else folder).chmod(0o777)
     compiled(hits=0, expect="others can write")
     assert not (tmp_path / "ran").exists()
-    # compiling has replaced it; with the intruder as the owner's own file it would have run
+    # compiling has replaced the entry; as a file that only the owner can write, it does run
     entry.write_bytes(hashlib.sha256(payload).digest() + payload)
     folder.chmod(0o700)
     with pytest.raises(TypeError):
@@ -120,18 +120,18 @@ class Intruder:
         return Path.touch, (self.path,)
 
 
-def test_a_folder_that_cannot_be_made_costs_a_compilation_and_is_told(folder):
+def test_a_folder_that_cannot_be_made_costs_a_compilation_and_a_warning(folder):
     folder.parent.parent.joinpath("cache").write_text("a file stands in the way")
-    compiled(hits=0, expect="cannot be kept")
+    compiled(hits=0, expect="cannot be stored")
 
 
-def test_without_a_home_folder_nothing_is_kept(folder, monkeypatch):
+def test_without_a_home_folder_nothing_is_stored(folder, monkeypatch):
     monkeypatch.setenv("TINYGRAD_LLM_CACHE", "~no-such-user/cache")
     compiled(hits=0, expect="set TINYGRAD_LLM_CACHE to a folder that can be written")
     assert not Path("~no-such-user").exists()
 
 
-def test_a_full_disk_costs_a_compilation_and_is_told(folder, monkeypatch):
+def test_a_full_disk_costs_a_compilation_and_a_warning(folder, monkeypatch):
     def full(*arguments):
         raise OSError(28, "No space left on device")
 
@@ -140,7 +140,7 @@ def test_a_full_disk_costs_a_compilation_and_is_told(folder, monkeypatch):
     assert list(folder.iterdir()) == []  # nothing half written stays
 
 
-def test_what_no_process_uses_is_deleted_in_time(folder):
+def test_entries_that_no_process_uses_are_deleted(folder):
     compiled(hits=0)
     entry = the_entry(folder)
     now = time.time()
@@ -153,7 +153,7 @@ def test_what_no_process_uses_is_deleted_in_time(folder):
     assert sorted(p.name for p in folder.iterdir()) == [".partial-2-cd", entry.name]
 
 
-def test_what_another_process_has_just_renamed_is_no_error(folder, monkeypatch):
+def test_a_file_that_another_process_has_just_renamed_is_no_error(folder, monkeypatch):
     """Two processes compile at once: one lists the folder, the other renames what it wrote."""
     compiled(hits=0)
     the_entry(folder).unlink()
@@ -173,7 +173,7 @@ def test_an_entry_in_use_does_not_grow_old(folder):
     assert time.time() - the_entry(folder).stat().st_mtime < 86400
 
 
-def test_a_function_without_a_file_is_not_kept(folder):
+def test_a_function_without_a_file_is_not_stored(folder):
     names = {"__name__": "__main__"}
     exec("def fill(x):\n    x[:] = 5\n", names)  # as typed in at the prompt
     x = np.zeros(3)
