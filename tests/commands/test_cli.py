@@ -285,7 +285,7 @@ def test_a_home_folder_is_found_in_every_spelling(here, trained, capsys, monkeyp
 
 @pytest.mark.parametrize(
     "folder, expected",
-    [("~no-such-user/a", "no home folder"), ("../corpus.txt", "it is no folder")],
+    [("~no-such-user/a", "no home folder"), ("../corpus.txt", "it is not a folder")],
 )
 def test_a_cache_that_cannot_be_is_told_first(here, capsys, monkeypatch, folder, expected):
     monkeypatch.setenv("TINYGRAD_LLM_CACHE", folder)

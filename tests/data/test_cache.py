@@ -30,7 +30,7 @@ def edit(folder, changes):
 
 
 def builds_again(cache_dir, why):
-    with pytest.warns(UserWarning, match=f"damaged entry of the cache was built again: .*{why}"):
+    with pytest.warns(UserWarning, match=f"damaged cache entry was built again: .*{why}"):
         prepared = encode_corpus(TRAIN, VAL, TOKENIZER, cache_dir)
     assert not prepared.cached and encode_corpus(TRAIN, VAL, TOKENIZER, cache_dir).cached
     assert TOKENIZER.decode(prepared.train) == TRAIN[0].text + "<|endoftext|>"

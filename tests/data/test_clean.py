@@ -83,7 +83,7 @@ def test_every_reason_in_one_corpus():
         rules.EXACT_DUPLICATE: ["windows"],
         rules.BINARY: ["nul"],
         rules.EMPTY: ["white"],
-        "ASCII share under 0.9": ["greek"],
+        "less than 90 % ASCII": ["greek"],
     }
     changed = {reason: tally.examples for reason, tally in report.changed.items()}
     assert changed[rules.NEWLINES] == ["windows", "mac"]
@@ -91,7 +91,7 @@ def test_every_reason_in_one_corpus():
     assert changed[rules.BLANK_LINES] == ["white", "gaps"]
     assert_balanced(report)
     assert "found 8 documents, " in str(report) and "kept 4 documents, " in str(report)
-    assert "dropped 1 document, 10 bytes: ASCII share under 0.9 (greek)" in str(report)
+    assert "dropped 1 document, 10 bytes: less than 90 % ASCII (greek)" in str(report)
     assert json.loads(json.dumps(report.as_dict())) == report.as_dict()
 
 
@@ -150,7 +150,7 @@ def test_nothing_left_says_why():
     text = "\u03b1\u03b2\u03b3 " * 100
     found = CleanReport(found_documents=1, kept_documents=1)
     corpus = Corpus("greek.txt", [Document("greek.txt", text)], found)
-    with pytest.raises(UserError, match="greek.txt has 0 bytes .*1 dropped: ASCII share under 0.9"):
+    with pytest.raises(UserError, match="greek.txt has 0 bytes .*1 dropped: less than 90 % ASCII"):
         clean_corpus(corpus)
     assert clean_corpus(corpus, CleanOptions(min_ascii_share=0)).documents[0].text == text
 

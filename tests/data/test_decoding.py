@@ -91,7 +91,7 @@ def test_any_bytes_give_a_text_and_an_account(data):
 def test_binary():
     with pytest.raises(UserError, match="NUL byte at offset 2"):
         decode_bytes(b"ab\0")
-    with pytest.raises(UserError, match="NUL character in it"):
+    with pytest.raises(UserError, match="NUL character indicates"):
         decode_bytes("\ufeffab\0".encode("utf-16-le"))
 
 
@@ -107,7 +107,7 @@ def put(folder, name, data):
         (b"\x93\x94\n", "changed 1 document, +4 bytes: not valid UTF-8, read as Windows-1252 (old"),
         (
             "\u20ac\u20ac".encode() + b"\xff\xff\n",
-            "changed 1 document, +4 bytes: 2 bytes that are not valid there replaced by U+FFFD",
+            "changed 1 document, +4 bytes: 2 invalid bytes replaced by U+FFFD",
         ),
     ],
 )
@@ -123,6 +123,6 @@ def test_the_report_counts_over_files(tmp_path):
         put(tmp_path, f"{name}.txt", LINES.encode() + "\u20ac".encode() + b"\xff")
     put(tmp_path, "wide.txt", LINES.encode("utf-16") + b"\xff")
     report = load_corpus(tmp_path).report
-    assert "changed 6 documents, +10 bytes: 7 bytes that are" in str(report)
+    assert "changed 6 documents, +10 bytes: 7 invalid bytes" in str(report)
     assert "changed 1 document, -750 bytes: read as utf-16-le (wide.txt)" in str(report)
     assert report.as_dict()["changed"]["read as utf-16-le"]["documents"] == 1

@@ -127,7 +127,7 @@ def test_what_stays_is_said():
     text = STORY + "*** START OF THE PROJECT GUTENBERG EBOOK X ***\nThe end.\n"
     kept, report = clean_documents([Document(f"d{i}", f"{i} {text}") for i in range(5)])
     assert len(kept) == 5 and "quote Project Gutenberg's markers" in str(report)
-    assert "d0, d1, d2, ..." in str(report) and "would have gone" in str(report)
+    assert "d0, d1, d2, ..." in str(report) and "would have been lost" in str(report)
     kept, report = clean_documents([Document("d", text)], CleanOptions(strip_gutenberg=False))
     assert kept[0].text == text and report.notes == []
 

@@ -166,7 +166,7 @@ def test_the_rate_is_looked_at_by_the_clock(monkeypatch, serve, tmp_path):
     clock = itertools.count(0, 100)
     monkeypatch.setattr(transfer, "monotonic", lambda: next(clock))
     answer = serve(OK + b"Content-Length: %d\r\n\r\n" % SIZE + CONTENT)
-    refused(answer, tmp_path, "sent 0 bytes in 60 s, which is too slow; run again to go on")
+    refused(answer, tmp_path, "sent 0 bytes in 60 s, which is too slow; run again to continue")
     monkeypatch.setattr(transfer, "MINIMUM_RATE", 1.0)
     monkeypatch.setattr(transfer, "PATIENCE", 1000.0)
     assert get(answer, tmp_path).read_bytes() == CONTENT
@@ -196,7 +196,7 @@ def test_nothing_is_decompressed(serve, tmp_path):
 @pytest.mark.parametrize(
     "target, sentence",
     [
-        (b"ftp://127.0.0.1/x", "leads to ftp://127.0.0.1/x, which is not followed"),
+        (b"ftp://127.0.0.1/x", "redirects to ftp://127.0.0.1/x, which is not followed"),
         (b"file:///etc/passwd", "Redirection to url 'file:///etc/passwd' is not allowed"),
         (b"data:text/plain,x", "Redirection to url 'data:text/plain,x' is not allowed"),
     ],
@@ -266,10 +266,10 @@ def test_a_link_where_the_partial_file_lies(serve, tmp_path):
 def test_a_pipe_or_a_folder_where_the_partial_file_lies(serve, tmp_path):
     partial = tmp_path / "file.txt.partial"
     os.mkfifo(partial)
-    refused(whole(serve), tmp_path, "partial is no file, expected the beginning")
+    refused(whole(serve), tmp_path, "partial is not a regular file, expected the beginning")
     partial.unlink()
     partial.mkdir()
-    refused(whole(serve), tmp_path, "partial is no file, expected the beginning")
+    refused(whole(serve), tmp_path, "partial is not a regular file, expected the beginning")
 
 
 def test_two_at_a_time(serve, tmp_path):

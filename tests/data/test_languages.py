@@ -32,7 +32,7 @@ def here(tmp_path, monkeypatch):
 def test_the_message_names_an_option_that_the_command_has(here, capsys, command):
     assert cli.main(command) == 2
     message = capsys.readouterr().err
-    assert "ASCII share under 0.9 (ru.txt)" in message and "--min-ascii-share 0" in message
+    assert "less than 90 % ASCII (ru.txt)" in message and "--min-ascii-share 0" in message
     assert cli.main([*command, "--min-ascii-share", "0"]) == 0
     assert "kept 1 document" in capsys.readouterr().out
 

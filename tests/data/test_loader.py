@@ -12,9 +12,10 @@ from tinygrad_llm.data import (
     Loader,
     check_tokens,
     evaluation_windows,
-    loader as module,
+    loader,
     open_tokens,
     scored_bytes,
+    token_file,
 )
 from tinygrad_llm.errors import UserError
 
@@ -73,8 +74,8 @@ def test_state_is_a_copy():
 @pytest.mark.parametrize(
     "change, sentence",
     [
-        ({"tokens": 99}, "saved loader has tokens = 99, this one 100"),
-        ({"block_size": 5}, "block_size = 5, this one 4"),
+        ({"tokens": 99}, "saved loader has tokens = 99, this one has 100"),
+        ({"block_size": 5}, "block_size = 5, this one has 4"),
         ({"batch_size": None}, "batch_size = None"),
         ({"bit_generator": None}, "not a whole PCG64 state"),
         ({"bit_generator": {"bit_generator": "MT19937"}}, "not a whole PCG64 state"),
@@ -168,7 +169,7 @@ def test_foreign_files(tmp_path, save, sentence):
 
 
 def test_check_tokens(monkeypatch):
-    monkeypatch.setattr(module, "_CHUNK", 4)  # the wrong id is in a later chunk
+    monkeypatch.setattr(token_file, "CHUNK", 4)  # the wrong id is in a later chunk
     data = np.arange(10, dtype=np.uint16)
     check_tokens(data, 10)
     check_tokens(data, 100_000)  # more than uint16 can hold
@@ -224,7 +225,7 @@ def test_windows_bad_input():
 
 
 def test_scored_bytes(monkeypatch):
-    monkeypatch.setattr(module, "_CHUNK", 3)
+    monkeypatch.setattr(loader, "CHUNK", 3)
     token_bytes = np.array([1, 2, 3, 0])  # the last is end of text
     tokens = np.array([2, 0, 1, 3, 2, 2, 0, 1], dtype=np.uint16)
     assert scored_bytes(tokens, token_bytes) == 1 + 2 + 0 + 3 + 3 + 1 + 2
@@ -241,6 +242,6 @@ def test_what_is_no_file_is_not_opened(tmp_path):
     os.mkfifo(tmp_path / "pipe.npy") if hasattr(os, "mkfifo") else None
     for path in tmp_path.iterdir():
         with pytest.raises(
-            UserError, match=f"{path.name} is not a whole .npy file .* .it is no file."
+            UserError, match=f"{path.name} is not a whole .npy file .* .it is not a regular file."
         ):
             open_tokens(path)

@@ -20,6 +20,7 @@ from tinygrad_llm.data import (
     open_prepared,
     prepare as prepare_module,
     split,
+    token_file,
     train_texts,
 )
 from tinygrad_llm.data.corpus import CleanReport, Corpus
@@ -66,7 +67,7 @@ def test_split_is_by_name_and_whole():
         assert (document in validation) == (number % 20 == 0)
         assert (document in train) == (number % 20 != 0)
     assert len(train) + len(validation) == 400 and len(validation) > 5
-    assert f"Validation is {len(validation)} of 400 documents" in str(corpus.report)
+    assert f"Validation: {len(validation)} of 400 documents" in str(corpus.report)
     assert train_texts(corpus) == [document.text for document in train]
     few, many = split(corpus, 2)
     assert len(many) > 150 and len(few) > 150
@@ -90,7 +91,7 @@ def test_one_side_empty_is_cut_by_position(count):
         assert first.text + last.text == document.text
         assert first.text.endswith("\n") and len(last.text) == 10 * len("0 is a line\n")
         assert first.name == f"{document.name} (first part)"
-    assert "last tenth, by position" in str(corpus.report)
+    assert "last 10 %" in str(corpus.report)
 
 
 @given(st.text(alphabet="ab\n", max_size=60))
@@ -209,7 +210,7 @@ def test_a_damaged_entry_is_noticed_and_built_again(tmp_path, name, damage):
     damage(folder / name)
     with pytest.raises(UserError, match=name):
         open_prepared(folder)
-    with pytest.warns(UserWarning, match=f"damaged entry .* built again: .*{name}") as warned:
+    with pytest.warns(UserWarning, match=f"damaged cache entry .* built again: .*{name}") as warned:
         again = encode_corpus(TRAIN, VAL, tokenizer, tmp_path)
     assert len(warned) == 1 and "\n" not in str(warned[0].message)
     assert again.folder == folder and tokenizer.encoded == 6
@@ -271,7 +272,7 @@ def test_full_disk(tmp_path, monkeypatch):
     def no_space(path):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(prepare_module, "_take_space", no_space)
+    monkeypatch.setattr(token_file, "_take_space", no_space)
     with pytest.raises(UserError, match="No space left on device.; free some space"):
         encode_corpus(TRAIN, VAL, ByteTokenizer(), tmp_path)
     assert list((tmp_path / "tokens").iterdir()) == []
@@ -282,18 +283,18 @@ def test_space_is_taken_before_ids_are_written(tmp_path):
     path = tmp_path / "hole"
     with open(path, "wb") as file:
         file.truncate(1 << 20)
-    prepare_module._take_space(path)
+    token_file._take_space(path)
     assert path.stat().st_size == 1 << 20 and path.stat().st_blocks * 512 >= 1 << 20
 
 
 def test_cache_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("x")
-    with pytest.raises(UserError, match="cannot make the cache folder .*TINYGRAD_LLM_CACHE"):
+    with pytest.raises(UserError, match="cannot create the cache folder .*TINYGRAD_LLM_CACHE"):
         encode_corpus(TRAIN, VAL, ByteTokenizer(), tmp_path / "file")
 
 
 def test_bad_input(tmp_path):
-    with pytest.raises(UserError, match="the validation side of the corpus holds no text"):
+    with pytest.raises(UserError, match="the validation side of the corpus has no text"):
         encode_corpus(TRAIN, [Document("c", "")], ByteTokenizer(), tmp_path)
     with pytest.raises(UserError, match="the training side"):
         encode_corpus([], VAL, ByteTokenizer(), tmp_path)

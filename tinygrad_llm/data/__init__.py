@@ -4,11 +4,12 @@ folders.py   find the files         sources.py   a corpus by name or path
 download.py  fetch a text by name   transfer.py  one request of it
 decoding.py  bytes to text
 clean.py     what is worth keeping  gutenberg.py, near_duplicates.py (on request)
-splitting.py training, validation   prepare.py   encode into the cache
-loader.py    batches from the cache
+splitting.py training, validation   tokenizer_cache.py  a tokenizer of its own
+prepare.py   encode into the cache  token_file.py       ids on disk
+loader.py    batches of ids
 
-All in one: ``tinygrad_llm.data.prepare.prepare``. It is not repeated here, nor is ``download``,
-because the name of a function would hide the module of the same name.
+All in one: ``tinygrad_llm.data.prepare.prepare``. It is not exported here, nor is ``download``,
+because the function would hide the module of the same name.
 """
 
 from tinygrad_llm.data.cache import cache_folder
@@ -19,19 +20,14 @@ from tinygrad_llm.data.download import DATASETS, fetch
 from tinygrad_llm.data.loader import (
     IGNORE,
     Loader,
-    check_tokens,
     evaluation_windows,
-    open_tokens,
     scored_bytes,
 )
-from tinygrad_llm.data.prepare import (
-    Prepared,
-    cached_tokenizer,
-    encode_corpus,
-    open_prepared,
-)
+from tinygrad_llm.data.prepare import Prepared, encode_corpus, open_prepared
 from tinygrad_llm.data.sources import load_corpus
 from tinygrad_llm.data.splitting import split, train_texts
+from tinygrad_llm.data.token_file import check_tokens, open_tokens
+from tinygrad_llm.data.tokenizer_cache import cached_tokenizer
 
 __all__ = [
     "DATASETS",

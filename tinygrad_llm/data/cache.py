@@ -1,10 +1,10 @@
-"""The cache folder, and how an entry gets into it without ever being half there.
+"""The cache folder, and how an entry gets into it without ever being incomplete.
 
 An entry is a folder named after the hash of everything that determines its content, so it is
-never updated, only built. It is built under a name that nobody else has and then renamed, which
-the file system does at once or not at all: a reader sees a whole entry or none, and two processes
-that build the same one both succeed. Beside its files lie their checksums and its own name: an
-entry that is damaged, or that belongs elsewhere, is noticed and built again.
+never updated, only built. It is built under a unique name and then renamed, which is atomic: a
+reader sees a whole entry or none, and two processes that build the same one both succeed. Next to
+its files are their checksums and its own name: an entry that is damaged, or that belongs elsewhere,
+is noticed and built again.
 """
 
 import contextlib
@@ -36,18 +36,18 @@ __all__ = [
     "remove_leftovers",
 ]
 
-KEY = "key"  # the file that holds an entry's own name
-AGAIN = "delete the folder, and it is made again"
+KEY = "key"  # the file with an entry's own name
+AGAIN = "delete the folder, and it will be built again"
 DAY = 24 * 3600.0
 
 Entry = TypeVar("Entry")
 
 
 def cache_folder(cache_dir: str | os.PathLike | None = None) -> Path:
-    """The given folder, else the variable TINYGRAD_LLM_CACHE, else the user's cache folder.
+    """``cache_dir``, or the variable TINYGRAD_LLM_CACHE, or the user's cache folder.
 
-    It is made if need be; raises UserError where that cannot be. One that can only be read will do
-    as long as everything is in it.
+    It is created if need be; raises UserError if that is impossible. A read-only one will do as
+    long as everything is in it.
     """
     try:
         path = _cache_folder.cache_folder(cache_dir)
@@ -55,17 +55,17 @@ def cache_folder(cache_dir: str | os.PathLike | None = None) -> Path:
     except ValueError as error:
         raise UserError(str(error)) from None
     except OSError as error:
-        reason = "it is no folder" if path.exists() else error.strerror
+        reason = "it is not a folder" if path.exists() else error.strerror
         raise UserError(
-            f"cannot make the cache folder {path} ({reason}); set {VARIABLE} to a folder that can "
-            "be written"
+            f"cannot create the cache folder {path} ({reason}); set {VARIABLE} to a folder that "
+            "can be written to"
         ) from None
     return path
 
 
 def hash_parts(parts: Iterable[str | bytes]) -> str:
-    """sha256 of a sequence of parts; each is preceded by its length, so ("ab", "c") and
-    ("a", "bc") differ."""
+    """sha256 (hex) of a sequence of parts, each after its length: ("ab", "c") and ("a", "bc")
+    differ."""
     digest = hashlib.sha256()
     for part in parts:
         data = part.encode("utf-8", "surrogateescape") if isinstance(part, str) else part
@@ -79,10 +79,10 @@ def get_or_build(
 ) -> tuple[Entry, bool]:
     """The entry as ``read`` returns it, and whether it was there already.
 
-    ``build(folder)`` fills an empty folder; the checksums of its files are written beside them.
-    ``read(folder)`` raises UserError or OSError for an entry that is missing something or damaged
+    ``build(folder)`` fills an empty folder; the checksums of its files are written next to them.
+    ``read(folder)`` raises UserError or OSError for an entry that is incomplete or damaged
     (``check_entry`` compares checksums). Such an entry, or one that was made for another name, is
-    built again, with a warning that says why. Raises UserError where the cache cannot be written.
+    built again, with a warning that says why. Raises UserError if the cache cannot be written.
     """
     remove_leftovers(entry.parent)
     problem: Exception | None = None
@@ -101,33 +101,33 @@ def get_or_build(
     except OSError as error:
         raise UserError(
             f"cannot write the cache entry {entry} ({error.strerror or error}); free some space, "
-            f"or set {VARIABLE} to a folder that can be written"
+            f"or set {VARIABLE} to a folder that can be written to"
         ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     if problem is not None:
         reason = str(problem).removesuffix(f"; {AGAIN}")
-        warnings.warn(f"a damaged entry of the cache was built again: {reason}", stacklevel=2)
+        warnings.warn(f"a damaged cache entry was built again: {reason}", stacklevel=2)
     return _read_published(entry, read), False
 
 
 def check_entry(folder: Path, names: Sequence[str]) -> None:
-    """Raise UserError unless these files of an entry are the ones that were written."""
+    """Raise UserError if any of these files of an entry has changed since it was written."""
     if not verify(folder, names, advice=AGAIN):
         raise UserError(f"{folder} has no {SUMS}; {AGAIN}")
 
 
 def _read_own(folder: Path, key: str, read: Callable[[Path], Entry]) -> Entry:
-    """What is read from an entry, which must have been made for this key."""
+    """The entry as ``read`` returns it, if it was made for this key."""
     check_entry(folder, [KEY])
-    found = read_bounded(folder / KEY, 1 << 10).decode("utf-8", "replace").strip()
-    if found != key:
-        raise UserError(f"{folder} is a copy of the entry {found[:16]}...; {AGAIN}")
+    own_key = read_bounded(folder / KEY, 1 << 10).decode("utf-8", "replace").strip()
+    if own_key != key:
+        raise UserError(f"{folder} is a copy of the entry {own_key[:16]}...; {AGAIN}")
     return read(folder)
 
 
 def _read_published(entry: Path, read: Callable[[Path], Entry]) -> Entry:
-    """The entry, also if another process is just putting its own, equal one in its place."""
+    """The entry, even while another process is replacing it with an equal one."""
     for _ in range(20):
         try:
             return _read_own(entry, entry.name, read)
@@ -137,7 +137,7 @@ def _read_published(entry: Path, read: Callable[[Path], Entry]) -> Entry:
 
 
 def _publish(partial: Path, entry: Path, read: Callable[[Path], Entry]) -> None:
-    """Rename partial to entry, unless another process has put a sound entry there first."""
+    """Rename partial to entry, unless another process has published a sound one first."""
     try:
         os.rename(partial, entry)
         return
@@ -147,16 +147,16 @@ def _publish(partial: Path, entry: Path, read: Callable[[Path], Entry]) -> None:
     try:
         _read_own(entry, entry.name, read)
     except (UserError, OSError):
-        # A damaged entry is moved away first: a folder cannot be renamed over a full one.
-        aside = _unique(entry, "damaged")
-        os.rename(entry, aside)
+        # A folder cannot be renamed over one with files in it: move the damaged entry away first.
+        damaged = _unique(entry, "damaged")
+        os.rename(entry, damaged)
         os.rename(partial, entry)
-        _remove(aside)
+        _remove(damaged)
 
 
 def _unique(entry: Path, kind: str) -> Path:
-    who = f"{_host()}-{os.getpid()}-{secrets.token_hex(4)}"
-    return entry.with_name(f".{kind}-{entry.name[:16]}-{who}")
+    process = f"{_host()}-{os.getpid()}"
+    return entry.with_name(f".{kind}-{entry.name[:16]}-{process}-{secrets.token_hex(4)}")
 
 
 def _host() -> str:
@@ -169,16 +169,16 @@ _LEFTOVER = re.compile(r"\.(?:partial|damaged)-.*?(?:-([0-9a-f]{8})-([0-9]{1,9})
 def remove_leftovers(folder: Path) -> None:
     """Remove what killed processes have left in a folder of entries.
 
-    That is what a process of this machine made that is no longer there, and anything older than a
-    day: another machine that shares the cache may be at work on what is younger.
+    That is anything made by a process of this machine that no longer runs, and anything older than
+    a day: another machine that shares the cache may still be working on newer ones.
     """
-    with contextlib.suppress(OSError):  # there is no folder yet, or it is not ours to tidy
+    with contextlib.suppress(OSError):  # there is no folder yet, or we may not write to it
         for path in folder.iterdir():
             name = _LEFTOVER.fullmatch(path.name)
             if name is None:
                 continue
-            ours = name[1] == _host() and not _is_running(int(name[2]))
-            if ours or time.time() - path.lstat().st_mtime > DAY:
+            abandoned = name[1] == _host() and not _is_running(int(name[2]))
+            if abandoned or time.time() - path.lstat().st_mtime > DAY:
                 _remove(path)
 
 

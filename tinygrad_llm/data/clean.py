@@ -1,15 +1,16 @@
-"""Cleaning: from raw bytes to texts worth a model's time, with an account of every change.
+"""Cleaning: from raw bytes to texts worth training on, with a report of every change.
 
-The rules are those of Raschka's *LLMs from scratch* (the Project Gutenberg chapter): UTF-8 or
-what decoding.py can tell, mostly ASCII, no runs of blank lines, no licence boilerplate, nothing
-empty. Each rule is one small function from text to text, so that each can be read and tested
-alone; ``clean_documents`` applies them in order and keeps the books.
+The rules are those of Raschka's *LLMs from scratch* (the Project Gutenberg chapter): UTF-8 or an
+encoding that decoding.py recognises, mostly ASCII, no runs of blank lines, no licence boilerplate,
+nothing empty. Each rule is one small function from text to text, so that each can be read and
+tested alone; ``clean_documents`` applies them in order and keeps the report.
 """
 
 import hashlib
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 from tinygrad_llm.data.corpus import CleanReport, Corpus, Document, some
 from tinygrad_llm.data.decoding import decode_bytes
@@ -20,17 +21,17 @@ SINGLE_BYTE = {
     "latin-1": "not valid UTF-8, read as latin-1",
     "cp1252": "not valid UTF-8, read as Windows-1252",
 }
-REPLACED = "bytes that are not valid there replaced by U+FFFD"
+REPLACED = "invalid bytes replaced by U+FFFD"
 BYTE_ORDER_MARK = "byte order mark removed"
-NEWLINES = "line ends made \\n"
+NEWLINES = "line ends changed to \\n"
 GUTENBERG = "Project Gutenberg's header and footer removed"
 BLANK_LINES = "runs of blank lines collapsed"
-BINARY = "binary (holds NUL bytes)"
+BINARY = "binary (contains NUL bytes)"
 EMPTY = "empty"
 EXACT_DUPLICATE = "exact duplicate of an earlier document"
 NEAR_DUPLICATE = "near duplicate of an earlier document"
 
-# Fewer bytes than this cannot be split into something to train on and something to score.
+# Fewer bytes than this cannot be split into a part to train on and a part to score.
 MINIMUM_BYTES = 200
 
 
@@ -39,17 +40,17 @@ class CleanOptions:
     """Which rules run. The defaults are the protocol's."""
 
     min_ascii_share: float = 0.9
-    """Drop a document with a smaller share of ASCII characters; 0 keeps every language."""
+    """Drop documents with a smaller share of ASCII characters; 0 keeps every language."""
     strip_gutenberg: bool = True
     """Remove Project Gutenberg's header and footer."""
     collapse_blank_lines: bool = True
-    """Make every run of blank lines one blank line."""
+    """Collapse every run of blank lines into one."""
     exact_duplicates: bool = True
-    """Drop a document whose cleaned text was seen before."""
+    """Drop documents whose cleaned text has been seen before."""
     near_duplicates: bool = False
-    """Also drop a document that shares most of its five-word shingles with an earlier one."""
+    """Also drop documents that share most of their five-word shingles with an earlier one."""
     near_duplicate_threshold: float = 0.8
-    """The Jaccard similarity of shingles from which on two documents are near duplicates."""
+    """Jaccard similarity of the shingles above which two documents count as near duplicates."""
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.min_ascii_share <= 1.0:
@@ -64,7 +65,7 @@ class CleanOptions:
 
 
 def read_text(name: str, data: bytes, report: CleanReport) -> str | None:
-    """Decode one file and enter it in the report; None where it is binary and was dropped."""
+    """Decode one file and add it to the report; None if it is binary and was dropped."""
     report.find(len(data))
     try:
         text, encoding, replaced = decode_bytes(data)
@@ -86,91 +87,111 @@ def read_text(name: str, data: bytes, report: CleanReport) -> str | None:
 
 def ascii_share(text: str) -> float:
     """Share of the characters that are ASCII; 1.0 for an empty text."""
-    if text.isascii():  # a flag CPython keeps with the string: no scan
+    if text.isascii():  # a flag that CPython stores with the string: no scan
         return 1.0
     return len(text.encode("ascii", "ignore")) / len(text)
 
 
 def normalise_newlines(text: str) -> str:
-    """Windows' and the old Macintosh's line ends become \\n."""
+    """Replace the line ends of Windows and the old Macintosh by \\n."""
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def collapse_blank_lines(text: str) -> str:
-    """Runs of lines that hold nothing but white space become one empty line."""
+    """Replace every run of blank lines (empty or white space) by one empty line."""
     return re.sub(r"\n\s*\n", "\n\n", text)
 
 
 def strip_gutenberg(text: str) -> str:
-    """Without Project Gutenberg's headers and footers; gutenberg.py says what those are."""
+    """Remove Project Gutenberg's headers and footers (gutenberg.py says what those are)."""
     return take_books(text).text
 
 
 def clean_documents(
     documents: Iterable[Document], options: CleanOptions | None = None
 ) -> tuple[list[Document], CleanReport]:
-    """Apply the rules in order; what survives keeps its name and its place.
+    """Apply the rules in order; returns the remaining documents, in order, and the report.
 
-    Texts are normalised first, then judged (empty, not ASCII enough, seen before), so that two
-    copies that differ only in line ends or boilerplate count as duplicates.
+    Texts are normalised first, then judged (empty, not ASCII enough, seen before), so two copies
+    that differ only in line ends or boilerplate count as duplicates.
     """
     options = options or CleanOptions()
-    report = CleanReport()
-    mostly: list[str] = []
-    left: list[str] = []
+    cleaner = _Cleaner(options)
+    cleaned = [text for document in documents if (text := cleaner.clean(document)) is not None]
+    report = cleaner.report
+    cleaner.note_gutenberg()
+    if options.near_duplicates:
+        cleaned = _drop_near_duplicates(cleaned, options.near_duplicate_threshold, report)
+    for document in cleaned:
+        report.keep(len(document.text.encode()))
+    return cleaned, report
 
-    def strip(text: str) -> str:
-        stripped = take_books(text)
-        mostly.extend([name] * stripped.mostly)
-        left.extend([name] * stripped.left)
-        return stripped.text
 
-    rules: list[tuple[str, Callable[[str], str]]] = [(NEWLINES, normalise_newlines)]
-    if options.strip_gutenberg:
-        rules.append((GUTENBERG, strip))
-    if options.collapse_blank_lines:
-        rules.append((BLANK_LINES, collapse_blank_lines))
-    foreign = f"ASCII share under {options.min_ascii_share:g}"
+class _Cleaner:
+    """Applies the rules to one document after another; the report adds up."""
 
-    kept: list[Document] = []
-    seen: set[bytes] = set()
-    for document in documents:
+    def __init__(self, options: CleanOptions) -> None:
+        self.options, self.report = options, CleanReport()
+        self._seen: set[bytes] = set()  # digests of the texts so far
+        self._mostly_frame: list[str] = []  # documents that were mostly Gutenberg's header, footer
+        self._left_alone: list[str] = []  # documents that only quote its markers
+
+    def clean(self, document: Document) -> Document | None:
+        """The cleaned document, or None if it is dropped."""
         name, text = document.name, document.text
-        size = len(text.encode())
-        report.find(size)
+        self.report.find(len(text.encode()))
         if "\0" in text:
-            report.drop(BINARY, name, size)
-            continue
+            self.report.drop(BINARY, name, len(text.encode()))
+            return None
+        text = self._normalise(name, text)
+        reason = self._reason_to_drop(text)
+        if reason is not None:
+            self.report.drop(reason, name, len(text.encode()))
+            return None
+        return Document(name, text)
+
+    def _normalise(self, name: str, text: str) -> str:
+        rules: list[tuple[str, Callable[[str], str]]] = [(NEWLINES, normalise_newlines)]
+        if self.options.strip_gutenberg:
+            rules.append((GUTENBERG, partial(self._strip_gutenberg, name)))
+        if self.options.collapse_blank_lines:
+            rules.append((BLANK_LINES, collapse_blank_lines))
         for reason, rule in rules:
             changed = rule(text)
             if changed != text:
-                new_size = len(changed.encode())
-                report.change(reason, name, new_size - size)
-                text, size = changed, new_size
+                self.report.change(reason, name, len(changed.encode()) - len(text.encode()))
+                text = changed
+        return text
+
+    def _strip_gutenberg(self, name: str, text: str) -> str:
+        stripped = take_books(text)
+        if stripped.mostly:
+            self._mostly_frame.append(name)
+        if stripped.left:
+            self._left_alone.append(name)
+        return stripped.text
+
+    def _reason_to_drop(self, text: str) -> str | None:
         if not text.strip():
-            report.drop(EMPTY, name, size)
-            continue
-        if ascii_share(text) < options.min_ascii_share:
-            report.drop(foreign, name, size)
-            continue
+            return EMPTY
+        if ascii_share(text) < self.options.min_ascii_share:
+            return f"less than {100 * self.options.min_ascii_share:g} % ASCII"
         digest = hashlib.sha256(text.encode()).digest()
-        if options.exact_duplicates and digest in seen:
-            report.drop(EXACT_DUPLICATE, name, size)
-            continue
-        seen.add(digest)
-        kept.append(Document(name, text))
-    if mostly:
-        report.note(f"Most of {some(mostly)} was Project Gutenberg's header and footer.")
-    if left:
-        report.note(
-            f"{some(left)} quote Project Gutenberg's markers; nothing was removed, as most of the "
-            "text would have gone."
-        )
-    if options.near_duplicates:
-        kept = _drop_near_duplicates(kept, options.near_duplicate_threshold, report)
-    for document in kept:
-        report.keep(len(document.text.encode()))
-    return kept, report
+        if self.options.exact_duplicates and digest in self._seen:
+            return EXACT_DUPLICATE
+        self._seen.add(digest)
+        return None
+
+    def note_gutenberg(self) -> None:
+        """Note in the report which documents were mostly header and footer, or left alone."""
+        if self._mostly_frame:
+            names = some(self._mostly_frame)
+            self.report.note(f"Most of {names} was Project Gutenberg's header and footer.")
+        if self._left_alone:
+            self.report.note(
+                f"{some(self._left_alone)} quote Project Gutenberg's markers; nothing was removed "
+                "there, since most of the text would have been lost."
+            )
 
 
 def _drop_near_duplicates(
@@ -186,9 +207,9 @@ def _drop_near_duplicates(
 
 
 def clean_corpus(corpus: Corpus, options: CleanOptions | None = None) -> Corpus:
-    """A corpus with cleaned documents and the report of reading and cleaning together.
+    """The corpus with cleaned documents, and one report of reading and cleaning.
 
-    Raises UserError where too little text is left, saying what was dropped.
+    Raises UserError if too little text is left, saying what was dropped.
     """
     documents, report = clean_documents(corpus.documents, options)
     report = corpus.report.then(report)

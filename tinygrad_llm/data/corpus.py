@@ -1,8 +1,8 @@
 """Document, Corpus and the report that travels with them.
 
-A corpus is a list of named texts and an account of how it came to be: what was found, what was
-kept, what was dropped or changed and why. The account is data (it is stored beside the tokens),
-and printed it is a few lines that a person reads before trusting the numbers that follow.
+A corpus is a list of named texts and a report of how it was made: what was found and kept, what
+was dropped or changed, and why. The report is data (it is stored with the tokens); printed, it is a
+few lines to read before trusting the numbers that follow.
 """
 
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ EXAMPLES = 3  # names shown per reason: enough to recognise a mistake, few enoug
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One text and the name it is known by; the name decides on which side of the split it is."""
+    """A text and its name, which decides on which side of the split it is."""
 
     name: str
     text: str
@@ -21,9 +21,9 @@ class Document:
 
 @dataclass
 class Tally:
-    """How many documents, how many bytes, and the first few names, for one reason.
+    """For one reason: how many documents, how many bytes, and the first few names.
 
-    ``count`` is the number of places in them, where a reason has places.
+    ``count`` is the number of places in them, for a reason that has places.
     """
 
     documents: int = 0
@@ -32,6 +32,7 @@ class Tally:
     count: int = 0
 
     def add(self, name: str, size: int, count: int = 0) -> None:
+        """Count one more document."""
         self.documents += 1
         self.bytes += size
         self.count += count
@@ -39,6 +40,7 @@ class Tally:
             self.examples.append(name)
 
     def merged(self, other: "Tally") -> "Tally":
+        """The two together."""
         return Tally(
             self.documents + other.documents,
             self.bytes + other.bytes,
@@ -47,16 +49,17 @@ class Tally:
         )
 
     def names(self) -> str:
+        """The first few names, for a person."""
         more = ", ..." if self.documents > len(self.examples) else ""
         return ", ".join(self.examples) + more
 
 
 @dataclass
 class CleanReport:
-    """What became of every document.
+    """What happened to every document.
 
-    ``dropped[reason]`` counts documents that are gone and their bytes; ``changed[reason]`` counts
-    documents that were altered and by how many bytes they grew (negative: shrank). So, always,
+    ``dropped[reason]`` counts the documents left out and their bytes; ``changed[reason]`` counts
+    the documents altered and by how many bytes they grew (negative: shrank). So, always,
 
         found_bytes + sum(changed bytes) = kept_bytes + sum(dropped bytes)
 
@@ -72,25 +75,30 @@ class CleanReport:
     notes: list[str] = field(default_factory=list)
 
     def find(self, size: int) -> None:
+        """Count a document that was found."""
         self.found_documents += 1
         self.found_bytes += size
 
     def keep(self, size: int) -> None:
+        """Count a document that is kept."""
         self.kept_documents += 1
         self.kept_bytes += size
 
     def drop(self, reason: str, name: str, size: int) -> None:
+        """Count a document that is left out."""
         self.dropped.setdefault(reason, Tally()).add(name, size)
 
     def change(self, reason: str, name: str, growth: int, count: int = 0) -> None:
+        """Count a document that was altered, in ``count`` places if they can be counted."""
         self.changed.setdefault(reason, Tally()).add(name, growth, count)
 
     def note(self, sentence: str) -> None:
+        """Add a sentence about the corpus as a whole."""
         if sentence not in self.notes:
             self.notes.append(sentence)
 
     def then(self, later: "CleanReport") -> "CleanReport":
-        """The account of two steps in a row: found by this one, kept by the later one."""
+        """The report of two steps in a row: found by this one, kept by the later one."""
         assert self.kept_documents == later.found_documents, "the steps do not follow each other"
         both = CleanReport(
             self.found_documents, self.found_bytes, later.kept_documents, later.kept_bytes
@@ -143,8 +151,8 @@ class CleanReport:
 class Corpus:
     """Documents, where they are from, and the report.
 
-    ``source`` is what the person asked for, ``details`` what else identifies the text (the
-    Python version of the standard library, the path of a file).
+    ``source`` is the name or path the user asked for; ``details`` is what else identifies the text
+    (the Python version of the standard library, the address of a download).
     """
 
     source: str
@@ -158,7 +166,7 @@ class Corpus:
         return text_bytes(self.documents)
 
     def about(self) -> dict:
-        """Source, details and report as plain data: what meta.json says of the text."""
+        """Source, details and report as plain data, for meta.json."""
         return {"source": self.source, "details": self.details, "report": self.report.as_dict()}
 
     def __str__(self) -> str:
@@ -172,7 +180,7 @@ def text_bytes(documents: Iterable[Document]) -> int:
 
 
 def some(names: list[str]) -> str:
-    """The first few of a list of names."""
+    """The first few of a list of names, for a person."""
     return ", ".join(names[:EXAMPLES]) + (", ..." if len(names) > EXAMPLES else "")
 
 

@@ -1,10 +1,9 @@
-"""Bytes to text: every encoding that can be told, and an account of what could not be read.
+"""Bytes to text: every encoding that can be recognised, and a count of what could not be read.
 
-A byte order mark names its encoding. Without one, text is UTF-8, or UTF-8 with a few bytes wrong
+A byte order mark names its encoding. Without one, text is UTF-8, or UTF-8 with a few wrong bytes
 (one from another file, or a character that was cut in two), or in an encoding of one byte a
-character. The three are told apart by counting: in UTF-8 a character beyond ASCII is a sequence of
-bytes that seldom comes about otherwise, so where such sequences are at least as many as the bytes
-that fit nowhere, it is UTF-8.
+character. Counting tells the three apart: in UTF-8 a character beyond ASCII is a sequence of bytes
+that is rare elsewhere, so text with at least as many such sequences as misplaced bytes is UTF-8.
 """
 
 import codecs
@@ -13,7 +12,7 @@ from typing import NamedTuple
 
 from tinygrad_llm.errors import UserError
 
-# The longer marks first: UTF-32's begins with UTF-16's.
+# The longer marks first: UTF-32's starts with UTF-16's.
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -29,7 +28,7 @@ _CUT = re.compile(
 
 
 class Decoded(NamedTuple):
-    """A text, the encoding it was in, and how many bytes became U+FFFD as they did not fit."""
+    """A text, the encoding it was in, and how many invalid bytes became U+FFFD."""
 
     text: str
     encoding: str
@@ -39,11 +38,11 @@ class Decoded(NamedTuple):
 def decode_bytes(data: bytes) -> Decoded:
     """The text of a file's bytes, without a byte order mark.
 
-    The encoding is "utf-8", "utf-16-le" and the like where a mark says so, or, for what is not
-    UTF-8, "cp1252" (Windows), which is Latin-1 with quotes and dashes in place of the control
-    characters 0x80 to 0x9f, and "latin-1" where those do not fit or there are none. These two give
-    *some* text for any bytes, so the caller must report their use. Raises UserError where NUL bytes
-    show that the data is not text (UTF-16 without a mark has them too: that is not guessed at).
+    The encoding is "utf-8", or "utf-16-le" and the like if a mark says so. Otherwise it is "cp1252"
+    (Windows), which is Latin-1 with quotes and dashes in place of the control characters 0x80 to
+    0x9f, or "latin-1" if those do not fit or do not occur. These two give *some* text for any
+    bytes, so the caller must report their use. Raises UserError if NUL bytes show that the data is
+    not text (UTF-16 without a mark has them too, but it is not guessed at).
     """
     for mark, encoding in _MARKS:
         if data.startswith(mark) and encoding != "utf-8":
@@ -51,7 +50,7 @@ def decode_bytes(data: bytes) -> Decoded:
     data = data.removeprefix(codecs.BOM_UTF8)
     if b"\0" in data:
         at = data.index(b"\0")
-        raise UserError(f"a NUL byte at offset {at} shows binary data, expected UTF-8 text")
+        raise UserError(f"a NUL byte at offset {at} indicates binary data, expected UTF-8 text")
     try:
         return Decoded(data.decode("utf-8"), "utf-8")
     except UnicodeDecodeError:
@@ -65,7 +64,7 @@ def decode_bytes(data: bytes) -> Decoded:
     if any(0x80 <= byte < 0xA0 for byte in set(data)):
         try:
             return Decoded(data.decode("cp1252"), "cp1252")
-        except UnicodeDecodeError:  # five of the thirty-two have no meaning there
+        except UnicodeDecodeError:  # five of the thirty-two are undefined in it
             pass
     return Decoded(data.decode("latin-1"), "latin-1")
 
@@ -73,7 +72,7 @@ def decode_bytes(data: bytes) -> Decoded:
 def _decode_wide(data: bytes, encoding: str) -> Decoded:
     text = data.decode(encoding, "replace")
     if "\0" in text:
-        raise UserError(f"a NUL character in it shows binary data, expected {encoding} text")
+        raise UserError(f"a NUL character indicates binary data, expected {encoding} text")
     unit = 2 if "16" in encoding else 4
     replaced = text.count("\ufffd") - data.decode(encoding, "ignore").count("\ufffd")
     return Decoded(text, encoding, unit * replaced)

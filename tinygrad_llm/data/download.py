@@ -1,9 +1,9 @@
-"""Downloads that end whole or say why: resumed where they stopped, checked by size and sha256.
+"""Downloads that finish whole or say why not: resumed where they stopped, checked by sha256.
 
-Bytes go to ``NAME.partial`` beside the target; only a file with the expected sha256 is renamed to
-NAME, so whoever finds NAME can trust it. A later call continues the partial file with an HTTP
+Bytes go to ``NAME.partial`` next to the target; only a file with the expected sha256 is renamed to
+NAME, so a file called NAME can be trusted. A later call continues the partial file with an HTTP
 Range request (RFC 9110, section 14) and copes with a server that ignores it, that refuses it
-(416), or whose file has changed in between. The size is known beforehand, so nothing larger than
+(416), or whose file has changed in between. The size is known in advance, so nothing larger than
 expected is ever written.
 """
 
@@ -24,7 +24,7 @@ from tinygrad_llm.files import file_sha256
 from tinygrad_llm.files.lock import TAKEN, lock_file
 
 Progress = Callable[[int, int | None], None]
-"""Called with (done, total); total is None where it is not known."""
+"""Called with (done, total); total is None if it is not known."""
 
 ATTEMPTS = 4
 
@@ -55,7 +55,11 @@ DATASETS = {
 def fetch(
     name: str, cache_dir: str | os.PathLike | None = None, progress: Progress | None = None
 ) -> Path:
-    """Path of a dataset's file in the cache, downloaded first where it is not there."""
+    """Path of a dataset's file in the cache, downloaded first if need be.
+
+    ``progress(done, total)`` counts bytes; without it a bar is drawn. Raises as ``download`` does,
+    and for a name not in DATASETS.
+    """
     if name not in DATASETS:
         raise UserError(f"there is no download named {name!r}; expected {' or '.join(DATASETS)}")
     dataset = DATASETS[name]
@@ -75,13 +79,13 @@ def download(
     size: int,
     timeout: float = 30.0,
 ) -> Path:
-    """Put the file of exactly ``size`` bytes and this sha256 from ``url`` at ``path``.
+    """Download the file of exactly ``size`` bytes and this sha256 from ``url`` to ``path``.
 
-    A file that is there and right is left alone. An interrupted transfer is taken up again, here
-    up to ATTEMPTS times and by the next call; ``timeout`` is in seconds without a byte, and
-    transfer.py has limits on the whole. Raises UserError naming the url where there is no network,
-    the server refuses or is too slow, or the file is not the one expected, and where another
-    process is downloading to the path.
+    A correct file that is already there is left alone. An interrupted transfer is resumed, up to
+    ATTEMPTS times here and then by the next call; ``timeout`` is in seconds without a byte, and
+    transfer.py limits the total time. Raises UserError naming the url if there is no network, the
+    server refuses or is too slow, or the file is not the expected one, and if another process is
+    downloading to the path.
     """
     if not re.match(r"https?://", url):
         raise UserError(f"cannot download {url!r}; expected an address with http:// or https://")
@@ -93,35 +97,35 @@ def download(
         partial = path.with_name(path.name + ".partial")
         with _open_partial(partial) as file:
             _fill(file, url, sha256, size, progress, timeout)
-        with contextlib.suppress(FileNotFoundError):  # another process has just done it
+        with contextlib.suppress(FileNotFoundError):  # another process has just renamed it
             os.replace(partial, path)
         return path
     except OSError as error:  # network errors are UserErrors by now: this is the disk
         raise UserError(
             f"cannot write {path} ({error.strerror or error}); free some space, or set "
-            "TINYGRAD_LLM_CACHE to a folder that can be written"
+            "TINYGRAD_LLM_CACHE to a folder that can be written to"
         ) from error
 
 
 def _fill(
     file: BinaryIO, url: str, sha256: str, size: int, progress: Progress | None, timeout: float
 ) -> None:
-    """Bring the partial file to its full length; UserError where that cannot be."""
-    found = ""
+    """Bring the partial file to its full length; raises UserError if that is impossible."""
+    digest = ""
     for _ in range(ATTEMPTS):
         had = file.seek(0, os.SEEK_END)
         if had < size and _transfer(file, url, had, size, progress, timeout) < size:
             continue
         file.seek(0)
-        found = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
-        if found == sha256:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+        if digest == sha256:
             return
         file.truncate(0)
-        if had == 0:  # not one resumed byte in it: the server's file is another one
+        if had == 0:  # no byte of it was resumed: the server has another file
             break
-    if found:
+    if digest:
         raise UserError(
-            f"the file at {url} has sha256 {found[:16]}..., expected {sha256[:16]}...: it is "
+            f"the file at {url} has sha256 {digest[:16]}..., expected {sha256[:16]}...: it is "
             f"not the file this version knows; {BY_HAND}"
         )
     done = file.seek(0, os.SEEK_END)
@@ -134,12 +138,12 @@ def _fill(
 def _transfer(
     file: BinaryIO, url: str, had: int, size: int, progress: Progress | None, timeout: float
 ) -> int:
-    """One request, appended to the partial file of ``had`` bytes; returns the bytes now there."""
+    """One request, appended to the partial file of ``had`` bytes; returns its new length."""
     done = had
     try:
         for at, piece in request(url, had, size, timeout):
             if not piece:
-                file.truncate(at)  # a server that knows no parts sends the whole again
+                file.truncate(at)  # a server without Range requests sends the whole file again
             done = at + len(piece)
             if done > size:
                 file.truncate(0)
@@ -163,16 +167,16 @@ def _transfer(
 
 @contextlib.contextmanager
 def _open_partial(path: Path) -> Iterator[BinaryIO]:
-    """The beginning of a file, open and locked for this process; removed if it is still empty.
+    """The partial file, open and locked for this process; removed if it is still empty at the end.
 
-    Only a file of our own is written to: through a link one would write somewhere else, and a pipe
-    would take the bytes for ever.
+    Only a regular file is written to: a link would lead somewhere else, and a pipe would take
+    bytes for ever.
     """
     with contextlib.suppress(FileNotFoundError):
         info = path.lstat()
         is_file = stat.S_ISREG(info.st_mode)
         if not is_file or info.st_nlink > 1:
-            what = "a link" if is_file or stat.S_ISLNK(info.st_mode) else "no file"
+            what = "a link" if is_file or stat.S_ISLNK(info.st_mode) else "not a regular file"
             raise UserError(
                 f"{path} is {what}, expected the beginning of a download; remove it and run again"
             )
@@ -180,13 +184,13 @@ def _open_partial(path: Path) -> Iterator[BinaryIO]:
     with os.fdopen(os.open(path, flags, 0o644), "r+b") as file:
         try:
             lock_file(file.fileno())
-        except OSError as error:  # on a file system without locks one goes on
+        except OSError as error:  # on a file system without locks, continue without one
             if error.errno in TAKEN:
                 raise UserError(
                     f"another process is downloading {path}; wait for it and run again"
                 ) from None
-        here = path.stat(follow_symlinks=False) if path.exists() else None
-        if here is None or not os.path.samestat(here, os.fstat(file.fileno())):
+        on_disk = path.stat(follow_symlinks=False) if path.exists() else None
+        if on_disk is None or not os.path.samestat(on_disk, os.fstat(file.fileno())):
             raise UserError(f"another process has just finished with {path}; run again")
         try:
             yield file
@@ -197,7 +201,7 @@ def _open_partial(path: Path) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def progress_bar(label: str) -> Iterator[Progress]:
-    """Shows bytes done on standard error: a bar on a terminal, a line per quarter elsewhere."""
+    """Shows progress on standard error: a bar on a terminal, elsewhere a line per quarter."""
     if sys.stderr.isatty():
         from rich.console import Console
         from rich.progress import (

@@ -4,9 +4,9 @@ A book stands between a start and an end marker; a file may hold several books. 
 were no such pairs: a legal notice, "the small print", stood at the beginning or at the end, and
 the last line said "End of Project Gutenberg's TITLE, by AUTHOR".
 
-What lies outside the markers goes only where it can be a header or a footer: no longer than the
-longest of them, and, where it would be most of the text, with the phrases that they all have.
-Otherwise the file is something that quotes the markers, and stays as it is.
+Text outside the markers is removed only if it can be a header or a footer: no longer than the
+longest known one and, if it is most of the text, with the phrases that they all contain. Otherwise
+the file merely quotes the markers and is left alone.
 """
 
 import re
@@ -36,11 +36,11 @@ _WHOLE_LAST_LINE = re.compile(r"(?s:\S.*),\s+by\s|E-?(?:book|text)\b", re.IGNORE
 
 
 class Stripped(NamedTuple):
-    """A text without headers and footers, and what there is to say about it."""
+    """A text without headers and footers, and two facts for the report."""
 
     text: str
     mostly: bool = False  # more than half of the text was header and footer
-    left: bool = False  # there are markers, but most of the text would have gone with them
+    left: bool = False  # there are markers, but removing them would have taken most of the text
 
 
 class _Marker(NamedTuple):
@@ -50,9 +50,9 @@ class _Marker(NamedTuple):
 
 
 def take_books(text: str) -> Stripped:
-    """The books alone: what stands between start and end markers.
+    """The books alone: the text between start and end markers.
 
-    A text without markers is returned as it is; with one of the two, that side is cut.
+    A text without markers is returned unchanged; with only one of the two, that side is cut.
     """
     markers = list(_markers(text))
     kept = [text[a:b] for a, b in _books(text, markers)]
@@ -69,20 +69,20 @@ def take_books(text: str) -> Stripped:
 
 
 def _markers(text: str) -> Iterator[_Marker]:
-    """Each marker from its line's start to the end of its last line; a long title wraps it."""
-    for found in _MARKER.finditer(text):
-        line_end = _line_end(text, found.end())
+    """Each marker, from its line's start to the end of its last line (a long title wraps)."""
+    for match in _MARKER.finditer(text):
+        line_end = _line_end(text, match.end())
         stop = line_end
-        if found.lastgroup in ("start", "end"):
+        if match.lastgroup in ("start", "end"):
             for _ in range(5):
-                if "***" in text[found.end() : stop]:
+                if "***" in text[match.end() : stop]:
                     line_end = stop
                     break
                 following = _line_end(text, stop + 1)
                 if not text[stop:following].strip():
                     break
                 stop = following
-        yield _Marker(str(found.lastgroup), found.start(), line_end)
+        yield _Marker(str(match.lastgroup), match.start(), line_end)
 
 
 def _line_end(text: str, at: int) -> int:
@@ -91,10 +91,10 @@ def _line_end(text: str, at: int) -> int:
 
 
 def _regions(text: str, markers: list[_Marker]) -> Iterator[tuple[int, int, bool]]:
-    """(begin, end, whether it is a book) for everything but the markers themselves.
+    """(begin, end, whether it is a book) for everything except the markers themselves.
 
-    A header stands before a start marker (unless a book has begun) or before a notice, a footer
-    after an end marker, up to the next start; all if they are short enough.
+    A header comes before a start marker (unless a book has begun) or before a notice; a footer
+    comes after an end marker, up to the next start. Both only if they are short enough.
     """
     edges = [_Marker("", 0, 0), *markers, _Marker("", len(text), len(text))]
     over = False  # a book has ended and no other has begun
@@ -111,9 +111,9 @@ def _regions(text: str, markers: list[_Marker]) -> Iterator[tuple[int, int, bool
 
 
 def _is_header(text: str, edges: list[_Marker], i: int) -> bool:
-    """Whether the stretch before a notice is a header: less than what follows the notice.
+    """Whether the text before a notice is a header, that is, shorter than the text after it.
 
-    Some books have the notice after them: there it is the other way round.
+    Some books have the notice at the end: there it is the other way round.
     """
     j = i + 1
     if edges[j].kind == "notice" and edges[j + 1].kind == "notice_end":
@@ -132,15 +132,15 @@ def _gaps(text: str, markers: list[_Marker]) -> list[tuple[int, int]]:
 
 
 def _without_last_line(book: str) -> str:
-    """Without the paragraph "End of Project Gutenberg's TITLE, by AUTHOR" at its end.
+    """The book without a last paragraph of "End of Project Gutenberg's TITLE, by AUTHOR".
 
-    Only as the last paragraph, and of that form: prose may begin a paragraph with these words.
+    Only the last paragraph, and only in that form: prose may start a paragraph with these words.
     """
     stripped = book.rstrip()
     at = stripped.rfind("\n\n") + 2 if "\n\n" in stripped else 0
     paragraph = stripped[at:].lstrip()
-    found = _LAST_LINE.match(paragraph)
-    if found is None or paragraph.count("\n") > 3:
+    start = _LAST_LINE.match(paragraph)
+    if start is None or paragraph.count("\n") > 3:
         return book
-    whole = _WHOLE_LAST_LINE.match(paragraph, found.end())
+    whole = _WHOLE_LAST_LINE.match(paragraph, start.end())
     return stripped[:at] if whole is not None else book

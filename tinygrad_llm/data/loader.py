@@ -1,64 +1,26 @@
 """Batches from a row of token ids: random ones for training, all of them once for evaluation.
 
-There are no epochs: a training batch is B random windows, as in nanoGPT. The generator's state is
-all there is to save, and restoring it continues the run with the very batches it would have seen.
+There are no epochs: a training batch is B random windows, as in nanoGPT. Only the generator's state
+has to be saved, and restoring it continues the run with exactly the batches it would have seen.
 """
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tinygrad_llm.data.token_file import CHUNK, check_tokens, checked_row, open_tokens
 from tinygrad_llm.errors import UserError
 
-IGNORE = -100  # the target that the loss does not count (PyTorch's ignore_index)
-_CHUNK = 1 << 22  # ids looked at together: a mapped file of any size passes through little memory
-
-
-def open_tokens(path: str | os.PathLike) -> np.ndarray:
-    """Ids (N,) of a .npy file, mapped and read-only. Raises UserError for any other file."""
-    path = Path(path)
-    if path.exists() and not path.is_file():  # a pipe would be waited for
-        raise UserError(
-            f"{path} is not a whole .npy file of token ids (it is no file); prepare the corpus "
-            "again"
-        )
-    try:
-        tokens = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError:
-        raise UserError(f"there is no token file {path}; prepare the corpus first") from None
-    except Exception as error:  # a damaged header also ends in TokenError, OverflowError, ...
-        reason = str(error).partition("\n")[0][:200] or type(error).__name__  # it quotes the file
-        raise UserError(
-            f"{path} is not a whole .npy file of token ids ({reason}); prepare the corpus again"
-        ) from error
-    if not isinstance(tokens, np.ndarray):  # np.load opens a .npz too, as something else
-        tokens.close()
-        raise UserError(f"{path} is a .npz archive, expected one .npy row of token ids")
-    return _checked_row(tokens, str(path))
-
-
-def check_tokens(tokens: np.ndarray, vocab_size: int, name: str = "the token array") -> None:
-    """Raise UserError unless tokens is a row of integers in [0, vocab_size)."""
-    _checked_row(tokens, name)
-    for start in range(0, len(tokens), _CHUNK):
-        chunk = tokens[start : start + _CHUNK]
-        wrong = (chunk >= vocab_size) | (chunk < 0)
-        if wrong.any():
-            at = start + int(wrong.argmax())
-            raise UserError(
-                f"{name} has id {int(tokens[at])} at position {at}, expected ids from 0 to "
-                f"{vocab_size - 1}: it was made with another tokenizer; prepare it again"
-            )
+IGNORE = -100  # the target that the loss ignores (PyTorch's ignore_index)
 
 
 class Loader:
     """Random training batches.
 
     ``tokens`` is an integer array (N,) or the path of a .npy file; N must exceed block_size, as
-    the last window needs a target for its last id. ``seed`` is what numpy's SeedSequence takes.
+    the last window needs a target for its last id. ``seed`` is anything NumPy's SeedSequence takes.
     With ``vocab_size`` every id is checked once, here.
     """
 
@@ -76,7 +38,7 @@ class Loader:
             )
         if isinstance(tokens, np.ndarray):
             name = "the token array"
-            self.tokens = _checked_row(tokens, name)
+            self.tokens = checked_row(tokens, name)
         else:
             name = os.fspath(tokens)
             self.tokens = open_tokens(tokens)
@@ -92,28 +54,28 @@ class Loader:
         self._rng = np.random.Generator(np.random.PCG64(seed))
 
     def next_batch(self) -> tuple[np.ndarray, np.ndarray]:
-        """(x, y), int64 (B, T) each: y is x moved on by one id."""
+        """(x, y), each int64 (B, T): y is x shifted by one id."""
         T = self.block_size
         starts = self._rng.integers(0, len(self.tokens) - T, size=self.batch_size)  # (B,)
         rows = self.tokens[starts[:, None] + np.arange(T + 1)].astype(np.int64)  # (B, T + 1)
         return rows[:, :-1].copy(), rows[:, 1:].copy()
 
     def state_dict(self) -> dict[str, Any]:
-        """All that decides the batches to come, as plain JSON data."""
+        """Everything that determines the next batches, as plain JSON data."""
         return {**self._shape(), "bit_generator": self._rng.bit_generator.state}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue exactly where ``state`` was taken; the data and the sizes must be the same.
 
-        Raises UserError for a state of other sizes or a damaged one, and then changes nothing.
+        Raises UserError for a damaged state or one of other sizes, and then changes nothing.
         """
         if not isinstance(state, dict):
             raise UserError(f"a loader's state is a dictionary, found {type(state).__name__}")
         for key, here in self._shape().items():
             if state.get(key) != here:
                 raise UserError(
-                    f"the saved loader has {key} = {state.get(key)}, this one {here}: the batches "
-                    "would differ; resume with the data and options the run was started with"
+                    f"the saved loader has {key} = {state.get(key)}, this one has {here}: the "
+                    "batches would differ; resume with the data and options of the original run"
                 )
         bit_generator = np.random.PCG64()
         try:
@@ -143,16 +105,18 @@ def evaluation_windows(
 
     Windows of T = block_size ids start every ``stride`` ids (default T: no overlap). A window's
     targets that an earlier one has scored are -100, so with a smaller stride each id beyond the
-    first window is predicted from at least T - stride ids of context. What the last window lacks
-    is padded with id 0 and target -100. x and y are int64 (b, T), b = batch_size but for the last.
+    first window is predicted from at least T - stride ids of context. The last window is padded
+    with id 0 and target -100. x and y are int64 (b, T); b is batch_size, except in the last batch.
+    Raises UserError for sizes below 1, a stride above block_size, and fewer than two ids.
     """
-    T, step = block_size, block_size if stride is None else stride
+    T = block_size
+    step = T if stride is None else stride
     if T < 1 or batch_size < 1 or not 1 <= step <= T:
         raise UserError(
             f"block_size is {T}, stride {step} and batch_size {batch_size}; expected all at least "
             "1 and the stride at most block_size"
         )
-    targets = len(_checked_row(tokens, "the token array")) - 1
+    targets = len(checked_row(tokens, "the token array")) - 1
     if targets < 1:
         raise UserError(
             f"the validation data has {len(tokens)} ids, expected at least 2 to score one; use a "
@@ -174,7 +138,7 @@ def _windows(
             start = window * step
             ids = np.asarray(tokens[start : start + T + 1], dtype=np.int64)
             x[row, : len(ids) - 1] = ids[:-1]
-            scored = 0 if window == 0 else T - step  # by the windows before this one
+            scored = 0 if window == 0 else T - step  # by the windows before it
             y[row, scored : len(ids) - 1] = ids[1 + scored :]
         yield x, y
 
@@ -188,15 +152,5 @@ def scored_bytes(tokens: np.ndarray, token_bytes: np.ndarray) -> int:
     check_tokens(tokens, len(token_bytes))
     lengths = np.asarray(token_bytes, dtype=np.int64)
     return sum(
-        int(lengths[tokens[start : start + _CHUNK]].sum())
-        for start in range(1, len(tokens), _CHUNK)
+        int(lengths[tokens[start : start + CHUNK]].sum()) for start in range(1, len(tokens), CHUNK)
     )
-
-
-def _checked_row(tokens: np.ndarray, name: str) -> np.ndarray:
-    if tokens.ndim != 1 or not np.issubdtype(tokens.dtype, np.integer):
-        raise UserError(
-            f"{name} has shape {tokens.shape} and dtype {tokens.dtype}, expected one row of "
-            "integer token ids"
-        )
-    return tokens

@@ -8,9 +8,9 @@ share at least one whole band with probability 1 - (1 - J^r)^(n/r), near 0 for s
 above the threshold. Only documents that share a band are compared, and those exactly.
 
 The book compares all pairs of TF-IDF vectors, which is O(n^2) documents; this is linear in them.
-Many documents with the same frame around them (a licence, a menu) would meet in the bands of the
-frame and all be compared after all, so a band remembers BUCKET documents at most: what belongs to
-two documents alone is in their other bands.
+Many documents with the same frame (a licence, a menu) would share the bands of the frame and all be
+compared after all, so a band remembers at most BUCKET documents: text that only two of them share
+is in their other bands.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ import numpy as np
 SHINGLE_WORDS = 5
 HASHES = 128
 CAUGHT = 0.99  # the probability with which a pair exactly at the threshold must share a band
-BUCKET = 64  # documents that are remembered for one content of a band
+BUCKET = 64  # documents remembered for one value of a band
 _CHUNK = 4096  # shingles hashed at once: a (4096, 128) table of uint64 is 4 MiB
 
 
@@ -30,9 +30,9 @@ def find_near_duplicates(
 ) -> list[int | None]:
     """For each text, the index of the earlier text that it nearly repeats, or None.
 
-    A text that is a near duplicate is out of the game: later texts are compared with the kept
-    ones only, so a chain of small edits does not pull in everything. Deterministic in (texts,
-    threshold, seed). Memory: eight bytes per word of the kept texts.
+    A near duplicate drops out: later texts are compared only with the kept ones, so a chain of
+    small edits does not pull in everything. Deterministic in (texts, threshold, seed). Memory:
+    eight bytes per word of the kept texts.
     """
     rows = band_rows(threshold)
     hash_functions = _hash_functions(seed)
@@ -42,7 +42,7 @@ def find_near_duplicates(
     result: list[int | None] = []
     for index, text in enumerate(texts):
         shingles = np.unique(shingle_hashes(text, word_hashes))
-        if len(shingles) == 0:  # no words at all: nothing to be alike in
+        if len(shingles) == 0:  # no words at all: nothing to compare
             result.append(None)
             continue
         signature = minhash(shingles, *hash_functions)
@@ -64,16 +64,15 @@ def find_near_duplicates(
 
 def band_rows(threshold: float) -> int:
     """The longest band that still catches a pair at the threshold with probability CAUGHT."""
-    fitting = [r for r in range(1, HASHES + 1) if 1 - (1 - threshold**r) ** (HASHES // r) >= CAUGHT]
-    return max(fitting, default=1)
+    lengths = [r for r in range(1, HASHES + 1) if 1 - (1 - threshold**r) ** (HASHES // r) >= CAUGHT]
+    return max(lengths, default=1)
 
 
 def shingle_hashes(text: str, word_hashes: dict[str, int] | None = None) -> np.ndarray:
     """uint64 hashes (S,) of every run of five words, lower case, punctuation ignored.
 
-    A text of fewer words is one shingle of them all. ``word_hashes`` remembers the hash of each
-    distinct word between calls; it is BLAKE2, because Python's own hash of a str differs from
-    process to process.
+    A text of fewer words is a single shingle. ``word_hashes`` remembers the hash of each distinct
+    word between calls; it is BLAKE2, because Python's own hash of a str differs between processes.
     """
     if word_hashes is None:
         word_hashes = {}
@@ -105,7 +104,7 @@ def minhash(shingles: np.ndarray, multiply: np.ndarray, add: np.ndarray) -> np.n
 
 
 def _alike(a: np.ndarray, b: np.ndarray, threshold: float) -> bool:
-    """Whether J reaches the threshold; sets whose sizes rule it out are not looked into."""
+    """Whether J reaches the threshold; sets whose sizes rule it out are not compared."""
     small, large = sorted((len(a), len(b)))
     return small >= threshold * large and jaccard(a, b) >= threshold
 

@@ -1,8 +1,8 @@
 """Where text comes from: the standard library, a file, a folder, or a download by name.
 
 The default, ``stdlib``, is the standard library of the Python that runs this: ten megabytes of
-real code and documentation that every user already has, so that a first model needs no network.
-Files are only found and decoded here; what is worth keeping is decided in clean.py.
+real code and documentation that every user already has, so a first model needs no network. Files
+are only found and decoded here; clean.py decides what is worth keeping.
 """
 
 import os
@@ -19,26 +19,26 @@ from tinygrad_llm.data.folders import Found, find_files
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import user_path
 
-# Tests are repetitive, encodings and lib2to3 are tables, the packages folders are not the
-# standard library, and _sysconfigdata holds the paths of the machine that built this Python.
+# Tests are repetitive, encodings and lib2to3 are tables, the packages folders are not the standard
+# library, and _sysconfigdata contains the paths of the machine that built this Python.
 STDLIB_SKIPPED_FOLDERS = frozenset(
     "test tests idle_test site-packages dist-packages lib2to3 encodings pydoc_data".split()
 )
 STDLIB_SKIPPED_PREFIX = "_sysconfigdata"
 
-# Prose and source code. Data and markup (.json, .csv, .html, .xml) are left out on purpose: most
-# of their bytes are not language. A single file may have any name.
+# Prose and source code. Data and markup (.json, .csv, .html, .xml) are skipped on purpose: most of
+# their bytes are not language. A single file may have any name.
 TEXT_SUFFIXES = frozenset(
     ".txt .text .md .markdown .rst .org .tex "
     ".py .pyi .c .h .cc .cpp .hpp .cu .rs .go .java .js .ts .sh .lua .rb .jl .r .sql".split()
 )
 
-# All text is held in memory while it is cleaned, so a mistaken path is refused before reading.
+# All text is in memory while it is cleaned, so a path with too much is refused before reading.
 MAXIMUM_BYTES = 4 << 30
 
-SUFFIX = "not a text suffix"
+SUFFIX = "unknown extension"
 
-# Kinds of things that have names as files have, but are none: read for ever, or never.
+# Things that look like files by name, but reading them would never end, or never start.
 KINDS = {
     stat.S_IFIFO: "a named pipe, not a file",
     stat.S_IFSOCK: "a socket, not a file",
@@ -54,11 +54,11 @@ def load_corpus(
     cache_dir: str | os.PathLike | None = None,
     progress: Progress | None = None,
 ) -> Corpus:
-    """Read the documents of a source, sorted by name, with a report of what was left out.
+    """Read the documents of a source, sorted by name, with a report of what was skipped.
 
     ``source`` is "stdlib", the name of a download (tinyshakespeare, the-verdict), or the path of
-    a file or folder (./stdlib for a folder of that name). ``progress(done, total)`` follows a
-    download in bytes; without it a bar is drawn. Raises UserError for a source that is missing,
+    a file or folder (./stdlib for a folder of that name). ``progress(done, total)`` counts the
+    bytes of a download; without it a bar is drawn. Raises UserError for a source that is missing,
     empty, binary, too short or too large, and for a download that fails.
     """
     name = os.fspath(source)
@@ -76,12 +76,12 @@ def load_corpus(
             + ", ".join(["stdlib", *DATASETS])
         ) from None
     except (OSError, ValueError) as error:  # a loop of links, no permission, a NUL in the name
-        raise UserError(f"cannot look at {name!r} ({_reason(error)}); choose another") from None
+        raise UserError(f"cannot open {name!r} ({_reason(error)}); choose another") from None
     if stat.S_ISDIR(mode):
         return _folder(path)
     if stat.S_ISREG(mode):
         return _file(path)
-    raise UserError(f"{name!r} is neither a file nor a folder; save the text in a file first")
+    raise UserError(f"{name!r} is neither a file nor a folder; save the text to a file first")
 
 
 def _stdlib() -> Corpus:
@@ -90,16 +90,16 @@ def _stdlib() -> Corpus:
     report = CleanReport()
     # Links are not followed: what a distribution links to differs from machine to machine.
     files = find_files(root, report, STDLIB_SKIPPED_FOLDERS.__contains__, links=False)
-    found = [
+    sources = [
         file
         for file in files
         if file.path.suffix == ".py" and not file.path.name.startswith(STDLIB_SKIPPED_PREFIX)
     ]
-    documents = _read_files(found, report, "the standard library")
+    documents = _read_files(sources, report, "the standard library")
     if not documents:
         raise UserError(
-            f"this Python keeps no source files of its standard library in {root} (it may be "
-            "zipped or frozen); run another Python, or name a file or folder of text instead"
+            f"this Python has no source files of its standard library in {root} (it may be zipped "
+            "or frozen); use another Python, or name a file or folder of text instead"
         )
     for topic, text in _help_topics(report).items():
         size = len(text.encode())
@@ -113,8 +113,8 @@ def _stdlib() -> Corpus:
 def _help_topics(report: CleanReport) -> dict[str, str]:
     try:
         from pydoc_data.topics import topics
-    except ImportError:  # some distributions package it apart
-        report.note("This Python has no help topics (pydoc_data.topics): the sources alone.")
+    except ImportError:  # some distributions package it separately
+        report.note("This Python has no help topics (pydoc_data.topics), only the sources.")
         return {}
     return topics
 
@@ -130,35 +130,37 @@ def _file(path: Path) -> Corpus:
 
 def _folder(path: Path) -> Corpus:
     report = CleanReport()
-    found: list[Found] = []
+    texts: list[Found] = []
     for file in find_files(path, report):
         if file.path.suffix.lower() in TEXT_SUFFIXES and file.path.name[0] != ".":
-            found.append(file)
+            texts.append(file)
         else:
             size = _size(file.path)
             report.find(size)
             report.drop(SUFFIX, file.name, size)
-    documents = _read_files(found, report, str(path))
+    documents = _read_files(texts, report, str(path))
     if not documents:
-        dropped = [f"{t.documents} {r}" for r, t in report.dropped.items()]
-        reasons = "; ".join(dropped + [note.rstrip(".") for note in report.notes]) or "no files"
+        skipped = [
+            f"{t.documents} skipped: {reason} ({t.names()})" for reason, t in report.dropped.items()
+        ]
+        reasons = "; ".join(skipped + [note.rstrip(".") for note in report.notes]) or "it is empty"
         raise UserError(
-            f"the folder {path} holds no text ({reasons}); expected files that end in "
-            ".txt, .md, .rst, .py or another suffix of text, or name one file directly"
+            f"no text files in the folder {path} ({reasons}); expected .txt, .md, .rst, .py or "
+            "another extension for text, or name one file directly"
         )
     return _checked(Corpus(str(path), documents, report))
 
 
-def _read_files(found: Sequence[Found], report: CleanReport, where: str) -> list[Document]:
-    """Decode every file; what cannot be read is entered in the report, not raised."""
-    total = sum(_size(path) for _, path in found)
+def _read_files(files: Sequence[Found], report: CleanReport, where: str) -> list[Document]:
+    """Decode every file; files that cannot be read go into the report and raise nothing."""
+    total = sum(_size(path) for _, path in files)
     if total > MAXIMUM_BYTES:
         raise UserError(
-            f"{where} holds {total:,} bytes of text, expected at most {MAXIMUM_BYTES:,}, because "
-            "all of it is held in memory; name a smaller part"
+            f"{where} has {total:,} bytes of text, expected at most {MAXIMUM_BYTES:,}, because all "
+            "of it must fit into memory; name a smaller part"
         )
     documents = []
-    for name, path in found:
+    for name, path in files:
         try:
             data = _read(path)
         except OSError as error:
@@ -176,10 +178,10 @@ def _read_files(found: Sequence[Found], report: CleanReport, where: str) -> list
 
 
 def _read(path: Path) -> bytes | str:
-    """The bytes of a regular file, as many as it said it has; or what it is instead, in words.
+    """The bytes of a regular file, as many as its size says; or what it is instead, in words.
 
-    Opening a pipe would wait for its writer for ever, hence the look first; and a file that says 0
-    bytes may be one of the system's that never end.
+    It is examined first because opening a pipe would wait for its writer for ever; and a file of
+    size 0 may be one of the system's that never end.
     """
     info = path.stat()
     if not stat.S_ISREG(info.st_mode):
@@ -193,7 +195,7 @@ def _read(path: Path) -> bytes | str:
 def _checked(corpus: Corpus) -> Corpus:
     size = corpus.report.kept_bytes
     if size < MINIMUM_BYTES:
-        what = "is empty" if size == 0 else f"holds only {size:,} bytes of text"
+        what = "is empty" if size == 0 else f"has only {size:,} bytes of text"
         raise UserError(
             f"the corpus {corpus.source} {what}, expected at least {MINIMUM_BYTES} bytes; "
             "name a longer text"

@@ -1,9 +1,9 @@
-"""Training and validation sides, decided by the document's name alone.
+"""Training and validation sides, decided by each document's name alone.
 
-A document is for validation when sha256 of its name, as a number, is divisible by 20: about one in
-twenty, the same ones on every machine and in every order, and adding a document moves no other.
-Whole documents, because the rest of a document one trained on is much easier to predict than a
-new one.
+A document is for validation if the sha256 of its name, as a number, is divisible by 20: about one
+in twenty, the same ones on every machine and in every order, and adding a document moves no other.
+Whole documents are held out, because the rest of a document seen in training is much easier to
+predict than a new one.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ import hashlib
 from tinygrad_llm.data.corpus import Corpus, Document
 from tinygrad_llm.errors import UserError
 
-BY_POSITION = 0.9  # where a document is cut when whole documents cannot make two sides
+BY_POSITION = 0.9  # where a document is cut if whole documents cannot make two sides
 
 
 def is_validation(name: str, validation_modulus: int = 20) -> bool:
@@ -21,10 +21,11 @@ def is_validation(name: str, validation_modulus: int = 20) -> bool:
 
 
 def split(corpus: Corpus, validation_modulus: int = 20) -> tuple[list[Document], list[Document]]:
-    """(training documents, validation documents); says in ``corpus.report`` how it was done.
+    """(training documents, validation documents); ``corpus.report`` notes how they were chosen.
 
-    Where one side would be empty (a single document, or very few), every document is cut by
-    position instead: its last tenth, from a line start on, is for validation.
+    If one side would be empty (a single document, or very few), every document is cut by position
+    instead: its last tenth, from the start of a line, is for validation. Raises UserError for a
+    ``validation_modulus`` below 2 and for a text too short to cut.
     """
     if validation_modulus < 2:
         raise UserError(
@@ -35,8 +36,8 @@ def split(corpus: Corpus, validation_modulus: int = 20) -> tuple[list[Document],
     validation = [d for d in corpus.documents if is_validation(d.name, validation_modulus)]
     if train and validation:
         corpus.report.note(
-            f"Validation is {len(validation):,} of {len(corpus.documents):,} documents, whole: "
-            f"those whose sha256(name) mod {validation_modulus} is 0."
+            f"Validation: {len(validation):,} of {len(corpus.documents):,} documents, held out "
+            f"whole (chosen by a hash of the name, about 1 in {validation_modulus})."
         )
         return train, validation
     train, validation = [], []
@@ -49,12 +50,14 @@ def split(corpus: Corpus, validation_modulus: int = 20) -> tuple[list[Document],
     if not train or not validation:
         raise UserError(
             f"the corpus {corpus.source} is too short to be split into training and validation "
-            f"({len(corpus.documents)} documents, {corpus.bytes:,} bytes); name a longer text"
+            f"(documents: {len(corpus.documents)}, bytes: {corpus.bytes:,}); name a longer text"
         )
+    n = len(corpus.documents)
     corpus.report.note(
-        f"Validation is the last tenth, by position, of "
-        f"{'the document' if len(corpus.documents) == 1 else 'each document'}: splitting "
-        f"{len(corpus.documents):,} by name left one side empty."
+        "Validation: the last 10 % of the document."
+        if n == 1
+        else f"Validation: the last 10 % of each document ({n} documents are too few to hold some "
+        "out whole)."
     )
     return train, validation
 
@@ -62,7 +65,7 @@ def split(corpus: Corpus, validation_modulus: int = 20) -> tuple[list[Document],
 def cut_by_position(text: str) -> tuple[str, str]:
     """(first 90 %, last 10 %), cut after the last line that ends within the first part.
 
-    Without a line end there, the cut is at the character itself. Nothing is lost or added.
+    If no line ends there, the cut is within the line. Nothing is lost or added.
     """
     at = int(len(text) * BY_POSITION)
     at = text.rfind("\n", 0, at) + 1 or at

@@ -1,8 +1,8 @@
 """One HTTP request, to a server that may be slow, broken or malicious.
 
-A thread of its own reads the answer and hands it over piece by piece; whoever waits for the pieces
-looks at the clock, and can leave a server that drips headers, chunks or trailers for ever. No
-piece is larger than CHUNK, whatever sizes the answer claims, and nothing in it is decompressed.
+A separate thread reads the answer and passes it on piece by piece; the caller watches the clock
+while it waits, so it can abandon a server that drips headers, chunks or trailers for ever. No piece
+is larger than CHUNK, whatever sizes the answer claims, and nothing in it is decompressed.
 """
 
 import queue
@@ -17,23 +17,23 @@ from tinygrad_llm.terminal import one_line
 
 CHUNK = 1 << 16
 PATIENCE = 60.0  # seconds that a transfer may take
-MINIMUM_RATE = 1000.0  # and one more for so many bytes
-BY_HAND = "fetch the file by hand and pass its path"
+MINIMUM_RATE = 1000.0  # and one more second for this many bytes
+BY_HAND = "download the file by hand and pass its path"
 
 monotonic = time.monotonic
 
 
 class BeginAgain(Exception):
-    """The server does not give the part that was asked for: ask for the whole."""
+    """The server does not send the requested part: ask for the whole file."""
 
 
 def request(url: str, had: int, size: int, timeout: float) -> Iterator[tuple[int, bytes]]:
-    """(where it begins, a piece of the file), ..., of which the first ``had`` bytes are here.
+    """(offset, a piece of the file), ..., from byte ``had`` on if the server can.
 
-    Ends where the file ends or the line goes dead. The first pair comes before any piece and tells
-    the place alone. Raises BeginAgain for an answer that is another part, and UserError where the
-    server cannot be reached, refuses, has a file of another size, or is too slow: it may take
-    PATIENCE seconds, and one more for each MINIMUM_RATE bytes.
+    Ends with the file or when the connection dies. The first pair has an empty piece: it gives the
+    offset before any data arrives. Raises BeginAgain if the server sends another part, and
+    UserError if it cannot be reached, refuses, has a file of another size, or is too slow: it may
+    take PATIENCE seconds, and one more for each MINIMUM_RATE bytes.
     """
     pieces: queue.Queue[Any] = queue.Queue(maxsize=4)
     stop = threading.Event()
@@ -49,7 +49,7 @@ def request(url: str, had: int, size: int, timeout: float) -> Iterator[tuple[int
             pass
         raise UserError(
             f"{url} sent {received:,} bytes in {PATIENCE + received / MINIMUM_RATE:.0f} s, which "
-            f"is too slow; run again to go on from there, or {BY_HAND}"
+            f"is too slow; run again to continue from there, or {BY_HAND}"
         )
 
     try:
@@ -57,7 +57,7 @@ def request(url: str, had: int, size: int, timeout: float) -> Iterator[tuple[int
         yield at, b""
         while piece := next_piece(at - start):
             if isinstance(piece, Exception):
-                return  # the line went dead: what has come so far is kept
+                return  # the connection died: what has arrived so far is kept
             yield at, piece
             at += len(piece)
     finally:
@@ -65,7 +65,7 @@ def request(url: str, had: int, size: int, timeout: float) -> Iterator[tuple[int
 
 
 def _begin(answer: Any, url: str, had: int, size: int) -> int:
-    """Where the part begins that the answer's header announces."""
+    """The offset of the part that the answer's header announces."""
     import http.client
     import urllib.error
 
@@ -74,8 +74,8 @@ def _begin(answer: Any, url: str, had: int, size: int) -> int:
         if answer.code == 416 and had:  # "that part does not exist"
             raise BeginAgain
         raise UserError(
-            f"the server refused {url} ({answer.code} {one_line(str(answer.reason))}); try later, "
-            f"or {BY_HAND}"
+            f"the server refused {url} ({answer.code} {one_line(str(answer.reason))}); try again "
+            f"later, or {BY_HAND}"
         )
     if isinstance(answer, OSError | http.client.HTTPException | ValueError):
         reason = one_line(str(getattr(answer, "reason", None) or answer))
@@ -88,7 +88,7 @@ def _begin(answer: Any, url: str, had: int, size: int) -> int:
     start = 0
     if status == 206:
         span = re.match(r"bytes ([0-9]{1,18})-", headers.get("Content-Range") or "")
-        if span is None or int(span[1]) != had:  # not the part that was asked for
+        if span is None or int(span[1]) != had:  # not the requested part
             raise BeginAgain
         start = had
     length = _content_length(headers, url)
@@ -101,15 +101,15 @@ def _begin(answer: Any, url: str, had: int, size: int) -> int:
 
 
 def _content_length(headers: Any, url: str) -> int | None:
-    """The number in the header Content-Length, or None where there is none."""
-    given = {value.strip() for value in headers.get_all("Content-Length") or ()}
-    if not given:
+    """The number in the header Content-Length, or None if there is none."""
+    lengths = {value.strip() for value in headers.get_all("Content-Length") or ()}
+    if not lengths:
         return None
-    value = given.pop()
-    if given or not re.fullmatch("[0-9]{1,18}", value):
-        found = "several lengths" if given else f"the length {one_line(value[:20])!r}"
+    value = lengths.pop()
+    if lengths or not re.fullmatch("[0-9]{1,18}", value):
+        what = "several lengths" if lengths else f"the length {one_line(value[:20])!r}"
         raise UserError(
-            f"{url} sends {found} of the file, expected one number of bytes; try later, or "
+            f"{url} sends {what} of the file, expected one number of bytes; try again later, or "
             f"{BY_HAND}"
         )
     return int(value)
@@ -118,7 +118,7 @@ def _content_length(headers: Any, url: str) -> int | None:
 def _read(
     url: str, had: int, timeout: float, pieces: queue.Queue[Any], stop: threading.Event
 ) -> None:
-    """Hand over (status, headers), then pieces, then b"" or what went wrong; until told to stop."""
+    """Put (status, headers), then pieces, then b"" or an exception into the queue."""
 
     def hand_over(item: Any) -> None:
         while not stop.is_set():
@@ -131,14 +131,14 @@ def _read(
     try:
         with _open(url, had, timeout) as response:
             hand_over((response.status, response.headers))
-            # read1 returns what has come, so that a slow server is noticed, and never more than
-            # asked for, also where a chunk claims a negative size.
+            # read1 returns what has arrived, so a slow server is noticed, and never more than
+            # requested, even if a chunk claims a negative size.
             while piece := response.read1(CHUNK):
                 hand_over(piece)
             hand_over(b"")
     except InterruptedError:
         return
-    except Exception as error:  # raised again, or made a sentence, by the thread that waits
+    except Exception as error:  # the waiting thread raises it or turns it into a sentence
         try:
             hand_over(error)
         except InterruptedError:
@@ -146,7 +146,7 @@ def _read(
 
 
 def _open(url: str, had: int, timeout: float) -> Any:
-    # Imported here: with ssl they take longer than all the rest of a --help.
+    # Imported here: with ssl they take longer than the rest of --help together.
     import urllib.error
     import urllib.request
 
@@ -155,7 +155,7 @@ def _open(url: str, had: int, timeout: float) -> Any:
             fp.close()  # urllib would read all of its body, however long
             schemes = ("https://",) if req.type == "https" else ("https://", "http://")
             if not newurl.startswith(schemes):
-                raise urllib.error.URLError(f"it leads to {newurl}, which is not followed")
+                raise urllib.error.URLError(f"it redirects to {newurl}, which is not followed")
             return super().redirect_request(req, fp, code, msg, headers, newurl)
 
     headers = {"User-Agent": "tinygrad-llm", "Accept-Encoding": "identity"}
