@@ -204,7 +204,7 @@ BAD = [
     ("train --n-embd 30 --n-head 4", "n_embd must be a multiple of n_head"),
     ("train --data nowhere.txt", "there is no file or folder 'nowhere.txt'"),
     ("train --data empty.txt", "is empty"),
-    ("train --data short.txt", "holds only 10 bytes"),
+    ("train --data short.txt", "has only 10 bytes"),
     ("train --data binary.txt", "binary"),
     ("train --data ../corpus.txt --vocab-size 300 --block-size 9999", "block_size"),
     ("train --data ../corpus.txt --vocab-size 100", "vocab_size 100 is too small"),
