@@ -22,8 +22,9 @@ def _linear(op, shapes, out):
     return 2 * prod(out) * shapes[0][-1] + (prod(out) if len(shapes) > 2 else 0)
 
 
-def _gelu_linear(op, shapes, out):
-    return 2 * prod(out) * shapes[0][-1] + prod(out) + prod(shapes[0])
+def _feed_forward(op, shapes, out):
+    rows, (hidden, width) = prod(shapes[0][:-1]), shapes[1]  # a sum and a GELU per hidden channel
+    return 2 * rows * hidden * (width + out[-1]) + 2 * rows * hidden + prod(out)
 
 
 def _linear_cross_entropy(op, shapes, out):
@@ -52,7 +53,7 @@ PRODUCTS = {
     "Einsum": _einsum,
     "MatMul": _matmul,
     "Linear": _linear,
-    "GELULinear": _gelu_linear,
+    "FeedForward": _feed_forward,
     "LinearCrossEntropy": _linear_cross_entropy,
     "CausalAttention": _causal_attention,
     "ScaledDotProductAttention": _attention,
@@ -71,9 +72,12 @@ def flops(op, shapes, out):
 
 def backward_flops(op, forward):
     """The operations of a backward, from those of the forward."""
-    wanted = sum(op.needs)
-    if type(op).__name__ in ("Linear", "GELULinear", "LinearCrossEntropy"):
-        wanted = sum(op.needs[:2])  # the bias costs next to nothing
-    if type(op).__name__ in ("CausalAttention", "ScaledDotProductAttention"):
-        wanted = 2  # two products forward, four backward
-    return wanted * forward
+    name = type(op).__name__
+    if name == "FeedForward":  # two products forward; backward one for GELU, one per gradient
+        x, up_weight, _, down_weight, _ = op.needs
+        return (1 + x + up_weight + down_weight) * forward // 2
+    if name in ("Linear", "LinearCrossEntropy"):
+        return sum(op.needs[:2]) * forward  # the bias costs next to nothing
+    if name in ("CausalAttention", "ScaledDotProductAttention"):
+        return 2 * forward  # two products forward, four backward
+    return sum(op.needs) * forward

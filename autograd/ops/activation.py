@@ -172,7 +172,7 @@ class GELU(Op):
         return gelu_kernel.forward(xp, x, self.approximate)
 
     def backward(self, xp, g, x, room=None):
-        return gelu_kernel.backward(xp, g, x, self.approximate, room=room)[0]
+        return gelu_kernel.backward(xp, g, x, self.approximate, room=room)
 
 
 def gelu(x: TensorLike, approximate: str = "none") -> Tensor:

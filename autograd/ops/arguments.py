@@ -86,6 +86,15 @@ def integers(op: str, what: str, values: Any) -> tuple[int, ...]:
     return tuple([integer(op, what, n) for n in values])
 
 
+def integer_array(what: str, values: Any) -> Any:
+    """``values`` as a raw array of integers. Raises TypeError when they are not integers."""
+    values = operand(values)
+    values = values.data if isinstance(values, Tensor) else values
+    if values.dtype.kind not in "iu":
+        raise TypeError(f"{what} must be integers, not {values.dtype}")
+    return values
+
+
 def normalize_axis(op: str, axis: Any, ndim: int) -> int:
     """``axis``, an integer, as a number from 0 on. Raises AxisError outside of ``ndim`` axes."""
     return normalize_axis_index(integer(op, "axis", axis), ndim, op)

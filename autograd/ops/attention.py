@@ -9,7 +9,7 @@ from autograd._types import TensorLike
 from autograd.engine import Op
 from autograd.kernels import attention
 from autograd.ops.arguments import floating, integer, operand
-from autograd.ops.nn import kept, probability
+from autograd.ops.dropout import drop_probability, keep_mask
 from autograd.ops.piecewise import astype
 from autograd.ops.shape import reshape
 
@@ -149,7 +149,7 @@ def scaled_dot_product_attention(
             f"{_NAME}: q {q.shape}, k {k.shape}, v {v.shape} do not fit: "
             "expected (..., T, D), (..., S, D) and (..., S, E)"
         )
-    dropout_p = probability(_NAME, "dropout_p", dropout_p)
+    dropout_p = drop_probability(_NAME, "dropout_p", dropout_p)
     if attn_mask is not None:
         attn_mask = _checked_mask(attn_mask, is_causal)
     if scale is None:
@@ -194,7 +194,7 @@ def _attend(q, k, v, mask, is_causal, scale, dropout_p, rng):
             f"{_NAME}: q {q.shape}, k {k.shape}, v {v.shape}{masked} do not fit: the axes before "
             "the last two must broadcast, and a mask to (..., T, S)"
         )
-    keep = kept(_NAME, (*lead, *scores), dropout_p, rng) if dropout_p else None
+    keep = keep_mask(_NAME, (*lead, *scores), dropout_p, rng) if dropout_p else None
     if mask is None or mask.dtype.kind == "b":
         allowed = mask.data if isinstance(mask, Tensor) else mask
         op = ScaledDotProductAttention(allowed, is_causal, scale, False, keep, dropout_p)

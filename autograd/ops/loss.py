@@ -17,8 +17,14 @@ from autograd.kernels import (
     cross_entropy as cross_entropy_kernel,
     linear_cross_entropy as linear_cross_entropy_kernel,
 )
-from autograd.ops.arguments import floating, integer, of_one_type, operand, real
-from autograd.ops.nn import integers
+from autograd.ops.arguments import (
+    floating,
+    integer,
+    integer_array,
+    of_one_type,
+    operand,
+    real,
+)
 from autograd.ops.piecewise import astype
 from autograd.ops.reduce import sum
 from autograd.ops.shape import reshape
@@ -264,7 +270,7 @@ def _checked(op, targets, shape, n_classes, ignore_index, reduction):
             f"{op}: targets have shape {targets.shape} and type {targets.dtype}: classes have the "
             f"shape {shape}, and probabilities of classes are floating-point numbers"
         )
-    targets = integers(targets, f"{op}: targets")
+    targets = integer_array(f"{op}: targets", targets)
     if targets.shape != shape:
         raise ValueError(f"{op}: targets have shape {targets.shape}, the predictions {shape}")
     wrong = ((targets < 0) | (targets >= n_classes)) & (targets != ignore_index)

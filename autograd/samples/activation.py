@@ -1,4 +1,4 @@
-"""Samples of the activations: relu and its relatives, and the fused half of an MLP."""
+"""Samples of the activations: relu and its relatives, and the feed-forward layer."""
 
 import math
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from autograd import ops
+from autograd.kernels.feed_forward import reference as feed_forward
 from autograd.kernels.gelu import reference as gelu
-from autograd.kernels.linear import reference as linear
 from autograd.samples.elementwise import erf
 from autograd.samples.sample import Sample
 
@@ -87,14 +87,15 @@ ACTIVATIONS = [
     ],
     *[
         Sample(
-            "gelu_linear",
-            lambda x, w, s, b, a=approximate: ops.gelu_linear(x, w, s, b, a),
-            lambda x, w, s, b, a=approximate: _gelu(x + s, a) @ w.T + b,
-            ((2, 5, 7), (3, 7), (7,), (3,)),
-            keeps=(0, 1, 2),
-            definition=lambda x, w, s, b, a=approximate: linear.forward(
-                ops, gelu.forward(ops, x, a, s), w, b
-            ),
+            "feed_forward",
+            lambda *inputs, a=approximate: ops.feed_forward(*inputs, approximate=a),
+            lambda x, u, b, w, c, a=approximate: _gelu(x @ u.T + b, a) @ w.T + c,
+            ((2, 5, 4), (7, 4), (7,), (3, 7), (3,)),
+            empty=((0, 4), (7, 4), (7,), (3, 7), (3,)),
+            keeps=(0, 1, 2, 3),
+            cache=2 * 5 * 7,
+            definition=lambda *inputs, a=approximate: feed_forward.forward(ops, *inputs, a)[0],
+            kernel=True,
             note=approximate,
         )
         for approximate in ("none", "tanh")

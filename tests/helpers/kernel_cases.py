@@ -53,14 +53,24 @@ def softmax(f, x, g):
 
 
 def gelu(approximate):
-    def run(f, x, g, bias=None):
-        return (
-            f.forward(xp, x, approximate, bias),
-            f.backward(xp, g, x, approximate, bias),
-            f.backward(xp, g, x, approximate, bias, spare=g.copy(), again=True),
-        )
+    def run(f, x, g):
+        return f.forward(xp, x, approximate), f.backward(xp, g, x, approximate)
 
     return run
+
+
+def feed_forward(approximate):
+    def run(f, x, up_weight, up_bias, down_weight, down_bias, g):
+        inputs = (x, up_weight, up_bias, down_weight)
+        y, hidden = f.forward(xp, *inputs, down_bias, approximate)
+        backward = [f.backward(xp, g, *inputs, approximate, kept) for kept in (hidden, None)]
+        return y, hidden, *backward
+
+    def shapes(x, c):
+        return dict(x=x, up_weight=(c + 2, c), up_bias=(c + 2,), down_weight=(3, c + 2),
+                    down_bias=(3,), g=(*x[:-1], 3))  # fmt: skip
+
+    return Case("feed_forward", run, shapes, approximate)
 
 
 def dropout(f, x, g):
@@ -134,8 +144,8 @@ CASES = [
     Case("layer_norm", layer_norm, lambda x, c: dict(x=x, weight=(c,), bias=(c,), g=x)),
     Case("gelu", gelu("none"), lambda x, c: dict(x=x, g=x), "none"),
     Case("gelu", gelu("tanh"), lambda x, c: dict(x=x, g=x), "tanh"),
-    Case("gelu", gelu("none"), lambda x, c: dict(x=x, g=x, bias=(c,)), "none, with bias"),
-    Case("gelu", gelu("tanh"), lambda x, c: dict(x=x, g=x, bias=(c,)), "tanh, with bias"),
+    feed_forward("none"),
+    feed_forward("tanh"),
     Case("dropout", dropout, lambda x, c: dict(x=x, g=x)),
     Case("embedding", embedding, lambda x, c: dict(weight=(6, c), g=x)),
     Case("linear", linear, lambda x, c: dict(x=x, weight=(3, c), g=(*x[:-1], 3))),

@@ -15,6 +15,7 @@ import pytest
 from autograd import check_grad, kernels, ops, use_kernels
 from autograd.device import numpy_namespace
 from autograd.kernels.dispatch import folders
+from autograd.ops.dropout import Dropout
 
 FOLDER = Path(kernels.__file__).parent
 TARGETS = np.array([2, -100, 0, 4])
@@ -34,8 +35,14 @@ CASES = {
     "attention": ([normal(2, 5, 12)], lambda x: ops.causal_attention(x, 2)),
     "linear": ([normal(2, 3, 4), normal(5, 4), normal(5)], ops.linear),
     "embedding": ([normal(5, 3)], lambda w: ops.embedding(w, IDS)),
-    "dropout": ([normal(3, 4)], lambda x: ops.nn.Dropout(KEEP, 0.3)(x)),
+    "dropout": ([normal(3, 4)], Dropout(KEEP, 0.3)),
 }
+for _form in ("none", "tanh"):
+    CASES[f"gelu {_form}"] = ([normal(4, 3)], lambda x, form=_form: ops.gelu(x, form))
+    CASES[f"feed_forward {_form}"] = (
+        [normal(2, 3, 4), normal(5, 4), normal(5), normal(2, 5), normal(2)],
+        lambda *inputs, form=_form: ops.feed_forward(*inputs, approximate=form),
+    )
 for _reduction in ("mean", "sum", "none"):
     CASES[f"cross_entropy {_reduction}"] = (
         [normal(4, 5)],
@@ -68,12 +75,12 @@ def readme_code(op):
 
 
 def test_every_folder_has_a_derivation():
-    assert set(folders()) == {case.split()[0] for case in CASES} | {"adamw", "gelu"}
+    assert set(folders()) == {case.split()[0] for case in CASES} | {"adamw"}
     for folder in folders():
         assert len((FOLDER / folder / "README.md").read_text().splitlines()) > 30
 
 
-@pytest.mark.parametrize("op", sorted(set(folders()) - {"gelu"}))
+@pytest.mark.parametrize("op", folders())
 def test_the_code_of_the_derivation_is_the_reference(op):
     text = (FOLDER / op / "reference.py").read_text()
     end_of_docstring = ast.parse(text).body[0].end_lineno

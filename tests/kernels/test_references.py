@@ -94,21 +94,31 @@ def test_gelu_gradient(approximate):
     f, x = reference("gelu"), np.linspace(-6, 6, 25)
     check_gradients(
         lambda x: f.forward(xp, x, approximate),
-        lambda g: f.backward(xp, g, x, approximate)[:1],
+        lambda g: (f.backward(xp, g, x, approximate),),
         x,
-    )
-    x, bias = normal(3, 5), normal(5)
-    check_gradients(
-        lambda x, bias: f.forward(xp, x, approximate, bias),
-        lambda g: f.backward(xp, g, x, approximate, bias)[:2],
-        *(x, bias),
     )
     np.testing.assert_array_equal(
         f.forward(xp, np.array([-INF, 0, INF, NAN]), approximate), [0, 0, INF, NAN]
     )
     ones = np.ones(4)
-    slopes = f.backward(xp, ones, np.array([-INF, 0, INF, NAN]), approximate)[0]
+    slopes = f.backward(xp, ones, np.array([-INF, 0, INF, NAN]), approximate)
     np.testing.assert_array_equal(slopes, [0, 0.5, 1, NAN])
+
+
+@pytest.mark.parametrize("approximate", ["none", "tanh"])
+@pytest.mark.parametrize("cached", [True, False])
+def test_feed_forward_gradient(approximate, cached):
+    f, x = reference("feed_forward"), normal(2, 3, 4)
+    layer = (normal(5, 4), normal(5), normal(2, 5), normal(2))
+    y, hidden = f.forward(xp, x, *layer, approximate)
+    gelu = reference("gelu").forward(xp, x @ layer[0].T + layer[1], approximate)
+    np.testing.assert_allclose(y, gelu @ layer[2].T + layer[3])
+    hidden = hidden if cached else None
+    check_gradients(
+        lambda *inputs: f.forward(xp, *inputs, approximate)[0],
+        lambda g: f.backward(xp, g, x, *layer[:3], approximate, hidden),
+        *(x, *layer),
+    )
 
 
 @pytest.mark.parametrize("cached", [True, False])
@@ -198,7 +208,9 @@ def test_references_keep_the_dtype(dtype):
         reference("softmax").forward(xp, x),
         reference("softmax").backward(xp, g, x),
         reference("gelu").forward(xp, x, "none"),
-        reference("gelu").backward(xp, g, x, "tanh", x[0], None, True),
+        reference("gelu").backward(xp, g, x, "tanh"),
+        reference("feed_forward").forward(xp, x, x, x[0, :3], x[:, :3], x[0, :3], "tanh"),
+        reference("feed_forward").backward(xp, g[:, :3], x, x, x[0, :3], x[:, :3], "none"),
         reference("attention").forward(xp, x[None], 2),
         reference("attention").backward(xp, g[None, :, :2], x[None], g[None, :, 2:4], 2),
         reference("linear").forward(xp, x, x, x[0, :3]),

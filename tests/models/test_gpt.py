@@ -303,7 +303,8 @@ def kept_bytes(loss, model):
             continue
         seen.add(node)
         todo += node.inputs
-        for array in (*node.saved, *(node.cache or ())):
+        cache = node.cache if isinstance(node.cache, tuple) else (node.cache,)
+        for array in (*node.saved, *cache):
             if array is None:
                 continue
             while array.base is not None:

@@ -76,14 +76,10 @@ class Dropout(Module):
 class MLP(Module):
     """The feed-forward half of a block: each token on its own, through 4 C hidden channels.
 
+        mlp(x) = GELU(x W_fc^T + b_fc) W_proj^T + b_proj
+
     GELU is the tanh approximation, which GPT-2's weights were trained with: the exact function
     moves its logits by about 1e-3.
-
-        hidden = x W_fc^T + b_fc
-        y = GELU(hidden) W_proj^T + b_proj
-
-    The bias of ``c_fc`` is added where GELU begins and GELU's result is made again in backward:
-    these are the largest arrays of the model, and neither an extra pass nor a copy is for free.
     """
 
     def __init__(self, config, rng=None):
@@ -92,7 +88,6 @@ class MLP(Module):
         self.dropout = Dropout(config.dropout, rng)
 
     def forward(self, x):
-        up, down = self.c_fc, self.c_proj
-        x = ops.linear(x, up.weight)  # (B, T, 4 C), short of its bias
-        x = ops.gelu_linear(x, down.weight, up.bias, down.bias, approximate="tanh")  # (B, T, C)
-        return self.dropout(x)
+        fc, proj = self.c_fc, self.c_proj
+        x = ops.feed_forward(x, fc.weight, fc.bias, proj.weight, proj.bias, approximate="tanh")
+        return self.dropout(x)  # (B, T, C)

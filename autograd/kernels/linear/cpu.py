@@ -37,13 +37,18 @@ def backward(xp, g, x, weight, needs=(True, True, True), room=None):
         parallel_rows(_sum_rows, N, step, g, parts, step)
         g_bias = parts.sum(axis=0)
     if needs[1]:
-        rows = x.reshape(N, x.shape[-1])
-        buffer = None if room is None else room.claim_buffer(1)
-        g_weight = np.empty((M, rows.shape[1]), g.dtype) if buffer is None else buffer
-        gemm_all_threads(g.T, rows, g_weight, buffer is not None)
+        g_weight = weight_gradient(g, x.reshape(N, x.shape[-1]), room, 1)
     if needs[0]:  # last: whose backward is next finds it in cache
         g_x = np.matmul(g, weight).reshape(*lead, weight.shape[1])
     return g_x, g_weight, g_bias
+
+
+def weight_gradient(g, rows, room, i):
+    """g^T rows, added into the gradient that input ``i``, the weight, has so far, if it has one."""
+    buffer = None if room is None else room.claim_buffer(i)
+    g_weight = np.empty((g.shape[1], rows.shape[1]), g.dtype) if buffer is None else buffer
+    gemm_all_threads(g.T, rows, g_weight, buffer is not None)
+    return g_weight
 
 
 @jit

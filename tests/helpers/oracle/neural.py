@@ -40,13 +40,13 @@ def _(rng):
     return [shape(rng)], lambda x: ops.gelu(x, kind), lambda x: F.gelu(x, approximate=kind)
 
 
-@case("gelu_linear")
+@case("feed_forward")
 def _(rng):
-    kind, (n, m, c) = ["none", "tanh"][rng.integers(2)], rng.integers(1, 6, 3)
+    kind, (n, k, m, c) = ["none", "tanh"][rng.integers(2)], rng.integers(1, 6, 4)
     return (
-        [(2, n, m), (c, m), (m,), (c,)],
-        lambda x, w, s, b: ops.gelu_linear(x, w, s, b, kind),
-        lambda x, w, s, b: F.linear(F.gelu(x + s, approximate=kind), w, b),
+        [(2, n, k), (m, k), (m,), (c, m), (c,)],
+        lambda *inputs: ops.feed_forward(*inputs, approximate=kind),
+        lambda x, u, b, w, c: F.linear(F.gelu(F.linear(x, u, b), approximate=kind), w, c),
     )
 
 

@@ -95,14 +95,22 @@ entry("linear", _rows, _weight, _bias, coarse=True, numpy=_linear,
       ours=lambda x, w, b: ops.linear(x, w, b))  # fmt: skip
 
 
-def _gelu_linear(x, w, shift, b, approximate="none"):
-    _check(x, shift)
-    total = np.asarray(x) + np.asarray(shift)
-    return _linear(formulas.gelu(total, approximate), w, b).astype(_type(total, w, b))
+def _feed_forward(x, up_weight, up_bias, down_weight, down_bias, approximate="tanh"):
+    dtype = _type(x, up_weight, up_bias, down_weight, down_bias)
+    hidden = formulas.gelu(_linear(x, up_weight, up_bias), approximate)
+    return _linear(hidden, down_weight, down_bias).astype(dtype)
 
 
-entry("gelu_linear", _rows, _weight, _last, _bias, dtypes=EXACT,
-      numpy=_gelu_linear, coarse=True, approximate=a.one_of("none", "tanh", "fast"))  # fmt: skip
+def _down_weight(rng, first):
+    return (2, 3) if rng.random() < 0.9 else shape(rng, 1, 3)
+
+
+def _down_bias(rng, first):
+    return (2,) if rng.random() < 0.9 else shape(rng, 0, 2)
+
+
+entry("feed_forward", _rows, _weight, _bias, _down_weight, _down_bias, dtypes=EXACT,
+      numpy=_feed_forward, coarse=True, approximate=a.one_of("none", "tanh", "fast"))  # fmt: skip
 
 
 def _table(rng, first):

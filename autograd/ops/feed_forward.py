@@ -1,0 +1,73 @@
+"""The feed-forward layer of a transformer: two matrices, with GELU between them."""
+
+from autograd._tensor import Tensor
+from autograd.device import namespace
+from autograd.engine import Op
+from autograd.kernels import feed_forward as kernel
+from autograd.ops.activation import known_gelu
+from autograd.ops.arguments import floating, of_one_type
+
+__all__ = ["feed_forward"]
+
+
+class FeedForward(Op):
+    """y = GELU(h) W^T + c with h = x U^T + b.
+
+    Shapes: x (..., K), U (M, K), b (M,), W (C, M), c (C,) -> (..., C)
+    Saves:  x, U, b, W; caches h
+    Derivation: autograd/kernels/feed_forward/README.md
+    """
+
+    save_inputs = (0, 1, 2, 3)
+    fresh_gradients = True
+    works_in_place = True
+
+    def __init__(self, approximate):
+        self.approximate = approximate
+
+    def forward(self, xp, x, up_weight, up_bias, down_weight, down_bias):
+        inputs = (x, up_weight, up_bias, down_weight, down_bias)
+        y, self.cache = kernel.forward(xp, *inputs, self.approximate)
+        return y
+
+    def backward(self, xp, g, x, up_weight, up_bias, down_weight, room=None):
+        saved = (x, up_weight, up_bias, down_weight)
+        options = (self.approximate, self.cache, self.needs)
+        return kernel.backward(xp, g, *saved, *options, room=room)
+
+
+def feed_forward(x, up_weight, up_bias, down_weight, down_bias, approximate="tanh"):
+    """``linear(gelu(linear(x, up_weight, up_bias)), down_weight, down_bias)`` as one operation.
+
+    Each token on its own goes up to M hidden channels, through GELU, and down again: x (..., K),
+    up_weight (M, K), up_bias (M,), down_weight (C, M), down_bias (C,) -> (..., C). A bias may be
+    None. ``approximate`` is gelu's; "tanh" is what GPT-2 was trained with.
+
+    It keeps one array of M channels for backward where the three operations keep two. Raises
+    ValueError when the shapes do not fit, and as gelu does.
+    """
+    approximate = known_gelu(approximate, "feed_forward")
+    biases = [bias for bias in (up_bias, down_bias) if bias is not None]
+    x, up_weight, down_weight, *biases = of_one_type(
+        *map(floating, (x, up_weight, down_weight, *biases))
+    )
+    fit = x.shape[-1:] == up_weight.shape[1:] and up_weight.shape[:1] == down_weight.shape[1:]
+    if not (up_weight.ndim == down_weight.ndim == 2 and fit):
+        raise ValueError(
+            f"feed_forward: x has shape {x.shape}, up_weight {up_weight.shape} and down_weight "
+            f"{down_weight.shape}, expected (..., K), (M, K) and (C, M)"
+        )
+    up_bias = _zeros(up_weight) if up_bias is None else biases.pop(0)
+    down_bias = _zeros(down_weight) if down_bias is None else biases.pop()
+    for name, bias, weight in (("up", up_bias, up_weight), ("down", down_bias, down_weight)):
+        if bias.shape != weight.shape[:1]:
+            raise ValueError(
+                f"feed_forward: {name}_bias has shape {bias.shape}, expected {weight.shape[:1]}"
+            )
+    return FeedForward(approximate)(x, up_weight, up_bias, down_weight, down_bias)
+
+
+def _zeros(weight):
+    """The bias of a layer without one: a zero for each row of its weight."""
+    array = weight.data if isinstance(weight, Tensor) else weight
+    return namespace(array).zeros(len(array), array.dtype)
