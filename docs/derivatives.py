@@ -29,9 +29,10 @@ SUBJECTS = {
     "Along an axis": ["reduce", "cumulative", "sorting"],
     "Moving elements": ["shape", "rearrange", "joining", "index"],
     "Linear algebra": ["products", "matrices", "linalg", "decompositions", "norms"],
-    "Neural networks": ["activation", "normalization", "attention", "loss"],
+    "Neural networks": ["linear", "embedding", "attention", "feed_forward", "activation",
+                        "normalization", "dropout", "loss"],
     "Others": ["ranges", "unsmooth"],
-}
+}  # fmt: skip
 """The files of autograd/ops under the headings of the page."""
 
 HEAD = """\

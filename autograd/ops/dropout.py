@@ -14,7 +14,9 @@ __all__ = ["dropout"]
 class Dropout(Op):
     """y = x keep / (1 - p), where the mask ``keep`` is 0 with probability p.
 
-    Saves: the mask
+    Shapes: x (...) -> (...)
+    Saves: nothing; keeps the mask
+    Derivative: g_x = g * keep / (1 - p)
     Derivation: autograd/kernels/dropout/README.md
     """
 

@@ -8,10 +8,12 @@ __all__ = ["embedding"]
 
 
 class Embedding(Op):
-    """y = weight[ids]. The row of the id ``padding``, if there is one, gets no gradient.
+    """y = weight[ids].
 
     Shapes: weight (V, C), ids (...) -> (..., C)
-    Saves:  the ids
+    Saves: nothing; keeps the ids
+    Derivative: each row of g is added to the row of g_weight that its id names
+    Note: the row of the id ``padding``, if there is one, gets no gradient
     Derivation: autograd/kernels/embedding/README.md
     """
 

@@ -14,7 +14,11 @@ class FeedForward(Op):
     """y = GELU(h) W^T + c with h = x U^T + b.
 
     Shapes: x (..., K), U (M, K), b (M,), W (C, M), c (C,) -> (..., C)
-    Saves:  x, U, b, W; caches h
+    Saves: x, U, b, W; caches h, in rows
+    Derivative: g_x = g_h @ U, g_U = g_h^T @ x, g_b = g_h, g_W = g^T @ (h * Phi), g_c = g
+        with g_h = g @ W * (Phi + h * density), h = x @ U^T + b, Phi = (1 + erf(h / sqrt(2))) / 2,
+        density = exp(-h^2 / 2) / sqrt(2 * pi)
+    Note: this is the exact GELU; its derivation has the tanh form as well
     Derivation: autograd/kernels/feed_forward/README.md
     """
 
@@ -25,15 +29,13 @@ class FeedForward(Op):
     def __init__(self, approximate):
         self.approximate = approximate
 
-    def forward(self, xp, x, up_weight, up_bias, down_weight, down_bias):
-        inputs = (x, up_weight, up_bias, down_weight, down_bias)
-        y, self.cache = kernel.forward(xp, *inputs, self.approximate)
+    def forward(self, xp, x, u, b, w, c):
+        y, self.cache = kernel.forward(xp, x, u, b, w, c, self.approximate)
         return y
 
-    def backward(self, xp, g, x, up_weight, up_bias, down_weight, room=None):
-        saved = (x, up_weight, up_bias, down_weight)
+    def backward(self, xp, g, x, u, b, w, room=None):
         options = (self.approximate, self.cache, self.needs)
-        return kernel.backward(xp, g, *saved, *options, room=room)
+        return kernel.backward(xp, g, x, u, b, w, *options, room=room)
 
 
 def feed_forward(x, up_weight, up_bias, down_weight, down_bias, approximate="tanh"):

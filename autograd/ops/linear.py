@@ -8,10 +8,12 @@ __all__ = ["linear"]
 
 
 class Linear(Op):
-    """Y = X W^T + b.
+    """y = x W^T + b.
 
-    Shapes: x (..., K), weight (M, K), bias (M,) -> (..., M)
-    Saves:  x, weight
+    Shapes: x (..., K), weight W (M, K), bias b (M,) -> (..., M)
+    Saves: x, weight
+    Derivative: g_x = g @ weight, g_weight = g^T @ x, g_bias = g
+    Note: a bias is added to every row, so its gradient is the sum of the rows of g
     Derivation: autograd/kernels/linear/README.md
     """
 

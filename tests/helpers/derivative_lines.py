@@ -220,7 +220,6 @@ def attributes(method):
 def all_operations():
     """Every complete Op class under autograd.ops."""
     classes = {c for c in _subclasses(Op) if c.__module__.startswith("autograd.ops.")}
-    classes = {c for c in classes if c.__module__ != "autograd.ops.nn"}
     complete = [c for c in classes if c.forward is not Op.forward and c.backward is not Op.backward]
     return sorted(complete, key=lambda c: c.__name__)
 
