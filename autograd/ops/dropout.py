@@ -1,8 +1,11 @@
 """Dropout, and the random masks that it shares with attention."""
 
+from typing import Any
+
 import numpy as np
 
 from autograd._tensor import Tensor
+from autograd._types import TensorLike
 from autograd.device import namespace
 from autograd.engine import Op
 from autograd.kernels import dropout as kernel
@@ -32,7 +35,9 @@ class Dropout(Op):
         return kernel.backward(xp, g, self.keep, self.p)
 
 
-def dropout(x, p=0.5, training=True, rng=None):
+def dropout(
+    x: TensorLike, p: float = 0.5, training: bool = True, rng: np.random.Generator | None = None
+) -> Any:
     """Zero each element with probability ``p`` and scale the others by 1/(1 - p).
 
     Without ``training``, or with p = 0, x itself. The mask is drawn from ``rng``, a
@@ -47,14 +52,14 @@ def dropout(x, p=0.5, training=True, rng=None):
     return Dropout(xp.asarray(keep), p)(x)
 
 
-def drop_probability(op, what, p):
+def drop_probability(op: str, what: str, p: Any) -> float:
     """``p`` as a Python number. Raises ValueError when it is not in [0, 1)."""
     if not 0 <= real(op, what, p) < 1:
         raise ValueError(f"{op}: {what} is {p}, but must be at least 0 and below 1")
     return float(p)
 
 
-def keep_mask(op, shape, p, rng):
+def keep_mask(op: str, shape: tuple[int, ...], p: float, rng: Any) -> np.ndarray:
     """A mask of ``shape``, False with probability ``p``, drawn from the Generator ``rng``."""
     if not isinstance(rng, np.random.Generator):
         wrong = "" if rng is None else f", not {type(rng).__name__}"

@@ -1,5 +1,7 @@
 """A table of rows, one for each token id."""
 
+from autograd._tensor import Tensor
+from autograd._types import TensorLike
 from autograd.engine import Op
 from autograd.kernels import embedding as kernel
 from autograd.ops.arguments import integer, integer_array, operand
@@ -33,7 +35,7 @@ class Embedding(Op):
         return kernel.backward(xp, g, self.ids, shape, room=room)
 
 
-def embedding(weight, ids, padding_idx=None):
+def embedding(weight: TensorLike, ids: TensorLike, padding_idx: int | None = None) -> Tensor:
     """The rows of ``weight`` (V, C) named by the integers ``ids`` (...), each in [0, V).
 
     ``ids`` is an array, or a Tensor that holds integers. The row ``padding_idx``, which may count

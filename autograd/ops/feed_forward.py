@@ -1,6 +1,7 @@
 """The feed-forward layer of a transformer: two matrices, with GELU between them."""
 
 from autograd._tensor import Tensor
+from autograd._types import TensorLike
 from autograd.device import namespace
 from autograd.engine import Op
 from autograd.kernels import feed_forward as kernel
@@ -38,7 +39,14 @@ class FeedForward(Op):
         return kernel.backward(xp, g, x, u, b, w, *options, room=room)
 
 
-def feed_forward(x, up_weight, up_bias, down_weight, down_bias, approximate="tanh"):
+def feed_forward(
+    x: TensorLike,
+    up_weight: TensorLike,
+    up_bias: TensorLike | None,
+    down_weight: TensorLike,
+    down_bias: TensorLike | None,
+    approximate: str = "tanh",
+) -> Tensor:
     """``linear(gelu(linear(x, up_weight, up_bias)), down_weight, down_bias)`` as one operation.
 
     Each token on its own goes up to M hidden channels, through GELU, and down again: x (..., K),
@@ -50,23 +58,21 @@ def feed_forward(x, up_weight, up_bias, down_weight, down_bias, approximate="tan
     """
     approximate = known_gelu(approximate, "feed_forward")
     biases = [bias for bias in (up_bias, down_bias) if bias is not None]
-    x, up_weight, down_weight, *biases = of_one_type(
-        *map(floating, (x, up_weight, down_weight, *biases))
-    )
-    fit = x.shape[-1:] == up_weight.shape[1:] and up_weight.shape[:1] == down_weight.shape[1:]
-    if not (up_weight.ndim == down_weight.ndim == 2 and fit):
+    inputs = of_one_type(*map(floating, (x, up_weight, down_weight, *biases)))
+    (x, u, w), rest = inputs[:3], iter(inputs[3:])
+    if not (u.ndim == w.ndim == 2 and x.shape[-1:] == u.shape[1:] and u.shape[:1] == w.shape[1:]):
         raise ValueError(
-            f"feed_forward: x has shape {x.shape}, up_weight {up_weight.shape} and down_weight "
-            f"{down_weight.shape}, expected (..., K), (M, K) and (C, M)"
+            f"feed_forward: x has shape {x.shape}, up_weight {u.shape} and down_weight {w.shape}, "
+            "expected (..., K), (M, K) and (C, M)"
         )
-    up_bias = _zeros(up_weight) if up_bias is None else biases.pop(0)
-    down_bias = _zeros(down_weight) if down_bias is None else biases.pop()
-    for name, bias, weight in (("up", up_bias, up_weight), ("down", down_bias, down_weight)):
+    b = _zeros(u) if up_bias is None else next(rest)
+    c = _zeros(w) if down_bias is None else next(rest)
+    for name, bias, weight in (("up_bias", b, u), ("down_bias", c, w)):
         if bias.shape != weight.shape[:1]:
             raise ValueError(
-                f"feed_forward: {name}_bias has shape {bias.shape}, expected {weight.shape[:1]}"
+                f"feed_forward: {name} has shape {bias.shape}, expected {weight.shape[:1]}"
             )
-    return FeedForward(approximate)(x, up_weight, up_bias, down_weight, down_bias)
+    return FeedForward(approximate)(x, u, b, w, c)
 
 
 def _zeros(weight):

@@ -1,5 +1,7 @@
 """The affine map of a layer, y = x W^T + b."""
 
+from autograd._tensor import Tensor
+from autograd._types import TensorLike
 from autograd.engine import Op
 from autograd.kernels import linear as kernel
 from autograd.ops.arguments import of_one_type
@@ -31,7 +33,7 @@ class Linear(Op):
         return gradients[: len(self.needs)]
 
 
-def linear(x, weight, bias=None):
+def linear(x: TensorLike, weight: TensorLike, bias: TensorLike | None = None) -> Tensor:
     """x W^T + b, with the weight (out, in) as in PyTorch: x (..., K), weight (M, K), bias (M,).
 
     Raises ValueError when the shapes do not fit.

@@ -88,13 +88,15 @@ ACTIVATIONS = [
     *[
         Sample(
             "feed_forward",
-            lambda *inputs, a=approximate: ops.feed_forward(*inputs, approximate=a),
+            lambda x, u, b, w, c, a=approximate: ops.feed_forward(x, u, b, w, c, a),
             lambda x, u, b, w, c, a=approximate: _gelu(x @ u.T + b, a) @ w.T + c,
             ((2, 5, 4), (7, 4), (7,), (3, 7), (3,)),
             empty=((0, 4), (7, 4), (7,), (3, 7), (3,)),
             keeps=(0, 1, 2, 3),
             cache=2 * 5 * 7,
-            definition=lambda *inputs, a=approximate: feed_forward.forward(ops, *inputs, a)[0],
+            definition=lambda x, u, b, w, c, a=approximate: feed_forward.forward(
+                ops, x, u, b, w, c, a
+            )[0],
             kernel=True,
             note=approximate,
         )
