@@ -2,12 +2,14 @@
 
 import ast
 import dataclasses
+import platform
 import re
 import shlex
 from pathlib import Path
 
 import numpy as np
 import pytest
+from caches import new_cache
 from oracle import numpy_table
 from oracle.choices import CHOICES
 from oracle.judge import judge
@@ -159,3 +161,31 @@ def test_the_diagnoses_that_are_listed_exist():
     ]
     assert len([p for p in pieces if len(p) > 12]) >= 15
     assert [p for p in pieces if p not in said] == []
+
+
+def test_the_output_that_the_readme_shows(tmp_path):
+    """A smaller run of the first command prints the same lines, with other numbers and names."""
+    page = (ROOT / "README.md").read_text()
+    shown = page[page.index("<!-- train-output -->") : page.index("<!-- /train-output -->")]
+    report, _, sample = shown.partition("a sample (temperature")
+    end = sample[sample.rindex("\n    checkpoint ") :]
+    printed = run(
+        *"-m tinygrad_llm train --n-embd 4 --block-size 32 --batch-size 1 --steps 2".split(),
+        *"--eval-every 2 --eval-batches 1 --grad-accumulation 1 --sample-tokens 4".split(),
+        cwd=tmp_path,
+        TINYGRAD_LLM_CACHE=new_cache(tmp_path),
+    )
+    lines = [line.strip() for line in (report + end).splitlines()[1:]]
+    if platform.python_version() not in report:  # another standard library has other oddities
+        lines = [line for line in lines if not line.startswith(("dropped", "changed"))]
+    forms = {form(line) for line in printed.splitlines()}
+    assert len(lines) > 35
+    assert [x for x in lines if x and x != "..." and form(x) not in forms] == []
+
+
+def form(line):
+    """A line without what differs between two runs: numbers, units, files, widths of columns."""
+    line = re.sub(r"\([^()]*(?:\.py|/|\.\.\.)[^()]*\)", "(files)", line)
+    line = re.sub(r"\d[\d,.:]*( (?:[KM]iB|B|[kMG]FLOP)\b)?", "N", line)
+    line = re.sub(r"N processors?\b", "N processors", line)
+    return " ".join(re.sub("-{3,}", "---", line).split())
