@@ -1,19 +1,21 @@
-"""Gradient checking: is what ``backward`` says what the function does?
+"""Gradient checking: does ``backward`` return the derivative of ``forward``?
 
-``check.py`` holds check_grad and says how it measures. Its parts, in the order of a check:
-``differences.py`` measures with one step, ``slopes.py`` finds the step, ``comparison.py`` goes
-through elements and directions, ``audit.py`` looks at what backward does besides returning
-numbers, ``kinks.py`` finds points without a derivative, ``diagnosis.py`` names the mistake,
-``report.py`` is what the user reads, and ``error_curve.py`` draws error against step size.
+``check.py`` contains check_grad and explains how it measures. Its parts, in the order of a check:
+``rules.py`` looks at everything about backward except its numbers, ``differences.py`` measures with
+one step, ``slopes.py`` finds the step, ``comparison.py`` goes through elements and directions,
+``kinks.py`` finds points without a derivative, ``diagnosis.py`` names the likely mistake,
+``raised.py`` explains an exception, and ``report.py`` is the result. ``error_curve.py`` draws error
+against step size, and ``kernel.py`` compares a fast kernel with its reference.
 """
 
-from autograd.testing.check import KernelReport, check_grad, check_kernel
+from autograd.testing.check import check_grad
 from autograd.testing.error_curve import (
     ErrorCurve,
     draw_error_curves,
     error_curve,
     plot_error_curve,
 )
+from autograd.testing.kernel import KernelReport, check_kernel
 from autograd.testing.kinks import Kink
 from autograd.testing.report import Check, Diagnosis, GradCheckError, GradReport
 

@@ -1,7 +1,7 @@
-"""Backward beside the measurement: every element and some directions of every input.
+"""Backward against the measurement: every element and some directions of every input.
 
-Each element is compared by its own size and the noise of its own measurement, since a tolerance
-relative to the largest one hides a small one that is wrong.
+The tolerance of each element depends on its own size and on the noise of its own measurement: one
+relative to the largest element would hide a small element that is wrong.
 """
 
 import numpy as np
@@ -13,11 +13,11 @@ from autograd.testing.report import Check, Diagnosis
 from autograd.testing.slopes import Slope, measure
 
 SMALL = 64
-"""Up to this many elements an input is checked element by element unless told otherwise."""
+"""Inputs with at most this many elements are checked element by element by default."""
 LOCATE = 2000
-"""A failed direction is traced to single elements in inputs of at most this size."""
-SEEN = ("right", "zero", "still", "wrong")
-"""What a measurement can say of backward's slope; beside that it may say nothing."""
+"""A failed direction is traced to single elements in inputs of at most this many elements."""
+MEASURED = ("right", "zero", "still", "wrong")
+"""The verdicts that come from a measurement; the others mean that there was none."""
 
 
 class Comparison:
@@ -45,18 +45,18 @@ class Comparison:
             each = x.size <= SMALL if self.elementwise is None else self.elementwise
             lines = _Lines(function, arrays, i, here, size, noise, nearby)
             done = len(self.report.checks)
-            unseen, self.verdicts = [], set()
+            unmeasured, self.verdicts = [], set()
             if each:
-                measured[i] = self._every_element(lines, name, gradient, unseen)
-            # Where no element by itself can be measured, their sum is no better
+                measured[i] = self._every_element(lines, name, gradient, unmeasured)
+            # If no single element can be measured, neither can their sum
             hidden = each and len(self.report.checks) == done
             agree = hidden or self._along(lines, name, gradient)
             if not agree and not each and x.size <= LOCATE:
-                measured[i] = self._every_element(lines, name, gradient, unseen)
-                if self.kinked[i].any():  # look again, past the points without a derivative
+                measured[i] = self._every_element(lines, name, gradient, unmeasured)
+                if self.kinked[i].any():  # again, without the points that have no derivative
                     del self.report.checks[done : done + (agree is False)]
                     self._along(lines, name, gradient)
-            self._tell_unseen(function, name, x, unseen)
+            self._report_unmeasured(function, name, x, unmeasured)
             if any(not c.passed for c in self.report.checks[done:]):
                 failed.append(i)
         if failed and not self.report.faults:
@@ -67,18 +67,21 @@ class Comparison:
         smooth = ~self.kinked[lines.i]
         slopes = []
         for k in range(self.directions):
-            # All elements by as much; every third time each by its own size, for poles close to 0
+            # All elements by the same; every third time each by its own size, for poles near 0
             each = lines.scales if k % 3 == 2 else evenly(lines.arrays[lines.i])
             d = self.rng.standard_normal(smooth.shape) * smooth * each
             if np.any(d):
                 slopes.append(lines.measure(d, np.where(smooth, gradient, 0), self.rtol))
-        seen = [s for s in slopes if s.verdict in SEEN]
+        seen = [s for s in slopes if s.verdict in MEASURED]
         if not seen:
             return None if slopes else True
         return self._record(lines.function, name, "direction", seen, np.ones(len(seen)), None)
 
-    def _every_element(self, lines, name, gradient, unseen):
-        """Check each element; the numeric gradient and its noise, in the input's shape."""
+    def _every_element(self, lines, name, gradient, unmeasured):
+        """Check each element; append to ``unmeasured`` those that could not be measured.
+
+        Returns the numeric gradient, its noise, and which elements are known, in the input's shape.
+        """
         kinked, shape = self.kinked[lines.i], gradient.shape
         numeric, noise = np.zeros(shape), np.zeros(shape)
         seen, sizes, places = [], [], []
@@ -96,8 +99,8 @@ class Comparison:
                     kinked[where] = True
                     self.report.kinks.append(kink)
                     continue
-            if slope.verdict not in SEEN:
-                unseen.append(where)
+            if slope.verdict not in MEASURED:
+                unmeasured.append(where)
                 continue
             numeric[where], noise[where] = slope.value / scale, slope.noise / scale
             seen.append(slope)
@@ -114,7 +117,8 @@ class Comparison:
         def of(field):
             return np.array([getattr(s, field) for s in slopes]) / sizes
 
-        numeric, error, tolerance, said = of("value"), of("error"), of("tolerance"), of("said")
+        numeric, analytic = of("value"), of("analytic")
+        error, tolerance = of("error"), of("tolerance")
         wrong = ~(error <= tolerance)
         with np.errstate(all="ignore"):
             badness = np.where(wrong, np.nan_to_num(error / tolerance, nan=np.inf), 0)
@@ -129,7 +133,7 @@ class Comparison:
                 error=float(error[worst]),
                 tolerance=float(tolerance[worst]),
                 scale=float(np.abs(numeric).max()),
-                analytic=float(said[worst]),
+                analytic=float(analytic[worst]),
                 numeric=float(numeric[worst]),
                 where=None if places is None else tuple(map(int, places[worst])),
                 wrong=int(wrong.sum()),
@@ -140,32 +144,33 @@ class Comparison:
         )
         return self.report.checks[-1].passed
 
-    def _tell_unseen(self, function, name, x, unseen):
-        """Say what could not be measured; an input of which nothing was is no pass.
+    def _report_unmeasured(self, function, name, x, unmeasured):
+        """Report the elements that could not be measured; an input with no other fails.
 
-        Zeros are a result if all of it is zero; beside elements that could not be measured they are
-        those that are smaller still.
+        Zeros are a result only if every element is zero: next to elements that could not be
+        measured, they are just the smaller ones.
         """
-        checked = self.verdicts & {"right", "wrong"} or ("zero" in self.verdicts and not unseen)
+        zeros = "zero" in self.verdicts and not unmeasured
+        checked = zeros or self.verdicts & {"right", "wrong"}
         fixed = int((~np.isfinite(x)).sum())
         if fixed:
             self.report.warnings.append(
                 f"{name} has {fixed} element{'s' * (fixed > 1)} that cannot be moved, since "
                 f"{'they are' if fixed > 1 else 'it is'} not finite"
             )
-        if checked and unseen:
+        hidden = "at every step, rounding hides the slope or what the function does there"
+        if checked and unmeasured:
             self.report.warnings.append(
-                f"order {function.order}, {name}: {_these(unseen)} could not be measured: at every "
-                "step rounding covers the slope, or hides what the function does there"
+                f"order {function.order}, {name}: {_these(unmeasured)} could not be measured: "
+                f"{hidden}"
             )
         if checked:
             return
         kinks = [k for k in self.report.kinks if k.input == name and k.order == function.order]
         why = (
             "f has no derivative at any of its elements: try other values"
-            if kinks and not unseen
-            else "at every step rounding covers the slope, or hides what the function does there: "
-            "try values of another size"
+            if kinks and not unmeasured
+            else f"{hidden}: try values of another size"
         )
         sentence = f"nothing could be measured of {name}: {why}"
         if function.order == 1:
@@ -195,19 +200,19 @@ class Comparison:
             )
             if text is None and first and _has_equal_axes(arrays[i]):
                 text = (
-                    "no usual mistake fits; but two axes of this input are equally long, which "
-                    "hides a missing transpose: try lengths that differ"
+                    "no known mistake fits, but two axes of this input have the same length, which "
+                    "hides a missing transpose: try different lengths"
                 )
             if text is not None:
                 self.report.diagnoses.append(Diagnosis(function.order, names[i], text))
 
     def _upstream(self, function, arrays, i, known):
-        """The analytic gradient of input i as a function of the gradient that comes in."""
+        """The analytic gradient of input i as a function of the incoming gradient."""
         return lambda w: np.where(known, function.gradients([*arrays[:-1], w])[i], 0)
 
 
 class _Lines:
-    """The lines through ``arrays`` along which input i moves, by their direction."""
+    """The lines through ``arrays`` along which input i moves: one for each direction."""
 
     def __init__(self, function, arrays, i, here, size, noise, nearby):
         self.function, self.arrays, self.i, self.here = function, arrays, i, here
@@ -224,7 +229,7 @@ class _Lines:
         return slope
 
     def _rounding(self):
-        """How much of each element of backward's gradient is rounding noise alone."""
+        """The part of each element of backward's gradient that is only rounding noise."""
         if self.rounding is None:
             here = self.function.gradients(self.arrays)[self.i]
             there = [np.abs(self.function.gradients(a)[self.i] - here) for a in self.nearby]

@@ -1,11 +1,10 @@
-"""From a wrong gradient and the right one to a sentence that says what went wrong.
+"""The likely mistake behind a wrong gradient, as a sentence.
 
-The finite differences N are the right gradient, element by element, so the mistake can be looked
-at: the analytic gradient A may be a multiple of N, its transpose, its sum over an axis; the
-difference N - A may lie along the ones vector, along x, in one row only. These are the marks that
-the usual mistakes of a hand-written backward leave. Each question below is one of them, asked from
-the most specific to the least; the first that fits gives the sentence. Where none fits nothing is
-said: a guess that fits nothing would send the reader the wrong way.
+The finite differences N are the right gradient, element by element, so the mistake leaves a mark:
+the analytic gradient A may be a multiple of N, its transpose, or its sum over an axis; the
+difference N - A may lie along the ones vector, along x, or in a single row. Each question below
+looks for the mark of one common mistake, from the most specific to the least, and the first that
+fits gives the sentence. If none fits, there is no diagnosis: a wrong guess would mislead.
 """
 
 import itertools
@@ -27,7 +26,7 @@ class Case:
     rtol: float = 1e-6
     order: int = 1
     x: np.ndarray | None = None
-    """The input the gradient belongs to."""
+    """The input that the gradient belongs to."""
     y: np.ndarray | None = None
     """The output of the function."""
     others: dict[str, np.ndarray] = field(default_factory=dict)
@@ -35,11 +34,11 @@ class Case:
     inputs: dict[str, np.ndarray] = field(default_factory=dict)
     """The other inputs, by their names."""
     upstream: Any = None
-    """w -> analytic gradient, to see how it depends on the gradient that comes in; or None."""
+    """w -> analytic gradient, to see how it depends on the incoming gradient; or None."""
     w: np.ndarray | None = None
 
     def near(self, a, b):
-        """Whether two arrays agree as well as the measurement can tell."""
+        """Whether two arrays agree to the precision of the measurement."""
         scale = max(np.abs(b).max(initial=0.0), np.abs(self.numeric).max(initial=0.0))
         return a.shape == b.shape and bool(
             np.abs(a - b).max(initial=0.0) <= 3 * self.rtol * scale + 3 * self.noise
@@ -47,7 +46,7 @@ class Case:
 
     @property
     def difference(self):
-        """N - A: what is missing in the gradient."""
+        """N - A: the term that the gradient lacks."""
         return self.numeric - self.analytic
 
     @property
@@ -88,18 +87,18 @@ def zero(c):
 
 
 def flat(c):
-    """N = 0: a step function with the gradient of another function in its place."""
+    """N = 0: a step function with the gradient of another function."""
     if np.abs(c.numeric).max(initial=0.0) > c.noise:
         return None
     straight = c.w is not None and c.w.shape == c.analytic.shape and np.array_equal(c.analytic, c.w)
     yours = (
-        "yours hands on the gradient that comes in (a straight-through gradient)"
+        "yours is the incoming gradient g itself (a straight-through gradient)"
         if straight
-        else "yours is that of another function (as a straight-through gradient is)"
+        else "yours is that of another function (as in a straight-through gradient)"
     )
     return (
         "the function is flat here: it does not change when the input moves a little, so the right "
-        f"gradient is 0, and {yours}"
+        f"gradient is 0, but {yours}"
     )
 
 
@@ -108,13 +107,13 @@ def ignores_upstream(c):
         return None
     doubled, scale = c.upstream(2 * c.w), np.abs(c.analytic).max()
     if np.abs(doubled - c.analytic).max() <= 1e-12 * scale:
-        return "your gradient ignores the gradient that comes in: it is the same for g and for 2 g"
-    if np.abs(doubled - 2 * c.analytic).max() > 1e-9 * scale:
-        return "your gradient is not linear in the gradient that comes in"
+        return "your backward does not multiply by g: it returns the same for g and 2 g"
     negated = c.upstream(-c.w)
-    if np.abs(negated + c.analytic).max() > 1e-9 * scale:
-        return "your gradient is not linear in the gradient that comes in"
-    return None
+    nonlinear = (
+        np.abs(doubled - 2 * c.analytic).max() > 1e-9 * scale
+        or np.abs(negated + c.analytic).max() > 1e-9 * scale
+    )
+    return "your gradient is not linear in the incoming gradient g" if nonlinear else None
 
 
 def factor(c):
@@ -131,13 +130,13 @@ def factor(c):
 
 
 def number(a):
-    """2.0, 0.3333, 1.001: enough digits to tell it from 1."""
+    """2.0, 0.3333, 1.001: a factor with enough digits to differ from 1."""
     rounded = f"{a:.4g}" if abs(a - 1) >= 1e-3 else f"{a:.7g}"
     return rounded if any(mark in rounded for mark in ".en") else rounded + ".0"
 
 
 def _meaning(c, a):
-    """Where a factor could come from: the length of an axis, or of all of them."""
+    """Where a factor could come from: the length of an axis, or the number of elements."""
     shapes = [("the input", c.numeric.shape)]
     if c.y is not None:
         shapes.append(("the output", c.y.shape))
@@ -147,7 +146,7 @@ def _meaning(c, a):
             if n > 2 and math.isclose(a, n, rel_tol=1e-5):
                 return f", and {n} is {name}: looks like a mean without its 1/N"
             if n > 2 and math.isclose(a, 1 / n, rel_tol=1e-5):
-                return f", and that is 1 / {name}: looks like a mean where a sum is right"
+                return f", and that is 1 / {name}: looks like a mean in place of a sum"
     return ""
 
 
@@ -170,13 +169,13 @@ def transposed(c):
         if c.near(c.analytic.ravel(), moved.ravel()):
             return (
                 "your gradient has the right values in the order of a transposed array: looks like "
-                "a reshape where a transpose is right"
+                "a reshape in place of a transpose"
             )
     return None
 
 
 def misplaced(c):
-    """The right values along an axis the wrong way round, or in other places."""
+    """The right values, but reversed or shifted along an axis, or in the wrong places."""
     if c.numeric.size < 3 or c.near(c.numeric, np.broadcast_to(c.numeric.mean(), c.numeric.shape)):
         return None
     for axis in range(c.numeric.ndim):
@@ -200,7 +199,7 @@ def exchanged(c):
 
 
 def product_with_transpose(c):
-    """A = G W where N = G W^T, or the like: with square matrices the shapes do not tell."""
+    """A = G W where N = G W^T, or similar: with square matrices the shapes do not show it."""
     if c.w is None or c.w.ndim < 2:
         return None
     for name, other in c.inputs.items():
@@ -215,14 +214,14 @@ def product_with_transpose(c):
                 for turn_a, turn_b in itertools.product((False, True), repeat=2)
             }
             right, yours = (
-                [text for text, p in written.items() if p is not None and c.near(p, wanted)]
-                for wanted in (c.numeric, c.analytic)
+                [text for text, p in written.items() if p is not None and c.near(p, gradient)]
+                for gradient in (c.numeric, c.analytic)
             )
             if right and yours:
                 return (
-                    f"looks like a transpose missing or too many: yours is {yours[0]}, the right "
-                    f"one {right[0]}, where g is the gradient that comes in, W is {name} and .T "
-                    "exchanges the last two axes; with W not square the shapes would not fit"
+                    f"looks like a missing or extra transpose: yours is {yours[0]}, the right one "
+                    f"is {right[0]}, where g is the incoming gradient, W is {name} and .T swaps "
+                    "the last two axes; the shapes fit only because W is square"
                 )
     return None
 
@@ -236,14 +235,14 @@ def _product(a, b):
 
 
 def reductions(c):
-    """A sum or mean over an axis too many, or one too few."""
+    """An extra sum or mean over an axis, or a missing one."""
     for axis, n in enumerate(c.numeric.shape):
         if n < 2:
             continue
         for name, reduce in (("sum", np.sum), ("mean", np.mean)):
             of_right = np.broadcast_to(reduce(c.numeric, axis, keepdims=True), c.numeric.shape)
             if c.near(c.analytic, of_right):
-                return f"looks like a {name} over axis {axis} too many"
+                return f"looks like an extra {name} over axis {axis}"
             of_yours = np.broadcast_to(reduce(c.analytic, axis, keepdims=True), c.numeric.shape)
             if np.any(c.numeric) and c.near(of_yours, c.numeric):
                 return f"looks like the {name} over axis {axis} is missing"
@@ -251,7 +250,7 @@ def reductions(c):
 
 
 def one_slice_of_upstream(c):
-    """Only one row of the output's gradient is used: the sum over the rows is missing."""
+    """Only one row of the incoming gradient is used: the sum over the rows is missing."""
     if c.upstream is None or c.w is None:
         return None
     for axis, n in enumerate(c.w.shape):
@@ -268,14 +267,14 @@ def one_slice_of_upstream(c):
 
 
 def times_input(c):
-    """A factor x or y that is missing, or one too many."""
+    """A missing or an extra factor x or y."""
     for name, v in (("the input", c.x), ("the output", c.y)):
         if v is None or v.shape != c.numeric.shape or v.size < 2:
             continue
         if c.near(c.analytic * v, c.numeric):
             return f"a factor is missing: the right gradient is yours times {name}"
         if c.near(c.numeric * v, c.analytic):
-            return f"a factor is too many: your gradient is the right one times {name}"
+            return f"there is an extra factor: your gradient is the right one times {name}"
     return None
 
 
@@ -303,11 +302,11 @@ def one_sign(c):
 
 
 def where_flat(c):
-    """Right but for the elements with which the function does not move."""
+    """Wrong exactly at the elements that do not change the function."""
     still = np.abs(c.numeric) <= c.noise
     if still.all() or still.sum() < 2 or not np.array_equal(c.wrong, still):
         return None
-    return "your gradient is wrong exactly where the function is flat: there the right one is 0"
+    return "your gradient is wrong exactly where the function is flat: it should be 0 there"
 
 
 def along_vectors(c):
@@ -316,16 +315,16 @@ def along_vectors(c):
     for axis in reversed(range(d.ndim)):
         n = d.shape[axis]
         rows = np.moveaxis(d, axis, -1).reshape(-1, n)
-        found = {"the ones vector": [np.ones_like(rows)]}
+        bases = {"the ones vector": [np.ones_like(rows)]}
         if c.x is not None and c.x.shape == d.shape:
             along_x = np.moveaxis(c.x, axis, -1).reshape(-1, n)
-            found["the input"] = [along_x]
-            found["the input and one along the ones vector"] = [along_x, np.ones_like(rows)]
+            bases["the input"] = [along_x]
+            bases["the input and one along the ones vector"] = [along_x, np.ones_like(rows)]
         if c.y is not None and c.y.shape == d.shape:
-            found["the output"] = [np.moveaxis(c.y, axis, -1).reshape(-1, n)]
-        for name, basis in found.items():
+            bases["the output"] = [np.moveaxis(c.y, axis, -1).reshape(-1, n)]
+        for name, basis in bases.items():
             if n < len(basis) + 2:
-                continue  # so few numbers fit anything
+                continue  # so few numbers would fit by chance
             if all(_in_span(c, rows[k], [b[k] for b in basis]) for k in range(len(rows))):
                 term = "a term" if len(basis) == 1 else "two terms: one"
                 verb = "is" if len(basis) == 1 else "are"
@@ -340,7 +339,7 @@ def _in_span(c, row, basis):
 
 
 def second_order(c):
-    """Asked last, of second derivatives only, and always right: the first order has passed."""
+    """Asked last, and only about second derivatives; always true, since the first order passed."""
     return (
         "the first order is right and the second is wrong: looks like a stale cache, a value that "
         "depends on the inputs but is a constant to the second derivative"

@@ -1,16 +1,16 @@
-"""Derivatives measured by moving the inputs: the numbers a gradient is compared with.
+"""Derivatives measured by moving the inputs: the numbers that gradients are compared with.
 
     D(t) = (L(x + t d) - L(x - t d)) / 2t            error O(t^2)
     R(t) = (4 D(t/2) - D(t)) / 3                     error O(t^4), Richardson's extrapolation
 
-L is one number made of the function's output, L = sum(w f(x)); the second order measures
+L is one number computed from the function's output, L = sum(w f(x)); the second order measures
 G = sum(v dL/dx) in the same way. Both are sums of terms, and the terms are subtracted before they
-are added: an output of size 1e8 that does not move then hides nothing of one of size 1e-8.
+are added up: an output of size 1e8 that does not change then cannot hide one of size 1e-8.
 
-Every element moves in proportion to its own size, d = |x| times a random number or a one in a
-single place, so that t is a relative step and a slope along d has the unit of L. Which t to take is
-the question of slopes.py. The values that R takes also tell, at no further cost, whether
-the function bends where it should be straight: see kinks.py.
+Every element moves in proportion to its own size: d is |x| times random numbers, or times a one in
+a single place. So t is a relative step, and a slope along d has the unit of L. slopes.py chooses t.
+The values in R also show, at no further cost, whether the function bends where it should be
+straight: see kinks.py.
 """
 
 from dataclasses import dataclass
@@ -24,69 +24,71 @@ EPS = float(np.finfo(np.float64).eps)
 
 
 class FirstOrder:
-    """L = sum(w f(x)); arrays are the inputs and then w. Its terms are the outputs, weighted."""
+    """L = sum(w f(x)) of arrays x, w. Its terms are the weighted outputs.
+
+    ``inputs`` are the indices of the arrays to differentiate with respect to.
+    """
 
     order = 1
 
-    def __init__(self, f, wanted):
-        self.f, self.wanted = f, wanted
+    def __init__(self, f, inputs):
+        self.f, self.inputs = f, inputs
 
     def terms(self, arrays):
         *arrays, w = arrays
         return (w * self.f(*tensors(arrays, ())).data).ravel()
 
     def size(self, arrays):
-        """The size of the terms that the number is summed from, to which it is rounded."""
+        """The sum of the terms' sizes: L is rounded relative to it."""
         return float(np.abs(self.terms(arrays)).sum())
 
     def gradients(self, arrays):
         *arrays, w = arrays
-        xs = tensors(arrays, self.wanted)
-        found = grad(self.f(*xs), [xs[i] for i in self.wanted], w, allow_unused=True)
-        return {i: array_of(g, arrays[i]) for i, g in zip(self.wanted, found, strict=True)}
+        xs = tensors(arrays, self.inputs)
+        gradients = grad(self.f(*xs), [xs[i] for i in self.inputs], w, allow_unused=True)
+        return {i: array_of(g, arrays[i]) for i, g in zip(self.inputs, gradients, strict=True)}
 
     def weights(self, arrays):
-        """The factor of every term."""
+        """The weight of every term."""
         return arrays[-1].ravel()
 
     def weighted(self, arrays, weights):
-        """This function and its arrays with other weights of the terms."""
+        """This function and its arrays with other weights for the terms."""
         return self, [*arrays[:-1], weights.reshape(arrays[-1].shape)]
 
 
 class SecondOrder:
     """G = sum(v dL/dx); its inputs are x and w, since L's gradient depends on both.
 
-    Its terms are the elements of L's gradients, weighted.
+    Its terms are the weighted elements of L's gradients.
     """
 
     order = 2
 
-    def __init__(self, f, wanted, v):
-        self.f, self.wanted, self.v = f, wanted, v
+    def __init__(self, f, inputs, v):
+        self.f, self.inputs, self.v = f, inputs, v
 
     def terms(self, arrays):
-        found = FirstOrder(self.f, self.wanted).gradients(arrays)
-        parts = [v * found[i] for i, v in zip(self.wanted, self.v, strict=True)]
+        gradients = FirstOrder(self.f, self.inputs).gradients(arrays)
+        parts = [v * gradients[i] for i, v in zip(self.inputs, self.v, strict=True)]
         return np.concatenate([part.ravel() for part in parts])
 
     def size(self, arrays):
-        """L's terms count too: a dL/dx that cancels to 0 still carries their rounding noise."""
-        first = FirstOrder(self.f, self.wanted)
+        """L's terms count too: a dL/dx that cancels to 0 still has their rounding noise."""
+        first = FirstOrder(self.f, self.inputs)
         return float(np.abs(self.terms(arrays)).sum()) + first.size(arrays)
 
     def gradients(self, arrays):
-        wanted = [*self.wanted, len(arrays) - 1]
-        xs = tensors(arrays, wanted)
+        indices = [*self.inputs, len(arrays) - 1]
+        xs = tensors(arrays, indices)
         y, w = self.f(*xs[:-1]), xs[-1]
-        inputs = [xs[i] for i in self.wanted]
-        first = grad(y, inputs, w, create_graph=True, allow_unused=True)
+        first = grad(y, [xs[i] for i in self.inputs], w, create_graph=True, allow_unused=True)
         total = sum((g * v).sum() for g, v in zip(first, self.v, strict=True) if g is not None)
         if isinstance(total, Tensor) and total.requires_grad:
-            second = grad(total, [xs[i] for i in wanted], allow_unused=True)
+            second = grad(total, [xs[i] for i in indices], allow_unused=True)
         else:
-            second = [None] * len(wanted)
-        return {i: array_of(g, arrays[i]) for i, g in zip(wanted, second, strict=True)}
+            second = [None] * len(indices)
+        return {i: array_of(g, arrays[i]) for i, g in zip(indices, second, strict=True)}
 
     def weights(self, arrays):
         return np.concatenate([v.ravel() for v in self.v])
@@ -94,17 +96,17 @@ class SecondOrder:
     def weighted(self, arrays, weights):
         ends = np.cumsum([v.size for v in self.v])[:-1]
         parts = zip(np.split(weights, ends), self.v, strict=True)
-        return SecondOrder(self.f, self.wanted, [p.reshape(v.shape) for p, v in parts]), arrays
+        return SecondOrder(self.f, self.inputs, [p.reshape(v.shape) for p, v in parts]), arrays
 
 
 class Line:
-    """How the terms of ``function`` change as input i moves along d."""
+    """The terms of ``function`` as input i moves along d."""
 
     def __init__(self, function, arrays, i, d, here, unsteady):
         self.function, self.arrays, self.i, self.d = function, arrays, i, d
         self.x, self.here = arrays[i], here  # here: the terms at t = 0
-        self.unsteady = unsteady  # the size of those that are noise alone, else 0
-        self.moved = np.zeros(here.shape, bool)  # which have changed at some step
+        self.unsteady = unsteady  # the size of each term that is only noise, 0 for the others
+        self.moved = np.zeros(here.shape, bool)  # the terms that have changed at some step
         infinite = ~np.isfinite(self.x)
         self.infinite = infinite if infinite.any() else None
 
@@ -112,12 +114,12 @@ class Line:
         return np.asarray(self.x + t * self.d)
 
     def pair(self, t):
-        """x + t d and the point opposite to it; where it is rounded, the other one is too."""
+        """x + t d and the opposite point, which is as far from x even after rounding."""
         there = self.x + t * self.d
         return np.asarray(there), np.asarray(self.x - (there - self.x))
 
     def apart(self, a, b):
-        """How far two points are from each other; elements that are infinite are not."""
+        """The difference of two points; 0 where the elements are infinite."""
         if self.infinite is None:
             return a - b
         return np.where(self.infinite, 0.0, np.where(self.infinite, 0.0, a) - b)
@@ -144,17 +146,17 @@ class Step:
     slope: float
     """R(t)."""
     expected: float
-    """What the gradient says about the same points, which are rounded and not quite x + t d."""
+    """The slope by backward's gradient between the same points, which are rounded."""
     noise: float
-    """Bound of the rounding noise of ``slope``."""
+    """A bound on the rounding noise of ``slope``."""
     size: float
-    """Sum of the sizes of the terms that have moved so far."""
+    """The sum of the sizes of the terms that have changed so far."""
     still: np.ndarray
-    """Which terms did not move now."""
+    """The terms that did not change with this step."""
     bend: float
-    """Right slope minus left slope, if they do not approach each other as t is halved; else 0."""
+    """Right slope minus left slope if that does not shrink as t is halved, otherwise 0."""
     smooth: bool
-    """D(t) and D(t/2) are alike and nothing bends: the function looks straight at this scale."""
+    """D(t) and D(t/2) agree roughly and nothing bends: the function looks straight here."""
 
     @property
     def finite(self):
@@ -162,25 +164,25 @@ class Step:
 
     @property
     def gap(self):
-        """How far backward is from the measurement."""
+        """The distance between backward and the measurement."""
         gap = abs(self.expected - self.slope)
         return float(gap) if np.isfinite(gap) else np.inf
 
 
 def central(line, gradient, t):
-    """R(t), and what can be seen of the function meanwhile."""
+    """R(t), and what its values show about the function."""
     points = [*line.pair(t), *line.pair(t / 2)]
     up, down, half_up, half_down = (line.at(x) for x in points)
     here = line.here
     moved = (up != here) | (down != here) | (half_up != here) | (half_down != here)
     line.moved |= moved
-    # Points are rounded: how far along d they really are apart, and the gain of halving that
+    # Points are rounded: their real distance along d, and the gain from halving it
     square = np.vdot(line.d, line.d)
     whole, half = (np.vdot(line.d, line.apart(a, b)) / square for a, b in (points[:2], points[2:]))
     gain = (whole / half) ** 2
     coarse, fine = (up - down).sum() / whole, (half_up - half_down).sum() / half
     size = np.maximum(np.abs(here), np.abs(up))[line.moved].sum()
-    added = np.vdot(np.abs(gradient), np.abs(line.d))  # what backward's own slope is the sum of
+    added = np.vdot(np.abs(gradient), np.abs(line.d))  # the terms of backward's own slope
     noise = 10 * EPS * (size / t + (added if np.isfinite(added) else 0.0))
     noise += 3 * line.unsteady[line.moved].sum() / t
     # right slope minus left slope: proportional to t where the function is smooth
@@ -188,18 +190,18 @@ def central(line, gradient, t):
     half_gap = abs((half_up + half_down - 2 * here).sum()) / (t / 2)
     finite = bool(np.isfinite(gap) and np.isfinite(half_gap))
     steepest = max(abs(coarse), abs(fine))
-    seen = 100 * noise + 1e-5 * steepest
-    bend = half_gap if half_gap > 0.7 * gap and half_gap > seen else 0.0
-    if abs(fine) > 1.2 * abs(coarse) and abs(fine) > seen:  # steeper and steeper: a jump
+    visible = 100 * noise + 1e-5 * steepest
+    bend = half_gap if half_gap > 0.7 * gap and half_gap > visible else 0.0
+    if abs(fine) > 1.2 * abs(coarse) and abs(fine) > visible:  # steeper and steeper: a jump
         bend = max(bend, abs(fine))
     alike = abs(coarse - fine) <= 0.1 * steepest + noise
-    said = [np.vdot(gradient, line.apart(a, b)) for a, b in (points[:2], points[2:])]
-    said = gain * said[1] / half - said[0] / whole
-    finite &= bool(np.any(points[2] != line.x))  # too small a step is none
+    rises = [np.vdot(gradient, line.apart(a, b)) for a, b in (points[:2], points[2:])]
+    expected = (gain * rises[1] / half - rises[0] / whole) / (gain - 1)
+    finite &= bool(np.any(points[2] != line.x))  # otherwise the step is too small to move x
     return Step(
         t=t,
         slope=float((gain * fine - coarse) / (gain - 1)) if finite else np.nan,
-        expected=float(said / (gain - 1)),
+        expected=float(expected),
         noise=float(noise),
         size=float(size),
         still=~moved,
@@ -209,35 +211,35 @@ def central(line, gradient, t):
 
 
 def one_sided(line, gradient, t):
-    """The same from one side only, for the edge of a domain; t may be negative. Error O(t^3)."""
+    """The slope from one side, for the edge of a domain; t may be negative. Error O(t^3)."""
     points = [line.point(s) for s in (t, t / 2, t / 4)]
     values = [line.at(x) for x in points]
     slopes = [(v - line.here).sum() * k / t for k, v in zip((1, 2, 4), values, strict=True)]
-    said = [
+    predicted = [
         np.vdot(gradient, line.apart(x, line.x)) * k / t
         for k, x in zip((1, 2, 4), points, strict=True)
     ]
     moved = values[0] != line.here
     size = max(np.abs(a)[moved].sum() for a in (line.here, values[0]))
     noise = float(50 * EPS * size / abs(t))
-    slope, expected = (float((8 * s[2] - 6 * s[1] + s[0]) / 3) for s in (slopes, said))
+    slope, expected = (float((8 * s[2] - 6 * s[1] + s[0]) / 3) for s in (slopes, predicted))
     return Step(t, slope, expected, noise, float(size), ~moved, 0.0, bool(np.isfinite(slope)))
 
 
 def a_hair_away(arrays, kinked, rng):
-    """The same point but for the last digits of its coordinates, where nothing has a kink."""
-    found = list(arrays)
+    """A point that differs in the last digits of all coordinates that have no kink."""
+    nearby = list(arrays)
     for i, fixed in kinked.items():
         hair = 10 * EPS * rng.uniform(-1, 1, arrays[i].shape)
-        found[i] = np.asarray(arrays[i] * (1 + np.where(fixed, 0.0, hair)))
-    return found
+        nearby[i] = np.asarray(arrays[i] * (1 + np.where(fixed, 0.0, hair)))
+    return nearby
 
 
 def unsteady(function, here, points):
-    """The size of each term that is nothing but rounding noise, 0 for the others.
+    """The size of each term that is only rounding noise, 0 for the others.
 
-    A sum that cancels to 0 leaves 1e-17, and another 1e-17 a hair away: such terms are not known to
-    one part in 1e16 of themselves. ``points`` are some a hair away.
+    A sum that cancels to 0 leaves 1e-17, and a different 1e-17 a hair away: the relative error of
+    such a term is far larger than 1e-16. ``points`` are some points a hair away.
     """
     noise = np.zeros(here.shape)
     for arrays in points:
@@ -247,9 +249,9 @@ def unsteady(function, here, points):
 
 
 def scales(x):
-    """By how much each element may be said to move: its size; where it is 0, that of the largest.
+    """The unit in which each element moves: its size, or that of the largest if it is 0.
 
-    0 where it is not finite and cannot move.
+    0 for an element that is not finite and cannot move.
     """
     size = np.abs(x)
     finite = np.isfinite(size)
@@ -258,7 +260,7 @@ def scales(x):
 
 
 def evenly(x):
-    """One scale for all elements, their root mean square, unless their sizes differ too much."""
+    """One unit for all elements, their root mean square, unless their sizes differ too much."""
     each = scales(x)
     largest = each.max(initial=0.0) or 1.0
     if np.any((each > 0) & (each < 1e-6 * largest)):
@@ -267,14 +269,15 @@ def evenly(x):
 
 
 def unit(shape, k):
-    """Zeros of ``shape`` with a one at the k-th element."""
+    """Zeros of ``shape`` with a one as the k-th element."""
     d = np.zeros(shape)
     d.flat[k] = 1.0
     return d
 
 
-def tensors(arrays, wanted):
-    return [Tensor(a, requires_grad=i in wanted) for i, a in enumerate(arrays)]
+def tensors(arrays, differentiable):
+    """The arrays as Tensors; those with an index in ``differentiable`` require gradients."""
+    return [Tensor(a, requires_grad=i in differentiable) for i, a in enumerate(arrays)]
 
 
 def array_of(g, like):

@@ -1,12 +1,12 @@
-"""The U-curve: how wrong a finite difference is, against the step it was taken with.
+"""The U-curve: the error of a finite difference against the size of its step.
 
-With a large step the formula is to blame: the error of D(h) falls as h^2, that of Richardson's
-R(h) as h^4. With a small one rounding is: f(x + h d) and f(x - h d) agree in ever more digits,
-their difference keeps ever fewer, and the error grows as eps / h. In between lies the best step,
-near eps^(1/3) for D and eps^(1/5) for R, and the reason why gradients are checked in float64: in
-float32 the bottom of the curve lies ten thousand times higher.
+With large steps the formula is to blame: the error of D(h) falls as h^2, that of Richardson's R(h)
+as h^4. With small steps rounding is: f(x + h d) and f(x - h d) agree in more and more digits, their
+difference keeps fewer and fewer, and the error grows as eps / h. The best step lies in between,
+near eps^(1/3) for D and eps^(1/5) for R. The curve also shows why gradients are checked in float64:
+in float32 its bottom is ten thousand times higher.
 
-matplotlib is imported here only, and only to draw.
+matplotlib is imported only to draw.
 """
 
 import math
@@ -18,14 +18,14 @@ from autograd._tensor import Tensor
 from autograd.testing.differences import FirstOrder, tensors
 
 STEPS = tuple(10.0 ** (-k / 4) for k in range(2, 57))
-"""From 0.3 down to 1e-14, four to a factor of ten."""
+"""From 0.3 down to 1e-14, four per factor of ten."""
 DTYPES = ("float32", "float64")
 FORMULAS = {"central": "D(h), central difference", "richardson": "R(h), with Richardson's step"}
 
 
 @dataclass
 class ErrorCurve:
-    """Relative error of measured slopes, for each step, type and formula."""
+    """The relative error of measured slopes, for each step, type and formula."""
 
     steps: np.ndarray
     errors: dict[tuple[str, str], np.ndarray]
@@ -33,7 +33,7 @@ class ErrorCurve:
     name: str = ""
 
     def best(self, dtype, formula):
-        """(h, error) of the step with the smallest error."""
+        """The step with the smallest error, as (h, error)."""
         error = self.errors[dtype, formula]
         k = int(np.nanargmin(error))
         return float(self.steps[k]), float(error[k])
@@ -57,34 +57,36 @@ def error_curve(f, *inputs, steps=STEPS, directions=8, seed=0, name=""):
     slopes are 0.
     """
     arrays = [x.data if isinstance(x, Tensor) else np.asarray(x) for x in inputs]
-    wanted = [i for i, a in enumerate(arrays) if a.dtype.kind == "f"]
-    if not wanted:
+    floating = [i for i, a in enumerate(arrays) if a.dtype.kind == "f"]
+    if not floating:
         raise ValueError("no input has a floating-point type, so there is nothing to differentiate")
     rng = np.random.default_rng([seed, 11])
-    arrays = [a.astype(np.float64) if i in wanted else a for i, a in enumerate(arrays)]
-    ds = [[rng.standard_normal(arrays[i].shape) for i in wanted] for _ in range(directions)]
+    arrays = [a.astype(np.float64) if i in floating else a for i, a in enumerate(arrays)]
+    ds = [[rng.standard_normal(arrays[i].shape) for i in floating] for _ in range(directions)]
     w = rng.standard_normal(f(*tensors(arrays, ())).shape)
-    gradients = FirstOrder(f, wanted).gradients([*arrays, w])
+    gradients = FirstOrder(f, floating).gradients([*arrays, w])
     exact = np.array(
-        [sum(np.vdot(gradients[i], p) for i, p in zip(wanted, d, strict=True)) for d in ds]
+        [sum(np.vdot(gradients[i], p) for i, p in zip(floating, d, strict=True)) for d in ds]
     )
     if not np.any(exact):
-        raise ValueError("the gradient is 0, so errors relative to it say nothing")
+        raise ValueError("the gradient is 0, so errors relative to it are undefined")
     steps, errors = np.asarray(steps, dtype=np.float64), {}
     for dtype in DTYPES:
-        found = np.array([[_slopes(f, arrays, wanted, w, d, h, dtype) for d in ds] for h in steps])
+        slopes = np.array(
+            [[_slopes(f, arrays, floating, w, d, h, dtype) for d in ds] for h in steps]
+        )
         for k, formula in enumerate(FORMULAS):
-            square = np.mean((found[:, :, k] - exact) ** 2, axis=1) / np.mean(exact**2)
+            square = np.mean((slopes[:, :, k] - exact) ** 2, axis=1) / np.mean(exact**2)
             errors[dtype, formula] = np.sqrt(square)
     return ErrorCurve(steps, errors, name)
 
 
-def _slopes(f, arrays, wanted, w, d, h, dtype):
-    """D(h) and R(h) with f evaluated in ``dtype`` (and its output weighted in float64)."""
+def _slopes(f, arrays, floating, w, d, h, dtype):
+    """D(h) and R(h), with f evaluated in ``dtype`` and its output weighted in float64."""
 
     def moved_by(t):
         moved = list(arrays)
-        for i, part in zip(wanted, d, strict=True):
+        for i, part in zip(floating, d, strict=True):
             moved[i] = np.asarray(arrays[i] + t * part).astype(dtype)
         return float(np.sum(w * f(*tensors(moved, ())).data))
 
@@ -110,7 +112,7 @@ LABELS: dict[tuple[str, str], tuple[str, tuple[int, int]]] = {
     ("float64", "central"): ("center", (0, -8)),
     ("float64", "richardson"): ("center", (0, -8)),
 }
-"""Alignment and offset of the label at the bottom of each curve, clear of the other curves."""
+"""Alignment and offset of the label at each curve's bottom, clear of the other curves."""
 INK, FAINT = "#22313f", "#e3e7ec"
 
 
@@ -170,7 +172,7 @@ def _draw(panel, curve):
 
 
 def _guides(panel, curve):
-    """The two arms of the U as thin lines beside the float64 curves, with their laws."""
+    """Labels next to the two arms of the U, with the power of h that they follow."""
     steps = curve.steps
     for formula, power, law in (("central", 2, "$h^2$"), ("richardson", 4, "$h^4$")):
         h, least = curve.best("float64", formula)

@@ -9,8 +9,8 @@ is a kink (abs at 0, a tie in max); where their difference grows as 1/h the func
 0), and where it grows more slowly the slope is unbounded (sqrt of |x| at 0). At such a point no
 gradient is right, so none is called wrong: the point is reported, with both slopes.
 
-L carries random weights. What is reported are the slopes of one output alone, the one that bends
-most, and at the second order of one element of that output's gradient.
+L has random weights. The slopes in the report are those of a single output, the one that bends
+most, and at the second order those of one element of that output's gradient.
 """
 
 from dataclasses import dataclass
@@ -32,15 +32,15 @@ class Kink:
     left: float
     right: float
     analytic: float
-    """What backward says there."""
+    """The gradient that backward returns there."""
     step: float = 0.0
-    """How far to each side the slopes were measured."""
+    """The step to each side with which the slopes were measured."""
     output: str = ""
-    """Whose slopes they are, where there is a choice."""
+    """The output that the slopes belong to, if there are several."""
 
     @property
     def accepted(self):
-        """Whether backward's value is a possible one: between the slopes, where they exist."""
+        """Whether backward's value is acceptable: between the slopes, if they exist."""
         if self.kind != "kink":
             return not np.isnan(self.analytic)
         low, high = sorted((self.left, self.right))
@@ -61,7 +61,7 @@ class Kink:
             text += f"its slope is unbounded, {at}"
         else:
             side = "left" if not np.isfinite(self.left) else "right"
-            text += f"it is not finite just to the {side}"
+            text += f"it is NaN or infinite just {side} of this point, the edge of its domain"
         if self.output:
             text += f" (of {self.output})"
         text += f"; backward says {self.analytic:.6g}"
@@ -73,7 +73,7 @@ class Kink:
 def look_closer(line, slope, name, where, gradient):
     """The Kink at t = 0 of a Line, or None if its two slopes approach each other.
 
-    ``slope`` is what was measured there, and ``gradient`` is backward's for the line's input.
+    ``slope`` is the measurement there, and ``gradient`` backward's gradient of the line's input.
     """
     if slope.verdict == "edge":
         steps = (1e-5, 1e-6, 1e-7)
@@ -114,20 +114,20 @@ def _kind(line, steps):
         return None
     slopes, growth = max((apart, grows), (together, steepens), key=lambda pair: pair[1])
     if slopes[1] ** 2 > 1.3 * slopes[0] * slopes[2] or 1.3 * slopes[1] ** 2 < slopes[0] * slopes[2]:
-        return None  # no law, as in noise
+        return None  # no power law: noise
     return "kink" if growth < 3 else "unbounded" if growth < 50 else "jump"
 
 
 def _growth(slopes):
-    """By what factor slopes grow while the step shrinks to a hundredth."""
+    """The factor by which slopes grow while the step shrinks to a hundredth."""
     return slopes[-1] / slopes[0] if slopes[0] > 0 else 0.0
 
 
 def _alone(line, gradient, h):
-    """The line and its gradient for the single term that bends most, and the name of that term."""
+    """The line and the gradient of the single term that bends most, and the term's name."""
     function, arrays, i = line.function, line.arrays, line.i
     if function.order == 2 and i == len(arrays) - 1:
-        return line, gradient, ""  # along w, in which all of it is linear
+        return line, gradient, ""  # along w, in which everything is linear
     output = ""
     if function.order == 2 and arrays[-1].size > 1:
         arrays, where = _one_output(line, h)
@@ -148,7 +148,7 @@ def _alone(line, gradient, h):
 
 
 def _bend(line, h):
-    """How much each term bends. At the edge of a domain: how far it is from having a value."""
+    """How much each term bends; infinite for a term that has no value on one side."""
     up, down = line(h) - line.here, line(-h) - line.here
     bend = np.maximum(np.abs(up + down), 1e-3 * np.abs(up - down))
     return np.where(np.isfinite(bend), bend, np.inf)
@@ -159,9 +159,9 @@ def _most_bent(line, h):
 
 
 def _one_output(line, h):
-    """Arrays whose w picks the output that bends most at the second order, and its place."""
+    """Arrays whose w selects the output that bends most at the second order, and its index."""
     *inputs, w = line.arrays
-    most, found = -1.0, 0
+    most, place = -1.0, 0
     for k in range(w.size):
         one_hot = np.zeros(w.size)
         one_hot[k] = 1.0
@@ -171,13 +171,13 @@ def _one_output(line, h):
             initial=0.0
         )
         if bend > most + 1e3 * EPS * np.abs(here).max(initial=0.0):
-            most, found, best = bend, k, arrays
-    return best, tuple(map(int, np.unravel_index(found, w.shape)))
+            most, place, best = bend, k, arrays
+    return best, tuple(map(int, np.unravel_index(place, w.shape)))
 
 
 def _name(function, k):
-    """ "input 0, element (1,)" for the k-th of the terms of the second order."""
-    for i, v in zip(function.wanted, function.v, strict=True):
+    """ "input 0, element (1,)" for the k-th term of the second order."""
+    for i, v in zip(function.inputs, function.v, strict=True):
         if k < v.size:
             where = tuple(map(int, np.unravel_index(k, v.shape)))
             return f"input {i}, element {where}"

@@ -1,7 +1,7 @@
-"""What a function raised while it was checked, as a sentence: whose backward, where, what to write.
+"""An exception raised during a gradient check, as a sentence: which backward, where, and a fix.
 
-The likeliest mistake of a first backward is ``np.sqrt`` or ``math.sqrt`` in place of ``xp.sqrt``.
-On arrays nobody notices. Under ``create_graph`` the values are Tensors, and NumPy refuses them.
+The likeliest mistake in a first backward is ``np.sqrt`` or ``math.sqrt`` in place of ``xp.sqrt``.
+On arrays it works. Under ``create_graph`` the values are Tensors, which NumPy does not accept.
 """
 
 import linecache
@@ -16,11 +16,11 @@ from autograd.engine import Op
 
 _FOREIGN = os.path.dirname(np.__file__)
 _INTERCEPTED = {"__array_ufunc__": "ufunc", "__array_function__": "func"}
-"""Methods of Tensor that NumPy calls, and the argument that holds the function one asked for."""
+"""Methods of Tensor that NumPy calls, and the name of their argument for NumPy's function."""
 
 
-def told(error, order):
-    """One sentence about an exception of f's forward or backward."""
+def describe_error(error, order):
+    """One sentence about an exception in f's forward or backward."""
     frames = list(_frames(error))
     backward = [f for f in frames if f[0].f_code.co_name == "backward" and _op(f[0]) is not None]
     own = backward[-1] if backward else None
@@ -43,7 +43,7 @@ def told(error, order):
 
 
 def _frames(error):
-    """(frame, line number) from the outermost to where it was raised."""
+    """(frame, line number) from the outermost frame to the one that raised."""
     traceback = error.__traceback__
     while traceback is not None:
         yield traceback.tb_frame, traceback.tb_lineno
@@ -60,7 +60,7 @@ def _is_hidden(file):
 
 
 def _advice(frames, source):
-    """ "write xp.sqrt in place of np.sqrt", where a function of NumPy or math met a Tensor."""
+    """ "Write xp.sqrt in place of np.sqrt", if a function of NumPy or math received a Tensor."""
     for frame, _ in frames:
         argument = _INTERCEPTED.get(frame.f_code.co_name)
         function = frame.f_locals.get(argument) if argument else None
@@ -74,10 +74,10 @@ def _advice(frames, source):
 def _instead(module, name):
     names = {"math.fabs": "abs", "math.pow": "power", "math.asin": "arcsin", "math.acos": "arccos"}
     name = names.get(f"{module}.{name}", name)
-    found = ops
+    function = ops
     for part in name.split("."):
-        found = getattr(found, part, None) or getattr(getattr(ops, "constants", None), part, None)
-    reason = "backward is handed Tensors when a gradient is differentiated"
-    if found is None:
-        return f"Write it with functions that xp has (there is no xp.{name}): {reason}"
+        function = getattr(function, part, None) or getattr(ops.constants, part, None)
+    reason = "backward receives Tensors when a gradient is differentiated"
+    if function is None:
+        return f"Use only functions that xp has (there is no xp.{name}): {reason}"
     return f"Write xp.{name} in place of {module}.{name}: {reason}"

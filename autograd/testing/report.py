@@ -1,4 +1,4 @@
-"""What a gradient check found, as data and as text."""
+"""The result of a gradient check, as data and as text."""
 
 from dataclasses import dataclass, field
 
@@ -20,16 +20,16 @@ class Check:
     """Largest |analytic - numeric|."""
     tolerance: float
     scale: float
-    """Largest |numeric|, what the relative error is relative to."""
+    """Largest |numeric|: the relative error is relative to it."""
     analytic: float
     numeric: float
     where: tuple[int, ...] | None = None
     wrong: int = 0
     size: int = 0
     zeros: int = 0
-    """How many slopes are 0 as far as can be measured, where backward's is not quite 0."""
+    """The number of slopes that measure 0 where backward's is almost 0, but not exactly."""
     noise: float = 0.0
-    """How far that is."""
+    """The precision of that 0."""
 
     @property
     def passed(self):
@@ -49,7 +49,7 @@ class Check:
 
 @dataclass
 class Diagnosis:
-    """What the difference between a wrong gradient and the measured one looks like."""
+    """The likely mistake behind a wrong gradient."""
 
     order: int
     input: str
@@ -61,28 +61,27 @@ class Diagnosis:
 
 @dataclass
 class GradReport:
-    """What check_grad found. True when every check passed; printed, it tells the failures."""
+    """The result of check_grad: true if every check passed. As text, it lists the failures."""
 
     checks: list[Check] = field(default_factory=list)
     problem: str | None = None
-    """A sentence when the function could not be checked at all."""
+    """A sentence if the function could not be checked at all."""
     faults: list[str] = field(default_factory=list)
-    """Rules that f breaks whatever its numbers: in-place changes, layouts, stale values, shapes."""
+    """Rules that f breaks, even if its numbers are right: changes in place, layouts, shapes."""
     kinks: list[Kink] = field(default_factory=list)
-    """Elements at which f has no derivative: nothing is compared there."""
+    """Elements at which f has no derivative, so that nothing is compared there."""
     unmeasured: list[str] = field(default_factory=list)
-    """A sentence for every input of which nothing could be measured at order 1: that is no pass."""
+    """A sentence for every input of which nothing could be measured at order 1: a failure."""
     diagnoses: list[Diagnosis] = field(default_factory=list)
-    """What the wrong gradients look like; empty when all are right, or like nothing known."""
+    """The likely mistakes; empty if all gradients are right, or if no known mistake fits."""
     warnings: list[str] = field(default_factory=list)
-    """Types that change on the way; they do not fail the check."""
+    """Changes of type, and other notes that do not fail the check."""
 
     @property
     def passed(self):
         right = all(check.passed for check in self.checks)
         right &= all(kink.accepted for kink in self.kinks)
-        told = self.problem is not None or self.faults or self.unmeasured
-        return right and not told
+        return right and self.problem is None and not self.faults and not self.unmeasured
 
     def __bool__(self):
         return self.passed
@@ -94,7 +93,7 @@ class GradReport:
     def max_error(self, order):
         """Largest error relative to the gradient's size, over the checks of one order.
 
-        Slopes that are 0 as far as can be measured have no relative error and do not count.
+        Slopes that measure 0 have no relative error and do not count.
         """
         errors = [
             c.error / (c.scale or 1.0)
@@ -104,7 +103,7 @@ class GradReport:
         return max(errors, default=0.0)
 
     def _counted(self):
-        """ "12 checks, 2 kinks": what was compared, and at how many elements nothing could be."""
+        """ "12 checks, 2 kinks": the comparisons, and the elements where there was none."""
         counts = [_count(len(self.checks), "check")]
         edges = sum(kink.kind == "edge" for kink in self.kinks)
         for n, what in ((len(self.kinks) - edges, "kink"), (edges, "edge")):
@@ -117,15 +116,15 @@ class GradReport:
             return f"gradient check impossible: {self.problem}"
         notes = [
             f"  note: order {c.order}, {c.input}: backward says almost 0 for {c.zeros} of {c.size} "
-            f"{c.kind}s, and differences see 0 to within {c.noise:.0e}"
+            f"{c.kind}s, and finite differences say 0 to within {c.noise:.0e}"
             for c in self.checks
             if c.zeros
         ]
         notes += [f"  warning: {w}" for w in self.warnings]
         if self.passed:
             orders = sorted({c.order for c in self.checks})
-            told = ", ".join(f"order {o}: {self.max_error(o):.1e}" for o in orders)
-            head = f"gradient check passed: {self._counted()}, largest relative error {told}"
+            errors = ", ".join(f"order {o}: {self.max_error(o):.1e}" for o in orders)
+            head = f"gradient check passed: {self._counted()}, largest relative error {errors}"
             return "\n".join([head, *(f"  note: {kink}" for kink in self.kinks), *notes])
         parts = [f"{len(self.failures)} of {len(self.checks)} checks"] if self.checks else []
         if self.faults:

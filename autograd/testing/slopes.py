@@ -1,18 +1,19 @@
-"""Which step to measure with: the slope of a line, and whether backward's agrees with it.
+"""The step to measure with: the slope of a line, and whether backward's slope agrees with it.
 
-A step that is too large sees the function's curvature, or a pole, or the next kink; one that is too
-small sees rounding. What is too large depends on the function: log changes over the size of its
-input, sin over 1 whatever its input is. So steps t are tried, relative to the element's own size
-(1e-3), to 1 and to the largest element of the input, and then a ladder of them, until one answers:
+A step that is too large sees the function's curvature, a pole, or the next kink; one that is too
+small sees rounding. How large is too large depends on the function: log changes over the size of
+its input, but sin over 1 for every input. So several steps t are tried, relative to the element's
+own size (1e-3), to 1 and to the largest element of the input, and then a ladder of steps, until one
+gives a verdict:
 
-right       backward agrees with a step whose noise is small beside the slope
-zero        neither backward nor any step sees more than noise, of no consequence
-still       nothing moved, and what backward says is too little for the function to show
-wrong       it disagrees with two steps that agree with each other: a large one, which measures
-            well, and the smallest one that can still see the difference
+right       backward agrees with a step whose noise is small compared with the slope
+zero        neither backward nor any step sees more than negligible noise
+still       no term changed, and backward's slope is too small to change one
+wrong       backward disagrees with two steps that agree with each other: a large one, which
+            measures well, and the smallest one that can still see the difference
 bends       no step, however small, finds one slope: autograd/testing/kinks.py looks closer
-edge        the function has values on one side only, and its slope there could not be measured
-unmeasured  noise or rounding covers the slope at every step
+edge        the function has values only on one side, and its slope there could not be measured
+unmeasured  noise or rounding hides the slope at every step
 
 A right gradient usually needs one step, a wrong one two.
 """
@@ -25,29 +26,29 @@ from autograd.testing.differences import EPS, central, one_sided
 
 FIRST = 1e-3
 SMALLEST = 1e-14
-"""Relative to the element; x + t d does not reach much nearer to x."""
+"""The smallest step, relative to the element: x + t d cannot come much nearer to x."""
 
 
 @dataclass
 class Slope:
-    """A measured derivative along a line, and what it says of backward's."""
+    """A measured derivative along a line, and the verdict on backward's."""
 
     verdict: str
     value: float
-    said: float
-    """Backward's."""
+    analytic: float
+    """Backward's derivative along the line."""
     error: float
-    """|said - value|."""
+    """|analytic - value|."""
     tolerance: float
     noise: float
     bends: tuple[float, ...] = ()
-    """Steps at which the function bent."""
+    """The steps at which the function bends."""
 
 
 def measure(line, gradient, rtol, size):
-    """The Slope of ``line`` beside what ``gradient`` says about it.
+    """The Slope of ``line``, compared with backward's ``gradient``.
 
-    ``size`` is that of the terms which the function is summed from.
+    ``size`` is the sum of the sizes of the function's terms.
     """
     tried = []
     guesses = _guesses(line)
@@ -55,11 +56,11 @@ def measure(line, gradient, rtol, size):
         if answer := _answer(line, gradient, rtol, tried, t, far=t >= FIRST * max(guesses)):
             return answer
     largest = max(size, *(s.size for s in tried if s.finite), 0.0)
-    most = FIRST / max(guesses) * 10 * EPS * largest  # what backward may say where nothing is seen
+    most = FIRST / max(guesses) * 10 * EPS * largest  # the largest slope that is too small to see
     for s in tried:
         if abs(s.expected) <= most and _is_zero(s, tried, size):
             return _slope("zero", s, rtol)
-    limit = 100 * max(guesses)  # beyond it only agreement counts: of a function that is straight
+    limit = 100 * max(guesses)  # beyond it only agreement counts: the function may be straight
     for t in _ladder(guesses):
         if _is_new(t, tried) and not _is_hopeless(t, tried):
             answer = _answer(line, gradient, rtol, tried, t, far=True)
@@ -73,17 +74,17 @@ def _guesses(line):
     reach = np.abs(line.d).max(initial=0.0) or 1.0
     size = np.abs(line.x)
     largest = size[np.isfinite(size)].max(initial=0.0) or 1.0
-    found = [FIRST]
+    guesses = [FIRST]
     for t in sorted((FIRST * largest / reach, FIRST / reach)):
-        if t > 30 * found[-1] or (t < found[0] / 30 and len(found) == 1):
-            found.append(t)
-    return found
+        if t > 30 * guesses[-1] or (t < guesses[0] / 30 and len(guesses) == 1):
+            guesses.append(t)
+    return guesses
 
 
 def _ladder(guesses):
-    """A step for every factor of ten; no round numbers, since f may be periodic.
+    """A step for every factor of ten, but not a round number, since f may be periodic.
 
-    Down from the largest that most functions bear, then up, for those that are straight but large.
+    Down from the largest that suits most functions, then up, for those that are straight but large.
     """
     low, high = np.log10(SMALLEST), np.log10(70 * max(guesses))
     return [10.0**k for k in (*np.arange(high, low, -1), *np.arange(high + 1, high + 8))]
@@ -94,21 +95,21 @@ def _is_new(t, tried):
 
 
 def _is_hopeless(t, tried):
-    """Whether rounding would cover everything that was seen so far."""
+    """Whether rounding would hide everything measured so far."""
     seen = [s for s in tried if s.finite]
     if not seen:
         return False
     least = min(seen, key=lambda s: s.noise)
-    said = abs(least.expected) if np.isfinite(least.expected) else 0.0
+    claimed = abs(least.expected) if np.isfinite(least.expected) else 0.0
     noise = max(s.noise * s.t for s in seen) / t
-    return noise > 0.1 * max(said, abs(least.slope), *(s.bend for s in seen))
+    return noise > 0.1 * max(claimed, abs(least.slope), *(s.bend for s in seen))
 
 
 def _is_zero(s, tried, size):
-    """Whether one step sees nothing but noise, of no consequence, where backward sees no more.
+    """Whether neither this step nor backward sees more than negligible noise.
 
-    A shift of all inputs, which softmax does not notice. Noise is of no consequence beside the
-    function's own size, or beside what larger steps see of it.
+    An example is a shift of all inputs of softmax. Noise is negligible if it is small compared with
+    the function's own size, or with the slopes at larger steps.
     """
     if not s.finite or s.bend or max(s.gap, abs(s.slope)) > s.noise:
         return False
@@ -123,7 +124,7 @@ def _slope(verdict, s, rtol, tolerance=0.0):
 
 
 def _answer(line, gradient, rtol, tried, t, far):
-    """What one more step says, or None. ``far``: it is large enough to see a slope of zero."""
+    """The verdict of one more step, or None. ``far``: large enough to see a slope of zero."""
     s = central(line, gradient, t)
     tried.append(s)
     if not s.finite or s.bend or _is_too_fine(s, tried):
@@ -138,7 +139,7 @@ def _answer(line, gradient, rtol, tried, t, far):
 
 
 def _is_too_fine(s, tried):
-    """Whether f itself rounds so small a step away, as 1 + x does where x is 1e-12."""
+    """Whether f itself rounds away so small a step, as 1 + x does if x is 1e-12."""
     if not s.still.all() or not s.expected:
         return False
     larger = (o for o in tried if o.finite and o.t > s.t)
@@ -146,10 +147,10 @@ def _is_too_fine(s, tried):
 
 
 def _is_firm(line, gradient, s, tried):
-    """Whether small steps that can just see the disagreement say the same.
+    """Whether small steps, just large enough to see the disagreement, confirm it.
 
-    Three are asked, since more noise than was reckoned with may spoil the smallest; but none may
-    speak for backward. Where two see something else, the steps in between are asked.
+    Up to three are tried, since more noise than estimated may spoil the smallest, but none of them
+    may agree with backward. If two see something else, the steps in between decide.
     """
     smallest = SMALLEST
     if np.isfinite(s.gap):
@@ -173,11 +174,11 @@ def _is_firm(line, gradient, s, tried):
 
 
 def _lasts(line, gradient, s, smallest):
-    """Whether steps of a tenth and a hundredth say what ``s`` does, and no step what backward does.
+    """Whether steps of a tenth and a hundredth of ``s`` confirm it, and none agrees with backward.
 
-    f may round within: log(1 + x^2) at 1e-3 knows x^2 to 1e-10 of itself, and stands still at small
-    steps. Then they are no witnesses for the large ones, but none against them either. If that
-    rounding is all that ``s`` sees of a gap, a larger step sees less of it.
+    f may round inside: log(1 + x^2) at x = 1e-3 loses all but ten digits of x^2, and does not
+    change at small steps. Then small steps neither confirm the large ones nor contradict them. If
+    the disagreement of ``s`` is only such rounding, a larger step sees less of it.
     """
     if central(line, gradient, 10 * s.t).gap < 0.5 * s.gap:
         return False
@@ -193,38 +194,39 @@ def _lasts(line, gradient, s, smallest):
 
 
 def _is_swallowed(line, gradient, s):
-    """Whether terms too large to show the change that backward expects of them stood still.
+    """Whether terms did not change because they are too large to show the expected change.
 
-    1e20 + x does not move with x. But what is expected of them must be asked: the other outputs of
-    an elementwise function stand still too, and backward says so.
+    1e20 + x does not change with x. But backward must expect a change: the other outputs of an
+    elementwise function do not change either, and backward agrees.
     """
     size = (np.abs(line.here) + line.unsteady / EPS)[s.still].sum()
     if not np.isfinite(s.gap) or EPS * size / s.t < 0.1 * s.gap:
         return False
     function, arrays = line.function, line.arrays
     function, arrays = function.weighted(arrays, function.weights(arrays) * s.still)
-    said = _expected(function, arrays, line)
-    if said * s.t > 100 * EPS * size:
+    expected = _expected(function, arrays, line)
+    if expected * s.t > 100 * EPS * size:
         return False
-    if said > 0.1 * s.gap:
+    if expected > 0.1 * s.gap:
         return True
-    # It may be 0 for cancelling here. If they are connected at all, they are where no input is tiny
+    # It may be 0 here by cancellation. Terms that depend on x show it where no input is tiny
     even = [np.sign(a) * np.abs(a) ** 0.1 if a.dtype.kind == "f" else a for a in arrays]
     return s.gap <= 10 * EPS * size and _expected(function, even, line) > 0
 
 
 def _expected(function, arrays, line):
+    """The size of the slope that backward expects of a function along a line."""
     try:
-        said = abs(np.vdot(function.gradients(arrays)[line.i], line.d))
+        slope = abs(np.vdot(function.gradients(arrays)[line.i], line.d))
     except (ValueError, ArithmeticError):  # outside its domain
         return 0.0
-    return said if np.isfinite(said) else 0.0
+    return slope if np.isfinite(slope) else 0.0
 
 
 def _left_over(line, gradient, rtol, tried, size, guesses, most):
-    """What can be said where no step was good enough by itself: all of them together.
+    """The verdict of all steps together, if none was good enough by itself.
 
-    ``most`` is the slope that backward may name where the function shows none.
+    ``most`` is the largest slope that is too small to see.
     """
     finite = [s for s in tried if s.finite and not _is_too_fine(s, tried)]
     if not finite:
@@ -233,7 +235,7 @@ def _left_over(line, gradient, rtol, tried, size, guesses, most):
     nothing = Slope(
         "unmeasured", largest.slope, largest.expected, largest.gap, np.inf, largest.noise
     )
-    moved = max(s.size for s in finite)  # now that it is known which terms move
+    moved = max(s.size for s in finite)  # now it is known which terms change
     bends = tuple(sorted(s.t for s in finite if s.bend > 1000 * EPS * moved / s.t))
     least = 0.005 * min((s.bend for s in finite if s.t in bends), default=0.0)
     below = [s for s in finite if bends and s.t < bends[0] and s.noise < least]
@@ -241,7 +243,7 @@ def _left_over(line, gradient, rtol, tried, size, guesses, most):
         nothing.verdict, nothing.bends = "bends", bends
         return nothing
     floor = 1e4 * EPS * size
-    if size and all(abs(s.slope) <= floor / s.t for s in finite):  # the function stands still
+    if size and all(abs(s.slope) <= floor / s.t for s in finite):  # the function does not change
         s = max((s for s in finite if s.t <= max(guesses)), key=lambda s: s.t, default=largest)
         if s.gap and not line.moved.any() and _is_swallowed(line, gradient, s):
             return _slope("still", s, rtol, floor / s.t)
@@ -272,7 +274,7 @@ def _left_over(line, gradient, rtol, tried, size, guesses, most):
 
 
 def _is_contradicted(s, finite):
-    """Whether a smaller step sees something else, as at 1e12 x floor(x) differs from x^2."""
+    """Whether a smaller step sees something else, as it does for x floor(x) at 1e12."""
     smaller = (o for o in finite if o.t < s.t and o.noise <= 0.5 * s.gap)
     return any(abs(o.slope - s.slope) > 0.5 * s.gap for o in smaller)
 

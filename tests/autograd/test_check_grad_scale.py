@@ -72,7 +72,7 @@ def test_a_right_gradient_passes_and_one_wrong_by_1e_4_fails(sample, scale):
     with np.errstate(all="ignore"):
         right = check(sample.call, *arrays)
         if not np.isfinite(sample.call(*map(Tensor, arrays)).data).all():
-            assert not right and "f is not finite at these inputs" in right.problem
+            assert not right and "f returns NaN or infinity here" in right.problem
             return
         if (sample.name, scale) in NOT_MEASURED:
             assert not right
@@ -186,7 +186,7 @@ def test_at_the_edge_of_a_domain_one_side_is_measured():
     # no slope there: said
     edge = check(ops.arccos, np.array([1.0, 0.5]), order=1)
     assert edge and [k.kind for k in edge.kinks] == ["edge"]
-    assert "f cannot be measured at input 0, element (0,): it is not finite just to" in str(edge)
+    assert "f cannot be measured at input 0, element (0,): it is NaN or infinite just" in str(edge)
 
 
 # --- what cannot be measured ----------------------------------------------------------------------
@@ -195,7 +195,7 @@ def test_at_the_edge_of_a_domain_one_side_is_measured():
 def test_a_check_that_measured_nothing_is_no_pass():
     periodic = check(ops.sin, np.array([1e17]))
     assert not periodic and periodic.checks == []
-    assert "nothing could be measured of input 0: at every step" in str(periodic)
+    assert "nothing could be measured of input 0: at every step," in str(periodic)
     assert check(ops.sin, np.array([1e12, -3e9]))  # neighbouring numbers are near enough
     assert not check(off(ops.sin, Off), np.array([1e12, -3e9]), order=1)
 

@@ -58,15 +58,15 @@ ELEMENTS = {
     "not finite anywhere": (lambda r, g, x, xp: r * np.inf, "your gradient is not finite anywhere"),
     "ignores g": (
         lambda r, g, x, xp: xp.exp(x),
-        "your gradient ignores the gradient that comes in: it is the same for g and for 2 g",
+        "your backward does not multiply by g: it returns the same for g and 2 g",
     ),
     "g twice": (
         lambda r, g, x, xp: r * g,
-        "your gradient is not linear in the gradient that comes in",
+        "your gradient is not linear in the incoming gradient g",
     ),
     "mask of g": (
         lambda r, g, x, xp: xp.where(g > 0, r, 0),
-        "your gradient is not linear in the gradient that comes in",
+        "your gradient is not linear in the incoming gradient g",
     ),
     "sign": (lambda r, g, x, xp: -r, "your gradient has the wrong sign"),
     "twice": (lambda r, g, x, xp: 2 * r, "your gradient is 2.0 times the right one"),
@@ -82,7 +82,7 @@ ELEMENTS = {
     "divided by the size": (
         lambda r, g, x, xp: r / 12,
         "your gradient is 0.08333 times the right one, and that is 1 / the number of elements of "
-        "the input: looks like a mean where a sum is right",
+        "the input: looks like a mean in place of a sum",
     ),
     "reversed": (
         lambda r, g, x, xp: xp.asarray(r[:, ::-1]),
@@ -99,15 +99,15 @@ ELEMENTS = {
     "reshape for transpose": (
         lambda r, g, x, xp: r.T.reshape(3, 4),
         "your gradient has the right values in the order of a transposed array: looks like a "
-        "reshape where a transpose is right",
+        "reshape in place of a transpose",
     ),
     "sum too many": (
         lambda r, g, x, xp: xp.broadcast_to(xp.sum(r, axis=0), x.shape),
-        "looks like a sum over axis 0 too many",
+        "looks like an extra sum over axis 0",
     ),
     "mean too many": (
         lambda r, g, x, xp: xp.broadcast_to(xp.mean(r, axis=1, keepdims=True), x.shape),
-        "looks like a mean over axis 1 too many",
+        "looks like an extra mean over axis 1",
     ),
     "factor x missing": (
         lambda r, g, x, xp: r / x,
@@ -115,7 +115,7 @@ ELEMENTS = {
     ),
     "factor x too many": (
         lambda r, g, x, xp: r * x,
-        "a factor is too many: your gradient is the right one times the input",
+        "there is an extra factor: your gradient is the right one times the input",
     ),
     "one element": (
         lambda r, g, x, xp: r + with_one((3, 4), (1, 1), 1e-3) * g,
@@ -259,7 +259,7 @@ class Softmax(Op):
                 (
                     "input 1",
                     "your gradient is 0.3333 times the right one, and that is 1 / the length of "
-                    "axis 0 of the output: looks like a mean where a sum is right",
+                    "axis 0 of the output: looks like a mean in place of a sum",
                 )
             ],
         ),
@@ -385,9 +385,9 @@ class RoundsWithTanh(Rounds):
 @pytest.mark.parametrize(
     "op, told",
     [
-        (Rounds, "hands on the gradient that comes in (a straight-through gradient)"),
+        (Rounds, "is the incoming gradient g itself (a straight-through gradient)"),
         (RoundsWithTanh, "that of another function"),
-        (Clips, "your gradient is wrong exactly where the function is flat: there the right one"),
+        (Clips, "your gradient is wrong exactly where the function is flat: it should be 0"),
     ],
 )
 def test_straight_through_gradients_are_named(op, told):
@@ -417,8 +417,8 @@ class MatMulForX(MatMul):
 @pytest.mark.parametrize(
     "op, wrong, told",
     [
-        (MatMul, 0, "yours is g @ W, the right one g @ W.T, where g is the gradient that comes in"),
-        (MatMulForX, 1, "yours is W @ g, the right one W.T @ g, where g is the gradient"),
+        (MatMul, 0, "yours is g @ W, the right one is g @ W.T, where g is the incoming gradient"),
+        (MatMulForX, 1, "yours is W @ g, the right one is W.T @ g, where g is the incoming"),
     ],
 )
 def test_a_transpose_that_square_matrices_hide(op, wrong, told, shape):
@@ -436,7 +436,7 @@ def test_where_nothing_fits_other_shapes_are_proposed_for_a_square_input():
 
     assert check_grad(lambda x: Odd()(x), data(3, 4), raise_on_failure=False).diagnoses == []
     (diagnosis,) = check_grad(lambda x: Odd()(x), data(4, 4), raise_on_failure=False).diagnoses
-    assert "two axes of this input are equally long" in diagnosis.text
+    assert "two axes of this input have the same length" in diagnosis.text
 
 
 @pytest.mark.parametrize("sample", SAMPLES[::5], ids=lambda s: s.name)

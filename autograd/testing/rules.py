@@ -1,9 +1,9 @@
-"""What a gradient check asks before it measures: does the function keep to the rules?
+"""The rules of a backward apart from its numbers, checked before anything is measured.
 
-A backward can return the right numbers on the first try and be wrong all the same: it may change
-an array that others hold, depend on what was computed in between, or work for one memory layout
-only. Each rule broken is one sentence. Faults fail the check; warnings (a type that changed on the
-way) do not, since the engine puts types right.
+A backward can return the right numbers at the first call and still be wrong: it may change an array
+that is used elsewhere, depend on what was computed in between, or work for only one memory layout.
+Each broken rule is one sentence. Faults fail the check; warnings (a change of type) do not, since
+the engine converts the types back.
 """
 
 import numpy as np
@@ -12,17 +12,17 @@ from autograd.accumulate import Scatter
 from autograd.backward import grad
 from autograd.engine import Op
 from autograd.testing.differences import array_of, tensors
-from autograd.testing.raised import told
+from autograd.testing.raised import describe_error
 
 CLOSE = 1e-9
-"""Two ways to the same number may differ by rounding: this much of the largest number there is."""
+"""Two results that should be the same may differ by this much of the largest, by rounding."""
 
 
-def audit(f, arrays, names, w):
+def check_rules(f, arrays, names, w):
     """Run ``f`` forward and backward under observation. Returns (faults, warnings, usable).
 
-    A function is not ``usable`` when its gradients cannot be compared with anything: its backward
-    raises or writes into the gradient that comes in, or the function changes its own inputs.
+    A function is not ``usable`` if its gradients cannot be compared with anything: its backward
+    raises or overwrites the incoming gradient, or the function changes its own inputs.
     """
     watch = _Watch(names)
     with np.errstate(all="ignore"):
@@ -36,7 +36,7 @@ def audit(f, arrays, names, w):
 
 
 def _results(f, arrays, names, w, watch):
-    """The output Tensor, still able to run backward, and [output, gradients] as arrays."""
+    """(output, inputs) as Tensors, with the graph kept, and [output, gradients] as arrays."""
     xs = tensors([a.copy() for a in arrays], names)
     y = f(*xs)
     for i, (x, a) in enumerate(zip(xs, arrays, strict=True)):
@@ -45,11 +45,17 @@ def _results(f, arrays, names, w, watch):
             watch.faults.append(f"f changes its input {i} in place")
     watch.nodes(y)
     try:
-        found = grad(y, [xs[i] for i in names], w, retain_graph=True, allow_unused=True)
+        gradients = grad(y, [xs[i] for i in names], w, retain_graph=True, allow_unused=True)
     except Exception as error:
-        watch.faults += watch.shapes or [told(error, 1)]
+        watch.faults += watch.shapes or [describe_error(error, 1)]
         return y, None
-    return (y, xs), [y.data, *(array_of(g, arrays[i]) for g, i in zip(found, names, strict=True))]
+    return (y, xs), _as_arrays(y, gradients, arrays, names)
+
+
+def _as_arrays(y, gradients, arrays, names):
+    """[output, gradients] as arrays."""
+    pairs = zip(gradients, names, strict=True)
+    return [y.data, *(array_of(g, arrays[i]) for g, i in pairs)]
 
 
 class _Watch:
@@ -71,24 +77,24 @@ class _Watch:
     def _observed(self, node, backward):
         name = type(node).__name__
 
-        def observed(xp, g, *saved, room=None):  # and no room: nothing may be changed in place
-            held = [g, *(s for s in saved if isinstance(s, np.ndarray))]
-            before = [np.array(a) for a in held]
+        def observed(xp, g, *saved, room=None):  # room is dropped: no work in place is allowed
+            received = [g, *(s for s in saved if isinstance(s, np.ndarray))]
+            before = [np.array(a) for a in received]
             gradients = backward(xp, g, *saved)
-            for k, (a, b) in enumerate(zip(held, before, strict=True)):
+            for k, (a, b) in enumerate(zip(received, before, strict=True)):
                 if not np.array_equal(a, b, equal_nan=True):
                     what = "a value saved for backward" if k else "the incoming gradient"
                     self.faults.append(f"the backward of {name} changes {what} in place")
-                    self.changed |= k == 0  # the check's own weights: it would measure nonsense
+                    self.changed |= k == 0  # these are the check's own weights
             several = gradients if isinstance(gradients, (tuple, list)) else (gradients,)
             for i, (source, gradient) in enumerate(zip(node.inputs, several, strict=False)):
                 if source is not None and gradient is not None:
-                    self._one(node, i, source, gradient, held)
+                    self._one(node, i, source, gradient, received)
             return gradients
 
         return observed
 
-    def _one(self, node, i, source, gradient, held):
+    def _one(self, node, i, source, gradient, received):
         """Compare the gradient that a node returned for its input i with that input."""
         name = type(node).__name__
         if node.dtype == source.dtype != gradient.dtype:
@@ -103,24 +109,25 @@ class _Watch:
                 f"shape is {source.shape}{_why(gradient.shape, source.shape)}"
             )
         if node.fresh_gradients and isinstance(gradient, np.ndarray):
-            if any(np.may_share_memory(gradient, a) for a in held):
+            if any(np.may_share_memory(gradient, a) for a in received):
                 self.faults.append(
-                    f"{name} says fresh_gradients, but the gradient of its input {i} shares memory "
-                    "with what it was given: the engine would add into it"
+                    f"{name} sets fresh_gradients = True, but the gradient for input {i} shares "
+                    "memory with g or a saved array, which the engine would overwrite"
                 )
 
     def repetition(self, f, arrays, w, base):
-        """A second backward, and one with another call of f before it, change nothing."""
+        """A second backward gives the same gradients, and so does one after another call of f."""
 
         def again(y, xs):
-            found = grad(y, [xs[i] for i in self.names], w, retain_graph=True, allow_unused=True)
-            return [y.data, *(array_of(g, arrays[i]) for g, i in zip(found, self.names))]  # noqa: B905
+            inputs = [xs[i] for i in self.names]
+            gradients = grad(y, inputs, w, retain_graph=True, allow_unused=True)
+            return _as_arrays(y, gradients, arrays, self.names)
 
         (y, xs), _ = _results(f, arrays, self.names, w, self)
         if _differ(base, again(y, xs)):
             self.faults.append(
-                "a second backward through the same graph gives another gradient: backward changes "
-                "what it keeps, or draws random numbers"
+                "running backward twice gives different gradients: it modifies a saved array or "
+                "draws random numbers"
             )
             return
         xs = tensors([a.copy() for a in arrays], self.names)
@@ -133,15 +140,15 @@ class _Watch:
         try:
             f(*tensors(elsewhere, self.names))
         except (ValueError, ArithmeticError):
-            return  # the neighbouring point is outside its domain
+            return  # the neighbouring point is outside f's domain
         if _differ(base, again(y, xs)):
             self.faults.append(
-                "another call of f before backward changes the result of the first: something is "
-                "kept outside the node (on the class, in a shared buffer) and was overwritten"
+                "another call of f before backward changes the gradient of the first: a value was "
+                "kept outside the node (on the class, or in a shared buffer) and overwritten"
             )
 
     def layouts(self, f, arrays, w, base):
-        """The order of the elements in memory does not matter."""
+        """The memory layout of the inputs does not matter."""
         for layout, arrange in (("Fortran-ordered", _fortran), ("strided", _strided)):
             moved = [arrange(a) if i in self.names else a for i, a in enumerate(arrays)]
             if all(a.flags.c_contiguous for a in moved):
@@ -149,17 +156,16 @@ class _Watch:
             try:
                 xs = tensors(moved, self.names)
                 y = f(*xs)
-                found = grad(y, [xs[i] for i in self.names], w, allow_unused=True)
+                gradients = grad(y, [xs[i] for i in self.names], w, allow_unused=True)
             except Exception as error:
                 self.warnings.append(f"f fails on {layout} inputs: {type(error).__name__}: {error}")
                 continue
-            result = [y.data, *(array_of(g, arrays[i]) for g, i in zip(found, self.names))]  # noqa: B905
-            for k in _differ(base, result):
+            for k in _differ(base, _as_arrays(y, gradients, arrays, self.names)):
                 what = f"its gradient of {[*self.names.values()][k - 1]}" if k else "its output"
-                self.faults.append(f"f gives other results for {layout} inputs: {what} differs")
+                self.faults.append(f"f gives different results for {layout} inputs: {what} differs")
 
     def dtypes(self, f, arrays, w):
-        """In float32 everything should stay float32."""
+        """float32 inputs should give float32 results throughout."""
         single = [a.astype(np.float32) if i in self.names else a for i, a in enumerate(arrays)]
         try:
             xs = tensors(single, self.names)
@@ -173,12 +179,12 @@ class _Watch:
         except Exception as error:
             if not self.shapes:
                 self.warnings.append(f"f fails on float32 inputs: {type(error).__name__}: {error}")
-        self.faults.clear()  # told once, by the run in float64
+        self.faults.clear()  # the run in float64 reports them
         self.shapes.clear()
 
 
 def _first_promotion(node):
-    """A sentence if some node behind ``node`` made float64 of float32 inputs alone."""
+    """A sentence if some node behind ``node`` turned only float32 inputs into float64."""
     waiting, seen, oldest = [node], set(), None
     while waiting:
         node = waiting.pop()
@@ -187,7 +193,7 @@ def _first_promotion(node):
         seen.add(node)
         waiting += node.inputs
         sources = [n for n in node.inputs if n is not None]
-        alone = len(sources) == len(node.inputs)  # no constant array that could be to blame
+        alone = len(sources) == len(node.inputs)  # no constant array that could be the cause
         if alone and {s.dtype for s in sources} == {np.dtype(np.float32)} != {node.dtype}:
             if oldest is None or node.order < oldest.order:
                 oldest = node
@@ -196,28 +202,28 @@ def _first_promotion(node):
     return f"{type(oldest).__name__} turns float32 inputs into {oldest.dtype}"
 
 
-def _why(found, expected):
-    """A guess at what made a gradient's shape ``found`` instead of ``expected``."""
-    if found == expected[::-1]:
+def _why(actual, expected):
+    """A guess why a gradient's shape is ``actual`` instead of ``expected``."""
+    if actual == expected[::-1]:
         return ": looks like a transpose is missing"
-    if len(found) >= len(expected):
-        extra = len(found) - len(expected)
+    if len(actual) >= len(expected):
+        extra = len(actual) - len(expected)
         aligned = [*range(extra)]
         for axis, n in enumerate(expected, start=extra):
-            if found[axis] != n:
+            if actual[axis] != n:
                 if n != 1:
                     return ""
                 aligned.append(axis)
         several = "axes" if len(aligned) > 1 else "axis"
         return f": looks like the sum over {several} {', '.join(map(str, aligned))} is missing"
-    if found == expected[len(expected) - len(found) :]:
-        missing = ", ".join(map(str, range(len(expected) - len(found))))
-        return f": looks like one sum too many, over axis {missing}"
+    if actual == expected[len(expected) - len(actual) :]:
+        missing = ", ".join(map(str, range(len(expected) - len(actual))))
+        return f": looks like an extra sum over axis {missing}"
     return ""
 
 
 def _differ(base, other):
-    """Which of the arrays [output, *gradients] are not equal up to rounding."""
+    """The indices of the arrays [output, *gradients] that differ by more than rounding."""
     wrong = []
     size = max((np.abs(a[np.isfinite(a)]).max(initial=0.0) for a in base), default=0.0)
     for k, (a, b) in enumerate(zip(base, other, strict=True)):
