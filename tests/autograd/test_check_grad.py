@@ -209,7 +209,7 @@ def test_what_cannot_be_checked_is_said():
     rng = np.random.default_rng(0)
     with pytest.raises(GradCheckError, match="not deterministic"):
         check_grad(lambda x: ops.dropout(x, 0.5, rng=rng), data(20))
-    with pytest.raises(GradCheckError, match="not finite"), np.errstate(all="ignore"):
+    with pytest.raises(GradCheckError, match="returns NaN or infinity"), np.errstate(all="ignore"):
         check_grad(ops.log, np.array([-1.0]))
     with pytest.raises(GradCheckError, match="expected one Tensor"):
         check_grad(lambda x: x.data, data(3))
