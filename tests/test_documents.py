@@ -63,12 +63,14 @@ def files():
 
 
 def missing_files(text):
-    """The files and folders named in backticks that do not exist.
+    """The files and folders named in backticks or commands that do not exist.
 
     A name may be short (``cpu.py``, ``kernels/dispatch.py``): the end of a path is enough.
     ``<op>`` and ``*`` stand for anything.
     """
-    named = {name for span in spans(text) for name in span.split() if FILE.fullmatch(name)}
+    commands = re.findall(r"^ {4}((?:pytest|python|\.ci/run)\b[^#\n]*)", text, re.M)
+    words = {word for piece in [*spans(text), *commands] for word in piece.split()}
+    named = {word for word in words if FILE.fullmatch(word)}
     missing = []
     for name in sorted(named - NOT_OURS):
         pattern = re.sub(r"<\w+>|\\\*", r"[^/]+", re.escape(name))
@@ -78,7 +80,7 @@ def missing_files(text):
 
 
 @every_page
-def test_files_in_backticks_exist(path):
+def test_files_that_are_named_exist(path):
     assert missing_files(path.read_text()) == []
 
 
@@ -87,6 +89,7 @@ def test_a_file_that_is_gone_is_noticed():
     assert missing_files(text) == []
     for gone in ("elementwise_.py", "autograd/elementwise_.py", "gone/", "autograd/gone_*.py"):
         assert missing_files(f"{text} And `{gone}`.") == [gone]
+        assert missing_files(f"{text}\n\n    pytest {gone} -k x  # `notes`") == [gone]
 
 
 # --- Names ----------------------------------------------------------------------------------------
