@@ -1,7 +1,7 @@
-"""One entry (or a few) for every differentiable operation: inputs to try it on, and its meaning.
+"""One entry (or a few) for every differentiable operation: test inputs, and its meaning in NumPy.
 
-``sample.py`` says what an entry is made of, ``check.py`` what is checked of each, and the other
-files hold the entries by subject.
+``sample.py`` defines an entry, ``check.py`` checks one, and the other files contain the entries by
+subject.
 """
 
 from autograd.samples.check import SAMPLES, SampleReport, check_sample

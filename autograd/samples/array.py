@@ -22,7 +22,7 @@ _mask = np.arange(12).reshape(3, 4) % 3 == 0
 
 
 def _same(op, *args, **others):
-    """A sample whose options are the same in ops and in NumPy."""
+    """A sample of an operation whose arguments are the same in ops and in NumPy."""
     options = {k: others.pop(k) for k in set(others) - set(Sample.__dataclass_fields__)}
     return Sample(
         op,
@@ -316,7 +316,7 @@ INDEX = [
         for largest, sign, note in [(True, -1, "largest"), (False, 1, "smallest")]
     ],
     *[
-        Sample(  # the places have no gradient, what is read there has
+        Sample(  # the indices have no gradient, but the values have one
             op,
             lambda x, op=op, kept=kept: ops.take_along_axis(
                 x, getattr(ops, op)(x, axis=1, **kept), 1

@@ -1,9 +1,10 @@
-"""One entry (or a few) for every differentiable operation: inputs to try it on, and its meaning.
+"""SAMPLES, an entry (or a few) for every differentiable operation, and what is checked of each.
 
-The test suite and ``tinygrad-llm gradcheck`` drive each entry through the same list: forward beside
-plain NumPy, gradients to second order beside finite differences, the written backward beside the
-differentiated definition, every kernel beside its reference, types, layouts, empty inputs, and what
-is kept in memory until backward. A test fails when an operation has no entry here.
+The test suite and ``tinygrad-llm gradcheck`` check the same things for each entry: forward against
+plain NumPy, gradients to second order against finite differences, the written backward against the
+differentiated definition, and every kernel against its reference. The test suite also checks types,
+layouts, empty inputs, and what is kept in memory until backward, and fails if an operation has no
+entry here.
 """
 
 from dataclasses import dataclass, field
@@ -42,32 +43,34 @@ SAMPLES: list[Sample] = [
 
 @dataclass
 class SampleReport:
-    """What became of one sample: relative errors, and a sentence for everything that is wrong."""
+    """The result of checking one sample: relative errors, and a sentence for each problem."""
 
     sample: Sample
     forward: float
     """max|op - NumPy| / max|NumPy|, in float64."""
     gradient: GradReport
     definition: float | None = None
-    """The same measure between the written backward and the differentiated definition."""
+    """The same for the written backward against the differentiated definition."""
     kernels: dict[str, KernelReport] = field(default_factory=dict)
-    """Fast kernel against reference, by dtype, for operations that have one."""
+    """The fast kernel against its reference, by dtype, for operations that have one."""
 
     @property
     def problems(self):
-        told = []
+        problems = []
         if not self.forward <= FORWARD_TOLERANCE:
-            told.append(f"forward differs from NumPy by {self.forward:.1e}")
+            problems.append(f"forward differs from NumPy by {self.forward:.1e}")
         if not self.gradient:
-            told.append(str(self.gradient))
+            problems.append(str(self.gradient))
         if self.definition is not None and not self.definition <= DEFINITION_TOLERANCE:
-            told.append(
+            problems.append(
                 f"backward differs from the differentiated definition by {self.definition:.1e}"
             )
         for dtype, report in self.kernels.items():
             if not report:
-                told.append(f"the {dtype} kernel differs from its reference by {report.error:.1e}")
-        return told
+                problems.append(
+                    f"the {dtype} kernel differs from its reference by {report.error:.1e}"
+                )
+        return problems
 
     @property
     def passed(self):

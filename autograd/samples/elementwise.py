@@ -140,7 +140,7 @@ ELEMENTWISE = [
         note="bounds with gradients",
     ),
     *[
-        Sample(  # a constant, so that x times it has the gradient "it"
+        Sample(  # a constant c, so that x c has the gradient c
             op,
             lambda x, op=op: x * getattr(ops, op)(x),
             lambda x, op=op: x * getattr(np, op)(x),

@@ -124,7 +124,7 @@ PRODUCTS = [
             "ij,ij->": ((1, 3), (2, 1)),
         }.items()
     ],
-    Sample(  # of the first operand only the diagonal is kept
+    Sample(  # only the diagonal of the first operand is kept
         "einsum",
         lambda a, b: ops.einsum("ii,ij->i", a, b),
         lambda a, b: np.einsum("ii,ij->i", a, b),
@@ -164,7 +164,7 @@ PRODUCTS = [
 
 
 def _eigh(linalg, x):
-    """Of a matrix made symmetric: only one triangle is read."""
+    """eigh of x + x^T, since eigh reads only one triangle."""
     return linalg.eigh(0.5 * (x + x.swapaxes(-1, -2)))
 
 
@@ -177,7 +177,7 @@ def _qr(linalg, x):
 
 
 def _squared(f, part):
-    """One result of a factorization whose vectors have an arbitrary sign, squared."""
+    """The square of one result of a factorization, whose vectors have an arbitrary sign."""
     return lambda linalg, x: getattr(f(linalg, x), part) ** 2
 
 
@@ -209,7 +209,7 @@ LINEAR_ALGEBRA = [
         "linalg.det", ops.linalg.det, np.linalg.det, ((2, 3, 3),), empty=((0, 3, 3),),
         keeps=(0,), **_decompositions,
     ),
-    Sample(  # of a matrix made symmetric: the factorization reads one triangle only
+    Sample(  # of x + x^T, since the factorization reads only one triangle
         "linalg.cholesky",
         lambda x: ops.linalg.cholesky(x @ ops.swapaxes(x, -1, -2)),
         lambda x: np.linalg.cholesky(x @ np.swapaxes(x, -1, -2)),

@@ -15,7 +15,7 @@ WEIGHT = np.array([0.5, 1.0, 3.0, 0.0, 2.0])
 
 
 def _cross_entropy(logits, targets, reduction, weight=None, label_smoothing=0.0):
-    """PyTorch's definition: each class is a target to a share of ``label_smoothing`` / V."""
+    """PyTorch's definition: each class gets ``label_smoothing`` / V of the target."""
     weight = np.ones(logits.shape[1]) if weight is None else weight
     counts = targets != -100
     one_hot = np.eye(logits.shape[1])[np.where(counts, targets, 0)]
@@ -84,7 +84,7 @@ LOSSES = [
         lambda x, q: _soft_cross_entropy(x, (0.8 * q + 0.04) * WEIGHT, "none"),
         ((4, 5), (4, 5)),
         keeps=(0,),
-        cache=4 * 5 + 5,  # the probabilities as they count, and the weight
+        cache=4 * 5 + 5,  # the effective probabilities, and the weight
         note="probabilities, weight, label smoothing, none",
     ),
     *[

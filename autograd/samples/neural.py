@@ -28,7 +28,7 @@ def _rms_norm(x, weight=1.0):
 
 
 def _padded(xp, weight):
-    """The table under a row of zeros: its derivative is 0, as that of padding is."""
+    """The table below a row of zeros, whose derivative is 0 like that of padding."""
     return xp.concatenate([0 * weight[:1], weight])
 
 

@@ -1,4 +1,4 @@
-"""What an entry of autograd/samples/check.py is made of."""
+"""Sample: how to try one operation."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ import numpy as np
 class Sample:
     """How to try one operation.
 
-    ``call`` is the operation on Tensors, ``numpy`` the same on arrays in plain NumPy, and
-    ``definition``, where given, the same on Tensors composed of simpler operations, whose
-    derivative the engine finds by itself.
+    ``call`` is the operation on Tensors, and ``numpy`` the same on arrays in plain NumPy.
+    ``definition``, if there is one, is the same on Tensors in terms of simpler operations, so that
+    the engine can derive its gradient.
     """
 
     op: str
@@ -20,17 +20,17 @@ class Sample:
     numpy: Callable
     shapes: tuple
     domain: str = "real"
-    """Where inputs are drawn from: real, positive, nonzero (|x| >= 0.2), distinct (no ties), unit
+    """The domain of random inputs: real, positive, nonzero (|x| >= 0.2), distinct (no ties), unit
     (|x| < 0.9), between (no integer or half of one within 0.1) or invertible (square matrices)."""
     empty: tuple | None = None
-    """Shapes with a zero in them that the operation accepts."""
+    """Shapes that contain a 0 and that the operation accepts."""
     keeps: tuple = ()
     """What stays in memory for backward: positions of inputs, and "y"."""
     cache: int = 0
-    """Number of floating-point elements cached beside that."""
+    """The number of floating-point elements that are cached in addition."""
     definition: Callable | None = None
     dtypes: tuple = (np.float16, np.float32, np.float64)
-    """The types that the operation takes, and keeps."""
+    """The types that the operation accepts and preserves."""
     kernel: bool = False
     """Whether it has a folder in autograd/kernels."""
     note: str = ""

@@ -1,4 +1,4 @@
-"""Factorizations and norms, each beside PyTorch's; of vectors with an arbitrary sign the square."""
+"""Factorizations and norms, compared with PyTorch's; vectors of arbitrary sign are squared."""
 
 import math
 
@@ -9,8 +9,8 @@ from oracle.drawing import case, shape, some_axes
 from autograd import ops
 
 
-def apart(n, m):
-    """Added to a smaller random matrix it keeps the singular values apart."""
+def distinct_singular_values(n, m):
+    """A matrix that keeps the singular values distinct if a small random matrix is added to it."""
     return 2 * np.eye(n, m) * np.arange(1, m + 1)
 
 
@@ -23,9 +23,9 @@ def theirs_of(f, d):
 
 
 @case("linalg.eigh")
-def _(rng):
+def linalg_eigh(rng):
     n, k = int(rng.integers(1, 4)), int(rng.integers(2))
-    d = apart(n, n)
+    d = distinct_singular_values(n, n)
 
     def ours(x):
         return ops.linalg.eigh(x + ops.swapaxes(x, -1, -2))[k] ** 2
@@ -37,9 +37,9 @@ def _(rng):
 
 
 @case("linalg.svd")
-def _(rng):
+def linalg_svd(rng):
     n, m, k = (int(i) for i in (*rng.integers(1, 5, 2), rng.integers(3)))
-    d = apart(n, m)
+    d = distinct_singular_values(n, m)
     return (
         [(*shape(rng, 0, 1), n, m)],
         ours_of(lambda x: ops.linalg.svd(x)[k] ** 2, d),
@@ -48,10 +48,10 @@ def _(rng):
 
 
 @case("linalg.qr")
-def _(rng):
+def linalg_qr(rng):
     m = int(rng.integers(1, 4))
     n, k = m + int(rng.integers(3)), int(rng.integers(2))
-    d = apart(n, m)
+    d = distinct_singular_values(n, m)
     return (
         [(*shape(rng, 0, 1), n, m)],
         ours_of(lambda x: ops.linalg.qr(x)[k], d),
@@ -60,9 +60,9 @@ def _(rng):
 
 
 @case("linalg.pinv")
-def _(rng):
+def linalg_pinv(rng):
     n, m = (int(i) for i in rng.integers(1, 5, 2))
-    d = apart(n, m)
+    d = distinct_singular_values(n, m)
     return (
         [(*shape(rng, 0, 1), n, m)],
         ours_of(ops.linalg.pinv, d),
@@ -71,7 +71,7 @@ def _(rng):
 
 
 @case("linalg.slogdet", "invertible")
-def _(rng):
+def linalg_slogdet(rng):
     n = int(rng.integers(0, 5))
     return (
         [(*shape(rng, 0, 2), n, n)],
@@ -81,7 +81,7 @@ def _(rng):
 
 
 @case("linalg.matrix_norm")
-def _(rng):
+def linalg_matrix_norm(rng):
     ord = ["fro", 1, -1, math.inf, -math.inf][rng.integers(5)]
     keepdims = bool(rng.integers(2))
     return (
@@ -92,7 +92,7 @@ def _(rng):
 
 
 @case("linalg.vector_norm", "nonzero")
-def _(rng):
+def linalg_vector_norm(rng):
     s = shape(rng, 1, smallest=1)
     ord = [0.5, 1, 2, 3, -1, -2.5, math.inf, -math.inf][rng.integers(8)]
     axis, keepdims = some_axes(rng, len(s)), bool(rng.integers(2))

@@ -1,4 +1,4 @@
-"""Linear algebra, each operation beside PyTorch's."""
+"""Linear algebra, each operation compared with PyTorch's."""
 
 import math
 
@@ -9,7 +9,7 @@ from autograd import ops
 
 
 @case("matmul")
-def _(rng):
+def matmul(rng):
     n, k, m = (int(i) for i in rng.integers(0, 5, 3))
     a, b = broadcastable(rng)
     pairs = [((k,), (k,)), ((k,), (*b, k, m)), ((*a, n, k), (k,)), ((*a, n, k), (*b, k, m))]
@@ -17,25 +17,25 @@ def _(rng):
 
 
 @case("dot")
-def _(rng):
+def dot(rng):
     n, k, m = (int(i) for i in rng.integers(1, 5, 3))
     return [((k,), (k,)), ((n, k), (k, m)), ((n, k), (k,))][rng.integers(3)], ops.dot, torch.matmul
 
 
 @case("inner")
-def _(rng):
+def inner(rng):
     n, m, k = (int(i) for i in rng.integers(0, 5, 3))
     shapes = [((n, k), (m, k)), ((k,), (2, m, k)), ((), (n, k))][rng.integers(3)]
     return shapes, ops.inner, torch.inner
 
 
 @case("kron")
-def _(rng):
+def kron(rng):
     return [filled(rng, 0, 3), filled(rng, 0, 3)], ops.kron, torch.kron
 
 
 @case("cross")
-def _(rng):
+def cross(rng):
     a, b = broadcastable(rng)
     return (
         [(*a, 3), (*b, 3)],
@@ -45,24 +45,24 @@ def _(rng):
 
 
 @case("diag")
-def _(rng):
+def diag(rng):
     k = int(rng.integers(-3, 4))
     return [shape(rng, 1, 2)], lambda x: ops.diag(x, k), lambda x: torch.diag(x, k)
 
 
 @case("diagflat")
-def _(rng):
+def diagflat(rng):
     k = int(rng.integers(-3, 4))
     return [shape(rng)], lambda x: ops.diagflat(x, k), lambda x: torch.diagflat(x, k)
 
 
 @case("outer")
-def _(rng):
+def outer(rng):
     return [shape(rng, 1, 1), shape(rng, 1, 1)], ops.outer, torch.outer
 
 
 @case("tensordot")
-def _(rng):
+def tensordot(rng):
     n, axes = [
         (((2, 3, 4), (3, 4, 5)), 2),
         (((2, 3), (4,)), 0),
@@ -72,7 +72,7 @@ def _(rng):
 
 
 @case("einsum")
-def _(rng):
+def einsum(rng):
     a, b = broadcastable(rng)
     subscripts, shapes = [
         ("ij,jk->ik", ((2, 3), (3, 4))),
@@ -88,14 +88,14 @@ def _(rng):
 
 
 @case("diagonal")
-def _(rng):
+def diagonal(rng):
     k = int(rng.integers(-2, 3))
     f = [lambda x, f=f: f(x, k, -1, 0) for f in (ops.diagonal, torch.diagonal)]
     return [(3, 2, 4)], *f
 
 
 @case("trace")
-def _(rng):
+def trace(rng):
     n, m = (int(i) for i in rng.integers(0, 5, 2))
     return [(n, m)], ops.trace, torch.trace
 
@@ -103,7 +103,7 @@ def _(rng):
 for _name in ("tril", "triu"):
 
     @case(_name)
-    def _(rng, name=_name):
+    def triangle(rng, name=_name):
         k, s = int(rng.integers(-2, 3)), shape(rng, 2)
         return [s], lambda x: getattr(ops, name)(x, k), lambda x: getattr(torch, name)(x, k)
 
@@ -111,13 +111,13 @@ for _name in ("tril", "triu"):
 for _name in ("inv", "det"):
 
     @case(f"linalg.{_name}", "invertible")
-    def _(rng, name=_name):
+    def inverse_or_determinant(rng, name=_name):
         n = int(rng.integers(0, 5))
         return [(*shape(rng, 0, 2), n, n)], getattr(ops.linalg, name), getattr(torch.linalg, name)
 
 
 @case("linalg.solve", "invertible")
-def _(rng):
+def linalg_solve(rng):
     a, b = broadcastable(rng)
     n, k = int(rng.integers(1, 4)), 5
     if rng.random() < 0.3:
@@ -126,7 +126,7 @@ def _(rng):
 
 
 @case("linalg.cholesky", "invertible")
-def _(rng):
+def linalg_cholesky(rng):
     n = int(rng.integers(1, 5))
     return (
         [(*shape(rng, 0, 1), n, n)],
@@ -136,7 +136,7 @@ def _(rng):
 
 
 @case("linalg.norm", "distinct")
-def _(rng):
+def linalg_norm(rng):
     keepdims = bool(rng.integers(2))
     ord, axis = [
         (None, None), (2, -1), (1, 0), (3.5, 1), (math.inf, -1), (-math.inf, 0),

@@ -1,4 +1,4 @@
-"""Operations on shapes, order and indices, each beside PyTorch's."""
+"""Operations on shapes, order and indices, each compared with PyTorch's."""
 
 import numpy as np
 import torch
@@ -9,18 +9,18 @@ from autograd import ops
 
 
 @case("reshape")
-def _(rng):
+def reshape(rng):
     s = filled(rng, 1)
     return [s], lambda x: ops.reshape(x, (-1, s[0])), lambda x: x.reshape(-1, s[0])
 
 
 @case("ravel")
-def _(rng):
+def ravel(rng):
     return [shape(rng)], ops.ravel, torch.ravel
 
 
 @case("transpose")
-def _(rng):
+def transpose(rng):
     s = shape(rng, 1)
     axes = tuple(int(i) for i in rng.permutation(len(s)))
     return [s], lambda x: ops.transpose(x, axes), lambda x: x.permute(axes)
@@ -29,7 +29,7 @@ def _(rng):
 for _name in ("swapaxes", "moveaxis"):
 
     @case(_name)
-    def _(rng, name=_name):
+    def move_one_axis(rng, name=_name):
         s = shape(rng, 1)
         a, b = (int(i) for i in rng.integers(-len(s), len(s), 2))
         f = (getattr(ops, name), getattr(torch, name))
@@ -37,26 +37,26 @@ for _name in ("swapaxes", "moveaxis"):
 
 
 @case("expand_dims")
-def _(rng):
+def expand_dims(rng):
     s = shape(rng)
     axis = int(rng.integers(-len(s) - 1, len(s) + 1))
     return [s], lambda x: ops.expand_dims(x, axis), lambda x: x.unsqueeze(axis)
 
 
 @case("squeeze")
-def _(rng):
+def squeeze(rng):
     return [shape(rng)], ops.squeeze, torch.squeeze
 
 
 @case("broadcast_to")
-def _(rng):
+def broadcast_to(rng):
     a, b = broadcastable(rng)
     to = np.broadcast_shapes(a, b)
     return [a], lambda x: ops.broadcast_to(x, to), lambda x: torch.broadcast_to(x, to)
 
 
 @case("concatenate")
-def _(rng):
+def concatenate(rng):
     s = shape(rng, 1)
     axis = int(rng.integers(len(s)))
     other = (*s[:axis], int(rng.integers(4)), *s[axis + 1 :])
@@ -68,14 +68,14 @@ def _(rng):
 
 
 @case("stack")
-def _(rng):
+def stack(rng):
     s = shape(rng)
     axis = int(rng.integers(-len(s) - 1, len(s) + 1))
     return [s, s], lambda a, b: ops.stack([a, b], axis), lambda a, b: torch.stack([a, b], axis)
 
 
 @case("split")
-def _(rng):
+def split(rng):
     s = (*shape(rng, 0, 2), 6)
     cuts = [3, [1, 4], [2]][rng.integers(3)]
     return (
@@ -86,7 +86,7 @@ def _(rng):
 
 
 @case("pad")
-def _(rng):
+def pad(rng):
     modes = {"constant": "constant", "edge": "replicate", "reflect": "reflect", "wrap": "circular"}
     mode = list(modes)[rng.integers(4)]
     (a, b), (c, d) = width = rng.integers(0, 3, (2, 2)).tolist()
@@ -98,7 +98,7 @@ def _(rng):
 
 
 @case("flip")
-def _(rng):
+def flip(rng):
     s = shape(rng, 1)
     axis = some_axes(rng, len(s))
 
@@ -109,7 +109,7 @@ def _(rng):
 
 
 @case("roll")
-def _(rng):
+def roll(rng):
     s = shape(rng, 2)
     axis, shift = (0, -1), (int(rng.integers(-6, 7)), 1)
     if rng.random() < 0.5:
@@ -118,13 +118,13 @@ def _(rng):
 
 
 @case("tile")
-def _(rng):
+def tile(rng):
     s, reps = shape(rng), tuple(int(n) for n in rng.integers(0, 4, rng.integers(1, 4)))
     return [s], lambda x: ops.tile(x, reps), lambda x: torch.tile(x, reps)
 
 
 @case("repeat")
-def _(rng):
+def repeat(rng):
     s = shape(rng, 1)
     axis = int(rng.integers(len(s)))
     n = int(rng.integers(4)) if rng.random() < 0.5 else rng.integers(0, 3, s[axis])
@@ -137,7 +137,7 @@ def _(rng):
 
 
 @case("getitem")
-def _(rng):
+def getitem(rng):
     rows, mask = rng.integers(-3, 3, (2, 4)), rng.random((3, 4)) < 0.5
     index = [
         (slice(1, None), slice(None, None, 2)),
@@ -155,7 +155,7 @@ def _(rng):
 
 
 @case("take")
-def _(rng):
+def take(rng):
     indices = rng.integers(0, 6, shape(rng, 0, 2))
     if rng.random() < 0.5:
         return [(2, 3)], lambda x: ops.take(x, indices), lambda x: torch.take(x, t(indices))
@@ -167,7 +167,7 @@ def _(rng):
 
 
 @case("take_along_axis")
-def _(rng):
+def take_along_axis(rng):
     axis = int(rng.integers(3))
     s = [2, 3, 4]
     indices = rng.integers(0, s[axis], [5 if i == axis else n for i, n in enumerate(s)])
@@ -179,7 +179,7 @@ def _(rng):
 
 
 @case("scatter_add")
-def _(rng):
+def scatter_add(rng):
     rows = rng.integers(0, 4, 5)
     return (
         [(5, 3)],
@@ -189,7 +189,7 @@ def _(rng):
 
 
 @case("sort", "distinct")
-def _(rng):
+def sort(rng):
     s = shape(rng, 1)
     axis = int(rng.integers(-len(s), len(s)))
     down = bool(rng.integers(2))
@@ -201,7 +201,7 @@ def _(rng):
 
 
 @case("topk", "distinct")
-def _(rng):
+def topk(rng):
     s, largest = filled(rng, 1), bool(rng.integers(2))
     axis = int(rng.integers(-len(s), len(s)))
     k = int(rng.integers(0, s[axis] + 1))
@@ -215,7 +215,7 @@ def _(rng):
 for _name in ("vstack", "hstack", "dstack", "column_stack"):
 
     @case(_name)
-    def _(rng, name=_name):
+    def stack_along(rng, name=_name):
         s = [shape(rng, 1, 1), (2, *shape(rng, 1, 2))][rng.integers(2)]
         ours, theirs = getattr(ops, name), getattr(torch, name)
         return [s, s], lambda a, b: ours([a, b, a]), lambda a, b: theirs([a, b, a])
@@ -224,12 +224,12 @@ for _name in ("vstack", "hstack", "dstack", "column_stack"):
 for _name in ("atleast_1d", "atleast_2d", "atleast_3d"):
 
     @case(_name)
-    def _(rng, name=_name):
+    def at_least(rng, name=_name):
         return [shape(rng)], getattr(ops, name), getattr(torch, name)
 
 
 @case("append")
-def _(rng):
+def append(rng):
     s = shape(rng, 1)
     axis = [None, -1][rng.integers(2)]
     return (
@@ -240,7 +240,7 @@ def _(rng):
 
 
 @case("array_split")
-def _(rng):
+def array_split(rng):
     s, n = shape(rng, 1), int(rng.integers(1, 6))
     axis = int(rng.integers(-len(s), len(s)))
     return (
@@ -251,7 +251,7 @@ def _(rng):
 
 
 @case("diff")
-def _(rng):
+def diff(rng):
     s = filled(rng, 1)
     axis, n = int(rng.integers(-len(s), len(s))), int(rng.integers(1, 4))
     before = tuple(1 if i == axis % len(s) else k for i, k in enumerate(s))
@@ -263,7 +263,7 @@ def _(rng):
 
 
 @case("linspace")
-def _(rng):
+def linspace(rng):
     a, b = broadcastable(rng)
     n = int(rng.integers(0, 5))
 

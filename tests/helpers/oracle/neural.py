@@ -1,4 +1,4 @@
-"""The operations of networks, each beside PyTorch's."""
+"""The operations of networks, each compared with PyTorch's."""
 
 import math
 
@@ -12,36 +12,36 @@ from autograd import ops
 
 
 @case("leaky_relu", "nonzero")
-def _(rng):
+def leaky_relu(rng):
     slope = rng.random()
     return [shape(rng)], lambda x: ops.leaky_relu(x, slope), lambda x: F.leaky_relu(x, slope)
 
 
 @case("elu", "nonzero")
-def _(rng):
+def elu(rng):
     alpha = rng.random()
     return [shape(rng)], lambda x: ops.elu(x, alpha), lambda x: F.elu(x, alpha)
 
 
 @case("softplus")
-def _(rng):
+def softplus(rng):
     beta = 0.5 + rng.random()
     return [shape(rng)], lambda x: ops.softplus(x, beta), lambda x: F.softplus(x, beta)
 
 
 @case("log_sigmoid")
-def _(rng):
+def log_sigmoid(rng):
     return [shape(rng)], ops.log_sigmoid, F.logsigmoid
 
 
 @case("gelu")
-def _(rng):
+def gelu(rng):
     kind = ["none", "tanh"][rng.integers(2)]
     return [shape(rng)], lambda x: ops.gelu(x, kind), lambda x: F.gelu(x, approximate=kind)
 
 
 @case("feed_forward")
-def _(rng):
+def feed_forward(rng):
     kind, (n, k, m, c) = ["none", "tanh"][rng.integers(2)], rng.integers(1, 6, 4)
     return (
         [(2, n, k), (m, k), (m,), (c, m), (c,)],
@@ -53,10 +53,10 @@ def _(rng):
 for _name in ("softmax", "log_softmax"):
 
     @case(_name)
-    def _(rng, name=_name):
+    def softmaxes(rng, name=_name):
         s = shape(rng, 1)
         axis = int(rng.integers(-len(s), len(s)))
-        if rng.random() < 0.3:  # all axes as one, which PyTorch has not got
+        if rng.random() < 0.3:  # all axes as one, which PyTorch does not have
             return (
                 [s],
                 lambda x: getattr(ops, name)(x, None),
@@ -66,7 +66,7 @@ for _name in ("softmax", "log_softmax"):
 
 
 @case("layer_norm")
-def _(rng):
+def layer_norm(rng):
     s = (*shape(rng, 0, 3), int(rng.integers(3, 6)))
     n = int(rng.integers(1, len(s) + 1)) if 0 not in s else 1
     axis, lengths = tuple(range(-n, 0)), s[-n:]
@@ -79,21 +79,21 @@ def _(rng):
 
 
 @case("rms_norm")
-def _(rng):
+def rms_norm(rng):
     s = (*shape(rng, 0, 3), int(rng.integers(3, 6)))
     affine = [s[-1:]] if rng.random() < 0.7 else []
     return [s, *affine], ops.rms_norm, lambda x, *w: F.rms_norm(x, s[-1:], *w, eps=1e-5)
 
 
 @case("linear")
-def _(rng):
+def linear(rng):
     *lead, k, m = (*shape(rng, 0, 2), *(int(i) for i in rng.integers(1, 5, 2)))
     bias = [(m,)] if rng.random() < 0.5 else []
     return [(*lead, k), (m, k), *bias], ops.linear, F.linear
 
 
 @case("embedding")
-def _(rng):
+def embedding(rng):
     ids = rng.integers(0, 5, shape(rng, 0, 3))
     padding = [None, 0, 3, -1][rng.integers(4)]
     return (
@@ -104,7 +104,7 @@ def _(rng):
 
 
 @case("dropout")
-def _(rng):
+def dropout(rng):
     s, seed = shape(rng), int(rng.integers(100))
     keep = np.random.default_rng(seed).random(s, dtype=np.float32) >= 0.25
 
@@ -115,7 +115,7 @@ def _(rng):
 
 
 @case("scaled_dot_product_attention")
-def _(rng):
+def scaled_dot_product_attention(rng):
     T, S, D, E = (int(i) for i in rng.integers(1, 5, 4))
     lead = filled(rng, 1, 2)
     shapes = [(*lead, T, D), (*lead, S, D), (*lead, S, E)]
@@ -143,12 +143,12 @@ def _(rng):
 
 
 @case("causal_attention")
-def _(rng):
+def causal_attention(rng):
     B, T, H, D = (int(i) for i in rng.integers(1, 5, 4))
 
     def theirs(qkv):
         q, k, v = qkv.reshape(B, T, 3, H, D).permute(2, 0, 3, 1, 4)
-        future = torch.full((T, T), -math.inf).triu(1)  # spelled out: theirs has no second order
+        future = torch.full((T, T), -math.inf).triu(1)  # written out: PyTorch's has no second order
         y = torch.softmax(q @ k.mT / math.sqrt(D) + future, -1) @ v
         return y.transpose(1, 2).reshape(B, T, H * D)
 
@@ -156,7 +156,7 @@ def _(rng):
 
 
 @case("cross_entropy")
-def _(rng):
+def cross_entropy(rng):
     N, V = 5, int(rng.integers(2, 6))
     targets, reduction = rng.integers(0, V, N), ["mean", "sum", "none"][rng.integers(3)]
     targets[rng.integers(N)] = -100
@@ -177,7 +177,7 @@ def _(rng):
 
 
 @case("linear_cross_entropy")
-def _(rng):
+def linear_cross_entropy(rng):
     N, C, V = 5, int(rng.integers(1, 5)), int(rng.integers(2, 6))
     targets, reduction = rng.integers(0, V, N), ["mean", "sum", "none"][rng.integers(3)]
     targets[rng.integers(N)] = -100

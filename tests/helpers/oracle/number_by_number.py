@@ -1,4 +1,4 @@
-"""Elementwise operations, reductions and running sums, each beside PyTorch's."""
+"""Elementwise operations, reductions and running sums, each compared with PyTorch's."""
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ for _domain, _names in UNARY.items():
     for _name in _names.split():
 
         @case(_name, _domain)
-        def _(rng, name=_name):
+        def unary(rng, name=_name):
             theirs = THEIRS.get(name) or getattr(torch, name)
             return [shape(rng)], getattr(ops, name), theirs
 
@@ -41,23 +41,25 @@ for _domain, _names in {
 for _name in ("fmax", "fmin"):
 
     @case(_name, "distinct")
-    def _(rng, name=_name):  # 0.06: where both are equal, PyTorch gives the first the gradient
+    def extremum_besides_nan(
+        rng, name=_name
+    ):  # 0.06: where both are equal, PyTorch gives the first the gradient
         ours, theirs = getattr(ops, name), getattr(torch, name)
         return broadcastable(rng), lambda a, b: ours(a, b + 0.06), lambda a, b: theirs(a, b + 0.06)
 
 
 @case("arccosh", "positive")
-def _(rng):
+def arccosh(rng):
     return [shape(rng)], lambda x: ops.arccosh(x + 1), lambda x: torch.arccosh(x + 1)
 
 
 @case("copy")
-def _(rng):
+def copy(rng):
     return [shape(rng)], ops.copy, torch.clone
 
 
 @case("clip", "distinct")
-def _(rng):
+def clip(rng):
     if rng.random() < 0.5:
         low, high = [(-0.4, None), (None, 0.7), (-0.4, 0.7)][rng.integers(3)]
         return [shape(rng)], lambda x: ops.clip(x, low, high), lambda x: torch.clamp(x, low, high)
@@ -69,7 +71,7 @@ def _(rng):
 
 
 @case("where")
-def _(rng):
+def where(rng):
     a, b, c = broadcastable(rng, 3)
     mask = rng.random(c) < 0.5
     theirs = torch.tensor(mask)
@@ -77,7 +79,7 @@ def _(rng):
 
 
 @case("astype")
-def _(rng):
+def astype(rng):
     def ours(x):
         return ops.astype(ops.astype(x, np.float64) * 2, x.dtype)
 
@@ -95,7 +97,7 @@ for _domain, _name, _theirs in [
 ]:
 
     @case(_name, _domain)
-    def _(rng, name=_name, theirs=_theirs):
+    def reduction(rng, name=_name, theirs=_theirs):
         s = filled(rng, 1)
         if name == "std":
             s = tuple(n + 1 for n in s)  # of one number it is 0: see test_oracle_kinks.py
@@ -108,7 +110,7 @@ for _domain, _name, _theirs in [
 
 
 @case("prod")
-def _(rng):
+def prod(rng):
     s, keepdims = shape(rng, 1), bool(rng.integers(2))
     axis = int(rng.integers(len(s))) if rng.random() < 0.7 else None
 
@@ -121,7 +123,7 @@ def _(rng):
 for _name in ("cumsum", "cumprod"):
 
     @case(_name)
-    def _(rng, name=_name):
+    def running(rng, name=_name):
         s = shape(rng, 1)
         axis = int(rng.integers(-len(s), len(s)))
         return [s], lambda x: getattr(ops, name)(x, axis), lambda x: getattr(torch, name)(x, axis)
