@@ -1,6 +1,7 @@
 """The rules of docs/architecture.md that can be read off the source."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -49,14 +50,22 @@ def test_a_reference_is_pure_and_imports_nothing_of_ours(path):
             assert all(k.arg != "out" for k in node.keywords), f"{where} writes to out="
 
 
+CORE = (
+    "engine backward _tensor _methods _conversions _numpy_protocol _types plain leaf accumulate "
+    "in_place seed grad_mode device _namespace transfer call_site observe hooks"
+).split()
+
+
 def test_the_engine_never_imports_the_operations():
-    core = (
-        "engine backward _tensor _methods _conversions _numpy_protocol plain leaf accumulate seed "
-        "grad_mode device _namespace transfer call_site observe hooks"
-    )
-    for name in core.split():
+    for name in CORE:
         found = imports(ROOT / "autograd" / f"{name}.py")
         assert starts(found, "autograd.ops", "autograd.kernels", "autograd.debug") == [], name
+
+
+def test_the_page_lists_the_same_modules():
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    rule = page[page.index("\n2. `engine`") : page.index("never import `ops`")]
+    assert re.findall(r"`(\w+)`", rule) == CORE
 
 
 def test_autograd_never_imports_the_language_model():
@@ -108,7 +117,7 @@ def test_only_fast_kernels_and_the_device_import_numba_and_cupy():
 
 MAY_IMPORT_NUMBA = {
     "autograd/device.py",  # CuPy, when its device is asked for
-    "tinygrad_llm/commands/info.py",  # prints their versions
+    "tinygrad_llm/commands/info.py",  # CuPy, to name the GPU
 }
 
 
