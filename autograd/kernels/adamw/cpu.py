@@ -1,6 +1,6 @@
 """AdamW with numba: parameter and moments are read and written once, in place, with no temporary.
 
-NumPy makes sixteen passes. There is no arithmetic to speak of: memory is what it costs.
+NumPy makes sixteen passes. The arithmetic is negligible: the cost is that of the memory.
 """
 
 import numpy as np
@@ -22,7 +22,7 @@ def update(xp, p, g, m, v, lr, beta1, beta2, eps, weight_decay, step, grad_scale
         grad_scale,
     )
     arrays = (p.reshape(-1), g.reshape(-1), m.reshape(-1), v.reshape(-1))
-    constants = np.array(scalars, p.dtype)  # one argument rather than nine
+    constants = np.array(scalars, p.dtype)  # one argument instead of nine
     parallel_rows(_update, p.size, rows_per_part(p.size, 1), *arrays, constants)
     return p, m, v
 
@@ -46,17 +46,10 @@ def _square_sum(g, parts, step, start, stop):
 @jit
 def _update(p, g, m, v, constants, start, stop):
     p, g, m, v = p[start:stop], g[start:stop], m[start:stop], v[start:stop]
-    beta1, beta2, new1, new2, eps, decay, rate, per_correction2, grad_scale = (
-        constants[0],
-        constants[1],
-        constants[2],
-        constants[3],
-        constants[4],
-        constants[5],
-        constants[6],
-        constants[7],
-        constants[8],
-    )
+    beta1, beta2 = constants[0], constants[1]
+    new1, new2 = constants[2], constants[3]
+    eps, decay, rate = constants[4], constants[5], constants[6]
+    per_correction2, grad_scale = constants[7], constants[8]
     for j in range(p.size):
         gj = g[j] * grad_scale
         mj = beta1 * m[j] + new1 * gj

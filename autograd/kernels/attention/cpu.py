@@ -1,22 +1,22 @@
-"""Causal attention in tiles: some queries of one head, against one block of keys after the other.
+"""Causal attention in tiles: some queries of one head, against one block of keys at a time.
 
-A tile's scores (n, J) are made by BLAS, become weights and are used while they are in cache: the
-matrix (T, T) exists nowhere, and what lies above the diagonal tiles is never computed. Forward
-keeps two numbers per row, the largest score and the sum of the exponentials; backward makes the
-tile's weights again. The threads share the B H heads between them.
+BLAS computes a tile's scores (n, J); they become weights and are used while they are in cache. The
+matrix (T, T) never exists, and nothing above the diagonal tiles is computed. Forward keeps two
+numbers per row, the largest score and the sum of the exponentials; backward computes the tile's
+weights again. The threads share the B H heads.
 
-Products are of ``TILE`` rows and columns each, 64: then both factors and the result (48 KB for 64
-channels) fit into the first-level cache, where OpenBLAS is at its best; twice as large, it is a
-quarter slower. q, k, v and their gradients are views of the packed projection, whose rows are 3 C
-apart: BLAS takes and writes them where they are. Only keys (in backward, values) are copied, head
-by head, so that they lie as columns: OpenBLAS multiplies small matrices half as fast when the
-second is transposed.
+Products have ``TILE`` rows and columns, 64: then both factors and the result (48 KB for 64
+channels) fit into the first-level cache, where OpenBLAS is fastest; with tiles twice as large, it
+is a quarter slower. q, k, v and their gradients are views of the packed projection, whose rows are
+3 C apart: BLAS reads and writes them in place. Only keys (in backward also values) are copied,
+head by head, into columns: OpenBLAS multiplies small matrices half as fast if the second is
+transposed.
 
-The loops between the products are given single rows, which the compiler knows to be contiguous; of
-a view with two axes it does not know it, and makes slower code. They run over whole blocks, with
-minus infinity in place of the future, since vector instructions take 16 numbers and what is left
-over would be done one by one. Each loop runs over all rows of the tile before the next begins:
-the processor works on several rows at once where one row has to wait for its sum.
+The loops between the products work on single rows, which the compiler knows to be contiguous; for
+a view with two axes it does not know this and produces slower code. They run over whole blocks,
+with minus infinity in place of the future, because vector instructions take 16 numbers and any
+others would be computed one by one. Each loop runs over all rows of the tile before the next loop
+begins, so that the processor can work on other rows while the sum of one is not ready.
 """
 
 import math
@@ -135,13 +135,13 @@ def _backward(qkv, y, top, total, g, g_qkv, scale, start, stop):
 
 @part
 def _row_length(T):
-    """Whole blocks for T keys, and 16 more: rows a power of two apart would share cache lines."""
+    """Whole blocks for T keys, and 16 more: rows a power of two apart would fight for cache."""
     return (T + TILE - 1) // TILE * TILE + 16
 
 
 @part
 def _hide_future(row, t):
-    """Scores of the keys after key ``t`` of this block are minus infinity."""
+    """Set the scores of the keys after key ``t`` of this block to minus infinity."""
     for j in range(TILE):
         row[j] = row[j] if j <= t else row.dtype.type(-np.inf)
 
@@ -156,7 +156,7 @@ def _largest(row):
 
 @part
 def _exponentials(row, largest):
-    """exp(score - the largest) in place, 0 for the future; returns the sum."""
+    """Scores become exp(score - largest), 0 for the future; returns their sum."""
     total = row.dtype.type(0)
     for j in range(len(row)):
         e = exp(row[j] - largest)
@@ -182,7 +182,7 @@ def _inner(g, y):
 
 @part
 def _gradients(row, g_row, along, largest, total):
-    """Scores become weights; the gradients of weights become those of scores, short of scale."""
+    """Scores become weights, and their gradients those of the scores, but for the scale."""
     weight = row.dtype.type(1) / total
     for j in range(len(row)):
         p = exp(row[j] - largest) * weight

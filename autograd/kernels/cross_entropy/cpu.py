@@ -35,7 +35,7 @@ def backward(xp, g, logits, targets, ignore_index, reduction, cache=None):
 
 
 def reduce(losses, targets, ignore_index, reduction):
-    """The loss of each row as what the caller asked for."""
+    """The losses of the rows, or their sum or mean."""
     if reduction == "none":
         return losses
     total = losses.sum()
@@ -43,7 +43,7 @@ def reduce(losses, targets, ignore_index, reduction):
 
 
 def row_gradients(g, targets, ignore_index, reduction, dtype):
-    """The gradient that arrives at the loss of each row (N,), before ignored rows are left out."""
+    """The gradient of each row's loss (N,), ignored rows included."""
     if reduction == "none":
         return g
     if reduction == "mean":

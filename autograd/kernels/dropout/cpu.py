@@ -1,4 +1,4 @@
-"""Dropout with numba: one pass, where NumPy makes two and a temporary."""
+"""Dropout with numba: one pass; NumPy makes two and needs a temporary."""
 
 import numpy as np
 

@@ -1,7 +1,7 @@
 """The embedding's backward with numba: each row of g is added to its place in the gradient.
 
-Threads share the columns, not the rows: two rows may have the same id, two columns never meet,
-and each number is summed in the order of the rows, however many threads there are.
+Threads share the columns, not the rows. Two rows may have the same id, but two columns never meet,
+and each number is summed in the order of the rows, whatever the number of threads.
 """
 
 import numpy as np

@@ -1,15 +1,14 @@
 """Layer normalization with numba: a row stays in cache while it is read two or three times.
 
 NumPy makes eight passes over memory and as many temporaries; here x is read once and y written
-once. The gradients of weight and bias are sums over rows: each part of the rows makes its own, in
-the same pass that makes g_x, and they are added at the end in the order of the parts.
+once. The gradients of weight and bias are sums over rows: each part of the rows computes its own
+sum, in the same pass as g_x, and these are added at the end in the order of the parts.
 
-Where it has room to work in place, backward writes g_x over the gradient that came in (``spare``)
-and adds the gradient that x has already (``plus``): in a transformer that is the whole residual
-stream, and adding it later would be one more pass over both.
+If it may work in place, backward writes g_x over the incoming gradient (``spare``) and adds the
+gradient that x has received so far (``plus``): in a transformer that is the gradient of the whole
+residual stream, and adding it later would be one more pass over both.
 
-The mean has two parts, as in reference.py. ``minus_both`` takes them away in their order, which is
-all there is to it.
+The mean has two parts, as in reference.py; ``minus_both`` subtracts them in the right order.
 """
 
 import math
@@ -81,7 +80,7 @@ def _forward(x, weight, bias, eps, y, mean, rest, rstd, start, stop):
 def _backward(
     g, copied, g_x, x, weight, mean, rest, rstd, plus, weight_parts, bias_parts, step, start, stop
 ):
-    """A row of g, ``copied`` to g_x unless that is its place already, becomes one of g_x."""
+    """Each row of g, ``copied`` to g_x unless it is there already, becomes a row of g_x."""
     C = x.shape[1]
     zero, size = x.dtype.type(0), x.dtype.type(C)
     g_weight, g_bias = weight_parts[start // step], bias_parts[start // step]

@@ -1,8 +1,8 @@
-"""x W^T + b, where the product adds itself to the bias: y is filled with b first.
+"""x W^T + b, where y is filled with b first and the product is added to it.
 
-BLAS fills its output with zeros before it adds the first products; a fill with the bias takes the
-place of that, and a pass that would read and write y again is saved. For the same reason a gradient
-of the weight is added by BLAS into the buffer that holds what came before, where there is one.
+BLAS fills its output with zeros before it adds the first products. Filling it with the bias instead
+saves a pass that would read and write y again. For the same reason BLAS adds the gradient of the
+weight to the buffer of an earlier gradient, if there is one.
 """
 
 import math
@@ -38,7 +38,7 @@ def backward(xp, g, x, weight, needs=(True, True, True), room=None):
         g_bias = parts.sum(axis=0)
     if needs[1]:
         g_weight = weight_gradient(g, x.reshape(N, x.shape[-1]), room, 1)
-    if needs[0]:  # last: whose backward is next finds it in cache
+    if needs[0]:  # last: the next backward finds it in cache
         g_x = np.matmul(g, weight).reshape(*lead, weight.shape[1])
     return g_x, g_weight, g_bias
 

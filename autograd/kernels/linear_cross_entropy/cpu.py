@@ -1,10 +1,9 @@
 """The last layer and its loss, a block of rows at a time: the logits (N, V) never exist whole.
 
-A block's logits become their own gradient in place, and the two products that use them follow at
-once, while they are warm: forward ends with the gradients for an upstream gradient of 1, and
-backward gives these very arrays away, multiplied in place unless the factor is 1. With reduction
-"none" each row has its own upstream gradient, not known before backward: there the blocks are
-computed again.
+A block's logits become their own gradient in place, and the two products that use it follow while
+it is in cache. So forward ends with the gradients for an upstream gradient of 1, and backward
+returns these arrays, multiplied in place unless the factor is 1. With reduction "none" each row
+has its own upstream gradient, which only backward knows: it computes the blocks again.
 """
 
 import numpy as np
@@ -16,7 +15,7 @@ from autograd.kernels._threads import parallel_rows, rows_per_part
 from autograd.kernels.cross_entropy.cpu import reduce, row_gradients, row_losses
 
 BLOCK_BYTES = 16 << 20  # of logits: what fits in a last-level cache
-SMALLEST_BLOCK = 512  # rows: each block goes through the whole weight, and through g_weight
+SMALLEST_BLOCK = 512  # rows: each block reads the whole weight and g_weight
 
 
 def forward(xp, h, weight, targets, ignore_index, reduction, needs=(True, True)):
@@ -35,13 +34,13 @@ def forward(xp, h, weight, targets, ignore_index, reduction, needs=(True, True))
 
 def backward(xp, g, h, weight, targets, ignore_index, reduction, cache=None, needs=(True, True)):
     if cache is not None:
-        found = tuple(unit if need else None for unit, need in zip(cache, needs, strict=True))
+        gradients = tuple(unit if need else None for unit, need in zip(cache, needs, strict=True))
         if g != 1:
-            for unit in found:
+            for unit in gradients:
                 if unit is not None:
                     factor = unit.dtype.type(g)
                     parallel_rows(_scale, len(unit), rows_per_part(*unit.shape), unit, factor)
-        return found
+        return gradients
     targets = targets.astype(np.int64, copy=False)
     g_row = row_gradients(g, targets, ignore_index, reduction, h.dtype)
     losses = np.empty(len(h), h.dtype)
@@ -49,7 +48,7 @@ def backward(xp, g, h, weight, targets, ignore_index, reduction, cache=None, nee
 
 
 def _blocks(h, weight, targets, ignore_index):
-    """(slice of rows, their logits) for one block after the other, all in the same buffer."""
+    """(slice of rows, their logits) for one block at a time, all in the same buffer."""
     N, V = len(h), len(weight)
     size = max(SMALLEST_BLOCK, BLOCK_BYTES // max(1, V * h.itemsize))
     buffer = np.empty((min(N, size), V), h.dtype)
@@ -59,7 +58,7 @@ def _blocks(h, weight, targets, ignore_index):
 
 
 def _gradients(g_row, h, weight, targets, ignore_index, losses, needs):
-    """(g_h, g_weight) for the gradients ``g_row`` of the row losses, which are written as well."""
+    """(g_h, g_weight) for the gradients ``g_row`` of the row losses; the losses are written too."""
     g_h = np.empty_like(h) if needs[0] else None
     g_weight = None
     if needs[1]:
@@ -72,7 +71,7 @@ def _gradients(g_row, h, weight, targets, ignore_index, losses, needs):
         if needs[1]:
             counts = targets[rows] != ignore_index
             h_rows = h[rows]
-            if not counts.all():  # 0 times infinity is not 0: an ignored row must be left out
+            if not counts.all():  # 0 times infinity is NaN: ignored rows are left out
                 h_rows = np.where(counts[:, None], h_rows, 0)
             gemm_all_threads(logits.T, h_rows, g_weight, rows.start > 0)
     return g_h, g_weight
@@ -80,7 +79,7 @@ def _gradients(g_row, h, weight, targets, ignore_index, losses, needs):
 
 @jit
 def _in_place(logits, targets, ignore_index, g_row, losses, start, stop):
-    """Logits become their gradients, row by row; the loss of each row is written."""
+    """Turn logits into their gradients, row by row, and write the loss of each row."""
     V = logits.shape[1]
     for i in range(start, stop):
         row = logits[i]
