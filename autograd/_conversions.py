@@ -6,13 +6,19 @@ comparisons, ``bool``, ``len``, printing, ``.item()``. What makes a number to co
 requires a gradient.
 """
 
+from __future__ import annotations
+
 import copy
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from autograd.device import namespace
 from autograd.leaf import Leaf
+
+if TYPE_CHECKING:
+    from autograd._tensor import Tensor
 
 
 class Conversions:
@@ -26,60 +32,60 @@ class Conversions:
 
     # Comparisons have no derivative: they give raw boolean arrays. Tensors hash by identity.
 
-    def __eq__(self, other):
+    def __eq__(self, other: Any) -> Any:
         return self._data == raw(other)
 
-    def __ne__(self, other):
+    def __ne__(self, other: Any) -> Any:
         return self._data != raw(other)
 
-    def __lt__(self, other):
+    def __lt__(self, other: Any) -> Any:
         return self._data < raw(other)
 
-    def __le__(self, other):
+    def __le__(self, other: Any) -> Any:
         return self._data <= raw(other)
 
-    def __gt__(self, other):
+    def __gt__(self, other: Any) -> Any:
         return self._data > raw(other)
 
-    def __ge__(self, other):
+    def __ge__(self, other: Any) -> Any:
         return self._data >= raw(other)
 
     __hash__ = object.__hash__
 
-    def __bool__(self):
+    def __bool__(self) -> bool:
         return bool(self._data)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._data)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Tensor]:
         if self._data.ndim == 0:
             raise TypeError("cannot iterate over a 0-d tensor")
         return (self[i] for i in range(len(self)))  # type: ignore[index]
 
     # --- numbers -------------------------------------------------------------------------------
 
-    def item(self):
+    def item(self) -> Any:
         """The single element as a Python number. The gradient ends here, as it says."""
         return self._data.item()
 
-    def tolist(self):
+    def tolist(self) -> Any:
         """The elements as nested lists of Python numbers (of a 0-d tensor: the number)."""
         return self._data.tolist()
 
-    def __float__(self):
+    def __float__(self) -> float:
         self._refuse_to_cut("float()")
         return float(self._data)
 
-    def __int__(self):
+    def __int__(self) -> int:
         self._refuse_to_cut("int()")
         return int(self._data)
 
-    def __complex__(self):
+    def __complex__(self) -> complex:
         self._refuse_to_cut("complex()")
         return complex(self._data)
 
-    def __index__(self):
+    def __index__(self) -> int:
         if self._data.ndim or self._data.dtype.kind not in "iu":
             raise TypeError(
                 f"only a 0-d tensor of integers can stand for a Python integer, and this one is of "
@@ -87,7 +93,7 @@ class Conversions:
             )
         return int(self._data)
 
-    def __array__(self, dtype=None, copy=None):
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if self._node is not None:
             raise TypeError(
                 "this Tensor requires a gradient, and a NumPy function would lose its history "
@@ -105,7 +111,7 @@ class Conversions:
                 ".detach() where it is to end"
             )
 
-    def __delitem__(self, index):
+    def __delitem__(self, index: Any) -> None:
         raise TypeError("elements of a Tensor cannot be deleted: take those that stay, x[index]")
 
     @property
@@ -118,7 +124,7 @@ class Conversions:
 
     # --- text ----------------------------------------------------------------------------------
 
-    def __format__(self, spec):
+    def __format__(self, spec: str) -> str:
         """``f"{loss:.3f}"``: a single element is written as the number it is."""
         if not spec:
             return str(self)
@@ -129,7 +135,7 @@ class Conversions:
             )
         return format(self.item(), spec)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         name = type(self).__name__
         library = namespace(self._data)
         values = library.to_numpy(self._data)
@@ -147,11 +153,11 @@ class Conversions:
 
     # --- copies --------------------------------------------------------------------------------
 
-    def __copy__(self):
+    def __copy__(self) -> Self:
         """An independent tensor, as NumPy copies an array; see __deepcopy__."""
         return self.__deepcopy__({})
 
-    def __deepcopy__(self, memo):
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         """An independent leaf with the same values, a copy of the gradient, and no hooks.
 
         What is one object stays one (tied parameters), and what shares an array still shares it.

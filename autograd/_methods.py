@@ -4,7 +4,13 @@ Each is one call of ``autograd.ops``, where the mathematics is. ``ops`` is bound
 ``autograd/__init__.py`` once everything is loaded.
 """
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from autograd._tensor import Tensor
+    from autograd._types import Array, Axis, DTypeLike, Integers, TensorLike
 
 ops: Any = None  # the module autograd.ops; bound in autograd/__init__.py
 
@@ -16,76 +22,76 @@ class Methods:
 
     # --- operators ---------------------------------------------------------------------------
 
-    def __add__(self, other):
+    def __add__(self, other: TensorLike) -> Tensor:
         return ops.add(self, other)
 
-    def __sub__(self, other):
+    def __sub__(self, other: TensorLike) -> Tensor:
         return ops.subtract(self, other)
 
-    def __mul__(self, other):
+    def __mul__(self, other: TensorLike) -> Tensor:
         return ops.multiply(self, other)
 
-    def __truediv__(self, other):
+    def __truediv__(self, other: TensorLike) -> Tensor:
         return ops.divide(self, other)
 
-    def __pow__(self, other):
+    def __pow__(self, other: TensorLike) -> Tensor:
         return ops.power(self, other)
 
-    def __matmul__(self, other):
+    def __matmul__(self, other: TensorLike) -> Tensor:
         return ops.matmul(self, other)
 
-    def __floordiv__(self, other):
+    def __floordiv__(self, other: TensorLike) -> Tensor:
         return ops.floor_divide(self, other)
 
-    def __mod__(self, other):
+    def __mod__(self, other: TensorLike) -> Tensor:
         return ops.remainder(self, other)
 
-    def __divmod__(self, other):
+    def __divmod__(self, other: TensorLike) -> tuple[Tensor, Tensor]:
         return ops.floor_divide(self, other), ops.remainder(self, other)
 
-    def __radd__(self, other):
+    def __radd__(self, other: TensorLike) -> Tensor:
         return ops.add(other, self)
 
-    def __rsub__(self, other):
+    def __rsub__(self, other: TensorLike) -> Tensor:
         return ops.subtract(other, self)
 
-    def __rmul__(self, other):
+    def __rmul__(self, other: TensorLike) -> Tensor:
         return ops.multiply(other, self)
 
-    def __rtruediv__(self, other):
+    def __rtruediv__(self, other: TensorLike) -> Tensor:
         return ops.divide(other, self)
 
-    def __rpow__(self, other):
+    def __rpow__(self, other: TensorLike) -> Tensor:
         return ops.power(other, self)
 
-    def __rmatmul__(self, other):
+    def __rmatmul__(self, other: TensorLike) -> Tensor:
         return ops.matmul(other, self)
 
-    def __rfloordiv__(self, other):
+    def __rfloordiv__(self, other: TensorLike) -> Tensor:
         return ops.floor_divide(other, self)
 
-    def __rmod__(self, other):
+    def __rmod__(self, other: TensorLike) -> Tensor:
         return ops.remainder(other, self)
 
-    def __rdivmod__(self, other):
+    def __rdivmod__(self, other: TensorLike) -> tuple[Tensor, Tensor]:
         return ops.floor_divide(other, self), ops.remainder(other, self)
 
-    def __pos__(self):
+    def __pos__(self) -> Tensor:
         return ops.copy(self)
 
-    def __neg__(self):
+    def __neg__(self) -> Tensor:
         return ops.negative(self)
 
-    def __abs__(self):
+    def __abs__(self) -> Tensor:
         return ops.abs(self)
 
-    def __round__(self, decimals=0):
+    def __round__(self, decimals: int = 0) -> Tensor:
         return ops.round(self, decimals)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: Any) -> Tensor:
         return ops.getitem(self, index)
 
-    def __setitem__(self, index, value):
+    def __setitem__(self, index: Any, value: Any) -> None:
         raise TypeError(
             "the elements of a Tensor are not assigned to, since a graph may need the old ones: "
             "compute a new Tensor (ops.where, ops.concatenate), or replace them all with assign_"
@@ -93,126 +99,129 @@ class Methods:
 
     # --- methods, as NumPy's: the shape --------------------------------------------------------
 
-    T = property(lambda self: ops.transpose(self), doc="The tensor with its axes reversed.")
+    @property
+    def T(self) -> Tensor:
+        """The tensor with its axes reversed."""
+        return ops.transpose(self)
 
-    def reshape(self, *shape):
+    def reshape(self, *shape: Integers) -> Tensor:
         return ops.reshape(self, shape[0] if len(shape) == 1 else shape)
 
-    def transpose(self, *axes):
+    def transpose(self, *axes: Any) -> Tensor:
         if len(axes) == 1 and (axes[0] is None or isinstance(axes[0], (tuple, list))):
-            axes = axes[0]
+            return ops.transpose(self, axes[0] or None)
         return ops.transpose(self, axes or None)
 
-    def swapaxes(self, axis1, axis2):
+    def swapaxes(self, axis1: int, axis2: int) -> Tensor:
         return ops.swapaxes(self, axis1, axis2)
 
-    def squeeze(self, axis=None):
+    def squeeze(self, axis: Axis = None) -> Tensor:
         return ops.squeeze(self, axis)
 
-    def ravel(self):
+    def ravel(self) -> Tensor:
         return ops.ravel(self)
 
-    def flatten(self):
+    def flatten(self) -> Tensor:
         """All elements in one axis, in memory of their own (``ravel`` may give a view)."""
         return ops.ravel(ops.copy(self))
 
-    def repeat(self, repeats, axis=None):
+    def repeat(self, repeats: TensorLike, axis: int | None = None) -> Tensor:
         return ops.repeat(self, repeats, axis)
 
-    def take(self, indices, axis=None):
+    def take(self, indices: TensorLike, axis: int | None = None) -> Tensor:
         return ops.take(self, indices, axis)
 
-    def diagonal(self, offset=0, axis1=0, axis2=1):
+    def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
         return ops.diagonal(self, offset, axis1, axis2)
 
-    def copy(self):
+    def copy(self) -> Tensor:
         """The same values in memory of their own, part of the graph. See ``detach``, ``tensor``."""
         return ops.copy(self)
 
-    def astype(self, dtype):
+    def astype(self, dtype: DTypeLike) -> Tensor:
         return ops.astype(self, dtype)
 
     # --- along an axis -------------------------------------------------------------------------
 
-    def sum(self, axis=None, keepdims=False):
+    def sum(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
         return ops.sum(self, axis, keepdims)
 
-    def prod(self, axis=None, keepdims=False):
+    def prod(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
         return ops.prod(self, axis, keepdims)
 
-    def mean(self, axis=None, keepdims=False):
+    def mean(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
         return ops.mean(self, axis, keepdims)
 
-    def var(self, axis=None, keepdims=False, ddof=0):
+    def var(self, axis: Axis = None, keepdims: bool = False, ddof: float = 0) -> Tensor:
         return ops.var(self, axis, keepdims, ddof)
 
-    def std(self, axis=None, keepdims=False, ddof=0):
+    def std(self, axis: Axis = None, keepdims: bool = False, ddof: float = 0) -> Tensor:
         return ops.std(self, axis, keepdims, ddof)
 
-    def max(self, axis=None, keepdims=False):
+    def max(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
         return ops.max(self, axis, keepdims)
 
-    def min(self, axis=None, keepdims=False):
+    def min(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
         return ops.min(self, axis, keepdims)
 
-    def argmax(self, axis=None, keepdims=False):
+    def argmax(self, axis: int | None = None, keepdims: bool = False) -> Tensor:
         return ops.argmax(self, axis, keepdims)
 
-    def argmin(self, axis=None, keepdims=False):
+    def argmin(self, axis: int | None = None, keepdims: bool = False) -> Tensor:
         return ops.argmin(self, axis, keepdims)
 
-    def any(self, axis=None, keepdims=False):
+    def any(self, axis: Axis = None, keepdims: bool = False) -> Array:
         return ops.any(self, axis, keepdims)
 
-    def all(self, axis=None, keepdims=False):
+    def all(self, axis: Axis = None, keepdims: bool = False) -> Array:
         return ops.all(self, axis, keepdims)
 
-    def cumsum(self, axis=None):
+    def cumsum(self, axis: int | None = None) -> Tensor:
         return ops.cumsum(self, axis)
 
-    def cumprod(self, axis=None):
+    def cumprod(self, axis: int | None = None) -> Tensor:
         return ops.cumprod(self, axis)
 
-    def sort(self, axis=-1, descending=False):
+    def sort(self, axis: int | None = -1, descending: bool = False) -> Tensor:
         """A sorted Tensor. (NumPy's method sorts in place; a Tensor stays as it is.)"""
         return ops.sort(self, axis, descending)
 
-    def argsort(self, axis=-1, descending=False):
+    def argsort(self, axis: int | None = -1, descending: bool = False) -> Tensor:
         return ops.argsort(self, axis, descending)
 
-    def nonzero(self):
+    def nonzero(self) -> tuple[Tensor, ...]:
         return ops.nonzero(self)
 
-    def trace(self, offset=0, axis1=0, axis2=1):
+    def trace(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
         return ops.trace(self, offset, axis1, axis2)
 
-    def dot(self, other):
+    def dot(self, other: TensorLike) -> Tensor:
         return ops.dot(self, other)
 
     # --- number by number ----------------------------------------------------------------------
 
-    def abs(self):
+    def abs(self) -> Tensor:
         return ops.abs(self)
 
-    def clip(self, min=None, max=None):
+    def clip(self, min: TensorLike | None = None, max: TensorLike | None = None) -> Tensor:
         return ops.clip(self, min, max)
 
-    def round(self, decimals=0):
+    def round(self, decimals: int = 0) -> Tensor:
         return ops.round(self, decimals)
 
-    def exp(self):
+    def exp(self) -> Tensor:
         return ops.exp(self)
 
-    def log(self):
+    def log(self) -> Tensor:
         return ops.log(self)
 
-    def tanh(self):
+    def tanh(self) -> Tensor:
         return ops.tanh(self)
 
-    def sqrt(self):
+    def sqrt(self) -> Tensor:
         return ops.sqrt(self)
 
-    def fill(self, value):
+    def fill(self, value: Any) -> None:
         raise TypeError(
             "fill would change a Tensor in place, and a graph may need the old values: "
             "use ops.full_like(x, value), or x.assign_"

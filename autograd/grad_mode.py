@@ -10,11 +10,15 @@ consumer's code then runs inside the block, and so with the block's mode.
 
 import functools
 import inspect
-from contextvars import ContextVar
+from collections.abc import Callable
+from contextvars import ContextVar, Token
+from typing import Any, Self, TypeVar
 
 _enabled: ContextVar[bool] = ContextVar("autograd_enabled", default=True)
 
 is_grad_enabled = _enabled.get
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class _GradMode:
@@ -22,45 +26,49 @@ class _GradMode:
 
     mode: bool
 
-    def __init__(self):
-        self._tokens = []
+    def __init__(self) -> None:
+        self._tokens: list[Token[bool]] = []
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         self._tokens.append(_enabled.set(self.mode))
         return self
 
-    def __exit__(self, *exc_info):
+    def __exit__(self, *exc_info: object) -> None:
         _enabled.reset(self._tokens.pop())
 
-    def __call__(self, function):
-        mode = type(self)
-        if inspect.isasyncgenfunction(function):
-            raise TypeError(
-                f"{mode.__name__} cannot decorate the asynchronous generator "
-                f"{function.__qualname__}: use `with {mode.__name__}():` inside it"
-            )
-        if inspect.iscoroutinefunction(function):
+    def __call__(self, function: Function) -> Function:
+        return _decorated(type(self), function)
 
-            @functools.wraps(function)
-            async def coroutine(*args, **kwargs):
-                with mode():
-                    return await function(*args, **kwargs)
 
-            return coroutine
-        if inspect.isgeneratorfunction(function):
-
-            @functools.wraps(function)
-            def generator(*args, **kwargs):
-                return (yield from _steps(mode, function(*args, **kwargs)))
-
-            return generator
+def _decorated(mode, function):
+    """``function``, running in ``mode``."""
+    if inspect.isasyncgenfunction(function):
+        raise TypeError(
+            f"{mode.__name__} cannot decorate the asynchronous generator "
+            f"{function.__qualname__}: use `with {mode.__name__}():` inside it"
+        )
+    if inspect.iscoroutinefunction(function):
 
         @functools.wraps(function)
-        def call(*args, **kwargs):
+        async def coroutine(*args, **kwargs):
             with mode():
-                return function(*args, **kwargs)
+                return await function(*args, **kwargs)
 
-        return call
+        return coroutine
+    if inspect.isgeneratorfunction(function):
+
+        @functools.wraps(function)
+        def generator(*args, **kwargs):
+            return (yield from _steps(mode, function(*args, **kwargs)))
+
+        return generator
+
+    @functools.wraps(function)
+    def call(*args, **kwargs):
+        with mode():
+            return function(*args, **kwargs)
+
+    return call
 
 
 def _steps(mode, generator):
