@@ -11,6 +11,7 @@ fused ones have a folder with their derivation in ``kernels/``.
 """
 
 import importlib
+from typing import TYPE_CHECKING
 
 from autograd import _methods, ops
 from autograd._tensor import Parameter, Tensor, tensor
@@ -41,11 +42,16 @@ __all__ = [
 ]
 
 
-def __getattr__(name):
-    if name == "check_grad":  # loaded when first used
-        from autograd.testing import check_grad
+if TYPE_CHECKING:  # a type checker is to know these, and to report any other name
+    from autograd import debug, functional
+    from autograd.testing import check_grad
+else:
 
-        return check_grad
-    if name in ("debug", "functional"):
-        return importlib.import_module(f"autograd.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name):
+        if name == "check_grad":  # loaded when first used
+            from autograd.testing import check_grad
+
+            return check_grad
+        if name in ("debug", "functional"):
+            return importlib.import_module(f"autograd.{name}")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

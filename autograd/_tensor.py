@@ -5,7 +5,13 @@ the operations as NumPy's arrays do, ``_conversions.py`` is how a Tensor looks t
 text, copies), and ``_numpy_protocol.py`` what NumPy's own functions do with one.
 """
 
+from __future__ import annotations
+
 import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
 
 from autograd._conversions import Conversions, raw
 from autograd._methods import Methods
@@ -13,6 +19,9 @@ from autograd._numpy_protocol import array_function, array_ufunc
 from autograd.device import bring, namespace, to_numpy
 from autograd.leaf import Leaf
 from autograd.plain import plain_array
+
+if TYPE_CHECKING:
+    from autograd._types import DTypeLike, TensorLike
 
 
 class Tensor(Conversions, Methods):
@@ -29,7 +38,7 @@ class Tensor(Conversions, Methods):
 
     __slots__ = ("_data", "_node", "_grad", "_version", "__weakref__")
 
-    def __init__(self, data, requires_grad=False):
+    def __init__(self, data: TensorLike, requires_grad: bool = False) -> None:
         if isinstance(data, Tensor):
             raise TypeError("this is a Tensor already: use .detach() for one without its history")
         self._data = plain_array(data, "a Tensor's data")
@@ -38,7 +47,7 @@ class Tensor(Conversions, Methods):
             self.requires_grad = True
 
     @classmethod
-    def _make(cls, data, node, version):
+    def _make(cls, data: Any, node: Any, version: Any) -> Tensor:
         """A Tensor with a given place in the graph, sharing a version counter."""
         self = Tensor.__new__(Tensor)
         self._data, self._node, self._grad, self._version = data, node, None, version
@@ -47,7 +56,7 @@ class Tensor(Conversions, Methods):
     # --- what it holds ---------------------------------------------------------------------
 
     @property
-    def data(self):
+    def data(self) -> Any:
         """The raw array. Assigning it counts as a change: graphs that saved it will notice.
 
         What is written *into* the array (``x.data[0] = 1``) is not seen: use ``assign_``, and
@@ -56,7 +65,7 @@ class Tensor(Conversions, Methods):
         return self._data
 
     @data.setter
-    def data(self, value):
+    def data(self, value: Any) -> None:
         if not self.is_leaf:
             raise RuntimeError("a computed tensor cannot be given other data: change its inputs")
         value = plain_array(raw(value), "a Tensor's data")
@@ -71,12 +80,12 @@ class Tensor(Conversions, Methods):
             self._node.hooks = hooks
 
     @property
-    def requires_grad(self):
+    def requires_grad(self) -> bool:
         """Whether gradients flow to this tensor. Can be set on tensors that were not computed."""
         return self._node is not None
 
     @requires_grad.setter
-    def requires_grad(self, value):
+    def requires_grad(self, value: bool) -> None:
         if bool(value) == (self._node is not None):
             return
         if not value:
@@ -92,12 +101,12 @@ class Tensor(Conversions, Methods):
             self._node = Leaf(self)
 
     @property
-    def is_leaf(self):
+    def is_leaf(self) -> bool:
         """Whether the tensor was made by hand and not computed by a recorded operation."""
         return self._node is None or isinstance(self._node, Leaf)
 
     @property
-    def grad(self):
+    def grad(self) -> Any:
         """The gradient that backward() has added up so far: a Tensor, or None.
 
         It can be set, to a Tensor or an array of this tensor's shape and type, or to a list of
@@ -114,7 +123,7 @@ class Tensor(Conversions, Methods):
         return self._grad
 
     @grad.setter
-    def grad(self, value):
+    def grad(self, value: Any) -> None:
         if value is not None:
             if not isinstance(value, Tensor):
                 array = plain_array(value, "a gradient")
@@ -130,23 +139,46 @@ class Tensor(Conversions, Methods):
         if isinstance(self._node, Leaf):
             self._node.owned = False
 
-    shape = property(lambda self: self._data.shape, doc="The length of each axis.")
-    ndim = property(lambda self: self._data.ndim, doc="The number of axes.")
-    size = property(lambda self: self._data.size, doc="The number of elements.")
-    dtype = property(lambda self: self._data.dtype, doc="The type of the elements.")
-    itemsize = property(lambda self: self._data.itemsize, doc="The bytes of one element.")
-    nbytes = property(lambda self: self._data.nbytes, doc="The bytes of all elements.")
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The length of each axis."""
+        return self._data.shape
 
-    def detach(self):
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return self._data.ndim
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return self._data.size
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The type of the elements."""
+        return self._data.dtype
+
+    @property
+    def itemsize(self) -> int:
+        """The bytes of one element."""
+        return self._data.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of all elements."""
+        return self._data.nbytes
+
+    def detach(self) -> Tensor:
         """The same array (not a copy) without the history; it shares the version counter."""
         return Tensor._make(self._data, None, self._version)
 
     @property
-    def device(self):
+    def device(self) -> str:
         """Where the elements are: "cpu", "cuda", or the name of another registered library."""
         return namespace(self._data).device
 
-    def to(self, device):
+    def to(self, device: str) -> Tensor:
         """This tensor on ``device`` (see the attribute); itself where it is there already.
 
         A recorded operation: the gradient moves back the same way. To move what a model learns,
@@ -157,7 +189,7 @@ class Tensor(Conversions, Methods):
 
         return transfer.to(self, device)
 
-    def numpy(self):
+    def numpy(self) -> np.ndarray:
         """The values as a NumPy array (for arrays in main memory, without a copy)."""
         return to_numpy(self._data)
 
@@ -169,11 +201,11 @@ class Tensor(Conversions, Methods):
         """The same for NumPy's other functions: ``np.sum(tensor)``."""
         return array_function(function, args, kwargs)
 
-    def zero_grad(self):
+    def zero_grad(self) -> None:
         """Forget the gradient: ``.grad`` is None again."""
         self.grad = None
 
-    def assign_(self, value):
+    def assign_(self, value: TensorLike) -> Self:
         """Overwrite the elements in place: the one operation that changes a tensor.
 
         ``value`` is anything of this tensor's shape, on any device, or the array itself after a
@@ -194,7 +226,12 @@ class Tensor(Conversions, Methods):
         self._version[0] += 1
         return self
 
-    def backward(self, gradient=None, retain_graph=None, create_graph=False):
+    def backward(
+        self,
+        gradient: TensorLike | None = None,
+        retain_graph: bool | None = None,
+        create_graph: bool = False,
+    ) -> None:
         """Add d self/d leaf into ``.grad`` of every leaf tensor this one was computed from.
 
         ``gradient`` weights the elements of a tensor with more than one. The graph is released as
@@ -205,7 +242,7 @@ class Tensor(Conversions, Methods):
 
         backward.backward([self], [gradient], retain_graph, create_graph)
 
-    def register_hook(self, function):
+    def register_hook(self, function: Callable[[Tensor], Any]) -> Any:
         """Call ``function(gradient)`` in every backward pass, once this gradient is complete.
 
         ``gradient`` is a Tensor, not to be changed in place; what the function returns, unless
@@ -217,7 +254,7 @@ class Tensor(Conversions, Methods):
 
         return hooks.register(self, function)
 
-    def retain_grad(self):
+    def retain_grad(self) -> None:
         """Let backward() fill ``.grad`` of this computed tensor as well (leaves have it anyway).
 
         Raises RuntimeError when the tensor does not require a gradient. As PyTorch's.
@@ -232,7 +269,7 @@ class Parameter(Tensor):
 
     __slots__ = ()
 
-    def __init__(self, data, requires_grad=True):
+    def __init__(self, data: TensorLike, requires_grad: bool = True) -> None:
         super().__init__(data, requires_grad)
 
     def _only_rebinds(self, other):
@@ -244,7 +281,7 @@ class Parameter(Tensor):
     __iadd__ = __isub__ = __imul__ = __itruediv__ = __ipow__ = __imatmul__ = _only_rebinds
 
 
-def tensor(data, dtype=None, requires_grad=False):
+def tensor(data: TensorLike, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
     """A Tensor with its own copy of ``data`` (anything np.array takes, or an array)."""
     data = plain_array(raw(data), "a Tensor's data")
     return Tensor(namespace(data).array(data, dtype=dtype), requires_grad)

@@ -24,6 +24,7 @@ import importlib.util
 import inspect
 import os
 import threading
+from collections.abc import Iterable
 from contextvars import ContextVar
 from pathlib import Path
 
@@ -49,17 +50,17 @@ class use_kernels:  # noqa: N801 (a context manager, named as no_grad is)
     autograd/kernels. Raises ValueError for an unknown mode or name.
     """
 
-    def __init__(self, mode, only=None):
+    def __init__(self, mode: str, only: Iterable[str] | None = None) -> None:
         if mode not in MODES:
             raise ValueError(f"unknown kernels {mode!r}: choose one of {', '.join(MODES)}")
         if only is not None:
-            only, known = set(only), folders()
-            if unknown := sorted(only - set(known)):
+            known = folders()
+            if unknown := sorted(set(only) - set(known)):
                 raise ValueError(
                     f"no fused operation is called {unknown[0]!r}: choose among {', '.join(known)}"
                 )
-        self.mode, self.only = mode, only
-        self._tokens = []
+        self.mode, self.only = mode, None if only is None else set(only)
+        self._tokens: list = []
 
     def __enter__(self):
         if self.only is None:

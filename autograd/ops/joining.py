@@ -4,7 +4,7 @@ All of them are ``concatenate`` and ``split`` of reshaped operands: the gradient
 where the elements were.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from autograd._tensor import Tensor
@@ -40,23 +40,23 @@ def atleast_3d(*tensors: TensorLike) -> Any:
     return _each(tensors, reshaped)
 
 
-def vstack(tensors: Sequence[TensorLike]) -> Tensor:
+def vstack(tensors: Iterable[TensorLike]) -> Tensor:
     """The tensors below one another: joined along the first axis, vectors as rows."""
     return concatenate([atleast_2d(x) for x in tensors], axis=0)
 
 
-def hstack(tensors: Sequence[TensorLike]) -> Tensor:
+def hstack(tensors: Iterable[TensorLike]) -> Tensor:
     """The tensors side by side: joined along the second axis, vectors along their only one."""
     xs = [atleast_1d(x) for x in tensors]
     return concatenate(xs, axis=0 if xs and xs[0].ndim == 1 else 1)
 
 
-def dstack(tensors: Sequence[TensorLike]) -> Tensor:
+def dstack(tensors: Iterable[TensorLike]) -> Tensor:
     """The tensors behind one another: joined along the third axis, see ``atleast_3d``."""
     return concatenate([atleast_3d(x) for x in tensors], axis=2)
 
 
-def column_stack(tensors: Sequence[TensorLike]) -> Tensor:
+def column_stack(tensors: Iterable[TensorLike]) -> Tensor:
     """The tensors side by side: joined along the second axis, vectors as columns."""
     xs = [operand(x) for x in tensors]
     return concatenate([reshape(x, (x.size, 1)) if x.ndim < 2 else x for x in xs], axis=1)

@@ -4,7 +4,7 @@ None of them saves anything but shapes and axes, which have no derivative.
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from autograd._tensor import Tensor
 from autograd._types import Axis, Integers, TensorLike
@@ -197,7 +197,7 @@ class Concatenate(Op):
         )
 
 
-def concatenate(tensors: Sequence[TensorLike], axis: int | None = 0) -> Tensor:
+def concatenate(tensors: Iterable[TensorLike], axis: int | None = 0) -> Tensor:
     """The tensors joined along an existing axis; with axis None, all their elements in one."""
     xs = [operand(x) for x in tensors]
     if axis is None:
@@ -208,7 +208,7 @@ def concatenate(tensors: Sequence[TensorLike], axis: int | None = 0) -> Tensor:
     return Concatenate(normalize_axis("concatenate", axis, xs[0].ndim))(*xs)
 
 
-def stack(tensors: Sequence[TensorLike], axis: int = 0) -> Tensor:
+def stack(tensors: Iterable[TensorLike], axis: int = 0) -> Tensor:
     """The tensors, all of one shape, joined along a new axis."""
     xs = [operand(x) for x in tensors]
     shapes = {x.shape: None for x in xs}

@@ -10,11 +10,15 @@ matplotlib is imported only to draw.
 """
 
 import math
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from autograd._tensor import Tensor
+from autograd._types import TensorLike
 from autograd.testing.differences import FirstOrder, tensors
 
 STEPS = tuple(10.0 ** (-k / 4) for k in range(2, 57))
@@ -46,7 +50,14 @@ class ErrorCurve:
         return "\n".join(lines)
 
 
-def error_curve(f, *inputs, steps=STEPS, directions=8, seed=0, name=""):
+def error_curve(
+    f: Callable[..., Tensor],
+    *inputs: TensorLike,
+    steps: Sequence[float] | np.ndarray = STEPS,
+    directions: int = 8,
+    seed: int = 0,
+    name: str = "",
+) -> ErrorCurve:
     """Measure the slopes of ``f`` with many steps, in float32 and float64.
 
     ``f`` and ``inputs`` are as for check_grad. L = sum(w f(x)), with random w, is moved along
@@ -95,7 +106,13 @@ def _slopes(f, arrays, floating, w, d, h, dtype):
         return coarse, (4 * fine - coarse) / 3
 
 
-def plot_error_curve(f, *inputs, path, name="", **options):
+def plot_error_curve(
+    f: Callable[..., Tensor],
+    *inputs: TensorLike,
+    path: str | os.PathLike,
+    name: str = "",
+    **options: Any,
+) -> ErrorCurve:
     """Draw the U-curve of ``f`` as a PNG at ``path``, and return the ErrorCurve.
 
     ``options`` are those of error_curve.
@@ -116,7 +133,7 @@ LABELS: dict[tuple[str, str], tuple[str, tuple[int, int]]] = {
 INK, FAINT = "#22313f", "#e3e7ec"
 
 
-def draw_error_curves(curves, path):
+def draw_error_curves(curves: Sequence[ErrorCurve], path: str | os.PathLike) -> None:
     """Draw several ErrorCurves side by side, each in a panel titled by its name, as a PNG."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
