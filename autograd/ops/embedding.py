@@ -14,8 +14,9 @@ class Embedding(Op):
 
     Shapes: weight (V, C), ids (...) -> (..., C)
     Saves: nothing; keeps the ids
-    Derivative: each row of g is added to the row of g_weight that its id names
-    Note: the row of the id ``padding``, if there is one, gets no gradient
+    Derivative: g_weight = scatter_add(weight.shape, ids, g)
+    Note: rows of g with the same id add up; the row of the id ``padding``, if there is one, gets no
+        gradient
     Derivation: autograd/kernels/embedding/README.md
     """
 

@@ -19,10 +19,12 @@ in proportion to its own size, and a search finds t.
 """
 
 import copy
+from collections.abc import Callable
 
 import numpy as np
 
 from autograd._tensor import Tensor
+from autograd._types import TensorLike
 from autograd.engine import Op
 from autograd.testing.comparison import Comparison
 from autograd.testing.differences import FirstOrder, SecondOrder, scales, tensors
@@ -34,15 +36,15 @@ __all__ = ["check_grad"]
 
 
 def check_grad(
-    f,
-    *inputs,
-    order=2,
-    rtol=1e-6,
-    directions=3,
-    elementwise=None,
-    seed=0,
-    raise_on_failure=True,
-):
+    f: Callable[..., Tensor],
+    *inputs: TensorLike,
+    order: int = 2,
+    rtol: float = 1e-6,
+    directions: int = 3,
+    elementwise: bool | None = None,
+    seed: int = 0,
+    raise_on_failure: bool = True,
+) -> GradReport:
     """Compare f's gradients with finite differences, in float64, to first or second order.
 
     ``f`` maps Tensors to one Tensor of any shape, or is an Op. ``inputs`` are arrays or Tensors:

@@ -1,10 +1,12 @@
 """check_kernel: a fast kernel against its reference, forward and backward."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from autograd._tensor import Tensor
+from autograd._types import TensorLike
 from autograd.backward import grad
 from autograd.kernels.dispatch import use_kernels
 from autograd.testing.differences import array_of, tensors
@@ -33,7 +35,14 @@ class KernelReport:
         return self.passed
 
 
-def check_kernel(f, *inputs, mode="cpu", rtol=None, seed=0, raise_on_failure=True):
+def check_kernel(
+    f: Callable[..., Tensor],
+    *inputs: TensorLike,
+    mode: str = "cpu",
+    rtol: float | None = None,
+    seed: int = 0,
+    raise_on_failure: bool = True,
+) -> KernelReport:
     """Compare f under ``use_kernels(mode)`` with f under ``use_kernels("reference")``.
 
     Output and gradients (for a random gradient of the output) may differ by ``rtol`` times the
