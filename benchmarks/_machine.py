@@ -1,5 +1,6 @@
-"""What a benchmark ran on, and how numbers of several turns are told: medians with their range."""
+"""What benchmarks share: the machine, timing, peak memory, and results as a table or as JSON."""
 
+import json
 import os
 import platform
 import statistics
@@ -41,7 +42,7 @@ def core_type():
 
 
 def environment():
-    """Versions, processor, cores, BLAS and the variables that change speed, as a dictionary."""
+    """Versions, processor, cores, BLAS and the variables that affect speed, as a dictionary."""
     versions = {}
     for package in PACKAGES:
         try:
@@ -61,13 +62,13 @@ def environment():
     }
 
 
-def say_environment(found, say=print):
-    """Print what ``environment`` found in a few lines."""
-    packages = ", ".join(f"{name} {v}" for name, v in found["versions"].items())
-    say(f"Python {found['python']}, {found['processor']}, {found['cores']} cores")
-    say(f"{packages}; BLAS core type {found['blas_core_type']}")
-    say(f"threads of the kernels: {found['kernel_threads']}, {found['threading_layer']}")
-    for name, value in found["variables"].items():
+def say_environment(about, say=print):
+    """Print the dictionary of ``environment`` in a few lines."""
+    packages = ", ".join(f"{name} {v}" for name, v in about["versions"].items())
+    say(f"Python {about['python']}, {about['processor']}, {about['cores']} cores")
+    say(f"{packages}; BLAS core type {about['blas_core_type']}")
+    say(f"threads of the kernels: {about['kernel_threads']}, {about['threading_layer']}")
+    for name, value in about["variables"].items():
         say(f"{name}={value}")
 
 
@@ -76,12 +77,15 @@ def spread(values):
     return {"median": statistics.median(values), "min": min(values), "max": max(values)}
 
 
-def seconds_of(call, seconds=0.2, least=3):
-    """The median time of ``call``, which has run once before, over at least so long and often."""
+def seconds_of(call, seconds=0.2, calls=3):
+    """The median time of ``call``, measured for at least ``seconds`` and ``calls`` calls.
+
+    One call before these is not timed.
+    """
     call()
     times = []
     begun = time.perf_counter()
-    while len(times) < least or time.perf_counter() - begun < seconds:
+    while len(times) < calls or time.perf_counter() - begun < seconds:
         start = time.perf_counter()
         call()
         times.append(time.perf_counter() - start)
@@ -103,7 +107,7 @@ def peak_rss():
 
 
 def forget_peak_rss():
-    """Count the peak from here on, where the system can (Linux): compiling is left out then."""
+    """Let ``peak_rss`` start again here, so that it leaves out compiling (Linux only)."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
@@ -111,7 +115,7 @@ def forget_peak_rss():
 
 
 def table(rows, right=1):
-    """Rows of cells as text with a rule below the first; from column ``right`` on flush right."""
+    """Rows of cells as text, a rule below the first; columns from ``right`` on align right."""
     widths = [max(len(str(row[i])) for row in rows) for i in range(len(rows[0]))]
     lines = [
         "  ".join(
@@ -122,3 +126,12 @@ def table(rows, right=1):
     ]
     lines.insert(1, "-" * max(map(len, lines)))
     return "\n".join(lines)
+
+
+def write_json(content, path):
+    """Write ``content`` to a file, to standard output if ``path`` is "-", nowhere if it is None."""
+    text = json.dumps(content, indent=2)
+    if path == "-":
+        print(text)
+    elif path is not None:
+        Path(path).write_text(text + "\n")

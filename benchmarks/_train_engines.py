@@ -1,9 +1,9 @@
-"""The engines that train_step.py compares: one training step of GPT-2 each, of the same model.
+"""The engines that train_step.py compares: a training step of the same GPT-2 in each.
 
-A step is forward, backward, clipping of the global norm to 1, and AdamW. Every engine begins with
-the same weights, which one process writes to a file, and is given the same batches. Ours is the
-very method that ``tinygrad-llm train`` calls. PyTorch and JAX are written the way their users write
-GPT-2 for speed: fused attention and loss, fused optimizer where there is one, compiled where asked.
+A step is forward, backward, clipping of the global norm to 1, and AdamW. Every engine starts from
+the same weights, which one process writes to a file, and trains on the same batches. Ours runs the
+method that ``tinygrad-llm train`` calls. PyTorch and JAX are written the way their users write
+GPT-2 for speed: fused attention and loss, the fused optimizer if there is one, compiled if asked.
 """
 
 import time
@@ -19,7 +19,7 @@ WARM_UP = 3
 
 @dataclass(frozen=True)
 class Config:
-    """A model's shape with the batch that it is trained on; ``block`` is the context it has."""
+    """A model's shape and that of its batches; ``block`` is the model's context length."""
 
     L: int
     H: int
@@ -52,7 +52,7 @@ MODES = {
     "torch-bf16": ("eager", "fused", "compile"),
     "jax": ("jit",),
 }
-"""The modes of every engine: the best of a peer's is the one that is compared with."""
+"""The modes of every engine. Ours is compared with the best mode of a peer."""
 
 
 def batches(config, n=50):
@@ -77,6 +77,21 @@ def gpt_config(config):
     )
 
 
+def one_step(model, config):
+    """A function that trains ``model`` for a step on one batch, the same each time, unclipped."""
+    from tinygrad_llm.training.optim import AdamW
+
+    optimizer = AdamW(model.named_parameters())
+    (x, y), *_ = batches(config, 1)
+
+    def step():
+        model.loss(x, y).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return step
+
+
 def write_weights(config, path):
     """The initial weights of all engines, by GPT-2's names."""
     use_project()
@@ -98,7 +113,7 @@ def read_weights(path):
 
 
 class Ours:
-    """The trainer's own step, in a process set up as the command line sets up its own."""
+    """The trainer's step, in a process set up like the command line's."""
 
     def __init__(self, config, mode, weights):
         self.set_up_process(mode)
@@ -119,9 +134,9 @@ class Ours:
 
         model = GPT(gpt_config(self.config), initialize=False)
         model.load_state_dict(read_weights(self.weights))
-        # The rate never falls, and begins at its height.
+        # a constant learning rate
         options = TrainConfig(steps=10**9, lr=LR, warmup_steps=0, min_lr_ratio=1.0, grad_clip=CLIP)
-        self.source = _Given()
+        self.source = OneBatch()
         self.trainer = Trainer(
             model, self.source, AdamW(model.named_parameters(), LR, BETAS, EPS, DECAY), options,
             validation=None, token_bytes=None, checkpoints=None, metrics=None, console=None,
@@ -132,15 +147,15 @@ class Ours:
         return self.trainer.train_step()["train_loss"]
 
 
-class _Given:
-    """A loader with the one batch that it was given."""
+class OneBatch:
+    """A loader that returns its attribute ``batch``."""
 
     def next_batch(self):
         return self.batch
 
 
 class Torch:
-    """PyTorch: eager, with the fused optimizer, or compiled too; float32, or bf16 autocast."""
+    """PyTorch: eager, with the fused optimizer, or also compiled; float32, or bf16 autocast."""
 
     half = False
 
@@ -167,7 +182,7 @@ class Torch:
         )
 
     def gemm(self, n=2048):
-        """Operations a second of this PyTorch's own product of two (n, n) matrices."""
+        """Operations per second of this PyTorch's product of two (n, n) matrices."""
         import torch
 
         kind = torch.bfloat16 if self.half else torch.float32
@@ -214,7 +229,7 @@ class TorchHalf(Torch):
 
 
 class Jax:
-    """JAX: the whole step compiled, the old state donated to the new one."""
+    """JAX: the whole step is compiled, and the old state's memory donated to the new state."""
 
     def __init__(self, config, mode, weights):
         import jax
@@ -296,11 +311,11 @@ ENGINES = {
 
 
 def prepare(config, kind, mode, weights):
-    """A worker that trains ``kind``, an engine: it has done ``WARM_UP`` steps at its hello."""
+    """A worker that trains an engine of class ``kind``; its hello follows ``WARM_UP`` steps."""
     begun = time.perf_counter()
     engine = kind(config, mode, weights)
-    given = list(batches(config))
-    losses = [engine.step(x, y) for x, y in given[:WARM_UP]]
+    data = list(batches(config))
+    losses = [engine.step(x, y) for x, y in data[:WARM_UP]]
     forget_peak_rss()
     done = 0
 
@@ -308,19 +323,19 @@ def prepare(config, kind, mode, weights):
         nonlocal done
         if what == "losses":
             engine.reset()
-            losses = [engine.step(*given[i]) for i in range(n)]
-            forget_peak_rss()  # starting anew took twice the weights
+            losses = [engine.step(*data[i]) for i in range(n)]
+            forget_peak_rss()  # starting again held the weights twice
             return losses
         if what == "rss":
             return peak_rss()
         seconds = []
         for _ in range(n + 1):
-            x, y = given[done % len(given)]
+            x, y = data[done % len(data)]
             start = time.perf_counter()
             engine.step(x, y)
             seconds.append(time.perf_counter() - start)
             done += 1
-        return seconds[1:]  # the first brings its memory back into the caches
+        return seconds[1:]  # the first step brings its memory back into the caches
 
     hello = {"label": engine.label, "losses": losses, "start_s": time.perf_counter() - begun}
     if isinstance(engine, Torch):
@@ -329,7 +344,7 @@ def prepare(config, kind, mode, weights):
 
 
 def prepare_gemm():
-    """A worker that measures NumPy's matrix product: the limit that a step is compared with."""
+    """A worker that measures NumPy's matrix product, the limit of a step's speed."""
     use_project()
     import numpy as np
 

@@ -1,9 +1,9 @@
-"""Processes of their own for what a benchmark compares.
+"""Workers: the engines that a benchmark compares, each in a process of its own.
 
-Each engine runs in its own interpreter, with its own libraries and threads, and stays alive; the
-benchmark asks them in turn, so that a busy moment of the machine hits all of them alike. Questions
-and answers are lines of JSON on standard input and output. What a library prints meanwhile goes to
-a log, of which the end is shown if the process dies.
+Each engine has its own interpreter, libraries and threads, and stays alive; the benchmark asks them
+in turn, so that a busy moment of the machine affects all of them alike. Questions and answers are
+lines of JSON on standard input and output. Anything that a library prints goes to a log, whose end
+is shown if the process dies.
 """
 
 import json
@@ -15,17 +15,17 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PAUSE = 0.1  # seconds between turns: the last one's threads spin for a while before they sleep
+PAUSE = 0.1  # seconds between turns: the last engine's threads spin for a while, then sleep
 
 
 def use_project():
-    """Make this clone's packages importable, whether they are installed or not."""
+    """Make the packages of this checkout importable, whether or not they are installed."""
     if str(ROOT) not in sys.path:
         sys.path.insert(0, str(ROOT))
 
 
 def use_project_as_command():
-    """``use_project`` in a process set up as the command line's: before NumPy is imported."""
+    """``use_project``, and set up the process like the command line's: before NumPy is imported."""
     use_project()
     from tinygrad_llm.machine.process import keep_freed_memory, let_blas_sleep
 
@@ -38,9 +38,9 @@ class Ended(Exception):
 
 
 class Worker:
-    """A process of ``script`` that answers. ``hello`` is what it said first.
+    """A process that runs ``script`` and answers questions. ``hello`` is its first message.
 
-    ``hello`` is {"missing": why} where a library that it needs is not installed.
+    ``hello`` is {"missing": why} if a library that it needs is not installed.
     """
 
     def __init__(self, script, *arguments, interpreter=sys.executable, environment=None):
@@ -68,7 +68,7 @@ class Worker:
         return self.hello.get("missing")
 
     def ask(self, **question):
-        """The answer to a question, after a moment in which other processes come to rest."""
+        """The answer to a question, asked after a pause in which other processes come to rest."""
         time.sleep(PAUSE)
         self.process.stdin.write(json.dumps(question) + "\n")
         self.process.stdin.flush()
@@ -79,8 +79,8 @@ class Worker:
         if line:
             return json.loads(line)
         self.log.seek(0)
-        told = self.log.read().decode(errors="replace").strip().splitlines()
-        raise Ended(" | ".join(told[-3:]) or "its process ended and said nothing")
+        lines = self.log.read().decode(errors="replace").strip().splitlines()
+        raise Ended(" | ".join(lines[-3:]) or "its process ended without a message")
 
     def stop(self):
         """End the process and wait for it."""
@@ -95,9 +95,9 @@ class Worker:
 
 
 def serve(prepare):
-    """The other end: ``prepare()`` gives what to say first and a function that answers."""
+    """Be a worker: ``prepare()`` returns the first message and a function that answers."""
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # whatever a library prints is no answer
+    os.dup2(2, 1)  # what a library prints is not an answer
 
     def say(value):
         answers.write(json.dumps(value) + "\n")
@@ -115,10 +115,10 @@ def serve(prepare):
 
 def interpreters(parser, named, known):
     """``ENGINE=PATH`` options as a dictionary; this interpreter for all others."""
-    found = dict.fromkeys(known, sys.executable)
+    paths = dict.fromkeys(known, sys.executable)
     for peer in named:
         name, _, path = peer.partition("=")
-        if name not in found or not path:
-            parser.error(f"--peer-python {peer}: give one of {', '.join(found)}, = and a path")
-        found[name] = path
-    return found
+        if name not in paths or not path:
+            parser.error(f"--peer-python {peer}: give one of {', '.join(paths)}, then = and a path")
+        paths[name] = path
+    return paths

@@ -1,26 +1,25 @@
-"""Every fused operation: its fast kernel against its reference and PyTorch, beside the machine.
+"""Every fused operation: its fast kernel against its reference, PyTorch and the machine's limits.
 
     python benchmarks/kernels.py
     python benchmarks/kernels.py --ops layer_norm,attention --sizes gpt2
 
-The reference is the operation in plain NumPy, one formula a line. Sizes are those inside a training
-step of the configurations in ``_train_engines.py``, and one so little that only the cost of a call
-is seen. Each operation is timed forward, and forward with backward: one that works out its gradient
-during forward would else look slow, and its backward free.
+The reference is the operation in plain NumPy, one formula per line. The sizes are those in a
+training step of the configurations in ``_train_engines.py``, and one so small that only the cost of
+a call counts. Each operation is timed forward, and forward with backward: otherwise an operation
+that computes its gradient during forward would look slow, and its backward free.
 
-An operation made of matrix products is told in GFLOP/s, beside the machine's bare product; any
-other in GB/s, beside what copying reaches. Its bytes are those it cannot avoid: every array it is
-given read once, every result written once. What fits in the caches may pass the copy's rate.
-A kernel that is not faster than its reference should be deleted: those are named at the end.
+The speed of an operation made of matrix products is in GFLOP/s, and its limit that of a bare
+product. The speed of any other is in GB/s, and its limit that of copying. Its bytes are those that
+it cannot avoid: every input read once, every result written once. Arrays that fit in the caches may
+exceed the limit. A kernel that is not faster than its reference should be deleted: such kernels are
+listed at the end.
 """
 
 import argparse
-import json
 import statistics
 from dataclasses import dataclass
-from pathlib import Path
 
-from _machine import cores, environment, say_environment, seconds_of, table
+from _machine import cores, environment, say_environment, seconds_of, table, write_json
 from _workers import Worker, interpreters, serve, use_project_as_command
 
 
@@ -45,14 +44,15 @@ SIZES = {
     "gpt2": Size(B=4, T=256, H=12, C=768, V=50257),
 }
 ENGINES = ("ours", "torch")
-HIDDEN = 4  # channels of the layer between, over C
+HIDDEN = 4  # the hidden layer of a feed-forward layer has HIDDEN C channels
 
 
 def work(op, s):
-    """What forward, and forward with backward, cannot avoid: ("GB/s" or "GFLOP/s", one, both)."""
+    """The least work possible: ("GB/s" or "GFLOP/s", forward, forward and backward)."""
     rows, hidden, scores = 4 * s.N * s.C, 4 * s.N * HIDDEN * s.C, 4 * s.N * s.V
     products = {
         "linear": 2 * s.N * s.C * HIDDEN * s.C,
+        "feed_forward": 4 * s.N * s.C * HIDDEN * s.C,
         "linear_cross_entropy": 2 * s.N * s.C * s.V,
         "attention": 2 * s.N * s.T * s.C,  # q k^T and weights v, half of each: it is causal
     }
@@ -72,8 +72,8 @@ def work(op, s):
 
 
 OPS = (
-    "layer_norm rms_norm softmax gelu dropout embedding cross_entropy adamw linear attention "
-    "linear_cross_entropy"
+    "layer_norm rms_norm softmax gelu dropout embedding cross_entropy adamw linear feed_forward "
+    "attention linear_cross_entropy"
 ).split()
 
 
@@ -97,6 +97,13 @@ def arrays(op, s):
         "cross_entropy": lambda: (normal(s.N, s.V),),
         "adamw": lambda: (normal(HIDDEN * C, C), normal(HIDDEN * C, C)),
         "linear": lambda: (normal(s.N, C), normal(HIDDEN * C, C), normal(HIDDEN * C)),
+        "feed_forward": lambda: (
+            normal(s.N, C),
+            normal(HIDDEN * C, C),
+            normal(HIDDEN * C),
+            normal(C, HIDDEN * C),
+            normal(C),
+        ),
         "attention": lambda: (normal(s.B, s.T, 3 * C),),
         "linear_cross_entropy": lambda: (normal(s.N, C), normal(s.V, C) * np.float32(C**-0.5)),
     }[op]()
@@ -104,11 +111,11 @@ def arrays(op, s):
     return floats, rng.integers(0, s.V, s.N) if op in with_ids else None
 
 
-# --- the engines: (what a forward is, what both are) ----------------------------------------------
+# --- the engines: a call of forward, and one of forward and backward ------------------------------
 
 
 def ours(op, s):
-    """The operation as the model calls it; both: and then its node's backward."""
+    """The operation as the model calls it; the second call adds the backward of its node."""
     import numpy as np
 
     from autograd import Parameter, ops
@@ -121,23 +128,24 @@ def ours(op, s):
         p.grad = floats[1]
         optimizer = AdamW([p])
         return optimizer.step, None
-    given = [Parameter(a) for a in floats]
+    inputs = [Parameter(a) for a in floats]
     rng = np.random.default_rng(0)
     call = {
         "gelu": lambda x: ops.gelu(x, approximate="tanh"),
+        "feed_forward": lambda *xs: ops.feed_forward(*xs, approximate="tanh"),
         "dropout": lambda x: ops.dropout(x, 0.1, rng=rng),
         "embedding": lambda w: ops.embedding(w, ids),
         "cross_entropy": lambda x: ops.cross_entropy(x, ids),
         "attention": lambda x: ops.causal_attention(x, s.H),
         "linear_cross_entropy": lambda h, w: ops.linear_cross_entropy(h, w, ids),
     }.get(op) or getattr(ops, op)
-    g = np.ones(call(*given).shape, np.float32)
+    g = np.ones(call(*inputs).shape, np.float32)
 
     def both():
-        node = call(*given)._node
+        node = call(*inputs)._node
         return node.backward(numpy_namespace, g, *node.saved)
 
-    return lambda: call(*given), both
+    return lambda: call(*inputs), both
 
 
 def torch(op, s):
@@ -146,10 +154,10 @@ def torch(op, s):
     from torch.nn import functional as F
 
     floats, ids = arrays(op, s)
-    given = [torch.from_numpy(a).requires_grad_() for a in floats]
+    inputs = [torch.from_numpy(a).requires_grad_() for a in floats]
     ids = None if ids is None else torch.from_numpy(ids)
     if op == "adamw":
-        p, g = given
+        p, g = inputs
         p.grad = g.detach()
         return torch.optim.AdamW([p], fused=True).step, None
 
@@ -157,6 +165,10 @@ def torch(op, s):
         heads = (t.view(s.B, s.T, s.H, -1).transpose(1, 2) for t in x.split(s.C, dim=2))
         y = F.scaled_dot_product_attention(*heads, is_causal=True)
         return y.transpose(1, 2).reshape(s.B, s.T, s.C)
+
+    def feed_forward(x, up_weight, up_bias, down_weight, down_bias):
+        hidden = F.gelu(F.linear(x, up_weight, up_bias), approximate="tanh")
+        return F.linear(hidden, down_weight, down_bias)
 
     call = {
         "layer_norm": lambda x, w, b: F.layer_norm(x, (s.C,), w, b),
@@ -167,15 +179,16 @@ def torch(op, s):
         "embedding": lambda w: F.embedding(ids, w),
         "cross_entropy": lambda x: F.cross_entropy(x, ids),
         "linear": F.linear,
+        "feed_forward": feed_forward,
         "attention": attention,
         "linear_cross_entropy": lambda h, w: F.cross_entropy(F.linear(h, w), ids),
     }[op]
-    g = torch.ones_like(call(*given))
-    return lambda: call(*given), lambda: torch.autograd.grad(call(*given), given, g)
+    g = torch.ones_like(call(*inputs))
+    return lambda: call(*inputs), lambda: torch.autograd.grad(call(*inputs), inputs, g)
 
 
 def prepare(engine):
-    """A worker: answers an operation, a size and a mode with seconds (forward, both)."""
+    """A worker: it answers an operation, a size and a mode with seconds (forward, both)."""
     if engine == "torch":
         import torch as library
 
@@ -200,7 +213,7 @@ def prepare(engine):
 
 
 def limits(seconds):
-    """Bytes a second of copying large arrays on all cores; operations a second of a product."""
+    """Bytes per second of copying on all cores, and operations per second of a large product."""
     from concurrent.futures import ThreadPoolExecutor
 
     import numpy as np
@@ -208,7 +221,7 @@ def limits(seconds):
     from tinygrad_llm.machine.speed import sgemm_rates
 
     n = cores()
-    source = np.ones((n, 1 << 24), np.float32)  # 64 MB each: far beyond the caches
+    source = np.ones((n, 1 << 24), np.float32)  # 64 MB each, larger than the caches
     target = np.zeros_like(source)
     with ThreadPoolExecutor(n) as pool:
         took = seconds_of(lambda: list(pool.map(np.copyto, target, source)), seconds)
@@ -219,8 +232,8 @@ def limits(seconds):
 
 
 def measure(workers, names, sizes, seconds):
-    """One dictionary for each operation, size and direction."""
-    found = []
+    """A dictionary for each operation, size and direction."""
+    results = []
     for op in names:
         for size in sizes:
             unit, *amounts = work(op, SIZES[size])
@@ -235,16 +248,16 @@ def measure(workers, names, sizes, seconds):
                 one = {name: pair[i] for name, pair in times.items()}
                 if one["kernel"] is not None:
                     rate = amounts[i] / one["kernel"]
-                    found.append({"op": op, "size": size, "direction": direction, "unit": unit,
+                    results.append({"op": op, "size": size, "direction": direction, "unit": unit,
                                   "seconds": one, "rate": rate})  # fmt: skip
-    return found
+    return results
 
 
-def report(found, bandwidth, gemm):
-    names = [n for n in ("kernel", "reference", "torch") if n in found[0]["seconds"]]
+def report(results, bandwidth, gemm):
+    names = [n for n in ("kernel", "reference", "torch") if n in results[0]["seconds"]]
     rows = [("operation", "size", "pass", *(f"{n} us" for n in names),
              *(f"x {n}" for n in names[1:]), "rate", "of limit")]  # fmt: skip
-    for one in found:
+    for one in results:
         seconds = one["seconds"]
         limit = gemm if one["unit"] == "GFLOP/s" else bandwidth
         rows.append(
@@ -256,24 +269,21 @@ def report(found, bandwidth, gemm):
             )
         )  # fmt: skip
     print("\n" + table(rows, right=3))
-    print("\nx reference, x torch: how many times the kernel's time theirs is")
+    print("\nx reference, x torch: their time over the kernel's")
     print(f"limits: copying {bandwidth / 1e9:.1f} GB/s, sgemm 2048^3 {gemm / 1e9:.0f} GFLOP/s")
-    lost = sorted(
-        {o["op"] for o in found if o["size"] != "little"}
-        - {
-            o["op"]
-            for o in found
-            if o["size"] != "little" and o["seconds"]["kernel"] < o["seconds"]["reference"]
-        }
-    )
-    print(f"never faster than their reference: {', '.join(lost) or 'none'}")
+    large = [one for one in results if one["size"] != "little"]
+    faster = {one["op"] for one in large if one["seconds"]["kernel"] < one["seconds"]["reference"]}
+    slower = sorted({one["op"] for one in large} - faster)
+    print(f"never faster than their reference: {', '.join(slower) or 'none'}")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--ops", default=",".join(OPS))
     parser.add_argument("--sizes", default=",".join(SIZES))
-    parser.add_argument("--seconds", type=float, default=0.1, help="of each timing, at least")
+    parser.add_argument(
+        "--seconds", type=float, default=0.1, help="shortest time of each measurement"
+    )
     parser.add_argument("--peer-python", action="append", default=[], metavar="ENGINE=PATH")
     parser.add_argument("--json", metavar="PATH")
     parser.add_argument("--smoke", action="store_true", help="the smallest form, to see it run")
@@ -282,15 +292,15 @@ def main():
     if options.serve:
         return serve(lambda: prepare(options.serve))
     names, sizes = options.ops.split(","), options.sizes.split(",")
-    for given, known in ((names, OPS), (sizes, SIZES)):
-        for name in given:
+    for chosen, known in ((names, OPS), (sizes, SIZES)):
+        for name in chosen:
             if name not in known:
                 parser.error(f"{name}: choose among {', '.join(known)}")
     if options.smoke:
         sizes, options.seconds = ["little"], 0.001
 
-    found = environment()
-    say_environment(found)
+    about = environment()
+    say_environment(about)
     paths = interpreters(parser, options.peer_python, ENGINES)
     workers = {}
     try:
@@ -309,10 +319,9 @@ def main():
         for worker in workers.values():
             worker.stop()
     report(results, bandwidth, gemm)
-    if options.json:
-        content = {"kernels": results, "copy_bytes_per_second": bandwidth,
-                   "gemm_flops": gemm, "environment": found}  # fmt: skip
-        Path(options.json).write_text(json.dumps(content, indent=2) + "\n")
+    content = {"kernels": results, "copy_bytes_per_second": bandwidth,
+               "gemm_flops": gemm, "environment": about}  # fmt: skip
+    write_json(content, options.json)
 
 
 if __name__ == "__main__":

@@ -2,46 +2,35 @@
 
     python benchmarks/memory.py --config small
 
-The tape is what the graph holds from forward until backward; each array counts once, for the first
-operation that keeps it, and parameters do not count. Beside it stands the figure that
-``model.summary()`` derives from the shape alone. Then the same step with ``recompute=True``, which
-keeps only the input of every block and computes the block again in backward. The two run in
-processes of their own and take turns, as memory that one has had would be the other's.
+The tape is what the graph holds from forward until backward. Each array counts once, for the first
+operation that keeps it; parameters do not count. The total is compared with the figure that
+``model.summary()`` computes from the shape alone. The same step is then run with
+``recompute=True``, which keeps only the input of every block and computes the block again in
+backward. The two take turns in processes of their own, since each would reuse the other's memory.
 """
 
 import argparse
-import json
 import statistics
 import time
 from collections import Counter
-from pathlib import Path
 
-from _machine import environment, forget_peak_rss, peak_rss, say_environment, table
-from _train_engines import CONFIGS, batches, gpt_config
+from _machine import environment, forget_peak_rss, peak_rss, say_environment, table, write_json
+from _train_engines import CONFIGS, gpt_config, one_step
 from _workers import Worker, serve, use_project_as_command
 
 KINDS = ("kept", "recomputed")
 
 
 def prepare(config, kind):
-    """A worker that trains one model and answers with what its steps took."""
+    """A worker that trains one model and answers with the time and memory of its steps."""
     use_project_as_command()
     from autograd.debug import profile
     from tinygrad_llm.model.gpt import GPT
     from tinygrad_llm.model.summary import activation_floats
-    from tinygrad_llm.training.optim import AdamW
 
     shape = gpt_config(config)
     model = GPT(shape, recompute=kind == "recomputed")
-    optimizer = AdamW(model.named_parameters())
-    (x, y), *_ = batches(config, 1)
-
-    def step():
-        loss = model.loss(x, y)
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-
+    step = one_step(model, config)
     step()
     with profile() as observed:
         step()
@@ -55,7 +44,7 @@ def prepare(config, kind):
         "peak": observed.peak.bytes,
         "held": dict(held),
         "calls": dict(calls),
-        "derived": 4 * activation_floats(shape) * x.size,
+        "derived": 4 * activation_floats(shape) * config.B * config.T,
         "state": 16 * model.num_parameters(),
     }
 
@@ -82,9 +71,9 @@ def report(config, hello, rss, seconds):
         (op, kept["calls"][op], megabytes(n), f"{n / kept['peak']:.1%}", f"{n / tokens:,.0f}")
         for op, n in sorted(kept["held"].items(), key=lambda item: -item[1])
     ]
-    rows.append(("all", "", megabytes(kept["peak"]), "", f"{kept['peak'] / tokens:,.0f}"))
+    rows.append(("total", "", megabytes(kept["peak"]), "", f"{kept['peak'] / tokens:,.0f}"))
     print("\n" + table(rows))
-    print(f"derived from the shape: {megabytes(kept['derived'])}")
+    print(f"computed from the shape: {megabytes(kept['derived'])}")
     print(f"weights, gradients and AdamW's moments: {megabytes(kept['state'])}\n")
     rows = [("blocks are", "tape at its peak", "peak resident memory", "tokens/s")]
     for kind in KINDS:
@@ -108,8 +97,8 @@ def main():
     config = CONFIGS[options.config]
     if options.serve:
         return serve(lambda: prepare(config, options.serve))
-    found = environment()
-    say_environment(found)
+    about = environment()
+    say_environment(about)
     print(f"{options.config}: {config}")
     workers = {}
     seconds, rss = {kind: [] for kind in KINDS}, {}
@@ -118,18 +107,17 @@ def main():
             workers[kind] = Worker(__file__, "--config", options.config, "--serve", kind)
         for _ in range(options.turns):
             for kind, worker in workers.items():
-                told = worker.ask(steps=2)
-                seconds[kind] += told["seconds"]
-                rss[kind] = told["peak_rss"]
+                answer = worker.ask(steps=2)
+                seconds[kind] += answer["seconds"]
+                rss[kind] = answer["peak_rss"]
     finally:
         for worker in workers.values():
             worker.stop()
     hello = {kind: worker.hello for kind, worker in workers.items()}
     report(config, hello, rss, seconds)
-    if options.json:
-        content = {"config": vars(config), "tape": hello, "peak_rss_bytes": rss,
-                   "seconds": seconds, "environment": found}  # fmt: skip
-        Path(options.json).write_text(json.dumps(content, indent=2) + "\n")
+    content = {"config": vars(config), "tape": hello, "peak_rss_bytes": rss,
+               "seconds": seconds, "environment": about}  # fmt: skip
+    write_json(content, options.json)
 
 
 if __name__ == "__main__":

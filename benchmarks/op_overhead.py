@@ -1,14 +1,14 @@
-"""What the engine itself costs: microseconds per operation where the arithmetic is next to nothing.
+"""What the engine itself costs: microseconds per operation on arrays with little arithmetic.
 
     python benchmarks/op_overhead.py
     python benchmarks/op_overhead.py --peer-python hips=OTHER_ENV/bin/python
 
 Two workloads, forward and backward together: a chain of 50 ``sin`` on one element, and a network
 of three linear layers with tanh on an (8, 16) batch. Every engine runs the same mathematics in
-float64 on one thread, in a process of its own; the engines take turns, so that a busy moment of
-the machine hits all of them, and the median over the turns is shown. An engine that is not
-installed is named and skipped. HIPS autograd has the import name of this project's engine, so it
-needs an environment of its own: name its interpreter with ``--peer-python``.
+float64 on one thread, in a process of its own. The engines take turns, so that a busy moment of
+the machine affects all of them, and the median of the turns is shown. An engine that is not
+installed is skipped with a message. HIPS autograd has the same import name as this project's
+engine, so it needs an environment of its own: give its interpreter with ``--peer-python``.
 """
 
 import argparse
@@ -153,7 +153,7 @@ def hips():
 
 
 def network_output(x, parameters, xp):
-    """The network's y, written with functions where an array has no operators' methods."""
+    """The network's y in functions, for arrays whose operators lack some methods."""
     w1, b1, w2, b2, w3, b3 = parameters
     h = xp.tanh(xp.dot(xp.tanh(xp.dot(x, w1) + b1), w2) + b2)
     return xp.dot(h, w3) + b3
@@ -163,7 +163,7 @@ ENGINES = {"ours": ours, "torch": torch, "jax": jax, "hips": hips}
 
 
 def prepare(engine):
-    """A worker: what it says first, and how it answers a workload's name and a time."""
+    """A worker: it answers a workload and a time with microseconds per operation."""
     label, chain, mlp = ENGINES[engine]()
     work = {"chain": chain, "mlp": mlp}
     for run in work.values():
@@ -188,7 +188,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--peer-python", action="append", default=[], metavar="ENGINE=PATH")
     parser.add_argument("--turns", type=int, default=15)
-    parser.add_argument("--seconds", type=float, default=0.1, help="of each turn of each workload")
+    parser.add_argument("--seconds", type=float, default=0.1, help="per turn and workload")
     parser.add_argument("--serve", choices=ENGINES, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
@@ -207,11 +207,11 @@ def main():
                 continue
             workers[name] = worker
             labels[name], sums[name] = worker.hello["label"], worker.hello["sums"]
-        for name, found in sums.items():
-            for workload, value in found.items():
+        for name, own in sums.items():
+            for workload, value in own.items():
                 expected = sums["ours"][workload]
                 if abs(value - expected) > 1e-9 * max(1.0, abs(expected)):
-                    raise SystemExit(f"{name} computed {value} on {workload}, ours {expected}")
+                    raise SystemExit(f"{workload}: {name} computes {value}, ours {expected}")
         times = {(name, w): [] for name in workers for w in OPS}
         for _ in range(options.turns):
             for name, worker in workers.items():

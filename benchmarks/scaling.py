@@ -1,27 +1,25 @@
-"""How time and memory of a training step grow with T, L, C, B and V; as a table and a picture.
+"""How time and memory of a training step grow with T, L, C, B and V, as a table and a picture.
 
     python benchmarks/scaling.py
     python benchmarks/scaling.py --axes T --out scaling.png
 
-One size changes at a time. Each point is a process of its own, so that its memory is its own. The
-exponents are slopes of straight lines through the points on logarithmic axes: 1 is linear, 2
-quadratic. Time has three curves: the step, attention alone (forward and backward), and all else.
-Memory has two: the tape, which the graph keeps for backward, and what the process holds at its peak
-beyond what it held before there was a model.
+One size changes at a time. Each point is measured in a new process, since a process keeps its
+memory. The exponents are slopes of straight lines through the points on logarithmic axes: 1 is
+linear, 2 quadratic. Time has three curves: the step, attention alone (forward and backward), and
+the rest. Memory has two: the tape, which the graph keeps for backward, and the peak of the
+process's memory less what it held before the model was made.
 
 Memory should be linear in T, since attention keeps no weights (T, T), and its time quadratic.
 """
 
 import argparse
-import json
 import math
 import statistics
 import time
 from dataclasses import replace
-from pathlib import Path
 
-from _machine import environment, forget_peak_rss, peak_rss, say_environment, table
-from _train_engines import Config, batches, gpt_config
+from _machine import environment, forget_peak_rss, peak_rss, say_environment, table, write_json
+from _train_engines import Config, gpt_config, one_step
 from _workers import Worker, serve, use_project_as_command
 
 BASE = Config(L=2, H=4, C=256, V=512, B=4, T=256, block=4096)
@@ -37,7 +35,7 @@ STEPS = 3
 
 
 def at(axis, value):
-    """The configuration of a point; a longer context comes with a batch of one, heads stay 64."""
+    """The configuration of a point. A longer context has a batch of 1; heads keep 64 channels."""
     config = replace(BASE, **{axis: value})
     if axis == "T":
         return replace(config, B=1)
@@ -45,27 +43,17 @@ def at(axis, value):
 
 
 def prepare(config):
-    """A worker that measures one point and says so at once."""
+    """A worker that measures one point; the figures are its first message."""
     use_project_as_command()
     from autograd.debug import profile
     from tinygrad_llm.machine.warmup import compile_kernels
     from tinygrad_llm.model.gpt import GPT
-    from tinygrad_llm.training.optim import AdamW
 
     shape = gpt_config(config)
     compile_kernels(shape)
     forget_peak_rss()
     before = peak_rss()
-    model = GPT(shape)
-    optimizer = AdamW(model.named_parameters())
-    (x, y), *_ = batches(config, 1)
-
-    def step():
-        loss = model.loss(x, y)
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-
+    step = one_step(GPT(shape), config)
     step()
     forget_peak_rss()
     times = []
@@ -98,7 +86,7 @@ def exponent(sizes, values):
     return along / sum((a - centre_x) ** 2 for a in x)
 
 
-def draw(found, path):
+def draw(results, path):
     """A column for each axis: time above, memory below."""
     import matplotlib
 
@@ -106,11 +94,11 @@ def draw(found, path):
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(
-        2, len(found), figsize=(3.4 * len(found), 6.4), squeeze=False, layout="constrained"
+        2, len(results), figsize=(3.4 * len(results), 6.4), squeeze=False, layout="constrained"
     )
-    for column, (axis, one) in zip(axes.T, found.items(), strict=True):
+    for column, (axis, one) in zip(axes.T, results.items(), strict=True):
         for plot, curves, scale, unit in (
-            (column[0], CURVES[:3], 1.0, "seconds a step"),
+            (column[0], CURVES[:3], 1.0, "seconds per step"),
             (column[1], CURVES[3:], 1e-6, "memory, MB"),
         ):
             for curve in curves:
@@ -130,7 +118,7 @@ def draw(found, path):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--axes", default=",".join(AXES))
-    parser.add_argument("--points", type=int, default=99, help="only so many, from the smallest")
+    parser.add_argument("--points", type=int, default=99, help="points per axis, from the smallest")
     parser.add_argument("--out", default="scaling.png", help="the picture")
     parser.add_argument("--json", metavar="PATH")
     parser.add_argument("--smoke", action="store_true", help="the smallest form, to see it run")
@@ -146,12 +134,12 @@ def main():
         if name not in AXES:
             parser.error(f"--axes {name}: choose among {', '.join(AXES)}")
     if options.points < 2:
-        parser.error("--points is at least 2: a line needs two")
+        parser.error("--points must be at least 2: a line needs two points")
 
     about = environment()
     say_environment(about)
-    print(f"where nothing else is said: {BASE} (along T: B1)\n")
-    found = {}
+    print(f"sizes that do not change: {BASE} (along T: B1)\n")
+    results = {}
     rows = [("", "step ms", "attention ms", "rest ms", "tape MB", "resident MB")]
     for axis in names:
         sizes = AXES[axis][: options.points]
@@ -165,13 +153,11 @@ def main():
             rows.append((f"{axis} = {size}", *(f"{v:,.1f}" for v in last)))
         slopes = {curve: exponent(sizes, values[curve]) for curve in CURVES}
         rows.append((f"~ {axis}^", *(f"{slopes[c]:.2f}" for c in CURVES)))
-        found[axis] = {"sizes": list(sizes), "values": values, "exponents": slopes}
+        results[axis] = {"sizes": list(sizes), "values": values, "exponents": slopes}
     print(table(rows))
-    draw(found, options.out)
-    print(f"\ndrawn in {options.out}")
-    if options.json:
-        content = {"base": vars(BASE), "axes": found, "environment": about}
-        Path(options.json).write_text(json.dumps(content, indent=2) + "\n")
+    draw(results, options.out)
+    print(f"\npicture: {options.out}")
+    write_json({"base": vars(BASE), "axes": results, "environment": about}, options.json)
 
 
 if __name__ == "__main__":

@@ -1,23 +1,22 @@
-"""What each optimisation buys: one training step, from plain NumPy to the engine as it is.
+"""What each optimisation saves: a training step, from plain NumPy to the engine as it is.
 
     python benchmarks/stages.py --config small
     python benchmarks/stages.py --config small --markdown
 
-A step is the trainer's own: forward, backward, clipping and AdamW. The stages, in
-tinygrad_llm/machine/stages.py, add up: each keeps what those before it have. Each is a process of
-its own, since two of them are settings of a process; all begin with the same weights and are given
-the same batches, and they take turns. A stage whose losses are not the first stage's is an error.
+A step is the trainer's: forward, backward, clipping and AdamW. The stages, listed in
+tinygrad_llm/machine/stages.py, add up: each includes all earlier ones. Each runs in a process of
+its own, since two of them are settings of a process. All start from the same weights, train on the
+same batches and take turns. A stage whose losses differ from the first stage's is an error.
 
-"bought" is the time of the stage before less its own, "x" how many times as fast a stage is as the
-one before and as the first; medians of the steps are compared. What a stage buys depends on the
-size of the model, and on what is there already.
+"saved" is the time of the stage before minus that of the stage; "x" is how many times as fast the
+stage is as the one before, and as the first. Medians of the steps are compared. What a stage saves
+depends on the size of the model and on the stages before it.
 
-``--markdown`` prints the table as docs/performance.md has it. All processes are alive at once: for
-gpt2 that takes some 20 GB of memory.
+``--markdown`` prints the table for docs/performance.md. All processes are alive at the same time:
+for gpt2 they need about 20 GB of memory.
 """
 
 import argparse
-import json
 import statistics
 import subprocess
 import sys
@@ -25,7 +24,7 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from _machine import environment, say_environment, spread, table
+from _machine import environment, say_environment, spread, table, write_json
 from _train_engines import CONFIGS, Ours, prepare
 from _workers import ROOT, Worker, serve, use_project
 from train_step import CURVES, SIZES, TURN
@@ -37,7 +36,7 @@ TRAIN_STEP = ROOT / "benchmarks" / "train_step.py"  # writes weights, and measur
 
 
 class AtStage(Ours):
-    """The trainer's step with the stages 0 to ``mode``, an integer, and none after."""
+    """The trainer's step with the stages 0 to ``mode``, an integer."""
 
     def set_up_process(self, mode):
         set_up_process(mode)
@@ -49,18 +48,18 @@ class AtStage(Ours):
 
 
 def check_losses(losses):
-    """Raise SystemExit where a stage's losses, one list per stage, are not the first stage's."""
-    for stage, found in zip(STAGES, losses, strict=True):
-        for step, (a, b) in enumerate(zip(losses[0], found, strict=True), 1):
+    """Raise SystemExit if a stage's losses, one list per stage, differ from the first stage's."""
+    for stage, own in zip(STAGES, losses, strict=True):
+        for step, (a, b) in enumerate(zip(losses[0], own, strict=True), 1):
             if not abs(a - b) <= CURVES:
                 raise SystemExit(
-                    f"{stage.name!r} computes something else: at step {step} its loss is {b:.6f}, "
-                    f"that of {STAGES[0].name!r} {a:.6f}, more than {CURVES} apart"
+                    f"stage {stage.name!r} is wrong: at step {step} its loss is {b:.6f}, and that "
+                    f"of {STAGES[0].name!r} is {a:.6f}, more than {CURVES} apart"
                 )
 
 
 def measure(name, steps, say):
-    """Let the stages take turns; everything measured, as the dictionary that ``--json`` writes."""
+    """Let the stages take turns; returns all figures, as the dictionary for ``--json``."""
     config = CONFIGS[name]
     times, gemm = [[] for _ in STAGES], {n: [] for n in ((256, 512) if name == "smoke" else SIZES)}
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
@@ -83,8 +82,8 @@ def measure(name, steps, say):
         for _ in range(-(-steps // TURN)):
             for size, rates in product.ask(sizes=list(gemm), n=TURN).items():
                 gemm[int(size)] += rates
-            for worker, known in zip(workers, times, strict=True):
-                known += worker.ask(what="steps", n=min(TURN, steps - len(known)))
+            for worker, seconds in zip(workers, times, strict=True):
+                seconds += worker.ask(what="steps", n=min(TURN, steps - len(seconds)))
         memory = [worker.ask(what="rss") for worker in workers]
     peak = max(statistics.median(rates) for rates in gemm.values())
     return {
@@ -97,42 +96,42 @@ def measure(name, steps, say):
 
 
 def figures(config, times, memory, peak):
-    """One dictionary per stage, of the seconds of its steps and the peak of a product, FLOP/s."""
-    found = []
+    """A dictionary per stage. ``times`` are seconds; ``peak`` is a product's speed in FLOP/s."""
+    stages = []
     tokens = config.B * config.T
     medians = [statistics.median(seconds) for seconds in times]
     for number, (stage, seconds, median) in enumerate(zip(STAGES, times, medians, strict=True)):
         before = medians[max(0, number - 1)]
-        found.append(
+        stages.append(
             {
                 "name": stage.name,
                 "kernels": stage.kernels,
                 "seconds": spread(seconds),
                 "tokens_per_second": spread([tokens / s for s in seconds]),
                 "peak_rss_bytes": memory[number],
-                "bought_seconds": before - median,
+                "saved_seconds": before - median,
                 "times_the_stage_before": before / median,
                 "times_the_first": medians[0] / median,
                 "share_of_gemm_peak": tokens / median * config.flops_per_token() / peak,
             }
         )
-    return found
+    return stages
 
 
 HEAD = (
-    "stage", "ms a step", "lowest", "highest", "tokens/s", "bought ms", "x before", "x first",
+    "stage", "ms per step", "lowest", "highest", "tokens/s", "saved ms", "x before", "x first",
     "peak memory", "of sgemm",
 )  # fmt: skip
 
 
 def cells(one, first):
-    """A stage's line of the table, as strings in the order of HEAD."""
+    """A stage's row of the table, as strings in the order of HEAD."""
     seconds = one["seconds"]
     return (
         one["name"],
         *(f"{1e3 * seconds[key]:,.0f}" for key in ("median", "min", "max")),
         f"{one['tokens_per_second']['median']:,.0f}",
-        "" if first else f"{1e3 * one['bought_seconds']:z,.0f}",
+        "" if first else f"{1e3 * one['saved_seconds']:z,.0f}",
         "" if first else f"{one['times_the_stage_before']:.2f}",
         f"{one['times_the_first']:.2f}",
         f"{one['peak_rss_bytes'] / 1e9:.2f} GB",
@@ -140,22 +139,22 @@ def cells(one, first):
     )
 
 
-def report(found, markdown=False):
-    """The table with what it was measured on below, as text or as Markdown."""
-    rows = [HEAD, *(cells(one, i == 0) for i, one in enumerate(found["stages"]))]
-    config = found["config"]
+def report(results, markdown=False):
+    """The table, and below it the machine that it was measured on, as text or as Markdown."""
+    rows = [HEAD, *(cells(one, i == 0) for i, one in enumerate(results["stages"]))]
+    config = results["config"]
     shape = CONFIGS[config["name"]]
     products = ", ".join(
         f"{size}^3 {rates['median'] / 1e9:.0f} GFLOP/s"
-        for size, rates in found["gemm_flops"].items()
+        for size, rates in results["gemm_flops"].items()
     )
     about = [
-        f"{config['name']}: {shape}; {found['steps']} steps of each stage",
+        f"{config['name']}: {shape}; {results['steps']} steps of each stage",
         f"sgemm: {products}",
     ]
     if not markdown:
         return "\n".join(["", table(rows), "", *about])
-    say_environment(found["environment"], about.append)
+    say_environment(results["environment"], about.append)
     rows.insert(1, ("---", *("---:" for _ in HEAD[1:])))
     lines = [f"| {' | '.join(row)} |" for row in rows]
     return "\n".join([*lines, "", *(f"- {line}" for line in about)])
@@ -166,10 +165,14 @@ def main():
     parser.add_argument("--config", choices=CONFIGS, default="small")
     parser.add_argument("--steps", type=int, default=9, help="timed steps of every stage")
     parser.add_argument(
-        "--json", nargs="?", const="-", metavar="PATH", help="write the figures; - is the output"
+        "--json",
+        nargs="?",
+        const="-",
+        metavar="PATH",
+        help="write the figures; - is standard output",
     )
     parser.add_argument(
-        "--markdown", action="store_true", help="print the table of docs/performance.md, no other"
+        "--markdown", action="store_true", help="print only the table for docs/performance.md"
     )
     parser.add_argument("--smoke", action="store_true", help="the smallest form, to see it run")
     parser.add_argument("--serve", nargs=2, help=argparse.SUPPRESS)
@@ -177,7 +180,7 @@ def main():
     if options.smoke:
         options.config, options.steps = "smoke", 2
     if options.steps < 1:
-        parser.error("--steps is at least 1")
+        parser.error("--steps must be at least 1")
     if options.serve:
         number, weights = options.serve
         return serve(lambda: prepare(CONFIGS[options.config], AtStage, int(number), weights))
@@ -190,15 +193,12 @@ def main():
     about = environment()
     say_environment(about, say)
     say(f"\n{options.config}: {CONFIGS[options.config]}")
-    found = measure(options.config, options.steps, say) | {"environment": about}
+    results = measure(options.config, options.steps, say) | {"environment": about}
     if options.markdown:
-        print(report(found, markdown=True))
+        print(report(results, markdown=True))
     else:
-        say(report(found))
-    if options.json == "-":
-        print(json.dumps(found, indent=2))
-    elif options.json:
-        Path(options.json).write_text(json.dumps(found, indent=2) + "\n")
+        say(report(results))
+    write_json(results, options.json)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""What starting costs: importing the engine beyond NumPy's own import, and the command line's help.
+"""The cost of starting: importing the engine, beyond NumPy's own import, and the command's --help.
 
     python benchmarks/startup.py
 
-Every start is a new process; the four take turns, and medians are compared. One round before the
-others fills the file system's cache and Python's own, and is not counted.
+Every start is a new process; the four take turns, and medians are compared. A first round, which
+fills the file system's cache and Python's, is not counted.
 """
 
 import argparse
@@ -25,7 +25,7 @@ BEYOND, HELP = 0.15, 0.5  # targets, in seconds
 
 
 def start(arguments):
-    """Seconds that a process took from its start to its end."""
+    """Seconds from the start of a process to its end."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     begun = time.perf_counter()
     subprocess.run(
@@ -46,15 +46,15 @@ def main():
             took = start(arguments)
             if turn > 0:
                 times[name].append(took)
-    found = {name: spread(values) for name, values in times.items()}
+    spreads = {name: spread(values) for name, values in times.items()}
     rows = [("", "seconds", "lowest", "highest")]
     rows += [
         (name, f"{s['median']:.3f}", f"{s['min']:.3f}", f"{s['max']:.3f}")
-        for name, s in found.items()
+        for name, s in spreads.items()
     ]
     print("\n" + table(rows) + "\n")
-    beyond = found["import autograd"]["median"] - found["import numpy"]["median"]
-    whole = found["tinygrad-llm --help"]["median"]
+    beyond = spreads["import autograd"]["median"] - spreads["import numpy"]["median"]
+    whole = spreads["tinygrad-llm --help"]["median"]
     print(f"import autograd beyond NumPy: {beyond:.3f} s (target: under {BEYOND} s)")
     print(f"tinygrad-llm --help: {whole:.3f} s (target: under {HELP} s)")
 

@@ -1,12 +1,12 @@
-"""Training a byte-level BPE, and encoding with it, beside the ``tokenizers`` library.
+"""Training a byte-level BPE, and encoding with it, against the ``tokenizers`` library.
 
     python benchmarks/tokenizer.py
     python benchmarks/tokenizer.py --megabytes 20 --merges 8192 --text FILE_OR_FOLDER
 
-The text is Python source: the standard library and whatever packages are installed, up to the size
-asked for. Both train on the same text, split by the same pattern, to the same number of merges;
-both encode it with the tokenizer that ours trained. ``tokenizers`` runs on all its threads and on
-one. Each is a process of its own, and they take turns.
+The text is Python source: the standard library and the installed packages, up to the requested
+size. Both train on the same text, split by the same pattern, for the same number of merges; both
+encode it with the tokenizer that ours trained. ``tokenizers`` runs with all its threads and with
+one. The engines take turns, each in a process of its own.
 """
 
 import argparse
@@ -29,7 +29,7 @@ ENGINES = {
 
 
 def documents(place, limit):
-    """Texts of .py files (of any files under ``place``) of about ``limit`` bytes together."""
+    """Texts of .py files (or any files under ``place``), about ``limit`` bytes in total."""
     if place is None:
         folders = [Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib")]
         files = [f for folder in folders for f in sorted(folder.rglob("*.py"))]
@@ -100,7 +100,7 @@ def prepare_tokenizers(texts, merges, folder):
 
 
 def prepare(engine, options):
-    """A worker: answers a piece of work with the seconds it took and the tokens it gave."""
+    """A worker: it answers a piece of work with the seconds that it took and its tokens."""
     texts = documents(options.text, int(options.megabytes * 1e6))
     make = prepare_ours if engine == "ours" else prepare_tokenizers
     work = make(texts, options.merges, Path(options.folder))
@@ -121,7 +121,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--megabytes", type=float, default=20)
     parser.add_argument("--merges", type=int, default=8192)
-    parser.add_argument("--text", metavar="PATH", help="a file or folder of text instead")
+    parser.add_argument("--text", metavar="PATH", help="a file or folder of text to use instead")
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--smoke", action="store_true", help="the smallest form, to see it run")
     parser.add_argument("--serve", choices=ENGINES, help=argparse.SUPPRESS)
@@ -132,7 +132,7 @@ def main():
     if options.serve:
         return serve(lambda: prepare(options.serve, options))
     say_environment(environment())
-    workers, found, counts = {}, {}, {}
+    workers, seconds, counts = {}, {}, {}
     with tempfile.TemporaryDirectory() as folder:
         shared = ["--megabytes", options.megabytes, "--merges", options.merges, "--folder", folder]
         shared += ["--text", os.path.abspath(options.text)] if options.text else []
@@ -148,9 +148,9 @@ def main():
                 for what in ("train", "encode", "encode, 1 thread"):
                     for name, worker in workers.items():
                         if what in worker.hello["work"]:
-                            told = worker.ask(what=what)
-                            found.setdefault((name, what), []).append(told["seconds"])
-                            counts[name, what] = told["tokens"]
+                            answer = worker.ask(what=what)
+                            seconds.setdefault((name, what), []).append(answer["seconds"])
+                            counts[name, what] = answer["tokens"]
         finally:
             for worker in workers.values():
                 worker.stop()
@@ -159,7 +159,7 @@ def main():
     print(f"{size:.1f} MB in {about['documents']} documents, {options.merges:,} merges, ", end="")
     print(f"{cores()} cores\n")
     rows = [("", "work", "seconds", "lowest", "highest", "MB/s", "tokens")]
-    for (name, what), times in found.items():
+    for (name, what), times in seconds.items():
         median = statistics.median(times)
         tokens = counts[name, what]
         rows.append(
@@ -173,7 +173,8 @@ def main():
     if len(different) > 1:
         raise SystemExit(f"the encoders disagree on the number of tokens: {sorted(different)}")
     if options.megabytes == 20 and options.merges == 8192:
-        print(f"\ntraining: {statistics.median(found['ours', 'train']):.2f} s (target: {TARGET} s)")
+        median = statistics.median(seconds["ours", "train"])
+        print(f"\ntraining: {median:.2f} s (target: {TARGET} s)")
 
 
 if __name__ == "__main__":

@@ -1,40 +1,39 @@
-"""A training step against PyTorch and JAX on the same CPU: tokens a second, memory, share of peak.
+"""A training step against PyTorch and JAX on the same CPU: tokens/s, memory, share of peak.
 
     python benchmarks/train_step.py --config small
     python benchmarks/train_step.py --config gpt2 --peers torch,torch-avx512,torch-bf16,jax
     python benchmarks/train_step.py --config small --check-losses
 
 A step is forward, backward, clipping and AdamW of the same GPT-2, from the same weights, on the
-same batches (``_train_engines.py``). A short first round picks each peer's best mode; then that
-alternates with ours and with NumPy's bare matrix product, each in a process of its own. Medians of
-the steps are compared.
+same batches (``_train_engines.py``). A short first round picks each peer's fastest mode. Then our
+step, the peers' and NumPy's bare matrix product take turns, each in a process of its own. Medians
+of the steps are compared.
 
-``torch-avx512`` is PyTorch with the vendor check of its MKL lifted: on processors that are not
-Intel's it would else run slower kernels than the processor has. A library of two functions, built
-here with ``cc``, is preloaded for that peer alone, so that we compare with the strongest PyTorch.
+``torch-avx512`` is PyTorch without the vendor check of its MKL, which otherwise runs slower kernels
+on processors that are not Intel's. A library of two functions, built here with ``cc``, is preloaded
+for this peer only, so that we compare with the fastest PyTorch.
 
-``--check-losses`` has every engine train for 50 steps and fails where a float32 peer's curve leaves
-ours by more than 1e-3. What is not installed is named and skipped. A processor's BLAS can be held
-back by variables of the environment; those that are set are printed.
+``--check-losses`` trains every engine for 50 steps and fails if a float32 peer's losses differ from
+ours by more than 1e-3. A peer that is not installed is skipped with a message. Environment
+variables can slow a processor's BLAS down; those that are set are printed.
 """
 
 import argparse
-import json
 import statistics
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from _machine import environment, say_environment, spread, table
+from _machine import environment, say_environment, spread, table, write_json
 from _train_engines import CONFIGS, ENGINES, MODES, prepare, prepare_gemm, write_weights
 from _workers import Ended, Worker, interpreters, serve
 
 PEERS = [name for name in MODES if name != "ours"]
 SIZES = (2048, 4096)
 TURN = 3  # timed steps in a turn
-SAME_LOSS = {"torch-bf16": 0.05}  # after the warm-up; else CURVES
-CURVES = 1e-3
+CURVES = 1e-3  # the largest difference between two losses
+SAME_LOSS = {"torch-bf16": 0.05}  # the same after the warm-up, if not CURVES
 TARGETS = {
     ("small", "torch"): 2.1, ("gpt2", "torch"): 2.4,
     ("small", "torch-avx512"): 1.05, ("gpt2", "torch-avx512"): 1.1,
@@ -48,11 +47,11 @@ int mkl_serv_intel_cpu(void) { return 1; }
 
 
 class Skipped(Exception):
-    """A peer, or a mode of it, cannot take part; the message says why."""
+    """A peer, or one of its modes, cannot take part; the message says why."""
 
 
 class NotInstalled(Skipped):
-    """Nor can any other mode of it."""
+    """No mode of the peer can take part."""
 
 
 class Race:
@@ -70,7 +69,7 @@ class Race:
         self.tokens = config.B * config.T
 
     def start(self, engine, mode):
-        """A worker that has warmed up; raises Skipped where it cannot run."""
+        """A worker that has warmed up; raises Skipped if it cannot run."""
         environment = {}
         if engine == "torch-avx512":
             environment["LD_PRELOAD"] = str(self.preload())
@@ -94,7 +93,7 @@ class Race:
         return path
 
     def preload(self):
-        """The library that answers MKL's question after the vendor; raises Skipped without cc."""
+        """The library that answers MKL's vendor check; raises Skipped without cc."""
         library = self.folder / "vendor.so"
         if not library.exists():
             source = self.folder / "vendor.c"
@@ -103,13 +102,13 @@ class Race:
             try:
                 subprocess.run(command, check=True, capture_output=True, text=True)
             except FileNotFoundError:
-                raise Skipped("there is no C compiler called cc to build its library") from None
+                raise Skipped("its library needs a C compiler called cc") from None
             except subprocess.CalledProcessError as error:
                 raise Skipped(f"cc failed: {error.stderr.strip()}") from None
         return library
 
     def choose(self, engine):
-        """Start every mode of an engine for a few steps and keep the fastest."""
+        """Run every mode of an engine for a few steps and keep the fastest."""
         rates, reasons, best = {}, [], None
         for mode in self.allowed[engine]:
             try:
@@ -120,7 +119,7 @@ class Race:
                 if isinstance(error, NotInstalled):
                     break
                 continue
-            if len(self.allowed[engine]) == 1:  # there is nothing to choose
+            if len(self.allowed[engine]) == 1:  # nothing to choose
                 self.workers[engine], best = worker, mode
                 break
             rates[mode] = self.tokens / statistics.median(worker.ask(what="steps", n=2))
@@ -150,7 +149,7 @@ class Race:
             gemm.stop()
 
     def check_first_losses(self):
-        """Raise SystemExit where an engine's losses say that it computes something else."""
+        """Raise SystemExit if an engine's first losses differ from ours."""
         ours = self.workers["ours"].hello["losses"]
         for engine, worker in self.workers.items():
             self.compare(engine, ours, worker.hello["losses"], SAME_LOSS.get(engine, CURVES))
@@ -162,7 +161,7 @@ class Race:
         self.say(f"\nlosses over {steps} steps: ours from {ours[0]:.4f} to {ours[-1]:.4f}")
         for engine, curve in curves.items():
             apart = max(abs(a - b) for a, b in zip(ours, curve, strict=True))
-            self.say(f"  {engine} ({self.modes[engine]}): at most {apart:.1e} apart")
+            self.say(f"  {engine} ({self.modes[engine]}): largest difference {apart:.1e}")
             if engine not in SAME_LOSS:
                 self.compare(engine, ours, curve, CURVES)
         return {"ours": ours, **curves}
@@ -172,8 +171,8 @@ class Race:
         for step, (a, b) in enumerate(zip(ours, theirs, strict=True), 1):
             if not abs(a - b) <= tolerance:
                 raise SystemExit(
-                    f"{engine} computes something else: at step {step} its loss is {b:.6f}, ours "
-                    f"{a:.6f}, more than {tolerance} apart"
+                    f"{engine} computes a different loss: at step {step} it is {b:.6f}, and ours "
+                    f"is {a:.6f}, more than {tolerance} apart"
                 )
 
     def stop(self):
@@ -181,11 +180,11 @@ class Race:
             worker.stop()
 
     def figures(self):
-        """Everything measured, as the dictionary that ``--json`` writes."""
-        results = {}
+        """All figures, as the dictionary for ``--json``."""
+        peers = {}
         for engine, times in self.times.items():
             hello = self.workers[engine].hello
-            results[engine] = {
+            peers[engine] = {
                 "tokens_per_second": spread([self.tokens / t for t in times]),
                 "peak_rss_bytes": self.workers[engine].ask(what="rss"),
                 "mode": self.modes[engine],
@@ -194,19 +193,19 @@ class Race:
                 "gemm_flops": hello.get("gemm_flops"),
                 "steps": len(times),
             }
-        ours = results.pop("ours")
+        ours = peers.pop("ours")
         rate = ours["tokens_per_second"]["median"]
         peak = max(statistics.median(rates) for rates in self.gemm.values())
         return {
             "config": {"name": self.name, **vars(self.config)},
             "ours": ours,
-            "peers": results,
+            "peers": peers,
             "ratios": {
-                name: rate / found["tokens_per_second"]["median"] for name, found in results.items()
+                name: rate / peer["tokens_per_second"]["median"] for name, peer in peers.items()
             },
             "memory_ratios": {
-                name: ours["peak_rss_bytes"] / found["peak_rss_bytes"]
-                for name, found in results.items()
+                name: ours["peak_rss_bytes"] / peer["peak_rss_bytes"]
+                for name, peer in peers.items()
             },
             "share_of_gemm_peak": rate * self.config.flops_per_token() / peak,
             "gemm_flops": {str(size): spread(rates) for size, rates in self.gemm.items()},
@@ -216,11 +215,11 @@ class Race:
         }
 
 
-def report(found, name, say):
-    """The figures as a table, with the targets where there are any."""
+def report(results, name, say):
+    """Print the figures as a table, with the targets if there are any."""
     rows = [("", "mode", "tokens/s", "lowest", "highest", "peak memory", "ours / it", "target")]
-    for engine, one in {"ours": found["ours"], **found["peers"]}.items():
-        rate, ratio = one["tokens_per_second"], found["ratios"].get(engine)
+    for engine, one in {"ours": results["ours"], **results["peers"]}.items():
+        rate, ratio = one["tokens_per_second"], results["ratios"].get(engine)
         target = TARGETS.get((name, engine))
         rows.append(
             (
@@ -230,21 +229,21 @@ def report(found, name, say):
             )
         )  # fmt: skip
     say("\n" + table(rows, right=2) + "\n")
-    for engine, one in {"ours": found["ours"], **found["peers"]}.items():
+    for engine, one in {"ours": results["ours"], **results["peers"]}.items():
         own = (
             f", its own matrix product {one['gemm_flops'] / 1e9:.0f} GFLOP/s"
             if one["gemm_flops"]
             else ""
         )
         say(f"{engine}: {one['label']}{own}")
-    for engine, ratio in found["memory_ratios"].items():
+    for engine, ratio in results["memory_ratios"].items():
         say(f"peak memory of a step against {engine}: {ratio:.2f}")
-    for size, rates in found["gemm_flops"].items():
+    for size, rates in results["gemm_flops"].items():
         low, high = rates["min"] / 1e9, rates["max"] / 1e9
         say(f"sgemm {size}^3: {rates['median'] / 1e9:.0f} GFLOP/s [{low:.0f}, {high:.0f}]")
     target = TARGETS.get((name, "share"))
     aim = f" (target: at least {target:.0%})" if target else ""
-    say(f"share of the sgemm peak: {found['share_of_gemm_peak']:.1%}{aim}")
+    say(f"share of the sgemm peak: {results['share_of_gemm_peak']:.1%}{aim}")
 
 
 def parse(argv=None):
@@ -253,12 +252,20 @@ def parse(argv=None):
     parser.add_argument("--peers", default="torch,torch-avx512", help=", ".join(PEERS))
     parser.add_argument("--peer-python", action="append", default=[], metavar="ENGINE=PATH")
     parser.add_argument(
-        "--mode", action="append", default=[], metavar="ENGINE=MODE", help="only this mode of it"
+        "--mode",
+        action="append",
+        default=[],
+        metavar="ENGINE=MODE",
+        help="run only this mode of an engine",
     )
-    parser.add_argument("--steps", type=int, default=12, help="timed steps of every engine")
+    parser.add_argument("--steps", type=int, default=12, help="timed steps of each engine")
     parser.add_argument("--check-losses", nargs="?", type=int, const=50, metavar="STEPS")
     parser.add_argument(
-        "--json", nargs="?", const="-", metavar="PATH", help="write the figures; - is the output"
+        "--json",
+        nargs="?",
+        const="-",
+        metavar="PATH",
+        help="write the figures; - is standard output",
     )
     parser.add_argument("--smoke", action="store_true", help="the smallest form, to see it run")
     parser.add_argument("--serve", nargs="+", help=argparse.SUPPRESS)
@@ -269,13 +276,13 @@ def parse(argv=None):
         if name not in PEERS:
             parser.error(f"--peers {name}: choose among {', '.join(PEERS)}")
     if options.steps < 1 or (options.check_losses or 1) not in range(1, 51):
-        parser.error("--steps is at least 1, and --check-losses between 1 and 50")
+        parser.error("--steps must be at least 1, and --check-losses between 1 and 50")
     options.modes = {}
-    for given in options.mode:
-        engine, _, mode = given.partition("=")
+    for pair in options.mode:
+        engine, _, mode = pair.partition("=")
         if mode not in MODES.get(engine, ()):
             known = ", ".join(f"{e}={m}" for e in PEERS for m in MODES[e])
-            parser.error(f"--mode {given}: choose among {known}")
+            parser.error(f"--mode {pair}: choose among {known}")
         options.modes[engine] = mode
     options.paths = interpreters(parser, options.peer_python, MODES)
     if options.smoke:
@@ -311,16 +318,13 @@ def main():
             race.check_first_losses()
             curves = race.check_curves(options.check_losses) if options.check_losses else None
             race.run()
-            found = race.figures()
+            results = race.figures()
         finally:
             race.stop()
     if curves:
-        found["losses"] = curves
-    report(found, options.config, say)
-    if options.json == "-":
-        print(json.dumps(found, indent=2))
-    elif options.json:
-        Path(options.json).write_text(json.dumps(found, indent=2) + "\n")
+        results["losses"] = curves
+    report(results, options.config, say)
+    write_json(results, options.json)
 
 
 if __name__ == "__main__":
