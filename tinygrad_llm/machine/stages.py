@@ -52,11 +52,11 @@ STAGES = (
     ),
     Stage(
         "+ GELU in one pass",
-        "One loop adds the bias and works out the whole formula, with exp as a polynomial.",
-        "The widest activation, (B, T, 4 C), goes by once each way, where NumPy makes over sixty "
-        "passes, and by vector instructions on all cores.",
-        "autograd/kernels/gelu/cpu.py",
-        kernels=("gelu",),
+        "One loop adds the bias and computes the whole formula, with exp as a polynomial.",
+        "The widest activation, (B, T, 4 C), is read and written once in each direction, with "
+        "vector instructions and on all cores; NumPy makes sixty passes over it.",
+        "autograd/kernels/feed_forward/cpu.py",
+        kernels=("feed_forward",),
     ),
     Stage(
         "+ layer norm in one pass",
