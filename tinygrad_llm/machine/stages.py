@@ -61,7 +61,7 @@ STAGES = (
     Stage(
         "+ layer norm in one pass",
         "Mean, variance and result of a row are made while it is in cache.",
-        "Memory sees one pass each way; NumPy makes eight over all rows, and fourteen backward.",
+        "Memory sees one pass each way; NumPy makes twelve over all rows, and fourteen backward.",
         "autograd/kernels/layer_norm/cpu.py",
         kernels=("layer_norm",),
     ),

@@ -1,6 +1,6 @@
 """Layer normalization with numba: a row stays in cache while it is read two or three times.
 
-NumPy makes eight passes over memory and as many temporaries; here x is read once and y written
+NumPy makes twelve passes over memory and as many temporaries; here x is read once and y written
 once. The gradients of weight and bias are sums over rows: each part of the rows computes its own
 sum, in the same pass as g_x, and these are added at the end in the order of the parts.
 

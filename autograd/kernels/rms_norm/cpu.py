@@ -1,6 +1,6 @@
 """Root mean square normalization with numba: a row stays in cache while it is read twice.
 
-NumPy makes five passes over memory and as many temporaries; here x is read once and y written once.
+NumPy makes four passes over memory and as many temporaries; here x is read once and y written once.
 The gradient of the weight is a sum over rows: each part of the rows computes its own sum, in the
 same pass as g_x, and these are added at the end in the order of the parts.
 """
