@@ -6,10 +6,10 @@ from pathlib import Path
 __version__ = "0.1.0"
 
 
-def _check_autograd():
-    """Raise ImportError when the package that is imported as ``autograd`` is another project's.
+def _check_autograd() -> None:
+    """Raise ImportError if the package imported as ``autograd`` is another project's.
 
-    Its file is only looked into, not run: this costs next to nothing, and loading would be slow.
+    Its file is only read, not run: this costs next to nothing, and loading it would be slow.
     """
     spec = importlib.util.find_spec("autograd")
     if spec is None or spec.origin is None:

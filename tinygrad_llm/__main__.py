@@ -1,6 +1,6 @@
 """``tinygrad-llm`` and ``python -m tinygrad_llm``: the command line (cli.py) as a process.
 
-Signals are taken before anything heavy is imported, as that takes longer than most commands.
+Signals are handled before anything heavy is imported, which takes longer than most commands.
 """
 
 import sys
@@ -16,7 +16,7 @@ def program() -> None:
 
         code = main()
     except BaseException:
-        # Stopped in the middle of an import, which may turn it into an error of another kind.
+        # A stop in the middle of an import, which may turn it into an error of another kind.
         number = interrupt.stopped_by()
         if number is None:
             raise

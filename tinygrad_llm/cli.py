@@ -1,11 +1,11 @@
 """The command line: ``tinygrad-llm train``, ``generate``, ``tokenizer``, ``data``, ...
 
 A thin table. tyro turns the dataclasses of config.py and commands/options.py into options and
-help; the work is in commands/, imported only when it is asked for, so that ``--help`` is quick.
+help; the work is in commands/, imported only when it is needed, so that ``--help`` is quick.
 
-A mistake in the input is one line on standard error and exit code 2, whether tyro finds it or the
-work does. 1: a run is trained and saved, but something after its last step failed. 130 and 143 are
-a stop by Ctrl-C and SIGTERM. A traceback is a bug in this project.
+Exit codes: 2 is a mistake in the input, with one line on standard error, whether tyro or a command
+finds it; 1 a run that is trained and saved, but something after its last step failed; 130 and 143 a
+stop by Ctrl-C and SIGTERM. A traceback is a bug in this project.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ import shutil
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Any
 
 import tinygrad_llm
 from tinygrad_llm.commands import options
@@ -31,8 +31,7 @@ from tinygrad_llm.terminal import one_line
 PROGRAM = "tinygrad-llm"
 DESCRIPTION = (
     "A large language model from scratch: tokenizer, data, training and generation on NumPy arrays "
-    "and a hand-written autograd engine. Begin with `tinygrad-llm train`. (--version prints the "
-    "version.)"
+    "and a hand-written autograd engine. Start with `tinygrad-llm train`."
 )
 COMMANDS: dict[type, str] = {
     TrainConfig: "train",
@@ -45,12 +44,12 @@ COMMANDS: dict[type, str] = {
     options.GradcheckOptions: "gradcheck",
     options.InfoOptions: "info",
 }
-"""The module in commands/ for each kind of options, and its function where that is not ``run``."""
+"""The module in commands/ for each kind of options, and its function if that is not ``run``."""
 
 NARROWEST = 20  # columns of a terminal in which help is laid out
 
-# What a disk, a path or a permission can do to a program: the person's to mend, not a bug.
-_THEIRS = {
+# Problems with a disk, a path or a permission: the user can solve them, so they are not bugs.
+_USERS_PROBLEMS = {
     getattr(errno, name)
     for name in (
         "ENOENT EACCES EPERM ENOSPC EDQUOT EROFS EISDIR ENOTDIR ENAMETOOLONG EIO ELOOP EMFILE EFBIG"
@@ -60,27 +59,27 @@ _THEIRS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code; ``argv`` is without the program's name."""
+    """Run one command and return its exit code; ``argv`` excludes the program's name."""
     argv = sys.argv[1:] if argv is None else list(argv)
     open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a sample may hold what the terminal has not
+        if isinstance(stream, io.TextIOWrapper):  # for characters the terminal cannot show
             stream.reconfigure(errors="backslashreplace")
     try:
         code = _run(argv)
-        sys.stdout.flush()  # or a full disk and a closed pipe would be noticed after this function
+        sys.stdout.flush()  # here, a full disk or a closed pipe can still be reported
         return code
     except SystemExit as stop:  # tyro has printed the help
         return int(stop.code or 0)
     except UserError as error:
         return _fail(str(error))
-    except BrokenPipeError:  # whoever read our output has closed it: `... | head`
+    except BrokenPipeError:  # the reader of our output has closed it: `... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except OSError as error:
         if isinstance(error, FileNotFoundError) and error.errno is None:  # raised by the library
             return _fail(str(error))
-        if error.errno not in _THEIRS:
+        if error.errno not in _USERS_PROBLEMS:
             raise
         where = f" ({os.fsdecode(error.filename)})" if error.filename else ""
         return _fail(f"{error.strerror}{where}")
@@ -92,22 +91,23 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: list[str]) -> int:
-    if argv == ["--version"]:
+    if argv[:1] == ["--version"]:
         print(f"{PROGRAM} {tinygrad_llm.__version__}")
         return 0
     command = parse(argv)
-    module, _, function = COMMANDS[type(command)].partition(":")
+    name, _, function = COMMANDS[type(command)].partition(":")
     let_blas_sleep()  # before the command imports NumPy
-    work = importlib.import_module(f"tinygrad_llm.commands.{module}")
-    with warnings.catch_warnings():  # a library's note to the user, in the style of ours
+    module = importlib.import_module(f"tinygrad_llm.commands.{name}")
+    with warnings.catch_warnings():  # warnings of libraries look like our own notes
         warnings.showwarning = _note
-        return getattr(work, function or "run")(command)
+        return getattr(module, function or "run")(command)
 
 
 def open_closed_streams() -> None:
     """Give a process that was started without standard streams (``>&-``) empty ones.
 
-    Else the first file that it opens would get the number of one, and be written to by mistake.
+    Otherwise the first file it opens would get the number of a standard stream, and be written to
+    by mistake.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
@@ -119,33 +119,24 @@ def open_closed_streams() -> None:
             setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))
 
 
-def _note(message, category, filename, lineno, file=None, line=None) -> None:
+def _note(message: Warning | str, *_: Any, **__: Any) -> None:
     print(f"note: {one_line(str(message))}", file=sys.stderr)
 
 
 def parse(argv: Sequence[str]) -> Any:
-    """The options of the command that ``argv`` asks for: an object of a type in COMMANDS.
+    """The options of the command in ``argv``: an object of a type in COMMANDS.
 
-    Raises UserError for anything that tyro cannot read, and SystemExit(0) when it printed help.
+    Raises UserError for anything that tyro cannot parse, and SystemExit(0) after printing help.
     """
     import tyro
 
     if shutil.get_terminal_size().columns < NARROWEST:
-        os.environ["COLUMNS"] = str(NARROWEST)  # in less, tyro would lay out its help for ever
-    named = tyro.conf.subcommand
-    commands = (
-        Annotated[TrainConfig, named("train")]
-        | Annotated[options.GenerateOptions, named("generate")]
-        | Annotated[options.TokenizerCommands, named("tokenizer")]
-        | Annotated[options.DataCommands, named("data")]
-        | Annotated[options.GradcheckOptions, named("gradcheck")]
-        | Annotated[options.InfoOptions, named("info")]
-    )
+        os.environ["COLUMNS"] = str(NARROWEST)  # with fewer, tyro's layout never ends
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
-            parsed: Any = tyro.cli(
-                commands,  # type: ignore[arg-type]
+            command = tyro.cli(
+                options.CommandLine,
                 prog=PROGRAM,
                 description=DESCRIPTION,
                 args=list(argv),
@@ -155,25 +146,25 @@ def parse(argv: Sequence[str]) -> Any:
                     tyro.conf.OmitSubcommandPrefixes,
                     tyro.conf.FlagCreatePairsOff,
                 ),
-            )
+            ).command
     except SystemExit as stop:
         if not stop.code:
             raise
         raise UserError(_one_line(complaint.getvalue())) from None
-    return getattr(parsed, "command", parsed)
+    return getattr(command, "command", command)  # of `tokenizer train`, `data list`, ...
 
 
 _PARSERS_WORDS: tuple[tuple[str, Any], ...] = (
-    # tyro's, of an option that may be left out
+    # tyro's words about an option that may be left out
     (
         r"no type matching \{None\}\|(\w+) could be instantiated from \['(.*?)'\].*",
         r"expected \1, found '\2'",
     ),
-    # Python's, for programmers: an integer of thousands of digits
+    # Python's words to programmers about an integer of thousands of digits
     (r"Exceeds the limit .* value has (\d+) digits.*", r"a number of \1 digits is too long"),
     (
         r"expected INT, found '([\d ]{1000,})'",
-        lambda found: f"a number of {len(found[1].replace(' ', ''))} digits is too long",
+        lambda match: f"a number of {len(match[1].replace(' ', ''))} digits is too long",
     ),
 )
 
@@ -181,15 +172,15 @@ _PARSERS_WORDS: tuple[tuple[str, Any], ...] = (
 def _one_line(box: str) -> str:
     """tyro's complaint, a box of several parts, as one sentence.
 
-    After the title, the first part says what is wrong, and one that begins "Perhaps you meant" or
-    "Available" what would be right; the rest repeats the help. Where the terminal has ASCII only,
-    the box is drawn with dashes and has no sides.
+    After the title, the first part says what is wrong; a part that starts with "Perhaps you meant"
+    or "Available" says what would be right; the rest repeats the help. On a terminal with ASCII
+    only, the box is drawn with dashes and has no sides.
     """
     box = re.sub(r"(?m)^╭─ (.*?) ─*╮$", r"\1\n───", box).replace("╰", "").replace("╯", "")
     lines = [line.strip(" │") for line in box.splitlines()]
     parts = [part.split() for part in re.split(r"\n[─-]{3,}(?:\n|$)", "\n".join(lines))]
-    told = parts[1:2] + [p for p in parts[2:] if p and p[0] in ("Perhaps", "Available")]
-    text = "; ".join(" ".join(words).rstrip(".") for words in told)
+    relevant = parts[1:2] + [p for p in parts[2:] if p and p[0] in ("Perhaps", "Available")]
+    text = "; ".join(" ".join(words).rstrip(".") for words in relevant)
     text = re.sub(r"^Error parsing \w+: (?=[a-z_])", "", text)  # a UserError of the dataclass
     for theirs, ours in _PARSERS_WORDS:
         text = re.sub(theirs, ours, text)
@@ -197,6 +188,6 @@ def _one_line(box: str) -> str:
 
 
 def _fail(sentence: str) -> int:
-    with contextlib.suppress(OSError):  # where even that cannot be written, the exit code tells
+    with contextlib.suppress(OSError):  # if even this cannot be written, there is the exit code
         print(f"error: {one_line(sentence)}", file=sys.stderr)
     return 2

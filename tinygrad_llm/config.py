@@ -1,9 +1,8 @@
 """Every option of the project, as dataclasses: the command line, run.json and the code read these.
 
-A model's shape is a ``GPTConfig`` with GPT-2's names for its fields. ``PRESETS`` names the shapes
-people ask for: ``tiny`` is what the default run trains, ``gpt2`` and up are OpenAI's sizes. The
-command line is made from ``TrainConfig`` and ``GenerateConfig``: a field is an option, the string
-below it its help.
+A model's shape is a ``GPTConfig``, whose fields have GPT-2's names. ``PRESETS`` are the usual
+shapes: ``tiny`` is the default, ``gpt2`` and up are OpenAI's sizes. The command line is made from
+``TrainConfig`` and ``GenerateConfig``: each field is an option, the string below it its help.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -13,11 +12,11 @@ from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import user_path
 
 LARGEST = 2**31 - 1
-"""The greatest number of anything: what is larger is a slip of the finger, and fits no memory."""
+"""The largest count of anything: more is a typing error and would not fit into memory."""
 
 
 def check_count(name: str, value: int, low: int = 1) -> None:
-    """Raise UserError for a number of things that is below ``low`` or beyond all bounds."""
+    """Raise UserError for a count below ``low`` or above LARGEST; ``name`` is the option's."""
     if not low <= value <= LARGEST:
         at_least = f"at least {low}" if value < low else f"at most {LARGEST}"
         raise UserError(f"{name} is {value}, but must be {at_least}")
@@ -30,7 +29,7 @@ class GPTConfig:
     vocab_size: int = 50257
     """Number of token ids (V)."""
     block_size: int = 1024
-    """Longest sequence the position embedding knows (T), in tokens."""
+    """Longest sequence that the position embedding covers (T), in tokens."""
     n_layer: int = 12
     """Number of transformer blocks (L)."""
     n_head: int = 12
@@ -42,7 +41,7 @@ class GPTConfig:
     layer_norm_epsilon: float = 1e-5
     """Added to the variance in layer normalization."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("vocab_size", "block_size", "n_layer", "n_head", "n_embd"):
             check_count(name, getattr(self, name))
         if self.n_embd % self.n_head:
@@ -62,14 +61,14 @@ PRESETS: dict[str, GPTConfig] = {
     "gpt2-large": GPTConfig(n_layer=36, n_head=20, n_embd=1280),
     "gpt2-xl": GPTConfig(n_layer=48, n_head=25, n_embd=1600),
 }
-"""Model shapes by name. A tokenizer of tiny's or small's vocabulary is trained for the run."""
+"""Model shapes by name. For tiny and small the run trains a tokenizer of that vocabulary size."""
 
 PresetName = Literal["tiny", "small", "gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl"]
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What suits the training of a preset; TrainConfig's options of these names override it."""
+    """Training options that suit a preset; TrainConfig's options of these names override them."""
 
     steps: int
     batch_size: int
@@ -86,7 +85,7 @@ RECIPES: dict[str, Recipe] = {
     "gpt2-large": _PRETRAINING,
     "gpt2-xl": _PRETRAINING,
 }
-"""Training recipes by preset. Smaller models bear, and need, a higher learning rate."""
+"""Training recipes by preset. Smaller models tolerate, and need, a higher learning rate."""
 
 
 @dataclass(frozen=True)
@@ -94,52 +93,51 @@ class TrainConfig:
     """Train a GPT: corpus, tokenizer, training, evaluation, sample, checkpoint and plot."""
 
     preset: PresetName = "tiny"
-    """Shape of the model and the recipe that goes with it."""
+    """Shape of the model, and the training recipe for it."""
     data: str = "stdlib"
     """Corpus: stdlib (this Python's standard library), tinyshakespeare, the-verdict, or the path
     of a file or folder of text."""
     min_ascii_share: float = 0.9
-    """Leave out documents with a smaller share of ASCII characters; 0 keeps every language."""
+    """Drop documents with a smaller share of ASCII characters; 0 keeps every language."""
     tokenizer: str | None = None
-    """Tokenizer: a name (gpt2, cl100k_base, ...) or the path of one; None trains one on the
-    corpus."""
+    """Tokenizer: a name (gpt2, cl100k_base, ...) or a path; None trains one on the corpus."""
     vocab_size: int | None = None
-    """Ids of the tokenizer that is trained here; None is the preset's number."""
+    """Vocabulary size of the new tokenizer; None means the preset's."""
     block_size: int | None = None
-    """Context in tokens (T); None is the preset's."""
+    """Context in tokens (T); None means the preset's."""
     n_layer: int | None = None
-    """Transformer blocks (L); None is the preset's."""
+    """Transformer blocks (L); None means the preset's."""
     n_head: int | None = None
-    """Attention heads per block (H); None is the preset's."""
+    """Attention heads per block (H); None means the preset's."""
     n_embd: int | None = None
-    """Channels (C), a multiple of n_head; None is the preset's."""
+    """Channels (C), a multiple of n_head; None means the preset's."""
     dropout: float = 0.0
-    """Probability of zeroing an activation while training."""
+    """Probability of zeroing an activation during training."""
     steps: int | None = None
-    """Optimizer steps; None is the recipe's number."""
+    """Optimizer steps; None means the recipe's."""
     batch_size: int | None = None
-    """Sequences in a micro-batch (B); None is the recipe's number."""
+    """Sequences in a micro-batch (B); None means the recipe's."""
     grad_accumulation: int = 1
-    """Micro-batches whose gradients are added up for one step."""
+    """Micro-batches whose gradients are summed for one step."""
     lr: float | None = None
-    """Highest learning rate, reached after the warm-up; None is the recipe's."""
+    """Highest learning rate, reached after the warm-up; None means the recipe's."""
     min_lr_ratio: float = 0.02
-    """The last learning rate as a share of the highest."""
+    """Final learning rate, as a share of the highest."""
     warmup_steps: int | None = None
-    """Steps in which the learning rate grows from zero; None is the recipe's number."""
+    """Steps over which the learning rate grows from zero; None means the recipe's."""
     weight_decay: float = 0.1
-    """Decoupled weight decay of tensors of two or more dimensions."""
+    """Decoupled weight decay, for tensors of two or more dimensions."""
     beta1: float = 0.9
     """AdamW's decay of the mean of the gradients."""
     beta2: float = 0.95
     """AdamW's decay of the mean of their squares."""
     grad_clip: float = 1.0
-    """Greatest global norm of the gradients; 0 turns clipping off."""
+    """Clip gradients to this global norm (0: no clipping)."""
     eval_every: int = 120
     """Steps between quick evaluations."""
     eval_batches: int = 8
-    """Batches of validation text in a quick evaluation, always the same ones; the evaluation at
-    the end scores all of it."""
+    """Batches of validation text in a quick evaluation, always the same ones; the final
+    evaluation scores all of it."""
     save_every: int = 120
     """Steps between checkpoints."""
     seed: int = 1337
@@ -147,21 +145,20 @@ class TrainConfig:
     device: Literal["cpu", "cuda"] = "cpu"
     """Where to compute: cpu (NumPy and the compiled kernels) or cuda (a GPU, with CuPy)."""
     out: str | None = None
-    """Folder of the run; None is runs/<preset>. Where it exists, -2 (-3, ...) is appended."""
+    """Folder of the run; None means runs/<preset>. If it exists, -2 (-3, ...) is appended."""
     resume: str | None = None
     """Run to continue, exactly as if it had never stopped; its options come from its run.json."""
     no_verify: bool = False
-    """With --resume: take the run's files as they are, without comparing them with the checksums
-    they were saved with."""
+    """With --resume: use the run's files without comparing them with their checksums."""
     profile: bool = False
     """Profile steps 2 to 4: a table by operation and by line, and a trace, in the run's folder."""
     sample_tokens: int = 300
-    """Length of the sample that is written at the end, in tokens; 0 writes none."""
+    """Length of the sample generated at the end, in tokens (0: no sample)."""
     sample_prompt: str | None = None
-    """What the sample begins with; None is "def " for stdlib, else the first words of the
+    """Start of the sample; None means "def " for stdlib, otherwise the first line of the
     validation text."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.preset not in PRESETS:
             raise UserError(f"unknown preset {self.preset!r}: choose one of {', '.join(PRESETS)}")
         for name in _AT_LEAST_ONE:
@@ -177,10 +174,10 @@ class TrainConfig:
             if value is not None and not 0 <= value <= 10:
                 raise UserError(f"{name} is {value}, but must be between 0 and 10")
         if self.lr == 0:
-            raise UserError("lr is 0, but must be above 0: nothing would be learnt")
+            raise UserError("lr is 0, but must be above 0: nothing would be learned")
         if self.out is not None and user_path(self.out).name in ("", ".."):
             raise UserError(
-                f"out is {self.out!r}, which is there already: name a new folder for the run"
+                f"out is {self.out!r}, which already exists: name a new folder for the run"
             )
         for name in ("min_lr_ratio", "min_ascii_share"):
             value = getattr(self, name)
@@ -193,11 +190,11 @@ class TrainConfig:
         if self.tokenizer is not None and self.vocab_size is not None:
             raise UserError(
                 f"vocab_size is {self.vocab_size} and tokenizer {self.tokenizer!r}: a tokenizer "
-                "brings its own vocabulary; leave out one of the two"
+                "has its own vocabulary; leave out one of the two"
             )
 
     def with_recipe(self) -> "TrainConfig":
-        """The same options with every None that the preset's recipe decides filled in."""
+        """The same options, with the preset's recipe in place of None."""
         recipe = RECIPES[self.preset]
         fill = {f.name: getattr(recipe, f.name) for f in fields(recipe)}
         return replace(self, **{k: v for k, v in fill.items() if getattr(self, k) is None})
@@ -205,7 +202,7 @@ class TrainConfig:
     def model_config(self, vocab_size: int | None = None) -> GPTConfig:
         """The model's shape: the preset with this run's overrides.
 
-        ``vocab_size`` is the tokenizer's, where it is known.
+        ``vocab_size`` is the tokenizer's, if it is known.
         """
         names = ("block_size", "n_layer", "n_head", "n_embd")
         changed = {k: v for k in names if (v := getattr(self, k)) is not None}
@@ -221,23 +218,24 @@ _AT_LEAST_ONE = (
 
 @dataclass(frozen=True)
 class GenerateConfig:
-    """How text is sampled from a model (exactly: generation/sampling.py)."""
+    """How text is sampled from a model (generation/sampling.py has the definitions)."""
 
     prompt: str = "def "
-    """What the text begins with."""
+    """Start of the text."""
     max_new_tokens: int = 300
-    """Tokens to generate; the text ends sooner where the model ends the document."""
+    """Tokens to generate; the text ends sooner if the model ends the document."""
     temperature: float = 0.8
-    """Divides the logits: below 1 the likely becomes likelier; 0 takes the likeliest token."""
+    """Divides the logits: below 1 sharpens the distribution, above 1 flattens it; 0 always takes
+    the most likely token."""
     top_k: int | None = 40
-    """Sample among the k likeliest tokens; 0 is all of them."""
+    """Sample among the k most likely tokens (0: all)."""
     top_p: float | None = None
-    """Sample among the likeliest tokens that together have probability p; None is all of them."""
+    """Sample among the most likely tokens whose probabilities add up to p; None means all."""
     seed: int = 1337
     """The same seed, prompt and model give the same text."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where to compute: cpu (NumPy and the compiled kernels) or cuda (a GPU, with CuPy)."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_count("max_new_tokens", self.max_new_tokens)
         check_count("seed", self.seed, low=0)

@@ -1,4 +1,4 @@
-"""Where a model computes: the devices of ``autograd.device``, for the person at the keyboard."""
+"""Where a model computes: the devices of ``autograd.device``, with errors for the user."""
 
 from autograd.device import DeviceError, Namespace, on_device
 from tinygrad_llm.errors import UserError
@@ -7,8 +7,8 @@ from tinygrad_llm.errors import UserError
 def arrays_on(device: str) -> Namespace:
     """The array library of "cpu" or "cuda".
 
-    Raises UserError, with what is missing and how to get it, when this machine has no such device.
-    Call it before any work that would be lost.
+    Raises UserError, which says what is missing and how to get it, if this machine has no such
+    device. Call it before any work that would be lost.
     """
     try:
         return on_device(device)

@@ -1,7 +1,8 @@
-"""Text on its way to a person: nothing in it can steer the terminal, and a command can be pasted.
+"""Text for a terminal: nothing in it can control the terminal, and commands can be pasted.
 
-What a model writes, how a file is called, what a server answers: none of it is ours, and any of it
-may hold control codes, which clear the screen, rename the window or rewrite an earlier line.
+The output of a model, the name of a file, the answer of a server: all of it comes from elsewhere,
+and any of it may contain control codes, which clear the screen, rename the window or rewrite an
+earlier line.
 """
 
 import os
@@ -10,21 +11,21 @@ import shlex
 
 from tinygrad_llm.errors import UserError
 
-# Control codes but tab and newline (C0, DEL, C1), and the marks that reverse the order of a line.
+# Control codes except tab and newline (C0, DEL, C1), and the marks that reverse a line's order.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 def printable(text: str) -> str:
-    """``text`` with every control code but tab and newline as an escape: ESC is shown as ``\\x1b``.
+    """``text`` with control codes, except tab and newline, as escapes: ESC becomes ``\\x1b``.
 
-    A line end of Windows is a line end. Half a surrogate pair, which stands for a byte of a file
-    name that is no text, is left to the stream, which escapes what it cannot encode.
+    A Windows line end counts as a line end. Half a surrogate pair, which stands for a byte of a
+    file name that is not text, is left to the stream, which escapes what it cannot encode.
     """
     return _CONTROL.sub(_escape, text.replace("\r\n", "\n"))
 
 
 def one_line(text: str) -> str:
-    """``text`` as ``printable`` gives it, on one line: for a sentence that quotes a name."""
+    """``text`` as ``printable`` returns it, on one line: for a sentence that quotes a name."""
     return printable(text).replace("\n", "\\n")
 
 
@@ -34,7 +35,7 @@ def _escape(match: re.Match) -> str:
 
 
 def shell_command(*words: object) -> str:
-    """The words as a command that can be copied into a POSIX shell, whatever is in them."""
+    """The words as a command that can be pasted into a POSIX shell, whatever they contain."""
     return " ".join(map(_shell_word, map(str, words)))
 
 
@@ -45,7 +46,7 @@ def _shell_word(word: str) -> str:
         chr(byte) if 0x20 <= byte < 0x7F and byte not in b"\\'" else f"\\x{byte:02x}"
         for byte in word.encode("utf-8", "surrogateescape")
     )
-    return f"$'{escaped}'"  # the shell's own way to write bytes
+    return f"$'{escaped}'"  # the shell's own notation for bytes
 
 
 def _has_surrogates(text: str) -> bool:
@@ -53,10 +54,10 @@ def _has_surrogates(text: str) -> bool:
 
 
 def typed_text(text: str, what: str) -> str:
-    """An argument of the command line as text: where the locale is not UTF-8, Python has it as
-    bytes in disguise.
+    """An argument of the command line as text.
 
-    Raises UserError, which names ``what``, for bytes that are no UTF-8.
+    If the locale is not UTF-8, Python represents its bytes by surrogates. Raises UserError, which
+    names ``what``, for bytes that are not UTF-8.
     """
     if not _has_surrogates(text):
         return text

@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 from caches import new_cache
 
-from tinygrad_llm import cli, config as config_module
+from tinygrad_llm import __version__, cli, config as config_module
 from tinygrad_llm.commands import options as options_module
 from tinygrad_llm.config import PRESETS, RECIPES, PresetName, TrainConfig
 from tinygrad_llm.training.metrics import read_metrics
@@ -126,6 +126,14 @@ def test_every_command_has_help(capsys):
         assert code == 0 and out.startswith("usage: tinygrad-llm " + " ".join(words)), words
 
 
+def test_version_is_an_option_in_the_help(capsys):
+    code, out, _ = run(["--help"], capsys)
+    assert code == 0 and "--version" in out
+    for argv in (["--version"], ["--version", "info"]):
+        code, out, _ = run(argv, capsys)
+        assert (code, out) == (0, f"tinygrad-llm {__version__}\n")
+
+
 def test_presets_are_the_same_everywhere():
     assert set(get_args(PresetName)) == set(PRESETS) == set(RECIPES)
 
@@ -134,7 +142,7 @@ def test_presets_are_the_same_everywhere():
 def test_every_option_is_explained(module):
     tree = ast.parse(Path(module.__file__).read_text())
     for node in (n for n in tree.body if isinstance(n, ast.ClassDef)):
-        if node.name in ("Recipe", "TokenizerCommands", "DataCommands"):
+        if node.name in ("Recipe", "TokenizerCommands", "DataCommands", "CommandLine"):
             continue
         for field, after in zip(node.body, [*node.body[1:], None], strict=True):
             if isinstance(field, ast.AnnAssign):
@@ -180,7 +188,7 @@ BAD = [
     ("train --n-embd 99999999999999999999 --n-head 1", "n_embd is 99999999999999999999"),
     (f"train --steps {'9' * 5000}", "a number of 5000 digits is too long"),
     ("train --seed 99999999999999999999", "seed is 99999999999999999999"),
-    ("train --out .", "out is '.', which is there already"),
+    ("train --out .", "out is '.', which already exists"),
     ("train --out /", "out is '/'"),
     ("train --out a/..", "out is 'a/..'"),
     ("train --out=", "the path is empty"),
@@ -200,7 +208,7 @@ BAD = [
     ("data prepare ~no-such-user", "no home folder"),
     ("train --dropout 1", "dropout is 1.0"),
     ("train --min-lr-ratio 2", "min_lr_ratio is 2.0"),
-    ("train --tokenizer gpt2 --vocab-size 300", "a tokenizer brings its own vocabulary"),
+    ("train --tokenizer gpt2 --vocab-size 300", "a tokenizer has its own vocabulary"),
     ("train --n-embd 30 --n-head 4", "n_embd must be a multiple of n_head"),
     ("train --data nowhere.txt", "there is no file or folder 'nowhere.txt'"),
     ("train --data empty.txt", "is empty"),
@@ -513,7 +521,7 @@ def test_tokenizer_commands(here, trained, capsysbinary, monkeypatch):
         assert call("decode", tokenizer, *map(bytes.decode, words)) == b"def f(x)"
     monkeypatch.setattr(sys, "stdin", Bytes(b"1 two 3"))
     assert cli.main(["tokenizer", "decode", "tok"]) == 2
-    assert b"holds 'two', expected token ids" in capsysbinary.readouterr().err
+    assert b"contains 'two', expected token ids" in capsysbinary.readouterr().err
     assert cli.main(["tokenizer", "decode", "tok", "99999"]) == 2
     assert b"99999" in capsysbinary.readouterr().err
 

@@ -1,11 +1,11 @@
-"""What long work shows: a progress bar on a terminal, plain lines at a calm pace elsewhere.
+"""Output of long work: a progress bar on a terminal, plain lines at a calm pace elsewhere.
 
-Both kinds have the same methods, so nothing that works for long knows where its output goes. On
+Both kinds have the same methods, so the code that works need not know where its output goes. On
 both, control codes in the text are shown as escapes (terminal.py).
 
     say(text)                    a line of report
-    write(text)                  text as it comes, without a line end
-    progress(label)              context manager that gives progress(done, total)
+    write(text)                  text as it is generated, without a line end
+    progress(label)              context manager that yields progress(done, total)
     start(done, total)           the training loop begins,
     step(metrics)                has done a step (a line of metrics.py),
     stop()                       and is over, for whatever reason
@@ -15,7 +15,7 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TextIO
 
 from tinygrad_llm.terminal import printable
 from tinygrad_llm.training.metrics import Metrics
@@ -24,7 +24,7 @@ PACE = 10.0  # seconds between plain lines of training
 Progress = Callable[[int, int | None], None]
 
 
-def make_console(stream=None) -> "PlainConsole":
+def make_console(stream: TextIO | None = None) -> "PlainConsole":
     """The console that suits a stream (default: standard output)."""
     stream = sys.stdout if stream is None else stream
     return TerminalConsole(stream) if stream.isatty() else PlainConsole(stream)
@@ -33,21 +33,23 @@ def make_console(stream=None) -> "PlainConsole":
 class PlainConsole:
     """Lines of text, each written out at once: for files, pipes and logs."""
 
-    peak_rate: float | None = None  # tokens/s if all arithmetic ran at the matrix products' speed
+    peak_rate: float | None = None  # tokens/s if everything ran at the speed of matrix products
 
-    def __init__(self, stream) -> None:
+    def __init__(self, stream: TextIO) -> None:
         self.stream = stream
 
     def say(self, text: str = "") -> None:
+        """Print a line of report."""
         print(printable(text), file=self.stream, flush=True)
 
     def write(self, text: str) -> None:
+        """Print text without a line end."""
         self.stream.write(printable(text))
         self.stream.flush()
 
     @contextlib.contextmanager
     def progress(self, label: str) -> Iterator[Progress]:
-        """Say what is being done, and once more every PACE seconds how far it is."""
+        """Say what is being done, and then every PACE seconds how much of it is done."""
         self.say(f"{label} ...")
         shown = time.monotonic()
 
@@ -60,10 +62,12 @@ class PlainConsole:
         yield update
 
     def start(self, done: int, total: int) -> None:
+        """The training loop begins with ``done`` of ``total`` steps done."""
         self._pace = Pace(done, total, self.peak_rate)
         self._shown = time.monotonic()
 
     def step(self, line: Metrics) -> None:
+        """Show a step, given its line of metrics."""
         self._pace.add(line)
         now = time.monotonic()
         first = self._pace.done == self._pace.begun_at + 1
@@ -72,13 +76,13 @@ class PlainConsole:
             self.say(step_text(line, self._pace))
 
     def stop(self) -> None:
-        pass
+        """The training loop is over."""
 
 
 class TerminalConsole(PlainConsole):
     """A bar that stays at the bottom, with the report scrolling above it."""
 
-    def __init__(self, stream) -> None:
+    def __init__(self, stream: TextIO) -> None:
         from rich.console import Console
 
         super().__init__(stream)
@@ -141,7 +145,7 @@ class TerminalConsole(PlainConsole):
 class Pace:
     """Running averages over the steps: loss, tokens per second, time left.
 
-    ``peak_rate`` is what the tokens per second are a share of, if given.
+    If ``peak_rate`` is known, tokens per second are also shown as a share of it.
     """
 
     def __init__(self, done: int, total: int, peak_rate: float | None = None) -> None:
@@ -152,21 +156,23 @@ class Pace:
         self._weight = 0.0
 
     def add(self, line: Metrics) -> None:
+        """Add a step's line of metrics to the averages."""
         self.done = line["step"]
-        # A mean that forgets, corrected for having begun at nothing (as in Adam).
+        # A moving average, corrected for its start at zero (as in Adam).
         self._weight = 0.95 * self._weight + 0.05
         share = 0.05 / self._weight
         self.loss += share * (line["train_loss"] - self.loss)
         self.tokens_per_second += share * (line["tokens_per_second"] - self.tokens_per_second)
 
     def rate_text(self) -> str:
-        """Tokens per second, and the share of the machine's peak where that is known."""
+        """Tokens per second, and the share of the machine's peak if that is known."""
         text = f"{self.tokens_per_second:>7,.0f} tokens/s"
         if self.peak_rate:
             text += f" ({self.tokens_per_second / self.peak_rate:.0%} of peak)"
         return text
 
     def seconds_left(self) -> float:
+        """The time that the remaining steps will take at the pace so far."""
         steps = self.done - self.begun_at
         return (time.monotonic() - self.begun) / max(1, steps) * (self.total - self.done)
 

@@ -1,4 +1,4 @@
-"""From the name of a corpus to tokens on disk, with a report: what train and data prepare share."""
+"""From the name of a corpus to tokens on disk, with a report: shared by train and data prepare."""
 
 import contextlib
 import time
@@ -45,12 +45,12 @@ def prepare_corpus(
     vocab_size: int = 4096,
     options: CleanOptions | None = None,
 ) -> tuple["Tokenizer", Prepared]:
-    """Load, clean, split and encode a corpus, saying what happens; (tokenizer, tokens).
+    """Load, clean, split and encode a corpus, with a report; returns (tokenizer, tokens).
 
-    Without a ``tokenizer`` one of ``vocab_size`` ids is trained on the training side. Both it and
-    the tokens come from the cache where they are there.
+    Without a ``tokenizer``, one of ``vocab_size`` ids is trained on the training side. Both it and
+    the tokens come from the cache if they are there.
     """
-    cache_folder()  # where there can be none, say so before the work that would fill it
+    cache_folder()  # if it is impossible, say so before the work that would fill it
     corpus = clean_corpus(load_corpus(source), options)
     train_docs, val_docs = split(corpus)
     console.say(str(corpus))
@@ -81,7 +81,7 @@ def prepare_corpus(
 
 @contextlib.contextmanager
 def warnings_as_notes(console: PlainConsole) -> Iterator[None]:
-    """Say at the end what the work within has warned of."""
+    """Report the warnings of the work within as notes, at the end."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         yield

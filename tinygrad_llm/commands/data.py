@@ -12,7 +12,7 @@ def prepare(options: DataPrepare) -> int:
     if options.tokenizer is not None and options.vocab_size is not None:
         raise UserError(
             f"vocab_size is {options.vocab_size} and tokenizer {options.tokenizer!r}: a tokenizer "
-            "brings its own vocabulary; leave out one of the two"
+            "has its own vocabulary; leave out one of the two"
         )
     clean = CleanOptions(
         near_duplicates=options.near_duplicates,

@@ -1,7 +1,8 @@
-"""``tinygrad-llm generate RUN``: text from a trained model, shown as it comes."""
+"""``tinygrad-llm generate RUN``: text from a trained model, shown as it is generated."""
 
 import sys
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +15,10 @@ from tinygrad_llm.generation import generate
 from tinygrad_llm.terminal import one_line, typed_text
 from tinygrad_llm.training.checkpoint import resolve, verify_checkpoint
 
+if TYPE_CHECKING:
+    from tinygrad_llm.model.gpt import GPT
+    from tinygrad_llm.tokenizer import Tokenizer
+
 
 def run(options: GenerateOptions) -> int:
     """Load the run's best checkpoint and write the prompt and its continuation."""
@@ -21,7 +26,7 @@ def run(options: GenerateOptions) -> int:
     from tinygrad_llm.tokenizer import Tokenizer
 
     typed_text(options.prompt, "the prompt")
-    arrays_on(options.device)  # where there is none, say so before anything is read
+    arrays_on(options.device)  # if it does not exist, say so before anything is read
     checkpoint = resolve(options.run)
     if not options.no_verify and (note := verify_checkpoint(checkpoint)):
         print(one_line(note), file=sys.stderr)
@@ -29,7 +34,7 @@ def run(options: GenerateOptions) -> int:
     tokenizer = Tokenizer.load(checkpoint)
     if tokenizer.vocab_size > model.config.vocab_size:
         raise UserError(
-            f"the tokenizer in {checkpoint} has {tokenizer.vocab_size} ids, but the model knows "
+            f"the tokenizer in {checkpoint} has {tokenizer.vocab_size} ids, but the model has "
             f"{model.config.vocab_size}: they do not belong together"
         )
     console = make_console()
@@ -37,18 +42,18 @@ def run(options: GenerateOptions) -> int:
         for piece in stream_text(model, tokenizer, options):
             console.write(piece)
     except KeyboardInterrupt:
-        console.write("\n")  # what is said of it begins on a line of its own
+        console.write("\n")  # the message about it starts on its own line
         raise
     console.write("\n")
     return 0
 
 
-def stream_text(model, tokenizer, options: GenerateConfig) -> Iterator[str]:
+def stream_text(model: "GPT", tokenizer: "Tokenizer", options: GenerateConfig) -> Iterator[str]:
     """The prompt, then the model's continuation piece by piece.
 
-    A piece never ends inside a character. An empty prompt begins a new document. The text ends
-    where the model ends the document, or after ``max_new_tokens``. The model's mode (dropout on
-    or off) is put back at the end.
+    A piece never ends inside a character. An empty prompt starts a new document. The text ends
+    when the model ends the document, or after ``max_new_tokens``. The model's mode (dropout on or
+    off) is restored at the end. Raises UserError for a prompt that is not text.
     """
     prompt = typed_text(options.prompt, "the prompt")
     ids = tokenizer.encode(prompt) or [tokenizer.eot_id]
@@ -67,7 +72,9 @@ def stream_text(model, tokenizer, options: GenerateConfig) -> Iterator[str]:
     return _pieces(model, tokenizer, prompt, steps)
 
 
-def _pieces(model, tokenizer, prompt: str, steps: Iterator[np.ndarray]) -> Iterator[str]:
+def _pieces(
+    model: "GPT", tokenizer: "Tokenizer", prompt: str, steps: Iterator[np.ndarray]
+) -> Iterator[str]:
     was_training = model.training
     model.eval()
     try:

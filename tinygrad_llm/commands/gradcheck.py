@@ -16,21 +16,10 @@ from tinygrad_llm.errors import UserError
 def run(options: GradcheckOptions) -> int:
     """Check all samples, or those of the named operations; 1 if any fails.
 
-    With ``plot`` also draw, for the named operations, the error of a measured slope against the
-    step it was measured with. Raises UserError for an operation that does not exist, and when there
-    is nothing named to draw.
+    With ``plot``, also draw the error of a measured slope against the step size for the named
+    operations. Raises UserError for an operation that does not exist, and for ``plot`` without one.
     """
-    if options.plot is not None and (len(options.plot) > 1 or not options.op):
-        raise UserError("--plot draws the operations named by --op into one file: --op NAME --plot")
-    known = {s.op for s in SAMPLES}
-    for op in options.op:
-        if op not in known:
-            like = difflib.get_close_matches(op, sorted(known), n=3, cutoff=0.5)
-            meant = f": is it {' or '.join(like)}?" if like else ""
-            raise UserError(
-                f"there is no operation {op!r}{meant or ' among the ' + str(len(known))} "
-                "(tinygrad-llm gradcheck without --op shows all)"
-            )
+    _check_options(options)
     samples = [s for s in SAMPLES if not options.op or s.op in options.op]
     start = time.perf_counter()
     console = make_console()
@@ -46,20 +35,41 @@ def run(options: GradcheckOptions) -> int:
         console.say(f"\n{report.sample.name}")
         for problem in report.problems:
             console.say(problem)
-    operations = len({s.op for s in samples})
-    kernels = len({s.op for s in samples if s.kernel})
-    verdict = f"{len(failed)} WRONG" if failed else "all right"
     console.say(
-        "\nErrors are relative: forward to NumPy, orders 1 and 2 to finite differences in\n"
-        "float64, definition to the derivative of the operation composed of simpler ones,\n"
-        "kernels to their reference.\n"
-        f"{_count(operations, 'operation')}, {_count(len(samples), 'sample')}, "
-        f"{_count(kernels, 'fused kernel')}: {verdict} "
-        f"({time.perf_counter() - start:.1f} s)"
+        "\nEach column is a relative error: forward against NumPy, orders 1 and 2 against finite\n"
+        "differences in float64, definition against the derivative of the operation composed of\n"
+        "simpler ones, kernels against their reference."
     )
+    verdict = f"{len(failed)} WRONG" if failed else "all passed"
+    console.say(f"{_counts(samples)}: {verdict} ({time.perf_counter() - start:.1f} s)")
     if options.plot is not None:
         _plot(samples, Path(*options.plot or (f"gradcheck-{'-'.join(options.op)}.png",)), console)
     return 1 if failed else 0
+
+
+def _check_options(options: GradcheckOptions) -> None:
+    if options.plot is not None and (len(options.plot) > 1 or not options.op):
+        raise UserError("--plot needs --op NAME, and at most one path")
+    known = {s.op for s in SAMPLES}
+    for op in options.op:
+        if op not in known:
+            similar = difflib.get_close_matches(op, sorted(known), n=3, cutoff=0.5)
+            hint = (
+                f": did you mean {' or '.join(similar)}?" if similar else f" among the {len(known)}"
+            )
+            raise UserError(
+                f"there is no operation {op!r}{hint} (tinygrad-llm gradcheck without --op shows "
+                "all)"
+            )
+
+
+def _counts(samples: list[Sample]) -> str:
+    operations = len({s.op for s in samples})
+    kernels = len({s.op for s in samples if s.kernel})
+    return (
+        f"{_count(operations, 'operation')}, {_count(len(samples), 'sample')}, "
+        f"{_count(kernels, 'fused kernel')}"
+    )
 
 
 def _count(n: int, what: str) -> str:
@@ -70,9 +80,9 @@ HEADINGS = ("forward", "order 1", "order 2", "definition", "kernel f32", "kernel
 
 
 def table(reports: list[SampleReport], width: int | None) -> list[str]:
-    """The lines of the table: one a sample, or more where ``width`` columns do not hold it.
+    """The lines of the table: one per sample, or more if ``width`` columns are too few.
 
-    Nothing is ever cut. Without a width, in a file, every line is as long as it is.
+    Nothing is ever cut. Without a width, in a file, lines are as long as they need to be.
     """
     names = [
         (r.sample.name, " ".join(str(s).replace(" ", "") for s in r.sample.shapes)) for r in reports
@@ -113,7 +123,7 @@ def _cells(report: SampleReport) -> list[str]:
 
 
 def _plot(samples: list[Sample], path: Path, console: PlainConsole) -> None:
-    """Draw the U-curve of every sample into one picture, and print where each has its bottom."""
+    """Draw the U-curve of every sample into one picture, and print each minimum."""
     curves = []
     for sample in samples:
         try:

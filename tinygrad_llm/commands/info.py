@@ -49,7 +49,7 @@ def run(options: InfoOptions) -> int:
 
 
 def speed() -> str:
-    """The rate of bare matrix products, and what a training step of the tiny preset has of it."""
+    """The rate of bare matrix products, and the share of it that training ``tiny`` reaches."""
     keep_freed_memory()  # as training does
     config = PRESETS["tiny"]
     compile_kernels(config)
@@ -62,7 +62,7 @@ def speed() -> str:
 
 
 def processors() -> str:
-    """The number of processors, and of those that this process may use."""
+    """The number of processors, and how many of them this process may use."""
     total = os.cpu_count()
     if hasattr(os, "sched_getaffinity"):
         return f"{len(os.sched_getaffinity(0))} of {total} processors"
@@ -70,10 +70,10 @@ def processors() -> str:
 
 
 def blas() -> str:
-    """Name and version of NumPy's BLAS; its core type and threads where it is OpenBLAS."""
-    config = np.show_config(mode="dicts")
-    found = (config or {}).get("Build Dependencies", {}).get("blas", {})
-    text = f"{found.get('name', 'unknown')} {found.get('version', '')}".strip()
+    """Name and version of NumPy's BLAS; its core type and threads if it is OpenBLAS."""
+    config = np.show_config(mode="dicts") or {}
+    build = config.get("Build Dependencies", {}).get("blas", {})
+    text = f"{build.get('name', 'unknown')} {build.get('version', '')}".strip()
     library = _openblas()
     if library is None:
         return f"{text}; core type and threads unknown"
@@ -85,9 +85,9 @@ def blas() -> str:
 
 
 def _openblas() -> tuple[ctypes.CDLL, str, str] | None:
-    """The OpenBLAS in NumPy's wheel and how its functions are spelled, or None.
+    """The OpenBLAS in NumPy's wheel, with the prefix and suffix of its functions' names, or None.
 
-    The wheel keeps it in numpy.libs (numpy/.dylibs on macOS). It is loaded already, so opening it
+    The wheel has it in numpy.libs (numpy/.dylibs on macOS). It is already loaded, so opening it
     again gives the one in use.
     """
     package = Path(np.__file__).parent
@@ -126,7 +126,7 @@ def gpu() -> str:
 
         count = cupy.cuda.runtime.getDeviceCount()
         names = [cupy.cuda.runtime.getDeviceProperties(i)["name"].decode() for i in range(count)]
-    except Exception as error:  # CuPy raises types of its own, and none may spoil the table
+    except Exception as error:  # CuPy has its own types, and none may spoil the table
         return f"CuPy finds none ({str(error).splitlines()[0] if str(error) else type(error)})"
     return f"CuPy {_version('cupy')}: {', '.join(names) or 'none'}"
 
@@ -141,7 +141,7 @@ def _version(package: str) -> str:
 
 
 def cache() -> str:
-    """The cache folder, and how much of each kind it holds."""
+    """The cache folder, and how many entries of each kind it has."""
     try:
         folder = cache_folder()
     except UserError as error:

@@ -18,7 +18,7 @@ def train(options: TokenizerTrain) -> int:
 
     out = user_path(options.out)
     if (out / "tokenizer.json").exists() or out.is_file():
-        raise UserError(f"{out} is there already and is not overwritten; choose another --out")
+        raise UserError(f"{out} already exists; choose another --out")
     console = make_console()
     corpus = clean_corpus(load_corpus(options.corpus), CleanOptions(options.min_ascii_share))
     train_docs, _ = split(corpus)
@@ -49,7 +49,7 @@ def encode(options: TokenizerEncode) -> int:
 def decode(options: TokenizerDecode) -> int:
     """Write the bytes of the ids in the arguments, or on standard input.
 
-    A terminal is shown the text, with control codes as escapes.
+    A terminal gets the text, with control codes as escapes.
     """
     tokenizer = open_tokenizer(options.tokenizer)
     ids = list(options.ids)
@@ -59,11 +59,11 @@ def decode(options: TokenizerDecode) -> int:
                 ids.append(int(word))
             except ValueError:
                 raise UserError(
-                    f"standard input holds {word[:40]!r}, expected token ids: whole numbers "
+                    f"standard input contains {word[:40]!r}, expected token ids: whole numbers "
                     "separated by white space"
                 ) from None
     data = tokenizer.decode_bytes(ids)
-    if sys.stdout.isatty():  # a person looks at it: control codes are shown, not obeyed
+    if sys.stdout.isatty():  # for a reader, control codes are shown and not obeyed
         make_console().write(data.decode("utf-8", "replace"))
         return 0
     sys.stdout.flush()
