@@ -109,7 +109,7 @@ def test_cupy_has_every_name():
 
 @pytest.fixture
 def no_cuda(monkeypatch):
-    """As if nobody had asked for the device cuda yet."""
+    """As if the device cuda had not been asked for yet."""
     monkeypatch.setattr(devices, "_devices", {"cpu": devices.numpy_namespace})
     monkeypatch.setattr(devices, "namespaces", dict(devices.namespaces))
 

@@ -63,7 +63,7 @@ def feed_forward(approximate):
     def run(f, x, up_weight, up_bias, down_weight, down_bias, g):
         inputs = (x, up_weight, up_bias, down_weight)
         y, hidden = f.forward(xp, *inputs, down_bias, approximate)
-        backward = [f.backward(xp, g, *inputs, approximate, kept) for kept in (hidden, None)]
+        backward = [f.backward(xp, g, *inputs, approximate, cache=kept) for kept in (hidden, None)]
         return y, hidden, *backward
 
     def shapes(x, c):
@@ -132,7 +132,7 @@ def linear_cross_entropy(reduction):
 
 
 def adamw(f, p, g, m, v):
-    # the kernel works in place; what comes in stays whole
+    # the kernel works in place, on copies
     updated = f.update(xp, p.copy(), g, m.copy(), v * v, 0.01, 0.9, 0.95, 1e-8, 0.1, 3, 0.5)
     norm = np.sqrt(f.square_sum(xp, g))  # float64
     return *updated, norm.astype(g.dtype)

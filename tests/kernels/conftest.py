@@ -1,4 +1,4 @@
-"""What the tests of the kernels share beside tests/helpers."""
+"""What the tests of the kernels share, apart from tests/helpers."""
 
 import numpy as np
 import pytest
@@ -6,6 +6,6 @@ import pytest
 
 @pytest.fixture
 def quiet():
-    """NumPy warns where a formula meets infinity; in some tests that is on purpose."""
+    """Without NumPy's warnings about infinity and NaN, which these tests compute on purpose."""
     with np.errstate(all="ignore"):
         yield

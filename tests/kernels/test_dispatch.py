@@ -13,7 +13,7 @@ from autograd.kernels import gelu, layer_norm, linear
 
 @pytest.fixture
 def which(monkeypatch):
-    """Records which implementation of gelu.forward runs."""
+    """Record which implementation of gelu.forward runs."""
     ran = []
 
     def spy(kind):
@@ -69,7 +69,7 @@ def test_the_inner_of_nested_contexts_wins_for_what_it_names(which):
         with use_kernels("cpu", only={"gelu"}):
             ops.gelu(x)
         ops.gelu(x)
-        with use_kernels("auto"):  # names nobody, and so means all
+        with use_kernels("auto"):  # without names it means all
             ops.gelu(x)
             ops.layer_norm(x, w, w)
         ops.gelu(x)

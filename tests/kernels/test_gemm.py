@@ -1,4 +1,4 @@
-"""The matrix product inside compiled kernels: every layout, what is refused, and NumPy's own."""
+"""Matrix products in compiled kernels: every layout, the errors, and the same in Python."""
 
 import numpy as np
 import pytest
@@ -46,7 +46,9 @@ def test_product_in_every_layout(way, dtype, M, N, K, add):
             # a sum of K products: its rounding has the size of the terms, not of the result
             atol = 2 * np.finfo(dtype).eps * (K + 1) * np.abs(expected).max(initial=0)
             np.testing.assert_allclose(out, expected, rtol=0, atol=atol)
-            np.testing.assert_array_equal(whole[:, 0], before[:, 0])  # nothing beside it is touched
+            np.testing.assert_array_equal(
+                whole[:, 0], before[:, 0]
+            )  # nothing next to it is touched
             np.testing.assert_array_equal(whole[:, N + 1 :], before[:, N + 1 :])
 
 
@@ -96,7 +98,7 @@ def test_transpose_into_a_view(way, dtype, M, N):
     before = out.copy()
     (turn if way == "compiled" else _gemm.transpose)(a, out[:, 2:-1])
     np.testing.assert_array_equal(out[:, 2:-1], a.T)
-    np.testing.assert_array_equal(out[:, :2], before[:, :2])  # nothing beside it is touched
+    np.testing.assert_array_equal(out[:, :2], before[:, :2])  # nothing next to it is touched
     np.testing.assert_array_equal(out[:, -1], before[:, -1])
 
 

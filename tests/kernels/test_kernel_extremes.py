@@ -1,7 +1,7 @@
 """Every kernel at the ends of the float range, and on rows where nothing counts.
 
-Beside the reference, and by what has to hold whatever the reference says: exp does not overflow,
-what is wrong in one row stays in that row, and a row where everything is masked is zeros.
+Kernels are compared with their references, and with three facts: exp does not overflow, a bad
+number in one row stays in that row, and a row where everything is masked is zeros.
 """
 
 import numpy as np
@@ -44,10 +44,10 @@ ENDS = ["largest", "most negative", "smallest normal", "smallest"]
 
 
 def inputs_and_numbers():
-    """What is put where: the ends of the range only into the main input.
+    """Which number is put into which input: the ends of the range only into the main input.
 
-    Elsewhere they are factors, and which product of three overflows is a matter of their order. In
-    attention it is so everywhere; of what is certain there, test_attention_of_far_scores has more.
+    The other inputs are factors, and it depends on the order whether a product of three overflows.
+    In attention this holds for all inputs; test_attention_of_far_scores has the certain cases.
     """
     for case in CASES:
         for k, name in enumerate(case.shapes((1, 1), 1)):
@@ -98,17 +98,17 @@ def test_what_is_special_in_a_head_stays_in_it(dtype, part):
     qkv, g = normal(B, T, 3 * H * D, dtype=dtype), normal(B, T, H * D, dtype=dtype, seed=1)
     (case,) = (case for case in CASES if case.op == "attention")
 
-    def beside(qkv):
-        """The results without the one head of the one sequence that is spoiled below."""
+    def other_heads(qkv):
+        """The results without the head that is spoiled below."""
         found = flat(case.run(fast("attention"), qkv, g, H))
         found = [a.reshape(B, T, -1, H, D).swapaxes(1, 3) for a in found]  # (B, H, 3 or 1, T, D)
         return [a.reshape(B * H, -1)[np.arange(B * H) != H + 1] for a in found]
 
-    expected, place = beside(qkv), ["query", "key", "value"].index(part)
+    expected, place = other_heads(qkv), ["query", "key", "value"].index(part)
     for number in special_numbers(dtype).values():
         changed = qkv.copy()
         changed.reshape(B, T, 3, H, D)[1, 33, place, 1] = number  # sequence 1, head 1
-        for a, b in zip(beside(changed), expected, strict=True):
+        for a, b in zip(other_heads(changed), expected, strict=True):
             np.testing.assert_array_equal(a, b)
 
 
@@ -130,7 +130,7 @@ FAR = [1000, 1e30, "largest"]  # exp overflows at 88.8 in float32 and at 709.8 i
 
 @pytest.fixture(params=FAR, ids=str)
 def far(request, dtype):
-    """A number that is far beyond what exp can take, and NumPy told to complain."""
+    """A number far beyond the range of exp; NumPy raises if anything overflows."""
     number = special_numbers(dtype).get(request.param, request.param)
     with np.errstate(over="raise", invalid="raise"):
         yield np.array(number, dtype)

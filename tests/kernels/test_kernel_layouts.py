@@ -1,7 +1,7 @@
 """Inputs that no kernel takes as they are: the dispatcher sends them to the reference.
 
-What has to hold is the result: an operation on strided, reversed or unaligned arrays, gradients
-that arrive so included, gives what it gives on contiguous ones.
+Only the result counts: an operation on strided, reversed or unaligned arrays, with incoming
+gradients of the same layout, gives the same as on contiguous ones.
 """
 
 import numpy as np

@@ -71,9 +71,9 @@ def test_any_number_of_axes(case, dtype, lead):
 @pytest.mark.parametrize("rows", [1, 5, 257])
 @pytest.mark.parametrize("op", ["layer_norm", "rms_norm"])
 def test_normalization_of_a_single_column(op, dtype, rows):
-    """What is normalized is then a constant (+-1 for rms_norm), and its gradient 0, or nearly.
+    """The result is then a constant (+-1 for rms_norm), and the gradient of x is 0, or nearly.
 
-    It is a difference of two numbers of the size r g w: what is left of them is their rounding.
+    That gradient is a difference of two numbers of the size r g w: only their rounding is left.
     """
     (case,) = (case for case in CASES if case.op == op)
     inputs = case.inputs(rows, 1, dtype)
@@ -89,7 +89,7 @@ def test_normalization_of_a_single_column(op, dtype, rows):
 
 @pytest.fixture
 def small_parts(monkeypatch):
-    """Parts that would not be worth a thread: a few rows are cut into up to sixteen."""
+    """Parts too small to be worth a thread: a few rows are divided into up to sixteen."""
     monkeypatch.setattr(_threads, "SMALLEST_PART", 8)
     monkeypatch.setattr(_threads, "n_threads", lambda: 3)
     assert _threads.rows_per_part(33, 5) < 33 / 8

@@ -1,7 +1,7 @@
-"""What compiled kernels do beside computing: options, work in place, blocks, another BLAS.
+"""Compiled kernels, called directly: options, work in place, blocks, another BLAS.
 
-Called directly, with neither engine nor dispatcher. That they compute what their references do, at
-every size and of every number, is in test_kernel_sizes.py and test_kernel_extremes.py.
+Neither the engine nor the dispatcher takes part. test_kernel_sizes.py and test_kernel_extremes.py
+compare kernels with their references at every size and on special numbers.
 """
 
 import numpy as np
