@@ -52,7 +52,7 @@ class Observer:
         """It has; ``output._node is op`` if it was recorded."""
 
     def after_saving(self, op):
-        """``op`` keeps more than it did when it was called: a checkpoint its segment."""
+        """``op`` keeps more than it did when it was called: a recomputed segment."""
 
     def on_contribution(self, op, i, node, gradient):
         """``op`` gave ``gradient`` (an array or a Scatter) to ``node``, its input number i.

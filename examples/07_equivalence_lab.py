@@ -32,7 +32,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # matrices too small to be w
 import numpy as np  # noqa: E402
 
 from autograd import grad, ops, use_kernels  # noqa: E402
-from autograd.functional import checkpoint  # noqa: E402
+from autograd.functional import recompute  # noqa: E402
 from tinygrad_llm.config import GPTConfig  # noqa: E402
 from tinygrad_llm.model import GPT  # noqa: E402
 from tinygrad_llm.training.optim import AdamW  # noqa: E402
@@ -114,7 +114,7 @@ def recomputing():
     compare("blocks recomputed in backward, with dropout", recomputed, expected)
     model = new_model(dropout=0.2)
     try:
-        checkpoint(lambda: model.loss(x, y)).backward()  # rngs=(model.rng,) is missing
+        recompute(lambda: model.loss(x, y)).backward()  # rngs=(model.rng,) is missing
     except RuntimeError as error:
         print(f"    without the random state: {str(error).partition('.')[0]}")
     else:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from autograd import Tensor, grad, ops, use_kernels
-from autograd.functional import checkpoint, value_and_grad
+from autograd.functional import recompute, value_and_grad
 from tinygrad_llm.config import GPTConfig
 from tinygrad_llm.data import IGNORE
 from tinygrad_llm.model import GPT
@@ -149,8 +149,8 @@ def test_functional_gradients_are_those_of_backward():
 def test_recomputed_is_kept_bit_for_bit_with_dropout():
     x, y = batch(masked=True)
     found = []
-    for recompute in (False, True):
-        model = new_model(dropout=0.3, recompute=recompute)
+    for again in (False, True):
+        model = new_model(dropout=0.3, recompute=again)
         optimizer = AdamW(model.named_parameters(), lr=1e-2)
         for _ in range(3):
             model.zero_grad()
@@ -166,7 +166,7 @@ def test_the_whole_model_in_one_segment():
     model = new_model(dropout=0.3)
     x, y = batch()
     state = model.rng.bit_generator.state
-    checkpoint(lambda: model.loss(x, y), rngs=(model.rng,)).backward()
+    recompute(lambda: model.loss(x, y), rngs=(model.rng,)).backward()
     found = gradients(model)
     model.rng.bit_generator.state = state
     assert_same(found, whole_batch(model, x, y), rtol=0)

@@ -4,7 +4,7 @@
 one call of a function on tensors of its own, and ``tree.py`` takes nested arguments apart.
 """
 
-from autograd.functional.recompute import checkpoint
+from autograd.functional.recompute import recompute
 from autograd.functional.transforms import (
     grad,
     hessian,
@@ -15,6 +15,8 @@ from autograd.functional.transforms import (
     vjp,
 )
 
+checkpoint = recompute  # PyTorch's name for it
+
 __all__ = [
-    "checkpoint", "grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp",
+    "checkpoint", "grad", "hessian", "hvp", "jacobian", "jvp", "recompute", "value_and_grad", "vjp",
 ]  # fmt: skip

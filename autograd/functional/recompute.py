@@ -1,21 +1,26 @@
 """Recomputing activations instead of keeping them.
 
-Backward needs the activations of forward, and a deep model's do not fit. A checkpointed segment
-keeps its inputs only; when backward reaches it, the segment runs once more, this time to be
-differentiated at once (Chen, Xu, Zhang and Guestrin, "Training deep nets with sublinear memory
-cost", 2016). With the segments of equal length, a chain of n operations in sqrt(n) segments keeps
-about 2 sqrt(n) activations for the price of one more forward.
+Backward needs the activations of forward, and those of a deep model may not fit into memory. A
+recomputed segment keeps only its inputs; when backward reaches it, the segment runs once more and
+is differentiated at once. This is also called gradient checkpointing (Chen, Xu, Zhang and Guestrin,
+"Training deep nets with sublinear memory cost", 2016). With segments of equal length, a chain of n
+operations in sqrt(n) segments keeps about 2 sqrt(n) activations for the price of one more forward.
 
-It takes one unusual node and nothing of the engine. ``Checkpoint`` is the identity of the segment's
-output, and forgets what it was computed from. Its backward runs the segment again and *becomes the
-identity of the new output*: the engine hands the gradient to that output's node. The new nodes are
-the newest of all, so newest first takes them next, before anything that the segment was computed
-from. Nothing is differentiated apart: parameters that the function closes over, second derivatives
-and ``grad()`` all work as if there were no checkpoint.
+It needs one unusual node and nothing from the engine. ``Recompute`` is the identity applied to the
+segment's output, and forgets what that was computed from. Its backward runs the segment again and
+*becomes the identity of the new output*: the engine hands the gradient to that output's node. The
+new nodes are the newest of all, so newest first takes them next, before anything that the segment
+was computed from. Nothing is differentiated separately: parameters that the function closes over,
+second derivatives and ``grad()`` all work as if nothing were recomputed.
 
-A function with several outputs is one with a single output: all their elements side by side, in one
-array, from which the outputs are read again.
+A function with several outputs is treated as one with a single output: all their elements side by
+side in one array, from which the outputs are read again.
 """
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
 
 from autograd import ops
 from autograd._tensor import Tensor
@@ -30,11 +35,11 @@ from autograd.observe import current_observers, tell
 SAMPLE_SIZE = 64
 
 
-class Checkpoint(Op):
+class Recompute(Op):
     """y = f(inputs), forgotten and computed again.
 
     Saves: the segment: f, its inputs, the states of its generators
-    Back:  the gradient goes to the output of the second computation
+    Derivative: g goes to the output of the second computation
     """
 
     returns_view = True
@@ -74,7 +79,7 @@ class Segment:
         for y, path in zip(outputs, structure.paths("the output"), strict=True):
             if not isinstance(y, Tensor):
                 raise TypeError(
-                    f"checkpoint: {path} of f is of type {type(y).__name__}, expected a Tensor, or "
+                    f"recompute: {path} of f is of type {type(y).__name__}, expected a Tensor, or "
                     "tuples, lists and dicts of Tensors"
                 )
         return outputs, structure
@@ -94,7 +99,7 @@ class Segment:
                 rng.bit_generator.state = state
         if y is None or not _alike(self.sample, y._data):
             raise RuntimeError(
-                "checkpoint: f gave another result the second time. Does it draw from a random "
+                "recompute: f gave another result the second time. Does it draw from a random "
                 "generator that is not in rngs, or read something that has changed since?"
             )
         return y
@@ -127,21 +132,23 @@ def parted(y, tensors):
     return parts
 
 
-def checkpoint(f, *inputs, rngs=(), **options):
+def recompute(
+    f: Callable[..., Any], *inputs: Any, rngs: Sequence[np.random.Generator] = (), **options: Any
+) -> Any:
     """``f(*inputs, **options)``, whose intermediate values backward will compute again.
 
-    ``f`` returns a Tensor, or tuples, lists and dicts of Tensors, nested as one likes; several that
-    require a gradient are copied side by side into one array. Gradients reach the inputs and
-    whatever else f computes with, such as the parameters of a module. ``rngs`` are the
-    np.random.Generators that f draws from: their states are kept, so that dropout has the same mask
-    again, and backward leaves the generators as it found them.
+    ``f`` returns a Tensor, or nested tuples, lists and dicts of Tensors; if several of them require
+    a gradient, they are copied side by side into one array. Gradients reach the inputs and
+    everything else that f computes with, such as the parameters of a module. ``rngs`` are the
+    np.random.Generators that f draws from: their states are saved, so that dropout has the same
+    mask the second time, and backward leaves the generators as it found them.
 
-    Everything works as without it, second derivatives (``create_graph``) as well; there, and with
-    ``retain_graph``, the values that were computed again stay, and no memory is saved.
+    Everything works as without it, including second derivatives (``create_graph``); with those, and
+    with ``retain_graph``, the recomputed values stay, and no memory is saved.
 
     Raises TypeError when f returns anything else, and RuntimeError in backward when f gives another
     result the second time, or when something that it read was changed in place. The signature
-    follows torch.utils.checkpoint.
+    follows torch.utils.checkpoint, and ``checkpoint`` is another name of this function.
     """
     segment = Segment(f, inputs, options, tuple(rngs))
     start = next(sequence)
@@ -154,7 +161,7 @@ def checkpoint(f, *inputs, rngs=(), **options):
     sources, inner = nodes_since(start, [whole])
     segment.leaves = [node for node in sources if isinstance(node, Leaf)]
     read = segment.tensors()
-    output = Checkpoint()(whole)
+    output = Recompute()(whole)
     node = output._node
     node.inputs, node.needs, node.saved = sources, (True,) * len(sources), [segment]
     node.versions = [(x._version, x._version[0]) for x in read]

@@ -4,7 +4,7 @@
     vjp(f, x)                     the output, and a function u -> u^T J
     jvp(f, (x,), (v,))            the output, and J v
     jacobian(f)(x), hessian(f)(x), hvp(f, (x,), (v,))
-    checkpoint(f, x)              f(x), recomputed in backward instead of kept
+    recompute(f, x)               f(x), computed again in backward instead of kept
 
 J is the matrix of dy_i/dx_j. The backward pass computes u^T J; everything here is built from that,
 and docs/functional.md says how. Arguments may be nested tuples, lists and dicts of arrays or

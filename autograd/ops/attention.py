@@ -135,7 +135,7 @@ def scaled_dot_product_attention(
 
     Each weight of the softmax is dropped with probability ``dropout_p``, the others are scaled by
     1/(1 - dropout_p). As with PyTorch there is no flag for training: give 0 otherwise. The mask is
-    drawn from ``rng``, a np.random.Generator, once; in a checkpointed segment name it in ``rngs``.
+    drawn from ``rng``, a np.random.Generator, once; in a recomputed segment name it in ``rngs``.
 
     With ``enable_gqa`` axis -3 of q holds H heads, of k and v only G, where H is a multiple of G:
     key head i serves the query heads i H/G to (i + 1) H/G - 1 (Ainslie et al. 2023).

@@ -2,6 +2,7 @@
 
 from autograd._tensor import Tensor
 from autograd._types import TensorLike
+from autograd.device import namespace
 from autograd.engine import Op
 from autograd.kernels import embedding as kernel
 from autograd.ops.arguments import integer, integer_array, operand
@@ -57,4 +58,5 @@ def embedding(weight: TensorLike, ids: TensorLike, padding_idx: int | None = Non
         if not -n_rows <= row < n_rows:
             raise IndexError(f"embedding: padding_idx {row} is outside the table of {n_rows} rows")
         padding_idx = row % n_rows
+    rows = namespace(rows).asarray(rows, order="C")  # what the kernel takes
     return Embedding(rows, padding_idx).reading(ids)(weight)

@@ -7,7 +7,7 @@ import pytest
 
 from autograd import Parameter, Tensor, no_grad, ops
 from autograd.debug import ChangedError, detect_changes
-from autograd.functional import checkpoint
+from autograd.functional import recompute
 
 X = np.arange(6.0).reshape(2, 3) + 1
 
@@ -96,7 +96,7 @@ KEPT = {
     "a condition": (X > 2, lambda x, a: ops.where(a, x, 0.0)),
     "a constant factor": (X.copy(), lambda x, a: x * a),
     "a constant matrix": (X.T.copy(), lambda x, a: x @ a),
-    "what a checkpoint reads": (X.copy(), lambda x, a: checkpoint(lambda x, a: x * a, x, a)),
+    "what a recomputed segment reads": (X.copy(), lambda x, a: recompute(lambda x, a: x * a, x, a)),
 }
 
 
@@ -125,12 +125,12 @@ def test_outputs_and_caches_are_watched():
             y.sum().backward()
 
 
-def test_a_parameter_of_a_checkpoint_is_watched():
+def test_a_parameter_of_a_recomputed_segment_is_watched():
     w, x = Parameter(X.copy()), Tensor(X.copy())
     with detect_changes():
-        loss = checkpoint(lambda x: ops.exp(x * w), x).sum()
+        loss = recompute(lambda x: ops.exp(x * w), x).sum()
         w.data[0] = 0.0
-        with pytest.raises(ChangedError, match="Checkpoint .*read by f"):
+        with pytest.raises(ChangedError, match="Recompute .*read by f"):
             loss.backward()
 
 
@@ -175,7 +175,7 @@ def test_all_the_usual_work_passes():
     def loss():
         h = ops.embedding(table, np.array([[0, 1, 1], [2, 3, 4]]))
         h = h + ops.gelu(ops.linear(ops.layer_norm(h, norm, zero), w))
-        h = h + checkpoint(lambda h: ops.softmax(h @ w), h)
+        h = h + recompute(lambda h: ops.softmax(h @ w), h)
         return ops.linear_cross_entropy(h, table, np.array([[1, 1, 2], [3, 4, 0]]))
 
     loss().backward()

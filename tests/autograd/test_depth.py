@@ -54,14 +54,14 @@ def recorded_backward(n):
 
 def recomputed(n):
     x = leaf()
-    y = functional.checkpoint(lambda x: chain(x, n, ops.sin), x)
+    y = functional.recompute(lambda x: chain(x, n, ops.sin), x)
     (g,) = grad(y, x)
     assert g.item() > 0.0
 
 def many_segments(n):
     x = leaf()
-    chain(x, n, lambda y: functional.checkpoint(ops.sin, y)).backward()
-    y = chain(x, n, lambda y: functional.checkpoint(ops.sin, y))
+    chain(x, n, lambda y: functional.recompute(ops.sin, y)).backward()
+    y = chain(x, n, lambda y: functional.recompute(ops.sin, y))
     del y
 
 def functional_grad(n):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from autograd import Tensor, grad, ops, use_kernels
-from autograd.functional import checkpoint
+from autograd.functional import recompute
 
 AxisError = np.exceptions.AxisError
 NAN, INF = np.nan, np.inf
@@ -261,7 +261,7 @@ def test_attention_drops_weights_and_not_results():
     np.testing.assert_allclose(y[..., 0], keep.mean(axis=-1) / 0.75)
 
 
-def test_attention_with_dropout_in_a_checkpointed_segment():
+def test_attention_with_dropout_in_a_recomputed_segment():
     rng, x = np.random.default_rng(0), normal(2, 5, 4)
 
     def attend(x):
@@ -269,7 +269,7 @@ def test_attention_with_dropout_in_a_checkpointed_segment():
 
     y, g = value_and_gradient(attend, x)
     rng = np.random.default_rng(0)
-    again = value_and_gradient(lambda x: checkpoint(attend, x, rngs=(rng,)), x)
+    again = value_and_gradient(lambda x: recompute(attend, x, rngs=(rng,)), x)
     np.testing.assert_array_equal(again[0], y)
     np.testing.assert_allclose(again[1], g, rtol=1e-12)
 

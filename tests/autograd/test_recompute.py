@@ -1,4 +1,4 @@
-"""checkpoint: the same numbers from less memory, the random state, and what it notices."""
+"""recompute: the same numbers from less memory, the random state, and what it notices."""
 
 import gc
 import tracemalloc
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from autograd import Parameter, Tensor, check_grad, grad, no_grad, ops, use_kernels
-from autograd.functional import checkpoint, hessian, jvp
+from autograd.functional import hessian, jvp, recompute
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((3, 4))
@@ -53,7 +53,7 @@ def plain(block, x):
 def test_equals_the_plain_function_bit_for_bit(kernels):
     blocks = [Block(seed=s) for s in range(3)]
     with use_kernels(kernels):
-        assert_all_equal(gradients(blocks, checkpoint), gradients(blocks, plain))
+        assert_all_equal(gradients(blocks, recompute), gradients(blocks, plain))
 
 
 def test_nested_and_shared():
@@ -61,8 +61,8 @@ def test_nested_and_shared():
         return block(block(x))  # the parameters are used twice, in one segment
 
     def nested(block, x):
-        inner = lambda h: checkpoint(block, h)  # noqa: E731
-        return checkpoint(lambda h: inner(inner(h)), x)
+        inner = lambda h: recompute(block, h)  # noqa: E731
+        return recompute(lambda h: inner(inner(h)), x)
 
     blocks = [Block(seed=s) for s in range(2)]
     for a, b in zip(gradients(blocks, nested), gradients(blocks, twice), strict=True):
@@ -71,7 +71,7 @@ def test_nested_and_shared():
 
 def test_only_what_is_closed_over_may_require_a_gradient():
     block = Block()
-    checkpoint(block, Tensor(X)).sum().backward()
+    recompute(block, Tensor(X)).sum().backward()
     found = block.weight.grad.data
     block.weight.zero_grad()
     block(Tensor(X)).sum().backward()
@@ -87,7 +87,7 @@ def test_a_computed_tensor_that_is_closed_over():
         y = wrap(lambda h: ops.exp(h * s) * s, x)
         return grad((y * s).sum(), [w, x])
 
-    for a, b in zip(run(checkpoint), run(lambda f, h: f(h)), strict=True):
+    for a, b in zip(run(recompute), run(lambda f, h: f(h)), strict=True):
         np.testing.assert_allclose(a.data, b.data, rtol=1e-13)
 
 
@@ -95,7 +95,7 @@ def test_grad_writes_nothing_and_finds_parameters():
     block = Block()
     x = Tensor(X, requires_grad=True)
     expected = grad(block(x).sum(), [block.weight, block.bias, x])
-    found = grad(checkpoint(block, x).sum(), [block.weight, block.bias, x])
+    found = grad(recompute(block, x).sum(), [block.weight, block.bias, x])
     assert_all_equal([g.data for g in found], [g.data for g in expected])
     assert block.weight.grad is None and x.grad is None
 
@@ -103,10 +103,10 @@ def test_grad_writes_nothing_and_finds_parameters():
 def test_accumulates_into_what_is_there():
     block = Block()
     for _ in range(2):
-        checkpoint(block, Tensor(X)).sum().backward()
+        recompute(block, Tensor(X)).sum().backward()
     twice = block.bias.grad.data.copy()
     block.bias.zero_grad()
-    checkpoint(block, Tensor(X)).sum().backward()
+    recompute(block, Tensor(X)).sum().backward()
     np.testing.assert_allclose(twice, 2 * block.bias.grad.data, rtol=1e-14)
 
 
@@ -115,7 +115,7 @@ def test_options_and_other_arguments_are_passed_on():
         return x * x * float(n) * scale
 
     x = Tensor(X, requires_grad=True)
-    checkpoint(f, x, 3, scale=2.0).sum().backward()
+    recompute(f, x, 3, scale=2.0).sum().backward()
     np.testing.assert_allclose(x.grad.data, 12 * X)
 
 
@@ -125,10 +125,10 @@ def test_second_derivatives_are_exact():
     def f(x, w):
         return ops.tanh(ops.matmul(x, w)) * x
 
-    check_grad(lambda x, w: checkpoint(f, x, w), X, w.data, order=2)
+    check_grad(lambda x, w: recompute(f, x, w), X, w.data, order=2)
 
     def closed_over(x):
-        return (checkpoint(lambda h: f(h, w), x) ** 2).sum()
+        return (recompute(lambda h: f(h, w), x) ** 2).sum()
 
     def without(x):
         return (f(x, w) ** 2).sum()
@@ -147,7 +147,7 @@ def test_second_derivatives_are_exact():
 
 def test_backward_twice_with_retain_graph():
     block, x = Block(), Tensor(X, requires_grad=True)
-    y = checkpoint(block, x).sum()
+    y = recompute(block, x).sum()
     y.backward(retain_graph=True)
     y.backward(retain_graph=True)
     y.backward()
@@ -166,9 +166,9 @@ def test_nothing_to_record():
         runs.append(1)
         return x * 2.0
 
-    assert not checkpoint(f, Tensor(X)).requires_grad
+    assert not recompute(f, Tensor(X)).requires_grad
     with no_grad():
-        assert not checkpoint(f, Parameter(X)).requires_grad
+        assert not recompute(f, Parameter(X)).requires_grad
     assert len(runs) == 2
 
 
@@ -181,14 +181,14 @@ def test_dropout_has_the_same_mask_and_the_stream_goes_on():
         blocks = [Block(rng, 0.5, seed=s) for s in range(3)]
         return [*gradients(blocks, wrap), rng.random(4)]
 
-    kept = run(lambda block, x: checkpoint(block, x, rngs=(block.rng,)))
+    kept = run(lambda block, x: recompute(block, x, rngs=(block.rng,)))
     assert_all_equal(kept, run(plain))
 
 
 def test_backward_leaves_the_generators_where_they_are():
     rng = np.random.default_rng(3)
     block = Block(rng, 0.5)
-    y = checkpoint(block, Tensor(X), rngs=[rng])
+    y = recompute(block, Tensor(X), rngs=[rng])
     rng.random(7)
     state = rng.bit_generator.state
     y.sum().backward()
@@ -205,7 +205,7 @@ def test_they_are_put_back_after_an_error_too():
             raise KeyError("second run")
         return y
 
-    y = checkpoint(f, Parameter(X), rngs=(rng,))
+    y = recompute(f, Parameter(X), rngs=(rng,))
     state = rng.bit_generator.state
     with pytest.raises(KeyError, match="second run"):
         y.sum().backward()
@@ -216,7 +216,7 @@ def test_they_are_put_back_after_an_error_too():
 def test_a_forgotten_generator_is_noticed(dtype):
     rng = np.random.default_rng(3)
     x = Parameter(np.ones((50, 40), dtype))
-    y = checkpoint(lambda x: ops.dropout(x * x, 0.1, True, rng), x)
+    y = recompute(lambda x: ops.dropout(x * x, 0.1, True, rng), x)
     with pytest.raises(RuntimeError, match="another result the second time.*rngs"):
         y.sum().backward()
 
@@ -227,17 +227,17 @@ def test_a_forgotten_generator_is_noticed(dtype):
 def test_an_input_or_parameter_changed_in_place_is_noticed():
     for change in ("input", "weight"):
         block, x = Block(), Parameter(X.copy())
-        y = checkpoint(block, x).sum()
+        y = recompute(block, x).sum()
         (x if change == "input" else block.weight).assign_(
             np.zeros(x.shape if change == "input" else (4, 4))
         )
-        with pytest.raises(RuntimeError, match="Checkpoint .*changed in place"):
+        with pytest.raises(RuntimeError, match="Recompute .*changed in place"):
             y.backward()
 
 
 def test_a_raw_array_that_changed_is_noticed():
     scale = np.ones(4)
-    y = checkpoint(lambda x: x * x * scale, Parameter(X)).sum()
+    y = recompute(lambda x: x * x * scale, Parameter(X)).sum()
     scale[:] = 2
     with pytest.raises(RuntimeError, match="read something that has changed since"):
         y.backward()
@@ -245,12 +245,12 @@ def test_a_raw_array_that_changed_is_noticed():
 
 def test_special_values_are_recognised():
     x = np.array([[np.nan, np.inf, -np.inf, 1.0]])
-    checkpoint(lambda x: x * 1.0, Parameter(x)).sum().backward()
-    checkpoint(lambda x: x * 1.0, Parameter(np.zeros((0, 3)))).sum().backward()
+    recompute(lambda x: x * 1.0, Parameter(x)).sum().backward()
+    recompute(lambda x: x * 1.0, Parameter(np.zeros((0, 3)))).sum().backward()
 
 
 def test_rounding_may_differ():
-    y = checkpoint(ops.gelu, Parameter(RNG.standard_normal((64, 64)).astype(np.float32)))
+    y = recompute(ops.gelu, Parameter(RNG.standard_normal((64, 64)).astype(np.float32)))
     with use_kernels("reference"):
         y.sum().backward()
 
@@ -286,7 +286,7 @@ def test_several_outputs_equal_the_plain_function(name):
         found = [*outputs, *first, *second]
         return [y.data for y in found if y is not None], [y.dtype for y in outputs]
 
-    found, types = run(checkpoint)
+    found, types = run(recompute)
     expected, expected_types = run(lambda f, *xs: f(*xs))
     assert types == expected_types
     for a, b in zip(found, expected, strict=True):
@@ -295,7 +295,7 @@ def test_several_outputs_equal_the_plain_function(name):
 
 def test_several_outputs_come_back_as_f_built_them():
     x = Parameter(X)
-    y = checkpoint(lambda x: {"a": (x, None), "b": [x * 2]}, x)
+    y = recompute(lambda x: {"a": (x, None), "b": [x * 2]}, x)
     assert list(y) == ["a", "b"] and type(y["a"]) is tuple and y["a"][1] is None
     assert type(y["b"]) is list and y["b"][0].shape == X.shape
 
@@ -311,13 +311,13 @@ def test_several_outputs_draw_the_same_random_numbers_again():
         (a * b).sum().backward()
         return [x.grad.data, a.data, b.data, rng.random()]
 
-    again = run(lambda f, x, rng: checkpoint(f, x, rng, rngs=[rng]))
+    again = run(lambda f, x, rng: recompute(f, x, rng, rngs=[rng]))
     assert_all_equal(again, run(lambda f, x, rng: f(x, rng)))
 
 
 def test_what_is_no_tensor_among_the_outputs_is_refused():
     with pytest.raises(TypeError, match=r"the output\[1\] of f is of type int, expected a Tensor"):
-        checkpoint(lambda x: (x, 3), Parameter(X))
+        recompute(lambda x: (x, 3), Parameter(X))
 
 
 def test_another_structure_the_second_time_is_noticed():
@@ -327,14 +327,14 @@ def test_another_structure_the_second_time_is_noticed():
         calls.append(1)
         return (x * 2, x * 2) if len(calls) == 1 else (x * 2,)
 
-    a, _ = checkpoint(f, Parameter(X))
+    a, _ = recompute(f, Parameter(X))
     with pytest.raises(RuntimeError, match="another result the second time"):
         a.sum().backward()
 
 
 def test_ids_that_f_closes_over_are_watched_too():
     weight, ids = Parameter(X), Tensor(np.array([0, 1]))
-    y = checkpoint(lambda w: ops.embedding(w, ids) * 2, weight)
+    y = recompute(lambda w: ops.embedding(w, ids) * 2, weight)
     ids.assign_([2, 2])
     with pytest.raises(RuntimeError, match="changed in place before backward"):
         y.sum().backward()
@@ -372,7 +372,7 @@ def held_and_peak(wrap, n_blocks=16, rows=256, n=64):
 def test_memory_falls():
     size = 256 * 64 * 8  # of one activation
     held, peak, _ = held_and_peak(plain)
-    held_with, peak_with, left = held_and_peak(checkpoint)
+    held_with, peak_with, left = held_and_peak(recompute)
     assert held > 16 * 2 * size  # what linear and gelu save
     assert held_with < 16 * 1.2 * size + size  # the input of each block
     assert peak_with < 0.75 * peak

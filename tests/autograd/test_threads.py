@@ -23,7 +23,7 @@ import faulthandler, sys, threading
 import numpy as np
 from autograd import Parameter, Tensor, grad, ops, use_kernels
 from autograd import enable_grad, is_grad_enabled, no_grad
-from autograd.functional import checkpoint, hvp
+from autograd.functional import recompute, hvp
 
 faulthandler.enable()
 sys.setswitchinterval(1e-5)  # change threads a hundred times more often than usual
@@ -74,7 +74,7 @@ def network(seed):
         h = h + ops.causal_attention(ops.linear(ops.layer_norm(h, norm, shift), qkv), 3)
         return h + ops.dropout(ops.gelu(ops.linear(h, up, bias)), 0.1, True, draw)
     h = ops.embedding(table, ids)
-    h = checkpoint(block, block(h), rngs=(draw,))
+    h = recompute(block, block(h), rngs=(draw,))
     loss = ops.linear_cross_entropy(h, table, targets)
     loss = loss + ops.cross_entropy(ops.softmax(ops.linear(h, table)), targets)
     loss.backward()

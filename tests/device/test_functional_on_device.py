@@ -27,7 +27,7 @@ CASES = {
     "hessian": lambda x, v: F.hessian(f)(x),
     "hvp": lambda x, v: F.hvp(f, (x,), (v,))[0],
     "grad of grad": lambda x, v: F.grad(lambda y: ops.sum(F.grad(f)(y) * v))(x),
-    "checkpoint": lambda x, v: F.grad(lambda y: ops.sum(F.checkpoint(vector, y) * v))(x),
+    "recompute": lambda x, v: F.grad(lambda y: ops.sum(F.recompute(vector, y) * v))(x),
 }
 
 
@@ -43,12 +43,12 @@ def test_derivatives_of_functions(case, device):
     np.testing.assert_allclose(found[1], found[0], rtol=1e-12, atol=1e-14)
 
 
-def test_a_checkpoints_dropout_mask_is_the_same_again(device):
+def test_a_recomputed_dropout_mask_is_the_same_again(device):
     results = []
     for where in ("cpu", device):
         rng = np.random.default_rng(3)
         x = Tensor(on_device(where).asarray(X), requires_grad=True)
-        y = F.checkpoint(lambda x, rng=rng: ops.dropout(x * x, 0.4, rng=rng), x, rngs=[rng])
+        y = F.recompute(lambda x, rng=rng: ops.dropout(x * x, 0.4, rng=rng), x, rngs=[rng])
         y.backward(np.ones(3))
         results.append(x.grad.numpy())
     np.testing.assert_allclose(results[1], results[0], rtol=1e-12)

@@ -92,7 +92,7 @@ def test_ids_on_the_device(device):
     expected = model.loss(x, y).item()
     xp = on_device(device)
     assert model.loss(xp.asarray(x), xp.asarray(y)).item() == expected
-    with pytest.raises(UserError, match="id 400 is outside the vocabulary"):
+    with pytest.raises(UserError, match="id 400 is outside the table"):
         model(xp.asarray(x * 0 + 400))
 
 

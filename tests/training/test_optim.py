@@ -287,8 +287,7 @@ def test_what_a_beginner_gives_an_optimizer():
 
 
 def test_what_would_never_learn_is_refused():
-    from tinygrad_llm.model.init import normal_
-    from tinygrad_llm.model.layers import Linear
+    from tinygrad_llm.model.layers import Linear, normal_
     from tinygrad_llm.model.module import ModuleList
 
     w = Parameter(np.ones(3))
@@ -298,7 +297,7 @@ def test_what_would_never_learn_is_refused():
         AdamW([Tensor(np.ones(3))])
     AdamW([w, Tensor(np.ones(3))])  # some are frozen
     layers = ModuleList([Linear(2, 3), Linear(3, 2)])
-    with pytest.raises(ValueError, match="all 2 matrices are zero.*init.normal_"):
+    with pytest.raises(ValueError, match="all 2 matrices are zero.*layers.normal_"):
         AdamW(layers.named_parameters())
     AdamW(layers[0].named_parameters())  # one layer of zeros learns: a linear regression
     normal_(layers[0].weight, 0.02, np.random.default_rng(0))

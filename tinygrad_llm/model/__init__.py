@@ -1,4 +1,4 @@
-"""The models: each is one file that reads from the token ids to the loss."""
+"""The models: each is one file that reads from the token ids to the loss (gpt.py is GPT-2)."""
 
 from tinygrad_llm.model.gpt import GPT, Block
 

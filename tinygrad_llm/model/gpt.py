@@ -1,28 +1,85 @@
-"""GPT-2 (Radford et al. 2019): a decoder-only transformer, from token ids to logits and loss.
+"""GPT-2 (Radford et al. 2019) on one page: a decoder-only transformer, from token ids to the loss.
 
     h = wte[ids] + wpe[:T]                  what each token is, and where it stands
     h = h + attn(ln_1(h))                   n_layer times: look at the tokens before,
-    h = h + mlp(ln_2(h))                                   then think about each alone
+    h = h + mlp(ln_2(h))                                   then think about each one alone
     logits = ln_f(h) wte^T                  how well each id of the vocabulary would come next
+    loss = cross-entropy(logits, targets)   how surprising the ids were that did come next
 
 The blocks only ever *add* to h, the residual stream, so gradients reach every layer undiminished.
-Normalization stands before each branch and not on the stream. The table that reads tokens in is
-also the one that scores them at the end (tied weights): there is no other output layer.
+Normalization comes before each branch and is not part of the stream. The table that reads tokens in
+also scores them at the end (tied weights): there is no other output layer.
 
-Shape letters: B sequences of T tokens, C = n_embd channels, V = vocab_size ids.
+Every operation is a function of ``autograd.ops``. The fused ones (attention, feed_forward,
+layer_norm, linear_cross_entropy, ...) have folders in autograd/kernels with their derivations.
+
+Shape letters: B sequences of T tokens, C = n_embd channels, H = n_head heads of D = C / H channels,
+V = vocab_size ids.
 """
+
+import math
 
 import numpy as np
 
-from autograd import Tensor, ops
-from autograd.device import is_array, namespace
-from autograd.functional import checkpoint as recomputed
+from autograd import ops
+from autograd.functional import recompute
 from tinygrad_llm.errors import UserError
-from tinygrad_llm.model import init
-from tinygrad_llm.model.attention import CausalSelfAttention
-from tinygrad_llm.model.layers import MLP, Dropout, Embedding, LayerNorm
+from tinygrad_llm.model.layers import Dropout, Embedding, LayerNorm, Linear, normal_
 from tinygrad_llm.model.module import Module, ModuleList
 from tinygrad_llm.model.summary import summary
+
+
+class CausalSelfAttention(Module):
+    """How tokens look at the tokens before them, and at nothing after: (B, T, C) -> (B, T, C).
+
+    H heads of attention over one sequence (Vaswani et al. 2017):
+
+        c_attn      (B, T, C)    -> (B, T, 3 C)    queries, keys and values, side by side
+        split       (B, T, 3 C)  -> 3 (B, H, T, D) head h owns channels h D to (h + 1) D of each
+        q k^T       (B, H, T, T)                   how well query t matches key s
+        / sqrt(D)                                  a sum of D terms would make softmax a hard choice
+        mask, softmax                              -inf where s > t: row t mixes tokens 0 to t only
+        p v         (B, H, T, D)                   the values, averaged with those weights
+        merge       (B, H, T, D) -> (B, T, C)      heads side by side again
+        c_proj      (B, T, C)    -> (B, T, C)      mixes what the heads found
+
+    From split to merge is one operation, ``ops.causal_attention``. This is the only place where
+    tokens meet; everything else in a transformer treats each position alone.
+
+    Dropout acts on the result only, not on the attention weights: those exist only inside the
+    fused operation.
+    """
+
+    def __init__(self, config, rng=None):
+        self.n_head = config.n_head
+        self.c_attn = Linear(config.n_embd, 3 * config.n_embd)
+        self.c_proj = Linear(config.n_embd, config.n_embd)
+        self.resid_dropout = Dropout(config.dropout, rng)
+
+    def forward(self, x):
+        qkv = self.c_attn(x)  # (B, T, 3 C)
+        y = ops.causal_attention(qkv, self.n_head)  # (B, T, C)
+        return self.resid_dropout(self.c_proj(y))  # (B, T, C)
+
+
+class MLP(Module):
+    """Each token on its own, through 4 C hidden channels: (B, T, C) -> (B, T, C).
+
+        mlp(x) = GELU(x W_fc^T + b_fc) W_proj^T + b_proj
+
+    GELU is the tanh approximation, with which GPT-2's weights were trained: the exact function
+    changes its logits by about 1e-3.
+    """
+
+    def __init__(self, config, rng=None):
+        self.c_fc = Linear(config.n_embd, 4 * config.n_embd)
+        self.c_proj = Linear(4 * config.n_embd, config.n_embd)
+        self.dropout = Dropout(config.dropout, rng)
+
+    def forward(self, x):
+        fc, proj = self.c_fc, self.c_proj
+        y = ops.feed_forward(x, fc.weight, fc.bias, proj.weight, proj.bias, approximate="tanh")
+        return self.dropout(y)  # (B, T, C)
 
 
 class Block(Module):
@@ -59,39 +116,71 @@ class GPT(Module):
         self.h = ModuleList(Block(config, self.rng) for _ in range(config.n_layer))
         self.ln_f = LayerNorm(config.n_embd, config.layer_norm_epsilon)
         if initialize:
-            init.gpt2_(self, np.random.default_rng(weights_seed))
+            self._initialize(np.random.default_rng(weights_seed))
+
+    def _initialize(self, rng, std=0.02):
+        """Draw the weights as GPT-2 does (section 2.3), in the order of ``named_parameters``.
+
+        Every matrix is drawn from N(0, std^2), biases are 0, and layer normalization starts as the
+        identity. One correction: each block adds two terms to the residual stream, so after L
+        blocks it is a sum of 2 L terms. The projections that make these terms, both named c_proj,
+        are drawn with std / sqrt(2 L), and the stream's variance does not grow with depth.
+
+        OpenAI's code draws the position table with 0.01. Hugging Face and nanoGPT use 0.02 for it
+        as for everything else, and so do we.
+        """
+        for name, parameter in self.named_parameters():
+            if name.endswith("c_proj.weight"):
+                normal_(parameter, std / math.sqrt(2 * self.config.n_layer), rng)
+            elif parameter.ndim == 2:
+                normal_(parameter, std, rng)
+
+    def embed(self, ids):
+        """What each token is plus where it stands: ids (B, T) -> (B, T, C)."""
+        try:
+            tokens = self.wte(ids)  # (B, T, C)
+        except IndexError as error:
+            raise UserError(
+                f"{error}, the model's vocabulary: the tokens come from another tokenizer"
+            ) from error
+        if tokens.ndim != 3 or tokens.size == 0:
+            raise UserError(
+                f"ids have shape {tokens.shape[:-1]}, expected (B, T): B sequences of T tokens "
+                "each, both at least 1"
+            )
+        T, longest = tokens.shape[1], self.config.block_size
+        if T > longest:
+            raise UserError(
+                f"the sequence has {T} tokens, but this model's block_size is {longest}: keep its "
+                f"last {longest}, or train a model with a larger block_size"
+            )
+        return self.drop(tokens + self.wpe.weight[:T])
+
+    def hidden(self, ids):
+        """The residual stream after the last normalization: ids (B, T) -> (B, T, C)."""
+        x = self.embed(ids)  # (B, T, C)
+        for block in self.h:
+            x = recompute(block, x, rngs=(self.rng,)) if self.recompute else block(x)  # (B, T, C)
+        return self.ln_f(x)
 
     def forward(self, ids):
         """Logits (B, T, V) for the id that follows each position of ``ids`` (B, T).
 
-        Raises UserError unless ids is an integer array (B, T) with 1 <= T <= block_size and every
-        id in the vocabulary. So do the other methods that take ids.
+        Raises TypeError unless ids are integers; UserError unless 1 <= B, 1 <= T <= block_size, and
+        every id is in the vocabulary. So do the other methods that take ids.
         """
         return ops.linear(self.hidden(ids), self.wte.weight)  # (B, T, V)
-
-    def hidden(self, ids):
-        """The residual stream after the last normalization: ids (B, T) -> (B, T, C)."""
-        ids = self._checked_ids(ids)
-        x = self.wte(ids) + self.wpe.weight[: ids.shape[1]]  # (B, T, C)
-        x = self.drop(x)
-        for block in self.h:
-            x = recomputed(block, x, rngs=(self.rng,)) if self.recompute else block(x)  # (B, T, C)
-        return self.ln_f(x)
 
     def loss(self, ids, targets, ignore_index=-100, reduction="mean"):
         """Cross-entropy, in nats, of the logits of ``ids`` (B, T) against ``targets`` (B, T).
 
-        ``reduction`` is "mean" (over the targets that are not ``ignore_index``; 0 if there is
+        ``reduction`` is "mean" (over the targets that are not ``ignore_index``; 0 if there are
         none), "sum", or "none" for (B, T). The (B, T, V) logits never exist at once: the last
-        matrix product and the loss are one operation.
+        matrix product and the loss are one operation. Raises what ``ops.linear_cross_entropy``
+        raises for targets that do not fit.
         """
-        ids, targets = _integers(ids, "ids"), _integers(targets, "targets")
-        if targets.shape != ids.shape:
-            raise UserError(f"the targets have shape {targets.shape}, but ids {ids.shape}")
-        self._check_vocabulary(targets[targets != ignore_index], "target")
-        return ops.linear_cross_entropy(
-            self.hidden(ids), self.wte.weight, targets, ignore_index, reduction
-        )
+        h = self.hidden(ids)  # (B, T, C)
+        return ops.linear_cross_entropy(h, self.wte.weight, targets, ignore_index, reduction)
 
     def next_token_logits(self, ids):
         """Logits (B, V) for the id that follows the last position of ``ids`` (B, T).
@@ -103,39 +192,3 @@ class GPT(Module):
     def summary(self):
         """A table of parameters, activation memory and arithmetic, as a string."""
         return summary(self)
-
-    def _checked_ids(self, ids):
-        ids = _integers(ids, "ids")
-        if ids.ndim != 2 or ids.size == 0:
-            raise UserError(
-                f"ids have shape {ids.shape}, expected (B, T): B sequences of T tokens each, at "
-                "least one of both"
-            )
-        if ids.shape[1] > self.config.block_size:
-            raise UserError(
-                f"the sequence has {ids.shape[1]} tokens, but this model's block_size is "
-                f"{self.config.block_size}: keep its last {self.config.block_size}, or train a "
-                "model with a larger block_size"
-            )
-        self._check_vocabulary(ids, "id")
-        return ids
-
-    def _check_vocabulary(self, ids, what):
-        V = self.config.vocab_size
-        if ids.size and (ids.min() < 0 or ids.max() >= V):
-            wrong = int(ids[(ids < 0) | (ids >= V)].reshape(-1)[0])
-            raise UserError(
-                f"{what} {wrong} is outside the vocabulary of {V} (0 to {V - 1}): the tokens were "
-                "made by another tokenizer than the model's"
-            )
-
-
-def _integers(ids, what):
-    """``ids`` as a raw array in C order. Raises UserError unless it holds integers."""
-    if isinstance(ids, Tensor):
-        ids = ids.data
-    elif not is_array(ids):
-        ids = np.asarray(ids)
-    if ids.dtype.kind not in "iu":
-        raise UserError(f"{what} are {ids.dtype}, expected an array of integers")
-    return namespace(ids).ascontiguousarray(ids)  # what fast kernels take

@@ -1,8 +1,8 @@
-"""The layers of a transformer: parameters, and one operation of ``autograd.ops`` on them.
+"""The layers that models share: parameters, and one operation of ``autograd.ops`` on them.
 
 Weights start at zero here. What they should start at depends on the whole model (how deep it is,
-which layer feeds the residual stream), so ``init.py`` decides, and loading decides otherwise. An
-optimizer refuses a model whose weights are all zero still: it would not learn.
+which layer feeds the residual stream), so the model decides, or the file that they are loaded from.
+An optimizer refuses a model whose weights are all still zero: it would not learn.
 
 Shape letters: B sequences of T tokens, C channels, V token ids.
 """
@@ -16,7 +16,7 @@ from tinygrad_llm.model.module import Module
 class Linear(Module):
     """y = x W^T + b: x (..., in_features) -> (..., out_features).
 
-    ``weight`` is (out, in) as in PyTorch. It is zero until initialised: see init.normal_.
+    ``weight`` is (out, in) as in PyTorch. It is zero until initialised (``normal_``).
     """
 
     def __init__(self, in_features, out_features, bias=True):
@@ -73,21 +73,8 @@ class Dropout(Module):
         return ops.dropout(x, self.p, self.training, self.rng)
 
 
-class MLP(Module):
-    """The feed-forward half of a block: each token on its own, through 4 C hidden channels.
-
-        mlp(x) = GELU(x W_fc^T + b_fc) W_proj^T + b_proj
-
-    GELU is the tanh approximation, which GPT-2's weights were trained with: the exact function
-    moves its logits by about 1e-3.
-    """
-
-    def __init__(self, config, rng=None):
-        self.c_fc = Linear(config.n_embd, 4 * config.n_embd)
-        self.c_proj = Linear(4 * config.n_embd, config.n_embd)
-        self.dropout = Dropout(config.dropout, rng)
-
-    def forward(self, x):
-        fc, proj = self.c_fc, self.c_proj
-        x = ops.feed_forward(x, fc.weight, fc.bias, proj.weight, proj.bias, approximate="tanh")
-        return self.dropout(x)  # (B, T, C)
+def normal_(parameter, std, rng):
+    """Overwrite ``parameter`` with draws from N(0, std^2), made in float32."""
+    draws = rng.standard_normal(parameter.shape, dtype=np.float32)
+    draws *= np.float32(std)
+    parameter.assign_(draws)

@@ -223,7 +223,7 @@ def _refuse_what_cannot_learn(params: dict[str, Tensor]) -> None:
         raise ValueError(
             f"AdamW: all {len(matrices)} matrices are zero ({', '.join(matrices[:3])}, ...), and "
             "layers of zeros have gradients of zero: draw their first values, as with "
-            "tinygrad_llm.model.init.normal_(matrix, 0.02, rng)"
+            "tinygrad_llm.model.layers.normal_(matrix, 0.02, rng)"
         )
 
 
