@@ -5,6 +5,7 @@ import dataclasses
 import platform
 import re
 import shlex
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from tinygrad_llm.commands import gradcheck
 from tinygrad_llm.commands.options import GradcheckOptions
 from tinygrad_llm.config import GPTConfig
 from tinygrad_llm.model.gpt import GPT
+from tinygrad_llm.training.metrics import read_metrics
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md"))]
@@ -163,24 +165,52 @@ def test_the_diagnoses_that_are_listed_exist():
     assert [p for p in pieces if p not in said] == []
 
 
-def test_the_output_that_the_readme_shows(tmp_path):
-    """A smaller run of the first command prints the same lines, with other numbers and names."""
+@pytest.fixture(scope="module")
+def small_run(tmp_path_factory):
+    """A smaller run of the README's first command: what it printed, and its folder."""
+    folder = tmp_path_factory.mktemp("reader")
+    printed = run(
+        *"-m tinygrad_llm train --n-embd 4 --block-size 32 --batch-size 1 --steps 2".split(),
+        *"--eval-every 2 --eval-batches 1 --grad-accumulation 1 --sample-tokens 4".split(),
+        cwd=folder,
+        TINYGRAD_LLM_CACHE=new_cache(folder),
+    )
+    return printed, folder / "runs" / "tiny"
+
+
+def test_the_output_that_the_readme_shows(small_run):
+    """The run prints the same lines, with other numbers and names."""
     page = (ROOT / "README.md").read_text()
     shown = page[page.index("<!-- train-output -->") : page.index("<!-- /train-output -->")]
     report, _, sample = shown.partition("a sample (temperature")
     end = sample[sample.rindex("\n    checkpoint ") :]
-    printed = run(
-        *"-m tinygrad_llm train --n-embd 4 --block-size 32 --batch-size 1 --steps 2".split(),
-        *"--eval-every 2 --eval-batches 1 --grad-accumulation 1 --sample-tokens 4".split(),
-        cwd=tmp_path,
-        TINYGRAD_LLM_CACHE=new_cache(tmp_path),
-    )
     lines = [line.strip() for line in (report + end).splitlines()[1:]]
     if platform.python_version() not in report:  # another standard library has other oddities
         lines = [line for line in lines if not line.startswith(("dropped", "changed"))]
-    forms = {form(line) for line in printed.splitlines()}
+    forms = {form(line) for line in small_run[0].splitlines()}
     assert len(lines) > 35
     assert [x for x in lines if x and x != "..." and form(x) not in forms] == []
+
+
+def test_the_run_folder_that_the_architecture_shows(small_run):
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    tree = page[page.index("    runs/tiny/") : page.index("**A checkpoint**")]
+    assert set(re.findall(r"^ {6}([\w./]+)", tree, re.M)) == {
+        p.name + "/" * p.is_dir() for p in small_run[1].iterdir()
+    }
+    *_, evaluated, final = read_metrics(small_run[1] / "metrics.jsonl")
+    keys = re.search(r"per step: (.*?);\n +at evaluations (.*?); the last line", tree, re.S)
+    assert set(re.findall(r"\w+", f"{keys[1]} {keys[2]}")) == set(evaluated)
+    assert set(re.findall(r"\w+", keys[2])) < set(final)
+
+
+def test_the_operation_that_the_architecture_shows():
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    shown = page[page.index("    class Multiply(Op):") : page.index("`xp` is a namespace")]
+    source = ast.parse((ROOT / "autograd" / "ops" / "arithmetic.py").read_text())
+    (there,) = [node for node in source.body if getattr(node, "name", "") == "Multiply"]
+    del there.body[0]  # the docstring
+    assert ast.dump(ast.parse(textwrap.dedent(shown)).body[0]) == ast.dump(there)
 
 
 def form(line):
