@@ -61,6 +61,44 @@ def test_debugging_page_runs(tmp_path, monkeypatch):
     assert {p.name for p in tmp_path.iterdir()} == {"trace.json", "graph.html"}
 
 
+MESSAGES = {
+    "AnomalyError": """
+with detect_anomaly():
+    ops.sqrt(Tensor([0.0, 0.25, 4.0], requires_grad=True)).backward(np.ones(3))
+""",
+    "ChangedError": None,  # its block on the page
+    "ZeroDivisionError": """
+class Multiply(Op):
+    def forward(self, xp, x):
+        return x * 2
+
+    def backward(self, xp, g):
+        return g / (1 // 0)
+
+
+Multiply()(Tensor([1.0], requires_grad=True)).backward()
+""",
+}
+
+
+@pytest.mark.parametrize("error", MESSAGES)
+def test_the_messages_that_are_shown(error, tmp_path):
+    """The page quotes what a program train.py ends with; the numbers of its lines are its own."""
+    path = ROOT / "docs" / "debugging.md"
+    imports, *blocks = python_blocks(path)
+    code = MESSAGES[error] or next(b for b in blocks if b.startswith("with detect_changes"))
+    imports += "import numpy as np\nfrom autograd import Op\n"
+    x = "x = Tensor(np.ones((2, 3)), requires_grad=True)\n"
+    (tmp_path / "train.py").write_text(imports + x + code)
+    with pytest.raises(AssertionError) as failure:
+        run("train.py", cwd=tmp_path)
+    printed = str(failure.value)
+    printed = printed[printed.index(f"{error}: ") :].replace(f"{tmp_path}/", "")
+    shown = re.search(rf"^```\n({error}: .*?)^```", path.read_text(), re.M | re.S)[1]
+    pieces = [without_lines(" ".join(piece.split())) for piece in shown.split("...")]
+    assert all(piece in without_lines(" ".join(printed.split())) for piece in pieces), printed
+
+
 def test_the_ledger_that_is_shown_is_the_examples():
     page = (ROOT / "docs" / "debugging.md").read_text()
     shown = re.search(r"^```\n(gradient of wte.*?)^```", page, re.M | re.S)[1]
