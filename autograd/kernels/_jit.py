@@ -19,7 +19,7 @@ from autograd.kernels import _blas
 from autograd.kernels._disk_cache import DiskCache
 
 # Never nnan or ninf. Nor arcp: with it 1 / sqrt(x) becomes an estimate and a Newton step, which is
-# NaN where x is infinite. A kernel that wants one reciprocal for many quotients says so.
+# NaN where x is infinite. A kernel that needs one reciprocal for many quotients computes it.
 FLAGS = {"reassoc", "contract", "nsz"}
 # Helpers keep the order in which they are written, and are inlined into the loop that calls them.
 HELPER = {"fastmath": {"contract"}, "error_model": "numpy", "forceinline": True}
