@@ -24,7 +24,7 @@ def activation_floats(config):
     """
     C, H = config.n_embd, config.n_head
     attention = (C + 3) + C + (3 * C + 2 * H) + C  # ln_1, c_attn, attention, c_proj
-    mlp = (C + 3) + C + 4 * C  # ln_2, c_fc, gelu with c_proj
+    mlp = (C + 3) + C + 4 * C  # ln_2, the input of c_fc, its output before GELU
     head = (C + 3) + 2 * C  # ln_f, the loss
     return config.n_layer * (attention + mlp) + head
 
