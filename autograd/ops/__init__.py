@@ -42,19 +42,19 @@ from autograd.ops.shape import *  # noqa: F403
 from autograd.ops.sorting import *  # noqa: F403
 from autograd.ops.trigonometric import *  # noqa: F403
 
-_functions = {
+_module_of = {
     name: value.__module__
     for name, value in globals().items()
     if callable(value) and not name.startswith("_")
 }
-_constant = ("autograd.ops.constants", "autograd.ops.discrete")
+_of_constants = ("autograd.ops.constants", "autograd.ops.discrete")
 
 DIFFERENTIABLE = tuple(
     sorted(
-        [name for name, module in _functions.items() if module not in _constant]
+        [name for name, module in _module_of.items() if module not in _of_constants]
         + [f"linalg.{name}" for name in linalg.__all__]
     )
 )
 """The names of all operations that carry a gradient; each has an entry in autograd/samples."""
 
-__all__ = [*_functions, "linalg"]
+__all__ = [*_module_of, "linalg"]
