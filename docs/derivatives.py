@@ -25,7 +25,8 @@ from autograd.engine import Op
 PAGE = Path(__file__).with_suffix(".md")
 
 SUBJECTS = {
-    "Element by element": ["arithmetic", "exponential", "trigonometric", "piecewise"],
+    "Element by element": ["arithmetic", "exponential", "trigonometric", "piecewise",
+                           "conversion"],
     "Along an axis": ["reduce", "cumulative", "sorting"],
     "Moving elements": ["shape", "rearrange", "joining", "index"],
     "Linear algebra": ["products", "matrices", "linalg", "decompositions", "norms"],

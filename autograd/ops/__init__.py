@@ -1,19 +1,20 @@
 """Differentiable functions with NumPy's names and signatures, and those of neural networks.
 
-    arithmetic.py  exponential.py  trigonometric.py  piecewise.py   number by number
+    arithmetic.py  exponential.py  trigonometric.py  piecewise.py   element by element
     reduce.py  cumulative.py  sorting.py                            along an axis
-    shape.py  rearrange.py  joining.py  index.py                    moving elements about
+    shape.py  rearrange.py  joining.py  index.py                    moving elements
     products.py  matrices.py                                        linear algebra
     linalg.py  decompositions.py  norms.py                          and numpy.linalg's
     linear.py  embedding.py  attention.py  feed_forward.py          the layers of a network,
-    activation.py  normalization.py  dropout.py  loss.py            and what stands between them
+    activation.py  normalization.py  dropout.py  loss.py            and what comes between them
     constants.py  ranges.py                                         zeros, ones, arange, linspace
-    discrete.py                                                     steps, places: no gradient
+    conversion.py                                                   to another type
+    discrete.py                                                     rounding, positions: no gradient
     unsmooth.py                                                     gradients by convention
 
 To follow one, open its class: ``forward`` is the formula, ``backward`` its derivative. This module
-is also a namespace to compute on, as ``numpy`` is: under ``create_graph=True`` every backward runs
-with it, on Tensors, and so can be differentiated again.
+is also a namespace to compute with, like ``numpy``: under ``create_graph=True`` every backward runs
+on it, with Tensors, and so can be differentiated again.
 """
 
 from autograd.ops import linalg
@@ -21,6 +22,7 @@ from autograd.ops.activation import *  # noqa: F403
 from autograd.ops.arithmetic import *  # noqa: F403
 from autograd.ops.attention import *  # noqa: F403
 from autograd.ops.constants import *  # noqa: F403
+from autograd.ops.conversion import *  # noqa: F403
 from autograd.ops.cumulative import *  # noqa: F403
 from autograd.ops.discrete import *  # noqa: F403
 from autograd.ops.dropout import *  # noqa: F403

@@ -1,7 +1,7 @@
-"""What a network bends its numbers with, one by one: relu and its smooth relatives.
+"""Activation functions: relu and its smooth relatives, element by element.
 
 All have PyTorch's names and options. Each is exact at both ends: no exponential overflows, and an
-infinite input gives the limit, in the derivative too. Integers are made floats (relu keeps them).
+infinite input gives the limit, in the derivative too. Integers become floats (relu keeps them).
 """
 
 from autograd._tensor import Tensor
@@ -14,7 +14,7 @@ __all__ = ["elu", "gelu", "leaky_relu", "log_sigmoid", "relu", "silu", "softplus
 
 
 SILU_FAR = 800.0
-"""Beyond it exp(-|x|) is 0 in every type, and would meet infinity."""
+"""Beyond it exp(-|x|) is 0 in every type, and infinity times 0 would be NaN."""
 
 
 class ReLU(Op):
@@ -60,9 +60,9 @@ class LeakyReLU(Op):
 
 
 def leaky_relu(x: TensorLike, negative_slope: float = 0.01) -> Tensor:
-    """x where it is positive, else ``negative_slope`` x (Maas et al. 2013).
+    """x where it is positive, and ``negative_slope`` x elsewhere (Maas et al. 2013).
 
-    At 0 the gradient is the slope of the left side, as PyTorch's.
+    At 0 the gradient is the slope of the left side, as in PyTorch.
     """
     return LeakyReLU(float(negative_slope))(floating(x))
 
@@ -84,14 +84,14 @@ class ELU(Op):
         return xp.where(x > 0, x, self.alpha * xp.expm1(xp.minimum(x, 0)))
 
     def backward(self, xp, g, x):
-        left = xp.where(x > 0, 0, x)  # of the right half exp might overflow
+        left = xp.where(x > 0, 0, x)  # in the right half exp might overflow
         return xp.where(x > 0, g, g * (self.alpha * xp.exp(left)))
 
 
 def elu(x: TensorLike, alpha: float = 1.0) -> Tensor:
-    """x where it is positive, else ``alpha`` (exp(x) - 1) (Clevert et al. 2015).
+    """x where it is positive, and ``alpha`` (exp(x) - 1) elsewhere (Clevert et al. 2015).
 
-    At 0 the gradient is ``alpha``, that of the left side, as PyTorch's.
+    At 0 the gradient is ``alpha``, the slope of the left side, as in PyTorch.
     """
     return ELU(float(alpha))(floating(x))
 
@@ -119,12 +119,12 @@ class Softplus(Op):
 def softplus(x: TensorLike, beta: float = 1.0) -> Tensor:
     """log(1 + exp(``beta`` x)) / ``beta``, a smooth relu, computed without overflow.
 
-    PyTorch's further argument, the threshold from which on it returns x itself, is not needed:
-    here every x is as exact as its type. Raises ValueError unless beta is above 0.
+    PyTorch's third argument, a threshold above which it returns x itself, is not needed: the
+    result is exact for every x. Raises ValueError unless beta is positive.
     """
     beta = float(beta)
     if not beta > 0:
-        raise ValueError(f"softplus: beta is {beta}, but must be above 0")
+        raise ValueError(f"softplus: beta is {beta}, but must be positive")
     return Softplus(beta)(floating(x))
 
 
@@ -185,7 +185,7 @@ def gelu(x: TensorLike, approximate: str = "none") -> Tensor:
 
 
 def known_gelu(approximate, op):
-    """``approximate`` if there is a GELU of that name. Raises ValueError otherwise."""
+    """``approximate``, if that names a form of GELU. Raises ValueError otherwise."""
     if approximate not in ("none", "tanh"):
         raise ValueError(f'{op}: approximate is {approximate!r}, but must be "none" or "tanh"')
     return approximate

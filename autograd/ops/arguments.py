@@ -1,9 +1,9 @@
-"""The arguments of operations: axes and other integers, and operands that are no arrays yet.
+"""The arguments of operations: axes and other integers, and operands that are not arrays yet.
 
-A function with an axis asks here before anything is computed. What forward is then given is a
-number from 0 on, or a tuple of different ones, and backward can do what forward did. The rules are
-NumPy's: an integer may be a NumPy integer or a 0-d array of one, counts from the end when it is
-negative, and raises ``np.exceptions.AxisError`` when there is no such axis. True is no integer.
+A function that takes an axis normalizes it here before anything is computed: forward and backward
+see a number from 0 on, or a tuple of distinct ones. The rules are NumPy's: an integer may be a
+NumPy integer or a 0-d array of one, counts from the end when it is negative, and raises
+``np.exceptions.AxisError`` when there is no such axis. True is not an integer.
 """
 
 import operator
@@ -21,7 +21,7 @@ NUMBERS = (bool, int, float)
 
 
 def operand(x: TensorLike) -> Operand:
-    """x as something with a shape: a Tensor as it is, all else a plain array (``plain_array``)."""
+    """x as something with a shape: a Tensor as it is, the rest a plain array (``plain_array``)."""
     return x if isinstance(x, Tensor) else plain_array(x, "an operand")
 
 
@@ -32,17 +32,17 @@ def floating(x: TensorLike) -> Operand:
 
 
 def of_one_type(*xs: TensorLike) -> list[Operand]:
-    """The operands, brought to their common type where they differ: a kernel works in one type."""
-    found = [operand(x) for x in xs]
-    types = {x.dtype for x in found}
+    """The operands, converted to a common type where they differ: a kernel works in one type."""
+    arrays = [operand(x) for x in xs]
+    types = {x.dtype for x in arrays}
     if len(types) == 1:
-        return found
+        return arrays
     dtype = np.result_type(*types)
-    return [x if x.dtype == dtype else x.astype(dtype) for x in found]
+    return [x if x.dtype == dtype else x.astype(dtype) for x in arrays]
 
 
 def operands(a: TensorLike, b: TensorLike) -> tuple[Operand, Operand]:
-    """Both as operands; a Python number beside an array takes its type, as it does in a product."""
+    """Both as operands; a Python number takes the other's type, as it does in a product."""
     if type(b) in NUMBERS and type(a) not in NUMBERS:
         a = operand(a)
         return a, _typed(a, b)
@@ -72,7 +72,7 @@ def integer(op: str, what: str, value: Any) -> int:
 
 
 def real(op: str, what: str, value: Any) -> Any:
-    """``value``, a number of Python or NumPy. Raises TypeError when it is something else."""
+    """``value``, a Python or NumPy number. Raises TypeError when it is something else."""
     if isinstance(value, (int, float, np.integer, np.floating)):
         return value
     raise TypeError(f"{op}: {what} must be a number, not {described(value)}")
@@ -96,14 +96,14 @@ def integer_array(what: str, values: Any) -> Any:
 
 
 def normalize_axis(op: str, axis: Any, ndim: int) -> int:
-    """``axis``, an integer, as a number from 0 on. Raises AxisError outside of ``ndim`` axes."""
+    """``axis``, an integer, as a number from 0 on. Raises AxisError outside ``ndim`` axes."""
     return normalize_axis_index(integer(op, "axis", axis), ndim, op)
 
 
 def normalize_axes(op: str, axis: Any, ndim: int) -> tuple[int, ...]:
-    """``axis``, an integer or a sequence of them, as a tuple of different numbers from 0 on.
+    """``axis``, an integer or a sequence of them, as a tuple of distinct numbers from 0 on.
 
-    Raises AxisError outside of ``ndim`` axes, ValueError for an axis that is named twice.
+    Raises AxisError outside ``ndim`` axes, ValueError for an axis that is named twice.
     """
     axis = axis.tolist() if isinstance(axis, np.ndarray) else axis
     if not isinstance(axis, (tuple, list, range)):
@@ -117,8 +117,8 @@ def normalize_axes(op: str, axis: Any, ndim: int) -> tuple[int, ...]:
 def reduced_axes(op: str, axis: Any, x: TensorLike) -> Axis:
     """The axes that a reduction of x runs over: None (all), a number, or a tuple of numbers.
 
-    A sequence must be a tuple, as in NumPy. NumPy's reductions take an array of shape () to have
-    one axis, 0 or -1, as long as it is named alone; then there is nothing to reduce over.
+    A sequence must be a tuple, as in NumPy. As in NumPy too, an array of shape () may be reduced
+    over axis 0 or -1, named alone: nothing is reduced.
     """
     if axis is None:
         return None
@@ -132,7 +132,7 @@ def reduced_axes(op: str, axis: Any, x: TensorLike) -> Axis:
 
 
 def described(value: Any) -> str:
-    """A wrong argument in a few words: a short one as it is, with its type."""
+    """A wrong argument for a message: its type, and its value if that is short."""
     shown = repr(value)
     kind = type(value).__name__
     return f"the {kind} {shown}" if len(shown) < 40 and "\n" not in shown else f"a {kind}"
@@ -143,7 +143,7 @@ def matrices(op: str, a: TensorLike) -> Operand:
     a = operand(a)
     lapack_type(op, a)
     if a.ndim < 2:
-        raise ValueError(f"{op} takes matrices (..., M, N), and got shape {a.shape}")
+        raise ValueError(f"{op} takes matrices (..., M, N), got shape {a.shape}")
     return a
 
 
@@ -152,7 +152,7 @@ def square_matrices(op: str, a: TensorLike) -> Operand:
     a = operand(a)
     lapack_type(op, a)
     if a.ndim < 2 or a.shape[-1] != a.shape[-2]:
-        raise ValueError(f"{op} takes square matrices (..., N, N), and got {a.shape}")
+        raise ValueError(f"{op} takes square matrices (..., N, N), got shape {a.shape}")
     return a
 
 

@@ -1,4 +1,4 @@
-"""Arithmetic: sums, products, quotients, powers and roots, element by element.
+"""Sums, products, quotients, powers and roots, element by element.
 
 Binary operations broadcast as NumPy does; the engine sums the gradients back to the inputs' shapes.
 """
@@ -130,12 +130,14 @@ class Power(Op):
 
     def backward(self, xp, g, a, b):
         g_a = g_b = None
-        if a.dtype != b.dtype:  # the logarithm of an int8 would be a float16, and -128 - 1 is 127
+        if (
+            a.dtype != b.dtype
+        ):  # the logarithm of an int8 would be a float16, and in int8 -128 - 1 is 127
             a, b = xp.astype(a, g.dtype), xp.astype(b, g.dtype)
         edge = (a == 0) & (b >= 0) & (b <= 1)
         if self.needs[0]:
             flat = b == 0  # the slope is 0, also where a^(b-1) is infinite
-            if self.needs[1]:  # b may move, and with it the slope, which must be seen to
+            if self.needs[1]:  # the slope depends on b, and b has a derivative
                 flat = flat & ((a == 0) | (a != a))
             g_a = g * b * xp.where(flat, 1, a) ** xp.where(flat, 1, b - 1)
             g_a = unsmooth(g_a, edge, b)
@@ -193,9 +195,9 @@ class NumberToPower(Op):
 
 
 def power(a: TensorLike, b: TensorLike) -> Tensor:
-    """a to the power b. The gradient of a at b = 0 is 0, that of b at a = 0 is 0 for b >= 0.
+    """a to the power b. At b = 0 the gradient of a is 0; at a = 0 and b >= 0 that of b is 0.
 
-    Where a is 0 and b between 0 and 1 there is no mixed second derivative: it is NaN.
+    Where a is 0 and b is between 0 and 1 the mixed second derivative does not exist: it is NaN.
     """
     if type(b) in (bool, int, float):
         return PowerToNumber(b)(a)
@@ -312,15 +314,15 @@ class Remainder(Op):
 
 
 def remainder(a: TensorLike, b: TensorLike) -> Tensor:
-    """a - b floor(a / b), what Python's ``%`` gives: between 0 and b, of b's sign.
+    """a - b floor(a / b), as Python's ``%``: between 0 and b, with b's sign.
 
-    Where a is a multiple of b the value jumps, and the gradient is that of the side it belongs to.
+    Where a is a multiple of b the value jumps; the gradient is that of the side it belongs to.
     """
     return Remainder()(a, b)
 
 
 def mod(a: TensorLike, b: TensorLike) -> Tensor:
-    """``remainder`` by its other name."""
+    """Another name for ``remainder``."""
     return Remainder()(a, b)
 
 
@@ -348,5 +350,5 @@ class FMod(Op):
 
 
 def fmod(a: TensorLike, b: TensorLike) -> Tensor:
-    """The remainder of C: a - b trunc(a / b), of a's sign."""
+    """The remainder as C defines it: a - b trunc(a / b), with a's sign."""
     return FMod()(a, b)

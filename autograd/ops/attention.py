@@ -1,4 +1,4 @@
-"""Attention: the general form on separate queries, keys and values, and GPT-2's packed one."""
+"""Attention: the general form with separate queries, keys and values, and GPT-2's packed form."""
 
 import math
 
@@ -9,8 +9,8 @@ from autograd._types import TensorLike
 from autograd.engine import Op
 from autograd.kernels import attention
 from autograd.ops.arguments import floating, integer, operand
+from autograd.ops.conversion import astype
 from autograd.ops.dropout import drop_probability, keep_mask
-from autograd.ops.piecewise import astype
 from autograd.ops.shape import reshape
 
 __all__ = ["causal_attention", "scaled_dot_product_attention"]
@@ -43,8 +43,8 @@ class CausalAttention(Op):
 def causal_attention(qkv: TensorLike, n_head: int) -> Tensor:
     """Causal self-attention of ``n_head`` heads (Vaswani et al. 2017), scaled by 1/sqrt(D).
 
-    qkv (B, T, 3C) holds queries, keys and values side by side, each of ``n_head`` heads of length
-    D = C / n_head; the result is (B, T, C). Raises ValueError when the shape does not divide.
+    qkv (B, T, 3C) holds queries, keys and values, in this order, each of ``n_head`` heads of length
+    D = C / n_head; the result is (B, T, C). Raises ValueError when the shape does not fit.
     """
     qkv, n_head = floating(qkv), integer("causal_attention", "n_head", n_head)
     if n_head < 1:
@@ -86,7 +86,7 @@ class ScaledDotProductAttention(Op):
         return self.dropped(xp, self.cache) @ v
 
     def weights(self, xp, q, k, bias=None):
-        """P (..., T, S): rows sum to 1. A query that sees no key at all has a row of zeros."""
+        """P (..., T, S): rows sum to 1. A query that may see no key has a row of zeros."""
         s = q @ xp.swapaxes(k, -1, -2) * self.scale
         if bias is not None:
             s = s + bias
@@ -107,12 +107,12 @@ class ScaledDotProductAttention(Op):
         p = self.cache if self.cache is not None else self.weights(xp, q, k, *bias)
         g_p = self.dropped(xp, g @ xp.swapaxes(v, -1, -2))  # (..., T, S)
         g_s = p * (g_p - xp.sum(g_p * p, axis=-1, keepdims=True))
-        found = (
+        g_qkv = (
             g_s @ k * self.scale if self.needs[0] else None,
             xp.swapaxes(g_s, -1, -2) @ q * self.scale if self.needs[1] else None,
             xp.swapaxes(self.dropped(xp, p), -1, -2) @ g if self.needs[2] else None,
         )
-        return (*found, g_s) if bias else found
+        return (*g_qkv, g_s) if bias else g_qkv
 
 
 def scaled_dot_product_attention(
@@ -126,22 +126,22 @@ def scaled_dot_product_attention(
     rng: np.random.Generator | None = None,
     enable_gqa: bool = False,
 ) -> Tensor:
-    """softmax(q k^T scale + mask) v, PyTorch's function of that name (Vaswani et al. 2017).
+    """softmax(q k^T scale + mask) v, PyTorch's function of this name (Vaswani et al. 2017).
 
     q (..., T, D), k (..., S, D), v (..., S, E) -> (..., T, E). ``attn_mask``, broadcast to
     (..., T, S), is boolean (True: query i may look at key j) or numbers that are added before the
-    softmax, with a gradient if they are a Tensor that wants one. ``is_causal`` lets query i see
+    softmax, with a gradient if they are a Tensor that requires one. ``is_causal`` lets query i see
     keys 0 to i. ``scale`` is 1/sqrt(D) by default. A query that may see no key gives zeros.
 
-    Each weight of the softmax is dropped with probability ``dropout_p``, the others are scaled by
-    1/(1 - dropout_p). As with PyTorch there is no flag for training: give 0 otherwise. The mask is
+    Each weight of the softmax is dropped with probability ``dropout_p``; the others are scaled by
+    1/(1 - dropout_p). As in PyTorch there is no flag for training: pass 0 otherwise. The mask is
     drawn from ``rng``, a np.random.Generator, once; in a recomputed segment name it in ``rngs``.
 
-    With ``enable_gqa`` axis -3 of q holds H heads, of k and v only G, where H is a multiple of G:
+    With ``enable_gqa`` axis -3 of q has H heads and that of k and v only G, H a multiple of G:
     key head i serves the query heads i H/G to (i + 1) H/G - 1 (Ainslie et al. 2023).
 
-    Raises ValueError for shapes that do not fit, for a mask beside ``is_causal``, and as dropout
-    does.
+    Raises ValueError for shapes that do not fit, for a mask together with ``is_causal``, and as
+    dropout does.
     """
     q, k, v = operand(q), operand(k), operand(v)
     if min(q.ndim, k.ndim, v.ndim) < 2 or q.shape[-1] != k.shape[-1] or k.shape[-2] != v.shape[-2]:
@@ -171,10 +171,10 @@ _NAME = "scaled_dot_product_attention"
 def _checked_mask(mask, is_causal):
     mask = operand(mask)
     if is_causal:
-        raise ValueError(f"{_NAME}: give attn_mask or is_causal, not both")
+        raise ValueError(f"{_NAME}: pass attn_mask or is_causal, not both")
     if mask.dtype.kind not in "bf":
         raise TypeError(
-            f"{_NAME}: attn_mask is of {mask.dtype}: it must be boolean (True: may look), or "
+            f"{_NAME}: attn_mask has type {mask.dtype}: it must be boolean (True: may look), or "
             "floating-point numbers that are added to the scores"
         )
     return mask
@@ -203,8 +203,8 @@ def _attend(q, k, v, mask, is_causal, scale, dropout_p, rng):
 
 
 def _grouped(q, k, v, mask, is_causal, scale, dropout_p, rng):
-    """Query heads (H) become two axes (G, H/G), and the heads of k and v (G, 1), which broadcast:
-    no key is ever repeated in memory."""
+    """The H query heads become two axes (G, H/G), and the heads of k and v (G, 1), which broadcast:
+    no key is repeated in memory."""
     if min(q.ndim, k.ndim, v.ndim) < 3 or k.shape[-3] != v.shape[-3]:
         raise ValueError(
             f"{_NAME}: q {q.shape}, k {k.shape}, v {v.shape} do not fit: with enable_gqa expected "
@@ -212,14 +212,14 @@ def _grouped(q, k, v, mask, is_causal, scale, dropout_p, rng):
         )
     H, G = q.shape[-3], k.shape[-3]
     if G == 0 or H % G:
-        raise ValueError(f"{_NAME}: the {H} heads of q are no multiple of the {G} of k and v")
+        raise ValueError(f"{_NAME}: the {H} heads of q are not a multiple of the {G} of k and v")
 
     def split(x, heads):  # (..., H, T, D) -> (..., *heads, T, D)
         return reshape(x, (*x.shape[:-3], *heads, *x.shape[-2:]))
 
     if mask is not None and mask.ndim > 2:
         if mask.shape[-3] not in (1, H):
-            raise ValueError(f"{_NAME}: attn_mask {mask.shape} is not for the {H} heads of q")
+            raise ValueError(f"{_NAME}: attn_mask {mask.shape} does not fit the {H} heads of q")
         mask = split(mask, (1, 1) if mask.shape[-3] == 1 else (G, H // G))
     k, v = split(k, (G, 1)), split(v, (G, 1))
     y = _attend(split(q, (G, H // G)), k, v, mask, is_causal, float(scale), dropout_p, rng)

@@ -10,7 +10,7 @@ from autograd import _methods
 from autograd._tensor import Tensor
 from autograd._types import DTypeLike, Integers, TensorLike
 from autograd.device import is_array, namespace, numpy_namespace
-from autograd.ops.piecewise import astype
+from autograd.ops.conversion import astype
 
 __all__ = ["arange", "asarray", "full", "full_like", "ones", "ones_like", "zeros", "zeros_like"]
 

@@ -60,8 +60,8 @@ class CumProd(Op):
     def backward(self, xp, g, x):
         x, g = xp.swapaxes(x, 0, self.axis), xp.swapaxes(g, 0, self.axis)
         before = xp.cumprod(xp.concatenate([xp.ones_like(x[:1]), x[:-1]]), axis=0)
-        # r_i = r_i + m_i r_{i+reach} holds for reach 1 with r = g and m_i = x_{i+1}. Putting the
-        # equation into itself doubles the reach, until it leads past the end for every i.
+        # r_i = r_i + m_i r_{i+reach} holds for reach 1 with r = g and m_i = x_{i+1}. Inserting the
+        # equation into itself doubles the reach, until it is past the end for every i.
         r, m, reach = g, x[1:], 1
         while reach < len(x):
             r = xp.concatenate([r[:-reach] + m * r[reach:], r[-reach:]])
@@ -73,7 +73,7 @@ class CumProd(Op):
 def cumprod(x: TensorLike, axis: int | None = None) -> Tensor:
     """The running product along ``axis``, or over all elements in order when it is None.
 
-    The gradient is right also where factors are 0.
+    The gradient is right where factors are 0, too.
     """
     x, axis = _one_axis("cumprod", x, axis)
     return CumProd(axis)(x)
@@ -86,15 +86,15 @@ def diff(
     prepend: TensorLike | None = None,
     append: TensorLike | None = None,
 ) -> Tensor:
-    """Each element of ``axis`` less the one before it, ``n`` times; of booleans: where they change.
+    """Each element along ``axis`` minus the one before it, ``n`` times.
 
-    ``prepend`` and ``append`` are put before and behind x first: arrays, or numbers for all places.
-    Raises ValueError for a negative n.
+    For booleans: whether they differ. ``prepend`` and ``append``, arrays or single numbers, are
+    joined to x first, before and after it. Raises ValueError for a negative n.
     """
     x = operand(x)
     axis, n = normalize_axis("diff", axis, x.ndim), integer("diff", "n", n)
     if n < 0:
-        raise ValueError(f"diff: n must not be negative, and is {n}")
+        raise ValueError(f"diff: n must not be negative, got {n}")
     if n == 0:
         return x if isinstance(x, Tensor) else Tensor(x)
     edge = (*x.shape[:axis], 1, *x.shape[axis + 1 :])
@@ -104,7 +104,7 @@ def diff(
             value = broadcast_to(value, edge) if value.ndim == 0 else value
             x = concatenate([x, value] if at_end else [value, x], axis)
     before = (slice(None),) * axis
-    for _ in range(min(n, x.shape[axis])):  # then nothing is left
+    for _ in range(min(n, x.shape[axis])):  # after that nothing is left
         high, low = getitem(x, (*before, slice(1, None))), getitem(x, (*before, slice(None, -1)))
         x = Tensor(high != low) if x.dtype == bool else high - low
     return x if isinstance(x, Tensor) else Tensor(x)

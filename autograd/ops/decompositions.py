@@ -1,18 +1,18 @@
 """Factorizations of matrices under the names of numpy.linalg: eigh, svd, qr and pinv.
 
-A factorization has several results, and an operation one output. So each factor is an operation of
-its own on the same matrix, and all of them are handed the one factorization that was computed, as
-their cache. Under ``create_graph`` the cache is None: they factorize again, on Tensors, and what
-comes out has derivatives of its own.
+A factorization has several results, and an operation has one output. So each factor is an operation
+of its own on the same matrix, and all of them receive the one factorization that was computed, as
+their cache. Under ``create_graph`` the cache is None: they factorize again, on Tensors, and the
+result has derivatives of its own.
 
 **What is not determined has no derivative.** A singular vector is determined up to its sign, which
-LAPACK chooses: the gradient is right for the sign that came out, and a function should not depend
-on it. Where two eigenvalues or singular values are equal, their vectors may be turned into each
-other at will: the gradient of eigenvectors and singular vectors divides by the difference and is
-not finite there, also where the function does not care how they are turned. The values themselves
-have their gradient everywhere, which does not divide by anything. Values that are equal but for
-rounding (the singular values 0 of most matrices of a low rank come out as 1e-17) are different
-numbers, and are divided by: what comes out is large, of the order of 1e16, or noise.
+LAPACK chooses: the gradient is right for the sign that it chose, and a function should not depend
+on it. Where two eigenvalues or singular values are equal, their vectors can be rotated into each
+other: the gradient of eigenvectors and singular vectors divides by the difference and is not finite
+there, even if the function does not depend on the rotation. The gradient of the values themselves
+exists everywhere and divides by nothing. Values that are equal up to rounding (the zero singular
+values of most matrices of low rank are computed as 1e-17) are different numbers, and the gradient
+divides by their difference: the result is large, of the order of 1e16, or noise.
 
 Derivatives after M. Giles, Collected matrix derivative results for forward and reverse mode
 algorithmic differentiation (2008); J. Townsend, Differentiating the singular value decomposition
@@ -53,7 +53,7 @@ class QRResult(NamedTuple):
 
 
 class Factor(Op):
-    """One result of a factorization that was computed already: number ``which`` of ``cache``."""
+    """One result of a factorization that has been computed: number ``which`` of ``cache``."""
 
     save_inputs = (0,)
     which = 0
@@ -82,7 +82,7 @@ def over_differences(xp, a, values):
 
 
 def diagonal_of(xp, values):
-    """Where the diagonal of matrices is that have these eigenvalues: boolean, (N, N)."""
+    """True on the diagonal of the matrices that have these eigenvalues: (N, N)."""
     own = np.eye(values.shape[-1], dtype=bool)
     return own if isinstance(values, Tensor) else xp.asarray(own)
 
@@ -124,18 +124,18 @@ class EigenVectors(Factor):
 def eigh(a: TensorLike, UPLO: str = "L") -> EighResult:
     """Eigenvalues, ascending, and eigenvectors of symmetric matrices a (..., N, N).
 
-    Returns (eigenvalues (..., N), eigenvectors (..., N, N), one a column), under these names. Only
-    the lower triangle of ``a`` is read (the upper with UPLO "U"); the gradient is symmetric, that
-    of a change which keeps ``a`` so. The sign of each eigenvector is LAPACK's choice. Where two
-    eigenvalues are equal the gradient of the eigenvectors is not finite; that of the eigenvalues is
-    one of those that there are (their sum over equal ones has only one).
+    Returns a named tuple: eigenvalues (..., N) and eigenvectors (..., N, N), one in each column.
+    Only the lower triangle of ``a`` is read (the upper with UPLO "U"); the gradient is symmetric,
+    that of a change which keeps ``a`` symmetric. The sign of each eigenvector is LAPACK's choice.
+    Where two eigenvalues are equal, the gradient of the eigenvectors is not finite, and that of the
+    eigenvalues is one of several possible ones (only their sum has a single one).
     """
     a = square_matrices("linalg.eigh", a)
     if UPLO not in ("L", "U"):
         raise ValueError(f'linalg.eigh: UPLO is {UPLO!r}, but must be "L" or "U"')
     raw = a.data if isinstance(a, Tensor) else a
-    found = tuple(namespace(raw).linalg.eigh(raw, UPLO))
-    return EighResult(EigenValues(UPLO, cache=found)(a), EigenVectors(UPLO, cache=found)(a))
+    factors = tuple(namespace(raw).linalg.eigh(raw, UPLO))
+    return EighResult(EigenValues(UPLO, cache=factors)(a), EigenVectors(UPLO, cache=factors)(a))
 
 
 class SingularValues(Factor):
@@ -199,27 +199,27 @@ class RightVectors(Factor):
 def svd(a: TensorLike, full_matrices: bool = False, compute_uv: bool = True) -> Any:
     """The singular value decomposition a = U diag(S) Vh of matrices a (..., M, N), reduced.
 
-    Returns (U (..., M, K), S (..., K), Vh (..., K, N)) under these names, K = min(M, N), S in
-    descending order; with ``compute_uv=False`` S alone. Each pair of singular vectors may change
-    its sign together: that is LAPACK's choice. Where two singular values are equal, or one is 0 and
-    M differs from N, the gradients of U and Vh are not finite; those of S are right (at a singular
-    value of 0, which is a kink, that of one side).
+    Returns a named tuple: U (..., M, K), S (..., K) in descending order and Vh (..., K, N), where
+    K = min(M, N); with ``compute_uv=False`` S alone. The common sign of each pair of singular
+    vectors is LAPACK's choice. Where two singular values are equal, or one is 0 and M differs from
+    N, the gradients of U and Vh are not finite; that of S is right (at a singular value of 0, which
+    is a kink, it is that of one side).
 
-    Raises ValueError for ``full_matrices=True``, NumPy's default, unless M = N: the further vectors
-    are any that complete a basis, and have no derivative.
+    Raises ValueError for ``full_matrices=True``, NumPy's default, unless M = N: the additional
+    vectors only have to complete a basis, and have no derivative.
     """
     a = matrices("linalg.svd", a)
     if full_matrices and a.shape[-1] != a.shape[-2]:
         raise ValueError(
-            f"linalg.svd: with full_matrices=True the further singular vectors of a matrix of "
+            f"linalg.svd: with full_matrices=True the additional singular vectors of a matrix of "
             f"shape {a.shape[-2:]} are arbitrary and have no derivative: pass full_matrices=False"
         )
     raw = a.data if isinstance(a, Tensor) else a
-    found = tuple(namespace(raw).linalg.svd(raw, full_matrices=False))
-    s = SingularValues(cache=found)(a)
-    return (
-        SVDResult(LeftVectors(cache=found)(a), s, RightVectors(cache=found)(a)) if compute_uv else s
-    )
+    factors = tuple(namespace(raw).linalg.svd(raw, full_matrices=False))
+    s = SingularValues(cache=factors)(a)
+    if not compute_uv:
+        return s
+    return SVDResult(LeftVectors(cache=factors)(a), s, RightVectors(cache=factors)(a))
 
 
 class QFactor(Factor):
@@ -253,22 +253,22 @@ class RFactor(Factor):
 def qr(a: TensorLike, mode: str = "reduced") -> QRResult:
     """a = Q R with orthonormal columns in Q and R upper triangular, of matrices a (..., M, N).
 
-    Returns (Q (..., M, K), R (..., K, N)) under these names, K = min(M, N). The signs of R's
-    diagonal are LAPACK's choice. The first K columns of ``a`` must be independent: else R has no
-    inverse, and backward raises numpy.linalg.LinAlgError, or where rounding leaves 1e-17 of a 0 on
-    its diagonal, gives a gradient without a meaning. Of NumPy's modes there is "reduced" only
+    Returns a named tuple: Q (..., M, K) and R (..., K, N), K = min(M, N). The signs of R's diagonal
+    are LAPACK's choice. The first K columns of ``a`` must be independent: otherwise R has no
+    inverse, and backward raises numpy.linalg.LinAlgError, or returns a meaningless gradient if
+    rounding has turned the 0 on R's diagonal into 1e-17. Of NumPy's modes only "reduced" exists
     (ValueError for another): "complete" appends columns that are arbitrary.
     """
     a = matrices("linalg.qr", a)
     if mode != "reduced":
         raise ValueError(f'linalg.qr: mode is {mode!r}, but only "reduced" has a gradient')
     m, n = a.shape[-2:]
-    if m < n:  # Q is that of the first m columns, and turns the others into R's
+    if m < n:  # Q comes from the first m columns, and Q^T maps the others to R's
         q, r = qr(a[..., :m])
         return QRResult(q, concatenate([r, matmul(swapaxes(q, -1, -2), a[..., m:])], -1))
     raw = a.data if isinstance(a, Tensor) else a
-    found = tuple(namespace(raw).linalg.qr(raw))
-    return QRResult(QFactor(cache=found)(a), RFactor(cache=found)(a))
+    factors = tuple(namespace(raw).linalg.qr(raw))
+    return QRResult(QFactor(cache=factors)(a), RFactor(cache=factors)(a))
 
 
 def mirrored(xp, x):
@@ -309,10 +309,10 @@ class PInv(Op):
 
 
 def pinv(a: TensorLike, rcond: float | None = None) -> Tensor:
-    """The pseudo-inverse (Moore, Penrose) of matrices a (..., M, N), of shape (..., N, M).
+    """The (Moore-Penrose) pseudo-inverse, (..., N, M), of matrices a (..., M, N).
 
     Singular values up to ``rcond`` times the largest count as 0 (None: NumPy's limit). The gradient
-    is that of a change which keeps the rank: where the rank jumps the pseudo-inverse has none.
+    is that of a change that keeps the rank: where the rank jumps there is none.
     """
     a = matrices("linalg.pinv", a)
     return PInv(*(() if rcond is None else (rcond,)))(a)

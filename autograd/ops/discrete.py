@@ -1,8 +1,8 @@
-"""Functions with discrete values: steps of numbers, places of elements, truth.
+"""Functions with discrete values: rounded numbers, positions of elements, truth values.
 
-Their derivative is 0 wherever it exists, and a gradient of nothing but zeros would hide a mistake:
-what they return is a constant and requires no gradient. Steps and places come as Tensors, truth as
-raw boolean arrays, as from a comparison.
+Their derivative is 0 wherever it exists, and a gradient of zeros would hide a mistake: the result
+is a constant, which requires no gradient. Rounded numbers and positions are Tensors; truth values
+are raw boolean arrays, as those of a comparison.
 """
 
 from autograd._tensor import Tensor
@@ -18,10 +18,10 @@ __all__ = [
 ]  # fmt: skip
 
 STEPS = ("ceil", "fix", "floor", "rint", "round", "sign", "trunc")
-"""Functions of a number that are constant between their steps."""
+"""Functions of one number that are constant between jumps."""
 
 WITHOUT_GRADIENT = (*STEPS, "argmax", "argmin", "argsort", "floor_divide")
-"""What stands in for a number or an index and has no gradient: samples/ has entries for it too."""
+"""Functions whose result serves as a number or an index: they have samples too."""
 
 
 def ceil(x: TensorLike) -> Tensor:
@@ -35,22 +35,22 @@ def floor(x: TensorLike) -> Tensor:
 
 
 def trunc(x: TensorLike) -> Tensor:
-    """x without what is behind the decimal point, in x's type: a constant, without a gradient."""
+    """x without its fraction, in x's type: a constant, without a gradient."""
     return _constant("trunc", x)
 
 
 def fix(x: TensorLike) -> Tensor:
-    """The same as ``trunc``: x rounded towards 0."""
+    """x rounded towards 0, the same as ``trunc``."""
     return _constant("trunc", x)
 
 
 def rint(x: TensorLike) -> Tensor:
-    """x to the nearest integer, halves to the even one: a constant, without a gradient."""
+    """x rounded to the nearest integer, halves to the even one: a constant, without a gradient."""
     return _constant("rint", x)
 
 
 def round(x: TensorLike, decimals: int = 0) -> Tensor:
-    """x to so many decimals, halves to the even neighbour: a constant, without a gradient.
+    """x to ``decimals`` places, halves to the even neighbour: a constant, without a gradient.
 
     ``x + (round(x) - x).detach()`` rounds forward and passes the gradient through.
     """
@@ -63,36 +63,36 @@ def sign(x: TensorLike) -> Tensor:
 
 
 def floor_divide(a: TensorLike, b: TensorLike) -> Tensor:
-    """floor(a / b), what Python's ``//`` gives: a constant, without a gradient.
+    """floor(a / b), as Python's ``//``: a constant, without a gradient.
 
-    ``a == b * floor_divide(a, b) + remainder(a, b)``, and all of the gradient is in the remainder.
+    ``a == b * floor_divide(a, b) + remainder(a, b)``, and the remainder has all of the gradient.
     """
     return _constant("floor_divide", a, b)
 
 
 def argmax(x: TensorLike, axis: int | None = None, keepdims: bool = False) -> Tensor:
-    """Where the largest value along ``axis`` (None: of the flattened x) is, the first of several.
+    """The first index of the largest value along ``axis`` (None: of the flattened x).
 
-    NaN counts as the largest. Integers: a constant, without a gradient. Raises ValueError when
-    there is no element to choose.
+    NaN counts as the largest. A constant, without a gradient. Raises ValueError when there are no
+    elements.
     """
     return _place("argmax", x, axis, keepdims)
 
 
 def argmin(x: TensorLike, axis: int | None = None, keepdims: bool = False) -> Tensor:
-    """Where the smallest value along ``axis`` (None: of the flattened x) is, the first of several.
+    """The first index of the smallest value along ``axis`` (None: of the flattened x).
 
-    NaN counts as the smallest, as in NumPy. Integers: a constant, without a gradient. Raises
-    ValueError when there is no element to choose.
+    NaN counts as the smallest, as in NumPy. A constant, without a gradient. Raises ValueError when
+    there are no elements.
     """
     return _place("argmin", x, axis, keepdims)
 
 
 def argsort(x: TensorLike, axis: int | None = -1, descending: bool = False) -> Tensor:
-    """The order of the elements along ``axis`` (None: of the flattened x), smallest first.
+    """The indices that sort x along ``axis`` (None: the flattened x), smallest first.
 
     ``take_along_axis(x, argsort(x, axis), axis)`` is sorted. Equal elements keep their order, also
-    when ``descending``; NaN counts as the largest. Integers: a constant, without a gradient.
+    when ``descending``; NaN counts as the largest. A constant, without a gradient.
     """
     x = operand(x)
     if axis is None:
@@ -105,25 +105,25 @@ def stable_order(xp, x, axis, descending):
     """The indices that sort the array x along ``axis``; equal elements keep their order."""
     if not descending:
         return xp.argsort(x, axis=axis, kind="stable")
-    # read backwards, equal elements are in reverse: sorted and read backwards again, in order
+    # sorting the flipped array reverses equal elements; flipping the result restores their order
     order = xp.argsort(xp.flip(x, axis), axis=axis, kind="stable")
     return x.shape[axis] - 1 - xp.flip(order, axis)
 
 
 def nonzero(x: TensorLike) -> tuple[Tensor, ...]:
-    """Where x is not 0: a tuple of integer Tensors, one per axis, which ``x[...]`` takes."""
+    """The indices of the elements that are not 0: integer Tensors, one per axis, for ``x[...]``."""
     x = _raw(operand(x))
     return tuple([Tensor(places) for places in namespace(x).nonzero(x)])
 
 
 def all(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Array:
-    """Whether no element along ``axis`` is 0 or False: a raw boolean array."""
+    """Whether all elements along ``axis`` are nonzero: a raw boolean array."""
     axis, x = reduced_axes("all", axis, x), _raw(operand(x))
     return namespace(x).asarray(namespace(x).all(x, axis=axis, keepdims=keepdims))
 
 
 def any(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Array:
-    """Whether some element along ``axis`` is neither 0 nor False: a raw boolean array."""
+    """Whether any element along ``axis`` is nonzero: a raw boolean array."""
     axis, x = reduced_axes("any", axis, x), _raw(operand(x))
     return namespace(x).asarray(namespace(x).any(x, axis=axis, keepdims=keepdims))
 
@@ -145,7 +145,7 @@ def _constant(name, *args):
     xp = _library(*args)
     try:
         return Tensor(xp.asarray(getattr(xp, name)(*args)))
-    except TypeError as error:  # NumPy knows no sign of a boolean
+    except TypeError as error:  # NumPy has no sign of a boolean
         types = " and ".join([str(getattr(x, "dtype", type(x).__name__)) for x in args])
         raise TypeError(f"{name} does not take {types}: convert with .astype") from error
 
@@ -156,13 +156,13 @@ def _place(name, x, axis, keepdims):
         axis = normalize_axis(name, axis, x.ndim or 1)  # as in NumPy, shape () has an axis here
         axis = axis if x.ndim else None
     if (x.size if axis is None else x.shape[axis]) == 0:
-        raise ValueError(f"{name}: there is no element to choose in shape {x.shape}, axis {axis}")
+        raise ValueError(f"{name}: no elements to choose from in shape {x.shape}, axis {axis}")
     xp = namespace(x)
     return Tensor(xp.asarray(getattr(xp, name)(x, axis=axis, keepdims=keepdims)))
 
 
 def _number_or_array(name, x):
-    """A number of Python as it is, since it is weak; all else as an array of numbers."""
+    """A Python number as it is, since its type is weak; anything else as an array of numbers."""
     return x if type(x) in NUMBERS else plain_array(_raw(x), f"an operand of {name}")
 
 

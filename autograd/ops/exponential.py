@@ -75,7 +75,7 @@ class Expm1(Op):
 
 
 def expm1(x: TensorLike) -> Tensor:
-    """e^x - 1, exact also where x is tiny."""
+    """e^x - 1, exact for tiny x too."""
     return Expm1()(x)
 
 
@@ -97,7 +97,7 @@ class Log(Op):
 
 
 def log(x: TensorLike) -> Tensor:
-    """The natural logarithm. At 0 it is minus infinity, and its gradient infinite."""
+    """The natural logarithm. At 0 it is minus infinity, and its gradient is infinite."""
     return Log()(x)
 
 
@@ -119,7 +119,7 @@ class Log1p(Op):
 
 
 def log1p(x: TensorLike) -> Tensor:
-    """The natural logarithm of 1 + x, exact also where x is tiny."""
+    """The natural logarithm of 1 + x, exact for tiny x too."""
     return Log1p()(x)
 
 
@@ -163,7 +163,7 @@ class Log10(Op):
 
 
 def log10(x: TensorLike) -> Tensor:
-    """The logarithm to base 10, exact at its powers. At 0 the gradient is infinite."""
+    """The logarithm to base 10, exact at powers of 10. At 0 the gradient is infinite."""
     return Log10()(x)
 
 

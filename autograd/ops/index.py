@@ -1,7 +1,7 @@
 """Reading elements by index, and its mirror image: adding elements at an index.
 
-Each is the derivative of the other: what was read from a place gives its gradient back to that
-place, and where one place was read twice both gradients add up.
+Each is the derivative of the other: an element that was read returns its gradient to its place, and
+where one place was read twice the gradients add up.
 """
 
 from typing import Any
@@ -56,9 +56,9 @@ def take(
 ) -> Tensor:
     """The elements at ``indices`` (integers of any shape) along ``axis``; None: of the flattened x.
 
-    An index outside the axis: ``mode`` "raise" raises IndexError, "wrap" goes around, and "clip"
-    takes the nearest (the first for a negative one). An array of shape () is taken to have one
-    axis. Raises TypeError when the indices are not integers.
+    For an index outside the axis, ``mode`` "raise" raises IndexError, "wrap" continues from the
+    other end, and "clip" takes the nearest (the first for a negative one). An array of shape () is
+    treated as one of shape (1,). Raises TypeError when the indices are not integers.
     """
     x = operand(x)
     if axis is None or x.ndim == 0:
@@ -71,7 +71,7 @@ def take(
     if mode != "raise" and places.size:
         n = x.shape[axis]
         if n == 0:
-            raise IndexError("take: there is nothing to take from an axis of length 0")
+            raise IndexError("take: nothing to take from an axis of length 0")
         places = places % n if mode == "wrap" else places.clip(0, n - 1)
     return GetItem((slice(None),) * axis + (places,)).reading(indices)(x)
 
@@ -99,7 +99,7 @@ class ScatterAdd(Op):
 def scatter_add(shape: Integers, index: Any, values: TensorLike) -> Tensor:
     """Zeros of ``shape`` with ``values`` added at ``index``; repeated places add up.
 
-    The index may be any that reads; values broadcast to the shape of what it reads.
+    The index may be any that can be read; values broadcast to the shape of what it selects.
     """
     return ScatterAdd(shape, _plain(index)).reading(index)(operand(values))
 
@@ -130,10 +130,10 @@ class TakeAlongAxis(Op):
 
 
 def take_along_axis(x: TensorLike, indices: TensorLike, axis: int | None = -1) -> Tensor:
-    """Along ``axis`` (None: of the flattened x), the elements at ``indices``, integers.
+    """The elements at ``indices``, integers, along ``axis`` (None: of the flattened x).
 
-    The indices have as many axes as x, and on all but ``axis`` the two broadcast. Raises ValueError
-    when they do not fit, IndexError for an index that is no integer or outside of the axis.
+    The indices have as many axes as x, and the two broadcast on all but ``axis``. Raises ValueError
+    when they do not fit, IndexError for an index that is not an integer or outside the axis.
     """
     x = operand(x)
     if axis is None:
@@ -142,14 +142,14 @@ def take_along_axis(x: TensorLike, indices: TensorLike, axis: int | None = -1) -
     places = _integers("take_along_axis", indices, IndexError)
     if places.ndim != x.ndim:
         raise ValueError(
-            f"take_along_axis: the indices have shape {places.shape}, and x {x.shape}: they must "
-            "have as many axes"
+            f"take_along_axis: the indices have shape {places.shape} and x {x.shape}: they "
+            "must have equally many axes"
         )
     return TakeAlongAxis(places, axis).reading(indices)(x)
 
 
 def _integers(op, indices, error):
-    """``indices`` as a raw array of integers; an empty list is one too."""
+    """``indices`` as a raw array of integers (an empty list is allowed)."""
     indices = _plain(raw(indices))
     if not is_array(indices):
         indices = plain_array(indices, f"{op}: the indices")
@@ -159,9 +159,9 @@ def _integers(op, indices, error):
 
 
 def _plain(index):
-    """An index in which Tensors, lists and arrays are plain arrays: they have no derivative.
+    """An index with Tensors and lists as plain arrays: they have no derivative.
 
-    Lists are copied, so that they can be changed before backward; an empty one holds no integers.
+    Lists are copied, so that they may be changed before backward.
     """
     if type(index) is tuple:
         return tuple([_plain(i) for i in index])

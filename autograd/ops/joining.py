@@ -1,7 +1,7 @@
-"""Arrays put beside one another, and taken apart, by NumPy's names for the usual cases.
+"""Joining arrays and splitting them, with NumPy's names for the usual cases.
 
-All of them are ``concatenate`` and ``split`` of reshaped operands: the gradient is cut, or joined,
-where the elements were.
+All of these are ``concatenate`` and ``split`` of reshaped operands: the gradient is split where
+they were joined, and joined where they were split.
 """
 
 from collections.abc import Iterable
@@ -19,19 +19,19 @@ __all__ = [
 
 
 def atleast_1d(*tensors: TensorLike) -> Any:
-    """Each tensor with one axis or more: a scalar becomes a vector. A tuple of them, if several."""
+    """Each tensor with at least one axis: a scalar becomes a vector. Several give a tuple."""
     return _each(tensors, lambda shape: shape or (1,))
 
 
 def atleast_2d(*tensors: TensorLike) -> Any:
-    """Each tensor with two axes or more: a vector becomes a row. A tuple of them, if several."""
+    """Each tensor with at least two axes: a vector becomes a row. Several give a tuple."""
     return _each(tensors, lambda shape: (1,) * (2 - len(shape)) + shape)
 
 
 def atleast_3d(*tensors: TensorLike) -> Any:
-    """Each tensor with three axes or more: a vector (N,) becomes (1, N, 1), a matrix (N, M, 1).
+    """Each tensor with at least three axes: a vector (N,) becomes (1, N, 1), a matrix (N, M, 1).
 
-    A tuple of them, if there are several.
+    Several give a tuple.
     """
 
     def reshaped(shape):
@@ -41,18 +41,18 @@ def atleast_3d(*tensors: TensorLike) -> Any:
 
 
 def vstack(tensors: Iterable[TensorLike]) -> Tensor:
-    """The tensors below one another: joined along the first axis, vectors as rows."""
+    """The tensors one below the other: joined along the first axis, vectors as rows."""
     return concatenate([atleast_2d(x) for x in tensors], axis=0)
 
 
 def hstack(tensors: Iterable[TensorLike]) -> Tensor:
-    """The tensors side by side: joined along the second axis, vectors along their only one."""
+    """The tensors side by side: joined along the second axis, vectors along their only axis."""
     xs = [atleast_1d(x) for x in tensors]
     return concatenate(xs, axis=0 if xs and xs[0].ndim == 1 else 1)
 
 
 def dstack(tensors: Iterable[TensorLike]) -> Tensor:
-    """The tensors behind one another: joined along the third axis, see ``atleast_3d``."""
+    """The tensors one behind the other: joined along the third axis, see ``atleast_3d``."""
     return concatenate([atleast_3d(x) for x in tensors], axis=2)
 
 
@@ -63,13 +63,13 @@ def column_stack(tensors: Iterable[TensorLike]) -> Tensor:
 
 
 def append(x: TensorLike, values: TensorLike, axis: int | None = None) -> Tensor:
-    """x with ``values`` behind it along ``axis``; with axis None, both flattened."""
+    """x followed by ``values`` along ``axis``; with axis None, both are flattened."""
     x, values = operands(x, values)
     return concatenate([x, values], axis)
 
 
 def array_split(x: TensorLike, indices_or_sections: TensorLike, axis: int = 0) -> list[Tensor]:
-    """As ``split``, but n parts need not be equal: the first ones are longer by one.
+    """Like ``split``, but n need not divide the axis: the first parts are longer by one.
 
     Raises ValueError when n is not positive.
     """
@@ -78,15 +78,15 @@ def array_split(x: TensorLike, indices_or_sections: TensorLike, axis: int = 0) -
     if operand(cuts).ndim == 0:
         n = integer("array_split", "the number of parts", cuts)
         if n < 1:
-            raise ValueError(f"array_split: the number of parts must be positive, and is {n}")
+            raise ValueError(f"array_split: the number of parts must be positive, got {n}")
         each, longer = divmod(x.shape[axis], n)
         cuts = [i * each + min(i, longer) for i in range(1, n)]
     return split(x, cuts, axis)
 
 
 def _each(tensors, reshaped):
-    found = tuple([_shaped(operand(x), reshaped) for x in tensors])
-    return found[0] if len(found) == 1 else found
+    results = tuple([_shaped(operand(x), reshaped) for x in tensors])
+    return results[0] if len(results) == 1 else results
 
 
 def _shaped(x, reshaped):

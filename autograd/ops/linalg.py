@@ -1,9 +1,9 @@
-"""Linear algebra under the names of numpy.linalg: ``ops.linalg.inv``, as ``np.linalg.inv``.
+"""Linear algebra under the names of numpy.linalg: ``ops.linalg.inv`` is ``np.linalg.inv``.
 
-Matrices are the last two axes, the others are batches. All but the norms, which are reductions and
-take float16 as well, take float32 and float64 only, and raise TypeError for another type;
-numpy.linalg.LinAlgError where a matrix is singular or not positive definite. Here is what a square
-matrix has; decompositions.py has eigh, svd, qr and pinv, norms.py the norms.
+Matrices are the last two axes; the other axes are batches. The functions take float32 and float64
+(the norms, which are reductions, float16 as well) and raise TypeError for another type, and
+numpy.linalg.LinAlgError where a matrix is singular or not positive definite. This file has the
+functions of square matrices, decompositions.py eigh, svd, qr and pinv, and norms.py the norms.
 
 Derivatives after M. Giles, Collected matrix derivative results for forward and reverse mode
 algorithmic differentiation (2008); that of the Cholesky factor after I. Murray (arXiv:1602.07527).
@@ -107,7 +107,7 @@ class Det(Op):
 def det(a: TensorLike) -> Tensor:
     """The determinant of the matrices a (..., N, N).
 
-    Its gradient, the matrix of cofactors, is right for singular matrices too, and so is its second
+    Its gradient, the matrix of cofactors, is right for singular matrices too, and so is the second
     derivative. The third raises LinAlgError where a matrix is singular.
     """
     return Det()(square_matrices("linalg.det", a))
@@ -167,8 +167,8 @@ def orientation(xp, u, v_t):
 def but_two(xp, s):
     """P_ij, the product of all numbers s (..., N) but s_i and s_j; 0 for i = j. Divides by none.
 
-    Between i and j > i it is a running product that begins behind i, in front of i and behind j one
-    from either end.
+    Between i and j > i it is a running product that starts after i; before i and after j, one from
+    either end.
     """
     n = s.shape[-1]
     i, j = xp.arange(n)[:, None], xp.arange(n)
@@ -208,9 +208,9 @@ class LogAbsDet(Op):
 def slogdet(a: TensorLike) -> SlogdetResult:
     """The sign of the determinants of a (..., N, N), and the logarithm of their absolute values.
 
-    Returns (sign (...), logabsdet (...)) under these names. The logarithm and its gradient are
-    right where the determinant itself would overflow or vanish. The sign is a constant. A singular
-    matrix has sign 0 and logarithm minus infinity; its backward raises LinAlgError.
+    Returns a named tuple: sign (...) and logabsdet (...). The logarithm and its gradient are right
+    where the determinant itself would overflow or vanish. The sign is a constant. A singular matrix
+    has sign 0 and logarithm minus infinity; its backward raises LinAlgError.
     """
     a = square_matrices("linalg.slogdet", a)
     raw = a.data if isinstance(a, Tensor) else a
@@ -246,7 +246,7 @@ class Cholesky(Op):
 def cholesky(a: TensorLike) -> Tensor:
     """The Cholesky factor, lower triangular, of symmetric positive definite matrices (..., N, N).
 
-    As in PyTorch the gradient is symmetric: it is that of a change which keeps ``a`` symmetric.
+    As in PyTorch the gradient is symmetric: it is that of a change that keeps ``a`` symmetric.
     Only the lower triangle of ``a`` is read. Raises LinAlgError where it is not positive definite.
     """
     return Cholesky()(square_matrices("linalg.cholesky", a))

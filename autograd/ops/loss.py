@@ -1,8 +1,8 @@
-"""Cross-entropy, from logits or straight from the last hidden state.
+"""Cross-entropy, from logits or directly from the last hidden state.
 
 Targets equal to ``ignore_index`` do not count. "mean" divides by the number of targets that do, or
-by the sum of their classes' weights, and gives 0 when that is 0 (PyTorch gives NaN), so that a
-fully masked batch is harmless.
+by the sum of their classes' weights, and gives 0 when that is 0 (PyTorch gives NaN), so a fully
+masked batch does no harm.
 """
 
 from typing import Any
@@ -25,7 +25,7 @@ from autograd.ops.arguments import (
     operand,
     real,
 )
-from autograd.ops.piecewise import astype
+from autograd.ops.conversion import astype
 from autograd.ops.reduce import sum
 from autograd.ops.shape import reshape
 
@@ -51,9 +51,11 @@ class CrossEntropy(Op):
         self.weight, self.label_smoothing = weight, label_smoothing
 
     def further(self):
-        """The options that no kernel has, where they are given."""
-        given = {} if self.weight is None else {"weight": self.weight}
-        return {**given, "label_smoothing": self.label_smoothing} if self.label_smoothing else given
+        """Those options that no kernel supports, if they were passed."""
+        options = {} if self.weight is None else {"weight": self.weight}
+        if self.label_smoothing:
+            options["label_smoothing"] = self.label_smoothing
+        return options
 
     def forward(self, xp, logits):
         loss, self.cache = cross_entropy_kernel.forward(xp, logits, *self.options, **self.further())
@@ -76,11 +78,11 @@ def cross_entropy(
     """The negative log-likelihood of ``targets`` under ``logits`` (..., V), in nats.
 
     ``targets`` (...) are integer classes, or (..., V) floating-point probabilities of all classes,
-    which may be a Tensor that wants a gradient. ``reduction`` is "mean", "sum" or "none" (a loss
-    per target). ``label_smoothing``, in [0, 1], takes this share of each target and spreads it
-    over all classes alike. ``weight`` (V,) says how much each class counts, a constant: "mean" is
-    then the weighted mean of classes, but of probabilities still the mean over rows. All as
-    PyTorch's function of this name, but that the classes are the last axis.
+    which may be a Tensor that requires a gradient. ``reduction`` is "mean", "sum" or "none" (one
+    loss per target). ``label_smoothing``, in [0, 1], spreads this share of each target evenly over
+    all classes. ``weight`` (V,), a constant, says how much each class counts: for classes "mean" is
+    then the weighted mean, for probabilities still the mean over rows. All this is as in PyTorch's
+    function of this name, except that the classes are the last axis.
 
     Raises ValueError for shapes and options that do not fit, TypeError for targets that are
     neither integers nor probabilities, IndexError for a target that is neither a class nor
@@ -89,19 +91,21 @@ def cross_entropy(
     logits, targets = floating(logits), operand(targets)
     if logits.ndim == 0 or logits.shape[-1] == 0:
         raise ValueError(
-            f"cross_entropy: logits have shape {logits.shape}, expected (..., V) with V classes, "
-            "at least one"
+            f"cross_entropy: logits have shape {logits.shape}, expected (..., V) with at least one "
+            "class"
         )
     n_classes = logits.shape[-1]
     if not 0 <= real("cross_entropy", "label_smoothing", label_smoothing) <= 1:
-        raise ValueError(f"cross_entropy: label_smoothing is {label_smoothing}, but must be 0 to 1")
+        raise ValueError(
+            f"cross_entropy: label_smoothing is {label_smoothing}, but must be from 0 to 1"
+        )
     if weight is not None:
         weight = _class_weights(weight, n_classes, logits)
     if targets.dtype.kind == "f" and targets.shape == logits.shape:
         if ignore_index != -100:
             raise ValueError(
-                "cross_entropy: ignore_index is for classes, and the targets are probabilities: "
-                "a row of zeros adds nothing"
+                "cross_entropy: ignore_index works with classes, and the targets are "
+                "probabilities: use a row of zeros, which adds nothing"
             )
         return _soft_cross_entropy(logits, targets, reduction, float(label_smoothing), weight)
     classes, ignore_index = _checked(
@@ -207,17 +211,17 @@ def linear_cross_entropy(
     reduction: str = "mean",
     **others: Any,
 ) -> Tensor:
-    """``cross_entropy(h @ weight.T, targets)`` without ever holding all the logits.
+    """``cross_entropy(h @ weight.T, targets)`` without storing all the logits.
 
-    h (..., C), weight (V, C), targets (...), integer classes. The logits are made, used and dropped
-    in blocks of rows. Probabilities as targets, label smoothing and weights of classes are for
-    cross_entropy alone. Raises as cross_entropy does, and TypeError for these ``others``.
+    h (..., C), weight (V, C), targets (...), integer classes. The logits are computed, used and
+    dropped in blocks of rows. Only cross_entropy takes probabilities as targets, label smoothing
+    and class weights. Raises as cross_entropy does, and TypeError for these ``others``.
     """
     (h, weight), targets = of_one_type(h, weight), operand(targets)
     if others or targets.dtype.kind == "f":
-        found = next(iter(others), f"targets of {targets.dtype}")
+        refused = next(iter(others), f"targets of {targets.dtype}")
         raise TypeError(
-            f"linear_cross_entropy takes classes, ignore_index and reduction, and not {found}: "
+            f"linear_cross_entropy takes classes, ignore_index and reduction, not {refused}: "
             "use cross_entropy(linear(h, weight), targets, ...)"
         )
     if weight.ndim != 2 or h.ndim == 0 or h.shape[-1] != weight.shape[1]:
@@ -226,7 +230,7 @@ def linear_cross_entropy(
             "axes must be equally long"
         )
     if not len(weight):
-        raise ValueError("linear_cross_entropy: weight has no rows, so there are no classes")
+        raise ValueError("linear_cross_entropy: weight has no rows, which are the classes")
     classes, ignore_index = _checked(
         "linear_cross_entropy", targets, h.shape[:-1], weight.shape[0], ignore_index, reduction
     )
@@ -252,7 +256,7 @@ def _class_weights(weight, n_classes, logits):
     if isinstance(weight, Tensor):
         if weight.requires_grad:
             raise ValueError(
-                "cross_entropy: weight gets no gradient, it is a constant: pass weight.detach()"
+                "cross_entropy: weight is a constant and gets no gradient: pass weight.detach()"
             )
         weight = weight.data
     library = namespace(logits.data if isinstance(logits, Tensor) else logits)
@@ -260,19 +264,19 @@ def _class_weights(weight, n_classes, logits):
 
 
 def _checked(op, targets, shape, n_classes, ignore_index, reduction):
-    """The targets as an array of integers, each a class or ``ignore_index``, and that as well."""
+    """The targets as integers, each a class or ``ignore_index``, and ``ignore_index`` itself."""
     _check_reduction(op, reduction)
     ignore_index = integer(op, "ignore_index", ignore_index)
     if not -(2**63) <= ignore_index < 2**63:
         raise ValueError(f"{op}: ignore_index is {ignore_index}, which no integer type can hold")
     if targets.shape == (*shape, n_classes):
         raise ValueError(
-            f"{op}: targets have shape {targets.shape} and type {targets.dtype}: classes have the "
-            f"shape {shape}, and probabilities of classes are floating-point numbers"
+            f"{op}: targets have shape {targets.shape} and type {targets.dtype}: classes have "
+            f"shape {shape}, and probabilities are floating-point numbers"
         )
     targets = integer_array(f"{op}: targets", targets)
     if targets.shape != shape:
-        raise ValueError(f"{op}: targets have shape {targets.shape}, the predictions {shape}")
+        raise ValueError(f"{op}: targets have shape {targets.shape}, expected {shape}")
     wrong = ((targets < 0) | (targets >= n_classes)) & (targets != ignore_index)
     if wrong.any():
         raise IndexError(

@@ -1,4 +1,4 @@
-"""Parts of matrices: the diagonal, its sum and the matrix of it, and the triangles."""
+"""Parts of matrices: triangles, the diagonal and its sum, and the matrix with a given diagonal."""
 
 import numpy as np
 
@@ -100,7 +100,7 @@ def trace(x: TensorLike, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Ten
 
 
 def diag(x: TensorLike, k: int = 0) -> Tensor:
-    """Of a vector, the matrix with it on the diagonal and 0 elsewhere; of a matrix, its diagonal.
+    """For a vector, the matrix with it on the diagonal and 0 elsewhere; for a matrix, its diagonal.
 
     The diagonal lies ``k`` places above the main one (below, when negative). Raises ValueError for
     other shapes.
@@ -109,7 +109,7 @@ def diag(x: TensorLike, k: int = 0) -> Tensor:
     if x.ndim == 2:
         return _diagonal("diag", x, k, 0, 1)
     if x.ndim != 1:
-        raise ValueError(f"diag takes a vector or a matrix, and got shape {x.shape}")
+        raise ValueError(f"diag takes a vector or a matrix, got shape {x.shape}")
     n, i = x.shape[0] + abs(k), np.arange(x.shape[0])
     return scatter_add((n, n), (i + max(-k, 0), i + max(k, 0)), x)
 
@@ -124,12 +124,12 @@ def _diagonal(op, x, offset, axis1, axis2):
     ndim = operand(x).ndim
     first, second = (normalize_axis(op, axis, ndim) for axis in (axis1, axis2))
     if first == second:
-        raise ValueError(f"{op}: axis1 and axis2 must be two axes, and both are {first}")
+        raise ValueError(f"{op}: axis1 and axis2 must differ, and both are {first}")
     return Diagonal(integer(op, "offset", offset), first, second)(x)
 
 
 def _matrices(x, name):
     x = operand(x)
     if x.ndim < 2:
-        raise ValueError(f"{name} takes matrices (..., N, M), and got shape {x.shape}")
+        raise ValueError(f"{name} takes matrices (..., N, M), got shape {x.shape}")
     return x

@@ -1,7 +1,7 @@
-"""Softmax and the normalizations: what brings the numbers along an axis to one size.
+"""Softmax and the normalizations, which bring the numbers along an axis to a common scale.
 
-Their kernels work on the last axis. Another axis, or several that count as one, is brought there
-and back.
+Their kernels work on the last axis. Another axis, or several that count as one, is moved there and
+back.
 """
 
 import math
@@ -18,7 +18,7 @@ from autograd.kernels import (
     softmax as softmax_kernel,
 )
 from autograd.ops.arguments import floating, reduced_axes
-from autograd.ops.piecewise import astype
+from autograd.ops.conversion import astype
 from autograd.ops.shape import reshape, transpose
 
 __all__ = ["layer_norm", "log_softmax", "rms_norm", "softmax"]
@@ -46,9 +46,9 @@ class Softmax(Op):
 def softmax(x: TensorLike, axis: Axis = -1) -> Tensor:
     """exp(x) / sum(exp(x)) over ``axis``, computed without overflow.
 
-    ``axis`` is an integer, a tuple of them that count as one, or None for all, as SciPy's. Of a
-    single number, of shape (), softmax is 1. A row of nothing but minus infinity gives NaN, as
-    PyTorch's. Raises AxisError for an axis that x has not got.
+    ``axis`` is an integer, a tuple of axes that count as one, or None for all, as in SciPy. The
+    softmax of a single number, of shape (), is 1. A row of minus infinities gives NaN, as in
+    PyTorch. Raises AxisError for an axis that x does not have.
     """
     x = floating(x)
     return _over_axes(Softmax(), x, _axes("softmax", x, axis))
@@ -66,9 +66,11 @@ class LogSoftmax(Op):
 
     def forward(self, xp, x):
         if x.size == 0:
-            return xp.exp(x)  # nothing in, nothing out: there is no maximum to take
+            return xp.exp(x)  # no elements: there is no maximum to take
         top = xp.max(x, axis=-1, keepdims=True)
-        x = x - xp.where(xp.isfinite(top), top, 0)  # exact where the numbers are large and alike
+        x = x - xp.where(
+            xp.isfinite(top), top, 0
+        )  # exact for numbers that are large and close together
         return x - xp.logsumexp(x, axis=-1, keepdims=True)
 
     def backward(self, xp, g, y):
@@ -76,12 +78,12 @@ class LogSoftmax(Op):
 
 
 def log_softmax(x: TensorLike, axis: Axis = -1) -> Tensor:
-    """log(softmax(x)) over ``axis``, computed without overflow and without taking the log.
+    """log(softmax(x)) over ``axis``, computed without overflow and without the log of 0.
 
-    ``axis`` as for softmax. Of a single number, of shape (), it is 0.
+    ``axis`` is as for softmax. For a single number, of shape (), the result is 0.
     """
     x = floating(x)
-    if x.dtype == np.float16:  # the sum of the exponentials is beyond it from 65,504 terms on
+    if x.dtype == np.float16:  # a sum of 65,504 exponentials or more may overflow
         return astype(log_softmax(astype(x, np.float32), axis), np.float16)
     return _over_axes(LogSoftmax(), x, _axes("log_softmax", x, axis))
 
@@ -122,18 +124,18 @@ def layer_norm(
 ) -> Tensor:
     """(x - mean(x)) / sqrt(var(x) + eps) weight + bias over ``axis`` (Ba, Kiros and Hinton 2016).
 
-    x (..., C), weight (C,), bias (C,); without a weight nothing is scaled, without a bias nothing
-    is shifted. ``axis`` is an integer, a tuple of axes that are normalized together, or None for
-    all: (-2, -1) is what PyTorch calls a normalized_shape of two lengths. weight and bias have the
-    lengths of these axes, from the first to the last of them.
+    x (..., C), weight (C,) or None (no scaling), bias (C,) or None (no shift). ``axis`` is an
+    integer, a tuple of axes that are normalized together, or None for all: (-2, -1) is what PyTorch
+    calls a normalized_shape of two lengths. weight and bias have the lengths of these axes, from
+    first to last.
 
-    Raises ValueError when the lengths differ, AxisError for an axis that x has not got.
+    Raises ValueError when the lengths differ, AxisError for an axis that x does not have.
     """
     x = floating(x)
     axes = _axes("layer_norm", x, axis)
     weight = _for_each_row("layer_norm", "weight", weight, x, axes, 1)
     bias = _for_each_row("layer_norm", "bias", bias, x, axes, 0)
-    if not weight.size:  # rows of no numbers have no mean
+    if not weight.size:  # empty rows have no mean
         return _over_axes(lambda rows: rows * weight + bias, x, axes)
     return _over_axes(lambda rows: LayerNorm(float(eps))(rows, weight, bias), x, axes)
 
@@ -167,7 +169,7 @@ def rms_norm(
 ) -> Tensor:
     """x / sqrt(mean(x^2) + eps) weight over ``axis`` (Zhang and Sennrich 2019).
 
-    x (..., C), weight (C,) or None; ``axis``, and what is raised, as for layer_norm.
+    x (..., C), weight (C,) or None; ``axis`` and the errors are as for layer_norm.
     """
     x = floating(x)
     axes = _axes("rms_norm", x, axis)
@@ -178,7 +180,7 @@ def rms_norm(
 
 
 def _axes(name, x, axis):
-    """``axis`` as the numbers of x's axes, in their order; of shape () x has none, named or not."""
+    """``axis`` as an ascending tuple of x's axes; an x of shape () has none, named or not."""
     axes = reduced_axes(name, axis, x)
     if isinstance(axes, int):
         return (axes,)
@@ -186,7 +188,7 @@ def _axes(name, x, axis):
 
 
 def _over_axes(call, x, axes):
-    """``call``, which works on the last axis, on rows that run over all of ``axes``."""
+    """Apply ``call``, which works on the last axis, to rows that run over all of ``axes``."""
     if axes == (x.ndim - 1,):
         return call(x)
     order = (*[i for i in range(x.ndim) if i not in axes], *axes)
@@ -198,9 +200,9 @@ def _over_axes(call, x, axes):
 
 
 def _for_each_row(name, what, values, x, axes, default) -> Operand:
-    """A weight or bias as the row that ``_over_axes`` makes; of the ``default`` where it is None.
+    """A weight or bias as a row of ``_over_axes``; if it is None, a row of ``default``.
 
-    Raises ValueError when it has not the lengths of these axes.
+    Raises ValueError when it does not have the lengths of these axes.
     """
     lengths = x.shape[-1:] if axes == (x.ndim - 1,) else tuple([x.shape[i] for i in axes])
     if values is None:
@@ -209,7 +211,7 @@ def _for_each_row(name, what, values, x, axes, default) -> Operand:
     values = floating(values)
     if values.shape != lengths:
         raise ValueError(
-            f"{name}: the {what} has shape {values.shape}, but must have the lengths of the axes "
-            f"that are normalized, {lengths}, of x {x.shape}"
+            f"{name}: the {what} has shape {values.shape}, expected {lengths}, the lengths of the "
+            f"normalized axes of x {x.shape}"
         )
     return values if len(lengths) == 1 else reshape(values, (math.prod(lengths),))

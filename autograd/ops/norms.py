@@ -1,7 +1,7 @@
 """Norms of vectors and matrices under the names of numpy.linalg.
 
-Where a norm is 0 its gradient is 0 by convention, as in PyTorch, and its second derivative NaN:
-|x| bends there without end, and |x|^2 does not, but the rule of |x| alone cannot know of the square
+Where a norm is 0 its gradient is 0 by convention, as in PyTorch, and its second derivative is NaN:
+|x| has a kink there. |x|^2 has none, but the derivative rule of |x| cannot know of the square
 (``ops.sum(ops.square(x))`` has every derivative).
 """
 
@@ -46,13 +46,13 @@ class Norm(Reduction):
     def forward(self, xp, x):
         size = xp.abs(x)
         scale = self.scale(xp, size)
-        with np.errstate(divide="ignore"):  # for p < 0 a 0 counts as infinite, and the norm is 0
+        with np.errstate(divide="ignore"):  # for p < 0 the power of a 0 is infinite, and the norm 0
             total = xp.sum((size / scale) ** self.p, axis=self.axis, keepdims=True)
             y = scale * (xp.sqrt(total) if self.p == 2 else total ** (1 / self.p))
         return y if self.keepdims else xp.squeeze(y, axis=self.axis)
 
     def scale(self, xp, size):
-        """What to divide by before taking powers; 1 where that would be 0 or infinite."""
+        """What to divide by before taking powers; 1 instead of 0 or infinity."""
         if size.size == 0:
             return xp.sum(size, axis=self.axis, keepdims=True) + 1
         extreme = (xp.max if self.p > 0 else xp.min)(size, axis=self.axis, keepdims=True)
@@ -77,7 +77,7 @@ def norm(
 ) -> Tensor:
     """The norm of vectors (``axis`` an integer) or matrices (``axis`` two integers).
 
-    With axis None x is one vector or matrix, and with ord None besides all its elements one vector.
+    With axis None x is one vector or matrix; if ord is None too, all elements of x form one vector.
     ``ord`` and the gradients are those of ``vector_norm`` and ``matrix_norm``; None is 2 for
     vectors and "fro" for matrices. Raises ValueError for another ``ord`` or number of axes.
     """
@@ -89,8 +89,8 @@ def norm(
         return _of_vectors("norm", x, 2 if ord is None else ord, axes[0], keepdims)
     if len(axes) != 2:
         raise ValueError(
-            f"linalg.norm is of vectors or matrices, and got {len(axes)} axes: use vector_norm for "
-            "a vector of all the elements in several axes"
+            f"linalg.norm takes one or two axes, got {len(axes)}: use vector_norm for vectors that "
+            "extend over several axes"
         )
     return _of_matrices("norm", x, "fro" if ord is None else ord, axes, keepdims)
 
@@ -98,13 +98,13 @@ def norm(
 def vector_norm(
     x: TensorLike, *, axis: Axis = None, keepdims: bool = False, ord: float = 2
 ) -> Tensor:
-    """The p-norm of the vectors in ``axis``: None (all elements), an integer or several.
+    """The p-norm of the vectors along ``axis``: None (all elements), an integer or several.
 
     ``ord`` is any number p, (sum |x|^p)^(1/p); inf, the largest |x|; -inf, the smallest; or 0, the
-    number of elements that are not 0, which is constant between its steps and has no gradient.
+    number of nonzero elements, which is piecewise constant and has no gradient.
 
-    Where the norm is 0, and for p <= 1 where an element is, the gradient is 0 and the second
-    derivative NaN. Ties in a maximum or minimum share the gradient equally.
+    Where the norm is 0, and for p <= 1 where an element is 0, the gradient is 0 and the second
+    derivative is NaN. Ties in a maximum or minimum share the gradient equally.
     """
     x, axis = _floating("vector_norm", x, axis)
     return _of_vectors("vector_norm", x, ord, axis, keepdims)
@@ -113,9 +113,9 @@ def vector_norm(
 def matrix_norm(x: TensorLike, *, keepdims: bool = False, ord: float | str = "fro") -> Tensor:
     """The norm of the matrices x (..., M, N).
 
-    ``ord`` is "fro", the root of the sum of squares; "nuc", 2 or -2, the sum, the largest and the
-    smallest of the singular values (float32 and float64 only); 1, -1, inf or -inf, the extreme sums
-    of |x| over columns (1) and rows. Raises ValueError for another one.
+    ``ord`` is "fro", the root of the sum of squares; "nuc", 2 or -2, the sum, the largest or the
+    smallest of the singular values (float32 and float64 only); 1 or -1, the largest or smallest sum
+    of |x| over a column; inf or -inf, that over a row. Raises ValueError for another one.
 
     Ties share the gradient equally. "nuc", 2 and -2 have a kink where a singular value they use is
     0: the gradient is that of one side. Their second derivatives go through the singular vectors,
@@ -123,7 +123,7 @@ def matrix_norm(x: TensorLike, *, keepdims: bool = False, ord: float | str = "fr
     """
     x, _ = _floating("matrix_norm", x, None)
     if x.ndim < 2:
-        raise ValueError(f"linalg.matrix_norm takes matrices (..., M, N), and got shape {x.shape}")
+        raise ValueError(f"linalg.matrix_norm takes matrices (..., M, N), got shape {x.shape}")
     return _of_matrices("matrix_norm", x, ord, (x.ndim - 2, x.ndim - 1), keepdims)
 
 

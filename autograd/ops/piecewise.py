@@ -1,23 +1,21 @@
-"""Elementwise choices: absolute value, maximum, minimum, clip, where, what stands in for NaN; and
-conversion of type.
+"""Elementwise choices: absolute value, maximum, minimum, clip, where, and numbers instead of NaN.
 
-These have kinks, points where the slope jumps. What the gradient is there is a convention, and each
-docstring says which: PyTorch's. To the second derivative the choice is constant: what an input got
-at a tie (all, half or nothing) it gets beside it as well. Only |x| is NaN there, for the sake of
-|x|^2 and |x|^3, which have a second derivative at 0 that its rule cannot find (unsmooth.py).
+These have kinks, points where the slope jumps. The gradient there is a convention, PyTorch's, which
+each docstring states. To the second derivative the choice at a tie (all, half or nothing of the
+gradient) is constant. Only |x| has a second derivative of NaN at its kink: |x|^2 and |x|^3 have one
+there that the rule of |x| cannot know (unsmooth.py).
 """
 
 import math
 
-from autograd import device
 from autograd._conversions import raw
 from autograd._tensor import Tensor
-from autograd._types import DTypeLike, TensorLike
+from autograd._types import TensorLike
 from autograd.engine import Op
 from autograd.ops.arguments import operand
 from autograd.ops.unsmooth import unsmooth
 
-__all__ = ["abs", "astype", "clip", "fmax", "fmin", "maximum", "minimum", "nan_to_num", "where"]
+__all__ = ["abs", "clip", "fmax", "fmin", "maximum", "minimum", "nan_to_num", "where"]
 
 
 class Abs(Op):
@@ -134,7 +132,7 @@ class FMax(Op):
 
 
 def fmax(a: TensorLike, b: TensorLike) -> Tensor:
-    """The larger of a and b, and where one is NaN the other (``maximum`` gives NaN there).
+    """The larger of a and b; where one is NaN, the other (``maximum`` gives NaN there).
 
     Where they are equal, or both NaN, each gets half of the gradient (PyTorch gives all to a).
     """
@@ -159,7 +157,7 @@ class FMin(FMax):
 
 
 def fmin(a: TensorLike, b: TensorLike) -> Tensor:
-    """The smaller of a and b, and where one is NaN the other (``minimum`` gives NaN there).
+    """The smaller of a and b; where one is NaN, the other (``minimum`` gives NaN there).
 
     Where they are equal, or both NaN, each gets half of the gradient (PyTorch gives all to a).
     """
@@ -188,10 +186,10 @@ class NanToNum(Op):
 def nan_to_num(
     x: TensorLike, *, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None
 ) -> Tensor:
-    """x with numbers in place of NaN and of both infinities, which get no gradient.
+    """x with numbers in place of NaN and both infinities. Replaced elements get no gradient.
 
-    The infinities become ``posinf`` and ``neginf``; None is the largest number of the type, and
-    the smallest. NumPy's function without its ``copy``: a Tensor is never changed in place.
+    The infinities become ``posinf`` and ``neginf``, by default the largest and smallest number of
+    the type. NumPy's ``copy`` is missing: a Tensor is never changed in place.
     """
     return NanToNum(nan, posinf, neginf)(x)
 
@@ -225,9 +223,9 @@ class Clip(Op):
 
 
 def clip(x: TensorLike, a_min: TensorLike | None = None, a_max: TensorLike | None = None) -> Tensor:
-    """x kept between ``a_min`` and ``a_max``: numbers, arrays or Tensors, or None for no bound.
+    """x limited to [``a_min``, ``a_max``]: numbers, arrays or Tensors, or None for no bound.
 
-    At a bound itself x has the whole gradient, as in torch.clamp; beyond it the bound has it.
+    At a bound x has the whole gradient, as in torch.clamp; beyond it the bound has it.
     Where a_min > a_max the result is a_max.
     """
     return Clip()(x, a_min, a_max)
@@ -257,37 +255,6 @@ class Where(Op):
 
 
 def where(condition: TensorLike, a: TensorLike, b: TensorLike) -> Tensor:
-    """a where ``condition`` (a boolean array, without a derivative) holds, else b."""
+    """a where ``condition``, a boolean array without a derivative, holds, and b elsewhere."""
     condition = operand(condition)
     return Where(raw(condition)).reading(condition)(a, b)
-
-
-class AsType(Op):
-    """y = x in another floating-point type.
-
-    Shapes: x (...) -> (...)
-    Saves: nothing
-    Derivative: g_x = g
-    Note: converted back to x's type
-    """
-
-    def __init__(self, dtype):
-        self.to = dtype
-
-    def forward(self, xp, x):
-        return x.astype(self.to)
-
-    def backward(self, xp, g):
-        return xp.astype(g, self.inputs[0].dtype)
-
-
-def astype(x: TensorLike, dtype: DTypeLike) -> Tensor:
-    """x converted to ``dtype``. A tensor that is of this type already is returned as it is.
-
-    Converted to integers or booleans it is a constant: the result requires no gradient.
-    """
-    if isinstance(x, Tensor) and x.dtype == dtype:
-        return x
-    x = operand(x)
-    xp = device.namespace(x.data if isinstance(x, Tensor) else x)
-    return AsType(xp.dtype(dtype))(x)

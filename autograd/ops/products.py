@@ -1,4 +1,4 @@
-"""Products of vectors, matrices and tensors, and Einstein's summation, which contains them all."""
+"""Products of vectors, matrices and tensors, and Einstein summation, which contains them all."""
 
 import math
 from string import ascii_letters
@@ -18,8 +18,8 @@ from autograd.ops.arguments import (
     operands,
 )
 from autograd.ops.arithmetic import multiply
+from autograd.ops.conversion import astype
 from autograd.ops.matrices import diagonal
-from autograd.ops.piecewise import astype
 from autograd.ops.shape import expand_dims, moveaxis, reshape, squeeze, transpose
 
 __all__ = ["cross", "dot", "einsum", "inner", "kron", "matmul", "outer", "tensordot"]
@@ -54,7 +54,7 @@ def matmul(a: TensorLike, b: TensorLike) -> Tensor:
     """
     a, b = operand(a), operand(b)
     if a.ndim == 0 or b.ndim == 0:
-        raise ValueError(f"matmul takes no scalars, and got shapes {a.shape} and {b.shape}: use *")
+        raise ValueError(f"matmul takes no scalars, got shapes {a.shape} and {b.shape}: use *")
     if a.ndim > 1 and b.ndim > 1:
         return MatMul()(a, b)
     row, column = a.ndim == 1, b.ndim == 1
@@ -63,9 +63,9 @@ def matmul(a: TensorLike, b: TensorLike) -> Tensor:
 
 
 def dot(a: TensorLike, b: TensorLike) -> Tensor:
-    """NumPy's dot: the sum over the last axis of a and the last but one of b (or its only one).
+    """NumPy's dot: the sum over the last axis of a and the second to last of b (or its only one).
 
-    With a scalar it is multiplication. Raises ValueError when the lengths differ.
+    If one is a scalar, their product. Raises ValueError when the lengths differ.
     """
     a, b = operands(a, b)
     if a.ndim == 0 or b.ndim == 0:
@@ -76,7 +76,7 @@ def dot(a: TensorLike, b: TensorLike) -> Tensor:
 def inner(a: TensorLike, b: TensorLike) -> Tensor:
     """The sum over the last axis of a and of b; the other axes remain, a's first.
 
-    With a scalar it is multiplication. Raises ValueError when the lengths differ.
+    If one is a scalar, their product. Raises ValueError when the lengths differ.
     """
     a, b = operands(a, b)
     if a.ndim == 0 or b.ndim == 0:
@@ -93,10 +93,10 @@ def outer(a: TensorLike, b: TensorLike) -> Tensor:
 
 
 def kron(a: TensorLike, b: TensorLike) -> Tensor:
-    """Kronecker's product: a with each element replaced by that element times the whole of b.
+    """The Kronecker product: a with each element replaced by that element times all of b.
 
-    Shapes: a (N, M), b (K, L) -> (N K, M L), and so for any number of axes; where one has fewer
-    than the other, axes of length 1 are put in front.
+    Shapes: a (N, M), b (K, L) -> (N K, M L), and likewise for any number of axes; where one has
+    fewer than the other, axes of length 1 are added in front.
     """
     a, b = operands(a, b)
     ndim = max(a.ndim, b.ndim)
@@ -108,16 +108,16 @@ def kron(a: TensorLike, b: TensorLike) -> Tensor:
 
 
 def tensordot(a: TensorLike, b: TensorLike, axes: Any = 2) -> Tensor:
-    """The sum of products over some axes of a paired with some of b; the others remain, a's first.
+    """The sum of products over axes of a paired with axes of b; the others remain, a's first.
 
-    ``axes`` is a number n (the last n of a with the first n of b), or two integers, or two lists of
-    them. Raises ValueError when their number or lengths differ.
+    ``axes`` is a number n (the last n of a with the first n of b), two integers, or two lists of
+    integers. Raises ValueError when their numbers or lengths differ.
     """
     a, b = operand(a), operand(b)
     if isinstance(axes, (tuple, list)) or getattr(axes, "ndim", 0) > 0:
         if len(axes) != 2:
             raise ValueError(
-                "tensordot: axes must be a number, or those of a and those of b, not "
+                "tensordot: axes must be a number, or axes of a and axes of b, not "
                 f"{described(axes)}"
             )
         over_a = normalize_axes("tensordot", axes[0], a.ndim)
@@ -125,7 +125,9 @@ def tensordot(a: TensorLike, b: TensorLike, axes: Any = 2) -> Tensor:
     else:
         n = integer("tensordot", "axes", axes)
         if not 0 <= n <= min(a.ndim, b.ndim):
-            raise ValueError(f"tensordot: {n} axes of shapes {a.shape} and {b.shape}")
+            raise ValueError(
+                f"tensordot: cannot sum over {n} axes of shapes {a.shape} and {b.shape}"
+            )
         over_a, over_b = tuple(range(a.ndim - n, a.ndim)), tuple(range(n))
     lengths, others = [a.shape[k] for k in over_a], [b.shape[k] for k in over_b]
     if lengths != others:
@@ -176,8 +178,8 @@ def cross(
     """The vector at right angles to a and b: (a1 b2 - a2 b1, a2 b0 - a0 b2, a0 b1 - a1 b0).
 
     The three components lie along ``axisa`` of a and ``axisb`` of b, the other axes broadcast, and
-    those of the result along ``axisc``; ``axis`` stands for all three. Raises ValueError for
-    vectors that have not three components (NumPy's for two are deprecated there).
+    those of the result along ``axisc``; ``axis`` sets all three. Raises ValueError unless the
+    vectors have three components (NumPy deprecates two).
     """
     if axis is not None:
         axisa = axisb = axisc = axis
@@ -186,7 +188,7 @@ def cross(
     b = moveaxis(b, normalize_axis("cross", axisb, b.ndim), -1)
     if a.shape[-1] != 3 or b.shape[-1] != 3:
         raise ValueError(
-            f"cross: vectors must have 3 components, not {a.shape[-1]} and {b.shape[-1]}"
+            f"cross: vectors must have 3 components, got {a.shape[-1]} and {b.shape[-1]}"
         )
     y = Cross()(a, b)
     return moveaxis(y, -1, normalize_axis("cross", axisc, y.ndim))
@@ -222,36 +224,36 @@ class Einsum(Op):
     def _gradient(self, xp, g, operands, i):
         others = [k for k in range(len(operands)) if k != i]
         letters = [self.out, *(self.letters[k] for k in others)]
-        wanted = self.letters[i]
-        found = "".join(c for c in wanted if any(c in word for word in letters))
+        own = self.letters[i]
+        summed = "".join(c for c in own if any(c in word for word in letters))
         y = xp.einsum(
-            f"{','.join(letters)}->{found}",
+            f"{','.join(letters)}->{summed}",
             *(g, *(operands[k] for k in others)),
             optimize=self.optimize,
         )
-        own = dict(zip(wanted, self.inputs[i].shape, strict=True))
-        lengths = dict(zip(found, y.shape, strict=True))
-        shape = tuple(own[c] if lengths.get(c, 1) == 1 else lengths[c] for c in wanted)
+        inputs = dict(zip(own, self.inputs[i].shape, strict=True))
+        lengths = dict(zip(summed, y.shape, strict=True))
+        shape = tuple(inputs[c] if lengths.get(c, 1) == 1 else lengths[c] for c in own)
         if y.shape == shape:
             return y
-        return xp.broadcast_to(xp.reshape(y, tuple(lengths.get(c, 1) for c in wanted)), shape)
+        return xp.broadcast_to(xp.reshape(y, tuple(lengths.get(c, 1) for c in own)), shape)
 
 
 def einsum(subscripts: str, *operands: TensorLike, optimize: Any = True) -> Tensor:
-    """Einstein's summation as np.einsum writes it: ``einsum("bthd,bshd->bhts", q, k)``.
+    """Einstein summation in np.einsum's notation: ``einsum("bthd,bshd->bhts", q, k)``.
 
-    One letter per axis; a letter that is missing behind ``->`` is summed over, one that occurs
-    twice in an operand takes its diagonal, and ``...`` stands for axes that broadcast. Without
-    ``->`` the letters that occur once remain, in alphabetical order. ``optimize`` (NumPy's) lets
-    the order of the products be chosen and BLAS be used.
+    There is one letter per axis. A letter that is missing after ``->`` is summed over, one that
+    occurs twice in an operand takes its diagonal, and ``...`` stands for axes that broadcast.
+    Without ``->`` the letters that occur once remain, in alphabetical order. ``optimize``, NumPy's,
+    chooses the order of the products and uses BLAS.
 
-    Raises TypeError when the first argument is not a string (NumPy's list form is not taken), and
-    ValueError for subscripts that do not fit the operands.
+    Raises TypeError when the first argument is not a string (NumPy's list form is not supported),
+    and ValueError for subscripts that do not fit the operands.
     """
     if not isinstance(subscripts, str):
         raise TypeError('einsum: the first argument must be a string, such as "ij,jk->ik"')
     arrays = [operand(a) for a in operands]
-    if len({a.dtype for a in arrays}) > 1:  # or a part of the sum is of the smaller type
+    if len({a.dtype for a in arrays}) > 1:  # otherwise a part of the sum is in the smaller type
         dtype = np.result_type(*[a.dtype for a in arrays])
         arrays = [astype(a, dtype) for a in arrays]
     letters, out = _parse(subscripts.replace(" ", ""), arrays)
@@ -274,9 +276,7 @@ def _parse(subscripts, operands):
     left, arrow, out = subscripts.partition("->")
     words = left.split(",")
     if len(words) != len(operands):
-        raise ValueError(
-            f"einsum: {subscripts!r} names {len(words)} operands, and got {len(operands)}"
-        )
+        raise ValueError(f"einsum: {subscripts!r} names {len(words)} operands, got {len(operands)}")
     unused = [c for c in ascii_letters if c not in subscripts]
     extra = [a.ndim - len(w.replace("...", "")) for w, a in zip(words, operands, strict=True)]
     dots = "".join(
@@ -296,7 +296,7 @@ def _parse(subscripts, operands):
         out = dots + "".join(sorted(c for c in set(named) if named.count(c) == 1))
     known = set("".join(letters))
     if not all(c in ascii_letters for c in known | set(out)):
-        raise ValueError(f"einsum: {subscripts!r} may hold only letters, commas, '...' and '->'")
+        raise ValueError(f"einsum: {subscripts!r} may contain only letters, commas, '...' and '->'")
     if len(set(out)) != len(out) or not set(out) <= known:
         raise ValueError(
             f"einsum: the output {out!r} of {subscripts!r} must name each of its letters once, and "

@@ -1,4 +1,4 @@
-"""Evenly spaced numbers between two that may have been computed."""
+"""Evenly spaced numbers between two ends, which may have gradients."""
 
 import math
 from typing import Any
@@ -37,7 +37,7 @@ class Linspace(Op):
         )
 
     def steps(self):
-        """How many there are between start and stop."""
+        """The number of steps from start to stop."""
         return self.num - 1 if self.endpoint else self.num
 
 
@@ -50,18 +50,18 @@ def linspace(
     dtype: DTypeLike | None = None,
     axis: int = 0,
 ) -> Any:
-    """``num`` numbers from ``start`` to ``stop``, with the same step between all of them.
+    """``num`` evenly spaced numbers from ``start`` to ``stop``.
 
-    Both ends may be arrays and Tensors, which have gradients; the numbers lie along a new ``axis``.
-    Without ``endpoint`` stop is left out. With ``retstep`` a pair, the numbers and the step.
-    Of integers they are floating-point numbers. ``dtype`` asks for another type; integers have no
-    gradient.
+    Both ends may be arrays or Tensors, and get gradients; the numbers lie along a new ``axis``.
+    Without ``endpoint`` stop is left out. With ``retstep`` the result is a pair: the numbers and
+    the step. Integer ends give floating-point numbers. ``dtype`` sets another type; integers have
+    no gradient.
 
     Raises ValueError for a negative num.
     """
     num = integer("linspace", "num", num)
     if num < 0:
-        raise ValueError(f"linspace: num must not be negative, and is {num}")
+        raise ValueError(f"linspace: num must not be negative, got {num}")
     start, stop = operands(start, stop)
     axis = normalize_axis("linspace", axis, max(start.ndim, stop.ndim) + 1)
     op = Linspace(num, endpoint, dtype, axis)

@@ -1,7 +1,8 @@
 """Operations that reorder, repeat or surround elements.
 
-What was copied gets the sum of its copies' gradients; what was added from outside gives its away.
-Most of these are compositions of operations on shapes, and have no backward of their own.
+An element that was copied gets the sum of its copies' gradients; the gradient of an element that
+was added is dropped. Most of these are compositions of operations on shapes, without a backward of
+their own.
 """
 
 import itertools
@@ -37,7 +38,7 @@ class Copy(Op):
 
 
 def copy(x: TensorLike) -> Tensor:
-    """x in memory of its own, part of the graph: the gradient goes through."""
+    """x in memory of its own, as part of the graph: the gradient goes through."""
     return Copy()(x)
 
 
@@ -62,7 +63,7 @@ class Flip(Op):
 
 
 def flip(x: TensorLike, axis: Axis = None) -> Tensor:
-    """x backwards along ``axis``: an integer, a tuple of them, or None for every axis."""
+    """x reversed along ``axis``: an integer, a tuple of integers, or None for every axis."""
     return Flip(None if axis is None else normalize_axes("flip", axis, operand(x).ndim))(x)
 
 
@@ -88,10 +89,10 @@ class Roll(Op):
 
 
 def roll(x: TensorLike, shift: Integers, axis: Integers | None = None) -> Tensor:
-    """The elements moved on by ``shift`` places along ``axis``; what leaves the end enters at the
+    """The elements moved by ``shift`` places along ``axis``; those that leave the end enter at the
     start. ``shift`` and ``axis`` may be tuples; with axis None the flattened x is rolled.
 
-    Raises ValueError when there are several of both, and not equally many.
+    Raises ValueError when both are tuples of different lengths.
     """
     shifts = integers("roll", "shift", shift)
     if axis is None:
@@ -161,10 +162,10 @@ def ravel(x: TensorLike) -> Tensor:
 
 
 def repeat(x: TensorLike, repeats: TensorLike, axis: int | None = None) -> Tensor:
-    """Each element of ``axis`` (None: of the flattened x) ``repeats`` times in a row.
+    """Each element along ``axis`` (None: of the flattened x) ``repeats`` times in a row.
 
-    ``repeats`` is an integer, or integers, one per element of the axis. An array of shape () is
-    taken to have one axis. Raises ValueError for a negative number of times.
+    ``repeats`` is one integer, or one for each element of the axis. An array of shape () is treated
+    as one of shape (1,). Raises ValueError for a negative number.
     """
     x = operand(x)
     if axis is None or x.ndim == 0:
@@ -182,20 +183,20 @@ def repeat(x: TensorLike, repeats: TensorLike, axis: int | None = None) -> Tenso
 
 
 def tile(x: TensorLike, reps: Integers) -> Tensor:
-    """x repeated as a whole, ``reps`` times along each axis: an integer (the last axis) or one per
-    axis, counted from the last. Raises ValueError for a negative number of times."""
+    """x as a whole, ``reps`` times along each axis: an integer (the last axis), or one for each
+    axis, counted from the last. Raises ValueError for a negative number."""
     x = operand(x)
     times = _not_negative("tile", "reps", reps)
     ndim = max(len(times), x.ndim)
     times = (1,) * (ndim - len(times)) + times
     shape = (1,) * (ndim - x.ndim) + x.shape
-    apart = reshape(x, tuple(itertools.chain(*((1, n) for n in shape))))
-    copies = broadcast_to(apart, tuple(itertools.chain(*zip(times, shape, strict=True))))
+    spaced = reshape(x, tuple(itertools.chain(*((1, n) for n in shape))))
+    copies = broadcast_to(spaced, tuple(itertools.chain(*zip(times, shape, strict=True))))
     return reshape(copies, tuple(r * n for r, n in zip(times, shape, strict=True)))
 
 
 def _not_negative(op, what, values):
     values = integers(op, what, values)
     if any(n < 0 for n in values):
-        raise ValueError(f"{op}: {what} must not be negative, and has {min(values)}")
+        raise ValueError(f"{op}: {what} must not be negative, got {min(values)}")
     return values

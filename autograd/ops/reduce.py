@@ -1,9 +1,9 @@
-"""Reductions: many numbers into one along an axis, NumPy's names and arguments.
+"""Reductions: many numbers along an axis become one, with NumPy's names and arguments.
 
 The derivative of every reduction spreads the gradient back over the axes that were reduced away,
-so each backward starts by giving the gradient those axes again, with length 1.
+so each backward starts by giving the gradient these axes again, with length 1.
 
-Of float16, sum, mean, var, std and logsumexp are worked out in float32 and rounded once at the end;
+For float16, sum, mean, var, std and logsumexp are computed in float32 and rounded once at the end;
 prod and the running sums of ``cumulative.py`` are NumPy's own, rounded at every step.
 """
 
@@ -79,7 +79,7 @@ class Mean(Reduction):
 def mean(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The arithmetic mean over ``axis``.
 
-    As NumPy's it is the sum over N: where the sum overflows, so does the mean.
+    As in NumPy it is the sum divided by N: where the sum overflows, so does the mean.
     """
     return Mean(_averaged("mean", axis, x), keepdims)(x)
 
@@ -113,7 +113,7 @@ class Prod(Reduction):
 
 
 def prod(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """The product over ``axis``. The gradient is right also where factors are 0."""
+    """The product over ``axis``. The gradient is right where factors are 0, too."""
     return Prod(reduced_axes("prod", axis, x), keepdims)(x)
 
 
@@ -138,8 +138,8 @@ class Var(Reduction):
     def spread(self, xp, function, x):
         """xp.var or xp.std of x, in float32 for float16, whose squares overflow from 256 on.
 
-        They take the mean away themselves. That it is gone already leaves them what its rounding
-        left: of a row of large numbers that hardly differ, that would else be all.
+        Both subtract the mean themselves. Subtracting it here first leaves them only its rounding
+        error, which for large numbers that hardly differ would otherwise be the whole result.
         """
         x = xp.asarray(x)
         wide = xp.astype(x, xp.float32) if x.dtype.char == "e" else x
@@ -148,7 +148,7 @@ class Var(Reduction):
         return xp.astype(y, x.dtype) if x.dtype.kind == "f" else y
 
     def deviations(self, xp, x):
-        """x minus its mean, twice: what the first mean's rounding has left, the second takes."""
+        """x minus its mean, twice: the second removes the rounding error of the first."""
         d = x - xp.mean(x, axis=self.axis, keepdims=True)
         rest = xp.mean(d, axis=self.axis, keepdims=True)
         return d - xp.where(xp.isfinite(rest), rest, 0)
@@ -157,8 +157,8 @@ class Var(Reduction):
         return self.kept(xp, g) * (2 / self.divisor()) * self.deviations(xp, x)
 
     def divisor(self):
-        """N - ddof. Without numbers there is no gradient either, and the divisor is of no matter;
-        with too few of them forward was NaN or infinite, and so is the gradient."""
+        """N - ddof. With too few numbers forward was NaN or infinite, and so is the gradient; with
+        none at all the gradient is empty, and the divisor does not matter."""
         n = self.count()
         return n - self.ddof if n > self.ddof else (math.nan if n else 1)
 
@@ -202,7 +202,7 @@ class Std(Var):
 def std(x: TensorLike, axis: Axis = None, keepdims: bool = False, ddof: float = 0) -> Tensor:
     """The standard deviation, the square root of ``var``.
 
-    Where it is 0 the gradient is 0 and the second derivative NaN.
+    Where it is 0 the gradient is 0 and the second derivative is NaN.
     """
     return Std(_averaged("std", axis, x), keepdims, real("std", "ddof", ddof))(x)
 
@@ -285,13 +285,13 @@ class LogSumExp(Reduction):
 def logsumexp(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """log(sum(exp(x))) over ``axis``, computed without overflow.
 
-    A row of nothing but minus infinity has gradient 0 (PyTorch gives NaN).
+    A row of minus infinities has gradient 0 (PyTorch gives NaN).
     """
     return LogSumExp(reduced_axes("logsumexp", axis, x), keepdims)(x)
 
 
 def _averaged(op, axis, x):
-    """``reduced_axes``, but that NumPy refuses to average an array of shape () over an axis."""
+    """``reduced_axes``, except that NumPy does not average an array of shape () over an axis."""
     if isinstance(axis, (tuple, list)) or axis is None:
         return reduced_axes(op, axis, x)
     return normalize_axis(op, axis, operand(x).ndim)

@@ -1,6 +1,6 @@
-"""Operations that only move elements about. Their derivatives move the gradient back.
+"""Operations that only move elements. Their derivatives move the gradient back.
 
-None of them saves anything but shapes and axes, which have no derivative.
+They save only shapes and axes, which have no derivative.
 """
 
 import itertools
@@ -41,7 +41,9 @@ class Reshape(Op):
         try:
             return xp.reshape(x, self.new_shape)
         except TypeError:
-            integers("reshape", "the shape", self.new_shape)  # says what is wrong with it
+            integers(
+                "reshape", "the shape", self.new_shape
+            )  # raises the error that says what is wrong
             raise
 
     def backward(self, xp, g):
@@ -115,7 +117,7 @@ def transpose(x: TensorLike, axes: Sequence[int] | None = None) -> Tensor:
         ndim = operand(x).ndim
         axes = normalize_axes("transpose", axes, ndim)
         if len(axes) != ndim:
-            raise ValueError(f"transpose: {len(axes)} axes named of an array that has {ndim}")
+            raise ValueError(f"transpose: {len(axes)} axes for an array that has {ndim}")
     return Transpose(axes)(x)
 
 
@@ -198,18 +200,18 @@ class Concatenate(Op):
 
 
 def concatenate(tensors: Iterable[TensorLike], axis: int | None = 0) -> Tensor:
-    """The tensors joined along an existing axis; with axis None, all their elements in one."""
+    """The tensors joined along an existing axis; with axis None, all are flattened first."""
     xs = [operand(x) for x in tensors]
     if axis is None:
         xs, axis = [reshape(x, (x.size,)) for x in xs], 0
     if not xs or xs[0].ndim == 0:
-        what = "arrays of shape () have no axis to be joined along" if xs else "no arrays"
+        what = "arrays of shape () have no axis to join along" if xs else "no arrays"
         raise ValueError(f"concatenate: {what}")
     return Concatenate(normalize_axis("concatenate", axis, xs[0].ndim))(*xs)
 
 
 def stack(tensors: Iterable[TensorLike], axis: int = 0) -> Tensor:
-    """The tensors, all of one shape, joined along a new axis."""
+    """The tensors, all of the same shape, joined along a new axis."""
     xs = [operand(x) for x in tensors]
     shapes = {x.shape: None for x in xs}
     if len(shapes) != 1:
@@ -220,7 +222,7 @@ def stack(tensors: Iterable[TensorLike], axis: int = 0) -> Tensor:
 
 
 def split(x: TensorLike, indices_or_sections: TensorLike, axis: int = 0) -> list[Tensor]:
-    """A list of slices along ``axis``: n equal ones, or cut at the given indices.
+    """A list of slices along ``axis``: n equal parts, or parts that begin at these indices.
 
     Raises ValueError when n does not divide the axis.
     """

@@ -1,4 +1,4 @@
-"""Elements in order of size. What was moved to its place gets that place's gradient."""
+"""Elements in order of size. Each element gets the gradient of the place it was moved to."""
 
 from autograd._tensor import Tensor
 from autograd._types import TensorLike
@@ -32,8 +32,8 @@ class Sort(TakeAlongAxis):
 def sort(x: TensorLike, axis: int | None = -1, descending: bool = False) -> Tensor:
     """The elements in ascending order along ``axis`` (None: of the flattened x), NaN last.
 
-    With ``descending`` the largest is first, and NaN before it. Among equal elements the first
-    stays first either way, and each has the gradient of its own place.
+    With ``descending`` the largest is first, and NaN before it. Equal elements keep their order
+    either way, and each has the gradient of its own place.
     """
     x = operand(x)
     if axis is None:
@@ -44,12 +44,12 @@ def sort(x: TensorLike, axis: int | None = -1, descending: bool = False) -> Tens
 def topk(
     x: TensorLike, k: int, axis: int = -1, largest: bool = True, sorted: bool = True
 ) -> tuple[Tensor, Tensor]:
-    """The ``k`` largest elements along ``axis``, and where they were: (values, indices).
+    """The ``k`` largest elements along ``axis`` and their indices: (values, indices).
 
-    ``largest=False`` takes the smallest. The first is the most extreme; with ``sorted=False`` they
-    stay in the order that they have in x. Of equal elements the one with the lowest index is taken
-    first, and NaN counts as the largest. The values carry the gradient to their places, the
-    indices are integers and have none. As torch.topk, which leaves both orders open.
+    ``largest=False`` takes the smallest. The most extreme comes first; with ``sorted=False`` they
+    keep their order in x. Of equal elements the one with the lowest index is taken first, and NaN
+    counts as the largest. Only the values have a gradient. The function is torch.topk's, which
+    leaves both orders open.
 
     Raises ValueError when the axis has fewer than k elements.
     """
@@ -57,8 +57,8 @@ def topk(
     axis, k = normalize_axis("topk", axis, x.ndim), integer("topk", "k", k)
     if not 0 <= k <= x.shape[axis]:
         raise ValueError(
-            f"topk: k is {k}, and must be between 0 and the {x.shape[axis]} elements of axis "
-            f"{axis} of shape {x.shape}"
+            f"topk: k is {k}, but must be from 0 to {x.shape[axis]}, the length of axis {axis} of "
+            f"shape {x.shape}"
         )
     indices = argsort(x, axis, descending=largest).data[(slice(None),) * axis + (slice(k),)]
     if not sorted:

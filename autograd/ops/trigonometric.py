@@ -1,7 +1,7 @@
 """Trigonometric and hyperbolic functions, and their inverses. Angles are in radians.
 
-Where a derivative has sqrt(x^2 + c^2) in it, it is written with ``hypot``: x^2 alone overflows
-when x is larger than the root of the largest number, 256 in float16.
+Where a derivative contains sqrt(x^2 + c^2) it is written with ``hypot``: x^2 alone overflows when
+x is larger than the root of the largest number, 256 in float16.
 """
 
 from autograd._tensor import Tensor
@@ -128,7 +128,7 @@ def arccos(x: TensorLike) -> Tensor:
 
 
 def one_minus_square(xp, x):
-    """1 - x^2, as a product near 1, where the difference cancels; not so near 0, where the
+    """1 - x^2, as a product near 1, where the difference cancels, but not near 0, where the
     product's derivative -(1 + x) + (1 - x) does."""
     return xp.where(x * x < 0.25, 1 - x * x, (1 - x) * (1 + x))
 
@@ -173,7 +173,7 @@ class ArcTan2(Op):
 
     def backward(self, xp, g, a, b):
         h = xp.hypot(a, b)
-        origin = h == 0  # a and b are 0, and may be divided by anything
+        origin = h == 0  # a and b are 0, and can be divided by anything
         h = xp.where(origin, 1, h)
         return (
             unsmooth(g * (b / h / h), origin, a, b) if self.needs[0] else None,
@@ -184,7 +184,7 @@ class ArcTan2(Op):
 def arctan2(a: TensorLike, b: TensorLike) -> Tensor:
     """The angle in [-pi, pi] of the point with abscissa b and ordinate a.
 
-    At the origin, which has none, the gradient is 0 and second derivatives are NaN.
+    At the origin, which has no angle, the gradient is 0 and second derivatives are NaN.
     """
     return ArcTan2()(a, b)
 
@@ -218,8 +218,8 @@ class Hypot(Op):
 def hypot(a: TensorLike, b: TensorLike) -> Tensor:
     """The length sqrt(a^2 + b^2) of the point (a, b), computed without overflow or underflow.
 
-    At the origin the gradient is 0 (PyTorch gives NaN) and second derivatives, infinite in truth,
-    are NaN.
+    At the origin the gradient is 0 (PyTorch gives NaN); second derivatives, which are infinite, are
+    NaN.
     """
     return Hypot()(a, b)
 
@@ -311,7 +311,7 @@ class Sech(Op):
 
 
 def sech(xp, x):
-    """1 / cosh(x) of an array or, as an operation, of a Tensor: for backwards of others."""
+    """1 / cosh(x) of an array or, as an operation, of a Tensor: for the backward of others."""
     return Sech()(x) if isinstance(x, Tensor) else Sech().forward(xp, x)
 
 
@@ -356,7 +356,7 @@ class ArcCosh(Op):
 
 
 def arccosh(x: TensorLike) -> Tensor:
-    """The number, not negative, whose hyperbolic cosine is x. At 1 the gradient is infinite."""
+    """The nonnegative number whose hyperbolic cosine is x. At 1 the gradient is infinite."""
     return ArcCosh()(x)
 
 

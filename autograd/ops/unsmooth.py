@@ -1,9 +1,9 @@
 """Points where a derivative exists by convention only, and so has no derivative of its own.
 
-|x| has slope -1 before 0 and 1 behind it; at 0 its gradient is 0 by convention. A backward that
-says so with ``where(x == 0, 0, ...)`` says under ``create_graph`` that the slope is constant there,
-and the second derivative of |x|^2 comes out as 0, where it is 2. It cannot be found from what the
-first backward knows, so it must be NaN: what is unknown never looks like a number.
+|x| has slope -1 left of 0 and 1 right of it; at 0 its gradient is 0 by convention. A backward that
+writes this as ``where(x == 0, 0, ...)`` says under ``create_graph`` that the slope is constant
+there, and the second derivative of |x|^2 at 0 would be 0, where it is 2. The first backward does
+not know enough to find it, so it must be NaN: the unknown never looks like a number.
 """
 
 import math
@@ -35,9 +35,9 @@ class Unsmooth(Op):
 
 
 def unsmooth(a, where, *xs):
-    """a, a first derivative, whose own derivatives in ``xs`` are NaN where ``where`` holds.
+    """a, a first derivative whose own derivatives in ``xs`` are NaN where ``where`` is true.
 
-    ``where`` is a boolean array that broadcasts to a's shape, as the xs do. A raw array a is
-    returned as it is: only under ``create_graph`` are there further derivatives.
+    ``where`` is a boolean array that broadcasts to a's shape, as the xs do. A raw array is returned
+    as it is: only under ``create_graph`` are there second derivatives.
     """
     return Unsmooth(where)(a, *xs) if isinstance(a, Tensor) else a

@@ -149,7 +149,7 @@ def test_take_along_axis_refuses():
     x = np.ones((2, 3))
     with pytest.raises(IndexError, match="take_along_axis: the indices must be integers"):
         ops.take_along_axis(x, np.array([[0.0]]), 1)
-    with pytest.raises(ValueError, match="must have as many axes"):
+    with pytest.raises(ValueError, match="must have equally many axes"):
         ops.take_along_axis(x, np.array([0]), 1)
     with pytest.raises(IndexError):
         ops.take_along_axis(x, np.array([[3]]), 1)
@@ -223,13 +223,13 @@ def test_values_that_do_not_fit_are_refused_in_forward():
         (lambda x: ops.concatenate([1.0, 2.0]), ValueError, "have no axis"),
         (lambda x: ops.stack([]), ValueError, "got no arrays"),
         (lambda x: ops.stack([x, x[0]]), ValueError, "must have the same shape"),
-        (lambda x: ops.transpose(x, (0,)), ValueError, "1 axes named of an array that has 2"),
+        (lambda x: ops.transpose(x, (0,)), ValueError, "1 axes for an array that has 2"),
         (lambda x: ops.moveaxis(x, (0, 1), (0, 0)), ValueError, "names an axis twice"),
         (lambda x: ops.squeeze(x, 0), ValueError, "cannot remove axis 0"),
         (lambda x: ops.diagonal(x, 0, 1, -1), ValueError, "both are 1"),
         (lambda x: ops.diagonal(x, 0.5), TypeError, "offset must be an integer"),
         (lambda x: ops.tril(x, 0.5), TypeError, "k must be an integer"),
-        (lambda x: ops.tensordot(x, x, (0, 1, 0)), ValueError, "those of a and those of b"),
+        (lambda x: ops.tensordot(x, x, (0, 1, 0)), ValueError, "axes of a and axes of b"),
         (lambda x: ops.tensordot(x, x, -1), ValueError, "-1 axes"),
         (lambda x: ops.broadcast_to(x, (2, 1.0)), TypeError, "the shape must be an integer"),
         (lambda x: ops.sum(x, [0]), TypeError, "axis must be an integer or a tuple"),
