@@ -223,7 +223,7 @@ def test_wrong_tensors(saved, change, words):
         ({"n_head": 3}, ["n_embd must be a multiple"]),
         ({"n_layer": -1}, ["n_layer is -1"]),
         ({"resid_pdrop": "much"}, ['resid_pdrop is "much"']),
-        ({"layer_norm_epsilon": float("nan")}, ["it holds NaN"]),
+        ({"layer_norm_epsilon": float("nan")}, ["it contains NaN"]),
         ({"n_layer": 1}, ["tensor transformer.h.1", "1 layers"]),
         ({"n_layer": 10**9}, ["no tensor h.2.ln_1.weight"]),  # and no list of that length
         ({"n_embd": 10**9}, ["(61, 16)", "(61, 1000000000)"]),  # and no such array

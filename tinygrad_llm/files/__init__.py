@@ -1,7 +1,7 @@
-"""Files that survive a crash and are not believed before they are checked.
+"""Files that survive a crash, and are checked before they are trusted.
 
-``atomic.py`` writes whole files or nothing, ``json_file.py`` reads JSON against a schema,
-``checksums.py`` notices damage, and ``lock.py`` keeps two processes from one folder.
+``atomic.py`` writes a whole file or nothing, ``json_file.py`` reads JSON against a schema,
+``checksums.py`` detects damage, and ``lock.py`` keeps two processes out of one folder.
 """
 
 from tinygrad_llm.files.atomic import (

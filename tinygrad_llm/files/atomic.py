@@ -1,8 +1,7 @@
-"""Files that are either whole or not there, also after a crash or on a full disk.
+"""Files that are either whole or absent, even after a crash or on a full disk.
 
-A file is written under another name, forced to the disk, and renamed; a rename happens at once or
-not at all. ``fsync`` before it, because a file system may otherwise put the new name on the disk
-before the content.
+A file is written under another name, forced to disk, and renamed, which is atomic. ``fsync`` comes
+first, because otherwise a file system may put the new name on disk before the content.
 """
 
 import errno
@@ -18,13 +17,13 @@ PARTIAL = ".partial-"
 
 
 def user_path(text: str | os.PathLike) -> Path:
-    """A path as a person writes it: a leading ~ is their home folder, ~name that of ``name``.
+    """A path as a user writes it: a leading ~ is their home folder, ~name that of ``name``.
 
-    Raises UserError for a text that can be no path: nothing at all, a zero byte, an unknown name.
+    Raises UserError for a text that cannot be a path: empty, with a zero byte, an unknown name.
     """
     text = os.fspath(text)
     if not text or "\0" in text:
-        what = "is empty" if not text else f"{text!r} holds a zero byte"
+        what = "is empty" if not text else f"{text!r} contains a zero byte"
         raise UserError(f"the path {what}: expected the name of a file or folder")
     try:
         return Path(text).expanduser()
@@ -37,7 +36,7 @@ def user_path(text: str | os.PathLike) -> Path:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Put a file with this content at ``path``, in place of any that is there."""
+    """Write a file with this content to ``path``, replacing any file there."""
     partial = path.with_name(f"{PARTIAL}{path.name}")
     try:
         partial.unlink(missing_ok=True)
@@ -52,13 +51,13 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def write_folder_atomically(path: Path, fill: Callable[[Path], None]) -> None:
-    """Make the folder ``path``, which must not be there; ``fill(folder)`` writes its files.
+    """Make the folder ``path``, which must not exist; ``fill(folder)`` writes its files.
 
-    A folder cannot be renamed over another that holds files, and moving that one away first would
-    leave a moment in which neither is there. So nothing is replaced: who wants to, chooses a new
-    name. The folder above must be there: one that was moved away is not made again.
+    A folder cannot be renamed over another that has files, and moving that one away first would
+    leave a moment in which neither is there. So nothing is replaced: choose a new name instead. The
+    parent folder must exist: if it was moved away, it is not made again.
 
-    Raises FileExistsError, and whatever ``fill`` does; the partial folder is removed then.
+    Raises FileExistsError, and whatever ``fill`` raises; then the partial folder is removed.
     """
     if path.exists():
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
@@ -77,7 +76,7 @@ def write_folder_atomically(path: Path, fill: Callable[[Path], None]) -> None:
 
 
 def remove_partials(folder: Path) -> None:
-    """Remove what a killed process has left behind."""
+    """Remove the partial files and folders of a killed process."""
     for leftover in folder.glob(f"{PARTIAL}*"):
         if leftover.is_dir():
             shutil.rmtree(leftover, ignore_errors=True)
@@ -86,13 +85,13 @@ def remove_partials(folder: Path) -> None:
 
 
 def sync_file(path: Path) -> None:
-    """Wait until a file's content is on the disk."""
+    """Wait until a file's content is on disk."""
     with open(path, "r+b") as file:  # Windows syncs only what is open for writing
         os.fsync(file.fileno())
 
 
 def sync_folder(path: Path) -> None:
-    """Wait until a folder's list of names is on the disk (Windows cannot, and need not)."""
+    """Wait until a folder's list of names is on disk (Windows cannot, and need not)."""
     if os.name == "nt":
         return
     descriptor = os.open(path, os.O_RDONLY)
@@ -103,6 +102,6 @@ def sync_folder(path: Path) -> None:
 
 
 def file_sha256(path: Path) -> str:
-    """sha256 of a file's content, in hexadecimal."""
+    """sha256 (hex) of a file's content."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,8 +1,8 @@
-"""SHA256SUMS: the checksum of every file of a checkpoint, in a file beside them.
+"""SHA256SUMS: the checksum of every file of a checkpoint, in a file next to them.
 
-Its lines are what the program ``sha256sum`` writes and checks (``sha256sum -c SHA256SUMS``), and
-other readers of model directories pass it over. A flipped bit, a file of another checkpoint, one
-that is missing: each is found before anything is computed from it.
+The program ``sha256sum`` writes and checks the same lines (``sha256sum -c SHA256SUMS``), and other
+readers of model directories ignore the file. A flipped bit, a file of another checkpoint, a missing
+file: each is noticed before anything is computed from it.
 """
 
 import re
@@ -26,7 +26,7 @@ def write_sums(folder: Path) -> None:
 
 
 def read_sums(folder: Path) -> dict[str, str]:
-    """Name -> sha256; raises UserError where the file is damaged."""
+    """Name -> sha256; raises UserError if the file is damaged."""
     lines = read_bounded(folder / SUMS, _MAX_BYTES).decode("utf-8", "replace").split("\n")
     matches = [_LINE.fullmatch(line) for line in lines[:-1]]
     sums = {match[2]: match[1] for match in matches if match}
@@ -38,12 +38,12 @@ def read_sums(folder: Path) -> dict[str, str]:
 def verify(
     folder: Path,
     names: Iterable[str] | None = None,
-    advice: str = "take another checkpoint, or --no-verify to try it",
+    advice: str = "use another checkpoint, or try this one with --no-verify",
 ) -> bool:
-    """Compare the files of ``folder`` (or those named) with SHA256SUMS; False where it is missing.
+    """Compare the files of ``folder`` (or those in ``names``) with SHA256SUMS.
 
-    ``advice`` ends each sentence. Raises UserError, naming the file, for one that is missing or is
-    not the one that was written.
+    Returns False if there is no SHA256SUMS. Raises UserError, naming the file, for one that is
+    missing or has changed since it was written; ``advice`` ends the sentence.
     """
     if not (folder / SUMS).exists():
         return False
@@ -55,14 +55,14 @@ def verify(
                 f"{folder / SUMS} does not name {name}: it belongs to other files; {advice}"
             )
         if not path.is_file():
-            raise UserError(f"there is no file {path}, which {SUMS} beside it names; {advice}")
+            raise UserError(f"there is no file {path}, which {SUMS} next to it names; {advice}")
         try:
-            found = file_sha256(path)
+            digest = file_sha256(path)
         except OSError as error:
             raise UserError(f"cannot read {path} ({error.strerror})") from None
-        if found != sums[name]:
+        if digest != sums[name]:
             raise UserError(
-                f"{path} is not the file that was written: its sha256 begins {found[:8]}, expected "
-                f"{sums[name][:8]} ({SUMS}); {advice}"
+                f"{path} is not the file that was written: its sha256 starts with {digest[:8]}, "
+                f"expected {sums[name][:8]} ({SUMS}); {advice}"
             )
     return True

@@ -1,7 +1,7 @@
 """The one reader of JSON: bounded before it is read, and checked against a schema.
 
-A file may come from a stranger, from another version or from a bad disk. json.loads alone takes
-what no program should go on with: a key twice (the last one wins), NaN and 1e999, numbers of any
+A file may come from a stranger, from another version or from a bad disk. json.loads alone accepts
+what no program should continue with: a key twice (the last one wins), NaN and 1e999, numbers of any
 length, brackets nested until the interpreter gives up. Here each of them is a UserError: one
 sentence with the file, the key, what was found and what was expected.
 
@@ -9,14 +9,14 @@ sentence with the file, the key, what was found and what was expected.
 
 A schema looks like what it describes:
 
-    int  float  str  bool  dict  list    a value of that type (float takes whole numbers too)
+    int  float  str  bool  dict  list    a value of that type (float accepts whole numbers too)
     object                               anything
-    Whole(0, 10)  Number(0)  Text("a+")  a value within limits, or that matches as a whole
+    Whole(0, 10)  Number(0)  Text("a+")  a value within limits, or text that matches entirely
     "gpt2"  1  True  None                this value alone
     (int, None)                          one of these
     [float]                              a list of such values
     {"name": str, "size?": int}          an object with these keys; the one with "?" may be missing
-    {"name": str, ...: object}           ... and any others, of the kind that stands at the dots
+    {"name": str, ...: object}           ... and any others, of the kind given for ``...``
 """
 
 import json
@@ -57,7 +57,7 @@ class Number:
 
 @dataclass(frozen=True)
 class Text:
-    """A string that ``pattern`` matches as a whole; ``like`` is an example for the sentence."""
+    """A string that ``pattern`` matches entirely; ``like`` is an example for the sentence."""
 
     pattern: str
     like: str = ""
@@ -73,9 +73,9 @@ def read_json(
 ) -> Any:
     """The content of a JSON file that fits ``schema``.
 
-    No more than ``max_bytes`` is ever read. ``advice`` ends the sentence where the file is there
-    but wrong: what to do about it. ``file_names`` is what ``parse_json`` says. Raises UserError
-    for anything else than a regular file of such JSON.
+    No more than ``max_bytes`` is ever read. ``advice`` ends the sentence if the file exists but is
+    wrong: what to do about it. ``file_names`` is explained in ``parse_json``. Raises UserError for
+    anything other than a regular file of such JSON.
     """
     data = read_bounded(Path(path), max_bytes)
     return parse_json(data, str(path), schema, file_names=file_names, advice=advice)
@@ -97,7 +97,7 @@ def read_bounded(path: Path, max_bytes: int) -> bytes:
         raise UserError(f"cannot read {path} ({reason})") from None
     if len(data) > max_bytes:
         raise UserError(
-            f"{path} has more than {max_bytes:,} bytes, which no such file has: it is something "
+            f"{path} has more than {max_bytes:,} bytes, too many for such a file: it is something "
             "else"
         )
     return data
@@ -106,16 +106,16 @@ def read_bounded(path: Path, max_bytes: int) -> bytes:
 def parse_json(
     data: bytes, name: str, schema: Any, *, file_names: bool = False, advice: str = ""
 ) -> Any:
-    """The JSON in ``data``, which fits ``schema``; ``name`` is what the sentences call it.
+    """The JSON in ``data``, if it fits ``schema``; ``name`` is its name in error messages.
 
-    Strings with half a surrogate pair are refused, as they cannot be written or printed again.
-    ``file_names`` allows them: that is how Python spells a file name that is not UTF-8. Raises
+    Strings with half a surrogate pair are refused, since they cannot be written or printed again.
+    ``file_names`` allows them: Python represents a file name that is not UTF-8 in this way. Raises
     UserError.
     """
     end = f"; {advice}" if advice else ""
     try:
         if data.startswith(b"\xef\xbb\xbf"):
-            raise _Refused("it begins with a byte order mark")
+            raise _Refused("it starts with a byte order mark")
         _check_depth(data)
         content = json.loads(
             data.decode(),
@@ -130,7 +130,7 @@ def parse_json(
         reason = f"byte {error.start} is not UTF-8"
         raise UserError(f"{name} is not whole JSON ({reason}): it is damaged{end}") from None
     except UnicodeEncodeError:
-        raise UserError(f"{name} is refused: a string in it holds half a character{end}") from None
+        raise UserError(f"{name} is refused: a string in it has half a character{end}") from None
     except _Refused as error:
         raise UserError(f"{name} is refused: {error}{end}") from None
     except json.JSONDecodeError as error:
@@ -156,7 +156,7 @@ def check_json(content: Any, name: str, schema: Any, *, advice: str = "") -> Non
 
 
 class _Refused(Exception):
-    """JSON that is whole, but that no file of ours would hold."""
+    """JSON that is whole, but that none of our files would contain."""
 
 
 def _check_depth(data: bytes) -> None:
@@ -172,7 +172,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     content = dict(pairs)
     if len(content) < len(pairs):
         twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
-        raise _Refused(f"the key {short(twice)} stands in one object twice")
+        raise _Refused(f"the key {short(twice)} appears twice in one object")
     return content
 
 
@@ -191,11 +191,13 @@ def _number(digits: str) -> float:
 
 def _check_digits(digits: str) -> None:
     if len(digits) > MAX_DIGITS:
-        raise _Refused(f"a number in it has {len(digits):,} characters, allowed are {MAX_DIGITS}")
+        raise _Refused(
+            f"a number in it has {len(digits):,} characters, at most {MAX_DIGITS} allowed"
+        )
 
 
 def _constant(word: str) -> None:
-    raise _Refused(f"it holds {word}, which is not a number of JSON")
+    raise _Refused(f"it contains {word}, which is not a JSON number")
 
 
 # --- checking ------------------------------------------------------------------------------------
@@ -218,8 +220,8 @@ def _problem(value: Any, kind: Any) -> Problem | None:
         return _object_problem(value, kind)
     if isinstance(kind, list) and isinstance(value, list):
         for i, element in enumerate(value):
-            if (found := _problem(element, kind[0])) is not None:
-                return f"[{i}]{found[0]}", found[1]
+            if (problem := _problem(element, kind[0])) is not None:
+                return f"[{i}]{problem[0]}", problem[1]
         return None
     return None if _fits(value, kind) else _unlike(value, kind)
 
@@ -232,9 +234,9 @@ def _object_problem(value: dict[str, Any], kinds: dict[Any, Any]) -> Problem | N
     for key, element in value.items():
         if key not in known and ... not in kinds:
             return _step(key), f"is unknown; known are {', '.join(known)}"
-        found = _problem(element, known[key] if key in known else kinds[...])
-        if found is not None:
-            return _step(key) + found[0], found[1]
+        problem = _problem(element, known[key] if key in known else kinds[...])
+        if problem is not None:
+            return _step(key) + problem[0], problem[1]
     return None
 
 
@@ -279,7 +281,7 @@ def describe(kind: Any) -> str:
 
 
 def short(value: Any) -> str:
-    """A value as it stands in JSON, in ASCII and cut to a line's part; large ones by their type."""
+    """A value as JSON in ASCII, cut short to fit a sentence; objects and lists by their type."""
     if isinstance(value, dict | list):
         return _TYPES[type(value)]
     text = json.dumps(value)

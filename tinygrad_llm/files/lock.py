@@ -1,11 +1,11 @@
-"""One process per run: a lock that the system gives back when its holder dies, however it does.
+"""One process per run: a lock that the system releases when its owner dies, for whatever reason.
 
 Two processes that train in one folder would delete each other's checkpoints. A file that merely
 says "in use" would outlive a process that is killed; a lock on an open file does not. The file
-stays, it is the lock on it that counts, and what it holds only says who has it.
+stays; only the lock on it counts, and its content says who holds it.
 
-On a network file system the lock is as good as the server's: NFS before version 4, or mounted
-with ``nolock``, does not keep two machines apart.
+On a network file system the lock is as good as the server's: NFS before version 4, or mounted with
+``nolock``, does not protect against another machine.
 """
 
 import errno
@@ -16,17 +16,17 @@ from pathlib import Path
 from tinygrad_llm.errors import UserError
 
 LOCK_FILE = ".lock"
-# What the lock file holds is overwritten: never that of a file elsewhere, which a link points to.
+# The content of the lock file is overwritten, so a link to a file elsewhere must not be followed.
 _FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
-_FAR = 1 << 30  # where Windows locks a byte: what lies before it, anybody may read
+_FAR = 1 << 30  # Windows locks the byte at this position: everything before it can be read
 TAKEN = {errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK, errno.EDEADLK}
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL}
 
 
 class RunLock:
-    """Context manager that holds a run; entering raises UserError where another process does.
+    """Context manager that locks a run; entering raises UserError if another process has it.
 
-    ``held`` is False where the file system has no locks: then nothing keeps others away.
+    ``held`` is False if the file system has no locks: then nothing keeps other processes away.
     """
 
     def __init__(self, run: Path) -> None:
@@ -50,10 +50,10 @@ class RunLock:
                 holder = self._holder()
                 os.close(self._descriptor)
                 raise UserError(
-                    f"the run {self.run} is in use by {holder}: wait for it or stop it, or begin "
+                    f"the run {self.run} is in use by {holder}: wait for it or stop it, or start "
                     "another run"
                 ) from None
-            # A full disk keeps the name out of the file and not the lock from being held.
+            # On a full disk the name cannot be written, but the lock is held all the same.
             if not self.held and error.errno not in _NO_LOCKS:
                 os.close(self._descriptor)
                 raise
@@ -62,8 +62,8 @@ class RunLock:
             raise
         return self
 
-    def __exit__(self, *exc_info) -> None:
-        os.close(self._descriptor)  # which gives the lock back
+    def __exit__(self, *exc_info: object) -> None:
+        os.close(self._descriptor)  # which releases the lock
         self.held = False
 
     def _holder(self) -> str:

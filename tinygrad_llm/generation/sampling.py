@@ -1,9 +1,10 @@
 """Sampling text from a language model, which here is any function from token ids to logits.
 
-``sample`` turns one row of logits and one uniform number into an id: no state, no randomness of
-its own, so its rules can be tested one by one. ``generate`` calls a model and ``sample`` in turn.
+``sample`` turns one row of logits and one uniform number into an id: it has no state and no
+randomness, so its rules can be tested one by one. ``generate`` calls the model and ``sample`` in
+turn.
 
-The order of the rules: temperature, top-k, top-p, then a draw from what is left.
+The order of the rules: temperature, top-k, top-p, then a draw from the rest.
 """
 
 import math
@@ -27,20 +28,21 @@ def sample(
     top_k: int | None = None,
     top_p: float | None = None,
 ) -> int:
-    """The id that the uniform number ``u`` in [0, 1) picks under ``logits`` (V,).
+    """The id that the uniform number ``u`` in [0, 1) picks from ``logits`` (V,).
 
-    - temperature 0 is the largest logit (the lowest id of several), whatever else is asked for;
-      otherwise logits are divided by it: below 1 is bolder in the likely ids, above 1 evener.
-    - top_k keeps exactly the k largest logits; of equal ones the lowest ids are kept. 0 keeps all,
-      as None does (Hugging Face's convention).
-    - top_p keeps the fewest ids, likeliest first, whose share of what top_k left reaches p: at
-      least one (Holtzman et al. 2020).
+    - temperature 0 picks the largest logit (the lowest id among equals), whatever the other
+      options; otherwise logits are divided by it: below 1 sharpens the distribution, above 1
+      flattens it.
+    - top_k keeps exactly the k largest logits; of equal ones it keeps the lowest ids. 0 and None
+      keep all (Hugging Face's convention).
+    - top_p keeps the fewest ids, most likely first, whose share of the probability after top_k
+      reaches p: at least one (Holtzman et al. 2020).
 
-    The draw inverts the cumulative sum in float64, scaled by its own last value, so that rounding
-    in the sum cannot make ``u`` miss it; the result is never an id of probability zero.
+    The draw inverts the cumulative sum in float64, scaled by its own last value, so rounding in the
+    sum cannot make ``u`` miss it; the result is never an id of probability zero.
 
-    Raises UserError for an option out of range and for logits that are NaN or infinite (-inf for
-    some ids is allowed: an id that must not come).
+    Raises UserError for an option out of range and for logits that are NaN or infinite (-inf is
+    allowed for some ids: it excludes them).
     """
     check_options(temperature, top_k, top_p)
     logits = np.asarray(logits, dtype=np.float64)
@@ -56,7 +58,7 @@ def sample(
         p = np.exp((logits - best) / temperature)
     keep = min(top_k or len(p), len(p))
     if keep < len(p) or top_p is not None:
-        order = np.argsort(-logits, kind="stable")  # likeliest first, equals by id
+        order = np.argsort(-logits, kind="stable")  # most likely first, equals by id
         if top_p is not None and top_p < 1:
             mass = np.cumsum(p[order[:keep]])
             keep = int(np.searchsorted(mass, top_p * mass[-1], side="left")) + 1
@@ -79,18 +81,18 @@ def generate(
     stop_ids: Sequence[int] = (),
     unused_ids: Sequence[int] | np.ndarray = (),
 ) -> Iterator[np.ndarray]:
-    """Continue the prompts ``ids`` (B, T); yields after each step the new ids (B,), int64.
+    """Continue the prompts ``ids`` (B, T); yields the new ids (B,), int64, after each step.
 
-    ``next_token_logits`` maps ids (B, t), t <= block_size, to logits (B, V) of the id that comes
-    next, as a Tensor or an array: ``model.next_token_logits`` (after ``model.eval()``, or dropout
-    is on). It is given the last ``block_size`` ids. ``sample`` has the rules; ``rng`` gives one
-    number per row and step. ``unused_ids`` are never sampled: ids that no token has.
+    ``next_token_logits`` maps ids (B, t), t <= block_size, to logits (B, V) of the next id, as a
+    Tensor or an array: ``model.next_token_logits`` (after ``model.eval()``, or dropout is on). It
+    gets the last ``block_size`` ids. ``sample`` defines the other options; ``rng`` draws one number
+    per row and step. ``unused_ids``, which stand for no token, are never sampled.
 
-    A row ends with an id of ``stop_ids``, which is still yielded; from then on it yields FINISHED
-    while the other rows go on. Stops after ``max_new_tokens`` steps or when all rows have ended.
+    A row ends with an id of ``stop_ids``, which is still yielded; after that it yields FINISHED
+    while the other rows continue. Stops after ``max_new_tokens`` steps or when all rows have ended.
 
-    Gradients are off while this runs and as the caller has them while it waits. Raises UserError
-    for options out of range and an empty prompt, at once and not at the first step.
+    Gradients are off while this runs; while it waits, they are as the caller has set them. Raises
+    UserError for options out of range and an empty prompt, at once and not at the first step.
     """
     check_options(temperature, top_k, top_p)
     ids = np.array(_in_main_memory(ids))
@@ -108,7 +110,7 @@ def generate(
 
     unused = np.asarray(unused_ids, dtype=np.int64)
 
-    def choose(rows):
+    def choose(rows: np.ndarray) -> np.ndarray:
         if unused.size:
             rows = np.array(rows)
             rows[:, unused] = -np.inf
@@ -122,7 +124,14 @@ def generate(
 
 
 @no_grad()
-def _steps(next_token_logits, choose, ids, max_new_tokens, block_size, stop_ids):
+def _steps(
+    next_token_logits: Callable[[np.ndarray], Any],
+    choose: Callable[[np.ndarray], np.ndarray],
+    ids: np.ndarray,
+    max_new_tokens: int,
+    block_size: int,
+    stop_ids: Sequence[int],
+) -> Iterator[np.ndarray]:
     done = np.zeros(len(ids), bool)
     for _ in range(max_new_tokens):
         ids = ids[:, -block_size:]
@@ -137,18 +146,18 @@ def _steps(next_token_logits, choose, ids, max_new_tokens, block_size, stop_ids)
             return
 
 
-def _in_main_memory(values):
-    """A Tensor, or an array of any library, as NumPy's; anything else as it is."""
+def _in_main_memory(values: Any) -> Any:
+    """A Tensor, or an array of any library, as a NumPy array; anything else unchanged."""
     values = values.data if isinstance(values, Tensor) else values
     return to_numpy(values) if is_array(values) else values
 
 
 def check_options(temperature: float, top_k: int | None, top_p: float | None) -> None:
-    """Raise UserError unless these are options of ``sample``."""
+    """Raise UserError unless these are valid options of ``sample``."""
     if not (temperature >= 0 and math.isfinite(temperature)):
         raise UserError(
             f"the temperature is {temperature}, but must be a finite number of at least 0 "
-            "(0 always takes the likeliest token)"
+            "(0 always takes the most likely token)"
         )
     if top_k is not None and top_k < 0:
         raise UserError(f"top_k is {top_k}, but must be at least 0 (0 keeps all ids)")

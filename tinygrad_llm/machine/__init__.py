@@ -1,1 +1,1 @@
-"""The machine a run lives on: its memory, speed and threads, signals, and kernels to compile."""
+"""The machine: its memory, speed and threads, signals, and the kernels to compile for it."""

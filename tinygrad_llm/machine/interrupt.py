@@ -1,28 +1,29 @@
-"""Ctrl-C and SIGTERM: at any moment one of two things, and never a traceback.
+"""Ctrl-C and SIGTERM: they stop the program in one of two ways, and never with a traceback.
 
 While a model trains they are a polite request (``StopSignals``): finish the step, save, and stop.
-The first signal is only noted; the training loop looks at ``received`` between two steps. It also
-puts the handlers back that were there before, so that a second signal stops at once. Checkpoints
-are renamed into place when they are whole (files/atomic.py), so even that loses only the
-steps since the last one.
+The first signal is only recorded; the training loop checks ``received`` between two steps. It also
+restores the previous handlers, so a second signal stops at once. Checkpoints are renamed into place
+when they are whole (files/atomic.py), so even that loses only the steps since the last one.
 
-Anywhere else they end the program (``end_program_at_signals``): the first raises ``Stopped``, so
-that what is half made is cleared away, and the second does not wait for that.
+At any other time they end the program (``end_program_at_signals``): the first raises ``Stopped``,
+so that unfinished files are removed, and the second does not wait for that.
 
-A signal that is ignored when the program starts stays ignored: that is how nohup, cron and a
-script's ``&`` keep the terminal's Ctrl-C from a job in the background.
+A signal that is ignored when the program starts stays ignored: nohup, cron and a script's ``&``
+protect a background job from the terminal's Ctrl-C in this way.
 """
 
 import os
 import signal
 import sys
 import threading
+from types import FrameType
+from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stopped(KeyboardInterrupt):
-    """The program was told to stop, by the signal ``number``."""
+    """The program must stop, because of the signal ``number``."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -30,14 +31,14 @@ class Stopped(KeyboardInterrupt):
 
 
 def exit_code(error: KeyboardInterrupt) -> int:
-    """130 for Ctrl-C, 143 for SIGTERM: what a shell reports of a process that a signal ended."""
+    """130 for Ctrl-C, 143 for SIGTERM: a shell's exit code for a process ended by that signal."""
     return 128 + getattr(error, "number", signal.SIGINT)
 
 
 class StopSignals:
     """Context manager in which SIGINT and SIGTERM set ``received`` instead of ending the process.
 
-    Only the main thread can handle signals; in any other, they keep their usual effect.
+    Only the main thread can handle signals; in any other thread they keep their usual effect.
     """
 
     def __init__(self) -> None:
@@ -51,10 +52,10 @@ class StopSignals:
                     self._before[number] = signal.signal(number, self._note)
         return self
 
-    def __exit__(self, *exc_info) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self._restore()
 
-    def _note(self, number, frame) -> None:
+    def _note(self, number: int, frame: FrameType | None) -> None:
         self.received = number
         self._restore()
 
@@ -65,14 +66,14 @@ class StopSignals:
 
 
 def _is_ignored(number: int) -> bool:
-    """Whether a signal is ignored, or handled by something that Python could not put back."""
+    """Whether a signal is ignored, or handled by something that Python could not restore."""
     return signal.getsignal(number) in (signal.SIG_IGN, None)
 
 
-# --- for a process that is the command line from start to end ------------------------------------
+# --- for a process that runs only the command line -----------------------------------------------
 
 _stopped_by: int | None = None  # the signal that stopped the program
-_raised = False  # Stopped is on its way up: the next signal does not wait
+_raised = False  # Stopped has been raised: the next signal does not wait
 
 
 def end_program_at_signals() -> None:
@@ -84,17 +85,17 @@ def end_program_at_signals() -> None:
 
 
 def ignore_signals() -> None:
-    """The work is done: a signal while the interpreter shuts down would only end in a traceback."""
+    """Ignore signals once the work is done: during shutdown they would only cause a traceback."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
 
 def stopped_by() -> int | None:
-    """The signal that has raised Stopped, or is about to once more; None if there was none."""
+    """The signal that has raised Stopped, or is about to raise it again; None if there was none."""
     return _stopped_by
 
 
-def _stop(number, frame) -> None:
+def _stop(number: int, frame: FrameType | None) -> None:
     global _stopped_by, _raised
     if _raised:
         os._exit(128 + number)
@@ -102,10 +103,11 @@ def _stop(number, frame) -> None:
     raise Stopped(number)
 
 
-def _send_again(unraisable) -> None:
-    """Python drops an exception in a finalizer or a callback; ours comes again a moment later.
+def _send_again(unraisable: Any) -> None:
+    """Repeat a signal whose Stopped was lost, since Python drops exceptions in finalizers.
 
-    Until then ``stopped_by`` names the signal: what waited for the callback may fail first.
+    It comes again a moment later. Until then ``stopped_by`` names the signal: code that waited for
+    a callback may fail first.
     """
     global _raised
     if not isinstance(unraisable.exc_value, Stopped):

@@ -1,7 +1,7 @@
-"""Whether a training run fits into this machine's memory, worked out before the work begins.
+"""Whether a training run fits into this machine's memory, computed before the work begins.
 
-A system that hands out memory it does not have (Linux does) would kill the process later, and say
-nothing.
+A system that promises memory it does not have (Linux does) would kill the process later, without a
+message.
 """
 
 import os
@@ -12,18 +12,18 @@ from tinygrad_llm.model.summary import activation_floats, parameter_count
 
 FLOAT = 4  # bytes of a float32
 STATE = 4  # floats per parameter: itself, its gradient, and AdamW's two moments
-IDS = 16  # bytes of a token's id and its target's; a step draws all its micro-batches at once
+IDS = 16  # bytes of a token's id and its target; a step draws all its micro-batches at once
 
 
 def training_bytes(config: GPTConfig, batch_size: int, grad_accumulation: int = 1) -> int:
-    """The least that training needs: the parameters' state, what is kept for backward, the ids."""
+    """The least memory that training needs: parameters' state, saved activations, and ids."""
     tokens = batch_size * config.block_size
     floats = STATE * parameter_count(config) + tokens * activation_floats(config)
     return FLOAT * floats + IDS * tokens * grad_accumulation
 
 
 def check_memory(config: GPTConfig, batch_size: int, grad_accumulation: int = 1) -> None:
-    """Raise UserError where training needs more memory than this machine has."""
+    """Raise UserError if training needs more memory than this machine has."""
     available = physical_memory()
     needed = training_bytes(config, batch_size, grad_accumulation)
     if available is not None and needed > available:
@@ -36,7 +36,7 @@ def check_memory(config: GPTConfig, batch_size: int, grad_accumulation: int = 1)
 
 
 def physical_memory() -> int | None:
-    """Bytes of main memory; None where the system does not say."""
+    """Bytes of main memory; None if the system does not say."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):

@@ -1,15 +1,15 @@
-"""Two settings of a process that only trains: memory that is kept, and BLAS threads that sleep.
+"""Two settings for a process that only trains: keep freed memory, and let BLAS threads sleep.
 
-Both belong to the whole process, so importing the package changes neither; the command line and
-the benchmarks ask for them, for processes of their own.
+Both affect the whole process, so importing the package changes neither; the command line and the
+benchmarks make them, for their own processes.
 
-Memory. A training step frees and takes the same hundreds of megabytes again. By default glibc
-returns large blocks at once (munmap), and the kernel then clears every page before handing it out
-again, which costs about as much as the arithmetic done in it.
+Memory. A training step frees and allocates the same hundreds of megabytes again and again. By
+default glibc returns large blocks at once (munmap), and the kernel then clears every page before
+handing it out again, which costs about as much as the arithmetic done in it.
 
 Threads. After a product OpenBLAS's threads do not sleep: they spin for 2^26 ticks, about 20
-milliseconds, in case another product follows. What follows is a kernel of ours, whose own threads
-then share a core with one that does nothing.
+milliseconds, in case another product follows. Usually one of our kernels follows, whose own threads
+then share a core with an idle, spinning one.
 """
 
 import ctypes
@@ -19,7 +19,7 @@ import sys
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
 KEEP_UP_TO = 1 << 30  # blocks up to this size come from the heap, which is not trimmed
-SPIN = 16  # 2^16 ticks of the processor's clock, some 20 microseconds: what waking up costs
+SPIN = 16  # 2^16 ticks of the processor's clock, some 20 microseconds: the cost of waking up
 
 
 def keep_freed_memory() -> bool:
@@ -27,15 +27,15 @@ def keep_freed_memory() -> bool:
     if platform.libc_ver()[0] != "glibc":
         return False
     mallopt = ctypes.CDLL(None).mallopt
-    limit = (1 << 31) - 1  # the greatest int: never trim
+    limit = (1 << 31) - 1  # the largest int: never trim
     return bool(mallopt(M_MMAP_THRESHOLD, KEEP_UP_TO) and mallopt(M_TRIM_THRESHOLD, limit))
 
 
 def let_blas_sleep() -> bool:
-    """Have OpenBLAS's threads sleep soon after a product; returns whether it will be so.
+    """Let OpenBLAS's threads sleep soon after a product; returns whether they will.
 
-    OpenBLAS reads the variable when NumPy loads it: afterwards it is too late, and False. A value
-    that the user has set stays.
+    OpenBLAS reads the variable when NumPy loads it: after that it is too late, and the result is
+    False. A value that the user has set stays.
     """
     if "numpy" in sys.modules:
         return "OPENBLAS_THREAD_TIMEOUT" in os.environ

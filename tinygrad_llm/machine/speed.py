@@ -1,8 +1,8 @@
 """How fast this machine multiplies matrices, and how much of that a training step reaches.
 
 Nearly all arithmetic of a transformer is in matrix products, so the speed of a bare product is the
-limit of a training step, and the share of it that is reached says how good the rest is. It compares
-across machines, which tokens per second do not.
+limit of a training step, and the share of it that is reached says how good the rest is. That share
+can be compared between machines, unlike tokens per second.
 """
 
 import statistics
@@ -10,6 +10,7 @@ import time
 
 import numpy as np
 
+from tinygrad_llm.config import GPTConfig
 from tinygrad_llm.model.summary import flops_per_token
 
 SIZE = 1536  # large enough to reach the limit, small enough to be measured at every start
@@ -30,17 +31,17 @@ def sgemm_rates(n: int = SIZE, repeats: int = 5) -> list[float]:
 
 
 def gemm_limit() -> float:
-    """The median of ``sgemm_rates``: operations per second that this machine has to give."""
+    """The median of ``sgemm_rates``: the operations per second of this machine at best."""
     return statistics.median(sgemm_rates())
 
 
-def tokens_at_limit(config, limit: float) -> float:
+def tokens_at_limit(config: GPTConfig, limit: float) -> float:
     """Tokens per second if a model of this shape trained at ``limit`` operations per second."""
     return limit / flops_per_token(config, config.block_size)
 
 
-def training_rate(config, batch_size: int, steps: int = 3) -> float:
-    """Tokens per second (the median) of training steps on random tokens; kernels are compiled."""
+def training_rate(config: GPTConfig, batch_size: int, steps: int = 3) -> float:
+    """Tokens per second (the median) of training on random tokens, once kernels are compiled."""
     from tinygrad_llm.model.gpt import GPT
     from tinygrad_llm.training.optim import AdamW, clip_scale, global_norm
 

@@ -1,9 +1,9 @@
 """Compile the kernels before the clock of the training starts.
 
-numba compiles a kernel when it is first called, for the types of its arguments and not for their
-sizes. So one step of the smallest model compiles everything that a large one needs; its weights
-and random numbers are its own, and the run that follows is the same with and without it. Compiled
-kernels are kept on disk: only the first run on a machine waits. CuPy works the same way.
+numba compiles a kernel on its first call, for the types of its arguments and not for their sizes.
+So one step of the smallest model compiles everything that a large one needs; it has its own weights
+and random numbers, so the run that follows is the same with and without it. Compiled kernels are
+stored on disk: only the first run on a machine waits. CuPy works the same way.
 """
 
 import time
@@ -20,7 +20,7 @@ from tinygrad_llm.training.optim import AdamW, global_norm
 def compile_kernels(config: GPTConfig, device: str = "cpu") -> float:
     """Run one training step, one evaluation and one prediction of a tiny model of this kind.
 
-    Returns the seconds it took: many where kernels had to be compiled, few where they are loaded.
+    Returns the seconds it took: many if kernels had to be compiled, few if they were loaded.
     """
     start = time.perf_counter()
     shape = replace(config, vocab_size=16, block_size=8, n_layer=1, n_head=1, n_embd=8)

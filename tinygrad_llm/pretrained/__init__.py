@@ -1,4 +1,4 @@
-"""Model directories in Hugging Face's layout: what other programs write and open."""
+"""Model directories in Hugging Face's layout, which other programs write and open."""
 
 from tinygrad_llm.pretrained.gpt2 import load_model, save_model
 

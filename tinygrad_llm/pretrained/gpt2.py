@@ -1,14 +1,17 @@
 """GPT-2 as a Hugging Face directory: config.json and model.safetensors, opened by transformers.
 
-Tensors have the names of our parameters with "transformer." before them. Two differences remain.
-OpenAI wrote its linear layers as Conv1D, whose weight is (in, out): ours, (out, in) as PyTorch's
+Tensors have the names of our parameters, prefixed by "transformer.". Two differences remain. OpenAI
+wrote its linear layers as Conv1D, whose weight is (in, out): ours, (out, in) as in PyTorch's
 Linear, are transposed on the way. And the output layer, lm_head, is the token table itself, which
 is stored once.
 """
 
 import json
+import os
 import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +26,7 @@ PREFIX = "transformer."
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 CONV1D = ("c_attn.weight", "c_proj.weight", "c_fc.weight")
 BUFFERS = re.compile(r"h\.\d+\.attn\.(bias|masked_bias)")
-"""Causal masks that old files carry; they hold nothing learned."""
+"""Causal masks in old files; nothing in them is learned."""
 
 _SIZE = Whole(1, 10**15)
 CONFIG_SCHEMA = {
@@ -36,7 +39,7 @@ CONFIG_SCHEMA = {
     "n_inner?": (_SIZE, None),
     "resid_pdrop?": Number(0),
     "layer_norm_epsilon?": Number(0),
-    # These change the mathematics; what stands here is what we compute.
+    # These would change the mathematics; the values here are the ones we compute.
     "activation_function?": ("gelu_new", "gelu_pytorch_tanh"),
     "scale_attn_weights?": True,
     "scale_attn_by_inverse_layer_idx?": False,
@@ -44,15 +47,20 @@ CONFIG_SCHEMA = {
     "tie_word_embeddings?": True,
     ...: object,
 }
-"""Hugging Face's config of a GPT-2, as far as it concerns us (see json_file.py)."""
+"""Hugging Face's config of a GPT-2, as far as we use it (see json_file.py)."""
 
 
-def save_model(model, directory, bos_token_id=None, eos_token_id=None):
-    """Write ``model`` (a GPT, float32) into ``directory``, which is made if need be.
+def save_model(
+    model: GPT,
+    directory: str | os.PathLike,
+    bos_token_id: int | None = None,
+    eos_token_id: int | None = None,
+) -> None:
+    """Write ``model`` (float32) into ``directory``, which is created if need be.
 
-    Each file is written beside its place, synced and renamed; what else the directory holds stays.
-    ``eos_token_id`` is the id of the end of text, ``bos_token_id`` of its beginning: GPT-2 has one
-    for both. Raises OSError when the disk is full, and ValueError for parameters of another type.
+    Each file is written under another name, synced and renamed; other files in the directory stay.
+    ``eos_token_id`` is the id of the end of text, ``bos_token_id`` that of its beginning: GPT-2 has
+    one for both. Raises OSError if the disk is full, and ValueError for parameters of another type.
     """
     directory = Path(directory)
     tensors = {}
@@ -66,12 +74,15 @@ def save_model(model, directory, bos_token_id=None, eos_token_id=None):
         tensors[PREFIX + name] = value.T if name.endswith(CONV1D) else value
     directory.mkdir(parents=True, exist_ok=True)
     write_tensors(directory / WEIGHTS, tensors, {"format": "pt"})
-    # the config goes last: where there is one, the weights are whole
+    # The config is written last: if there is one, the weights are complete.
     config = _to_hugging_face(model.config, bos_token_id, eos_token_id)
     write_atomically(directory / CONFIG, (json.dumps(config, indent=2) + "\n").encode())
 
 
-def _to_hugging_face(config, bos_token_id, eos_token_id):
+def _to_hugging_face(
+    config: GPTConfig, bos_token_id: int | None, eos_token_id: int | None
+) -> dict[str, Any]:
+    """The content of config.json."""
     return {
         "architectures": ["GPT2LMHeadModel"],
         "model_type": "gpt2",
@@ -97,17 +108,17 @@ def _to_hugging_face(config, bos_token_id, eos_token_id):
     }
 
 
-def load_model(directory, seed=0, finite=True):
-    """The GPT in a directory that ``save_model``, transformers or OpenAI's upload has written.
+def load_model(directory: str | os.PathLike, seed: int = 0, finite: bool = True) -> GPT:
+    """The GPT in a directory written by ``save_model``, by transformers or by OpenAI.
 
     Tensor names may lack the "transformer." prefix. Dropout becomes the config's resid_pdrop;
     attn_pdrop, dropout of the attention weights, has no counterpart here. ``seed`` is that of the
-    dropout masks. The model comes in evaluation mode, as in transformers: call ``.train()``.
+    dropout masks. The model is in evaluation mode, as in transformers: call ``.train()`` to train.
 
     Raises UserError, naming the file and the option or tensor, for files that are missing,
     truncated or of another model, and, unless ``finite`` is False, for weights that are NaN or
-    infinite. Nothing of the model's size is allocated before the config, the
-    header of the weights and the length of the file agree.
+    infinite. Nothing of the model's size is allocated before the config, the header of the weights
+    and the length of the file agree.
     """
     config_path, path = Path(directory) / CONFIG, Path(directory) / WEIGHTS
     config = read_config(config_path)
@@ -121,7 +132,7 @@ def load_model(directory, seed=0, finite=True):
             if name not in expected and name != "lm_head.weight":
                 raise UserError(
                     f"{path} has a tensor {stored[name]}, which a GPT-2 of {config.n_layer} layers "
-                    f"has not: it does not belong to the {CONFIG} beside it"
+                    f"does not have: it does not belong to the {CONFIG} next to it"
                 )
         model = GPT(config, seed=seed, initialize=False)
         for name, parameter in model.named_parameters():
@@ -134,9 +145,9 @@ def load_model(directory, seed=0, finite=True):
     return model.eval()
 
 
-def _stored_names(keys, path):
+def _stored_names(keys: Iterable[str], path: Path) -> dict[str, str]:
     """Our name -> the file's, without the buffers."""
-    stored = {}
+    stored: dict[str, str] = {}
     for key in keys:
         name = key.removeprefix(PREFIX)
         if BUFFERS.fullmatch(name):
@@ -147,8 +158,11 @@ def _stored_names(keys, path):
     return stored
 
 
-def _expected_shapes(config):
-    """Pairs (name, shape in the file), in our order. A generator: n_layer may be a lie."""
+def _expected_shapes(config: GPTConfig) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Pairs (name, shape in the file), in our order.
+
+    A generator, since n_layer comes from an untrusted file.
+    """
     C = config.n_embd
     yield "wte.weight", (config.vocab_size, C)
     yield "wpe.weight", (config.block_size, C)
@@ -166,26 +180,29 @@ def _expected_shapes(config):
     yield "ln_f.bias", (C,)
 
 
-def _check_tensor(file, key, name, shape, path):
+def _check_tensor(
+    file: Any, key: str | None, name: str, shape: tuple[int, ...], path: Path
+) -> None:
+    """Raise UserError unless the file has this float32 tensor; only its header is read."""
     if key is None:
         raise UserError(
-            f"{path} has no tensor {name}, which the {CONFIG} beside it asks for: it is the file "
+            f"{path} has no tensor {name}, which the {CONFIG} next to it asks for: it is the file "
             "of another model, or of a part of one"
         )
-    found = file.get_slice(key)
-    if tuple(found.get_shape()) != shape:
+    header = file.get_slice(key)
+    if tuple(header.get_shape()) != shape:
         raise UserError(
-            f"{path}: tensor {key} has shape {tuple(found.get_shape())}, but the {CONFIG} beside "
+            f"{path}: tensor {key} has shape {tuple(header.get_shape())}, but the {CONFIG} next to "
             f"it asks for {shape}"
         )
-    if found.get_dtype() != "F32":
+    if header.get_dtype() != "F32":
         raise UserError(
-            f"{path}: tensor {key} is of type {found.get_dtype()}, but only F32 is read: save the "
+            f"{path}: tensor {key} is of type {header.get_dtype()}, but only F32 is read: save the "
             "model in float32"
         )
 
 
-def _check_tied(file, stored, model, path):
+def _check_tied(file: Any, stored: dict[str, str], model: GPT, path: Path) -> None:
     key = stored["lm_head.weight"]
     table = model.wte.weight.data
     _check_tensor(file, key, "lm_head.weight", table.shape, path)
@@ -196,11 +213,11 @@ def _check_tied(file, stored, model, path):
         )
 
 
-def read_config(path):
+def read_config(path: str | os.PathLike) -> GPTConfig:
     """The GPTConfig of a Hugging Face GPT-2's config.json.
 
-    Raises UserError for a file that is missing or not such a config, and for options that would
-    make it compute something else than our GPT does.
+    Raises UserError for a file that is missing or not such a config, and for options with which it
+    would compute something other than our GPT.
     """
     path = Path(path)
     if not path.is_file():

@@ -1,20 +1,22 @@
 """Named arrays in a .safetensors file.
 
 The format: eight bytes with the length of a JSON header, the header (for each name its type, shape
-and the range of its bytes), then the bytes of all arrays end to end. There is no code in it to
-run, and its reader can check every size before it takes memory.
+and the range of its bytes), then the bytes of all arrays end to end. It contains no code, and a
+reader can check every size before it allocates memory.
 
-Writing is done here and not by the safetensors library, so that arrays go to disk one by one, the
-file is synced before it gets its name, and a full disk is the OSError that it is. Reading is the
-library's, after the header has been checked here against itself and the length of the file: no
-more memory is taken than the file is long.
+Files are written here and not by the safetensors library, so that arrays go to disk one by one, the
+file is synced before it gets its name, and a full disk raises a plain OSError. The library reads
+them, after the header has been checked here for consistency and against the length of the file: a
+reader never allocates more memory than the file is long.
 """
 
 import json
 import math
 import os
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +31,7 @@ DTYPES = {
 }  # fmt: skip
 """NumPy's names for types, and the file format's."""
 SIZES = {code: np.dtype(name).itemsize for name, code in DTYPES.items()}
-SIZES |= {"BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1}  # which NumPy has not
+SIZES |= {"BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1}  # types that NumPy lacks
 """Bytes of one element, by the file format's name."""
 
 MAX_HEADER = 16 << 20  # bytes; a model of 100,000 tensors has 10 million
@@ -44,15 +46,20 @@ HEADER_SCHEMA = {
 }
 
 
-def write_tensors(path, tensors, metadata=None):
-    """Write a dictionary of arrays as a .safetensors file, which appears whole or not at all.
+def write_tensors(
+    path: str | os.PathLike,
+    tensors: Mapping[str, np.ndarray],
+    metadata: Mapping[str, str] | None = None,
+) -> None:
+    """Write named arrays to a .safetensors file, which appears whole or not at all.
 
-    ``metadata`` maps strings to strings. Any memory layout will do: each array is written in C
-    order, copied only if it must be. Raises OSError, and TypeError for a type the format lacks.
+    Arrays may have any memory layout: each is written in C order, copied only if it must be. Raises
+    OSError, and TypeError for a type that the format lacks.
     """
-    # Larger elements first: then each array begins at a multiple of its element size.
+    # Larger elements first: then each array starts at a multiple of its element size.
     names = sorted(tensors, key=lambda name: (-tensors[name].dtype.itemsize, name))
-    header, offset = {}, 0
+    header: dict[str, Any] = {}
+    offset = 0
     if metadata:
         header["__metadata__"] = metadata
     for name in names:
@@ -67,7 +74,7 @@ def write_tensors(path, tensors, metadata=None):
         }
         offset = end
     head = json.dumps(header, separators=(",", ":")).encode()
-    head += b" " * (-len(head) % 8)  # the data begins aligned
+    head += b" " * (-len(head) % 8)  # to align the data
 
     path = Path(path)
     partial = path.with_name(f"{PARTIAL}{path.name}")
@@ -85,11 +92,11 @@ def write_tensors(path, tensors, metadata=None):
     sync_folder(path.parent)
 
 
-def read_header(path):
+def read_header(path: Path) -> dict[str, Any]:
     """The header of a .safetensors file: name -> {"dtype", "shape", "data_offsets"}, checked.
 
-    The arrays fill the file from the header to its end, one after another: no byte belongs to two
-    of them or to none, and each has the bytes of its shape. Raises UserError where that is not so.
+    The arrays fill the file from the header to its end: no byte belongs to two of them or to none,
+    and each has as many bytes as its shape needs. Raises UserError if that is not so.
     """
     try:
         with open(path, "rb") as file:
@@ -100,7 +107,7 @@ def read_header(path):
             data = file.read(length)
     except OSError as error:
         raise UserError(f"cannot read {path} ({error.strerror})") from None
-    advice = f"{path} is not a whole .safetensors file: fetch or save it again"
+    advice = f"{path} is not a whole .safetensors file: download or save it again"
     header = parse_json(data, f"the header of {path}", HEADER_SCHEMA, advice=advice)
     header.pop("__metadata__", None)
     at = 0
@@ -111,23 +118,25 @@ def read_header(path):
         if end - begin != size:
             raise _broken(path, f"{what} needs {size:,} bytes and has {end - begin:,}")
         if begin != at:
-            raise _broken(path, f"{what} begins at byte {begin:,} of the data, expected {at:,}")
+            raise _broken(path, f"{what} starts at byte {begin:,} of the data, expected {at:,}")
         at = end
     if at != left - length:
-        raise _broken(path, f"its tensors have {at:,} bytes, but {left - length:,} are there")
+        raise _broken(path, f"its tensors have {at:,} bytes, but its data has {left - length:,}")
     return header
 
 
-def _broken(path, reason):
-    return UserError(f"{path} is not a whole .safetensors file ({reason}): fetch or save it again")
+def _broken(path: Path, reason: object) -> UserError:
+    return UserError(
+        f"{path} is not a whole .safetensors file ({reason}): download or save it again"
+    )
 
 
 @contextmanager
-def open_tensors(path):
+def open_tensors(path: str | os.PathLike) -> Iterator[Any]:
     """Open a .safetensors file: yields safetensors' reader (keys, get_slice, get_tensor).
 
-    Only the header has been read then, and found to fit the file's length. Raises UserError for a
-    file that is missing, truncated or something else.
+    By then only the header has been read and checked against the file's length. Raises UserError
+    for a file that is missing, truncated or something else.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -142,16 +151,16 @@ def open_tensors(path):
         raise _broken(path, error) from error
 
 
-def read_tensors(path):
+def read_tensors(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """All arrays of a .safetensors file, by name. Raises UserError as open_tensors does."""
     with open_tensors(path) as file:
         return {name: file.get_tensor(name) for name in file.keys()}
 
 
-def check_finite(array, name, path):
-    """Raise UserError where an array of floating-point numbers holds NaN or an infinity."""
+def check_finite(array: np.ndarray, name: str, path: Path) -> None:
+    """Raise UserError if an array of floating-point numbers contains NaN or an infinity."""
     if array.dtype.kind == "f" and (bad := array.size - int(np.isfinite(array).sum())):
         raise UserError(
             f"{path}: {bad:,} of the {array.size:,} numbers of tensor {name} are NaN or infinite, "
-            "and so would be whatever is computed with them: take another file"
+            "and so would be everything computed with them: use another file"
         )

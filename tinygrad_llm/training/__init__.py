@@ -1,1 +1,1 @@
-"""Training: ``trainer.py`` decides the order of a step; the other files are the parts it uses."""
+"""Training: ``trainer.py`` has the order of a step; the other files are the parts it uses."""

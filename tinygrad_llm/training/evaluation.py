@@ -1,18 +1,22 @@
 """How well a model predicts a text: loss, perplexity and bits per byte.
 
-The negative log-likelihoods of all scored tokens are added up and divided once, by their number; a
+The negative log-likelihoods of all scored tokens are summed and divided once, by their number; a
 mean of batch means would be biased by a short last batch. Bits per byte divides by the bytes that
-the scored tokens stand for instead, which makes models with different tokenizers comparable.
+the scored tokens stand for instead, so models with different tokenizers can be compared.
 """
 
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from autograd import no_grad
 from tinygrad_llm.data.loader import IGNORE, evaluation_windows
+
+if TYPE_CHECKING:
+    from tinygrad_llm.model.gpt import GPT
 
 Batch = tuple[np.ndarray, np.ndarray]
 
@@ -27,17 +31,17 @@ class Evaluation:
 
     @property
     def loss(self) -> float:
-        """Nats per token; NaN where nothing was scored."""
+        """Nats per token; NaN if nothing was scored."""
         return self.nats / self.tokens if self.tokens else math.nan
 
     @property
     def perplexity(self) -> float:
-        """exp(loss): among how many equally likely tokens the model hesitates, so to speak."""
+        """exp(loss): as uncertain as a uniform choice among this many tokens."""
         return math.exp(self.loss) if self.loss < 700 else math.inf
 
     @property
     def bits_per_byte(self) -> float:
-        """Nats / (ln 2 x bytes); NaN where the scored tokens have no bytes."""
+        """Nats / (ln 2 x bytes); NaN if the scored tokens have no bytes."""
         return self.nats / (math.log(2) * self.bytes) if self.bytes else math.nan
 
     def __str__(self) -> str:
@@ -47,8 +51,8 @@ class Evaluation:
         )
 
 
-def evaluate(model, batches: Iterable[Batch], token_bytes: np.ndarray) -> Evaluation:
-    """Score batches (x, y) of ids, each (B, T), where a target y of -100 does not count.
+def evaluate(model: "GPT", batches: Iterable[Batch], token_bytes: np.ndarray) -> Evaluation:
+    """Score batches (x, y) of ids, each (B, T), in which a target y of -100 does not count.
 
     ``token_bytes[id]`` is the id's length in bytes, 0 for special tokens. Dropout is off meanwhile
     and no random number is drawn: an evaluation does not change the training around it.
@@ -78,16 +82,17 @@ def fixed_part(
 ) -> Iterator[Batch]:
     """At most ``batches`` batches of windows spread evenly over the text: always the same ones.
 
-    Spread, since a text is sorted by document and its beginning would be one or two of them. Where
-    the whole text is no longer than that, it is scored whole.
+    Spread, since a text is sorted by document and its beginning would be only one or two of them.
+    If the text has no more than that, all of it is scored.
     """
-    T, wanted = block_size, batches * batch_size
+    T = block_size
+    n_windows = batches * batch_size
     full_windows = (len(tokens) - 1) // T
-    if full_windows <= wanted:
+    if full_windows <= n_windows:
         yield from whole(tokens, block_size, batch_size)
         return
-    starts = np.arange(wanted) * full_windows // wanted * T  # (wanted,)
-    for first in range(0, wanted, batch_size):
+    starts = np.arange(n_windows) * full_windows // n_windows * T  # (n_windows,)
+    for first in range(0, n_windows, batch_size):
         index = starts[first : first + batch_size, None] + np.arange(T + 1)
         rows = np.asarray(tokens[index], dtype=np.int64)  # (B, T + 1)
         yield rows[:, :-1].copy(), rows[:, 1:].copy()

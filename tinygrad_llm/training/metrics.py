@@ -4,8 +4,8 @@ Keys: step (counted from 1), train_loss, lr, grad_norm, tokens_per_second; at ev
 val_loss, val_perplexity and val_bits_per_byte. The last line of a finished run has ``"final":
 true`` and the evaluation of the whole validation text.
 
-Lines are collected and written together. A process that is killed may leave the last line torn
-and later lines than its last checkpoint; the reader drops the one, ``truncate`` the others.
+Lines are collected and written together. A process that is killed may leave a torn last line, and
+lines of later steps than its last checkpoint; the reader drops the former, ``truncate`` the latter.
 """
 
 import io
@@ -40,8 +40,8 @@ MAX_LINE = 4096  # bytes
 class MetricsWriter:
     """Appends to a metrics file; use it as a context manager, or call ``close``.
 
-    The file is opened, or made, when the first lines are handed over. Raises UserError where it
-    cannot be written, on a full disk for example.
+    The file is opened, or created, when the first lines are written. Raises UserError if it cannot
+    be written, on a full disk for example.
     """
 
     def __init__(self, path: Path) -> None:
@@ -58,19 +58,19 @@ class MetricsWriter:
         self._lines.append(json.dumps(line, allow_nan=False).encode() + b"\n")
 
     def flush(self) -> None:
-        """Hand the lines to the system: they outlive this process."""
-        self._hand_over(sync=False)
+        """Pass the lines to the system: they survive the end of this process."""
+        self._write_out(sync=False)
 
     def sync(self) -> None:
-        """Wait until the lines are on the disk: they outlive the machine's power."""
-        self._hand_over(sync=True)
+        """fsync: the lines survive a power failure."""
+        self._write_out(sync=True)
 
-    def _hand_over(self, sync: bool) -> None:
+    def _write_out(self, sync: bool) -> None:
         data, self._lines = b"".join(self._lines), []
         try:
             if self._file is None:
                 self._file = open(self.path, "ab", buffering=0)
-            while data:  # the system may take a part only
+            while data:  # the system may accept only a part
                 data = data[self._file.write(data) :]
             if sync:
                 os.fsync(self._file.fileno())
@@ -80,11 +80,12 @@ class MetricsWriter:
     def _failed(self, error: OSError) -> UserError:
         command = shell_command("tinygrad-llm", "train", "--resume", self.path.parent)
         return UserError(
-            f"cannot write {self.path} ({error.strerror}); the checkpoints are as they were: free "
-            f"some space and continue with `{command}`"
+            f"cannot write {self.path} ({error.strerror}); the checkpoints are intact: free some "
+            f"space and continue with `{command}`"
         )
 
     def close(self) -> None:
+        """Write the remaining lines and close the file."""
         try:
             if self._lines:
                 self.flush()
@@ -95,19 +96,19 @@ class MetricsWriter:
     def __enter__(self) -> "MetricsWriter":
         return self
 
-    def __exit__(self, *exc_info) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self.close()
 
 
 def read_metrics(path: Path) -> list[Metrics]:
     """All whole lines, in order; a torn last line is left out, and a missing file has none.
 
-    Raises UserError, naming the line, where the file holds anything else.
+    Raises UserError, naming the line, if the file contains anything else.
     """
     metrics: list[Metrics] = []
     try:
         if path.exists() and not path.is_file():  # opening a FIFO would wait for ever
-            raise UserError(f"cannot read {path} (it is no file)")
+            raise UserError(f"cannot read {path} (it is not a regular file)")
         with open(path, "rb") as file:
             while (line := file.readline(MAX_LINE + 1)).endswith(b"\n"):
                 name = f"line {len(metrics) + 1} of {path}"
@@ -118,8 +119,8 @@ def read_metrics(path: Path) -> list[Metrics]:
         raise UserError(f"cannot read {path} ({error.strerror})") from None
     if len(line) > MAX_LINE:
         raise UserError(
-            f"line {len(metrics) + 1} of {path} has more than {MAX_LINE:,} bytes, which no line of "
-            "metrics has: the file is damaged"
+            f"line {len(metrics) + 1} of {path} has more than {MAX_LINE:,} bytes, too many for a "
+            "line of metrics: the file is damaged"
         )
     return metrics
 
@@ -127,18 +128,18 @@ def read_metrics(path: Path) -> list[Metrics]:
 def check_steps(path: Path, step: int) -> None:
     """Raise UserError unless the file has a line of every step from 1 to ``step``, in order."""
     steps = [m["step"] for m in read_metrics(path) if not m.get("final") and m["step"] <= step]
-    for expected, found in zip(range(1, step + 1), [*steps, None], strict=False):
-        if found != expected:
+    for expected, actual in zip(range(1, step + 1), [*steps, None], strict=False):
+        if actual != expected:
             raise UserError(
                 f"{path} has lost the line of step {expected}, though the checkpoint is of step "
-                f"{step}; put the file back, or --no-verify to go on without what is missing"
+                f"{step}; restore the file, or use --no-verify to continue without it"
             )
 
 
 def truncate(path: Path, step: int) -> None:
     """Remove every line after ``step``, a torn one and the final evaluation."""
-    kept = [m for m in read_metrics(path) if m["step"] <= step and not m.get("final")]
-    text = "".join(json.dumps(m) + "\n" for m in kept)
+    lines = [m for m in read_metrics(path) if m["step"] <= step and not m.get("final")]
+    text = "".join(json.dumps(m) + "\n" for m in lines)
     write_atomically(path, text.encode())
 
 

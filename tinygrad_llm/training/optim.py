@@ -3,10 +3,10 @@
 AdamW (Loshchilov and Hutter, "Decoupled weight decay regularization", 2019) divides each step by
 a running estimate of the gradient's size, and shrinks the weights apart from that. Only tensors of
 two or more dimensions are decayed, as in nanoGPT: matrices and embeddings, but no bias and no
-layer norm, whose size means something.
+layer norm, whose scale matters.
 
-The arithmetic of one update is ``autograd/kernels/adamw``. Clipping is fused into it as a factor
-on the gradient, so that the gradients are read once and never rewritten.
+The arithmetic of one update is in ``autograd/kernels/adamw``. Clipping is fused into it as a factor
+on the gradient, so the gradients are read once and never rewritten.
 """
 
 import itertools
@@ -24,15 +24,15 @@ from tinygrad_llm.errors import UserError
 class AdamW:
     """Adam with decoupled weight decay, in PyTorch's convention.
 
-    ``params`` are Parameters or pairs (name, Parameter) as ``model.named_parameters()`` gives
-    them; without names they are called "0", "1", ... The parameters of two modules may have the
-    same names: then give each a name of its own. ``lr``, ``betas``, ``eps`` and ``weight_decay``
-    may be changed before any step; ``weight_decay`` is multiplied by the learning rate.
+    ``params`` are Parameters or pairs (name, Parameter) as from ``model.named_parameters()``;
+    without names they are called "0", "1", ... The parameters of two modules may have the same
+    names: then give them different ones. ``lr``, ``betas``, ``eps`` and ``weight_decay`` may be
+    changed before any step; ``weight_decay`` is multiplied by the learning rate.
 
-    Raises TypeError for what is not a Tensor or not a number, and ValueError for a name or a
-    parameter that is there twice, a tensor that was computed, an array that cannot be written to or
-    that two parameters share, several matrices that are all zero (nothing would move them), where
-    no parameter requires a gradient, and, as PyTorch does, for numbers outside their range.
+    Raises TypeError for a parameter that is not a Tensor and an option that is not a number, and
+    ValueError for a name or a parameter that appears twice, a tensor that was computed, an array
+    that is read-only or shared by two parameters, several matrices that are all zero (nothing would
+    move them), parameters of which none requires a gradient, and numbers outside their range.
     """
 
     def __init__(
@@ -51,10 +51,10 @@ class AdamW:
         self.lr, self.betas, self.eps, self.weight_decay = lr, betas, eps, weight_decay
         self._check_numbers()
         self._moments: dict[str, tuple] = {}  # name -> (m, v), each of the parameter's shape
-        self._steps: dict[str, int] = {}  # per parameter: one may be skipped now and then
+        self._steps: dict[str, int] = {}  # per parameter, since any step may skip one
 
     def _check_numbers(self) -> None:
-        """Raise ValueError for a learning rate and the like that would spoil the weights."""
+        """Raise ValueError for a learning rate or another number that would spoil the weights."""
         if not isinstance(self.betas, Sequence) or len(self.betas) != 2:
             raise TypeError(f"AdamW: betas is {self.betas!r}, expected a pair of numbers")
         beta1, beta2 = self.betas
@@ -71,16 +71,16 @@ class AdamW:
             "betas[0]": (beta1, 0 <= beta1 < 1, "at least 0 and below 1"),
             "betas[1]": (beta2, 0 <= beta2 < 1, "at least 0 and below 1"),
         }  # fmt: skip
-        for name, (value, right, expected) in allowed.items():
-            if not right:
+        for name, (value, valid, expected) in allowed.items():
+            if not valid:
                 raise ValueError(f"AdamW: {name} is {value}, expected {expected}")
 
     def step(self, grad_scale: float = 1.0) -> None:
         """Update every parameter that has a gradient, which is first multiplied by ``grad_scale``.
 
-        A parameter without a gradient is left as it is: no decay, no step counted. Raises
-        ValueError, before anything is changed, for numbers out of range, and for a parameter that
-        has another shape or type than its gradient or than at its last step.
+        A parameter without a gradient is left alone: no decay, and no step is counted. Raises
+        ValueError, before anything is changed, for numbers out of range, and for a parameter whose
+        shape or type differs from that of its gradient or of its last step.
         """
         self._check_numbers()
         if not math.isfinite(grad_scale):
@@ -88,7 +88,7 @@ class AdamW:
         trained = {name: p for name, p in self.params.items() if p.grad is not None}
         for name, p in trained.items():
             _check_parameter(name, p)
-            for what, array in (("gradient", p.grad.data), *self._held(name)):
+            for what, array in (("gradient", p.grad.data), *self._last_moment(name)):
                 if array.shape != p.shape or array.dtype != p.dtype:
                     raise ValueError(
                         f"AdamW: parameter {name} is {p.dtype} {p.shape} and its {what} is "
@@ -98,11 +98,11 @@ class AdamW:
         beta1, beta2 = self.betas
         for name, p in trained.items():
             xp = namespace(p.data)
-            held = self._moments.get(name)
-            if held is None:
+            moments = self._moments.get(name)
+            if moments is None:
                 m, v = xp.zeros_like(p.data), xp.zeros_like(p.data)
             else:
-                m, v = (bring(xp, moment) for moment in held)  # the model may have been moved
+                m, v = (bring(xp, moment) for moment in moments)  # the model may have been moved
             step = self._steps[name] = self._steps.get(name, 0) + 1
             decay = self.weight_decay if p.ndim >= 2 else 0.0
             new, m, v = adamw.update(
@@ -112,8 +112,8 @@ class AdamW:
             p.assign_(new)
             self._moments[name] = xp.asarray(m), xp.asarray(v)  # 0-d results are NumPy scalars
 
-    def _held(self, name: str) -> list[tuple[str, np.ndarray]]:
-        """The first moment, if there was a step: the second is like it."""
+    def _last_moment(self, name: str) -> list[tuple[str, np.ndarray]]:
+        """The first moment, if there was a step (the second has the same shape and type)."""
         return (
             [("moment of the last step", self._moments[name][0])] if name in self._moments else []
         )
@@ -126,8 +126,8 @@ class AdamW:
     def state_dict(self) -> dict[str, np.ndarray]:
         """Moments and step counts as arrays: "<name>.m", "<name>.v" and "<name>.step" (int64).
 
-        In main memory the moments are the optimizer's own arrays, not copies: store them before
-        the next step.
+        In main memory the moments are the optimizer's own arrays, not copies: save them before the
+        next step.
         """
         state: dict[str, np.ndarray] = {}
         for name, (m, v) in self._moments.items():
@@ -155,9 +155,9 @@ class AdamW:
                 shape = () if kind == "step" else p.shape
                 dtype = np.dtype(np.int64) if kind == "step" else p.dtype
                 if part is None or part.shape != shape or part.dtype != dtype:
-                    found = "nothing" if part is None else f"{part.dtype} {part.shape}"
+                    actual = "nothing" if part is None else f"{part.dtype} {part.shape}"
                     raise UserError(
-                        f"the optimizer state has {found} for {name}.{kind}, expected "
+                        f"the optimizer state has {actual} for {name}.{kind}, expected "
                         f"{dtype} {shape}; resume with the model it was saved with"
                     )
             xp = namespace(p.data)
@@ -171,36 +171,36 @@ def _by_name(params: Iterable[Parameter | tuple[str, Parameter]]) -> dict[str, T
         kind = type(params).__name__
         advice = "[parameter]" if isinstance(params, Tensor) else "model.named_parameters()"
         raise TypeError(f"AdamW was given one {kind}, expected several parameters: {advice}")
-    found: dict[str, Tensor] = {}
-    names: dict[int, str] = {}  # id of a parameter -> the name it was given under
+    by_name: dict[str, Tensor] = {}
+    names: dict[int, str] = {}  # id of a parameter -> its name
     for number, item in enumerate(params):
         name, p = item if isinstance(item, tuple) and len(item) == 2 else (str(number), item)
         if not isinstance(p, Tensor) or not isinstance(name, str):
             raise TypeError(
                 f"AdamW: parameter {name} is of type {type(p).__name__}, expected a Parameter or a "
-                "pair (name, Parameter), as model.named_parameters() gives them"
+                "pair (name, Parameter), as from model.named_parameters()"
             )
-        if name in found:
+        if name in by_name:
             raise ValueError(
-                f"AdamW was given two parameters called {name!r}: give each a name of its own, as "
+                f"AdamW was given two parameters called {name!r}: give them different names, as "
                 'in [(f"decoder.{name}", p) for name, p in decoder.named_parameters()]'
             )
         if id(p) in names:
             raise ValueError(
-                f"AdamW was given one parameter twice, as {names[id(p)]!r} and as {name!r}: it "
-                "would make two steps at a time"
+                f"AdamW was given one parameter twice, as {names[id(p)]!r} and as {name!r}: each "
+                "step would update it twice"
             )
         _check_parameter(name, p)
-        found[name], names[id(p)] = p, name
-    return found
+        by_name[name], names[id(p)] = p, name
+    return by_name
 
 
 def _check_parameter(name: str, p: Tensor) -> None:
     """Raise ValueError for a parameter whose elements cannot be changed."""
     if not p.is_leaf:
         raise ValueError(
-            f"AdamW: parameter {name} was computed, and changing it would change nothing: give "
-            "the Parameters that it was computed from"
+            f"AdamW: parameter {name} was computed, and changing it would change nothing: pass the "
+            "Parameters that it was computed from"
         )
     if p.dtype.kind != "f":
         raise ValueError(f"AdamW: parameter {name} is {p.dtype}, expected a floating-point type")
@@ -212,7 +212,7 @@ def _check_parameter(name: str, p: Tensor) -> None:
 
 
 def _refuse_what_cannot_learn(params: dict[str, Tensor]) -> None:
-    """Raise ValueError where no step would ever change anything, or next to nothing."""
+    """Raise ValueError if no step would ever change anything, or next to nothing."""
     if not any(p.requires_grad for p in params.values()):
         raise ValueError(
             "AdamW: none of the parameters requires a gradient, so there is nothing to learn: make "
@@ -222,25 +222,25 @@ def _refuse_what_cannot_learn(params: dict[str, Tensor]) -> None:
     if len(matrices) > 1 and not any(to_numpy(params[name].data).any() for name in matrices):
         raise ValueError(
             f"AdamW: all {len(matrices)} matrices are zero ({', '.join(matrices[:3])}, ...), and "
-            "layers of zeros have gradients of zero: draw their first values, as with "
+            "layers of zeros have gradients of zero: draw their initial values, as with "
             "tinygrad_llm.model.layers.normal_(matrix, 0.02, rng)"
         )
 
 
 def _refuse_shared_memory(params: dict[str, Tensor]) -> None:
-    """Raise ValueError where two parameters hold the same numbers, which would be changed twice."""
+    """Raise ValueError if two parameters share memory, which would be updated twice."""
     arrays = [(n, p.data) for n, p in params.items() if isinstance(p.data, np.ndarray) and p.size]
     bounds = sorted((*np.lib.array_utils.byte_bounds(a), n) for n, a in arrays)
     for (_, end, first), (start, _, second) in itertools.pairwise(bounds):
         if start < end and np.shares_memory(params[first].data, params[second].data):
             raise ValueError(
                 f"AdamW: the parameters {first} and {second} share memory: to tie them, use one "
-                "Parameter in both places; else make one from a copy"
+                "Parameter in both places; otherwise make one from a copy"
             )
 
 
 def global_norm(params: Iterable[Tensor]) -> float:
-    """Euclidean norm of all gradients together; a parameter without one counts nothing.
+    """Euclidean norm of all gradients together; a parameter without one counts as zero.
 
     The squares are summed in float64: in float32, entries beyond 1e19 would overflow.
     """
@@ -249,11 +249,11 @@ def global_norm(params: Iterable[Tensor]) -> float:
 
 
 def clip_scale(norm: float, max_norm: float) -> float:
-    """The factor that brings gradients of global norm ``norm`` down to ``max_norm``: at most 1.
+    """The factor, at most 1, that scales gradients of global norm ``norm`` down to ``max_norm``.
 
-    ``max_norm`` 0 means no clipping. A norm that is not finite has no such factor: it raises
-    FloatingPointError, and ValueError a ``max_norm`` below 0. (Pascanu et al., "On the difficulty
-    of training recurrent neural networks", 2013.)
+    ``max_norm`` 0 means no clipping. Raises FloatingPointError for a norm that is not finite, and
+    ValueError for a ``max_norm`` below 0. (Pascanu et al., "On the difficulty of training recurrent
+    neural networks", 2013.)
     """
     if not 0 <= max_norm:
         raise ValueError(f"max_norm is {max_norm}, expected at least 0 (0: no clipping)")

@@ -1,8 +1,9 @@
-"""loss.png: how the loss fell. The only file that imports matplotlib, and only when it draws."""
+"""loss.png: the loss over the steps. This file imports matplotlib only when it draws."""
 
 import io
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,14 +18,14 @@ INK, FAINT, TRAIN, VALIDATION = "#22313f", "#dfe4ea", "#3d7ea6", "#d1495b"
 def plot_loss(metrics: list[Metrics], path: Path, title: str = "") -> None:
     """Draw the training loss (each step faint, smoothed bold) and the validation loss.
 
-    The right-hand axis reads the validation loss in bits per byte, which is the same but for a
-    factor that depends on the tokenizer. Lines without a loss (null: not finite) are left out. The
-    title is shown as it is, a name in it with $ signs or bytes that are no text included.
+    The right-hand axis gives the validation loss in bits per byte, which differs by a factor that
+    depends on the tokenizer. Lines without a loss (null: not finite) are left out. The title is
+    shown literally, even if a name in it contains $ signs or bytes that are not text.
     """
     import matplotlib
 
     with matplotlib.rc_context(), warnings.catch_warnings():
-        matplotlib.rcdefaults()  # whatever style the user has set for drawings of their own
+        matplotlib.rcdefaults()  # not the style that the user has set for other drawings
         warnings.filterwarnings("ignore", "Glyph .* missing from")  # it is drawn as a box
         picture = _draw(metrics, title)
     write_atomically(path, picture)
@@ -79,12 +80,12 @@ def _draw(metrics: list[Metrics], title: str) -> bytes:
 
 
 def _shown(title: str) -> str:
-    """The title without what no font can draw, and no longer than the picture is wide."""
+    """The title without characters that no font can draw, cut to the width of the picture."""
     title = one_line(title).encode("utf-8", "backslashreplace").decode("utf-8")
     return title if len(title) <= LONGEST_TITLE else f"{title[: LONGEST_TITLE - 1]}\u2026"
 
 
-def _bits_axis(axes, bits_per_nat: float) -> None:
+def _bits_axis(axes: Any, bits_per_nat: float) -> None:
     right = axes.secondary_yaxis(
         "right", functions=(lambda y: y * bits_per_nat, lambda y: y / bits_per_nat)
     )
@@ -93,10 +94,10 @@ def _bits_axis(axes, bits_per_nat: float) -> None:
 
 
 def smooth(values: np.ndarray, width: float | None = None) -> np.ndarray:
-    """Mean of the neighbours of each of ``values`` (N,), weighted by a Gaussian of ``width`` steps.
+    """``values`` (N,) averaged over their neighbours, weighted by a Gaussian of ``width`` steps.
 
-    It looks to both sides, so the curve does not lag behind; at the ends it has fewer neighbours.
-    The default width grows with the number of values, from 1 up to 15.
+    Both sides count, so the curve does not lag behind; at the ends there are fewer neighbours. The
+    default width grows with the number of values, from 1 to 15.
     """
     width = width or min(15.0, max(1.0, len(values) / 60))
     reach = int(3 * width)

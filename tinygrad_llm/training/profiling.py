@@ -1,11 +1,12 @@
 """``train --profile``: where the time of a few training steps goes, as a table and as a trace.
 
-The first step is left out: it takes memory that all later ones reuse. Ops are what is measured;
-the rest of a step (the batch, the norm of the gradients, AdamW) is the difference between the
-time in ops and the time observed, both of which the table ends with.
+The first step is left out: it allocates memory that all later ones reuse. Only ops are measured;
+the rest of a step (the batch, the norm of the gradients, AdamW) is the difference between the last
+two lines of the table, the time in ops and the total.
 """
 
 from pathlib import Path
+from typing import Any
 
 from autograd.debug import profile
 from tinygrad_llm.training.metrics import Metrics
@@ -15,16 +16,16 @@ TABLE_FILE, TRACE_FILE = "profile.txt", "trace.json"
 
 
 class ProfilingTrainer(Trainer):
-    """A Trainer that profiles steps 2 to 4 (or what there is of them) into ``folder``."""
+    """A Trainer that profiles steps 2 to 4 (or as many as there are) into ``folder``."""
 
-    def __init__(self, *args, folder: Path, **kwargs) -> None:
+    def __init__(self, *args: Any, folder: Path, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         assert self.config.steps is not None
         self.folder, self.profile = folder, profile()
         self.profiled = range(min(2, self.config.steps), min(4, self.config.steps) + 1)
 
     def train_step(self) -> Metrics:
-        """The step, observed if it is one of those."""
+        """The step, profiled if it is one of those."""
         number = self.step + 1
         if number not in self.profiled:
             return super().train_step()
@@ -40,10 +41,10 @@ class ProfilingTrainer(Trainer):
         try:
             table.write_text(f"{by_op}\n\n{by_line}\n", encoding="utf-8")
             self.profile.chrome_trace(trace)
-            where = f"by line too: {table}; for ui.perfetto.dev: {trace}"
-        except OSError as error:  # no reason to stop the training
+            where = f"also by line: {table}; for ui.perfetto.dev: {trace}"
+        except OSError as error:  # no reason to stop training
             where = f"note: it could not be written to {self.folder} ({error.strerror})"
         self.console.say(
-            f"\nprofile of {len(self.profiled)} steps; the time outside of ops is the batches, the "
-            f"gradients' norm and AdamW\n{by_op}\n{where}\n"
+            f"\nprofile of {len(self.profiled)} steps; the time outside ops is batches, the norm "
+            f"of the gradients and AdamW\n{by_op}\n{where}\n"
         )

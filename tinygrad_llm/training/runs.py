@@ -1,13 +1,13 @@
-"""A run is a folder: what was asked for, what was measured, and what came out.
+"""A run is a folder: its options, its measurements and its results.
 
     runs/tiny/
       run.json            every option, the corpus, the versions: enough to repeat the run
       metrics.jsonl       one line per step (metrics.py)
       loss.png            the same as a picture (plot.py)
-      .lock               held by the process that trains (lock.py)
+      .lock               locked by the process that trains (lock.py)
       checkpoints/        models in Hugging Face's layout, and index.json (checkpoint.py)
 
-A run never overwrites another: where the folder exists, ``-2`` (``-3``, ...) is appended.
+A run never overwrites another: if the folder exists, ``-2`` (``-3``, ...) is appended.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ RUN_FILE, METRICS_FILE, PLOT_FILE, CHECKPOINTS = (
     "checkpoints",
 )
 FORMAT = 1  # of run.json and of the training state in a checkpoint
-PLACES = ("data", "tokenizer", "out", "resume")  # options
+PLACES = ("data", "tokenizer", "out", "resume")  # options that say where things are
 RUN_SCHEMA = {
     "format": FORMAT,
     "options": {...: (str, int, float, bool, None)},  # config.py knows each
@@ -42,21 +42,25 @@ RUN_SCHEMA = {
 
 
 def check_out(out: str | None) -> None:
-    """Raise UserError where no folder can be made at ``out``, before the work for it begins."""
-    above = (user_path(out) if out else Path("runs")).absolute().parent
-    while not above.exists():
-        above = above.parent
-    if not above.is_dir() or not os.access(above, os.W_OK):
-        what = "cannot be written to" if above.is_dir() else "is a file"
+    """Raise UserError if no folder can be made at ``out``, before the work for it begins."""
+    parent = (user_path(out) if out else Path("runs")).absolute().parent
+    while not parent.exists():
+        parent = parent.parent
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        what = "cannot be written to" if parent.is_dir() else "is a file"
         raise UserError(
-            f"cannot make the run folder {out or 'runs'}: {above} {what}; choose another with --out"
+            f"cannot make the run folder {out or 'runs'}: {parent} {what}; choose another with "
+            "--out"
         )
 
 
 def create_run(out: str | None, preset: str) -> Path:
-    """Make and return a new folder: ``out`` or runs/<preset>, with a number where that exists."""
-    wanted = user_path(out) if out else Path("runs") / preset
-    number, path = 1, wanted
+    """Make and return a new folder: ``out`` or runs/<preset>, with a number if that exists.
+
+    Raises UserError if the folder cannot be made.
+    """
+    first = user_path(out) if out else Path("runs") / preset
+    number, path = 1, first
     while True:
         try:
             path.mkdir(parents=True)
@@ -64,7 +68,7 @@ def create_run(out: str | None, preset: str) -> Path:
         except FileExistsError:
             if path.parent.is_dir():
                 number += 1
-                path = wanted.with_name(f"{wanted.name}-{number}")
+                path = first.with_name(f"{first.name}-{number}")
                 continue
             raise UserError(f"cannot make the run folder {path}: {path.parent} is a file") from None
         except OSError as error:
@@ -74,31 +78,31 @@ def create_run(out: str | None, preset: str) -> Path:
 
 
 def write_run_file(run: Path, options: dict[str, Any], facts: dict[str, Any]) -> None:
-    """Write run.json: the options, which ``--resume`` reads back, and ``facts`` to know them by."""
+    """Write run.json: the options, which ``--resume`` reads, and facts that identify the run."""
     content = {"format": FORMAT, "options": options, **facts, "versions": versions()}
     text = json.dumps(content, indent=2, allow_nan=False) + "\n"
     write_atomically(run / RUN_FILE, text.encode())
 
 
 def read_run_file(run: Path) -> dict[str, Any]:
-    """The content of run.json; raises UserError where it is missing, damaged or foreign."""
+    """The content of run.json; raises UserError if it is missing, damaged or foreign."""
     path = run / RUN_FILE
     return read_json(path, RUN_SCHEMA, file_names=True, advice="start a new run")
 
 
 def options_sha256(run: Path) -> str:
-    """sha256 of a run's options, but for those that say where things are: they may be moved."""
+    """sha256 of a run's options, except those that say where things are, which may be moved."""
     options = read_run_file(run)["options"]
-    kept = {name: value for name, value in options.items() if name not in PLACES}
-    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+    content = {name: value for name, value in options.items() if name not in PLACES}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python, this project and what it computes with; "not installed" where missing."""
-    found = {"python": platform.python_version(), "tinygrad-llm": __version__}
+    """Versions of Python, this project and its libraries; "not installed" for a missing one."""
+    versions = {"python": platform.python_version(), "tinygrad-llm": __version__}
     for package in ("numpy", "numba", "llvmlite", "tiktoken", "safetensors"):
         try:
-            found[package] = version(package)
+            versions[package] = version(package)
         except PackageNotFoundError:
-            found[package] = "not installed"
-    return found
+            versions[package] = "not installed"
+    return versions

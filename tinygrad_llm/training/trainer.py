@@ -6,14 +6,14 @@
         move the weights against them           AdamW, learning rate of this step
 
 The trainer is handed everything it works with and decides only the order: it knows no tokenizer
-(but how many bytes a token stands for), no corpus and no file format. A step draws random numbers
-from two places alone, the loader and the model's dropout, and both are in the state it saves; so a
-run that is resumed goes on with the very numbers it would have had.
+(except how many bytes a token stands for), no corpus and no file format. Only two parts of a step
+draw random numbers, the loader and the model's dropout, and the saved state includes both; so a
+resumed run continues with exactly the numbers it would have had.
 """
 
 import math
 import time
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import numpy as np
 
@@ -26,29 +26,45 @@ from tinygrad_llm.training.metrics import Metrics, MetricsWriter
 from tinygrad_llm.training.optim import AdamW, clip_scale, global_norm
 from tinygrad_llm.training.schedule import learning_rate
 
-FLUSH_SECONDS = 2.0  # metrics reach the disk at this pace, and before every checkpoint
+if TYPE_CHECKING:
+    from tinygrad_llm.model.gpt import GPT
+    from tinygrad_llm.training.checkpoint import Checkpoints
+
+FLUSH_SECONDS = 2.0  # metrics are written at this pace, and before every checkpoint
+
+
+class Console(Protocol):
+    """Where the trainer reports its progress."""
+
+    def start(self, done: int, total: int) -> None: ...
+
+    def step(self, line: Metrics) -> None: ...
+
+    def stop(self) -> None: ...
+
+    def say(self, text: str) -> None: ...
 
 
 class Trainer:
     """Trains ``model`` on the batches of ``loader`` for ``config.steps`` steps.
 
     ``validation`` is a row of token ids and ``token_bytes`` the length of each id in bytes.
-    ``checkpoints`` has ``save(model, arrays, state, best_step)``, ``console`` what console.py
-    describes. ``config`` must be complete (``TrainConfig.with_recipe``).
+    ``checkpoints`` has ``save(model, arrays, state, best_step)``. ``config`` must be complete
+    (``TrainConfig.with_recipe``).
     """
 
     def __init__(
         self,
-        model,
+        model: "GPT",
         loader: Loader,
         optimizer: AdamW,
         config: TrainConfig,
         *,
         validation: np.ndarray,
         token_bytes: np.ndarray,
-        checkpoints,
+        checkpoints: "Checkpoints",
         metrics: MetricsWriter,
-        console,
+        console: Console,
     ) -> None:
         self.model, self.loader, self.optimizer, self.config = model, loader, optimizer, config
         self.validation, self.token_bytes = validation, token_bytes
@@ -64,22 +80,25 @@ class Trainer:
     def train_step(self) -> Metrics:
         """Do one optimizer step and return its line of metrics.
 
-        The micro-batches' losses are means, each weighted by its share of all valid tokens, so
-        that the gradient is the one of a single large batch, however the masked targets lie.
-        Raises UserError, before any weight is changed, where loss or gradient are not finite.
+        The micro-batches' losses are means, each weighted by its share of all valid tokens, so the
+        gradient is that of a single large batch, wherever the masked targets are. Raises UserError,
+        before any weight is changed, if the loss or a gradient is not finite.
         """
         start = time.perf_counter()
         batches = [self.loader.next_batch() for _ in range(self.config.grad_accumulation)]
         valid = [int(np.count_nonzero(y != IGNORE)) for _, y in batches]
-        tokens, loss = sum(valid), 0.0
+        tokens = sum(valid)
+        total_loss = 0.0
         for (x, y), n in zip(batches, valid, strict=True):
-            mean, share = self.model.loss(x, y), n / max(1, tokens)
-            loss += share * mean.item()
-            mean.backward(np.asarray(share, dtype=mean.dtype))
+            share = n / max(1, tokens)
+            loss = self.model.loss(x, y)
+            total_loss += share * loss.item()
+            loss.backward(np.asarray(share, dtype=loss.dtype))
         norm = global_norm(self.parameters)
-        if not (math.isfinite(loss) and math.isfinite(norm)):
-            number = f"loss is {loss}" if not math.isfinite(loss) else f"gradient norm is {norm}"
-            self._stop_at_bad_number(f"the {number}", self.step + 1)
+        if not math.isfinite(total_loss):
+            self._stop_at_bad_number(f"the loss is {total_loss}", self.step + 1)
+        if not math.isfinite(norm):
+            self._stop_at_bad_number(f"the gradient norm is {norm}", self.step + 1)
 
         self.optimizer.lr = self.learning_rate()
         self.optimizer.step(grad_scale=clip_scale(norm, self.config.grad_clip))
@@ -87,14 +106,14 @@ class Trainer:
         self.step += 1
         return {
             "step": self.step,
-            "train_loss": loss,
+            "train_loss": total_loss,
             "lr": self.optimizer.lr,
             "grad_norm": norm,
             "tokens_per_second": tokens / (time.perf_counter() - start),
         }
 
     def learning_rate(self) -> float:
-        """The learning rate of the step that comes next."""
+        """The learning rate of the next step."""
         c = self.config
         assert c.lr is not None and c.steps is not None and c.warmup_steps is not None
         return learning_rate(
@@ -108,8 +127,8 @@ class Trainer:
     def _stop_at_bad_number(self, what: str, step: int) -> NoReturn:
         self.metrics.flush()
         raise UserError(
-            f"{what} at step {step}: {self._first_bad_tensor()}; the checkpoints before it are as "
-            "good as they were, and a lower --lr or --grad-clip may avoid this"
+            f"{what} at step {step}: {self._first_bad_tensor()}; earlier checkpoints are "
+            "unaffected: try a lower --lr or --grad-clip"
         )
 
     def _first_bad_tensor(self) -> str:
@@ -129,9 +148,9 @@ class Trainer:
     # --- the loop ------------------------------------------------------------------------------
 
     def train(self) -> int | None:
-        """Do the steps that are left; returns the number of the signal that stopped it, or None.
+        """Do the remaining steps; returns the number of the signal that stopped it, or None.
 
-        On Ctrl-C or SIGTERM the step is finished and saved first.
+        On Ctrl-C or SIGTERM the current step is finished and saved first.
         """
         steps = self.config.steps
         assert steps is not None
@@ -188,14 +207,14 @@ class Trainer:
             return
         if not all(np.isfinite(p.numpy()).all() for p in self.parameters):
             self._stop_at_bad_number("the weights are not all finite", self.step)
-        self.metrics.sync()  # the checkpoint must not know of steps that the metrics have lost
+        self.metrics.sync()  # a checkpoint must not be ahead of the metrics on disk
         arrays, state = self.state()
         best_step = self.best["step"] if self.best else None
         self.checkpoints.save(self.model, arrays, state, best_step)
         self._saved_step = self.step
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Everything besides the weights that the next steps depend on: (arrays, JSON data)."""
+        """Everything except the weights that the next steps depend on: (arrays, JSON data)."""
         state = {
             "step": self.step,
             "best": self.best,
@@ -205,12 +224,12 @@ class Trainer:
         return self.optimizer.state_dict(), state
 
     def load_state(self, arrays: dict[str, np.ndarray], state: dict[str, Any]) -> None:
-        """Continue where ``state()`` was taken. Raises UserError for a state that does not fit."""
+        """Continue from a ``state()``. Raises UserError for one that does not fit."""
         steps = {int(value) for name, value in arrays.items() if name.endswith(".step")}
         if state.get("step") != max(steps, default=0):
             raise UserError(
                 f"the optimizer has done {max(steps, default=0)} steps, but the training state is "
-                f"of step {state.get('step')}: they do not belong together"
+                f"that of step {state.get('step')}: they do not belong together"
             )
         self.optimizer.load_state_dict(arrays)
         try:
@@ -218,12 +237,12 @@ class Trainer:
             self.model.rng.bit_generator.state = state["random"]["model"]
             self.step, self.best = state["step"], state["best"]
         except (KeyError, TypeError) as error:
-            raise UserError(f"the training state is not whole ({error!r} is missing)") from None
+            raise UserError(f"the training state is incomplete ({error!r} is missing)") from None
         self._saved_step = self.step
 
 
 def as_metrics(result: Evaluation) -> Metrics:
-    """An evaluation under its names in metrics.jsonl."""
+    """An evaluation, under the names used in metrics.jsonl."""
     return {
         "val_loss": result.loss,
         "val_perplexity": result.perplexity,
