@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import warnings
+from pathlib import Path
 
 import pytest
 from caches import new_cache
@@ -18,13 +19,17 @@ from tinygrad_llm.errors import UserError
 from tinygrad_llm.files.checksums import write_sums
 from tinygrad_llm.tokenizer import Tokenizer
 
+ROOT = Path(__file__).parents[2]
+SCRIPTS = ROOT / "tests" / "scripts"
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
+
 TOKENIZER = Tokenizer([(97, 98)])
 TRAIN, VAL = [Document("a", "abba " * 20)], [Document("c", "bye")]
 OTHER = [Document("b", "quite another text")]
 
 
 def edit(folder, changes):
-    """Change meta.json by hand, as somebody would who wants another number of bytes."""
+    """Change meta.json as by hand."""
     meta = json.loads((folder / "meta.json").read_text())
     (folder / "meta.json").write_text(json.dumps(meta | changes, indent=2) + "\n")
 
@@ -127,21 +132,17 @@ def test_every_flipped_bit_is_noticed(tmp_path, name, at, bit):
 
 
 def test_leftovers_of_a_killed_process_go_and_those_of_a_living_one_stay(tmp_path):
-    code = (
-        "import os, sys; from pathlib import Path; from tinygrad_llm.data import cache\n"
-        "partial = cache._unique(Path(sys.argv[1]) / 'tokens' / ('k' * 64), 'partial')\n"
-        "partial.mkdir(parents=True); (partial / 'train.npy').write_bytes(b'half')\n"
-        "os.kill(os.getpid(), 9) if sys.argv[2] == 'kill' else print(flush=True) or input()"
-    )
-    command = [sys.executable, "-c", code, str(tmp_path)]
-    subprocess.run([*command, "kill"], check=False)
+    command = [sys.executable, SCRIPTS / "begin_a_cache_entry.py", tmp_path]
+    subprocess.run([*command, "kill"], check=False, env=ENVIRONMENT)
+    assert len(list((tmp_path / "tokens").iterdir())) == 1
     (tmp_path / "tokens" / ".partial-0123456789abcdef-99-01234567").mkdir()  # of version 0.1
     old = tmp_path / "tokens" / ".partial-fedcba9876543210-99-01234567"
     old.mkdir()
     os.utime(old, (time.time() - 2 * cache.DAY,) * 2)
     with subprocess.Popen(
-        [*command, "wait"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as living:
+        [*command, "wait"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT,
+    ) as living:  # fmt: skip
         living.stdout.readline()
         assert len(list((tmp_path / "tokens").iterdir())) == 4
         folder = encode_corpus(TRAIN, VAL, TOKENIZER, tmp_path).folder
@@ -157,17 +158,11 @@ def test_two_processes_heal_one_entry(tmp_path):
     """All meet the same damaged entry at the same time; all end with a sound one."""
     folder = encode_corpus(TRAIN, VAL, TOKENIZER, tmp_path).folder
     (folder / "train.npy").write_bytes(b"")
-    code = (
-        "import sys; from tinygrad_llm.data import encode_corpus, Document\n"
-        "from tinygrad_llm.tokenizer import Tokenizer\n"
-        "tokenizer = Tokenizer([(97, 98)]); print(flush=True); input()\n"
-        "docs = [Document('a', 'abba ' * 20)], [Document('c', 'bye')]\n"
-        "print(len(encode_corpus(*docs, tokenizer, sys.argv[1]).train))"
-    )
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", code, str(tmp_path)],
+            [sys.executable, SCRIPTS / "encode_one_corpus.py", tmp_path],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env=ENVIRONMENT,
         )
         for _ in range(4)
     ]  # fmt: skip

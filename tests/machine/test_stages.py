@@ -62,14 +62,5 @@ def test_later_kernels_are_off_and_earlier_ones_on(monkeypatch):
 
 
 def test_the_settings_are_made_before_numpy_is_imported():
-    code = """
-import os, sys
-from tinygrad_llm.machine.stages import STAGES, set_up_process
-set_up_process(len(STAGES) - 2)
-assert "OPENBLAS_THREAD_TIMEOUT" not in os.environ
-set_up_process(len(STAGES) - 1)
-assert "OPENBLAS_THREAD_TIMEOUT" in os.environ
-assert "numpy" not in sys.modules
-"""
-    environment = {"PYTHONPATH": str(ROOT)}
-    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+    program = ROOT / "tests" / "scripts" / "settings_before_numpy.py"
+    subprocess.run([sys.executable, program], check=True, env={"PYTHONPATH": str(ROOT)})

@@ -314,12 +314,7 @@ def test_a_run_that_diverges_keeps_what_was_good(run, every):
 
 def test_the_second_process_is_told_who_the_first_is(run):
     holder = subprocess.Popen(
-        [
-            sys.executable, "-c",
-            "import sys, pathlib; from tinygrad_llm.files.lock import RunLock\n"
-            "with RunLock(pathlib.Path(sys.argv[1])): print(flush=True); input()",
-            str(run),
-        ],
+        [sys.executable, ROOT / "tests" / "scripts" / "hold_a_run.py", run],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
