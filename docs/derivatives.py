@@ -61,17 +61,17 @@ How to read a row:
 
 def parts(operation):
     """The docstring of an Op class as a dict: "Formula", "Shapes", "Saves", "Derivative", ..."""
-    found, name = {}, "Formula"
+    texts, name = {}, "Formula"
     for line in inspect.getdoc(operation).splitlines():
         start = re.match(r"(Shapes|Saves|Derivative|Note|Derivation): (.*)", line)
         if start:
-            name, line = start.groups()
-            found[name] = line
+            name = start[1]
+            texts[name] = start[2]
         elif not line:
             name = None  # a paragraph of prose, which the page leaves out
         elif name:
-            found[name] = f"{found[name]} {line.strip()}" if name in found else line
-    return found
+            texts[name] = f"{texts[name]} {line.strip()}" if name in texts else line
+    return texts
 
 
 def equations(derivative):
@@ -87,10 +87,10 @@ def equations(derivative):
 
 
 def _expressions(text):
-    found = dict(piece.split(" = ", 1) for piece in re.split(r", (?=\w+ = )", text) if text)
-    for expression in found.values():
+    expressions = dict(piece.split(" = ", 1) for piece in re.split(r", (?=\w+ = )", text) if text)
+    for expression in expressions.values():
         compile(expression.replace("^", "**"), "<derivative>", "eval")
-    return found
+    return expressions
 
 
 def operations(module):
@@ -114,10 +114,10 @@ def functions(module):
     def called(name):
         names, unread = set(), [name]
         while unread:
-            for found in _names(own[unread.pop()].__code__) - names:
-                names.add(found)
-                if found not in public and inspect.isfunction(own.get(found)):
-                    unread.append(found)  # a private function of this file: what it calls counts
+            for new in _names(own[unread.pop()].__code__) - names:
+                names.add(new)
+                if new not in public and inspect.isfunction(own.get(new)):
+                    unread.append(new)  # a private function of this file: what it calls counts
         return [c for c in operations(module) if c.__name__ in names]
 
     return {name: called(name) for name in public if name in own}
@@ -161,22 +161,22 @@ def _section(module):
 
 
 def _row(operation, callers):
-    found = parts(operation)
-    gradients, definitions = equations(found["Derivative"])
+    texts = parts(operation)
+    gradients, definitions = equations(texts["Derivative"])
     if gradients:
         derivative = [f"`{name} = {value}`" for name, value in gradients.items()]
         if definitions:
             values = [f"`{name} = {value}`" for name, value in definitions.items()]
             derivative.append(f"with {', '.join(values)}")
     else:
-        derivative = [found["Derivative"]]
-    derivative += [found["Note"]] if "Note" in found else []
-    pages = re.findall(r"[\w/]+\.md", found.get("Derivation", ""))
+        derivative = [texts["Derivative"]]
+    derivative += [texts["Note"]] if "Note" in texts else []
+    pages = re.findall(r"[\w/]+\.md", texts.get("Derivation", ""))
     derivative += [f"[derivation](../{path})" for path in pages]
     cells = [
         "<br>".join([operation.__name__, *[f"`{name}`" for name in callers]]),
-        found["Formula"].removesuffix("."),
-        found["Saves"],
+        texts["Formula"].removesuffix("."),
+        texts["Saves"],
         "<br>".join(derivative),
     ]
     return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"

@@ -62,7 +62,7 @@ class Expm1(Op):
     Shapes: x (...) -> (...)
     Saves: x
     Derivative: g_x = g * exp(x)
-    Note: y + 1 is the same, but where y rounds to -1 it is 0 (from x = -17 on in float32)
+    Note: y + 1 is the same, but where y rounds to -1 it is 0 (below x = -17 in float32)
     """
 
     save_inputs = (0,)

@@ -144,9 +144,7 @@ class Cofactors(Op):
         return orientation(xp, u, v_t) * ((u * others[..., None, :]) @ v_t)
 
     def backward(self, xp, g, a):
-        if (
-            self.cache is None
-        ):  # to be differentiated again: the rule of det(A) A^-T, if there is one
+        if self.cache is None:  # to be differentiated again: the rule of det(A) A^-T
             a_t = xp.swapaxes(xp.linalg.inv(a), -1, -2)  # A^-T
             along = xp.sum(g * a_t, axis=(-2, -1), keepdims=True) * a_t
             y = xp.linalg.det(a)[..., None, None]

@@ -195,8 +195,8 @@ class LinearCrossEntropy(Op):
         return loss
 
     def backward(self, xp, g, h, weight):
-        # Given away: the gradients that are returned may be the cached arrays. Should backward run
-        # again, it computes them again. (pop is one step: two threads do not both get them.)
+        # The returned gradients may be the cached arrays, so the cache goes: if backward runs again,
+        # it computes them again. (pop is one step: only one of two threads gets them.)
         cache = vars(self).pop("cache", None)
         return linear_cross_entropy_kernel.backward(
             xp, g, h, weight, *self.options, cache, self.needs

@@ -45,6 +45,8 @@ NOT_MEASURED = {
     ("cosh", SMALL): "1 + x^2 / 2 is 1: its slope of 1e-12 cannot be seen",
     ("arctan", LARGE): "pi / 2 - 1 / x is pi / 2: its slope of 1e-24 cannot be seen",
     ("causal_attention", LARGE): "of products of 1e24 softmax's gradient is rounding noise alone",
+    ("feed_forward (none)", LARGE): "the last bias is lost in an output of 1e48",
+    ("feed_forward (tanh)", LARGE): "the last bias is lost in an output of 1e48",
     ("floor_divide (a factor)", LARGE): STEPS,
     **{(f"{op} (a factor)", LARGE): STEPS for op in ops.discrete.STEPS if op != "sign"},
 }

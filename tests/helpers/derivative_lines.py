@@ -63,19 +63,19 @@ def error(operation, op, args, output):
     """The relative error of a docstring's line for one call, or None if it does not apply."""
     if not applies(op, args):
         return None
-    wanted = [i for i, arg in enumerate(args) if isinstance(arg, Tensor) and arg.requires_grad]
+    positions = [i for i, arg in enumerate(args) if isinstance(arg, Tensor) and arg.requires_grad]
     with use_kernels("reference"):
-        if len(wanted) > 1:  # one argument may have been computed from another: cut them apart
-            args = [Tensor(a.data, requires_grad=True) if i in wanted else a
+        if len(positions) > 1:  # one argument may have been computed from another: separate them
+            args = [Tensor(a.data, requires_grad=True) if i in positions else a
                     for i, a in enumerate(args)]  # fmt: skip
             output = op(*args)
             op = output._node
-        g = np.random.default_rng(len(wanted)).standard_normal(output.shape)
-        actual = grad(output, [args[i] for i in wanted], g, retain_graph=True)
-    names = [p.name for p in inspect.signature(op.forward).parameters.values()][1:]
+        g = np.random.default_rng(len(positions)).standard_normal(output.shape)
+        actual = grad(output, [args[i] for i in positions], g, retain_graph=True)
+    names = received(op.forward)[1:]
     line = Line(operation, op, args, output, g)
     errors = []
-    for i, gradient in zip(wanted, actual, strict=True):
+    for i, gradient in zip(positions, actual, strict=True):
         expected = fit(line.gradient(names[i]), args[i].shape)
         scale = np.abs(gradient.data).max() or 1.0
         errors.append(float(np.abs(gradient.data - expected).max() / scale))
@@ -106,20 +106,20 @@ class Line(dict):
     def __init__(self, operation, op, args, output, g):
         options = {k: v for k, v in vars(op).items() if k not in ENGINE}
         super().__init__({k: np.array(v) if k == "shift" else v for k, v in options.items()})
-        found = derivatives.parts(operation)
-        gradients, definitions = derivatives.equations(found["Derivative"])
+        doc = derivatives.parts(operation)
+        gradients, definitions = derivatives.equations(doc["Derivative"])
         self.expressions = {**gradients, **definitions}
-        inputs = [p.name for p in inspect.signature(op.forward).parameters.values()][1:]
+        inputs = received(op.forward)[1:]
         arrays = [a.data if isinstance(a, Tensor) else a for a in args]
-        kept = list(inspect.signature(op.backward).parameters)[-1] if op.save_output else "y"
-        values = {**dict(zip(inputs, arrays, strict=False)), kept: output.data, "g": g}
+        y = received(op.backward)[-1] if op.save_output else "y"
+        values = {**dict(zip(inputs, arrays, strict=False)), y: output.data, "g": g}
         if isinstance(op, REDUCING):
-            for name in (kept, "g"):
+            for name in (y, "g"):
                 values[name] = self.with_axes(op, values[name], arrays[0].ndim)
         self.update(values)
         for name, value in values.items():
             self.setdefault(name.upper(), value)
-        cached = re.search(r"caches ((?:\w+, )*\w+)(?=[:;]|$)", found["Saves"])
+        cached = re.search(r"caches ((?:\w+, )*\w+)(?=[:;]|$)", doc["Saves"])
         if cached:
             names = cached[1].split(", ")
             self.update(zip(names, op.cache if len(names) > 1 else [op.cache], strict=True))
@@ -164,8 +164,8 @@ def functions(op, x):
             inverse = 1 / (values[..., None, :] - values[..., :, None])
         return np.where(np.eye(values.shape[-1], dtype=bool), 0, inverse)
 
-    found = {name: along(getattr(np, name)) for name in ("sum", "mean", "var")}
-    found |= {
+    names = {name: along(getattr(np, name)) for name in ("sum", "mean", "var")}
+    names |= {
         "logsumexp": along(numpy_namespace.logsumexp),
         "cumsum": lambda a: np.cumsum(a, axis=axes),
         "flip": lambda a, axis=axes: np.flip(a, axis),
@@ -175,12 +175,12 @@ def functions(op, x):
         "over_differences": over_differences,
     }
     if isinstance(op, Reduction):
-        found["N"] = op.count()
+        names["N"] = op.count()
     if isinstance(op, CrossEntropy | LinearCrossEntropy):
-        found |= class_targets(op, *op.options)
+        names |= class_targets(op, *op.options)
     if isinstance(op, ops.attention.ScaledDotProductAttention):
-        found["m"] = 1 if op.keep is None else op.keep / (1 - op.p)
-    return found
+        names["m"] = 1 if op.keep is None else op.keep / (1 - op.p)
+    return names
 
 
 def class_targets(op, targets, ignore_index, reduction):
@@ -197,19 +197,23 @@ def saves_problem(operation):
     """What is wrong with the line on what an operation saves, or None."""
     listed, *others = derivatives.parts(operation)["Saves"].split("; ")
     said = [] if listed == "nothing" else listed.removeprefix("the ").lower().split(", ")
-    received = inspect.signature(operation.backward).parameters.values()
-    given = [p.name for p in received if p.name != "room"][3:]
-    if said != given:
-        return f"says that it saves {said}, and backward receives {given}"
-    inputs = [p.name for p in inspect.signature(operation.forward).parameters.values()][2:]
-    kept = [inputs[i] for i in operation.save_inputs] + given[-1:] * operation.save_output
+    saved = received(operation.backward)[3:]
+    if said != saved:
+        return f"says that it saves {said}, and backward receives {saved}"
+    inputs = received(operation.forward)[2:]
+    asked = [inputs[i] for i in operation.save_inputs] + saved[-1:] * operation.save_output
     by_call = "save_inputs" in attributes(operation.__init__)
-    if kept != given and not by_call:
-        return f"saves {kept}, and backward receives {given}"
+    if asked != saved and not by_call:
+        return f"saves {asked}, and backward receives {saved}"
     caches = "cache" in attributes(operation.__init__) | attributes(operation.forward)
     if caches != any(text.startswith("caches ") for text in others):
         return f"{'caches' if caches else 'does not cache'} something, and says otherwise"
     return None
+
+
+def received(method):
+    """The names of a method's parameters, but for what a kernel works in place with."""
+    return [name for name in inspect.signature(method).parameters if name != "room"]
 
 
 def attributes(method):
