@@ -32,21 +32,27 @@ def backward(
     rows, g = (a.reshape(math.prod(a.shape[:-1]), a.shape[-1]) for a in (x, g))
     hidden = np.matmul(rows, up_weight.T) + up_bias if cache is None else cache
     g_hidden, _, g_down_bias = linear.backward(xp, g, None, down_weight, (True, False, needs[4]))
-    N, M = hidden.shape
-    activation = np.empty_like(hidden)
-    step = rows_per_part(N, M)
-    parts = np.zeros((-(-N // step), M), x.dtype)  # g_up_bias of each part
-    arrays = (g_hidden, hidden, activation, parts, step)
-    parallel_rows(_times_slope, N, step, *arrays, approximate == "tanh")
+    activation, g_up_bias = _through_gelu(g_hidden, hidden, approximate)
     g_down_weight = g_up_weight = g_x = None
     if needs[3]:
         g_down_weight = linear.weight_gradient(g, activation, room, 3)
-    del activation
+    del activation  # as large as the hidden array: not longer than needed
     if needs[1]:
         g_up_weight = linear.weight_gradient(g_hidden, rows, room, 1)
     if needs[0]:  # last: the next backward finds it in cache
         g_x = np.matmul(g_hidden, up_weight).reshape(x.shape)
-    return g_x, g_up_weight, parts.sum(axis=0), g_down_weight, g_down_bias
+    return g_x, g_up_weight, g_up_bias, g_down_weight, g_down_bias
+
+
+def _through_gelu(g, hidden, approximate):
+    """GELU(hidden), and the gradient of the bias; ``g`` becomes the gradient of ``hidden``."""
+    N, M = hidden.shape
+    activation = np.empty_like(hidden)
+    step = rows_per_part(N, M)
+    parts = np.zeros((-(-N // step), M), g.dtype)  # the bias's gradient of each part
+    arrays = (g, hidden, activation, parts, step)
+    parallel_rows(_times_slope, N, step, *arrays, approximate == "tanh")
+    return activation, parts.sum(axis=0)
 
 
 @jit

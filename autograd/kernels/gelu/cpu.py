@@ -78,15 +78,17 @@ def _clip(x):
 
 @jit
 def _forward(x, y, tanh, start, stop):
-    for i in range(start, stop):
+    x, y = x[start:stop], y[start:stop]  # indices from 0 on can be vectorized
+    for i in range(len(x)):
         y[i] = gelu_and_slope(x[i], tanh)[0]
 
 
 @jit
 def _backward(g, x, g_x, in_place, tanh, start, stop):
-    if in_place:  # the compiler is to see that only one array is read and written
-        for i in range(start, stop):
+    g, x, g_x = g[start:stop], x[start:stop], g_x[start:stop]
+    if in_place:  # the compiler must see that one array is read and written
+        for i in range(len(x)):
             g_x[i] *= gelu_and_slope(x[i], tanh)[1]
     else:
-        for i in range(start, stop):
+        for i in range(len(x)):
             g_x[i] = g[i] * gelu_and_slope(x[i], tanh)[1]
