@@ -57,7 +57,7 @@ def test_edited_bytes_of_validation(tmp_path):
     [
         ({"format": "1"}, 'format is "1", expected "2"'),
         ({"tokens": {"train": "7", "val": 4}}, 'tokens.train is "7", expected a whole number'),
-        ({"tokens": {"train": 7, "val": 4}}, "holds 81 ids, expected 7"),
+        ({"tokens": {"train": 7, "val": 4}}, "has 81 ids, expected 7"),
         ({"files": {}}, "files.* is missing"),
         ({"dtype": "float32"}, 'dtype is "float32"'),
         ({"val_bytes": None}, "val_bytes is null"),

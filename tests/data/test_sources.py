@@ -150,7 +150,7 @@ def test_missing_source_names_the_choices(tmp_path):
     path = put(tmp_path, "file.txt", LINES)
     with pytest.raises(UserError, match="no file or folder"):
         load_corpus(str(path / "below"))
-    with pytest.raises(UserError, match="holds a zero byte"):
+    with pytest.raises(UserError, match="contains a zero byte"):
         load_corpus("nul\0byte")
 
 

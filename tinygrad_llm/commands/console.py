@@ -70,7 +70,7 @@ class PlainConsole:
         """Show a step, given its line of metrics."""
         self._pace.add(line)
         now = time.monotonic()
-        first = self._pace.done == self._pace.begun_at + 1
+        first = self._pace.done == self._pace.first_step + 1
         if first or "val_loss" in line or now - self._shown >= PACE:
             self._shown = now
             self.say(step_text(line, self._pace))
@@ -150,8 +150,9 @@ class Pace:
 
     def __init__(self, done: int, total: int, peak_rate: float | None = None) -> None:
         self.peak_rate = peak_rate
-        self.begun_at, self.done, self.total = done, done, total
-        self.begun = time.monotonic()
+        self.first_step = self.done = done
+        self.total = total
+        self.started = time.monotonic()
         self.loss = self.tokens_per_second = 0.0
         self._weight = 0.0
 
@@ -173,8 +174,8 @@ class Pace:
 
     def seconds_left(self) -> float:
         """The time that the remaining steps will take at the pace so far."""
-        steps = self.done - self.begun_at
-        return (time.monotonic() - self.begun) / max(1, steps) * (self.total - self.done)
+        steps = self.done - self.first_step
+        return (time.monotonic() - self.started) / max(1, steps) * (self.total - self.done)
 
 
 def step_text(line: Metrics, pace: Pace) -> str:

@@ -25,18 +25,18 @@ from tinygrad_llm.training.trainer import Trainer
 
 
 def finish(
-    console: PlainConsole, trainer: Trainer, run: Path, prepared: Prepared, begun: float
+    console: PlainConsole, trainer: Trainer, run: Path, prepared: Prepared, started: float
 ) -> int:
     """Evaluate, plot, write a sample and say where everything is; returns the exit code.
 
-    ``begun`` is when the command began, by ``time.monotonic``.
+    ``started`` is when the command began, by ``time.monotonic``.
     """
     # The plot comes before the sample: if the reader presses Ctrl-C, all files are there.
     tasks: dict[str, Callable[[], None]] = {
         "the final evaluation": lambda: _evaluate(console, trainer),
         "the plot": lambda: _plot(run, trainer.config),
         "the sample": lambda: _write_sample(console, trainer, prepared),
-        "the report": lambda: _report(console, run, _sample_prompt(trainer, prepared), begun),
+        "the report": lambda: _report(console, run, _sample_prompt(trainer, prepared), started),
     }
     return _do_all(tasks, run)
 
@@ -124,7 +124,7 @@ def _sample_prompt(trainer: Trainer, prepared: Prepared) -> str:
     return lines[0] if lines else ""
 
 
-def _report(console: PlainConsole, run: Path, prompt: str, begun: float) -> None:
+def _report(console: PlainConsole, run: Path, prompt: str, started: float) -> None:
     index = read_index(run)
     folder = run / runs.CHECKPOINTS
     console.say(f"checkpoint  {folder / index['last']}")
@@ -134,4 +134,4 @@ def _report(console: PlainConsole, run: Path, prompt: str, begun: float) -> None
         console.say(f"plot        {run / runs.PLOT_FILE}")
     option = [f"--prompt={prompt}"] if prompt.startswith("-") else ["--prompt", prompt]
     console.say(f"generate    {shell_command('tinygrad-llm', 'generate', run, *option)}")
-    console.say(f"total       {clock(time.monotonic() - begun)}")
+    console.say(f"total       {clock(time.monotonic() - started)}")

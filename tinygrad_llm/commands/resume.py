@@ -1,4 +1,4 @@
-"""``tinygrad-llm train --resume RUN``: a run goes on exactly as if it had never stopped.
+"""``tinygrad-llm train --resume RUN``: continue a run exactly as if it had never stopped.
 
 The options come from the run's run.json, the model, tokenizer and training state from its last
 checkpoint. A run that was stopped before its first checkpoint starts again from the beginning; a
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get
 from tinygrad_llm.commands.console import PlainConsole
 from tinygrad_llm.commands.corpus import prepare_corpus
 from tinygrad_llm.commands.finish import make_missing
-from tinygrad_llm.commands.session import SavedState, Session, hold, make_loader, warm_up
+from tinygrad_llm.commands.session import SavedState, Session, locked, make_loader, warm_up
 from tinygrad_llm.commands.start import new_model
 from tinygrad_llm.config import TrainConfig
 from tinygrad_llm.data import CleanOptions, Prepared
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from tinygrad_llm.tokenizer import Tokenizer
 
 
-def resume(console: PlainConsole, options: TrainConfig, begun: float) -> int:
+def resume(console: PlainConsole, options: TrainConfig, started: float) -> int:
     """Continue the run that ``options.resume`` names; returns the exit code."""
     _check_no_other_options(options)
     run = checkpoints.run_of(str(options.resume))
-    with hold(console, run):
+    with locked(console, run):
         checkpoints.put_back(run)
         run, checkpoint = checkpoints.resolve_resume(str(options.resume))
         content = runs.read_run_file(run)
@@ -59,7 +59,7 @@ def resume(console: PlainConsole, options: TrainConfig, begun: float) -> int:
         loader = make_loader(config, model.config, prepared)
         warm_up(console, model.config, config.device)
         return Session(
-            run, config, model, tokenizer, prepared, loader, console, begun, saved
+            run, config, model, tokenizer, prepared, loader, console, started, saved
         ).train()
 
 

@@ -56,7 +56,7 @@ class Session:
     prepared: Prepared
     loader: Loader
     console: PlainConsole
-    begun: float
+    started: float
     """When the command began, by ``time.monotonic``."""
     saved: SavedState | None = None
     """Where the run continues; None is step 0."""
@@ -73,7 +73,7 @@ class Session:
                 self._announce(trainer)
                 stopped_by = trainer.train()
             if stopped_by is None:
-                return finish(self.console, trainer, self.run, self.prepared, self.begun)
+                return finish(self.console, trainer, self.run, self.prepared, self.started)
         self._report_stop(trainer, stopped_by)
         return 128 + stopped_by
 
@@ -131,8 +131,8 @@ class Session:
 
 
 @contextlib.contextmanager
-def hold(console: PlainConsole, run: Path) -> Iterator[None]:
-    """Keep other processes away from a run; says so where the file system cannot."""
+def locked(console: PlainConsole, run: Path) -> Iterator[None]:
+    """Keep other processes away from a run, with a note if the file system cannot."""
     with RunLock(run) as lock:
         if not lock.held:
             console.say(

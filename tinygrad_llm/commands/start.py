@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tinygrad_llm.commands.console import PlainConsole
 from tinygrad_llm.commands.corpus import open_tokenizer, prepare_corpus
-from tinygrad_llm.commands.session import Session, hold, make_loader, warm_up
+from tinygrad_llm.commands.session import Session, locked, make_loader, warm_up
 from tinygrad_llm.config import TrainConfig
 from tinygrad_llm.data import DATASETS, CleanOptions, Prepared
 from tinygrad_llm.device import arrays_on
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
     from tinygrad_llm.tokenizer import Tokenizer
 
 
-def start(console: PlainConsole, config: TrainConfig, begun: float) -> int:
+def start(console: PlainConsole, config: TrainConfig, started: float) -> int:
     """Train a new model in a new run; returns the exit code."""
     model, tokenizer, prepared = new_model(console, config)
     console.say(f"\n{model.summary()}\n")
     loader = make_loader(config, model.config, prepared)
     warm_up(console, model.config, config.device)
     run = runs.create_run(config.out, config.preset)
-    with hold(console, run):
+    with locked(console, run):
         _write_run_file(run, config, model, prepared)
-        return Session(run, config, model, tokenizer, prepared, loader, console, begun).train()
+        return Session(run, config, model, tokenizer, prepared, loader, console, started).train()
 
 
 def new_model(console: PlainConsole, config: TrainConfig) -> tuple[GPT, "Tokenizer", Prepared]:

@@ -22,7 +22,7 @@ from tinygrad_llm.machine.process import keep_freed_memory
 
 def run(options: TrainConfig) -> int:
     """Train, or continue a run; the exit code is 130 or 143 if a signal stopped it."""
-    begun = time.monotonic()
+    started = time.monotonic()
     keep_freed_memory()
     console = make_console()
     console.say(
@@ -30,5 +30,5 @@ def run(options: TrainConfig) -> int:
         f"NumPy {np.__version__}, {os.cpu_count()} processors"
     )
     if options.resume is not None:
-        return resume(console, options, begun)
-    return start(console, options.with_recipe(), begun)
+        return resume(console, options, started)
+    return start(console, options.with_recipe(), started)

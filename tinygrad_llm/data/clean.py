@@ -131,7 +131,8 @@ class _Cleaner:
     """Applies the rules to one document after another; the report adds up."""
 
     def __init__(self, options: CleanOptions) -> None:
-        self.options, self.report = options, CleanReport()
+        self.options = options
+        self.report = CleanReport()
         self._seen: set[bytes] = set()  # digests of the texts so far
         self._mostly_frame: list[str] = []  # documents that were mostly Gutenberg's header, footer
         self._left_alone: list[str] = []  # documents that only quote its markers

@@ -131,7 +131,7 @@ def _fill(
     done = file.seek(0, os.SEEK_END)
     raise UserError(
         f"the download of {url} stopped after {done:,} of {size:,} bytes, {ATTEMPTS} times; "
-        f"run again to go on from there, or {BY_HAND}"
+        f"run again to continue from there, or {BY_HAND}"
     )
 
 

@@ -1,7 +1,7 @@
-"""Project Gutenberg's headers and footers: found by their markers, and nothing else removed.
+"""Project Gutenberg's headers and footers, found by their markers; nothing else is removed.
 
-A book stands between a start and an end marker; a file may hold several books. Before 2005 there
-were no such pairs: a legal notice, "the small print", stood at the beginning or at the end, and
+A book is the text between a start and an end marker; a file may contain several books. Before 2005
+there were no such pairs: a legal notice, "the small print", was at the beginning or at the end, and
 the last line said "End of Project Gutenberg's TITLE, by AUTHOR".
 
 Text outside the markers is removed only if it can be a header or a footer: no longer than the
@@ -55,9 +55,9 @@ def take_books(text: str) -> Stripped:
     A text without markers is returned unchanged; with only one of the two, that side is cut.
     """
     markers = list(_markers(text))
-    kept = [text[a:b] for a, b in _books(text, markers)]
-    books = [_without_last_line(part) for part in kept]
-    if not markers and books == kept:
+    parts = [text[a:b] for a, b in _books(text, markers)]
+    books = [_without_last_line(part) for part in parts]
+    if not markers and books == parts:
         return Stripped(text)
     books = [part.strip() for part in books if part.strip()]
     result = "\n\n".join(books) + "\n" if books else ""

@@ -38,7 +38,7 @@ def find_near_duplicates(
     hash_functions = _hash_functions(seed)
     word_hashes: dict[str, int] = {}
     buckets: dict[tuple[int, bytes], list[int]] = {}
-    kept: dict[int, np.ndarray] = {}  # index -> sorted distinct shingles
+    originals: dict[int, np.ndarray] = {}  # index -> sorted distinct shingles
     result: list[int | None] = []
     for index, text in enumerate(texts):
         shingles = np.unique(shingle_hashes(text, word_hashes))
@@ -51,10 +51,10 @@ def find_near_duplicates(
             for start in range(0, HASHES - rows + 1, rows)
         ]
         candidates = sorted({i for band in bands for i in buckets.get(band, ())})
-        twin = next((i for i in candidates if _alike(kept[i], shingles, threshold)), None)
+        twin = next((i for i in candidates if _alike(originals[i], shingles, threshold)), None)
         result.append(twin)
         if twin is None:
-            kept[index] = shingles
+            originals[index] = shingles
             for band in bands:
                 bucket = buckets.setdefault(band, [])
                 if len(bucket) < BUCKET:

@@ -232,7 +232,8 @@ def open_prepared(folder: str | os.PathLike) -> Prepared:
             raise UserError(f"{path} cannot be read; {AGAIN}") from None
         if not whole:
             raise UserError(f"{path} is not the file that {META} describes; {AGAIN}")
-        tokens, expected = open_tokens(path), meta["tokens"][name.removesuffix(".npy")]
+        tokens = open_tokens(path)
+        expected = meta["tokens"][name.removesuffix(".npy")]
         if len(tokens) != expected or tokens.dtype != np.dtype(meta["dtype"]):
-            raise UserError(f"{path} holds {len(tokens)} ids, expected {expected}; {AGAIN}")
+            raise UserError(f"{path} has {len(tokens)} ids, expected {expected}; {AGAIN}")
     return Prepared(folder, meta)

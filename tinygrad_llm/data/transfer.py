@@ -38,10 +38,10 @@ def request(url: str, had: int, size: int, timeout: float) -> Iterator[tuple[int
     pieces: queue.Queue[Any] = queue.Queue(maxsize=4)
     stop = threading.Event()
     threading.Thread(target=_read, args=(url, had, timeout, pieces, stop), daemon=True).start()
-    begun = monotonic()
+    started = monotonic()
 
     def next_piece(received: int) -> Any:
-        left = PATIENCE + received / MINIMUM_RATE - (monotonic() - begun)
+        left = PATIENCE + received / MINIMUM_RATE - (monotonic() - started)
         try:
             if left > 0:
                 return pieces.get(timeout=left)

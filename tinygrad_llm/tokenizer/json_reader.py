@@ -111,7 +111,8 @@ def _tables(
             isinstance(token, dict) and isinstance(token.get("content"), str),
             'expected every entry of "added_tokens" to have a "content"',
         )
-        name, i = token["content"], token.get("id")
+        name = token["content"]
+        i = token.get("id")
         _require(token.get("special") is True, f"its added token {name!r} is not a special token")
         for flag in ("single_word", "lstrip", "rstrip"):
             _require(not token.get(flag), f"its special token {name!r} sets {flag}, unknown here")

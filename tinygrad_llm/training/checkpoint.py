@@ -138,7 +138,8 @@ class Checkpoints:
 
     def _free_name(self, step: int) -> str:
         """step-000500; if that folder exists, -2 (-3, ...) is appended: none is replaced."""
-        name, number = step_name(step), 1
+        name = step_name(step)
+        number = 1
         while (self.folder / name).exists():
             number += 1
             name = f"{step_name(step)}-{number}"
@@ -222,8 +223,8 @@ def put_back(run: Path) -> None:
 def resolve(run: str | Path) -> Path:
     """The checkpoint that RUN means: the best one of a run, or the checkpoint itself.
 
-    Any model directory in Hugging Face's layout counts as a checkpoint. Raises UserError where
-    the path is neither.
+    Any model directory in Hugging Face's layout counts as a checkpoint. Raises UserError if the
+    path is neither.
     """
     path = _folder(run)
     return path if (path / MODEL_FILE).is_file() else path / CHECKPOINTS / read_index(path)["best"]

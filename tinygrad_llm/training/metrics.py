@@ -66,7 +66,8 @@ class MetricsWriter:
         self._write_out(sync=True)
 
     def _write_out(self, sync: bool) -> None:
-        data, self._lines = b"".join(self._lines), []
+        data = b"".join(self._lines)
+        self._lines = []
         try:
             if self._file is None:
                 self._file = open(self.path, "ab", buffering=0)

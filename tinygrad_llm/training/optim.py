@@ -131,7 +131,8 @@ class AdamW:
         """
         state: dict[str, np.ndarray] = {}
         for name, (m, v) in self._moments.items():
-            state[f"{name}.m"], state[f"{name}.v"] = to_numpy(m), to_numpy(v)
+            state[f"{name}.m"] = to_numpy(m)
+            state[f"{name}.v"] = to_numpy(v)
             state[f"{name}.step"] = np.array(self._steps[name], dtype=np.int64)
         return state
 
@@ -162,7 +163,8 @@ class AdamW:
                     )
             xp = namespace(p.data)
             m, v, step = parts
-            moments[name], steps[name] = (xp.array(m), xp.array(v)), int(step)  # type: ignore
+            moments[name] = xp.array(m), xp.array(v)
+            steps[name] = int(step)  # type: ignore[arg-type]
         self._moments, self._steps = moments, steps
 
 

@@ -47,18 +47,8 @@ def _draw(metrics: list[Metrics], title: str) -> bytes:
         axes.plot(steps, losses, color=TRAIN, alpha=0.25, linewidth=0.8)
         axes.plot(steps, smooth(losses), color=TRAIN, linewidth=1.8, label="training")
     if validation:
-        points = [(m["step"], m["val_loss"]) for m in validation if not m.get("final")]
-        if points:
-            axes.plot(
-                *zip(*points, strict=True), "o-", color=VALIDATION, linewidth=1.2, markersize=4,
-                label="validation (a part)",
-            )  # fmt: skip
+        _draw_validation(axes, validation)
         last = validation[-1]
-        if last.get("final"):
-            axes.plot(
-                last["step"], last["val_loss"], "D", color=VALIDATION, markersize=7,
-                markeredgecolor="white", label="validation (whole)", zorder=5, clip_on=False,
-            )  # fmt: skip
         if last.get("val_bits_per_byte") and last["val_loss"]:
             _bits_axis(axes, last["val_bits_per_byte"] / last["val_loss"])
             title = f"{title}   {last['val_bits_per_byte']:.3f} bits per byte".strip()
@@ -77,6 +67,22 @@ def _draw(metrics: list[Metrics], title: str) -> bytes:
     picture = io.BytesIO()
     figure.savefig(picture, format="png", metadata={"Software": None})
     return picture.getvalue()
+
+
+def _draw_validation(axes: Any, validation: list[Metrics]) -> None:
+    """The quick evaluations as a line, and the final one as a separate mark."""
+    points = [(m["step"], m["val_loss"]) for m in validation if not m.get("final")]
+    if points:
+        axes.plot(
+            *zip(*points, strict=True), "o-", color=VALIDATION, linewidth=1.2, markersize=4,
+            label="validation (a part)",
+        )  # fmt: skip
+    last = validation[-1]
+    if last.get("final"):
+        axes.plot(
+            last["step"], last["val_loss"], "D", color=VALIDATION, markersize=7,
+            markeredgecolor="white", label="validation (whole)", zorder=5, clip_on=False,
+        )  # fmt: skip
 
 
 def _shown(title: str) -> str:

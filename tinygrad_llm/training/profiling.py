@@ -21,7 +21,8 @@ class ProfilingTrainer(Trainer):
     def __init__(self, *args: Any, folder: Path, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         assert self.config.steps is not None
-        self.folder, self.profile = folder, profile()
+        self.folder = folder
+        self.profile = profile()
         self.profiled = range(min(2, self.config.steps), min(4, self.config.steps) + 1)
 
     def train_step(self) -> Metrics:
