@@ -124,7 +124,7 @@ MAY_IMPORT_NUMBA = {
 @pytest.mark.parametrize(
     "module, heavy",
     [
-        ("autograd", "numba matplotlib rich tiktoken tyro cupy safetensors regex"),
+        ("autograd", "numpy.random numba matplotlib rich tiktoken tyro cupy safetensors regex"),
         ("tinygrad_llm", "numba matplotlib rich tiktoken cupy safetensors regex torch"),
         ("tinygrad_llm.cli", "numba matplotlib tiktoken cupy safetensors regex torch"),
     ],

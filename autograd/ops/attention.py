@@ -123,7 +123,7 @@ def scaled_dot_product_attention(
     is_causal: bool = False,
     scale: float | None = None,
     dropout_p: float = 0.0,
-    rng: np.random.Generator | None = None,
+    rng: "np.random.Generator | None" = None,
     enable_gqa: bool = False,
 ) -> Tensor:
     """softmax(q k^T scale + mask) v, PyTorch's function of this name (Vaswani et al. 2017).

@@ -36,7 +36,7 @@ class Dropout(Op):
 
 
 def dropout(
-    x: TensorLike, p: float = 0.5, training: bool = True, rng: np.random.Generator | None = None
+    x: TensorLike, p: float = 0.5, training: bool = True, rng: "np.random.Generator | None" = None
 ) -> Any:
     """Zero each element with probability ``p`` and scale the others by 1/(1 - p).
 

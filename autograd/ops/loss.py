@@ -195,8 +195,8 @@ class LinearCrossEntropy(Op):
         return loss
 
     def backward(self, xp, g, h, weight):
-        # The returned gradients may be the cached arrays, so the cache goes: if backward runs again,
-        # it computes them again. (pop is one step: only one of two threads gets them.)
+        # The returned gradients may be the cached arrays, so the cache goes; a second backward
+        # computes them again. (pop is one step: only one of two threads gets them.)
         cache = vars(self).pop("cache", None)
         return linear_cross_entropy_kernel.backward(
             xp, g, h, weight, *self.options, cache, self.needs
