@@ -59,7 +59,7 @@ class Session:
     started: float
     """When the command began, by ``time.monotonic``."""
     saved: SavedState | None = None
-    """Where the run continues; None is step 0."""
+    """The state to continue from; None means step 0."""
 
     def train(self) -> int:
         """Do the remaining steps and what follows them; returns the exit code."""
@@ -96,9 +96,10 @@ class Session:
         return AdamW(self.model.named_parameters(), c.lr, betas, weight_decay=c.weight_decay)
 
     def _remove_later_steps(self, checkpoints: Checkpoints) -> None:
-        """Bring the folder back to the step the run continues from.
+        """Bring the folder back to the step that the run continues from.
 
-        The checkpoints of later steps go first: once the index no longer names them.
+        By now everything has been read and fits together. The index changes first, so it never
+        names a checkpoint that is being deleted.
         """
         step = 0
         if self.saved is None:
