@@ -106,7 +106,7 @@ class Tensor(Conversions, Methods):
         return self._node is None or isinstance(self._node, Leaf)
 
     @property
-    def grad(self) -> Any:
+    def grad(self) -> Tensor | None:
         """The gradient that backward() has added up so far: a Tensor, or None.
 
         It can be set, to a Tensor or an array of this tensor's shape and type, or to a list of

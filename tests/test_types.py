@@ -21,6 +21,8 @@ from autograd.debug import detect_anomaly
 x = Tensor([1.0, 2.0, 3.0], requires_grad=True)
 loss: Tensor = (ops.exp(x) * x + 2 * x - 1).sum()
 loss.backward()
+if x.grad is not None:
+    total: Tensor = x.grad.sum()
 (slope,) = grad((x**2).mean(axis=0, keepdims=True), [x])
 first: float = float(slope[0].detach())
 n: int = len(x) + x.ndim + x.shape[0]

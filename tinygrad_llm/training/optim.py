@@ -85,10 +85,11 @@ class AdamW:
         self._check_numbers()
         if not math.isfinite(grad_scale):
             raise ValueError(f"AdamW: grad_scale is {grad_scale}, expected a finite number")
-        trained = {name: p for name, p in self.params.items() if p.grad is not None}
-        for name, p in trained.items():
+        params = self.params.items()
+        trained = {name: (p, p.grad.data) for name, p in params if p.grad is not None}
+        for name, (p, g) in trained.items():
             _check_parameter(name, p)
-            for what, array in (("gradient", p.grad.data), *self._last_moment(name)):
+            for what, array in (("gradient", g), *self._last_moment(name)):
                 if array.shape != p.shape or array.dtype != p.dtype:
                     raise ValueError(
                         f"AdamW: parameter {name} is {p.dtype} {p.shape} and its {what} is "
@@ -96,7 +97,7 @@ class AdamW:
                         "gradient and make a new optimizer"
                     )
         beta1, beta2 = self.betas
-        for name, p in trained.items():
+        for name, (p, g) in trained.items():
             xp = namespace(p.data)
             moments = self._moments.get(name)
             if moments is None:
@@ -106,7 +107,7 @@ class AdamW:
             step = self._steps[name] = self._steps.get(name, 0) + 1
             decay = self.weight_decay if p.ndim >= 2 else 0.0
             new, m, v = adamw.update(
-                xp, p.data, p.grad.data, m, v,
+                xp, p.data, g, m, v,
                 self.lr, beta1, beta2, self.eps, decay, step, grad_scale,
             )  # fmt: skip
             p.assign_(new)
