@@ -1,4 +1,4 @@
-"""``.grad`` adds up over calls of backward, and only what fits is added."""
+"""``.grad`` adds up over calls of backward; a gradient of another shape or type is an error."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ def test_gradients_add_up_over_calls_until_zero_grad():
     assert x.grad is None
 
 
-def test_adding_into_grad_never_touches_an_array_the_user_gave():
+def test_adding_into_grad_never_changes_the_users_array():
     x, mine = leaf(3), np.ones(3)
     x.grad = Tensor(mine)
     (x * 2.0).sum().backward()

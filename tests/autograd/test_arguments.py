@@ -1,4 +1,4 @@
-"""Axes and indices: what NumPy accepts works forward and backward, and what it refuses is an error.
+"""Axes and indices: all that NumPy accepts works forward and backward; the rest is an error.
 
 One table holds a call for every function with an axis; each is given every kind of axis.
 """
@@ -44,7 +44,7 @@ SEVERAL_AXES = {
     "transpose": lambda x, axis: ops.transpose(x, axis if isinstance(axis, tuple) else (axis, 0)),
     "tensordot": lambda x, axis: ops.tensordot(x, x, (axis, axis)),
 }
-"""Functions that take one or a tuple of them."""
+"""Functions that take one axis or a tuple of axes."""
 
 EVERY = ONE_AXIS | SEVERAL_AXES
 
@@ -62,7 +62,7 @@ def test_an_axis_out_of_range_is_an_axis_error(name, axis):
 
 @pytest.mark.parametrize("name", EVERY)
 @pytest.mark.parametrize("axis", [True, np.True_, 1.0, "1", np.array([[1]])])
-def test_an_axis_that_is_no_integer_is_a_type_error(name, axis):
+def test_an_axis_that_is_not_an_integer_is_a_type_error(name, axis):
     with pytest.raises(TypeError, match="^[^\n]*axis[^\n]*must be an integer[^\n]*$"):
         EVERY[name](matrix(), axis)
 
@@ -107,7 +107,7 @@ def test_an_array_of_shape_0_has_one_axis_where_numpy_says_so(name, axis):
 
 
 @pytest.mark.parametrize("name", "mean var std sort flip roll split concatenate swapaxes".split())
-def test_and_none_where_it_says_not(name):
+def test_an_array_of_shape_0_has_no_axis_elsewhere(name):
     for axis in (0, -1):
         with pytest.raises(ValueError):
             EVERY[name](np.array(2.0), axis)
@@ -351,7 +351,7 @@ def test_powers_that_broadcast_have_second_derivatives():
     np.testing.assert_allclose(second[0].data, slope)
 
 
-def test_an_integer_beside_a_float_does_not_narrow_the_gradient_of_a_power():
+def test_an_integer_next_to_a_float_does_not_narrow_the_gradient_of_a_power():
     base, exponent = np.array([3, 100], "u1"), np.array([1.25, -0.75])
     x = Tensor(exponent, requires_grad=True)
     (g,) = grad(ops.power(base, x).sum(), x)
@@ -369,6 +369,6 @@ def test_truth_is_a_number_in_a_power():
     assert grad(ops.power(True, x).sum(), x)[0].data.tolist() == [0, 0]
 
 
-def test_zero_is_no_axis_when_it_is_a_float():
+def test_a_float_zero_is_not_an_axis():
     with pytest.raises(TypeError, match="axis must be an integer"):
         ops.repeat(2.0, 3, axis=0.0)

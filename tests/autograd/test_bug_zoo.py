@@ -1,4 +1,4 @@
-"""Every bug of the zoo is caught, by the check that is named, and its correction passes it."""
+"""Every bug of the zoo is caught by the check it names, and its correction passes that check."""
 
 import re
 from pathlib import Path
@@ -67,7 +67,7 @@ def test_the_diagnosis_names_the_mistake(name):
     assert DIAGNOSES[name] in ZOO[name].catch()
 
 
-def test_the_zoo_is_large_and_its_entries_are_told():
+def test_the_zoo_is_large_and_every_entry_has_a_story():
     assert len(ZOO) >= 26
     for name, bug in ZOO.items():
         assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name) and bug.name == name

@@ -13,7 +13,7 @@ def data(*shape, seed=4):
 
 
 class Sine(Op):
-    """The right one; the bugs below are subclasses that differ in backward."""
+    """A right operation; the bugs below are subclasses that differ in backward."""
 
     save_inputs = (0,)
 
@@ -47,7 +47,7 @@ class OneWrongElement(Sine):
 
 
 class ConstantInBackward(Sine):
-    """First order right; the cosine is a raw constant, so the second derivative misses a term."""
+    """The first order is right; the cosine is a constant, so the second derivative lacks a term."""
 
     def backward(self, xp, g, x):
         return g * np.cos(x.data if isinstance(x, Tensor) else x)
@@ -81,7 +81,7 @@ class StaleCache(Op):
 
 
 class NoUnbroadcast(Op):
-    """Multiplies by a broadcast vector, but hands back only the first row's gradient."""
+    """Multiplies by a broadcast vector, but returns only the first row's gradient."""
 
     save_inputs = (0, 1)
 
@@ -205,7 +205,7 @@ def test_poles_and_kinks_nearby_do_not_fail_a_right_gradient():
     check_grad(ops.abs, np.array([2e-4, -1.0, 0.5]))
 
 
-def test_what_cannot_be_checked_is_said():
+def test_a_check_that_is_impossible_says_why():
     rng = np.random.default_rng(0)
     with pytest.raises(GradCheckError, match="not deterministic"):
         check_grad(lambda x: ops.dropout(x, 0.5, rng=rng), data(20))

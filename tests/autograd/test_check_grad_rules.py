@@ -1,4 +1,4 @@
-"""What check_grad says beside right and wrong: kinks, in-place changes, layouts, types, shapes."""
+"""What check_grad reports besides errors: kinks, changes in place, layouts, types, shapes."""
 
 import numpy as np
 import pytest
@@ -70,7 +70,7 @@ def test_the_slopes_are_those_of_one_output_not_of_the_weighted_sum():
     assert kink.output == "its derivative by input 0, element (0,), output element (0,)"
 
 
-def test_an_input_of_kinks_alone_is_no_pass():
+def test_an_input_with_only_kinks_fails_the_check():
     report = check_grad(ops.abs, np.zeros(2), raise_on_failure=False)
     assert not report and report.checks == [] and len(report.kinks) == 2
     assert "gradient check failed: 1 input not measured" in str(report)
@@ -153,11 +153,11 @@ def test_a_large_input_with_a_kink_passes_and_a_wrong_one_does_not():
 
 
 @pytest.mark.parametrize("distance", [5e-5, 2e-4, 9e-4])
-def test_a_kink_nearby_is_no_kink_here(distance):
+def test_a_kink_nearby_is_not_a_kink_here(distance):
     assert check_grad(ops.abs, np.array([distance, -1.0])).kinks == []
 
 
-def test_strong_curvature_is_no_kink():
+def test_strong_curvature_is_not_a_kink():
     assert check_grad(lambda x: ops.exp(30 * x), np.array([0.1, -0.2])).kinks == []
     assert check_grad(lambda x: ops.sin(x) * 1e6 + 1e9, np.array([0.1, 2.0])).kinks == []
 
@@ -215,7 +215,7 @@ class OnTheClass(Op):
 
 
 class ReadsMemory(Sine):
-    """Takes the elements in the order in which they lie in memory."""
+    """Reads the elements in memory order."""
 
     def forward(self, xp, x):
         return xp.sin(x).ravel(order="K").reshape(x.shape)
@@ -262,7 +262,7 @@ def test_a_broken_rule_is_named(op, fault):
 
 
 @pytest.mark.parametrize(
-    "shapes, gradient, told",
+    "shapes, gradient, words",
     [
         (((3, 4), (4,)), lambda g: g, "looks like the sum over axis 0 is missing"),
         (((3, 4), (3, 1)), lambda g: g, "looks like the sum over axis 1 is missing"),
@@ -271,7 +271,7 @@ def test_a_broken_rule_is_named(op, fault):
         (((3, 4), (3, 4)), lambda g: g.sum(0), "looks like an extra sum over axis 0"),
     ],
 )
-def test_a_gradient_of_the_wrong_shape_is_explained(shapes, gradient, told):
+def test_a_gradient_of_the_wrong_shape_is_explained(shapes, gradient, words):
     class Plus(Op):
         def forward(self, xp, a, b):
             return a + b
@@ -284,7 +284,7 @@ def test_a_gradient_of_the_wrong_shape_is_explained(shapes, gradient, told):
     wrong = gradient(np.zeros(np.broadcast_shapes(*shapes))).shape
     assert report.faults == [
         f"Plus returns a gradient of shape {wrong} for its input 1, whose shape is {b.shape}: "
-        f"{told}"
+        f"{words}"
     ]
     assert report.checks == [] and "gradient check failed: 1 fault" in str(report)
 
@@ -350,7 +350,7 @@ class Broken(Root):
         ),
     ],
 )
-def test_what_backward_raises_at_order_2_is_told(op, error, advice):
+def test_an_exception_of_backward_at_order_2_is_explained(op, error, advice):
     report = check(op, np.array([1.0, 2.0]))
     assert not report and {c.order for c in report.checks} == {1} and report.failures == []
     (fault,) = report.faults
@@ -362,7 +362,7 @@ def test_what_backward_raises_at_order_2_is_told(op, error, advice):
     assert check(op, np.array([1.0, 2.0]), order=1)
 
 
-def test_what_f_raises_is_told():
+def test_an_exception_of_f_is_reported():
     report = check_grad(lambda x: np.sin(x), np.ones(2), raise_on_failure=False)
     assert not report and "f raises TypeError: np.sin" in str(report)
     assert "(test_check_grad_rules.py:" in str(report)
@@ -374,7 +374,7 @@ def test_what_f_raises_is_told():
         check_grad(interrupted, np.ones(2))
 
 
-def test_types_that_change_on_the_way_are_warned_of():
+def test_a_change_of_type_is_a_warning():
     class Promotes(Sine):
         def forward(self, xp, x):
             return xp.sin(x) * np.float64(1.0)
@@ -393,7 +393,7 @@ def test_types_that_change_on_the_way_are_warned_of():
     assert check(Sine, data(3)).warnings == []
 
 
-def test_an_op_may_be_given_itself():
+def test_an_op_can_be_checked_directly():
     assert check_grad(Sine(), data(3))
 
 
@@ -413,7 +413,7 @@ def test_data_and_weights_have_different_seeds():
         assert not check(Transposed, a, Tensor(data(4, 4)), seed=seed)
 
 
-def test_a_layout_that_is_refused_is_no_wrong_result():
+def test_a_refused_layout_is_only_a_warning():
     class Picky(Sine):
         def forward(self, xp, x):
             if isinstance(x, np.ndarray) and not x.flags.c_contiguous:
@@ -424,13 +424,13 @@ def test_a_layout_that_is_refused_is_no_wrong_result():
     assert report and "f fails on strided inputs: ValueError: only C-contig" in str(report)
 
 
-def test_a_check_may_be_watched():
-    with detect_anomaly():  # wants each contribution as it was: nothing is in place then
+def test_a_check_works_in_anomaly_mode():
+    with detect_anomaly():  # needs every contribution unchanged, so nothing works in place
         assert check_grad(lambda x: ops.gelu(x * 2.0) + x, np.linspace(-2.0, 2.0, 5)).passed
 
 
 def test_a_backward_that_changes_the_incoming_gradient_is_not_measured():
-    """The gradient that comes in is the check's own: what it measured afterwards was nonsense."""
+    """The incoming gradient belongs to the check, so nothing could be measured after a change."""
 
     class Tanh(Op):
         save_output = True

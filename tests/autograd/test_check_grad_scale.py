@@ -52,7 +52,7 @@ NOT_MEASURED = {
 }
 """Samples that cannot be measured at a scale, and why. The check must say so, too.
 
-Beside those that have no finite value there, as exp(1e12).
+In addition to those without a finite value there, such as exp(1e12).
 """
 
 
@@ -124,15 +124,17 @@ def test_a_small_element_is_compared_by_its_own_size():
 
 
 @pytest.mark.parametrize(
-    "f", [ops.log, ops.sqrt, ops.reciprocal, ops.log2, lambda x: x**1.5], ids=str
+    "f",
+    [ops.log, ops.sqrt, ops.reciprocal, ops.log2, lambda x: x**1.5],
+    ids=["log", "sqrt", "reciprocal", "log2", "power"],
 )
-def test_poles_beside_large_numbers(f):
+def test_poles_next_to_large_numbers(f):
     x = np.abs(MIXED)
     assert check(f, x)
     assert check(off(f, Off), x, order=1).failures[0].wrong == x.size
 
 
-def test_what_another_element_covers_is_noted_and_not_called_wrong():
+def test_a_slope_hidden_by_another_element_is_noted_and_not_called_wrong():
     report = check(ops.linalg.norm, np.array([1e-8, 1e8]))
     assert report and "backward says almost 0 for 1 of 2 elements" in str(report)
 
@@ -161,7 +163,7 @@ def test_a_pole_or_an_edge_nearby(f, x):
 
 
 class Raises(Op):
-    """y = x^2 where x >= 0, else an error."""
+    """y = x^2 where x >= 0, otherwise an error."""
 
     save_inputs = (0,)
     slope = 2.0
@@ -194,7 +196,7 @@ def test_at_the_edge_of_a_domain_one_side_is_measured():
 # --- what cannot be measured ----------------------------------------------------------------------
 
 
-def test_a_check_that_measured_nothing_is_no_pass():
+def test_a_check_that_measured_nothing_fails():
     periodic = check(ops.sin, np.array([1e17]))
     assert not periodic and periodic.checks == []
     assert "nothing could be measured of input 0: at every step," in str(periodic)
@@ -214,7 +216,7 @@ def test_a_check_that_measured_nothing_is_no_pass():
 
 
 def noise(x, size):
-    """Numbers that change wildly with the last digits of x. Shapes: x (N,) -> (N,)."""
+    """Values that change wildly with the last digits of x. Shapes: x (N,) -> (N,)."""
     digits = np.frombuffer(np.sin(1e13 * x.data).tobytes(), np.uint64) % 1000
     return size * (digits / 1000.0 - 0.5)
 
@@ -267,7 +269,7 @@ def test_single_numbers_and_short_types(x):
 
 
 class OneOff(Op):
-    """y = x, with the gradient of a single element twice the right one."""
+    """y = x, but the gradient of a single element is doubled."""
 
     def forward(self, xp, x):
         return x * 1.0
@@ -287,13 +289,13 @@ class OneOff(Op):
     ],
     ids=["log(1 + x^2)", "1 - cos", "a large constant", "float32 within"],
 )
-def test_a_wrong_element_is_not_called_unmeasured_where_f_rounds_within(f, scale):
+def test_a_wrong_element_is_not_called_unmeasured_where_f_rounds_inside(f, scale):
     for seed in range(3):
         x = scale * np.random.default_rng(seed).uniform(0.5, 2, (3, 2))
         assert not check(off(f, OneOff), x, order=1)
 
 
-def test_rounding_within_f_is_no_wrong_gradient():
+def test_rounding_inside_f_is_not_a_wrong_gradient():
     for seed in range(20):
         x = 1e-5 * np.random.default_rng(seed).uniform(0.5, 2, (3, 2))
         assert not check(lambda x: ops.log(1 + x * x), x, order=1).failures

@@ -1,4 +1,4 @@
-"""Tensors as Python's numbers, text and copies: a gradient never ends unseen."""
+"""Tensors as Python's numbers, text and copies: a gradient is never lost silently."""
 
 import array
 import copy

@@ -16,7 +16,7 @@ def leaf(*values):
 
 
 def where(offset):
-    """How a message names the line so many lines below the caller's def."""
+    """The file and line in a message, for the line ``offset`` below the caller's def."""
     code = sys._getframe(1).f_code
     return rf"test_debug_anomaly\.py:{code.co_firstlineno + offset}"
 
@@ -71,7 +71,7 @@ def test_an_input_that_came_in_non_finite_is_blamed_itself():
         x * float("nan")
 
 
-def test_an_infinity_written_as_a_number_is_meant_but_a_nan_made_of_it_is_not():
+def test_a_literal_infinity_is_intended_but_a_nan_made_from_it_is_not():
     scores = leaf(1.0, 2.0, 3.0)
     with detect_anomaly():
         masked = ops.where(np.array([True, False, True]), scores, float("-inf"))
@@ -84,7 +84,7 @@ def test_an_infinity_written_as_a_number_is_meant_but_a_nan_made_of_it_is_not():
             ops.exp(scores * 1000.0)
 
 
-def test_second_derivatives_of_masked_attention_are_no_anomaly():
+def test_second_derivatives_of_masked_attention_are_not_an_anomaly():
     qkv = Tensor(np.random.default_rng(0).standard_normal((1, 3, 6)), requires_grad=True)
     with detect_anomaly():
         (g,) = grad(ops.causal_attention(qkv, 1).sum(), qkv, create_graph=True)
@@ -110,7 +110,7 @@ def test_also_without_recording():
         ops.log(leaf(-1.0))
 
 
-def test_the_gradient_given_to_backward_is_looked_at():
+def test_the_starting_gradient_is_checked():
     y = leaf(1.0) * 2.0
     with detect_anomaly(), pytest.raises(AnomalyError, match="passed to backward.. is not finite"):
         y.backward(np.array([np.nan]))
@@ -156,7 +156,7 @@ def test_a_finite_computation_passes_and_nothing_stays_switched_on():
         ops.log(leaf(-1.0))
 
 
-def test_integers_and_empty_arrays_are_no_anomaly():
+def test_integers_and_empty_arrays_are_not_an_anomaly():
     with detect_anomaly():
         table = Tensor(np.ones((3, 2)), requires_grad=True)
         ops.embedding(table, np.zeros((0,), dtype=np.int64)).sum().backward()

@@ -1,4 +1,4 @@
-"""detect_changes: every kept array that is written into, and between which lines."""
+"""detect_changes names every saved array that is written into, and the lines in between."""
 
 import re
 
@@ -146,7 +146,7 @@ def test_second_derivatives_are_watched():
             total.backward()
 
 
-def test_what_is_not_used_any_more_may_be_written_into():
+def test_an_array_that_is_no_longer_used_may_be_written_into():
     x = Parameter(X.copy())
     with detect_changes():
         for _ in range(3):

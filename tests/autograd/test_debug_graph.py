@@ -22,7 +22,7 @@ def example():
 
 
 class Page(HTMLParser):
-    """What the tests look at in a page."""
+    """The parts of a page that the tests look at."""
 
     def __init__(self):
         super().__init__(convert_charrefs=True)

@@ -244,7 +244,7 @@ def test_wrong_registrations():
 
 
 class Faulty(Op):
-    """An op whose backward goes wrong in a way to choose."""
+    """An op whose backward goes wrong in the way that is chosen."""
 
     def __init__(self, result):
         self.result = result
@@ -344,7 +344,7 @@ def test_a_name_like_no_other_is_an_error_too():
         register_op_hook("xyzzy", forward=print)
 
 
-def test_an_op_of_ones_own_has_a_name():
+def test_a_custom_op_has_a_name():
     seen = []
     with register_op_hook("Faulty", forward=lambda *args: seen.append(args)):
         Faulty(None)(leaf(3))

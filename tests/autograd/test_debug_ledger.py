@@ -112,7 +112,7 @@ def test_it_refuses_contributions_that_do_not_sum(monkeypatch, wrong):
         record_gradients(loss)
 
 
-def test_a_nan_is_told_and_not_taken_for_a_wrong_sum():
+def test_a_nan_is_reported_and_not_mistaken_for_a_wrong_sum():
     x = Tensor(np.array([1.0, np.nan]), requires_grad=True)
     found = record_gradients((x * x).sum()).explain(x)
     assert "not finite: detect_anomaly" in str(found)

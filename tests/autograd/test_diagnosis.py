@@ -153,7 +153,7 @@ def test_a_mistake_gets_its_sentence(name):
     assert f"diagnosis: order 1, input 0: {sentence}" in str(report)
 
 
-def test_the_right_one_gets_none():
+def test_a_right_gradient_gets_no_sentence():
     assert check_grad(lambda x: Exp()(x), data(3, 4)).diagnoses == []
 
 
@@ -346,7 +346,7 @@ def test_an_unknown_mistake_gets_no_sentence():
 
 @pytest.mark.parametrize("question", QUESTIONS, ids=lambda q: q.__name__)
 def test_no_question_fits_noise(question):
-    """On unrelated random numbers no structure is seen."""
+    """No question finds structure in unrelated random numbers."""
     for seed in range(5):
         a, n, x, y = (data(4, 5, seed=seed * 10 + k) for k in range(4))
         case = Case(a, n, 1e-12, x=x, y=y, others={"input 1": y})
@@ -383,17 +383,17 @@ class RoundsWithTanh(Rounds):
 
 
 @pytest.mark.parametrize(
-    "op, told",
+    "op, words",
     [
         (Rounds, "is the incoming gradient g itself (a straight-through gradient)"),
         (RoundsWithTanh, "that of another function"),
         (Clips, "your gradient is wrong exactly where the function is flat: it should be 0"),
     ],
 )
-def test_straight_through_gradients_are_named(op, told):
+def test_straight_through_gradients_are_named(op, words):
     report = check_grad(lambda x: op()(x), data(3, 4), raise_on_failure=False)
     (diagnosis,) = report.diagnoses
-    assert "the function is flat" in diagnosis.text and told in diagnosis.text
+    assert "the function is flat" in diagnosis.text and words in diagnosis.text
 
 
 class MatMul(Op):
@@ -415,21 +415,21 @@ class MatMulForX(MatMul):
 
 @pytest.mark.parametrize("shape", [(4, 4), (2, 3, 3)])
 @pytest.mark.parametrize(
-    "op, wrong, told",
+    "op, wrong, words",
     [
         (MatMul, 0, "yours is g @ W, the right one is g @ W.T, where g is the incoming gradient"),
         (MatMulForX, 1, "yours is W @ g, the right one is W.T @ g, where g is the incoming"),
     ],
 )
-def test_a_transpose_that_square_matrices_hide(op, wrong, told, shape):
+def test_a_transpose_that_square_matrices_hide(op, wrong, words, shape):
     arrays = data(*shape), data(*shape, seed=5)
     report = check_grad(lambda *xs: op()(*xs), *arrays, raise_on_failure=False)
     (diagnosis,) = report.diagnoses
-    assert diagnosis.input == f"input {wrong}" and told in diagnosis.text
+    assert diagnosis.input == f"input {wrong}" and words in diagnosis.text
     assert f"W is input {1 - wrong}" in diagnosis.text
 
 
-def test_where_nothing_fits_other_shapes_are_proposed_for_a_square_input():
+def test_if_nothing_fits_a_square_input_other_shapes_are_proposed():
     class Odd(Exp):
         def backward(self, xp, g, x):
             return self.right(xp, g, x) * xp.cos(x * x)

@@ -48,7 +48,7 @@ def test_a_number_in_a_list_is_an_array():
     assert ops.stack([x[0], 2.0]).dtype == np.stack([x[0], 2.0]).dtype == "f8"
 
 
-def test_the_reciprocal_of_an_integer_is_no_integer():
+def test_the_reciprocal_of_an_integer_is_a_float():
     assert ops.reciprocal(np.array([2, 4])).data.tolist() == [0.5, 0.25]
     assert np.reciprocal(np.array([2, 4])).tolist() == [0, 0]
 

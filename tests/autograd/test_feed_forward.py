@@ -10,7 +10,7 @@ both_kernels = pytest.mark.parametrize("kernels", ["reference", "cpu"])
 
 
 def layer(K=4, M=6, C=3, dtype="f8"):
-    """x, up_weight, up_bias, down_weight and down_bias, all of which want gradients."""
+    """x, up_weight, up_bias, down_weight and down_bias, all of which require gradients."""
     rng = np.random.default_rng(0)
     shapes = [(2, 5, K), (M, K), (M,), (C, M), (C,)]
     return [Parameter(rng.standard_normal(shape).astype(dtype)) for shape in shapes]
@@ -22,7 +22,7 @@ def composed(x, up_weight, up_bias, down_weight, down_bias, approximate="tanh"):
 
 
 def assert_same(function, expected, inputs):
-    """Both give the same output and gradients of the inputs that want one."""
+    """Both give the same output, and the same gradients of the inputs that require one."""
     wanted = [a for a in inputs if isinstance(a, Tensor) and a.requires_grad]
     y, z = function(*inputs), expected(*inputs)
     np.testing.assert_allclose(y.data, z.data, rtol=1e-12)

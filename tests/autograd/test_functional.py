@@ -165,7 +165,7 @@ def test_auxiliary_results():
     assert_close(aux["double"], 2 * X)
 
 
-def test_what_does_not_matter_has_gradient_zero():
+def test_an_unused_argument_has_gradient_zero():
     g = grad(lambda x, y: x.sum(), argnums=(0, 1))(np.ones(2), np.ones((2, 3)))
     assert_close(g[1], np.zeros((2, 3)))
     assert_close(grad(lambda x: Tensor(np.array(3.0)))(X), np.zeros(4))
@@ -234,7 +234,7 @@ def test_results_have_the_arguments_dtype(dtype):
         (lambda: vjp(vector, X)[1]((1.0,)), ValueError, "cotangent is a tuple.*expected an array"),
     ],
 )
-def test_mistakes_are_told_in_a_sentence(call, error, words):
+def test_a_wrong_call_is_an_error_of_one_sentence(call, error, words):
     with pytest.raises(error, match=words):
         call()
 
@@ -250,7 +250,7 @@ def test_an_error_inside_leaves_recording_as_it_was():
     assert is_grad_enabled()
 
 
-def test_found_from_the_package_and_keeps_names():
+def test_transforms_are_exported_and_keep_the_functions_name():
     assert autograd.functional.grad is grad
 
     def named(x):

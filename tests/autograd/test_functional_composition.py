@@ -1,4 +1,4 @@
-"""Transformations of transformations, and what else a result may be differentiated by."""
+"""Transforms of transforms, and derivatives with respect to other tensors."""
 
 import functools
 
@@ -74,7 +74,7 @@ def test_directions_can_be_differentiated_by():
 # --- what else requires a gradient --------------------------------------------------------------
 
 
-def test_nobodys_grad_is_written():
+def test_no_grad_is_written():
     w, x = Parameter(np.array(2.0)), Tensor(X, requires_grad=True)
 
     def f(x):
@@ -138,7 +138,7 @@ def test_plain_arrays_and_no_grad_let_the_fast_kernels_run(monkeypatch):
     assert ran == ["cpu", "cpu", "reference"]
 
 
-def test_recording_inside_is_the_functions_own_business():
+def test_a_function_may_record_inside():
     def f(x):
         with no_grad():
             factor = x.sum()
@@ -149,7 +149,7 @@ def test_recording_inside_is_the_functions_own_business():
         assert_close(grad(f)(X), np.full(4, X.sum()))
 
 
-def test_inputs_are_left_alone():
+def test_inputs_are_not_changed():
     x = X.copy()
     t = Tensor(x)
     grad(scalar)(t)

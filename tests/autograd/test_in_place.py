@@ -1,4 +1,4 @@
-"""What a backward may change in place, and that no one else notices."""
+"""The arrays that a backward may change in place, without any effect elsewhere."""
 
 import numpy as np
 import pytest
@@ -151,7 +151,7 @@ def test_adding_into_grad_counts_as_a_change_of_it():
 
 
 class Halving(Op):
-    """y = x / 2. Writes its gradient over the one that comes in, and adds what x has already."""
+    """y = x / 2. Overwrites the incoming gradient, and adds the sum that x has already."""
 
     fresh_gradients = True
     works_in_place = True

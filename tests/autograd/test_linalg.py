@@ -106,7 +106,7 @@ def test_factorizations_are_pytorchs(shape):
 # --- Signs and equal values ----------------------------------------------------------------------
 
 
-def test_what_does_not_depend_on_signs_has_one_gradient():
+def test_functions_that_do_not_depend_on_signs_have_one_gradient():
     a = normal(4, 3)
     check_grad(lambda x: L.svd(x).U @ ops.swapaxes(L.svd(x).U, 0, 1), a)  # a projection
     x = leaf(a)

@@ -1,4 +1,4 @@
-"""A Tensor's methods and operators beside those of a NumPy array."""
+"""A Tensor's methods and operators against those of a NumPy array."""
 
 import numpy as np
 import pytest
@@ -126,6 +126,6 @@ def test_a_tensor_is_not_changed_in_place():
     np.testing.assert_array_equal(x.data, ARRAY)
 
 
-def test_what_python_says_of_wrong_arguments_names_the_tensor():
+def test_pythons_error_for_wrong_arguments_names_the_tensor():
     with pytest.raises(TypeError, match=r"^Tensor\.sum\(\) got an unexpected keyword argument"):
         Tensor(np.ones(2)).sum(dim=0)

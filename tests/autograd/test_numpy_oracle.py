@@ -81,7 +81,7 @@ def axis_unchecked(x, axis=0):
         (lambda x, axis=0: ops.sum(x) * axis.missing, "wrong kind"),
     ],
 )
-def test_what_is_wrong_is_found(ours, message):
+def test_a_wrong_function_is_found(ours, message):
     right = TABLE["sum"]
     options = {"axis": right.options["axis"]}
     wrong = Entry("sum", right.operands, options, lambda x, axis=0: 2.0 * np.sum(x, axis), ours,

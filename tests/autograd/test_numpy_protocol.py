@@ -1,4 +1,4 @@
-"""NumPy's functions on a Tensor: the operators, what only looks, and one sentence for the rest."""
+"""NumPy's functions on a Tensor: operators, functions that only read, and errors for the rest."""
 
 import numpy as np
 import pytest
@@ -53,7 +53,7 @@ def test_the_operation_of_that_name_is_named(function, name, requires_grad):
         (lambda t: np.interp(t, [0], [0]), "np.interp"),
     ],
 )  # fmt: skip
-def test_what_we_do_not_have_is_said(function, shown):
+def test_a_missing_function_is_an_error_that_says_so(function, shown):
     with pytest.raises(TypeError) as caught:
         function(Parameter(X))
     assert str(caught.value).startswith(f"{shown} does not know about gradients")
@@ -66,7 +66,7 @@ def test_every_other_name_leads_somewhere_or_is_not_needed():
         assert hasattr(ops.linalg if part else ops, name) or other in ("vstack",), other
 
 
-def test_what_only_looks_gets_the_arrays(tmp_path):
+def test_a_function_that_only_reads_gets_the_arrays(tmp_path):
     t = Parameter(X)
     assert np.shape(t) == (2, 2) and np.ndim(t) == 2 and np.size(t) == 4
     assert np.allclose(t, X) and np.array_equal(t, X) and np.isclose(X, t).all()
@@ -75,7 +75,7 @@ def test_what_only_looks_gets_the_arrays(tmp_path):
     np.testing.assert_array_equal(np.load(tmp_path / "t.npy"), X)
 
 
-def test_what_writes_names_assign():
+def test_a_function_that_writes_is_an_error_that_names_assign():
     t = Parameter(X.copy())
     for write in (
         lambda: np.copyto(np.zeros((2, 2)), t), lambda: np.fill_diagonal(t, 0),

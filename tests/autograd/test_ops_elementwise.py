@@ -96,7 +96,7 @@ def test_at_the_origin_the_gradient_is_zero_and_second_derivatives_are_not_inven
 
 @pytest.mark.parametrize("name, winner", [("fmax", 1), ("fmin", 0)])
 @pytest.mark.parametrize("create_graph", [False, True])
-def test_fmax_and_fmin_pass_by_what_is_nan(name, winner, create_graph):
+def test_fmax_and_fmin_ignore_nan(name, winner, create_graph):
     nan = np.nan
     a, b = leaf([1.0, nan, 1.0, 2.0, nan, -np.inf]), leaf([2.0, 1.0, nan, 2.0, nan, nan])
     y = getattr(ops, name)(a, b)
@@ -172,7 +172,7 @@ def test_operators_of_division_with_remainder():
         lambda x: ops.fmod(3, x), lambda x: ops.remainder(2.5, x), lambda x: ops.arctan2(x, 2),
     ],
 )  # fmt: skip
-def test_numbers_beside_a_tensor_do_not_widen_it_forward_or_backward(f, dtype):
+def test_numbers_next_to_a_tensor_do_not_widen_it_forward_or_backward(f, dtype):
     y = f(leaf([0.75, 2.25], dtype))
     g = np.ones(2, dtype)
     gradients = y._node.backward(numpy_namespace, g, *y._node.saved)
@@ -181,7 +181,7 @@ def test_numbers_beside_a_tensor_do_not_widen_it_forward_or_backward(f, dtype):
 
 
 @pytest.mark.parametrize("name", "hypot arctan2 fmax fmin remainder fmod inner kron append".split())
-def test_lists_beside_a_tensor_are_arrays(name):
+def test_lists_next_to_a_tensor_are_arrays(name):
     f, x, values = getattr(ops, name), leaf([1.0, 2.0, -5.0]), [3.0, np.nan, 4.0]
     array = Tensor(np.array(values))
     for listed, same in [(f(x, values), f(x, array)), (f(tuple(values), x), f(array, x))]:

@@ -66,7 +66,7 @@ def test_types_are_numpys(dtype):
         y, expected = call(ops), call(np)
         np.testing.assert_array_equal(y.data, expected)
         assert y.dtype == expected.dtype
-    if dtype[0] == "f":  # a number takes the type of the Tensor beside it, as in arithmetic
+    if dtype[0] == "f":  # a number takes the type of the Tensor next to it, as in arithmetic
         t = Tensor(x, requires_grad=True)
         for y in (
             ops.linspace(t, 1.0, 3), ops.linspace(0, t, 3), ops.append(t, 2.5), ops.dot(t, 2.5),
@@ -100,7 +100,7 @@ def test_cross_is_numpys(options):
     np.testing.assert_allclose((y * x).sum(-1).data, 0, atol=1e-15)
 
 
-def test_linspace_ends_where_it_is_told_and_shares_the_gradient_between_its_ends():
+def test_linspace_ends_exactly_and_shares_the_gradient_between_its_ends():
     a, b = Tensor(np.array(0.1), requires_grad=True), Tensor(np.array(0.7), requires_grad=True)
     y = ops.linspace(a, b, 7)
     assert y.data[0] == 0.1 and y.data[-1] == 0.7

@@ -1,4 +1,4 @@
-"""The losses' options, the values that are documented, and what is refused, in every mode."""
+"""The losses' options, their documented values, and their errors, in every kernel mode."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def loss_and_gradient(x, targets, **options):
 @both_modes
 @each_option
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
-def test_every_target_ignored_is_0_in_every_order(kernels, options, reduction):
+def test_a_loss_without_targets_is_0_in_every_order(kernels, options, reduction):
     x = Tensor(np.full((3, 3), NAN), requires_grad=True)
     with use_kernels(kernels):
         y = ops.cross_entropy(x, np.full(3, -100), reduction=reduction, **options)
@@ -50,8 +50,8 @@ def test_fused_loss_with_every_target_ignored(kernels, reduction):
 
 @both_modes
 @each_option
-def test_rows_that_hold_what_is_no_number(kernels, options):
-    """A NaN, an infinity or nothing but minus infinity makes its row NaN, and no other."""
+def test_rows_with_nan_or_infinity(kernels, options):
+    """A NaN, an infinity, or only minus infinities make their row NaN, and no other row."""
     x = normal(6, 3)
     x[1, 0], x[2, 1], x[3], x[4] = NAN, INF, -INF, NAN
     targets = np.array([0, 1, 1, 2, -100, 2])
@@ -65,8 +65,8 @@ def test_rows_that_hold_what_is_no_number(kernels, options):
 
 
 @both_modes
-def test_a_class_that_cannot_be(kernels):
-    """A logit of minus infinity: nothing for the other classes, an infinite loss as the target."""
+def test_a_class_of_probability_0(kernels):
+    """A logit of minus infinity: no effect on other classes, but an infinite loss as the target."""
     with use_kernels(kernels):
         y, g = loss_and_gradient([[0, -INF, 0]] * 2, np.array([0, 1]), reduction="none")
         soft, g_soft = loss_and_gradient([[0, -INF, 0]], [[0.5, 0.0, 0.5]])
@@ -212,12 +212,12 @@ def test_logits_need_classes():
         (np.ones((2, 3)), {}, "targets of float64"),
     ],
 )
-def test_the_fused_loss_says_which_options_it_has_not(targets, options, what):
+def test_the_fused_loss_says_which_options_it_does_not_have(targets, options, what):
     with pytest.raises(TypeError, match=f"^linear_cross_entropy takes .* not {what}: use cross_"):
         ops.linear_cross_entropy(np.ones((2, 3)), np.eye(3), np.array(targets), **options)
 
 
-def test_a_forced_kernel_says_that_it_has_not_the_option():
+def test_a_forced_kernel_says_that_it_does_not_have_the_option():
     x, targets = np.ones((2, 3)), np.array([0, 1])
     with use_kernels("cpu"):
         ops.cross_entropy(x, targets, label_smoothing=0.0)

@@ -1,4 +1,4 @@
-"""The options of the operations of networks, their ends, and what they refuse, in every mode.
+"""The options, limits and errors of the operations of networks, in every kernel mode.
 
 That values and derivatives of both orders are PyTorch's is in test_oracle.py, over random options.
 """
@@ -42,7 +42,7 @@ over_axes = pytest.mark.parametrize("name", OVER_AXES)
     "axis", [-1, 1, np.int64(-2), np.array(0), (0, 2), (2, 0), (-1,), (np.int8(1), -1), None, ()]
 )
 def test_normalizing_over_any_axes(name, axis, kernels):
-    """Whatever the axes, it is what one row of their numbers gives."""
+    """For any axes, the result is that of one row with all their numbers."""
     f, of_row = OVER_AXES[name]
     x = normal(2, 3, 4)
     axes = range(3) if axis is None else np.atleast_1d(axis).astype(int) % 3
@@ -72,7 +72,7 @@ def test_a_single_number_has_no_axis_to_normalize_over(name, kernels):
 @each_mode
 @over_axes
 @pytest.mark.parametrize("shape, axis", [((0,), -1), ((3, 0), -1), ((0, 3), -1), ((0, 3), 0)])
-def test_normalizing_nothing(name, shape, axis, kernels):
+def test_normalizing_empty_arrays(name, shape, axis, kernels):
     with use_kernels(kernels):
         y, g = value_and_gradient(lambda x: OVER_AXES[name][0](x, axis=axis), np.zeros(shape))
     assert y.shape == g.shape == shape
@@ -106,7 +106,7 @@ def test_affine_parameters_have_the_lengths_of_the_axes():
     np.testing.assert_allclose(only_bias - np.arange(4.0), ops.layer_norm(x).data)
 
 
-def test_lists_are_taken_as_arrays():
+def test_lists_are_accepted_as_arrays():
     rows, ids = [[1.0, 2.0], [3.0, 5.0]], [0, 1]
     for call in (
         lambda x: ops.softmax(x),
@@ -141,7 +141,7 @@ def test_lists_are_taken_as_arrays():
     ],
 )
 def test_options_do_not_change_the_type(call):
-    """A NumPy number is not weak, as Python's is: it would make float64 of float32."""
+    """Unlike Python's, a NumPy number is not weak: it would turn float32 into float64."""
     for mode in MODES:
         with use_kernels(mode):
             y, g = value_and_gradient(lambda x: call(x, np.float64(0.25)), np.float32(normal(2, 3)))
@@ -206,13 +206,13 @@ def test_padding_gets_no_gradient(padding_idx, kernels):
 
 
 def test_padding_among_other_gradients_of_the_table():
-    """The table of a tied model: what other operations give to the padding's row stays."""
+    """The table of a tied model: the padding row keeps its gradients from other operations."""
     weight = Tensor(normal(4, 3), requires_grad=True)
     (ops.embedding(weight, np.array([1, 3]), 3).sum() + (2 * weight).sum()).backward()
     np.testing.assert_array_equal(weight.grad.data, [[2] * 3, [3] * 3, [2] * 3, [2] * 3])
 
 
-def test_what_embedding_refuses():
+def test_embedding_refuses():
     table = np.ones((4, 3))
     for ids, error, sentence in (
         (np.array([0.0]), TypeError, "embedding ids must be integers, not float64"),
@@ -305,7 +305,7 @@ def test_a_query_that_sees_nothing_gives_zeros():
         assert np.isfinite(grad(y.sum(), x)[0].data).all()
 
 
-def test_what_attention_refuses():
+def test_attention_refuses():
     def attend(q, k, v, *options, **named):
         return ops.scaled_dot_product_attention(
             np.ones(q), np.ones(k), np.ones(v), *options, **named

@@ -1,4 +1,4 @@
-"""Steps, places and order: what NumPy and PyTorch say, and where the gradient goes."""
+"""Step functions, indices and order: NumPy's and PyTorch's values, and the gradients."""
 
 import numpy as np
 import pytest

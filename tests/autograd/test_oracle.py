@@ -27,7 +27,7 @@ from autograd import Tensor, ops  # noqa: E402
 from autograd.samples import SAMPLES  # noqa: E402
 
 NEAR = {"float16": 3e-2, "float32": 2e-5, "float64": 1e-10}
-"""Allowed difference, relative to the largest number of the array that is compared."""
+"""The accepted difference, relative to the largest number of the array."""
 
 
 @pytest.mark.parametrize("dtype", NEAR)

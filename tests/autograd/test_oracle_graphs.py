@@ -152,7 +152,7 @@ for _name, (_ours, _theirs) in OPERATIONS.items():
 
 
 def program(seed):
-    """[(name, a, b, constant)]: an operation and the numbers of the nodes that it takes."""
+    """[(name, a, b, constant)]: an operation and the indices of its input nodes."""
     rng = np.random.default_rng([seed, 40])
     steps = []
     for k in range(rng.integers(5, 41)):
@@ -163,7 +163,7 @@ def program(seed):
 
 
 def run(steps, side, wrap):
-    """The function of the four inputs that ``steps`` describe: the sum of all its nodes."""
+    """The function of four inputs that ``steps`` describe: the sum of all nodes."""
 
     def f(*inputs):
         nodes = list(inputs)

@@ -17,7 +17,7 @@ SPECIAL = [-INF, -2.0, -1.0, -0.5, -0.0, 0.0, 0.5, 1.0, 2.0, INF, NAN]
 
 @pytest.fixture(autouse=True)
 def quiet():
-    """NumPy warns where a formula meets infinity; here that is on purpose."""
+    """NumPy warns of infinities in a formula; here they are intended."""
     with np.errstate(all="ignore"):
         yield
 

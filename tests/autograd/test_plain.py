@@ -1,4 +1,4 @@
-"""What may enter the engine: arrays of numbers or booleans, and array-likes; nothing else."""
+"""The engine accepts arrays of numbers or booleans, and array-likes; nothing else."""
 
 import re
 from datetime import date
@@ -69,7 +69,7 @@ ENTRANCES = {
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("kind", NOT_NUMBERS)
 @pytest.mark.parametrize("entrance", ENTRANCES)
-def test_what_is_no_array_of_numbers_is_refused_everywhere(entrance, kind):
+def test_anything_but_an_array_of_numbers_is_refused_everywhere(entrance, kind):
     with pytest.raises(TypeError) as caught:
         ENTRANCES[entrance](NOT_NUMBERS[kind])
     said = "mask" if "masked" in kind else "real numbers|numbers or booleans|integers"
@@ -79,7 +79,7 @@ def test_what_is_no_array_of_numbers_is_refused_everywhere(entrance, kind):
 @pytest.mark.parametrize(
     "value", ["a", b"a", 1j, Fraction(1, 3), Decimal(1), date(2020, 1, 1), object(), {1: 2}, "1.0"]
 )
-def test_single_things_that_are_no_numbers_are_refused(value):
+def test_single_values_that_are_not_numbers_are_refused(value):
     x = Parameter(X)
     for use in (Tensor, lambda v: x * v, lambda v: v - x, lambda v: ops.exp(v), x.assign_):
         with pytest.raises(TypeError):
@@ -209,7 +209,7 @@ SEVERAL = [s for s in SAMPLES if len(s.inputs()) > 1 and s.name != "where"]  # r
 
 
 @pytest.mark.parametrize("sample", SEVERAL, ids=lambda s: s.name)
-def test_every_operation_takes_lists_beside_a_tensor(sample):
+def test_every_operation_takes_lists_next_to_a_tensor(sample):
     arrays = sample.inputs()
     for i, array in enumerate(arrays):
 

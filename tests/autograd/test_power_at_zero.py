@@ -1,4 +1,4 @@
-"""x^y where x or y is 0, and its cheap forms: right to second order, or NaN, never a silent 0."""
+"""x^y where x or y is 0: right to second order, or NaN, but never a silent 0."""
 
 import math
 
@@ -13,7 +13,7 @@ INF, ANY = math.inf, "not finite"
 
 @pytest.fixture(autouse=True)
 def quiet():
-    """NumPy warns where a formula meets infinity; here that is on purpose."""
+    """NumPy warns of infinities in a formula; here they are intended."""
     with np.errstate(all="ignore"):
         yield
 
@@ -42,7 +42,7 @@ TABLE = [
     (0.0, -0.5, -INF, -INF, INF, ANY, ANY),
 ]
 NEGATIVE = [(-2.0, 0.0, 0, ANY, 0), (-2.0, 1.0, 1, ANY, 0), (-2.0, 2.0, -4, ANY, 2)]
-"""There is no derivative in y, and so none of second order in z = (x, y) either."""
+"""There is no derivative in y, and therefore no second derivative in z = (x, y)."""
 
 
 @pytest.mark.parametrize("x, y, f_x, f_y, f_xx, f_xy, f_yy", TABLE)

@@ -1,4 +1,4 @@
-"""Numbers that are large and hardly differ, and float16, whose squares overflow from 256 on.
+"""Large numbers that hardly differ, and float16, whose squares overflow from 256 on.
 
 What is right is what float64 gives for the very same numbers: they are exact in it.
 """
@@ -150,7 +150,7 @@ def test_log_sum_exp_of_more_numbers_than_float16_counts():
     assert float(ops.log_softmax(x).data[0]) == -np.float16(np.log(70000))
 
 
-def test_float16_beside_float32_gives_float32():
+def test_float16_with_float32_gives_float32():
     x, weight = np.float16([[300, -300]]), np.ones(2, np.float32)
     with use_kernels("reference"):
         y = ops.layer_norm(x, weight, np.zeros(2, np.float32))

@@ -28,7 +28,7 @@ class Block:
 
 
 def gradients(blocks, wrap, x=X):
-    """Loss and gradients of the blocks one after the other: of the input and of every parameter."""
+    """The loss of a chain of blocks, and its gradients: of the input and of every parameter."""
     h = x = Tensor(x, requires_grad=True)
     for block in blocks:
         block.weight.zero_grad()
@@ -315,7 +315,7 @@ def test_several_outputs_draw_the_same_random_numbers_again():
     assert_all_equal(again, run(lambda f, x, rng: f(x, rng)))
 
 
-def test_what_is_no_tensor_among_the_outputs_is_refused():
+def test_an_output_that_is_not_a_tensor_is_refused():
     with pytest.raises(TypeError, match=r"the output\[1\] of f is of type int, expected a Tensor"):
         recompute(lambda x: (x, 3), Parameter(X))
 
@@ -344,7 +344,7 @@ def test_ids_that_f_closes_over_are_watched_too():
 
 
 def held_and_peak(wrap, n_blocks=16, rows=256, n=64):
-    """Bytes held between forward and backward, at most at any time, and in the end."""
+    """Bytes in use between forward and backward, at the peak, and at the end."""
     blocks = [Block(seed=s, n=n) for s in range(n_blocks)]
     x = RNG.standard_normal((rows, n))
     gradients(blocks, wrap, x)  # so that .grad exists, and kernels are compiled

@@ -10,7 +10,7 @@ from leaves import leaf
 from autograd import grad, ops, use_kernels
 
 
-def test_what_is_not_saved_dies_during_forward():
+def test_an_intermediate_that_is_not_saved_is_freed_during_forward():
     x = leaf(10)
     intermediate = x + 1.0
     alive = weakref.ref(intermediate)
@@ -54,7 +54,7 @@ def test_second_backward_says_what_to_do():
 
 
 @pytest.mark.parametrize("kernels", ["auto", "reference"])
-def test_what_a_loss_gives_away_is_computed_again(kernels):
+def test_a_cache_that_a_loss_gives_away_is_computed_again(kernels):
     h, weight = leaf(6, 5), leaf(7, 5, seed=1)
     with use_kernels(kernels):
         loss = ops.linear_cross_entropy(h, weight, np.arange(6))

@@ -1,4 +1,4 @@
-"""Every operation through the same list of checks; autograd/samples/check.py says what to try."""
+"""The same list of checks for every operation, on the inputs of autograd/samples."""
 
 import inspect
 from pathlib import Path
@@ -38,7 +38,7 @@ def test_every_operation_has_a_sample():
     assert {*ops.DIFFERENTIABLE, *ops.discrete.WITHOUT_GRADIENT} == {s.op for s in SAMPLES}
 
 
-def test_samples_have_names_of_their_own():
+def test_samples_have_unique_names():
     names = [s.name for s in SAMPLES]
     assert sorted(names) == sorted(set(names))
 
@@ -110,7 +110,7 @@ def test_empty_inputs(sample):
 
 
 EMPTY_BY_DEFINITION = {"softmax", "causal_attention", "log_softmax"}
-"""Whose plain NumPy version in the samples takes the maximum of nothing or reshapes nothing."""
+"""Samples whose NumPy version takes the maximum of, or reshapes, an empty array."""
 
 
 @by_sample
@@ -125,7 +125,7 @@ def test_inputs_are_not_modified(sample):
 
 
 @by_sample
-def test_gradients_are_shared_with_nobody(sample):
+def test_gradients_share_no_memory(sample):
     arrays = sample.inputs()
     xs = tensors(arrays)
     y = sample.call(*xs)

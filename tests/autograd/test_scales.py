@@ -1,4 +1,4 @@
-"""Values and both derivatives over all scales that a type has, beside 100 digits of mpmath.
+"""Values and both derivatives over all scales of a type, against 100 digits of mpmath.
 
 Whatever is representable and moderate must come out: no intermediate square may overflow to
 infinity, no difference vanish, no saturated value take its derivative with it.
@@ -73,7 +73,7 @@ UNARY = {
 
 
 def points(name, dtype):
-    """Both signs of everything from the smallest to the largest, and where functions turn."""
+    """Numbers of both signs from the smallest to the largest, and points where functions turn."""
     top = 300 if dtype == np.float64 else 37
     x = 10.0 ** np.array([-top, -top // 2, -20, -10, -8, -4, -2, -1, 0, 1, 2, 4, 8, 20, top // 2])
     x = np.concatenate([x, [10.0**top, 0.5, 5, 20, 30, 40, 87, 300, 700, 709, np.pi / 2]])
@@ -88,7 +88,7 @@ def points(name, dtype):
 
 
 def moderate(value, dtype):
-    """Whether ``value`` is far from where the type's numbers end."""
+    """Whether ``value`` is far from the ends of the type's range."""
     limit = mp.mpf(10) ** (100 if dtype == np.float64 else 15)
     return 1 / limit < abs(value) < limit
 
@@ -199,6 +199,6 @@ def test_functions_of_two_numbers(name, dtype):
 
 
 def derivatives(g, xs):
-    """Those of the number g, 0 where it is constant."""
+    """The derivatives of the number g; 0 if it is constant."""
     found = grad(g, xs, retain_graph=True, allow_unused=True) if g.requires_grad else (None, None)
     return [0.0 if h is None else h.item() for h in found]

@@ -20,7 +20,7 @@ SMOOTH_SQUARES = {
     "arctan2": (lambda z: ops.arctan2(z[0], z[1]), np.zeros(2)),
     "hypot": (lambda z: ops.hypot(z[0], z[1]), np.zeros(2)),
 }
-"""Functions with gradient 0 by convention at these points, which their squares have by right."""
+"""Functions with gradient 0 by convention at these points; that of their squares really is 0."""
 
 
 @pytest.mark.parametrize("name", SMOOTH_SQUARES)
@@ -63,7 +63,7 @@ def test_smooth_functions_that_are_written_with_conditions_have_both_derivatives
         np.testing.assert_allclose(found, right, atol=1e-15)
 
 
-def test_only_tensors_are_marked_and_only_where_somebody_asks():
+def test_only_tensors_are_marked_and_only_on_request():
     raw = np.ones(2)
     assert unsmooth(raw, raw == 1, raw) is raw
     x = Tensor(np.array([0.0, 0.0, 3.0]), requires_grad=True)

@@ -1,4 +1,4 @@
-"""A cache folder for one test, which shares what takes long to make."""
+"""A cache folder for one test, which shares the slow parts with other tests."""
 
 import contextlib
 from pathlib import Path
@@ -9,7 +9,7 @@ COMPILED = cache_folder() / "kernels"
 
 
 def new_cache(folder: Path) -> str:
-    """``folder``/cache, empty but for the compiled kernels, which all tests share."""
+    """``folder``/cache, empty except for the compiled kernels, which all tests share."""
     cache = folder / "cache"
     cache.mkdir(exist_ok=True)
     COMPILED.mkdir(parents=True, exist_ok=True)

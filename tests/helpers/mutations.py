@@ -1,4 +1,4 @@
-"""Damage as bad disks, editors and strangers do it: bytes, and values of JSON, at random."""
+"""Random damage, as by bad disks, editors and attackers: to bytes, and to values in JSON."""
 
 import json
 import random
@@ -13,7 +13,7 @@ STRANGE_BYTES = [b"9" * 5000, b"\xff", b"\0", b"[" * 99, b"-", b'"']
 
 
 def mutate_bytes(data: bytes, rng: random.Random) -> bytes:
-    """One small change: a flipped bit, bytes lost, doubled, moved or put in."""
+    """One small change: a flipped bit, or bytes that are lost, doubled, moved or inserted."""
     at, length = rng.randrange(len(data) + 1), rng.choice([1, 1, 2, 8, 64, 1000])
     piece = data[at : at + length]
     kind = rng.randrange(7)
@@ -34,7 +34,7 @@ def mutate_bytes(data: bytes, rng: random.Random) -> bytes:
 
 
 def mutate_json(content: Any, rng: random.Random) -> Any:
-    """A copy with one place changed: another value, a key lost or renamed, two values exchanged."""
+    """A copy with one change: another value, a lost or renamed key, or two values swapped."""
     content = json.loads(json.dumps(content))
     places = list(_places(content))
     parent, key = rng.choice(places)
@@ -67,7 +67,7 @@ def _direct(content: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def _places(content: Any) -> Iterator[tuple[Any, Any]]:
-    """Every (object or list, key) in it; of long ones (a vocabulary) only the first few."""
+    """Every (object or list, key) inside; only the first few of long ones (a vocabulary)."""
     for parent, key in list(_direct(content))[:12]:
         yield parent, key
         yield from _places(parent[key])

@@ -1,4 +1,4 @@
-"""Random values for the arguments that are not operands: right ones, and wrong ones.
+"""Random values, right and wrong, for the arguments that are not operands.
 
 Each function draws for a given shape of the first operand. What it draws may be wrong on purpose:
 then both we and NumPy have to say so.
@@ -11,7 +11,7 @@ NOT_INTEGERS = (1.0, "0", True, np.True_, np.float64(0), (0,), [0], np.array([0]
 
 
 def axis(rng, shape, extra=0):
-    """One axis: usually right, sometimes out of range, sometimes no integer."""
+    """One axis: usually right, sometimes out of range, sometimes not an integer."""
     n = len(shape) + extra
     right = int(rng.integers(-n, n)) if n else pick(rng, [0, -1])
     kind = rng.random()
@@ -52,7 +52,7 @@ def flag(rng, shape):
 
 
 def integer(low, high):
-    """An integer, seldom something else."""
+    """An integer, rarely something else."""
 
     def draw(rng, shape):
         value = int(rng.integers(low, high + 1))
@@ -80,7 +80,7 @@ def one_of(*values):
 
 
 def new_shape(rng, shape):
-    """The same number of elements otherwise arranged, -1 somewhere, or a shape that is wrong."""
+    """Another shape with as many elements, perhaps with a -1, or a wrong shape."""
     size = int(np.prod(shape))
     if rng.random() < 0.15:
         return pick(rng, [(-1, -1), (size + 1,), 1.0, (2, 2.0), "x", (-2,)])
@@ -99,7 +99,7 @@ def broadcast_shape(rng, shape):
 
 
 def indices(rng, shape, n=None):
-    """Integers of any shape from -n to n - 1, one now and then outside; sometimes no integers."""
+    """Integers from -n to n - 1 in any shape; sometimes one outside, sometimes not integers."""
     n = max(shape, default=1) if n is None else n
     wanted = tuple(rng.integers(0, 4, rng.integers(0, 3)))
     if rng.random() < 0.1:
@@ -120,7 +120,7 @@ def indices_along(rng, shape):
 
 
 def index(rng, shape):
-    """What may stand in x[...]: every kind, mixed, in a tuple or alone."""
+    """An index for x[...]: every kind, mixed, in a tuple or alone."""
     if rng.random() < 0.12:
         mask = rng.random(shape) < 0.5
         return pick(rng, [mask, mask.tolist(), (mask,), (mask, None)])

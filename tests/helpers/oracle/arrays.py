@@ -11,7 +11,7 @@ DTYPES = np.array("d d d d d d f f f e e l l i b B ?".split())
 
 
 def pick(rng, values):
-    """One of the values, which may be of any kind."""
+    """One of the values, which may be of any type."""
     return values[rng.integers(len(values))]
 
 
@@ -20,7 +20,7 @@ def shape(rng, low=0, high=3, lengths=(0, 1, 2, 2, 3, 3, 4)):
 
 
 def array(rng, shape, dtype):
-    """Numbers of every sign, no two floats alike; small integers and larger ones."""
+    """Numbers of both signs, no two floats equal; small integers and larger ones."""
     if dtype == "?":
         return np.asarray(rng.random(shape) < 0.5)
     if dtype in "efd":
@@ -30,7 +30,7 @@ def array(rng, shape, dtype):
 
 
 def laid_out(rng, x):
-    """x in memory in another way, and whether some of its elements are one and the same."""
+    """x in another memory layout, and whether some of its elements share memory."""
     kind = rng.integers(7)
     if kind == 0:
         return np.asfortranarray(x), False
@@ -50,12 +50,12 @@ def laid_out(rng, x):
 
 @dataclass
 class Operand:
-    """One operand as NumPy gets it and as we do."""
+    """One operand as NumPy receives it and as we do."""
 
     theirs: Any
     ours: Any
     alike: bool = False
-    """Whether elements share memory: a kink is where they are compared with each other."""
+    """Whether elements share memory: an operation that compares them has a kink there."""
 
     @property
     def wants_gradient(self):

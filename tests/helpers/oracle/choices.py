@@ -90,4 +90,4 @@ CHOICES = {
 }
 
 WITHOUT_ENTRY: dict[str, str] = {}
-"""Functions that nothing is compared with, and why."""
+"""Functions that are not compared with anything, and why."""

@@ -13,12 +13,12 @@ def ours(f, arrays, w, v=None):
 
 
 def exact(a):
-    """An array as PyTorch's, in float64."""
+    """The array as a torch.Tensor in float64."""
     return torch.tensor(np.array(a, dtype="f8", order="C"))
 
 
 def theirs(f, arrays, w, v=None):
-    """The same by PyTorch, in float64 whatever the type of the arrays."""
+    """The same by PyTorch, always in float64."""
     xs = [exact(a).requires_grad_() for a in arrays]
     v = v and list(map(exact, v))
     return _results(f, xs, exact(w), v, torch.autograd.grad, lambda a: a.numpy(force=True))

@@ -1,10 +1,10 @@
-"""Random shapes, axes and arrays, and the table that operations are entered in."""
+"""Random shapes, axes and arrays, and the table of operations."""
 
 import numpy as np
 import torch
 
 CASES = {}
-"""name -> (draw, domain); draw(rng) gives the shapes, our function and PyTorch's."""
+"""name -> (draw, domain); draw(rng) returns the shapes, our function and PyTorch's."""
 
 
 def case(name, domain="real"):
@@ -80,5 +80,5 @@ def dims(x, axis):
 
 
 def t(indices):
-    """Integers as PyTorch takes them."""
+    """Integers as PyTorch accepts them."""
     return torch.tensor(np.asarray(indices), dtype=torch.int64)

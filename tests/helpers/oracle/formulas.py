@@ -1,4 +1,4 @@
-"""What NumPy does not have, written out in NumPy: the plainest formula, without any care."""
+"""Functions that NumPy does not have, by the plainest formula."""
 
 import math
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def of_floats(f):
-    """f of arrays of numbers; what is computed has the type that NumPy's exp would give them."""
+    """f on arrays of numbers; the result has the type that NumPy's exp would give."""
 
     def formula(x, *args, **options):
         x = np.asarray(x)

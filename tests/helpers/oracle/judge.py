@@ -1,7 +1,7 @@
 """One call by NumPy and by us: do they agree?
 
-They agree when both give the same values, shape and type, or when both refuse and we do so in one
-clear sentence. Of what we accept, the gradient is compared with finite differences of NumPy's.
+They agree if both give the same values, shape and type, or if both raise and our error is one clear
+sentence. If we accept the call, its gradient is compared with finite differences of NumPy's.
 """
 
 import re
@@ -21,14 +21,14 @@ PYTHONS = re.compile(
     "|not subscriptable|not callable|modulo by zero|can only concatenate|cannot unpack|has no len"
     "|not supported between|bad operand|interpreted as an integer|scalar arrays can be"
 )
-"""Sentences of Python that say what went wrong inside, and not what was wrong with the call."""
+"""Messages of Python that describe a failure inside, and not the mistake in the call."""
 
 NEAR = {"e": 1e-2, "f": 2e-5, "d": 1e-11}
 
 
 @dataclass
 class Call:
-    """One function with operands and options, as NumPy is called and as we are."""
+    """One function with operands and options, for NumPy and for us."""
 
     name: str
     theirs: object
@@ -38,7 +38,7 @@ class Call:
     kinks: str | None
     """Where its derivative jumps: nowhere (None), at "ties" of elements, or at "many" points."""
     coarse: bool
-    """Whether it may compute in the smallest of its operands' types, whatever the result's is."""
+    """Whether it may compute in the smallest of its operands' types, though the result is wider."""
 
     def run(self, function, operands):
         return function(*operands, **self.options)
@@ -128,7 +128,7 @@ def _assert_equal(call, found, expected):
 
 
 def _check_gradients(call, found, rng, compare):
-    """Both roads to the gradient agree, and finite differences do where they can be had."""
+    """Both ways to the gradient agree, and so do finite differences where they exist."""
     ys = list(found) if isinstance(found, (list, tuple)) else [found]
     which = [i for i, y in enumerate(ys) if isinstance(y, Tensor) and y.requires_grad]
     ys = [ys[i] for i in which]

@@ -1,4 +1,4 @@
-"""Linear algebra and the operations of networks beside their formulas: more lines of the table."""
+"""Linear algebra and the operations of networks with their formulas: more lines of the table."""
 
 import math
 
@@ -39,7 +39,7 @@ def _rows(rng, first):
 
 
 def _last(rng, first):
-    """The length of the first one's last axis, or seldom another."""
+    """The length of the first operand's last axis, or rarely another."""
     return first[-1:] if rng.random() < 0.9 else shape(rng, 0, 2)
 
 
@@ -141,7 +141,7 @@ def _logits(rng, first):
 
 
 def _targets(rng, first):
-    """A class for every row, some to be ignored, now and then one that does not exist."""
+    """A class for every row; some are ignored, and sometimes one does not exist."""
     found = rng.integers(0, first[-1] + (rng.random() < 0.1), first[:-1])
     return np.where(rng.random(first[:-1]) < 0.2, -100, found)
 
@@ -217,7 +217,7 @@ def _square(rng, first):
 
 
 def _far_from_singular(f):
-    """f of x + 5 I, on whatever computes."""
+    """f of x + 5 I."""
 
     def call(x, *others):
         n = np.shape(x if isinstance(x, list) else x.data if hasattr(x, "data") else x)[-1:]
@@ -234,7 +234,7 @@ for _name in "inv det".split():
 
 
 def _system(rng, first):
-    """Right sides that fit, as vectors and as matrices, or not."""
+    """Right-hand sides, as vectors and as matrices, that fit or do not."""
     n = first[-1:] if first else (2,)
     return pick(rng, [n, (*first[:-2], *n, 2), (*n, 1), shape(rng)])
 
@@ -263,7 +263,7 @@ def _matrices(rng, first):
 
 
 def _symmetric(f, swapaxes):
-    """f of x + x^T: the gradient is that of a change which stays symmetric."""
+    """f of x + x^T, so that every change is symmetric."""
     return lambda x, **options: f(x + swapaxes(x, -1, -2), **options)
 
 

@@ -1,4 +1,4 @@
-"""Every function of ``autograd.ops`` beside NumPy's: a line says what its arguments are.
+"""Every function of ``autograd.ops`` with NumPy's: one line for each, with its arguments.
 
 An operand is a function that draws a shape, given that of the first one; an option draws a value
 (see arguments.py). The function of the same name in NumPy is the oracle unless ``numpy`` is given.
@@ -49,7 +49,7 @@ class Entry:
 def entry(
     name, *operands, numpy=None, ours=None, kinks=None, coarse=False, dtypes=DTYPES, **options
 ):
-    """Enter one function; ``kinks`` and ``coarse`` are explained at Call."""
+    """Add one function to the table; ``kinks`` and ``coarse`` are explained in Call."""
     if ours is None:
         ours = ops
         for part in name.split("."):
@@ -67,20 +67,20 @@ def x(rng, first):
 
 
 def vector(rng, first):
-    """An array, but no number."""
+    """An array, but not a number."""
     return shape(rng, 1)
 
 
 def mate(rng, first):
-    """One that broadcasts with the first, and now and then does not."""
+    """One that broadcasts with the first, but sometimes does not."""
     if rng.random() < 0.08:
         return shape(rng)
     found = tuple(1 if rng.random() < 0.25 else n for n in first)
     return found[rng.integers(0, len(found) + 1) :] if rng.random() < 0.4 else found
 
 
-def beside(x, number):
-    """A Python number as an array that takes x's type; NumPy's functions are not alike in that."""
+def typed_as(x, number):
+    """A Python number as an array of x's type, since NumPy's functions differ in this."""
     plain = type(number) in (bool, int, float) and type(x) not in (bool, int, float)
     return np.asarray(number, np.result_type(np.asarray(x), number) if plain else None)
 
@@ -149,7 +149,7 @@ entry("topk", x, numpy=formulas.topk, k=a.integer(-1, 3), axis=a.axis, kinks="ti
 entry("diff", vector, n=a.one_of(1, 2, np.int64(3), -1, 1.5, "1"), axis=a.axis,
       prepend=a.one_of(0, 1.5), append=a.one_of(0.5),
       numpy=lambda x, n=1, axis=-1, **ends: np.diff(
-          x, n, axis, **{k: beside(x, v) for k, v in ends.items()}))  # fmt: skip
+          x, n, axis, **{k: typed_as(x, v) for k, v in ends.items()}))  # fmt: skip
 entry("linspace", x, mate, num=a.integer(-1, 4), endpoint=a.flag,
       axis=lambda rng, s: a.axis(rng, s, extra=1))  # fmt: skip
 
@@ -173,7 +173,7 @@ for _name in "vstack hstack dstack column_stack".split():
 for _name in "atleast_1d atleast_2d atleast_3d".split():
     entry(_name, x)
 entry("append", x, mate, axis=a.axis_or_none,
-      numpy=lambda x, values, axis=None: np.append(beside(values, x), beside(x, values), axis),
+      numpy=lambda x, values, axis=None: np.append(typed_as(values, x), typed_as(x, values), axis),
       )  # fmt: skip
 entry("array_split", x, numpy=lambda x, **options: np.array_split(np.asarray(x), **options),
       indices_or_sections=a.integers(-1, 3), axis=a.axis)  # fmt: skip
@@ -235,7 +235,7 @@ def right(rng, first):
 
 
 entry("matmul", left, right)
-entry("dot", left, right, numpy=lambda a, b: np.dot(beside(b, a), beside(a, b)))
+entry("dot", left, right, numpy=lambda a, b: np.dot(typed_as(b, a), typed_as(a, b)))
 entry("outer", vector, vector)
 entry("inner", vector, lambda rng, s: (*shape(rng, 0, 2), *s[-1:]))
 entry("kron", vector, vector)
