@@ -93,14 +93,16 @@ class Conversions:
             )
         return int(self._data)
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        if self._node is not None:
-            raise TypeError(
-                "this Tensor requires a gradient, and a NumPy function would lose its history "
-                "silently: use the function of that name in autograd.ops (ops.stack makes one "
-                "Tensor of several), or .detach() first"
-            )
-        return np.array(self._data, dtype=dtype, copy=copy)
+    if not TYPE_CHECKING:  # to a type checker NumPy takes no Tensor, and array * tensor is a Tensor
+
+        def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+            if self._node is not None:
+                raise TypeError(
+                    "this Tensor requires a gradient, and a NumPy function would lose its history "
+                    "silently: use the function of that name in autograd.ops (ops.stack makes one "
+                    "Tensor of several), or .detach() first"
+                )
+            return np.array(self._data, dtype=dtype, copy=copy)
 
     def _refuse_to_cut(self, what):
         if self._node is not None:

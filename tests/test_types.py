@@ -15,6 +15,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 RIGHT = """\
+import numpy as np
 from autograd import Parameter, Tensor, check_grad, functional, grad, no_grad, ops, tensor
 from autograd.debug import detect_anomaly
 
@@ -26,6 +27,7 @@ if x.grad is not None:
 (slope,) = grad((x**2).mean(axis=0, keepdims=True), [x])
 first: float = float(slope[0].detach())
 n: int = len(x) + x.ndim + x.shape[0]
+scaled: Tensor = np.ones(3) * x + np.float64(2) * x
 w = Parameter(tensor([[1.0, 2.0]]).data)
 with no_grad(), detect_anomaly():
     w.assign_(w.data - 0.1)

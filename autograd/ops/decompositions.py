@@ -93,7 +93,7 @@ class EigenValues(Factor):
     Shapes: A (..., N, N) -> (..., N)
     Saves: A; caches w, V
     Derivative: g_A = V @ diag(g) @ V^T
-    Note: dw is the diagonal of V^T dA V; the turning of V does not change w, since V^T dV is skew
+    Note: dw is the diagonal of V^T dA V: the terms with dV vanish, since V^T dV is skew
     """
 
     def backward(self, xp, g, a):

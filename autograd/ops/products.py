@@ -195,7 +195,7 @@ def cross(
 
 
 class Einsum(Op):
-    """y[out] = sum over all other letters of a[..] b[..] ...
+    """y[out] = the sum of a[..] b[..] ... over all letters that are not in out.
 
     Shapes: one letter per axis; no letter twice in one operand
     Saves: the operands
