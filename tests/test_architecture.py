@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,23 @@ def test_nothing_imports_the_command_line():
     for path in SOURCES:
         if name_of(path) not in allowed:
             assert starts(imports(path), "tinygrad_llm.cli") == [], name_of(path)
+
+
+def test_no_import_of_the_language_model_runs_in_a_circle():
+    modules = {
+        name_of(path).removesuffix(".py").removesuffix("/__init__").replace("/", "."): path
+        for path in SOURCES
+        if path.is_relative_to(ROOT / "tinygrad_llm")
+    }
+    graph = {}
+    for name, path in modules.items():
+        graph[name] = set()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom):
+                for alias in node.names:
+                    file = f"{node.module}.{alias.name}"
+                    graph[name].add(file if file in modules else node.module)
+    TopologicalSorter(graph).prepare()  # raises CycleError, with the modules of the circle
 
 
 def test_other_frameworks_stay_in_tests_and_benchmarks():

@@ -22,7 +22,15 @@ from tinygrad_llm.errors import UserError
 from tinygrad_llm.files.json_file import check_json
 from tinygrad_llm.model.gpt import GPT
 from tinygrad_llm.pretrained.gpt2 import load_model
-from tinygrad_llm.training import checkpoint as checkpoints, runs
+from tinygrad_llm.training import runs
+from tinygrad_llm.training.checkpoint import (
+    check_same_run,
+    load_training_state,
+    put_back,
+    resolve_resume,
+    run_of,
+    verify_checkpoint,
+)
 from tinygrad_llm.training.metrics import check_steps, is_finished
 
 if TYPE_CHECKING:
@@ -32,10 +40,10 @@ if TYPE_CHECKING:
 def resume(console: PlainConsole, options: TrainConfig, started: float) -> int:
     """Continue the run that ``options.resume`` names; returns the exit code."""
     _check_no_other_options(options)
-    run = checkpoints.run_of(str(options.resume))
+    run = run_of(str(options.resume))
     with locked(console, run):
-        checkpoints.put_back(run)
-        run, checkpoint = checkpoints.resolve_resume(str(options.resume))
+        put_back(run)
+        run, checkpoint = resolve_resume(str(options.resume))
         content = runs.read_run_file(run)
         config = options_of(content, run)
         arrays_on(config.device)
@@ -104,11 +112,11 @@ def _kind(hint: Any) -> Any:
 
 def _saved_state(console: PlainConsole, run: Path, checkpoint: Path, *, verify: bool) -> SavedState:
     """The training state of a checkpoint; nothing in it is used before all of it is checked."""
-    if verify and (note := checkpoints.verify_checkpoint(checkpoint)):
+    if verify and (note := verify_checkpoint(checkpoint)):
         console.say(note)
-    arrays, state = checkpoints.load_training_state(checkpoint)
+    arrays, state = load_training_state(checkpoint)
     if verify:
-        checkpoints.check_same_run(run, state)
+        check_same_run(run, state)
         check_steps(run / runs.METRICS_FILE, state["step"])
     return SavedState(checkpoint, arrays, state)
 

@@ -128,7 +128,7 @@ def clean_documents(
 
 
 class _Cleaner:
-    """Applies the rules to one document after another; the report adds up."""
+    """Applies the rules to one document at a time; the report adds up."""
 
     def __init__(self, options: CleanOptions) -> None:
         self.options = options
