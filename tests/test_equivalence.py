@@ -1,8 +1,8 @@
-"""The equivalence lab: two ways to compute one thing, compared on a GPT, every gradient of it.
+"""The equivalence lab: two ways to compute the same gradients of a GPT, compared one by one.
 
-A wrong gradient trains, only worse, so nobody notices. But it is hardly ever wrong in the same way
-along two different paths; where two paths must agree to rounding, one of them is the other's proof.
-float64 throughout, so that rounding is far below any mistake.
+A model with a wrong gradient still trains, only worse, so the mistake is easily missed. But two
+different computations are rarely wrong in the same way: where they must agree to rounding, each
+proves the other. All numbers are float64, so that rounding is far smaller than any mistake.
 """
 
 import math
@@ -63,7 +63,7 @@ def differ(found, expected):
 
 
 def whole_batch(model, x, y):
-    """The gradient of the mean over the targets that count, all at once: the thing to equal."""
+    """The gradient of the mean over all valid targets at once: the expected result."""
     model.loss(x, y).backward()
     return gradients(model)
 
@@ -176,7 +176,7 @@ def test_the_whole_model_in_one_segment():
 
 
 def written_out(model, ids, targets, positions=None, mask=None):
-    """The loss of ``model``, as a sum, from nothing but arithmetic, matmul, exp and indexing.
+    """The summed loss of ``model``, with only arithmetic, matmul, exp and indexing.
 
     ``mask`` (T, T) says who may look at whom: by default, each position at those before.
     """

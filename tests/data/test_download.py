@@ -207,7 +207,7 @@ def test_server_refuses(get, server):
 def test_connection_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("no_proxy", "*")
     with contextlib.closing(socket.socket()) as unused:
-        unused.bind(("127.0.0.1", 0))  # bound but not listening: nobody answers there
+        unused.bind(("127.0.0.1", 0))  # bound but not listening: no answer
         url = f"http://127.0.0.1:{unused.getsockname()[1]}/x"
         with pytest.raises(UserError, match="could not reach http://127.*by hand") as error:
             download(url, tmp_path / "x", SHA, size=SIZE, timeout=5)

@@ -63,7 +63,7 @@ def test_token_files(tmp_path, count, seed):
 
 @pytest.mark.parametrize("count, seed", COUNTS)
 def test_meta_json(tmp_path, count, seed):
-    """By chance the checksum shows it; here it is made to fit, as somebody might who edits."""
+    """The checksum would reveal a mutation; here it is adjusted, as a careful editor might do."""
     folder = encode_corpus(TRAIN, VAL, TOKENIZER, tmp_path, about={"source": "x"}).folder
     sound = open_prepared(folder)
     data = (folder / "meta.json").read_bytes()

@@ -343,7 +343,7 @@ def test_a_lock_is_given_back_and_needs_a_writable_run(run):
 
 @pytest.mark.skipif(os.name == "nt", reason="symbolic links need rights there")
 def test_a_lock_that_is_a_link_is_refused(run):
-    """A run of somebody else's may hold a link to a file of ours, which would be overwritten."""
+    """A foreign run may contain a link to a file of ours, which would be overwritten."""
     mine = Path("mine").absolute()
     mine.write_text("precious")
     (run / lock.LOCK_FILE).unlink(missing_ok=True)

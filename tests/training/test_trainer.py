@@ -340,7 +340,7 @@ def test_metrics_on_a_full_disk():
 def test_warming_up_changes_no_random_state(tmp_path):
     model = GPT(SHAPE, seed=5)
     before, state = weights(model), model.rng.bit_generator.state
-    np.random.seed(3)  # nobody may touch the global state either
+    np.random.seed(3)  # the global state must not change either
     global_state = np.random.get_state()[1].copy()
     assert compile_kernels(SHAPE) > 0
     assert model.rng.bit_generator.state == state
