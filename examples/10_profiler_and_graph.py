@@ -45,8 +45,8 @@ def part_1_the_profile(folder):
     print(p.table() + "\n")
     print(p.table("line", limit=4))
     rows = p.rows()
-    # two blocks, each with three: qkv, out, up
-    assert rows["Linear"].calls == rows["Linear"].backward_calls == 2 * 3
+    # two blocks, each with two: qkv and out (up and down are in FeedForward)
+    assert rows["Linear"].calls == rows["Linear"].backward_calls == 2 * 2
     assert sum(row.seconds for row in rows.values()) <= p.seconds
     assert p.peak.bytes == sum(size for _, _, size in p.peak.holders)
     path = p.chrome_trace(folder / "trace.json")
@@ -63,14 +63,15 @@ def part_1_the_profile(folder):
 def part_2_a_count_by_hand(rows):
     per_block = C * 3 * C + C * C + C * 4 * C + 4 * C * C  # weights: qkv, out, up, down
     outputs = B * T * (3 * C + C + 4 * C + C)  # each adds a bias
-    forward = 2 * (2 * B * T * per_block + outputs)  # two blocks
-    counted = rows["Linear"].flops + rows["GELULinear"].flops  # down comes with GELU before it
+    gelu = B * T * 4 * C  # counts as one operation per hidden channel
+    forward = 2 * (2 * B * T * per_block + outputs + gelu)  # two blocks
+    counted = rows["Linear"].flops + rows["FeedForward"].flops  # qkv, out; up, down
     assert counted == 3 * forward
     say(f"""
         2. The floating-point operations of the linear layers, by hand
 
         Each weight is used for B T = {B * T} tokens, with one multiplication and one addition each:
-        2 B T x {2 * per_block} weights, and the biases: {forward} operations in forward.
+        2 B T x {2 * per_block} weights, the biases and GELU: {forward} operations in forward.
         Backward has two products for each one in forward, three times that in all: {3 * forward}.
         The profiler counted {counted}.
 
