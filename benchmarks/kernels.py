@@ -61,6 +61,7 @@ def work(op, s):
     forward, backward = {
         "layer_norm": (2 * rows, 3 * rows),
         "rms_norm": (2 * rows, 3 * rows),
+        "rope": (2 * rows, 2 * rows),
         "softmax": (2 * rows, 3 * rows),
         "gelu": (2 * hidden, 3 * hidden),
         "dropout": (2 * rows + s.N * s.C, 2 * rows + s.N * s.C),
@@ -73,12 +74,12 @@ def work(op, s):
 
 OPS = (
     "layer_norm rms_norm softmax gelu dropout embedding cross_entropy adamw linear feed_forward "
-    "attention linear_cross_entropy"
+    "rope attention linear_cross_entropy"
 ).split()
 
 
 def arrays(op, s):
-    """The operation's float32 inputs, then its integers (or None)."""
+    """The operation's float32 inputs, then its integers or another constant (or None)."""
     import numpy as np
 
     rng = np.random.default_rng(0)
@@ -90,6 +91,7 @@ def arrays(op, s):
     floats = {
         "layer_norm": lambda: (normal(s.N, C), normal(C), normal(C)),
         "rms_norm": lambda: (normal(s.N, C), normal(C)),
+        "rope": lambda: (normal(s.B, s.T, s.H, C // s.H),),
         "softmax": lambda: (normal(s.N, C),),
         "gelu": lambda: (normal(s.N, HIDDEN * C),),
         "dropout": lambda: (normal(s.N, C),),
@@ -107,6 +109,8 @@ def arrays(op, s):
         "attention": lambda: (normal(s.B, s.T, 3 * C),),
         "linear_cross_entropy": lambda: (normal(s.N, C), normal(s.V, C) * np.float32(C**-0.5)),
     }[op]()
+    if op == "rope":
+        return floats, normal(s.T, 1, C // s.H // 2)  # cos and sin: any numbers will do
     with_ids = ("embedding", "cross_entropy", "linear_cross_entropy")
     return floats, rng.integers(0, s.V, s.N) if op in with_ids else None
 
@@ -122,7 +126,7 @@ def ours(op, s):
     from autograd.device import numpy_namespace
     from tinygrad_llm.training.optim import AdamW
 
-    floats, ids = arrays(op, s)
+    floats, constant = arrays(op, s)
     if op == "adamw":
         p = Parameter(floats[0])
         p.grad = floats[1]
@@ -131,13 +135,14 @@ def ours(op, s):
     inputs = [Parameter(a) for a in floats]
     rng = np.random.default_rng(0)
     call = {
+        "rope": lambda x: ops.rope(x, constant, constant),
         "gelu": lambda x: ops.gelu(x, approximate="tanh"),
         "feed_forward": lambda *xs: ops.feed_forward(*xs, approximate="tanh"),
         "dropout": lambda x: ops.dropout(x, 0.1, rng=rng),
-        "embedding": lambda w: ops.embedding(w, ids),
-        "cross_entropy": lambda x: ops.cross_entropy(x, ids),
+        "embedding": lambda w: ops.embedding(w, constant),
+        "cross_entropy": lambda x: ops.cross_entropy(x, constant),
         "attention": lambda x: ops.causal_attention(x, s.H),
-        "linear_cross_entropy": lambda h, w: ops.linear_cross_entropy(h, w, ids),
+        "linear_cross_entropy": lambda h, w: ops.linear_cross_entropy(h, w, constant),
     }.get(op) or getattr(ops, op)
     g = np.ones(call(*inputs).shape, np.float32)
 
@@ -153,9 +158,9 @@ def torch(op, s):
     import torch
     from torch.nn import functional as F
 
-    floats, ids = arrays(op, s)
+    floats, constant = arrays(op, s)
     inputs = [torch.from_numpy(a).requires_grad_() for a in floats]
-    ids = None if ids is None else torch.from_numpy(ids)
+    constant = None if constant is None else torch.from_numpy(constant)
     if op == "adamw":
         p, g = inputs
         p.grad = g.detach()
@@ -170,18 +175,23 @@ def torch(op, s):
         hidden = F.gelu(F.linear(x, up_weight, up_bias), approximate="tanh")
         return F.linear(hidden, down_weight, down_bias)
 
+    def rope(x):
+        a, b = x.chunk(2, dim=-1)
+        return torch.cat((a * constant - b * constant, a * constant + b * constant), dim=-1)
+
     call = {
+        "rope": rope,
         "layer_norm": lambda x, w, b: F.layer_norm(x, (s.C,), w, b),
         "rms_norm": lambda x, w: F.rms_norm(x, (s.C,), w),
         "softmax": lambda x: F.softmax(x, -1),
         "gelu": lambda x: F.gelu(x, approximate="tanh"),
         "dropout": lambda x: F.dropout(x, 0.1),
-        "embedding": lambda w: F.embedding(ids, w),
-        "cross_entropy": lambda x: F.cross_entropy(x, ids),
+        "embedding": lambda w: F.embedding(constant, w),
+        "cross_entropy": lambda x: F.cross_entropy(x, constant),
         "linear": F.linear,
         "feed_forward": feed_forward,
         "attention": attention,
-        "linear_cross_entropy": lambda h, w: F.cross_entropy(F.linear(h, w), ids),
+        "linear_cross_entropy": lambda h, w: F.cross_entropy(F.linear(h, w), constant),
     }[op]
     g = torch.ones_like(call(*inputs))
     return lambda: call(*inputs), lambda: torch.autograd.grad(call(*inputs), inputs, g)

@@ -30,7 +30,7 @@ SUBJECTS = {
     "Along an axis": ["reduce", "cumulative", "sorting"],
     "Moving elements": ["shape", "rearrange", "joining", "index"],
     "Linear algebra": ["products", "matrices", "linalg", "decompositions", "norms"],
-    "Neural networks": ["linear", "embedding", "attention", "feed_forward", "activation",
+    "Neural networks": ["linear", "embedding", "rope", "attention", "feed_forward", "activation",
                         "normalization", "dropout", "loss"],
     "Others": ["ranges", "unsmooth"],
 }  # fmt: skip

@@ -80,16 +80,29 @@ def folders():
     return sorted(path.parent.name for path in Path(__file__).parent.glob("*/reference.py"))
 
 
-def dispatch(package, *names):
-    """The functions ``names`` (forward and backward) of a kernel folder, as Kernels."""
-    return tuple(Kernel(package, name) for name in names or ("forward", "backward"))
+def contiguous(array):
+    """Whether a cpu kernel can read this array from its first number to its last."""
+    return array.flags.c_contiguous
+
+
+def any_layout(array):
+    """What a cpu kernel says that copies its arrays anyway."""
+    return True
+
+
+def dispatch(package, *names, takes=contiguous):
+    """The functions ``names`` (forward and backward) of a kernel folder, as Kernels.
+
+    ``takes(array)`` says whether the cpu kernel can read an array as it lies in memory.
+    """
+    return tuple(Kernel(package, name, takes) for name in names or ("forward", "backward"))
 
 
 class Kernel:
     """One function of a kernel folder: a call runs the implementation that suits its arrays."""
 
-    def __init__(self, package, name):
-        self.package, self.name = package, name
+    def __init__(self, package, name, takes=contiguous):
+        self.package, self.name, self.takes = package, name, takes
         self.op = package.rpartition(".")[2]
         self._implementations, self._options = {}, {}
 
@@ -166,8 +179,8 @@ class Kernel:
         for array in _arrays((*args, *kwargs.values())):
             if array.dtype.kind == "f":
                 dtypes.add(array.dtype)
-            if not array.flags.c_contiguous or not array.flags.aligned:
-                return f"an array of shape {array.shape} is not C-contiguous and aligned"
+            if not self.takes(array) or not array.flags.aligned:
+                return f"it cannot read an array {array.shape} with the strides {array.strides}"
         if len(dtypes) > 1:
             return f"the arrays mix {' and '.join(sorted(map(str, dtypes)))}"
         if not dtypes or not dtypes <= _FAST_DTYPES:

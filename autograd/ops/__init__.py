@@ -6,7 +6,7 @@
     products.py  matrices.py                                        linear algebra
     linalg.py  decompositions.py  norms.py                          and numpy.linalg's
     linear.py  embedding.py  attention.py  feed_forward.py          the layers of a network,
-    activation.py  normalization.py  dropout.py  loss.py            and what comes between them
+    activation.py  normalization.py  rope.py  dropout.py  loss.py   and what comes between them
     constants.py  ranges.py                                         zeros, ones, arange, linspace
     conversion.py                                                   to another type
     discrete.py                                                     rounding, positions: no gradient
@@ -40,6 +40,7 @@ from autograd.ops.products import *  # noqa: F403
 from autograd.ops.ranges import *  # noqa: F403
 from autograd.ops.rearrange import *  # noqa: F403
 from autograd.ops.reduce import *  # noqa: F403
+from autograd.ops.rope import *  # noqa: F403
 from autograd.ops.shape import *  # noqa: F403
 from autograd.ops.sorting import *  # noqa: F403
 from autograd.ops.trigonometric import *  # noqa: F403

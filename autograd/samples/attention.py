@@ -1,4 +1,4 @@
-"""Samples of attention: GPT-2's packed one, and the general one with each of its options."""
+"""Samples of rope and of attention: GPT-2's packed one, the general one with each option."""
 
 import math
 
@@ -6,6 +6,7 @@ import numpy as np
 
 from autograd import ops
 from autograd.kernels.attention import reference as attention
+from autograd.kernels.rope import reference as rope
 from autograd.samples.neural import softmax_of
 from autograd.samples.sample import Sample
 
@@ -47,7 +48,42 @@ def _sdpa_definition(q, k, v, bias=0.0):
     return ops.softmax(q @ ops.swapaxes(k, -1, -2) / math.sqrt(q.shape[-1]) + bias) @ v
 
 
+ANGLES = np.linspace(-3, 3, 8).reshape(4, 2)
+
+
+def _rope(layout):
+    return lambda x: ops.rope(x, np.cos(ANGLES), np.sin(ANGLES), layout)
+
+
+def _turned(x, a, b):
+    """x with the channels a and b as the real and imaginary parts of complex numbers, turned."""
+    y, turned = x.copy(), (x[..., a] + 1j * x[..., b]) * np.exp(1j * ANGLES)
+    y[..., a], y[..., b] = turned.real, turned.imag
+    return y
+
+
 ATTENTION = [
+    Sample(
+        "rope",
+        _rope("half"),
+        lambda x: _turned(x, [0, 1], [2, 3]),
+        ((2, 3, 4, 5),),
+        empty=((0, 4, 5),),
+        cache=2 * 4 * 2,  # cos and sin
+        definition=lambda x: rope.forward(ops, x, np.cos(ANGLES), np.sin(ANGLES), "half"),
+        kernel=True,
+    ),
+    Sample(
+        "rope",
+        _rope("interleaved"),
+        lambda x: _turned(x, [0, 2], [1, 3]),
+        ((3, 4, 4),),
+        empty=((0, 4, 4),),
+        cache=2 * 4 * 2,
+        definition=lambda x: rope.forward(ops, x, np.cos(ANGLES), np.sin(ANGLES), "interleaved"),
+        kernel=True,
+        note="interleaved",
+    ),
     Sample(
         "causal_attention",
         lambda qkv: ops.causal_attention(qkv, 2),

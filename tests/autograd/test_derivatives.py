@@ -9,7 +9,7 @@ from autograd.ops.normalization import LayerNorm
 
 OPERATIONS = all_operations()
 IN_WORDS = {
-    "CausalAttention", "Concatenate", "Diagonal", "Einsum", "Linspace", "Pad", "Sort",
+    "CausalAttention", "Concatenate", "Diagonal", "Einsum", "Linspace", "Pad", "Rope", "Sort",
     "TakeAlongAxis", "Unsmooth",
 }  # fmt: skip
 """Operations whose derivative is a sentence."""

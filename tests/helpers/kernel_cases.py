@@ -92,6 +92,17 @@ def linear_with_bias(x, c):
     return dict(x=x, weight=(c + 2, c), bias=(c + 2,), g=(*x[:-1], c + 2))
 
 
+def rope(layout):
+    def run(f, x, cos, sin, g):
+        return f.forward(xp, x, cos, sin, layout), f.backward(xp, g, cos, sin, layout)
+
+    def shapes(x, c):  # any numbers will do for cos and sin; the last channel is not turned
+        x, table = (*x[:-1], 2 * c + 1), (*x[-2:-1], c)
+        return dict(x=x, cos=table, sin=table, g=x)
+
+    return Case("rope", run, shapes, layout)
+
+
 def attention(f, qkv, g, n_head=2):
     y, cache = f.forward(xp, qkv, n_head)
     return y, f.backward(xp, g, qkv, y, n_head, cache=cache), f.backward(xp, g, qkv, y, n_head)
@@ -150,6 +161,8 @@ CASES = [
     Case("embedding", embedding, lambda x, c: dict(weight=(6, c), g=x)),
     Case("linear", linear, lambda x, c: dict(x=x, weight=(3, c), g=(*x[:-1], 3))),
     Case("linear", linear, linear_with_bias, "with bias"),
+    rope("half"),
+    rope("interleaved"),
     Case("attention", attention, lambda x, c: dict(qkv=(1, x[0], 6 * c), g=(1, x[0], 2 * c))),
     *map(cross_entropy, REDUCTIONS),
     *map(linear_cross_entropy, REDUCTIONS),

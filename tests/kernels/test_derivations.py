@@ -20,6 +20,7 @@ from autograd.ops.dropout import Dropout
 FOLDER = Path(kernels.__file__).parent
 TARGETS = np.array([2, -100, 0, 4])
 IDS = np.array([[1, 3, 1], [0, 0, 4]])
+ANGLES = np.random.default_rng(9).standard_normal((5, 3))
 KEEP = np.random.default_rng(8).random((3, 4)) < 0.7
 
 
@@ -37,6 +38,11 @@ CASES = {
     "embedding": ([normal(5, 3)], lambda w: ops.embedding(w, IDS)),
     "dropout": ([normal(3, 4)], Dropout(KEEP, 0.3)),
 }
+for _layout in ("half", "interleaved"):
+    CASES[f"rope {_layout}"] = (
+        [normal(2, 5, 7)],
+        lambda x, layout=_layout: ops.rope(x, np.cos(ANGLES), np.sin(ANGLES), layout),
+    )
 for _form in ("none", "tanh"):
     CASES[f"gelu {_form}"] = ([normal(4, 3)], lambda x, form=_form: ops.gelu(x, form))
     CASES[f"feed_forward {_form}"] = (

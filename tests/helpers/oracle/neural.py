@@ -114,6 +114,25 @@ def dropout(rng):
     return [s], ours, lambda x: x * torch.tensor(keep) / 0.75
 
 
+@case("rope")
+def rope(rng):
+    T, D = int(rng.integers(1, 5)), int(rng.integers(2, 8))
+    R = 2 * int(rng.integers(1, D // 2 + 1))
+    angles = rng.standard_normal((T, R // 2))
+    turns = torch.polar(torch.ones(T, R // 2, dtype=torch.float64), torch.tensor(angles))
+    layout = ["half", "interleaved"][rng.integers(2)]
+
+    def theirs(x):
+        pairs = x[..., :R].unflatten(-1, (2, -1) if layout == "half" else (-1, 2))
+        pairs = (pairs.mT if layout == "half" else pairs).contiguous()  # (..., T, R/2, 2)
+        y = torch.view_as_real(torch.view_as_complex(pairs) * turns)
+        y = (y.mT if layout == "half" else y).flatten(-2)
+        return torch.cat((y, x[..., R:]), -1)
+
+    ours = lambda x: ops.rope(x, np.cos(angles), np.sin(angles), layout)  # noqa: E731
+    return [(*shape(rng, 0, 2), T, D)], ours, theirs
+
+
 @case("scaled_dot_product_attention")
 def scaled_dot_product_attention(rng):
     T, S, D, E = (int(i) for i in rng.integers(1, 5, 4))

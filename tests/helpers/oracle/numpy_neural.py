@@ -166,6 +166,27 @@ entry("linear_cross_entropy", lambda rng, _: (*shape(rng, 0, 2), 2), lambda rng,
       numpy=lambda h, w, targets: _cross_entropy(np.asarray(h) @ np.asarray(w).T, targets),
       )  # fmt: skip
 
+# --- Rotary embedding ----------------------------------------------------------------------------
+
+ANGLES = np.linspace(-3, 3, 6).reshape(3, 2)
+
+
+def _rope(x, layout="half"):
+    x = np.asarray(x)
+    if x.shape[-2:-1] != (3,) or x.shape[-1] < 4 or layout == "whole":
+        raise ValueError
+    a, b = ([0, 1], [2, 3]) if layout == "half" else ([0, 2], [1, 3])
+    y = x.astype(np.result_type(x, np.float16))
+    turned = (x[..., a] + 1j * x[..., b]) * np.exp(1j * ANGLES)
+    y[..., a], y[..., b] = turned.real, turned.imag
+    return y
+
+
+entry("rope", lambda rng, _: (*shape(rng, 0, 2), 3, int(rng.integers(3, 7))), dtypes=EXACT,
+      numpy=_rope, layout=a.one_of("half", "interleaved", "whole"),
+      ours=lambda x, layout="half": ops.rope(x, np.cos(ANGLES), np.sin(ANGLES), layout),
+      )  # fmt: skip
+
 # --- Attention -----------------------------------------------------------------------------------
 
 
