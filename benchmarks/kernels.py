@@ -64,6 +64,7 @@ def work(op, s):
         "rope": (2 * rows, 2 * rows),
         "softmax": (2 * rows, 3 * rows),
         "gelu": (2 * hidden, 3 * hidden),
+        "glu": (3 * hidden, 5 * hidden),
         "dropout": (2 * rows + s.N * s.C, 2 * rows + s.N * s.C),
         "embedding": (2 * rows, rows + 4 * s.V * s.C),
         "cross_entropy": (scores, 2 * scores),
@@ -73,8 +74,8 @@ def work(op, s):
 
 
 OPS = (
-    "layer_norm rms_norm softmax gelu dropout embedding cross_entropy adamw linear feed_forward "
-    "rope attention linear_cross_entropy"
+    "layer_norm rms_norm softmax gelu glu dropout embedding cross_entropy adamw linear "
+    "feed_forward rope attention linear_cross_entropy"
 ).split()
 
 
@@ -94,6 +95,7 @@ def arrays(op, s):
         "rope": lambda: (normal(s.B, s.T, s.H, C // s.H),),
         "softmax": lambda: (normal(s.N, C),),
         "gelu": lambda: (normal(s.N, HIDDEN * C),),
+        "glu": lambda: (normal(s.N, HIDDEN * C), normal(s.N, HIDDEN * C)),
         "dropout": lambda: (normal(s.N, C),),
         "embedding": lambda: (normal(s.V, C),),
         "cross_entropy": lambda: (normal(s.N, s.V),),
@@ -137,6 +139,7 @@ def ours(op, s):
     call = {
         "rope": lambda x: ops.rope(x, constant, constant),
         "gelu": lambda x: ops.gelu(x, approximate="tanh"),
+        "glu": ops.swiglu,
         "feed_forward": lambda *xs: ops.feed_forward(*xs, approximate="tanh"),
         "dropout": lambda x: ops.dropout(x, 0.1, rng=rng),
         "embedding": lambda w: ops.embedding(w, constant),
@@ -185,6 +188,7 @@ def torch(op, s):
         "rms_norm": lambda x, w: F.rms_norm(x, (s.C,), w),
         "softmax": lambda x: F.softmax(x, -1),
         "gelu": lambda x: F.gelu(x, approximate="tanh"),
+        "glu": lambda a, b: F.silu(a) * b,
         "dropout": lambda x: F.dropout(x, 0.1),
         "embedding": lambda w: F.embedding(constant, w),
         "cross_entropy": lambda x: F.cross_entropy(x, constant),

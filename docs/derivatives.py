@@ -31,7 +31,7 @@ SUBJECTS = {
     "Moving elements": ["shape", "rearrange", "joining", "index"],
     "Linear algebra": ["products", "matrices", "linalg", "decompositions", "norms"],
     "Neural networks": ["linear", "embedding", "rope", "attention", "feed_forward", "activation",
-                        "normalization", "dropout", "loss"],
+                        "glu", "normalization", "dropout", "loss"],
     "Others": ["ranges", "unsmooth"],
 }  # fmt: skip
 """The files of autograd/ops under the headings of the page."""

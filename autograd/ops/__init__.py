@@ -6,7 +6,8 @@
     products.py  matrices.py                                        linear algebra
     linalg.py  decompositions.py  norms.py                          and numpy.linalg's
     linear.py  embedding.py  attention.py  feed_forward.py          the layers of a network,
-    activation.py  normalization.py  rope.py  dropout.py  loss.py   and what comes between them
+    activation.py  glu.py  normalization.py  rope.py                and what comes between them
+    dropout.py  loss.py                                             in training
     constants.py  ranges.py                                         zeros, ones, arange, linspace
     conversion.py                                                   to another type
     discrete.py                                                     rounding, positions: no gradient
@@ -29,6 +30,7 @@ from autograd.ops.dropout import *  # noqa: F403
 from autograd.ops.embedding import *  # noqa: F403
 from autograd.ops.exponential import *  # noqa: F403
 from autograd.ops.feed_forward import *  # noqa: F403
+from autograd.ops.glu import *  # noqa: F403
 from autograd.ops.index import *  # noqa: F403
 from autograd.ops.joining import *  # noqa: F403
 from autograd.ops.linear import *  # noqa: F403

@@ -1,4 +1,4 @@
-"""Samples of the activations: relu and its relatives, and the feed-forward layer."""
+"""Samples of the activations: relu and its relatives, gated units, and the feed-forward layer."""
 
 import math
 from typing import Any
@@ -8,6 +8,7 @@ import numpy as np
 from autograd import ops
 from autograd.kernels.feed_forward import reference as feed_forward
 from autograd.kernels.gelu import reference as gelu
+from autograd.kernels.glu import reference as glu
 from autograd.samples.elementwise import erf
 from autograd.samples.sample import Sample
 
@@ -80,6 +81,30 @@ ACTIVATIONS = [
             empty=((0, 4),),
             keeps=(0,),
             definition=lambda x, a=approximate: gelu.forward(ops, x, a),
+            kernel=True,
+            note=approximate,
+        )
+        for approximate in ("none", "tanh")
+    ],
+    Sample(
+        "swiglu",
+        ops.swiglu,
+        lambda a, b: a / (1 + np.exp(-a)) * b,
+        ((3, 4), (3, 4)),
+        empty=((0, 4), (0, 4)),
+        keeps=(0, 1),
+        definition=lambda a, b: glu.forward(ops, a, b, "silu"),
+        kernel=True,
+    ),
+    *[
+        Sample(
+            "geglu",
+            lambda a, b, form=approximate: ops.geglu(a, b, form),
+            lambda a, b, form=approximate: _gelu(a, form) * b,
+            ((3, 4), (3, 4)),
+            empty=((0, 4), (0, 4)),
+            keeps=(0, 1),
+            definition=lambda a, b, form=approximate: ops.gelu(a, form) * b,
             kernel=True,
             note=approximate,
         )

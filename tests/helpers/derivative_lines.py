@@ -86,6 +86,8 @@ def applies(op, args):
     """Whether the docstring's line is about this call: it may leave out an option."""
     if isinstance(op, CrossEntropy | LinearCrossEntropy):
         return not getattr(op, "label_smoothing", 0)
+    if getattr(op, "activation", "silu") != "silu":
+        return False
     if getattr(op, "approximate", "none") != "none" or getattr(op, "padding", None) is not None:
         return False
     return all(arg is not None for arg in args) and getattr(op, "axes", 0) is not None

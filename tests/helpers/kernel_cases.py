@@ -59,6 +59,13 @@ def gelu(approximate):
     return run
 
 
+def glu(activation):
+    def run(f, a, b, g):
+        return f.forward(xp, a, b, activation), f.backward(xp, g, a, b, activation)
+
+    return Case("glu", run, lambda x, c: dict(a=x, b=x, g=x), activation)
+
+
 def feed_forward(approximate):
     def run(f, x, up_weight, up_bias, down_weight, down_bias, g):
         inputs = (x, up_weight, up_bias, down_weight)
@@ -155,6 +162,7 @@ CASES = [
     Case("layer_norm", layer_norm, lambda x, c: dict(x=x, weight=(c,), bias=(c,), g=x)),
     Case("gelu", gelu("none"), lambda x, c: dict(x=x, g=x), "none"),
     Case("gelu", gelu("tanh"), lambda x, c: dict(x=x, g=x), "tanh"),
+    *map(glu, ("silu", "gelu", "gelu_tanh")),
     feed_forward("none"),
     feed_forward("tanh"),
     Case("dropout", dropout, lambda x, c: dict(x=x, g=x)),

@@ -43,7 +43,12 @@ for _layout in ("half", "interleaved"):
         [normal(2, 5, 7)],
         lambda x, layout=_layout: ops.rope(x, np.cos(ANGLES), np.sin(ANGLES), layout),
     )
+CASES["glu silu"] = ([normal(4, 3), normal(4, 3)[::-1]], ops.swiglu)
 for _form in ("none", "tanh"):
+    CASES[f"glu gelu {_form}"] = (
+        [normal(4, 3), normal(4, 3)[::-1]],
+        lambda a, b, form=_form: ops.geglu(a, b, form),
+    )
     CASES[f"gelu {_form}"] = ([normal(4, 3)], lambda x, form=_form: ops.gelu(x, form))
     CASES[f"feed_forward {_form}"] = (
         [normal(2, 3, 4), normal(5, 4), normal(5), normal(2, 5), normal(2)],

@@ -40,6 +40,21 @@ def gelu(rng):
     return [shape(rng)], lambda x: ops.gelu(x, kind), lambda x: F.gelu(x, approximate=kind)
 
 
+@case("swiglu")
+def swiglu(rng):
+    return [shape(rng)] * 2, ops.swiglu, lambda a, b: F.silu(a) * b
+
+
+@case("geglu")
+def geglu(rng):
+    kind = ["none", "tanh"][rng.integers(2)]
+    return (
+        [shape(rng)] * 2,
+        lambda a, b: ops.geglu(a, b, kind),
+        lambda a, b: F.gelu(a, approximate=kind) * b,
+    )
+
+
 @case("feed_forward")
 def feed_forward(rng):
     kind, (n, k, m, c) = ["none", "tanh"][rng.integers(2)], rng.integers(1, 6, 4)

@@ -22,6 +22,26 @@ for _name, _formula in {
     entry(_name, x, numpy=formulas.of_floats(_formula), **_options)
 
 
+def _gated(activation):
+    def formula(gate, up, **options):
+        if np.shape(gate) != np.shape(up):
+            raise ValueError
+        product = activation(np.asarray(gate, "f8"), **options) * np.asarray(up)
+        return product.astype(np.result_type(_type(gate, up), np.float16))
+
+    return formula
+
+
+def _same(rng, first):
+    return first if rng.random() < 0.9 else shape(rng)
+
+
+entry("swiglu", x, _same, dtypes=FLOATS, coarse=True, numpy=_gated(formulas.silu))
+entry("geglu", x, _same, dtypes=FLOATS, coarse=True,
+      numpy=_gated(lambda x, approximate="tanh": formulas.gelu(x, approximate)),
+      approximate=a.one_of("none", "tanh", "fast"))  # fmt: skip
+
+
 def _dropout(x, p, seed):
     keep = np.random.default_rng(seed).random(np.shape(x), dtype=np.float32) >= p
     return np.asarray(x) * keep / (1 - p)
