@@ -1,12 +1,13 @@
 """Every option of the project, as dataclasses: the command line, run.json and the code read these.
 
-A model's shape is a ``GPTConfig``, whose fields have GPT-2's names. ``PRESETS`` are the usual
-shapes: ``tiny`` is the default, ``gpt2`` and up are OpenAI's sizes. The command line is made from
-``TrainConfig`` and ``GenerateConfig``: each field is an option, the string below it its help.
+A model's shape is a ``GPTConfig``, whose fields have GPT-2's names, or a ``LlamaConfig``.
+``PRESETS`` are the usual shapes: ``tiny`` is the default, ``gpt2`` and up are OpenAI's sizes. The
+command line is made from ``TrainConfig`` and ``GenerateConfig``: each field is an option, the
+string below it its help.
 """
 
 from dataclasses import dataclass, fields, replace
-from typing import Literal
+from typing import Any, Literal
 
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import user_path
@@ -51,6 +52,122 @@ class GPTConfig:
             )
         if not 0 <= self.dropout < 1:
             raise UserError(f"dropout is {self.dropout}, but must be at least 0 and below 1")
+
+
+@dataclass(frozen=True)
+class LlamaConfig:
+    """The shape of a decoder-only transformer of the Llama family.
+
+    The defaults are Llama's. Each option from ``head_dim`` on is a choice that some published model
+    makes differently (``tinygrad_llm/model/llama.py``).
+    """
+
+    vocab_size: int = 32000
+    """Number of token ids (V)."""
+    block_size: int = 2048
+    """Longest sequence (T), in tokens."""
+    n_layer: int = 22
+    """Number of transformer blocks (L)."""
+    n_head: int = 32
+    """Query heads per block (H)."""
+    n_kv_head: int = 0
+    """Key and value heads per block (G), each of which serves H / G query heads; 0 means H."""
+    n_embd: int = 2048
+    """Channels of the residual stream (C)."""
+    n_hidden: int = 5632
+    """Channels inside the feed-forward layer (M)."""
+    head_dim: int = 0
+    """Channels of a head (D); 0 means C / H."""
+    activation: Literal["silu", "gelu", "gelu_tanh"] = "silu"
+    """Function of the feed-forward layer's gate: with silu it is SwiGLU, otherwise GeGLU."""
+    norm_eps: float = 1e-6
+    """Added to the mean square in RMS normalization."""
+    norm_placement: Literal["before", "after", "both"] = "before"
+    """What is normalized: the input of a branch (Llama), its output (OLMo 2) or both (Gemma)."""
+    norm_offset: bool = False
+    """Whether normalized values are multiplied by 1 + weight (Gemma) instead of by weight."""
+    qk_norm: Literal["none", "head", "all"] = "none"
+    """Whether queries and keys are normalized: each head by itself (Qwen3, Gemma 3), or all heads
+    as one vector (OLMo 2)."""
+    qkv_bias: bool = False
+    """Whether the projections to queries, keys and values have biases (Qwen2)."""
+    out_bias: bool = False
+    """Whether the projection of the heads' outputs has a bias."""
+    mlp_bias: bool = False
+    """Whether the matrices of the feed-forward layer have biases."""
+    tied: bool = False
+    """Whether the output layer is the token table."""
+    embedding_scale: float = 1.0
+    """Factor of the token embeddings; Gemma's is sqrt(C)."""
+    attention_scale: float | None = None
+    """Factor of the scores q k^T; None means 1 / sqrt(D)."""
+    attention_softcap: float | None = None
+    """Bound s of the scores, which become s tanh(score / s); None means no bound."""
+    logit_softcap: float | None = None
+    """The same for the logits."""
+    sliding_window: int | None = None
+    """Tokens that a position in a sliding layer sees, itself included (None: no layer slides)."""
+    sliding_layers: tuple[bool, ...] | None = None
+    """Whether each layer slides (Gemma 3: five of six); None means that all do (Mistral)."""
+    rope_theta: float = 10000.0
+    """Base of the rotary frequencies."""
+    rope_theta_sliding: float | None = None
+    """Base in sliding layers, whose frequencies are then not scaled (Gemma 3); None means that they
+    are like the other layers."""
+    rope_scaling: dict[str, Any] | None = None
+    """Scaling of the rotary frequencies for long texts (``model/rotary.py``)."""
+    rope_share: float = 1.0
+    """Share of a head's channels that are turned by position."""
+    rope_layers: tuple[bool, ...] | None = None
+    """Whether each layer has rotary embedding (SmolLM3: three of four); None means that all do."""
+
+    def __post_init__(self) -> None:
+        for name in ("vocab_size", "block_size", "n_layer", "n_head", "n_embd", "n_hidden"):
+            check_count(name, getattr(self, name))
+        if self.n_kv_head == 0:
+            object.__setattr__(self, "n_kv_head", self.n_head)
+        if self.head_dim == 0:
+            if self.n_embd % self.n_head:
+                raise UserError(
+                    f"n_embd is {self.n_embd} and n_head {self.n_head}: without a head_dim the "
+                    "heads share the channels equally, so n_embd must be a multiple of n_head"
+                )
+            object.__setattr__(self, "head_dim", self.n_embd // self.n_head)
+        check_count("n_kv_head", self.n_kv_head)
+        check_count("head_dim", self.head_dim)
+        if self.n_head % self.n_kv_head:
+            raise UserError(
+                f"n_head is {self.n_head} and n_kv_head {self.n_kv_head}: each key head serves "
+                "equally many query heads, so n_head must be a multiple of n_kv_head"
+            )
+        if self.sliding_window is not None:
+            check_count("sliding_window", self.sliding_window)
+        for name in ("sliding_layers", "rope_layers"):
+            layers = getattr(self, name)
+            if layers is not None and len(layers) != self.n_layer:
+                raise UserError(
+                    f"{name} has {len(layers)} entries, expected one for each of the "
+                    f"{self.n_layer} layers"
+                )
+        if not 0 <= self.rope_share <= 1 or self.n_turned % 2:
+            raise UserError(
+                f"rope_share is {self.rope_share} and head_dim {self.head_dim}: rotary embedding "
+                f"would turn {self.n_turned} channels, but must turn pairs of them"
+            )
+
+    @property
+    def n_turned(self) -> int:
+        """Channels of a head that rotary embedding turns (R)."""
+        return int(self.head_dim * self.rope_share)
+
+    def window(self, layer: int) -> int | None:
+        """The sliding window of a layer, counted from 0; None if it sees all tokens before it."""
+        slides = self.sliding_layers is None or self.sliding_layers[layer]
+        return self.sliding_window if slides else None
+
+    def has_rope(self, layer: int) -> bool:
+        """Whether a layer, counted from 0, has rotary embedding."""
+        return self.rope_layers is None or self.rope_layers[layer]
 
 
 PRESETS: dict[str, GPTConfig] = {

@@ -45,6 +45,22 @@ class LayerNorm(Module):
         return ops.layer_norm(x, self.weight, self.bias, self.eps, self.axis)
 
 
+class RMSNorm(Module):
+    """Normalization by the root mean square of the last axis: x (..., n) -> (..., n).
+
+    With ``offset`` the weight is stored as its difference from 1, so that weight decay pulls the
+    factor towards 1 and not towards 0 (Gemma).
+    """
+
+    def __init__(self, n, eps=1e-6, offset=False):
+        self.weight = Parameter((np.zeros if offset else np.ones)(n, np.float32))
+        self.eps, self.offset = eps, offset
+
+    def forward(self, x):
+        weight = 1 + self.weight if self.offset else self.weight
+        return ops.rms_norm(x, weight, self.eps)
+
+
 class Embedding(Module):
     """A table of V rows of C numbers: ids (...) -> (..., C). Zero until initialised.
 

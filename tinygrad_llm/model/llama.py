@@ -1,0 +1,276 @@
+"""The Llama family on one page: the transformer of gpt.py, and what was changed since GPT-2.
+
+    h = embed_tokens[ids]                      what each token is; no position is added
+    h = h + self_attn(norm(h))                 n_layer times: look at the tokens before,
+    h = h + mlp(norm(h))                                      then think about each one alone
+    logits = norm(h) W^T                       how well each id of the vocabulary would come next
+
+Llama (Touvron et al. 2023) has four changes, each of which was known before:
+
+    RMS normalization       without mean and bias (Zhang and Sennrich 2019)
+    rotary embedding        position is an angle by which queries and keys are turned, so that their
+                            product depends on the distance of two tokens alone (Su et al. 2021)
+    a gated mlp             one product decides how much of another passes (Shazeer 2020)
+    grouped queries         several query heads share the keys and values of one head, of which a
+                            generator then has fewer to store (Ainslie et al. 2023)
+
+Its relatives add biases (Qwen2), normalized queries and keys (Qwen3, OLMo 2, Gemma 3), a sliding
+window (Mistral) or one in some layers (Gemma 3), layers without position (SmolLM3), and put the
+normalization elsewhere (OLMo 2, Gemma 3). Each is an option of ``LlamaConfig``.
+
+Shape letters: B sequences of T tokens, C = n_embd channels, H query heads and G = n_kv_head key
+heads of D = head_dim channels, of which R are turned, M = n_hidden channels in the mlp, V ids.
+"""
+
+import math
+
+import numpy as np
+
+from autograd import ops
+from autograd.functional import recompute
+from tinygrad_llm.errors import UserError
+from tinygrad_llm.model.layers import Embedding, Linear, RMSNorm, normal_
+from tinygrad_llm.model.module import Module, ModuleList
+from tinygrad_llm.model.rotary import cos_sin, frequencies
+
+
+def _softcap(x, cap):
+    """``cap`` tanh(x / ``cap``): x where it is small, and never beyond the cap."""
+    return x if cap is None else cap * ops.tanh(x / cap)
+
+
+class Attention(Module):
+    """How tokens look at the tokens before them: (B, T, C) -> (B, T, C).
+
+    q_proj, k_proj, v_proj   (B, T, C) -> (B, T, H D), (B, T, G D), (B, T, G D)
+    norm                     queries and keys, if the model does that
+    rope                     turns queries and keys by the angles of their positions
+    scores                   scale q k^T, -inf where key s is after query t or, with a window
+                             of W, where s <= t - W
+    softmax, p v, merge      as in GPT-2; key head i serves query heads i H/G to (i + 1) H/G - 1
+    o_proj                   (B, T, H D) -> (B, T, C)
+    """
+
+    def __init__(self, config, layer):
+        C, H, G, D = config.n_embd, config.n_head, config.n_kv_head, config.head_dim
+        self.n_head, self.n_kv_head, self.head_dim = H, G, D
+        self.window, self.softcap = config.window(layer), config.attention_softcap
+        self.scale = config.attention_scale
+        self.q_proj = Linear(C, H * D, config.qkv_bias)
+        self.k_proj = Linear(C, G * D, config.qkv_bias)
+        self.v_proj = Linear(C, G * D, config.qkv_bias)
+        self.o_proj = Linear(H * D, C, config.out_bias)
+        self.qk_norm = config.qk_norm
+        if config.qk_norm != "none":
+            q_size, k_size = (D, D) if config.qk_norm == "head" else (H * D, G * D)
+            self.q_norm = RMSNorm(q_size, config.norm_eps, config.norm_offset)
+            self.k_norm = RMSNorm(k_size, config.norm_eps, config.norm_offset)
+
+    def forward(self, x, tables):
+        q, k, v = self.q_proj(x), self.k_proj(x), self.v_proj(x)
+        if self.qk_norm == "all":
+            q, k = self.q_norm(q), self.k_norm(k)
+        q, k, v = self._heads(q), self._heads(k), self._heads(v)  # (B, T, H or G, D)
+        if self.qk_norm == "head":
+            q, k = self.q_norm(q), self.k_norm(k)
+        if tables is not None:
+            q, k = ops.rope(q, *tables), ops.rope(k, *tables)
+        q, k, v = (ops.swapaxes(a, 1, 2) for a in (q, k, v))  # (B, H or G, T, D)
+        y = causal_attention(q, k, v, self.window, self.scale, self.softcap)  # (B, H, T, D)
+        y = ops.swapaxes(y, 1, 2)
+        return self.o_proj(ops.reshape(y, (*y.shape[:2], self.n_head * self.head_dim)))
+
+    def _heads(self, x):
+        return ops.reshape(x, (*x.shape[:2], -1, self.head_dim))
+
+
+def causal_attention(q, k, v, window=None, scale=None, softcap=None):
+    """Causal attention of q (B, H, T, D) over k and v (B, G, T, D) -> (B, H, T, D).
+
+    Query t sees the keys from t - window + 1 to t; without a ``window``, from 0 to t. ``scale`` is
+    1 / sqrt(D) by default. With a ``softcap`` the scores become softcap tanh(score / softcap).
+    """
+    T = q.shape[2]
+    behind = np.arange(T)[:, None] - np.arange(T)  # (T, T)
+    seen = (behind >= 0) & (behind < (T if window is None else window))
+    if softcap is None:
+        return ops.scaled_dot_product_attention(q, k, v, seen, scale=scale, enable_gqa=True)
+    B, H, T, D = q.shape
+    G = k.shape[1]
+    scale = 1 / math.sqrt(D) if scale is None else scale
+    q = ops.reshape(q, (B, G, H // G, T, D))
+    k, v = k[:, :, None], v[:, :, None]  # (B, G, 1, T, D)
+    scores = _softcap(scale * (q @ ops.swapaxes(k, -1, -2)), softcap)
+    p = ops.softmax(ops.where(seen, scores, -math.inf))  # (B, G, H / G, T, T)
+    return ops.reshape(p @ v, (B, H, T, D))
+
+
+class MLP(Module):
+    """Each token on its own: (B, T, C) -> (B, T, C).
+
+        mlp(x) = (act(x W_gate^T) * (x W_up^T)) W_down^T
+
+    With act = silu this is SwiGLU, with GELU GeGLU.
+    """
+
+    def __init__(self, config):
+        C, M, bias = config.n_embd, config.n_hidden, config.mlp_bias
+        self.gate_proj = Linear(C, M, bias)
+        self.up_proj = Linear(C, M, bias)
+        self.down_proj = Linear(M, C, bias)
+        self.activation = config.activation
+
+    def forward(self, x):
+        gate, up = self.gate_proj(x), self.up_proj(x)  # (B, T, M)
+        if self.activation == "silu":
+            return self.down_proj(ops.swiglu(gate, up))  # (B, T, C)
+        approximate = "tanh" if self.activation == "gelu_tanh" else "none"
+        return self.down_proj(ops.geglu(gate, up, approximate))  # (B, T, C)
+
+
+class Block(Module):
+    """One transformer block: (B, T, C) -> (B, T, C).
+
+    Up to four normalizations, with Gemma's names. Llama has those before the branches, and they are
+    part of no path from block to block; OLMo 2 has those after; Gemma has all.
+    """
+
+    def __init__(self, config, layer):
+        def norm(where):
+            has = config.norm_placement in (where, "both")
+            return RMSNorm(config.n_embd, config.norm_eps, config.norm_offset) if has else None
+
+        self.input_layernorm = norm("before")
+        self.self_attn = Attention(config, layer)
+        self.post_attention_layernorm = norm("after")
+        self.pre_feedforward_layernorm = norm("before")
+        self.mlp = MLP(config)
+        self.post_feedforward_layernorm = norm("after")
+
+    def forward(self, x, tables):
+        y = self.self_attn(_normed(self.input_layernorm, x), tables)
+        x = x + _normed(self.post_attention_layernorm, y)  # (B, T, C)
+        y = self.mlp(_normed(self.pre_feedforward_layernorm, x))
+        return x + _normed(self.post_feedforward_layernorm, y)  # (B, T, C)
+
+
+def _normed(norm, x):
+    return x if norm is None else norm(x)
+
+
+class Llama(Module):
+    """The model of a LlamaConfig. Parameters have Hugging Face's names and are float32.
+
+    ``seed`` gives the initial weights; with ``initialize=False`` the matrices stay zero, to be
+    loaded. With ``recompute=True`` training keeps only the input of each block and computes the
+    block again in backward.
+    """
+
+    def __init__(self, config, seed=0, initialize=True, recompute=False):
+        self.config, self.recompute = config, recompute
+        self.embed_tokens = Embedding(config.vocab_size, config.n_embd)
+        self.layers = ModuleList(Block(config, layer) for layer in range(config.n_layer))
+        self.norm = RMSNorm(config.n_embd, config.norm_eps, config.norm_offset)
+        self.lm_head = None if config.tied else Linear(config.n_embd, config.vocab_size, bias=False)
+        self._rotary = _Rotary(config)
+        if initialize:
+            self._initialize(np.random.default_rng(seed))
+
+    def _initialize(self, rng, std=0.02):
+        """Draw the matrices from N(0, std^2), those that feed the residual stream with less.
+
+        As in gpt.py: the stream is a sum of 2 L branches, whose last matrices are drawn with
+        std / sqrt(2 L). Biases are 0 and normalization starts as a factor of 1.
+        """
+        for name, parameter in self.named_parameters():
+            if name.endswith(("o_proj.weight", "down_proj.weight")):
+                normal_(parameter, std / math.sqrt(2 * self.config.n_layer), rng)
+            elif parameter.ndim == 2:
+                normal_(parameter, std, rng)
+
+    def embed(self, ids):
+        """What each token is: ids (B, T) -> (B, T, C)."""
+        try:
+            tokens = self.embed_tokens(ids)  # (B, T, C)
+        except IndexError as error:
+            raise UserError(
+                f"{error}, the model's vocabulary: the tokens come from another tokenizer"
+            ) from error
+        if tokens.ndim != 3 or tokens.size == 0:
+            raise UserError(
+                f"ids have shape {tokens.shape[:-1]}, expected (B, T): B sequences of T tokens "
+                "each, both at least 1"
+            )
+        T, longest = tokens.shape[1], self.config.block_size
+        if T > longest:
+            raise UserError(
+                f"the sequence has {T} tokens, but this model's block_size is {longest}: keep its "
+                f"last {longest}, or use a model with a larger block_size"
+            )
+        scale = self.config.embedding_scale
+        return tokens if scale == 1 else scale * tokens
+
+    def hidden(self, ids):
+        """The residual stream after the last normalization: ids (B, T) -> (B, T, C)."""
+        x = self.embed(ids)  # (B, T, C)
+        for layer, block in enumerate(self.layers):
+            tables = self._rotary.tables(layer, x.shape[1], x.dtype)
+            x = recompute(block, x, tables) if self.recompute else block(x, tables)  # (B, T, C)
+        return self.norm(x)
+
+    @property
+    def head(self):
+        """The matrix (V, C) of the output layer: with tied weights, the token table."""
+        return (self.embed_tokens if self.lm_head is None else self.lm_head).weight
+
+    def forward(self, ids):
+        """Logits (B, T, V) for the id that follows each position of ``ids`` (B, T).
+
+        Raises TypeError unless ids are integers; UserError unless 1 <= B, 1 <= T <= block_size, and
+        every id is in the vocabulary. So do the other methods that take ids.
+        """
+        return self._logits(self.hidden(ids))  # (B, T, V)
+
+    def _logits(self, h):
+        return _softcap(ops.linear(h, self.head), self.config.logit_softcap)
+
+    def loss(self, ids, targets, ignore_index=-100, reduction="mean"):
+        """Cross-entropy, in nats, of the logits of ``ids`` (B, T) against ``targets`` (B, T).
+
+        As GPT.loss: the logits never exist at once, unless they have a soft-cap.
+        """
+        h = self.hidden(ids)  # (B, T, C)
+        if self.config.logit_softcap is not None:
+            return ops.cross_entropy(self._logits(h), targets, ignore_index, reduction)
+        return ops.linear_cross_entropy(h, self.head, targets, ignore_index, reduction)
+
+    def next_token_logits(self, ids):
+        """Logits (B, V) for the id that follows the last position of ``ids`` (B, T)."""
+        return self._logits(self.hidden(ids)[:, -1])  # (B, V)
+
+
+class _Rotary:
+    """The tables of cos and sin, (T, 1, R/2), for every layer: one pair for each base.
+
+    They are computed for the longest sequence so far and kept.
+    """
+
+    def __init__(self, config):
+        R = config.n_turned
+        self.frequencies = {False: frequencies(R, config.rope_theta, config.rope_scaling)}
+        self.frequencies[True] = self.frequencies[False]
+        if config.rope_theta_sliding is not None:
+            self.frequencies[True] = frequencies(R, config.rope_theta_sliding)
+        self.config, self.kept = config, {}
+
+    def tables(self, layer, T, dtype):
+        """(cos, sin) of positions 0 to T - 1, or None for a layer without rotary embedding."""
+        if not self.config.has_rope(layer):
+            return None
+        own_base = self.config.rope_theta_sliding is not None
+        slides = own_base and self.config.window(layer) is not None
+        kept = self.kept.get((slides, dtype))
+        if kept is None or len(kept[0]) < T:
+            kept = cos_sin(np.arange(T)[:, None], *self.frequencies[slides], dtype)
+            self.kept[slides, dtype] = kept
+        return kept[0][:T], kept[1][:T]  # (T, 1, R/2)

@@ -1,0 +1,221 @@
+"""The Llama family as a Hugging Face directory: config.json and safetensors, of one file or more.
+
+Our parameters have Hugging Face's names without the prefix "model.", with two exceptions. A Llama's
+post_attention_layernorm stands before the feed-forward layer, and Gemma's after attention; we name
+both as Gemma does. And Phi-3 stores the projections to queries, keys and values as one tensor, and
+those to gate and up as another: they are split into rows here.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from tinygrad_llm.config import LlamaConfig
+from tinygrad_llm.errors import UserError
+from tinygrad_llm.files import write_atomically
+from tinygrad_llm.files.json_file import short
+from tinygrad_llm.model.llama import Llama
+from tinygrad_llm.pretrained.llama_config import read_config
+from tinygrad_llm.pretrained.llama_config_writer import to_options
+from tinygrad_llm.pretrained.tensor_file import write_tensors
+from tinygrad_llm.pretrained.weights import (
+    FLOATS,
+    WEIGHTS,
+    Reader,
+    StoredTensor,
+    reading,
+    stored_tensors,
+)
+
+CONFIG = "config.json"
+HEAD = "lm_head.weight"
+BUFFER = "rotary_emb.inv_freq"
+"""Rotary frequencies in old files; they follow from the config."""
+
+
+class Part(NamedTuple):
+    """A parameter of ours that is a tensor of the file, or some rows of one."""
+
+    name: str
+    shape: tuple[int, ...]
+
+
+def layout(config: LlamaConfig, model_type: str) -> dict[str, list[Part]]:
+    """The file's name of every tensor -> the parameters that it holds, one below the other."""
+    C, M, D = config.n_embd, config.n_hidden, config.head_dim
+    queries, keys = config.n_head * D, config.n_kv_head * D
+    fused = model_type == "phi3"
+    before, after = config.norm_placement != "after", config.norm_placement != "before"
+    tensors: dict[str, list[Part]] = {}
+
+    def add(name: str, *shape: int) -> None:
+        tensors[f"model.{name}"] = [Part(name, shape)]
+
+    def add_linear(module: str, n_out: int, n_in: int, bias: bool) -> None:
+        add(f"{module}.weight", n_out, n_in)
+        if bias:
+            add(f"{module}.bias", n_out)
+
+    def fuse(whole: str, *modules: str) -> None:
+        for kind in ("weight", "bias"):
+            parts = [tensors.pop(f"model.{module}.{kind}", []) for module in modules]
+            if any(parts):
+                tensors[f"model.{whole}.{kind}"] = [part for one in parts for part in one]
+
+    add("embed_tokens.weight", config.vocab_size, C)
+    for i in range(config.n_layer):
+        block, attention, mlp = f"layers.{i}", f"layers.{i}.self_attn", f"layers.{i}.mlp"
+        add_linear(f"{attention}.q_proj", queries, C, config.qkv_bias)
+        add_linear(f"{attention}.k_proj", keys, C, config.qkv_bias)
+        add_linear(f"{attention}.v_proj", keys, C, config.qkv_bias)
+        add_linear(f"{attention}.o_proj", C, queries, config.out_bias)
+        if config.qk_norm != "none":
+            add(f"{attention}.q_norm.weight", D if config.qk_norm == "head" else queries)
+            add(f"{attention}.k_norm.weight", D if config.qk_norm == "head" else keys)
+        add_linear(f"{mlp}.gate_proj", M, C, config.mlp_bias)
+        add_linear(f"{mlp}.up_proj", M, C, config.mlp_bias)
+        add_linear(f"{mlp}.down_proj", C, M, config.mlp_bias)
+        if before:
+            add(f"{block}.input_layernorm.weight", C)
+        if after:
+            add(f"{block}.post_attention_layernorm.weight", C)
+            add(f"{block}.post_feedforward_layernorm.weight", C)
+        if before:
+            ours = f"{block}.pre_feedforward_layernorm.weight"
+            theirs = ours if after else f"{block}.post_attention_layernorm.weight"
+            tensors[f"model.{theirs}"] = [Part(ours, (C,))]
+        if fused:
+            names = [f"{attention}.{letter}_proj" for letter in "qkv"]
+            fuse(f"{attention}.qkv_proj", *names)
+            fuse(f"{mlp}.gate_up_proj", f"{mlp}.gate_proj", f"{mlp}.up_proj")
+    add("norm.weight", C)
+    if not config.tied:
+        tensors[HEAD] = [Part(HEAD, (config.vocab_size, C))]
+    return tensors
+
+
+def _shape(parts: list[Part]) -> tuple[int, ...]:
+    """The shape of a tensor that holds these parameters one below the other."""
+    return sum(part.shape[0] for part in parts), *parts[0].shape[1:]
+
+
+def load_llama(
+    directory: str | os.PathLike, dtype: str = "float32", seed: int = 0, finite: bool = True
+) -> Llama:
+    """The model in a directory written by ``save_llama`` or by transformers, in evaluation mode.
+
+    Its tensors may be F64, F32, F16 or BF16, and become ``dtype``, "float32" or "float64".
+
+    Raises UserError, naming the file and the option or tensor, for files that are missing, damaged
+    or of another model, and, unless ``finite`` is False, for weights that are NaN or infinite.
+    Nothing of the model's size is allocated before the config, all headers and the lengths of the
+    files agree.
+    """
+    directory = Path(directory)
+    model_type, config = read_config(directory / CONFIG)
+    stored = stored_tensors(directory)
+    expected = layout(config, model_type)
+    _check_tensors(stored, expected, directory)
+    model = Llama(config, seed=seed, initialize=False)
+    parameters = dict(model.named_parameters())
+    with reading() as reader:
+        for name, parts in expected.items():
+            row = 0
+            for part in parts:
+                rows = slice(row, row + part.shape[0])
+                parameter = parameters.pop(part.name)
+                parameter.data = reader.read(name, stored[name], rows, dtype, finite)
+                row = rows.stop
+        if config.tied and HEAD in stored:
+            _check_tied(reader, stored[HEAD], model)
+    assert not parameters, "layout and model differ"
+    return model.eval()
+
+
+def _check_tensors(
+    stored: dict[str, StoredTensor], expected: dict[str, list[Part]], directory: Path
+) -> None:
+    """Raise UserError unless the files have just these tensors, with these shapes, of floats."""
+    needs = f"which the {CONFIG} next to it asks for"
+    for name, parts in expected.items():
+        shape = _shape(parts)
+        if name not in stored:
+            raise UserError(
+                f"{directory} has no tensor {name} of shape {shape}, {needs}: it is another model, "
+                "or a part of one"
+            )
+        tensor = stored[name]
+        if tensor.shape != shape:
+            raise UserError(
+                f"{tensor.path}: tensor {name} has shape {tensor.shape}, but the {CONFIG} next to "
+                f"it asks for {shape}"
+            )
+        if tensor.dtype not in FLOATS:
+            raise UserError(
+                f"{tensor.path}: tensor {name} is of type {tensor.dtype}: supported are "
+                f"{', '.join(FLOATS)}"
+            )
+    for name, tensor in stored.items():
+        if name not in expected and name != HEAD and not name.endswith(BUFFER):
+            raise UserError(
+                f"{tensor.path} has a tensor {short(name)} of shape {tensor.shape}, which a model "
+                f"of the {CONFIG} next to it does not have"
+            )
+
+
+def _check_tied(reader: Reader, tensor: StoredTensor, model: Llama) -> None:
+    """Raise UserError unless a stored output layer is the token table."""
+    table = model.embed_tokens.weight.data
+    same = tensor.shape == table.shape and tensor.dtype in FLOATS
+    for row in range(0, len(table) if same else 0, 1024):
+        rows = slice(row, row + 1024)
+        found = reader.read(HEAD, tensor, rows, table.dtype, finite=False)
+        same = same and np.array_equal(found, table[rows], equal_nan=True)
+    if not same:
+        raise UserError(
+            f"{tensor.path}: {HEAD} differs from the token table, but the {CONFIG} next to it says "
+            "that they are one (tie_word_embeddings)"
+        )
+
+
+def save_llama(
+    model: Llama,
+    directory: str | os.PathLike,
+    bos_token_id: int | None = None,
+    eos_token_id: int | list[int] | None = None,
+) -> None:
+    """Write ``model`` (float32) into ``directory``, which is created if need be.
+
+    The model_type is the first one that has the model's options, so a Mistral without a window is
+    saved as a llama. As for ``save_model``, each file appears whole or not at all. Raises UserError
+    if no model_type has these options, OSError if the disk is full, and ValueError for parameters
+    of another type.
+    """
+    directory = Path(directory)
+    options = to_options(model.config)
+    parameters = dict(model.named_parameters())
+    for name, parameter in parameters.items():
+        if parameter.dtype != np.float32:
+            raise ValueError(
+                f"tensor {name} is {parameter.dtype}, and model directories hold float32: convert "
+                "with model.astype(np.float32)"
+            )
+    tensors = {}
+    for name, parts in layout(model.config, options["model_type"]).items():
+        arrays = [parameters[part.name].numpy() for part in parts]
+        tensors[name] = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+    options |= {
+        "bos_token_id": bos_token_id,
+        "eos_token_id": eos_token_id,
+        "pad_token_id": None,
+        "initializer_range": 0.02,
+        "torch_dtype": "float32",
+        "dtype": "float32",
+    }
+    directory.mkdir(parents=True, exist_ok=True)
+    write_tensors(directory / WEIGHTS, tensors, {"format": "pt"})
+    # The config is written last: if there is one, the weights are complete.
+    write_atomically(directory / CONFIG, (json.dumps(options, indent=2) + "\n").encode())

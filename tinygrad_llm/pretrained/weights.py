@@ -1,0 +1,159 @@
+"""The tensors of a model directory: one .safetensors file, or several and an index.
+
+The index, model.safetensors.index.json, says which file has which tensor. All headers are checked
+before any number is read. Files are mapped into memory and tensors are converted one at a time, in
+pieces whose pages are given back to the system: what loading takes is the model itself and one
+piece.
+"""
+
+import math
+import mmap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tinygrad_llm.errors import UserError
+from tinygrad_llm.files.json_file import Text, read_json, short
+from tinygrad_llm.pretrained.tensor_file import check_finite, read_header
+
+WEIGHTS = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+INDEX_SCHEMA = {
+    "metadata?": dict,
+    "weight_map": {...: Text(r"[\w.-]+\.safetensors", "model-00001-of-00002.safetensors")},
+    ...: object,
+}
+MAX_INDEX = 16 << 20  # bytes
+
+FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
+"""The types that are read, and how their bytes are read: NumPy has no BF16."""
+
+PIECE = 1 << 22  # numbers that are converted at once
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """Where the bytes of a tensor are."""
+
+    path: Path
+    dtype: str
+    shape: tuple[int, ...]
+    offset: int
+
+
+def stored_tensors(directory: Path) -> dict[str, StoredTensor]:
+    """Every tensor of a model directory, by name; only headers are read.
+
+    Raises UserError for files that are missing, damaged or not what the index says.
+    """
+    if (directory / WEIGHTS).is_file():
+        return _in_file(directory / WEIGHTS)
+    index = directory / INDEX
+    if not index.is_file():
+        raise UserError(
+            f"there is no file {directory / WEIGHTS}, nor {INDEX}: only weights in safetensors "
+            "format are read"
+        )
+    where = read_json(index, INDEX_SCHEMA, max_bytes=MAX_INDEX)["weight_map"]
+    if not where:
+        raise UserError(f"{index} lists no tensor: download or save it again")
+    found: dict[str, StoredTensor] = {}
+    for file in sorted(set(where.values())):
+        path = directory / file
+        if not path.is_file():
+            raise UserError(f"there is no file {path}, which {index} names: download it again")
+        tensors = _in_file(path)
+        for name in tensors:
+            if where.get(name) != file:
+                place = f"in {short(where[name])}" if name in where else "nowhere"
+                raise UserError(
+                    f"{path} has a tensor {short(name)}, which according to {index} is {place}: "
+                    "they do not belong together"
+                )
+        found |= tensors
+    for name, file in where.items():
+        if name not in found:
+            raise UserError(
+                f"{directory / file} has no tensor {short(name)}, which according to {index} it "
+                "has: they do not belong together"
+            )
+    return found
+
+
+def _in_file(path: Path) -> dict[str, StoredTensor]:
+    header = read_header(path)
+    with open(path, "rb") as file:
+        start = 8 + int.from_bytes(file.read(8), "little")  # where the data begins
+    return {
+        name: StoredTensor(
+            path, entry["dtype"], tuple(entry["shape"]), start + entry["data_offsets"][0]
+        )
+        for name, entry in header.items()
+    }
+
+
+class Reader:
+    """Reads tensors of mapped files; a file is mapped when its first tensor is read."""
+
+    def __init__(self) -> None:
+        self._maps: dict[Path, mmap.mmap] = {}
+
+    def read(
+        self, name: str, tensor: StoredTensor, rows: slice, dtype: str, finite: bool = True
+    ) -> np.ndarray:
+        """Some rows of a tensor (of its first axis), as a new array of type ``dtype``.
+
+        Raises UserError, unless ``finite`` is False, for numbers that are NaN or infinite.
+        """
+        first, last, _ = rows.indices(tensor.shape[0])
+        row = math.prod(tensor.shape[1:])
+        stored = np.dtype(FLOATS[tensor.dtype])
+        array = np.empty((last - first, *tensor.shape[1:]), dtype)
+        flat = array.reshape(-1)
+        data = self._map(tensor.path)
+        for begin in range(0, flat.size, PIECE):
+            piece = flat[begin : begin + PIECE]
+            offset = tensor.offset + (first * row + begin) * stored.itemsize
+            numbers = np.frombuffer(data, stored, piece.size, offset)
+            if tensor.dtype == "BF16":  # the first half of a float32
+                numbers = (numbers.astype("<u4") << 16).view("<f4")
+            piece[:] = numbers
+            del numbers
+            _give_back(data, offset, piece.size * stored.itemsize)
+            if finite:
+                check_finite(piece, name, tensor.path)
+        return array
+
+    def _map(self, path: Path) -> mmap.mmap:
+        if path not in self._maps:
+            with open(path, "rb") as file:
+                self._maps[path] = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        return self._maps[path]
+
+    def close(self) -> None:
+        for data in self._maps.values():
+            data.close()
+
+
+def _give_back(data: mmap.mmap, offset: int, length: int) -> None:
+    """Let the system forget pages that were read: the file still has them."""
+    if hasattr(mmap, "MADV_DONTNEED"):  # not on Windows
+        start = offset - offset % mmap.PAGESIZE
+        data.madvise(mmap.MADV_DONTNEED, start, offset + length - start)
+
+
+@contextmanager
+def reading() -> Iterator[Reader]:
+    """A Reader, whose files are closed at the end."""
+    reader = Reader()
+    try:
+        yield reader
+    except (OSError, ValueError) as error:  # the file was cut short after its header was read
+        raise UserError(
+            f"cannot read the weights ({error}): download or save them again"
+        ) from error
+    finally:
+        reader.close()
