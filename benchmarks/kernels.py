@@ -55,6 +55,7 @@ def work(op, s):
         "feed_forward": 4 * s.N * s.C * HIDDEN * s.C,
         "linear_cross_entropy": 2 * s.N * s.C * s.V,
         "attention": 2 * s.N * s.T * s.C,  # q k^T and weights v, half of each: it is causal
+        "grouped_query_attention": 2 * s.N * s.T * s.C,
     }
     if op in products:
         return "GFLOP/s", products[op], 3 * products[op]
@@ -75,7 +76,7 @@ def work(op, s):
 
 OPS = (
     "layer_norm rms_norm softmax gelu glu dropout embedding cross_entropy adamw linear "
-    "feed_forward rope attention linear_cross_entropy"
+    "feed_forward rope attention grouped_query_attention linear_cross_entropy"
 ).split()
 
 
@@ -109,6 +110,9 @@ def arrays(op, s):
             normal(C),
         ),
         "attention": lambda: (normal(s.B, s.T, 3 * C),),
+        "grouped_query_attention": lambda: tuple(
+            normal(s.B, s.T, heads, C // s.H) for heads in (s.H, s.H // 2, s.H // 2)
+        ),
         "linear_cross_entropy": lambda: (normal(s.N, C), normal(s.V, C) * np.float32(C**-0.5)),
     }[op]()
     if op == "rope":
@@ -145,6 +149,9 @@ def ours(op, s):
         "embedding": lambda w: ops.embedding(w, constant),
         "cross_entropy": lambda x: ops.cross_entropy(x, constant),
         "attention": lambda x: ops.causal_attention(x, s.H),
+        "grouped_query_attention": lambda *qkv: ops.grouped_query_attention(
+            *(ops.swapaxes(x, 1, 2) for x in qkv)
+        ),
         "linear_cross_entropy": lambda h, w: ops.linear_cross_entropy(h, w, constant),
     }.get(op) or getattr(ops, op)
     g = np.ones(call(*inputs).shape, np.float32)
@@ -195,6 +202,9 @@ def torch(op, s):
         "linear": F.linear,
         "feed_forward": feed_forward,
         "attention": attention,
+        "grouped_query_attention": lambda *qkv: F.scaled_dot_product_attention(
+            *(x.transpose(1, 2) for x in qkv), is_causal=True, enable_gqa=True
+        ),
         "linear_cross_entropy": lambda h, w: F.cross_entropy(F.linear(h, w), constant),
     }[op]
     g = torch.ones_like(call(*inputs))

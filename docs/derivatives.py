@@ -30,8 +30,9 @@ SUBJECTS = {
     "Along an axis": ["reduce", "cumulative", "sorting"],
     "Moving elements": ["shape", "rearrange", "joining", "index"],
     "Linear algebra": ["products", "matrices", "linalg", "decompositions", "norms"],
-    "Neural networks": ["linear", "embedding", "rope", "attention", "feed_forward", "activation",
-                        "glu", "normalization", "dropout", "loss"],
+    "Neural networks": ["linear", "embedding", "rope", "attention",
+                        "grouped_query_attention", "feed_forward", "activation", "glu",
+                        "normalization", "dropout", "loss"],
     "Others": ["ranges", "unsmooth"],
 }  # fmt: skip
 """The files of autograd/ops under the headings of the page."""

@@ -37,6 +37,13 @@ def _causal_attention(op, shapes, out):
     return 2 * batch * time * (time + 1) * (packed // 3)
 
 
+def _grouped_query_attention(op, shapes, out):
+    time, keys = out[2], shapes[1][2]  # query i sees keys 0 to i + keys - time, or its window
+    window = keys if op.options[1] is None else op.options[1]
+    seen = sum(min(window, keys - time + i + 1) for i in range(time))
+    return 4 * prod(out[:2]) * seen * out[3]
+
+
 def _attention(op, shapes, out):
     return 2 * (prod(shapes[0]) + prod(out)) * shapes[1][-2]  # q k^T, and weights v
 
@@ -56,6 +63,7 @@ PRODUCTS = {
     "FeedForward": _feed_forward,
     "LinearCrossEntropy": _linear_cross_entropy,
     "CausalAttention": _causal_attention,
+    "GroupedQueryAttention": _grouped_query_attention,
     "ScaledDotProductAttention": _attention,
 }
 
@@ -78,6 +86,6 @@ def backward_flops(op, forward):
         return (1 + x + up_weight + down_weight) * forward // 2
     if name in ("Linear", "LinearCrossEntropy"):
         return sum(op.needs[:2]) * forward  # the bias costs next to nothing
-    if name in ("CausalAttention", "ScaledDotProductAttention"):
+    if name in ("CausalAttention", "GroupedQueryAttention", "ScaledDotProductAttention"):
         return 2 * forward  # two products forward, four backward
     return sum(op.needs) * forward

@@ -5,7 +5,8 @@
     shape.py  rearrange.py  joining.py  index.py                    moving elements
     products.py  matrices.py                                        linear algebra
     linalg.py  decompositions.py  norms.py                          and numpy.linalg's
-    linear.py  embedding.py  attention.py  feed_forward.py          the layers of a network,
+    linear.py  embedding.py  feed_forward.py                        the layers of a network,
+    attention.py  grouped_query_attention.py                        attention,
     activation.py  glu.py  normalization.py  rope.py                and what comes between them
     dropout.py  loss.py                                             in training
     constants.py  ranges.py                                         zeros, ones, arange, linspace
@@ -31,6 +32,7 @@ from autograd.ops.embedding import *  # noqa: F403
 from autograd.ops.exponential import *  # noqa: F403
 from autograd.ops.feed_forward import *  # noqa: F403
 from autograd.ops.glu import *  # noqa: F403
+from autograd.ops.grouped_query_attention import *  # noqa: F403
 from autograd.ops.index import *  # noqa: F403
 from autograd.ops.joining import *  # noqa: F403
 from autograd.ops.linear import *  # noqa: F403

@@ -6,6 +6,7 @@ import numpy as np
 
 from autograd import ops
 from autograd.kernels.attention import reference as attention
+from autograd.kernels.grouped_query_attention import reference as gqa
 from autograd.kernels.rope import reference as rope
 from autograd.samples.neural import softmax_of
 from autograd.samples.sample import Sample
@@ -62,7 +63,45 @@ def _turned(x, a, b):
     return y
 
 
+def _gqa(q, k, v, window=9, cap=None):
+    """Row by row: the query at position p sees the keys from p - window + 1 to p."""
+    y, (heads, T), (groups, S) = np.zeros(q.shape), q.shape[1:3], k.shape[1:3]
+    for b, h, t in np.ndindex(q.shape[:3]):
+        p, i = S - T + t, h * groups // heads
+        seen = slice(max(0, p - window + 1), p + 1)
+        scores = k[b, i, seen] @ q[b, h, t] / math.sqrt(q.shape[-1])
+        scores = cap * np.tanh(scores / cap) if cap else scores
+        y[b, h, t] = softmax_of(scores) @ v[b, i, seen]
+    return y
+
+
+def _gqa_definition(q, k, v):
+    return gqa.forward(ops, q, k, v, 1 / math.sqrt(q.shape[-1]), None, None)[0]
+
+
 ATTENTION = [
+    Sample(
+        "grouped_query_attention",
+        ops.grouped_query_attention,
+        _gqa,
+        ((2, 4, 3, 2), (2, 2, 3, 2), (2, 2, 3, 2)),
+        empty=((0, 4, 3, 2), (0, 2, 3, 2), (0, 2, 3, 2)),
+        keeps=(0, 1, 2, "y"),
+        cache=2 * 2 * 4 * 3,
+        definition=_gqa_definition,
+        kernel=True,
+    ),
+    Sample(
+        "grouped_query_attention",
+        lambda q, k, v: ops.grouped_query_attention(q, k, v, window=2, softcap=0.8),
+        lambda q, k, v: _gqa(q, k, v, 2, 0.8),
+        ((1, 3, 3, 2), (1, 1, 5, 2), (1, 1, 5, 2)),
+        empty=((1, 3, 0, 2), (1, 1, 5, 2), (1, 1, 5, 2)),
+        keeps=(0, 1, 2, "y"),
+        cache=2 * 3 * 3,
+        kernel=True,
+        note="window, cap, old keys",
+    ),
     Sample(
         "rope",
         _rope("half"),

@@ -115,6 +115,25 @@ def attention(f, qkv, g, n_head=2):
     return y, f.backward(xp, g, qkv, y, n_head, cache=cache), f.backward(xp, g, qkv, y, n_head)
 
 
+def grouped_query_attention(note, window=None, softcap=None, old=2):
+    """Two query heads for one of keys; ``old`` keys come before those of the queries' positions.
+
+    So no query sees only one key: its gradient would be 0, or nothing but rounding.
+    """
+
+    def run(f, q, k, v, g):
+        options = (q.shape[-1] ** -0.5, window, softcap)
+        y, cache = f.forward(xp, q, k, v, *options)
+        backward = [f.backward(xp, g, q, k, v, y, *options, cache=kept) for kept in (cache, None)]
+        return y, *backward
+
+    def shapes(x, c):
+        q, k = (2, 2, x[0], c), (2, 1, x[0] + old, c)
+        return dict(q=q, k=k, v=k, g=q)
+
+    return Case("grouped_query_attention", run, shapes, note)
+
+
 def some_targets(n, classes):
     """Every third row is ignored, and not the first."""
     targets = np.arange(n) * 7 % classes
@@ -172,6 +191,11 @@ CASES = [
     rope("half"),
     rope("interleaved"),
     Case("attention", attention, lambda x, c: dict(qkv=(1, x[0], 6 * c), g=(1, x[0], 2 * c))),
+    grouped_query_attention(""),
+    grouped_query_attention("with window", window=3),
+    grouped_query_attention("with wide window and old keys", window=70, old=21),
+    grouped_query_attention("with cap and window", window=17, softcap=1.5, old=3),
+    grouped_query_attention("with cap and old keys", softcap=2.0, old=70),
     *map(cross_entropy, REDUCTIONS),
     *map(linear_cross_entropy, REDUCTIONS),
     Case("adamw", adamw, lambda x, c: dict(g=x, p=x, m=x, v=x)),

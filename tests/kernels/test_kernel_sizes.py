@@ -55,7 +55,7 @@ def test_sizes(case, dtype, rows, columns):
     case.run(compared(case.op, dtype), **case.inputs(rows, columns, dtype))
 
 
-ROWS_ONLY = ("attention", "cross_entropy", "linear_cross_entropy")
+ROWS_ONLY = ("attention", "grouped_query_attention", "cross_entropy", "linear_cross_entropy")
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_the_number_of_threads_leaves_no_trace(case, small_parts, monkeypatch):
 @both_dtypes
 def test_parts_of_the_usual_size(case, dtype):
     # in attention a part is some of the heads: test_attention_around_its_tiles has several parts
-    rows, columns = (157, 8) if case.op == "attention" else (1501, 131)
+    rows, columns = (157, 8) if "attention" in case.op else (1501, 131)
     last_part = 1501 % _threads.rows_per_part(1501, 131)
     assert last_part not in (0, 1501)  # there are several parts, and the last is shorter
     case.run(compared(case.op, dtype), **case.inputs(rows, columns, dtype))

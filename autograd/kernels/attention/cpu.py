@@ -72,7 +72,7 @@ def _each_head(kernel, n_head, qkv, *arrays):
 def _forward(qkv, y, top, total, scale, start, stop):
     T, _, H, D = qkv.shape[1:]
     one = y.dtype.type(1)
-    width = _row_length(T)
+    width = row_length(T)
     scores, k_columns = np.empty((TILE, width), y.dtype), np.empty((D, width), y.dtype)
     for head in range(start, stop):
         b, h = head // H, head % H
@@ -87,20 +87,20 @@ def _forward(qkv, y, top, total, scale, start, stop):
             for t in range(i, J):
                 _hide_future(scores[t - i, i : i + TILE], t - i)
             for t in range(i, J):
-                top[b, h, t] = _largest(scores[t - i, : i + TILE])
+                top[b, h, t] = largest_of(scores[t - i, : i + TILE])
             for t in range(i, J):
-                total[b, h, t] = _exponentials(scores[t - i, : i + TILE], top[b, h, t])
+                total[b, h, t] = exponentials(scores[t - i, : i + TILE], top[b, h, t])
             for j in range(0, J, TILE):
                 to = min(j + TILE, J)
                 gemm_in_kernel(p[:, j:to], v[j:to], y_tile, one, j > 0)
             for t in range(i, J):
-                _divide(y[b, t, h], total[b, h, t])
+                divide(y[b, t, h], total[b, h, t])
 
 
 @jit
 def _backward(qkv, y, top, total, g, g_qkv, scale, start, stop):
     T, _, H, D = qkv.shape[1:]
-    one, width = y.dtype.type(1), _row_length(T)
+    one, width = y.dtype.type(1), row_length(T)
     weights, g_scores = np.empty((TILE, width), y.dtype), np.zeros((TILE, width), y.dtype)
     k_columns, v_columns = np.empty((D, width), y.dtype), np.empty((D, width), y.dtype)
     along = np.empty(TILE, y.dtype)
@@ -122,10 +122,10 @@ def _backward(qkv, y, top, total, g, g_qkv, scale, start, stop):
             for t in range(i, J):
                 _hide_future(weights[t - i, i : i + TILE], t - i)
             for t in range(i, J):
-                along[t - i] = _inner(g[b, t, h], y[b, t, h])
+                along[t - i] = inner(g[b, t, h], y[b, t, h])
             for t in range(i, J):
                 row, g_row = weights[t - i, : i + TILE], g_scores[t - i, : i + TILE]
-                _gradients(row, g_row, along[t - i], top[b, h, t], total[b, h, t])
+                gradients(row, g_row, along[t - i], top[b, h, t], total[b, h, t])
             for j in range(0, J, TILE):
                 to = min(j + TILE, J)
                 gemm_in_kernel(p[:, j:to].T, g_tile, g_v[j:to], one, i < last)
@@ -134,7 +134,7 @@ def _backward(qkv, y, top, total, g, g_qkv, scale, start, stop):
 
 
 @part
-def _row_length(T):
+def row_length(T):
     """Whole blocks for T keys, and 16 more: rows a power of two apart would fight for cache."""
     return (T + TILE - 1) // TILE * TILE + 16
 
@@ -147,7 +147,7 @@ def _hide_future(row, t):
 
 
 @part
-def _largest(row):
+def largest_of(row):
     largest = row.dtype.type(-np.inf)
     for j in range(len(row)):
         largest = maximum(largest, row[j])
@@ -155,7 +155,7 @@ def _largest(row):
 
 
 @part
-def _exponentials(row, largest):
+def exponentials(row, largest):
     """Scores become exp(score - largest), 0 for the future; returns their sum."""
     total = row.dtype.type(0)
     for j in range(len(row)):
@@ -166,14 +166,14 @@ def _exponentials(row, largest):
 
 
 @part
-def _divide(y, total):
+def divide(y, total):
     weight = y.dtype.type(1) / total
     for d in range(len(y)):
         y[d] *= weight
 
 
 @part
-def _inner(g, y):
+def inner(g, y):
     total = y.dtype.type(0)
     for d in range(len(y)):
         total += g[d] * y[d]
@@ -181,7 +181,7 @@ def _inner(g, y):
 
 
 @part
-def _gradients(row, g_row, along, largest, total):
+def gradients(row, g_row, along, largest, total):
     """Scores become weights, and their gradients those of the scores, but for the scale."""
     weight = row.dtype.type(1) / total
     for j in range(len(row)):

@@ -176,6 +176,23 @@ def scaled_dot_product_attention(rng):
     return shapes, lambda *x: ops.scaled_dot_product_attention(*x, **options), oracle
 
 
+@case("grouped_query_attention")
+def grouped_query_attention(rng):
+    B, G, R, T, old, D, window = (int(i) for i in rng.integers(1, 4, 7))
+    S, cap = T + old - 1, [None, 0.7][rng.integers(2)]
+    options = {"window": window, "softcap": cap, "scale": 0.6}
+
+    def theirs(q, k, v):
+        k, v = (x.repeat_interleave(R, 1) for x in (k, v))
+        s = 0.6 * q @ k.mT
+        s = s if cap is None else cap * torch.tanh(s / cap)
+        seen = torch.ones(T, S).tril(S - T) * torch.ones(T, S).triu(S - T - window + 1)
+        return torch.softmax(s + torch.log(seen).to(s), -1) @ v
+
+    shapes = [(B, G * R, T, D), (B, G, S, D), (B, G, S, D)]
+    return shapes, lambda *qkv: ops.grouped_query_attention(*qkv, **options), theirs
+
+
 @case("causal_attention")
 def causal_attention(rng):
     B, T, H, D = (int(i) for i in rng.integers(1, 5, 4))

@@ -237,6 +237,33 @@ entry("scaled_dot_product_attention", _heads(3), _heads(4), _heads(4), dtypes=EX
       attn_mask=a.one_of(None, None, None, np.tri(3, 4, 1, dtype=bool)))  # fmt: skip
 
 
+def _grouped_query_attention(q, k, v, window=None):
+    q, k, v = map(np.asarray, (q, k, v))
+    if isinstance(window, (float, list, str)) or k.shape != v.shape or window == 0:
+        raise ValueError
+    if q.ndim != 4 or k.ndim != 4 or q.shape[0] != k.shape[0]:
+        raise ValueError
+    (_, H, T, _), (_, G, S, _) = q.shape, k.shape
+    if T > S or G == 0 or H % G:
+        raise ValueError
+    k, v = (np.repeat(a, H // G, axis=1) for a in (k, v))
+    seen = np.tri(T, S, S - T, dtype=bool)
+    if window is not None:
+        seen &= ~np.tri(T, S, S - T - window, dtype=bool)
+    return _attention(q, k, v, attn_mask=seen)
+
+
+def _keys(rng, first):
+    lead = first[:1] if len(first) == 4 else (1,)
+    return (*lead, 2, 3, 2) if rng.random() < 0.95 else shape(rng)
+
+
+entry("grouped_query_attention",
+      lambda rng, _: (int(rng.integers(0, 3)), int(rng.integers(1, 5)), int(rng.integers(0, 5)), 2),
+      _keys, _keys, dtypes=EXACT, numpy=_grouped_query_attention, coarse=True,
+      window=a.one_of(None, 1, np.int64(2), 9, 0, 2.0))  # fmt: skip
+
+
 def _causal_attention(qkv, n_head):
     qkv = np.asarray(qkv)
     if isinstance(n_head, (float, list, str)) or n_head < 1 or qkv.shape[-1] % (3 * n_head):

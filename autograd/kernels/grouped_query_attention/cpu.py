@@ -1,0 +1,215 @@
+"""Grouped-query attention in tiles: some queries of one head, against the keys that they see.
+
+The tiles are those of ../attention/cpu.py, which explains them: products of 64 rows and columns by
+BLAS, and between two products loops over single rows. What is different:
+
+- Keys that the whole tile does not see, behind it or before its window, are skipped. Positions need
+  not begin where tiles do, so the edges of what is visible cross up to two blocks, and the loops
+  that hide what is beyond an edge run over these blocks alone.
+- A cap on the scores is one more loop over each row.
+- Heads that share keys work independently: backward makes the gradients of keys and values for each
+  query head, and adds up those of a group at the end. The threads then have B H heads to share,
+  however few groups there are, and the order of the sum is fixed.
+
+Arrays are read by token, (B, T, H, D), as a linear layer leaves them: what the caller transposed to
+(B, H, T, D) is not copied, and the results are transposed in the same way.
+"""
+
+import numpy as np
+
+from autograd.kernels import _blas
+from autograd.kernels._functions import exp
+from autograd.kernels._gemm import available, gemm_in_kernel, transpose
+from autograd.kernels._jit import jit, part
+from autograd.kernels._threads import parallel_rows, rows_per_part
+from autograd.kernels.attention.cpu import (
+    TILE,
+    divide,
+    exponentials,
+    gradients,
+    inner,
+    largest_of,
+    row_length,
+)
+
+
+def forward(xp, q, k, v, scale, window, softcap):
+    q, k, v = map(_by_token, (q, k, v))
+    B, T, H, _ = q.shape
+    y = np.empty_like(q)
+    top, total = (np.empty((B, H, T), q.dtype) for _ in range(2))
+    _each_head(_forward, q, k, v, y, top, total, scale, window, softcap)
+    return y.swapaxes(1, 2), (top, total)
+
+
+def backward(xp, g, q, k, v, y, scale, window, softcap, cache=None):
+    if cache is None:
+        cache = forward(xp, q, k, v, scale, window, softcap)[1]
+    g, q, k, v, y = map(_by_token, (g, q, k, v, y))
+    (B, T, H, D), (S, G) = q.shape, k.shape[1:3]
+    top, total = (np.reshape(a, (B, H, T)) for a in cache)
+    g_q, (g_k, g_v) = np.empty_like(q), np.zeros((2, B, S, H, D), q.dtype)
+    arrays = q, k, v, y, top, total, g, g_q, g_k, g_v
+    _each_head(_backward, *arrays, scale, window, softcap)
+    if G != H:
+        g_k, g_v = (a.reshape(B, S, G, H // G, D).sum(axis=3) for a in (g_k, g_v))
+    return tuple(a.swapaxes(1, 2) for a in (g_q, g_k, g_v))
+
+
+def _by_token(x):
+    """(B, H, T, D) as contiguous (B, T, H, D): a copy only if it was not made from that."""
+    return np.ascontiguousarray(x.swapaxes(1, 2))
+
+
+def _each_head(kernel, q, k, *arrays_and_options):
+    *arrays, scale, window, softcap = arrays_and_options
+    (B, T, H, _), S = q.shape, k.shape[1]
+    window = S if window is None else min(window, S)
+    numbers = (q.dtype.type(scale), window, q.dtype.type(softcap or 0))
+    if not available():  # the same loops in Python, with NumPy's products
+        kernel.py_func(q, k, *arrays, *numbers, 0, B * H)
+        return
+    with _blas.one_thread_each():
+        step = rows_per_part(B * H, T * min(S, window + TILE))
+        parallel_rows(kernel, B * H, step, q, k, *arrays, *numbers)
+
+
+@jit
+def _forward(q, k, v, y, top, total, scale, window, cap, start, stop):
+    T, H, D = q.shape[1:]
+    S, G = k.shape[1:3]
+    one = y.dtype.type(1)
+    scores = np.empty((TILE, row_length(min(S, window + 2 * TILE))), y.dtype)
+    k_columns = np.empty((D, row_length(S)), y.dtype)
+    for head in range(start, stop):
+        b, h = head // H, head % H
+        kv = h // (H // G)
+        transpose(k[b, :, kv], k_columns[:, :S])
+        for i in range(0, T, TILE):
+            J = min(i + TILE, T)
+            begin, end = _visible(S - T + i, S - T + J, window)
+            p, y_tile = scores[: J - i], y[b, i:J, h]
+            for j in range(begin, end, TILE):
+                to = min(j + TILE, end)
+                block = p[:, j - begin : to - begin]
+                gemm_in_kernel(q[b, i:J, h], k_columns[:, j:to], block, scale, False)
+            n = _cap_and_hide(scores, S - T + i, S - T + J, begin, window, cap)
+            for t in range(J - i):
+                top[b, h, i + t] = largest_of(scores[t, :n])
+            for t in range(J - i):
+                total[b, h, i + t] = exponentials(scores[t, :n], top[b, h, i + t])
+            for j in range(begin, end, TILE):
+                to = min(j + TILE, end)
+                gemm_in_kernel(p[:, j - begin : to - begin], v[b, j:to, kv], y_tile, one, j > begin)
+            for t in range(i, J):
+                divide(y[b, t, h], total[b, h, t])
+
+
+@jit
+def _backward(q, k, v, y, top, total, g, g_q, g_k, g_v, scale, window, cap, start, stop):
+    T, H, D = q.shape[1:]
+    S, G = k.shape[1:3]
+    one, width = y.dtype.type(1), row_length(min(S, window + 2 * TILE))
+    weights, g_scores = np.empty((TILE, width), y.dtype), np.zeros((TILE, width), y.dtype)
+    k_columns, v_columns = np.empty((2, D, row_length(S)), y.dtype)
+    along = np.empty(TILE, y.dtype)
+    for head in range(start, stop):
+        b, h = head // H, head % H
+        kv = h // (H // G)
+        transpose(k[b, :, kv], k_columns[:, :S])
+        transpose(v[b, :, kv], v_columns[:, :S])
+        for i in range(0, T, TILE):
+            J = min(i + TILE, T)
+            begin, end = _visible(S - T + i, S - T + J, window)
+            p, g_s, q_tile, g_tile = weights[: J - i], g_scores[: J - i], q[b, i:J, h], g[b, i:J, h]
+            for j in range(begin, end, TILE):
+                to = min(j + TILE, end)
+                near, far = j - begin, to - begin
+                gemm_in_kernel(q_tile, k_columns[:, j:to], p[:, near:far], scale, False)
+                # for now g_s is the gradient of the weights p
+                gemm_in_kernel(g_tile, v_columns[:, j:to], g_s[:, near:far], one, False)
+            n = _cap_and_hide(weights, S - T + i, S - T + J, begin, window, cap)
+            for t in range(i, J):
+                along[t - i] = inner(g[b, t, h], y[b, t, h])
+            for t in range(i, J):
+                row, g_row = weights[t - i, :n], g_scores[t - i, :n]
+                if cap > 0:
+                    _times_slope(row, g_row, along[t - i], cap)
+                    gradients(row, g_row, y.dtype.type(0), top[b, h, t], total[b, h, t])
+                else:
+                    gradients(row, g_row, along[t - i], top[b, h, t], total[b, h, t])
+            for j in range(begin, end, TILE):
+                to = min(j + TILE, end)
+                near, far = j - begin, to - begin
+                gemm_in_kernel(p[:, near:far].T, g_tile, g_v[b, j:to, h], one, True)
+                gemm_in_kernel(g_s[:, near:far].T, q_tile, g_k[b, j:to, h], scale, True)
+                gemm_in_kernel(g_s[:, near:far], k[b, j:to, kv], g_q[b, i:J, h], scale, j > begin)
+
+
+@part
+def _visible(first, last, window):
+    """The keys that the queries at positions first to last - 1 may see, from a whole block on."""
+    return max(0, first - window + 1) // TILE * TILE, last
+
+
+@part
+def _cap_and_hide(scores, first, last, begin, window, cap):
+    """Cap the scores, and set those that are not visible to minus infinity.
+
+    Column 0 is key ``begin``, row 0 the query at position ``first``. Returns the number of columns,
+    whole blocks: those after key last - 1, never computed, are hidden like the rest of the future.
+    """
+    n = (last - begin + TILE - 1) // TILE * TILE
+    future = (first - begin) // TILE * TILE  # all columns before it are visible in every row
+    past = (max(0, last - window - begin) + TILE - 1) // TILE * TILE  # and all from here on
+    for t in range(last - first):
+        position = first + t - begin
+        if cap > 0:
+            _cap(scores[t, :n], cap)
+        _hide_after(scores[t, future:n], position - future)
+        _hide_before(scores[t, :past], position - window + 1)
+    return n
+
+
+@part
+def _cap(row, cap):
+    per_cap = row.dtype.type(1) / cap
+    for j in range(len(row)):
+        row[j] = cap * _tanh(row[j] * per_cap)
+
+
+@part
+def _tanh(x):
+    """tanh, with all its digits near 0, where 1 - exp(-2 |x|) loses them: there it is Lambert's
+    continued fraction x / (1 + x^2 / (3 + x^2 / (5 + ...))), as one quotient."""
+    F = type(x)
+    size = abs(x)
+    square = x * x
+    a, b = F(15), F(1)
+    for odd in (13, 11, 9, 7, 5, 3, 1):
+        a, b = F(odd) * a + square * b, a
+    e = exp(F(-2) * size)
+    far = (F(1) - e) / (F(1) + e)
+    far = -far if x < 0 else far
+    return x * b / a if size < F(0.5) else far
+
+
+@part
+def _hide_after(row, key):
+    for j in range(len(row)):
+        row[j] = row[j] if j <= key else row.dtype.type(-np.inf)
+
+
+@part
+def _hide_before(row, key):
+    for j in range(len(row)):
+        row[j] = row[j] if j >= key else row.dtype.type(-np.inf)
+
+
+@part
+def _times_slope(row, g_row, along, cap):
+    """The cap's part of the gradient: the slope 1 - c^2, with c = score / cap (hidden: -1)."""
+    per_cap = row.dtype.type(1) / cap
+    for j in range(len(row)):
+        c = (row[j] if row[j] > -cap else -cap) * per_cap
+        g_row[j] = (g_row[j] - along) * (row.dtype.type(1) - c * c)
