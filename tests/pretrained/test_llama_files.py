@@ -1,7 +1,9 @@
 """Directories of the Llama family that are wrong, through the entrance for all models."""
 
 import json
-import tracemalloc
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from tinygrad_llm.pretrained.tensor_file import read_tensors, write_tensors
 from tinygrad_llm.tokenizer import train_bpe
 
 CONFIG = LlamaConfig(300, 16, 2, 4, 2, 16, 24)
+SCRIPT = Path(__file__).parent.parent / "scripts" / "peak_of_loading.py"
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 
 
@@ -103,19 +106,22 @@ def test_frequencies_and_a_tied_head_in_the_file_are_accepted(tmp_path):
     refused(tmp_path, "lm_head.weight differs from the token table", "tie_word_embeddings")
 
 
-def test_memory_while_loading(tmp_path, monkeypatch):
-    model = Llama(LlamaConfig(3000, 16, 4, 4, 2, 64, 128, tied=True))
-    size = sum(p.data.nbytes for p in model.parameters())
-    save_llama(model, tmp_path)
-    load_pretrained(tmp_path)  # imports
-    monkeypatch.setattr("tinygrad_llm.pretrained.weights.PIECE", 1 << 10)
-    tracemalloc.start()
-    # The zeros of the new model are counted here, although they are never touched.
-    loaded, _ = load_pretrained(tmp_path)
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert peak < 2.2 * size
-    del loaded
+def test_tensors_are_converted_in_pieces(directory, monkeypatch):
+    whole, _ = load_pretrained(directory)
+    monkeypatch.setattr("tinygrad_llm.pretrained.weights.PIECE", 7)
+    pieces, _ = load_pretrained(directory)
+    for one, other in zip(whole.parameters(), pieces.parameters(), strict=True):
+        assert one.data.tobytes() == other.data.tobytes()
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux's /proc")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_loading_takes_little_more_memory_than_the_model(tmp_path, dtype):
+    save_llama(Llama(LlamaConfig(16000, 16, 2, 4, 2, 512, 1024, tied=True)), tmp_path)
+    output = subprocess.check_output([sys.executable, SCRIPT, tmp_path, dtype], text=True)
+    size, peak = map(int, output.split())
+    assert size > 40 << 20
+    assert peak < 1.2 * size
 
 
 # --- files that are wrong ------------------------------------------------------------------------

@@ -31,7 +31,7 @@ MAX_INDEX = 16 << 20  # bytes
 FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 """The types that are read, and how their bytes are read: NumPy has no BF16."""
 
-PIECE = 1 << 22  # numbers that are converted at once
+PIECE = 1 << 20  # numbers that are converted at once
 
 
 @dataclass(frozen=True)
