@@ -163,7 +163,7 @@ def test_another_dtype_or_model_is_refused(directory):
         ),
         (
             lambda t: t["model.norm.weight"].__setitem__(3, np.nan),
-            ["1 of the 16 numbers of tensor model.norm.weight are NaN or infinite"],
+            [f"{WEIGHTS}: 1 of the 16 numbers of tensor model.norm.weight are NaN or infinite"],
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""Load the model in a directory; print its bytes, and how far the process grew meanwhile at most."""
+"""Load the model in a directory; print its bytes, and by how many the process grew at most."""
 
 import sys
 from pathlib import Path

@@ -8,6 +8,7 @@ those to gate and up as another: they are split into rows here.
 
 import json
 import os
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,7 +27,6 @@ from tinygrad_llm.pretrained.weights import (
     WEIGHTS,
     Reader,
     StoredTensor,
-    reading,
     stored_tensors,
 )
 
@@ -121,7 +121,7 @@ def load_llama(
     _check_tensors(stored, expected, directory)
     model = Llama(config, seed=seed, initialize=False)
     parameters = dict(model.named_parameters())
-    with reading() as reader:
+    with closing(Reader()) as reader:
         for name, parts in expected.items():
             row = 0
             for part in parts:

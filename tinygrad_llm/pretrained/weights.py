@@ -8,8 +8,6 @@ piece.
 
 import math
 import mmap
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,7 +94,10 @@ def _in_file(path: Path) -> dict[str, StoredTensor]:
 
 
 class Reader:
-    """Reads tensors of mapped files; a file is mapped when its first tensor is read."""
+    """Reads tensors of mapped files; a file is mapped when its first tensor is read.
+
+    ``close`` unmaps them all.
+    """
 
     def __init__(self) -> None:
         self._maps: dict[Path, mmap.mmap] = {}
@@ -120,7 +121,8 @@ class Reader:
             numbers = np.frombuffer(data, stored, piece.size, offset)
             if tensor.dtype == "BF16":  # the first half of a float32
                 numbers = (numbers.astype("<u4") << 16).view("<f4")
-            piece[:] = numbers
+            with np.errstate(over="ignore"):  # from float64: check_finite says it in words
+                piece[:] = numbers
             del numbers
             _give_back(data, offset, piece.size * stored.itemsize)
             if finite:
@@ -129,8 +131,11 @@ class Reader:
 
     def _map(self, path: Path) -> mmap.mmap:
         if path not in self._maps:
-            with open(path, "rb") as file:
-                self._maps[path] = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            try:
+                with open(path, "rb") as file:
+                    self._maps[path] = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            except (OSError, ValueError) as error:
+                raise UserError(f"cannot read {path} ({error})") from error
         return self._maps[path]
 
     def close(self) -> None:
@@ -143,17 +148,3 @@ def _give_back(data: mmap.mmap, offset: int, length: int) -> None:
     if hasattr(mmap, "MADV_DONTNEED"):  # not on Windows
         start = offset - offset % mmap.PAGESIZE
         data.madvise(mmap.MADV_DONTNEED, start, offset + length - start)
-
-
-@contextmanager
-def reading() -> Iterator[Reader]:
-    """A Reader, whose files are closed at the end."""
-    reader = Reader()
-    try:
-        yield reader
-    except (OSError, ValueError) as error:  # the file was cut short after its header was read
-        raise UserError(
-            f"cannot read the weights ({error}): download or save them again"
-        ) from error
-    finally:
-        reader.close()
