@@ -34,28 +34,24 @@ from tinygrad_llm.model.module import Module, ModuleList
 from tinygrad_llm.model.rotary import cos_sin, frequencies
 
 
-def _softcap(x, cap):
-    """``cap`` tanh(x / ``cap``): x where it is small, and never beyond the cap."""
-    return x if cap is None else cap * ops.tanh(x / cap)
-
-
 class Attention(Module):
     """How tokens look at the tokens before them: (B, T, C) -> (B, T, C).
 
-    q_proj, k_proj, v_proj   (B, T, C) -> (B, T, H D), (B, T, G D), (B, T, G D)
-    norm                     queries and keys, if the model does that
-    rope                     turns queries and keys by the angles of their positions
-    scores                   scale q k^T, -inf where key s is after query t or, with a window
-                             of W, where s <= t - W
-    softmax, p v, merge      as in GPT-2; key head i serves query heads i H/G to (i + 1) H/G - 1
-    o_proj                   (B, T, H D) -> (B, T, C)
+        q_proj, k_proj, v_proj   (B, T, C) -> (B, T, H D), (B, T, G D), (B, T, G D)
+        norm                     of queries and keys, in some models
+        rope                     turns queries and keys by the angles of their positions
+        scores                   scale q k^T, -inf where key s comes after query t or, with a window
+                                 of W tokens, where s <= t - W
+        softmax, p v, merge      as in GPT-2; key head i serves query heads i H/G to (i + 1) H/G - 1
+        o_proj                   (B, T, H D) -> (B, T, C)
+
+    From the scores to p v is one operation, ``ops.grouped_query_attention``.
     """
 
     def __init__(self, config, layer):
         C, H, G, D = config.n_embd, config.n_head, config.n_kv_head, config.head_dim
-        self.n_head, self.n_kv_head, self.head_dim = H, G, D
+        self.head_dim, self.scale = D, config.attention_scale
         self.window, self.softcap = config.window(layer), config.attention_softcap
-        self.scale = config.attention_scale
         self.q_proj = Linear(C, H * D, config.qkv_bias)
         self.k_proj = Linear(C, G * D, config.qkv_bias)
         self.v_proj = Linear(C, G * D, config.qkv_bias)
@@ -76,33 +72,12 @@ class Attention(Module):
         if tables is not None:
             q, k = ops.rope(q, *tables), ops.rope(k, *tables)
         q, k, v = (ops.swapaxes(a, 1, 2) for a in (q, k, v))  # (B, H or G, T, D)
-        y = causal_attention(q, k, v, self.window, self.scale, self.softcap)  # (B, H, T, D)
-        y = ops.swapaxes(y, 1, 2)
-        return self.o_proj(ops.reshape(y, (*y.shape[:2], self.n_head * self.head_dim)))
+        y = ops.grouped_query_attention(q, k, v, self.window, self.softcap, self.scale)
+        y = ops.swapaxes(y, 1, 2)  # (B, T, H, D)
+        return self.o_proj(ops.reshape(y, (*y.shape[:2], -1)))  # (B, T, C)
 
     def _heads(self, x):
         return ops.reshape(x, (*x.shape[:2], -1, self.head_dim))
-
-
-def causal_attention(q, k, v, window=None, scale=None, softcap=None):
-    """Causal attention of q (B, H, T, D) over k and v (B, G, T, D) -> (B, H, T, D).
-
-    Query t sees the keys from t - window + 1 to t; without a ``window``, from 0 to t. ``scale`` is
-    1 / sqrt(D) by default. With a ``softcap`` the scores become softcap tanh(score / softcap).
-    """
-    T = q.shape[2]
-    behind = np.arange(T)[:, None] - np.arange(T)  # (T, T)
-    seen = (behind >= 0) & (behind < (T if window is None else window))
-    if softcap is None:
-        return ops.scaled_dot_product_attention(q, k, v, seen, scale=scale, enable_gqa=True)
-    B, H, T, D = q.shape
-    G = k.shape[1]
-    scale = 1 / math.sqrt(D) if scale is None else scale
-    q = ops.reshape(q, (B, G, H // G, T, D))
-    k, v = k[:, :, None], v[:, :, None]  # (B, G, 1, T, D)
-    scores = _softcap(scale * (q @ ops.swapaxes(k, -1, -2)), softcap)
-    p = ops.softmax(ops.where(seen, scores, -math.inf))  # (B, G, H / G, T, T)
-    return ops.reshape(p @ v, (B, H, T, D))
 
 
 class MLP(Module):
@@ -232,7 +207,8 @@ class Llama(Module):
         return self._logits(self.hidden(ids))  # (B, T, V)
 
     def _logits(self, h):
-        return _softcap(ops.linear(h, self.head), self.config.logit_softcap)
+        logits, cap = ops.linear(h, self.head), self.config.logit_softcap
+        return logits if cap is None else cap * ops.tanh(logits / cap)
 
     def loss(self, ids, targets, ignore_index=-100, reduction="mean"):
         """Cross-entropy, in nats, of the logits of ``ids`` (B, T) against ``targets`` (B, T).
