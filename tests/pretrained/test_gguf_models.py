@@ -1,0 +1,48 @@
+"""Real GGUF files: every tensor as the gguf library decodes it.
+
+The variable TINYGRAD_LLM_TEST_MODELS names a folder with .gguf files; without it, nothing is
+compared.
+"""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tinygrad_llm.pretrained.gguf_file import read_gguf
+
+FOLDER = os.environ.get("TINYGRAD_LLM_TEST_MODELS")
+MODELS = sorted(Path(FOLDER).glob("**/*.gguf")) if FOLDER else []
+pytestmark = pytest.mark.skipif(
+    not MODELS, reason="TINYGRAD_LLM_TEST_MODELS names no folder with .gguf files"
+)
+every_model = pytest.mark.parametrize("path", MODELS, ids=lambda path: path.name)
+
+
+@every_model
+def test_every_tensor(path):
+    """Up to two million weights from the beginning of each, and as many from the end."""
+    gguf = pytest.importorskip("gguf", reason="gguf is not installed")
+    ours, theirs = read_gguf(path), gguf.GGUFReader(path)
+    assert list(ours.tensors) == [tensor.name for tensor in theirs.tensors]
+    for tensor in theirs.tensors:
+        name = tensor.name
+        assert ours.tensors[name].shape == tuple(reversed(tensor.shape.tolist()))
+        np.testing.assert_array_equal(ours.stored(name), tensor.data.view(np.uint8))
+        found = ours.read(name)
+        many = max(1, 2_000_000 // found.shape[-1])
+        for rows in (slice(many), slice(-many, None)):
+            data = tensor.data if tensor.data.ndim == 1 else tensor.data[rows]
+            part = found if found.ndim == 1 else found[rows]
+            np.testing.assert_array_equal(part, gguf.quants.dequantize(data, tensor.tensor_type))
+
+
+@every_model
+def test_metadata(path):
+    gguf = pytest.importorskip("gguf", reason="gguf is not installed")
+    ours, theirs = read_gguf(path).metadata, gguf.GGUFReader(path).fields
+    assert set(ours) == {key for key in theirs if not key.startswith("GGUF.")}
+    for key, value in ours.items():
+        value = value.tolist() if isinstance(value, np.ndarray) else value
+        assert value == theirs[key].contents(), key
