@@ -64,8 +64,11 @@ def test_many_mutants(saved, tmp_path, monkeypatch, seed):
     run(saved, tmp_path, 3000, seed, monkeypatch)
 
 
-def test_the_config_beside_it_is_not_read(saved, tmp_path):
-    """Nothing in tokenizer_config.json changes an id here, so nothing in it can be wrong."""
+def test_a_damaged_config_next_to_it_gets_a_sentence(saved, tmp_path):
+    """It names the BOS and EOS; without it there are none, and the ids stay the same."""
     (tmp_path / "tokenizer.json").write_bytes((saved / "tokenizer.json").read_bytes())
-    (tmp_path / "tokenizer_config.json").write_bytes(b"\xff[")
     assert Tokenizer.load(tmp_path).fingerprint() == Tokenizer.load(saved).fingerprint()
+    assert (Tokenizer.load(tmp_path).eos_id, Tokenizer.load(saved).eos_id) == (None, 297)
+    (tmp_path / "tokenizer_config.json").write_bytes(b"\xff[")
+    with pytest.raises(UserError, match=r"tokenizer_config\.json is not whole JSON"):
+        Tokenizer.load(tmp_path)

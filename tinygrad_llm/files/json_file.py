@@ -35,7 +35,8 @@ MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
 MAX_DIGITS = 100  # of one number; the state of a random generator has 39
 
-_BRACKETS = re.compile(rb'(?s)"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[][{}]')  # a string is passed over whole
+# What lies between brackets; a string is passed over whole, with the brackets in it.
+_NOT_BRACKETS = re.compile(rb'(?s)(?:[^][{}"]++|"[^"\\]*+(?:\\.[^"\\]*+)*+"?)++')
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
@@ -161,9 +162,8 @@ class _Refused(Exception):
 
 def _check_depth(data: bytes) -> None:
     depth = 0
-    for match in _BRACKETS.finditer(data):
-        first = match[0][:1]
-        depth += (first in b"[{") - (first in b"]}")
+    for bracket in _NOT_BRACKETS.sub(b"", data):
+        depth += 1 if bracket in b"[{" else -1
         if depth > MAX_DEPTH:
             raise _Refused(f"it is nested more than {MAX_DEPTH} deep")
 

@@ -1,8 +1,10 @@
-"""Text to token ids and back: byte-level byte-pair encoding (BPE).
+"""Text to token ids and back: byte-pair encoding (BPE).
 
 The merges are learned by our own code (``train.py``; ``reference.py`` is the version to read
-first) and executed by tiktoken's engine (``base.py``). A tokenizer is stored as the
-``tokenizer.json`` that the Hugging Face libraries read (``json_format.py``).
+first) and executed by tiktoken's engine (``byte_level.py``). A tokenizer is stored as the
+``tokenizer.json`` that the Hugging Face libraries read (``json_format.py``). The tokenizers of
+pretrained models come from such a file or from a GGUF file's lists (``from_lists.py``); those that
+are SentencePiece's have an engine of their own (``sentencepiece.py``).
 
 The names below load on first use: importing this package imports neither tiktoken nor regex.
 """
@@ -12,16 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tinygrad_llm.tokenizer.base import Tokenizer
+    from tinygrad_llm.tokenizer.from_lists import tokenizer_from_lists
     from tinygrad_llm.tokenizer.pretrained import get_tokenizer
     from tinygrad_llm.tokenizer.stream import StreamDecoder
     from tinygrad_llm.tokenizer.train import train_bpe
 
-__all__ = ["StreamDecoder", "Tokenizer", "get_tokenizer", "train_bpe"]
+__all__ = ["StreamDecoder", "Tokenizer", "get_tokenizer", "tokenizer_from_lists", "train_bpe"]
 
 _HOME = {
     "StreamDecoder": "stream",
     "Tokenizer": "base",
     "get_tokenizer": "pretrained",
+    "tokenizer_from_lists": "from_lists",
     "train_bpe": "train",
 }
 

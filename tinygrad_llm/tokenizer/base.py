@@ -1,14 +1,12 @@
-"""Tokenizer: our merges, executed by tiktoken's engine.
+"""Tokenizer: text to ids and back.
 
-tiktoken splits text by a regular expression and merges the bytes of each chunk by rank, in Rust
-and without Python's lock. This class adds special tokens that text can never produce by accident,
-any bytes (not only valid UTF-8) in and out, streaming (``stream.py``), files (``json_format.py``),
-and errors that are sentences.
+Ordinary text is the work of an engine: ``byte_level.py`` for the vocabularies trained here, GPT-2,
+Llama 3 and Qwen; ``sentencepiece.py`` for Llama 2 and Gemma. This class adds special tokens that
+text can never produce by accident, any bytes (not only valid UTF-8) in and out, streaming
+(``stream.py``), files (``json_format.py``), conversations, and errors that are sentences.
 """
 
 import contextlib
-import hashlib
-import json
 import operator
 import os
 from array import array
@@ -19,21 +17,26 @@ import numpy as np
 
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.tokenizer import json_format, json_reader, patterns
-from tinygrad_llm.tokenizer.json_format import Vocabulary
-from tinygrad_llm.tokenizer.merges import (
-    MAX_IDS,
-    MAX_TOTAL_BYTES,
-    ranks_from_merges,
-    recover_merges,
-)
+from tinygrad_llm.tokenizer.byte_level import ByteLevelEngine
+from tinygrad_llm.tokenizer.merges import MAX_IDS, ranks_from_merges
 from tinygrad_llm.tokenizer.reference import Pair
+from tinygrad_llm.tokenizer.sentencepiece import SentencePieceEngine, bytes_of
 from tinygrad_llm.tokenizer.special import END_OF_TEXT, SpecialSplitter, check_special_tokens
 from tinygrad_llm.tokenizer.stream import StreamDecoder
-from tinygrad_llm.tokenizer.text import check_encodable, split_invalid
+from tinygrad_llm.tokenizer.text import check_encodable, escape_invalid
+from tinygrad_llm.tokenizer.vocabulary import (
+    Conventions,
+    SentencePieceVocabulary,
+    Vocabulary,
+    check_vocabulary,
+    fingerprint,
+)
 
 
 class Tokenizer:
-    """Byte-level BPE. ids 0..255 are the single bytes, then the merges, then the special tokens.
+    """Text to ids and back. A new one is a byte-level BPE.
+
+    Ids 0..255 are the single bytes, then come the merges, then the special tokens.
 
     merges: pairs of ids in the order they were learned; merge i makes id 256 + i.
     pattern: "gpt4", "gpt2" or a regular expression that splits text before merging.
@@ -53,10 +56,8 @@ class Tokenizer:
         token = list(ranks)
         names = check_special_tokens(special_tokens)
         special_ids = {name: len(ranks) + i for i, name in enumerate(names)}
-        self._set_up(ranks, patterns.resolve(pattern), special_ids)
-        self._merges: list[tuple[bytes, bytes]] | None = [
-            (token[left], token[right]) for left, right in merges
-        ]
+        pairs = [(token[left], token[right]) for left, right in merges]
+        self._set_up(Vocabulary(ranks, patterns.resolve(pattern), special_ids, pairs))
 
     @classmethod
     def from_ranks(
@@ -73,56 +74,55 @@ class Tokenizer:
         recovered when ``merges()`` first needs them. Raises UserError if an id is used twice, or is
         not a whole number from 0 to MAX_IDS - 1, and for an empty token.
         """
-        for token, i in (*ranks.items(), *special_tokens.items()):
-            if type(i) is not int or not 0 <= i < MAX_IDS:
-                raise UserError(
-                    f"the id of token {token!r} is {i!r}, expected a whole number from 0 to "
-                    f"{MAX_IDS - 1}"
-                )
-        if sum(map(len, ranks)) > MAX_TOTAL_BYTES:
-            raise UserError(
-                f"the tokens have {sum(map(len, ranks)):,} bytes in total, more than the "
-                f"{MAX_TOTAL_BYTES:,} allowed"
-            )
-        if b"" in ranks:
-            raise UserError("the vocabulary has an empty token, which no text could ever produce")
         missing = [b for b in range(256) if bytes([b]) not in ranks]
         if missing:
             raise UserError(
                 f"a byte-level vocabulary needs all 256 single bytes; missing: {missing[:5]}"
             )
-        if len({*ranks.values(), *special_tokens.values()}) < len(ranks) + len(special_tokens):
-            raise UserError("two tokens of the vocabulary have the same id")
-        check_special_tokens(special_tokens)
+        pairs = None if merges is None else list(merges)
+        return cls.from_vocabulary(Vocabulary(dict(ranks), pattern, dict(special_tokens), pairs))
+
+    @classmethod
+    def from_vocabulary(
+        cls,
+        vocabulary: Vocabulary | SentencePieceVocabulary,
+        conventions: Conventions = Conventions(),  # noqa: B008 - it cannot be changed
+    ) -> "Tokenizer":
+        """A tokenizer of either kind from plain data (``vocabulary.py``), as files hold it.
+
+        Raises UserError if an id is used twice, or is not a whole number from 0 to MAX_IDS - 1, for
+        an empty token, and for a pattern that does not compile.
+        """
+        check_vocabulary(vocabulary)
         tokenizer = cls.__new__(cls)
-        tokenizer._set_up(dict(ranks), patterns.resolve(pattern), dict(special_tokens))
-        tokenizer._merges = None if merges is None else list(merges)
+        tokenizer._set_up(vocabulary, conventions)
         return tokenizer
 
-    def _set_up(self, ranks: dict[bytes, int], pattern: str, special_ids: dict[str, int]) -> None:
-        import tiktoken
-
-        for name in special_ids:
-            if name.encode() in ranks:
-                raise UserError(f"the special token {name!r} is also an ordinary token")
-        if len(ranks) + len(special_ids) > MAX_IDS:
+    def _set_up(
+        self,
+        vocabulary: Vocabulary | SentencePieceVocabulary,
+        conventions: Conventions = Conventions(),  # noqa: B008
+    ) -> None:
+        self._special_ids = dict(vocabulary.special_tokens)
+        self._user_ids = dict(vocabulary.user_tokens)
+        self._added_ids = {**self._user_ids, **self._special_ids}
+        self._engine: ByteLevelEngine | SentencePieceEngine
+        if isinstance(vocabulary, Vocabulary):
+            for name in self._added_ids:
+                if name.encode() in vocabulary.ranks:
+                    raise UserError(f"the special token {name!r} is also an ordinary token")
+            resolved = vocabulary._replace(pattern=patterns.resolve(vocabulary.pattern))
+            self._engine = ByteLevelEngine(resolved)
+            self._added = {i: name.encode() for name, i in self._added_ids.items()}
+        else:
+            self._engine = SentencePieceEngine(vocabulary)
+            self._added = {i: bytes_of(name) for name, i in self._added_ids.items()}
+        self._vocabulary = self._engine.vocabulary
+        self._conventions = conventions
+        if len(self._engine.tokens) + len(self._added) > MAX_IDS:
             raise UserError(f"the vocabulary has more than the {MAX_IDS:,} tokens allowed")
-        self._ranks = ranks
-        self._pattern = pattern
-        self._special_ids = special_ids
-        self.vocab_size = 1 + max(max(ranks.values()), max(special_ids.values(), default=0))
-        self._byte_ids = [ranks[bytes([b])] for b in range(256)]
-        # The engine knows only the ordinary tokens; special tokens are handled here.
-        self._token = {i: token for token, i in ranks.items()}
-        self._token |= {i: name.encode() for name, i in special_ids.items()}
+        self.vocab_size = 1 + max((*self._engine.tokens, *self._added))
         self._splitters: dict[frozenset[str], SpecialSplitter] = {}
-        self._split = patterns.Splitter(pattern)
-        self._engine = tiktoken.Encoding(
-            "tinygrad_llm",
-            pat_str=self._split.engine_pattern,
-            mergeable_ranks=ranks,
-            special_tokens={},
-        )
 
     def __repr__(self) -> str:
         return f"Tokenizer(vocab_size={self.vocab_size}, fingerprint={self.fingerprint()[:12]})"
@@ -131,18 +131,38 @@ class Tokenizer:
 
     @property
     def pattern(self) -> str:
-        """The regular expression that splits text."""
-        return self._pattern
+        """The regular expression that splits text. Raises UserError for a SentencePiece one."""
+        return self._byte_level().pattern
 
     @property
     def ranks(self) -> dict[bytes, int]:
-        """Token bytes -> id, special tokens excluded."""
-        return dict(self._ranks)
+        """Token bytes -> id, added tokens excluded. Raises UserError for a SentencePiece one."""
+        return dict(self._byte_level().ranks)
+
+    def _byte_level(self) -> Vocabulary:
+        if not isinstance(self._vocabulary, Vocabulary):
+            raise UserError("this is a SentencePiece tokenizer: it has no pattern, ranks or merges")
+        return self._vocabulary
 
     @property
     def special_tokens(self) -> dict[str, int]:
         """Name -> id."""
         return dict(self._special_ids)
+
+    @property
+    def conventions(self) -> Conventions:
+        """BOS and EOS, what the file adds around a text, and the chat template."""
+        return self._conventions
+
+    @property
+    def bos_id(self) -> int | None:
+        """The id that begins a text, if the tokenizer's file names one."""
+        return self._conventions.bos_id
+
+    @property
+    def eos_id(self) -> int | None:
+        """The id that ends a text or an answer, if the tokenizer's file names one."""
+        return self._conventions.eos_id
 
     @property
     def eot_id(self) -> int:
@@ -152,15 +172,15 @@ class Tokenizer:
         return self._special_ids[END_OF_TEXT]
 
     def merges(self) -> list[tuple[bytes, bytes]]:
-        """The merges in order, as pairs of byte strings."""
-        if self._merges is None:
-            self._merges = recover_merges(self._ranks)
-        return list(self._merges)
+        """The merges in order, as pairs of byte strings. Raises UserError if there are none."""
+        self._byte_level()
+        assert isinstance(self._engine, ByteLevelEngine)
+        return list(self._engine.merges)
 
     def token_bytes(self) -> np.ndarray:
-        """Bytes of text per id, (vocab_size,) int64; 0 for special tokens. For bits per byte."""
+        """Bytes of text per id, (vocab_size,) int64; 0 for added tokens. For bits per byte."""
         lengths = np.zeros(self.vocab_size, dtype=np.int64)
-        for token, i in self._ranks.items():
+        for i, token in self._engine.tokens.items():
             lengths[i] = len(token)
         return lengths
 
@@ -171,39 +191,34 @@ class Tokenizer:
         a vocabulary may have gaps: such an id has no text, so it must not be sampled.
         """
         used = np.zeros(max(self.vocab_size, size or 0), dtype=bool)
-        used[[*self._ranks.values(), *self._special_ids.values()]] = True
+        used[[*self._engine.tokens, *self._added]] = True
         return np.flatnonzero(~used[: self.vocab_size if size is None else size])
 
     def fingerprint(self) -> str:
-        """sha256 (hex) of everything that determines ids: pattern, ranks, special tokens."""
-        parts = {
-            "format": 1,
-            "pattern": self._pattern,
-            "ranks": sorted((i, token.hex()) for token, i in self._ranks.items()),
-            "special_tokens": sorted((i, name) for name, i in self._special_ids.items()),
-        }
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+        """sha256 (hex) of everything that determines ids: pattern, ranks, special tokens, ..."""
+        return fingerprint(self._vocabulary)
 
     # ---- text to ids ----
 
-    def encode(self, text: str, allowed_special: Iterable[str] | str = ()) -> list[int]:
-        """Ids of a text.
+    def encode(
+        self, text: str, allowed_special: Iterable[str] | str = (), *, allow_special: bool = False
+    ) -> list[int]:
+        """Ids of a text, without the BOS or EOS that ``add_bos_eos`` puts around them.
 
         A special token's name in the text is ordinary text, unless it is in `allowed_special`
-        (names, or "all"); where names overlap, the leftmost wins, then the longest. Raises
-        UserError for a name that is not a special token of this tokenizer and for a text with a
-        lone surrogate, which has no UTF-8 bytes.
+        (names, or "all"); allow_special=True is short for "all". Where names overlap, the leftmost
+        wins, then the longest. Raises UserError for a name that is not a special token of this
+        tokenizer and for a text with a lone surrogate, which has no UTF-8 bytes.
         """
-        allowed = self._check_allowed(allowed_special)
+        allowed = self._check_allowed("all" if allow_special else allowed_special)
         check_encodable(text)
-        if allowed not in self._splitters:
-            self._splitters[allowed] = SpecialSplitter(allowed)
         ids = array("I")
-        for ordinary, name in self._splitters[allowed].split(text):
-            self._append(ids, ordinary)
-            if name is not None:
-                ids.append(self._special_ids[name])
+        self._append(ids, text, allowed)
         return ids.tolist()
+
+    def add_bos_eos(self, ids: Iterable[int]) -> list[int]:
+        """The ids of a text with what the tokenizer's file says to add around every text."""
+        return [*self._conventions.prefix_ids, *ids, *self._conventions.suffix_ids]
 
     def encode_bytes(self, data: bytes) -> list[int]:
         """Ids of any bytes; `decode_bytes` gives the same bytes back.
@@ -229,21 +244,23 @@ class Tokenizer:
 
     def _encode_array(self, text: str | bytes) -> np.ndarray:
         ids = array("I")  # four bytes an id, however many pieces there are
-        for valid, invalid in split_invalid(text):
-            self._append(ids, valid)
-            ids.extend(self._byte_ids[b] for b in invalid)
+        if isinstance(text, str):
+            check_encodable(text)
+        else:
+            text = escape_invalid(text)
+        self._append(ids, text)
         return np.frombuffer(ids, dtype=np.uint32) if ids else np.zeros(0, np.uint32)
 
-    def _append(self, ids: array, text: str) -> None:
-        """Append the ids of ordinary text."""
-        known: dict[str, bytes] = {}  # text repeats itself: most chunks were seen before
-        for piece, is_chunk in self._split(text):
-            piece_ids = known.get(piece)
-            if piece_ids is None:
-                piece_ids = self._engine.encode_to_numpy(piece, disallowed_special=()).tobytes()
-                if is_chunk:
-                    known[piece] = piece_ids
-            ids.frombytes(piece_ids)
+    def _append(self, ids: array, text: str, allowed: frozenset[str] = frozenset()) -> None:
+        """Append the ids of a text in which the special tokens `allowed` are recognized."""
+        if allowed not in self._splitters:
+            self._splitters[allowed] = SpecialSplitter(allowed | self._user_ids.keys())
+        after = None
+        for ordinary, name in self._splitters[allowed].split(text):
+            self._engine.append(ids, ordinary, after)
+            if name is not None:
+                after = self._added_ids[name]
+                ids.append(after)
 
     def _check_allowed(self, allowed_special: Iterable[str] | str) -> frozenset[str]:
         if allowed_special == "all":
@@ -260,18 +277,29 @@ class Tokenizer:
 
     # ---- ids to text ----
 
-    def decode_bytes(self, ids: Iterable[int]) -> bytes:
+    def decode_bytes(self, ids: Iterable[int], after: int | None = None) -> bytes:
         """The bytes of a sequence of ids; a special token gives its name.
 
-        Raises UserError for anything that is not an id of this vocabulary.
+        after: the id that comes before them, None at the start of a text. A SentencePiece tokenizer
+        drops the space that it put before the text, which only the first id can have. Raises
+        UserError for anything that is not an id of this vocabulary.
         """
         ids = ids.tolist() if isinstance(ids, np.ndarray) else list(ids)
         with contextlib.suppress(KeyError, OverflowError, TypeError):
-            return self._engine.decode_bytes(ids)  # fast, but it knows no special tokens
+            return self._engine.decode(ids, after)  # fast, but it knows no added tokens
         try:
-            return b"".join(map(self._token.__getitem__, map(operator.index, ids)))
-        except (KeyError, TypeError):
-            valid = (hasattr(x, "__index__") and operator.index(x) in self._token for x in ids)
+            parts = []
+            ordinary: list[int] = []
+            for i in map(operator.index, ids):
+                if i in self._added:
+                    parts += [self._engine.decode(ordinary, after), self._added[i]]
+                    ordinary, after = [], i
+                else:
+                    ordinary.append(i)
+            return b"".join(parts) + self._engine.decode(ordinary, after)
+        except (KeyError, OverflowError, TypeError):
+            known = {**self._engine.tokens, **self._added}
+            valid = (hasattr(x, "__index__") and operator.index(x) in known for x in ids)
             where = list(valid).index(False)
             raise UserError(
                 f"position {where} holds {ids[where]!r}, which is not a token id of this "
@@ -285,9 +313,12 @@ class Tokenizer:
         """
         return self.decode_bytes(ids).decode("utf-8", errors)
 
-    def stream(self, errors: str = "replace") -> StreamDecoder:
-        """A decoder for ids that arrive one at a time."""
-        return StreamDecoder(self, errors)
+    def stream(self, errors: str = "replace", after: int | None = None) -> StreamDecoder:
+        """A decoder for ids that arrive one at a time.
+
+        after: the last id of the prompt that they continue, None at the start of a text.
+        """
+        return StreamDecoder(self, errors, after)
 
     # ---- files ----
 
@@ -297,9 +328,12 @@ class Tokenizer:
         model_max_length: tokens a model can take, for the config file. Raises UserError if the
         files cannot be written or the format cannot hold this vocabulary or pattern.
         """
-        merges = self.merges()
-        vocabulary = Vocabulary(self._ranks, self._pattern, self._special_ids, merges)
-        json_format.write_files(vocabulary, Path(directory), model_max_length)
+        if not isinstance(self._vocabulary, Vocabulary):
+            raise UserError(
+                "a SentencePiece tokenizer cannot be written: copy the tokenizer.json it came from"
+            )
+        vocabulary = self._vocabulary._replace(merges=self.merges())
+        json_format.write_files(vocabulary, self._conventions, Path(directory), model_max_length)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "Tokenizer":
@@ -308,6 +342,6 @@ class Tokenizer:
         Raises FileNotFoundError, or UserError naming the file and what was expected of it.
         """
         file = json_reader.find_file(Path(path))
-        vocabulary = json_reader.read_file(file)
+        vocabulary, conventions = json_reader.read_file(file)
         with json_reader.refusals_name(file):
-            return cls.from_ranks(*vocabulary)
+            return cls.from_vocabulary(vocabulary, conventions)

@@ -15,30 +15,18 @@ into the token, unless its ``encode_special_tokens`` is set; here that takes ``a
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.tokenizer import patterns
 from tinygrad_llm.tokenizer.special import END_OF_TEXT
+from tinygrad_llm.tokenizer.vocabulary import Conventions, Vocabulary
 
 TOKENIZER_FILE = "tokenizer.json"
 CONFIG_FILE = "tokenizer_config.json"
-
-
-class Vocabulary(NamedTuple):
-    """Everything that determines a tokenizer's ids."""
-
-    ranks: Mapping[bytes, int]
-    """Token bytes -> id, without the special tokens."""
-    pattern: str
-    """The regular expression that splits text."""
-    special_tokens: Mapping[str, int]
-    """Name -> id."""
-    merges: Sequence[tuple[bytes, bytes]]
-    """The merges in order, as pairs of byte strings."""
 
 
 def byte_letters() -> list[str]:
@@ -58,7 +46,10 @@ def spell(token: bytes) -> str:
 
 
 def write_files(
-    vocabulary: Vocabulary, directory: Path, model_max_length: int | None = None
+    vocabulary: Vocabulary,
+    conventions: Conventions,
+    directory: Path,
+    model_max_length: int | None = None,
 ) -> None:
     """Write tokenizer.json and tokenizer_config.json into `directory`, made if need be.
 
@@ -67,8 +58,8 @@ def write_files(
     pattern that the format cannot hold.
     """
     contents = {
-        CONFIG_FILE: _config(vocabulary, model_max_length),
-        TOKENIZER_FILE: _description(vocabulary),
+        CONFIG_FILE: _config(vocabulary, conventions, model_max_length),
+        TOKENIZER_FILE: _description(vocabulary, conventions),
     }
     partial = {name: directory / f".partial-{os.getpid()}-{name}" for name in contents}
     try:
@@ -89,10 +80,16 @@ def write_files(
                 path.unlink()
 
 
-def _config(vocabulary: Vocabulary, model_max_length: int | None) -> dict[str, Any]:
+def _config(
+    vocabulary: Vocabulary, conventions: Conventions, model_max_length: int | None
+) -> dict[str, Any]:
     """The content of tokenizer_config.json."""
     config: dict[str, Any] = {"tokenizer_class": "PreTrainedTokenizerFast"}
-    if END_OF_TEXT in vocabulary.special_tokens:
+    if conventions != Conventions():
+        config |= conventions.template_variables
+        if conventions.chat_template is not None:
+            config["chat_template"] = conventions.chat_template
+    elif END_OF_TEXT in vocabulary.special_tokens:
         config |= dict.fromkeys(("bos_token", "eos_token", "unk_token"), END_OF_TEXT)
     if model_max_length is not None:
         config["model_max_length"] = model_max_length
@@ -100,9 +97,9 @@ def _config(vocabulary: Vocabulary, model_max_length: int | None) -> dict[str, A
     return config | {"clean_up_tokenization_spaces": False}
 
 
-def _description(vocabulary: Vocabulary) -> dict[str, Any]:
+def _description(vocabulary: Vocabulary, conventions: Conventions) -> dict[str, Any]:
     """The content of tokenizer.json."""
-    vocab, specials = _vocab_table(vocabulary)
+    vocab, added = _vocab_table(vocabulary)
     flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
     split = {
@@ -116,14 +113,15 @@ def _description(vocabulary: Vocabulary) -> dict[str, Any]:
         "truncation": None,
         "padding": None,
         "added_tokens": [
-            {"id": i, "content": name, **flags, "special": True} for name, i in specials.items()
+            {"id": i, "content": name, **flags, "special": name in vocabulary.special_tokens}
+            for name, i in added.items()
         ],
-        "normalizer": None,
+        "normalizer": {"type": "NFC"} if vocabulary.nfc else None,
         "pre_tokenizer": {
             "type": "Sequence",
             "pretokenizers": [split, byte_level | {"use_regex": False}],
         },
-        "post_processor": None,
+        "post_processor": _around(vocabulary, conventions),
         "decoder": byte_level | {"use_regex": True},
         "model": {
             "type": "BPE",
@@ -133,15 +131,35 @@ def _description(vocabulary: Vocabulary) -> dict[str, Any]:
             "end_of_word_suffix": None,
             "fuse_unk": False,
             "byte_fallback": False,
-            "ignore_merges": False,
+            "ignore_merges": vocabulary.whole_chunks,
             "vocab": vocab,
-            "merges": [[spell(left), spell(right)] for left, right in vocabulary.merges],
+            "merges": [[spell(left), spell(right)] for left, right in vocabulary.merges or ()],
+        },
+    }
+
+
+def _around(vocabulary: Vocabulary, conventions: Conventions) -> dict[str, Any] | None:
+    """The post_processor: what is added before and after every text."""
+    prefix, suffix = conventions.prefix_ids, conventions.suffix_ids
+    if not prefix and not suffix:
+        return None
+    names = {i: name for name, i in {**vocabulary.special_tokens, **vocabulary.user_tokens}.items()}
+    text = [[{"Sequence": {"id": side, "type_id": 0}}] for side in "AB"]
+    before, after = (
+        [{"SpecialToken": {"id": names[i], "type_id": 0}} for i in ids] for ids in (prefix, suffix)
+    )
+    return {
+        "type": "TemplateProcessing",
+        "single": before + text[0] + after,
+        "pair": before + text[0] + after + before + text[1] + after,
+        "special_tokens": {
+            names[i]: {"id": names[i], "ids": [i], "tokens": [names[i]]} for i in prefix + suffix
         },
     }
 
 
 def _vocab_table(vocabulary: Vocabulary) -> tuple[dict[str, int], dict[str, int]]:
-    """(all tokens as the file spells them, the special ones), each in the order of ids.
+    """(all tokens as the file spells them, the added ones), each in the order of ids.
 
     Raises UserError for what the file could not hold without changing it.
     """
@@ -151,16 +169,16 @@ def _vocab_table(vocabulary: Vocabulary) -> tuple[dict[str, int], dict[str, int]
             "the tokenizers library reads differently; the ids of a saved tokenizer would differ"
         )
     ordinary = {spell(token): i for token, i in vocabulary.ranks.items()}
-    specials = vocabulary.special_tokens
-    if clash := ordinary.keys() & specials.keys():
+    added = {**vocabulary.special_tokens, **vocabulary.user_tokens}
+    if clash := ordinary.keys() & added.keys():
         raise UserError(f"the special token {min(clash)!r} is spelled like an ordinary token")
-    for name in specials:
+    for name in added:
         if not name.isascii() and BYTES.keys() >= {*name}:
             raise UserError(
                 f"the special token {name!r} consists of letters that spell bytes in the file, so "
                 "the tokenizers library would decode it to other text; use a name in ASCII"
             )
-    return _in_order_of_ids({**ordinary, **specials}), _in_order_of_ids(specials)
+    return _in_order_of_ids({**ordinary, **added}), _in_order_of_ids(added)
 
 
 def _in_order_of_ids(ids: Mapping[str, int]) -> dict[str, int]:

@@ -45,10 +45,31 @@ GPT4_PATTERN = (
 # GPT-2's (r50k_base, p50k_base): lower-case contractions, numbers of any length.
 GPT2_PATTERN = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 
+# Llama 3's: GPT-4's in an older notation; it cuts white space that holds newlines differently.
+LLAMA3_PATTERN = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+    r"|[^\r\n\p{L}\p{N}]?\p{L}+"
+    r"|\p{N}{1,3}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+"
+    r"|\s+(?!\S)"
+    r"|\s+"
+)
+
+# Qwen's, from Qwen 1.5 to 3: Llama 3's, with every digit on its own.
+QWEN2_PATTERN = LLAMA3_PATTERN.replace(r"\p{N}{1,3}", r"\p{N}")
+
+# SmolLM's: every digit on its own, and what is left between digits by GPT-2's. White space before a
+# digit is then the end of a text, so none of it is left for the digit.
+SMOLLM_PATTERN = (
+    r"\p{N}|'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?[^\s\p{L}\p{N}]+|\s+(?=\p{N})|\s+(?!\S)|\s+"
+)
+
+# What a new tokenizer can be trained with.
 NAMED = {"gpt4": GPT4_PATTERN, "gpt2": GPT2_PATTERN}
 
-# These two match every character of any text; for any other pattern that has to be checked.
-COMPLETE = frozenset(NAMED.values())
+# These match every character of any text, in linear time; any other pattern has to be watched.
+COMPLETE = frozenset({*NAMED.values(), LLAMA3_PATTERN, QWEN2_PATTERN, SMOLLM_PATTERN})
 
 # fancy-regex keeps one backtracking entry per character of a run of white space and gives up at a
 # million; a block of this many white-space characters is cut off before that.
@@ -116,7 +137,7 @@ def find_chunks(expression: str, text: str) -> Iterator[str]:
     Raises UserError for an expression that takes too long: with nested quantifiers the time can be
     exponential in the length of the text.
     """
-    # Checking the clock doubles the time, so our own patterns, which are linear, run without it.
+    # Checking the clock doubles the time, so the known patterns, which are linear, run without it.
     seconds = None if expression in COMPLETE else SECONDS + SECONDS_PER_CHARACTER * len(text)
     try:
         yield from map(methodcaller("group"), _compile(expression).finditer(text, timeout=seconds))
@@ -130,7 +151,7 @@ def find_chunks(expression: str, text: str) -> Iterator[str]:
 class Splitter:
     """Cuts text for tiktoken's engine.
 
-    The engine itself runs this project's own patterns. Any other pattern runs here, and the engine
+    The engine itself runs the patterns in COMPLETE. Any other pattern runs here, and the engine
     takes each chunk whole: with the pattern it would silently drop what does not match, and could
     not be stopped.
     """
@@ -143,12 +164,15 @@ class Splitter:
     def __call__(self, text: str) -> Iterator[tuple[str, bool]]:
         """(a piece of text, whether it is a chunk of the pattern), ...; nothing is left out."""
         if self._own:
-            yield from ((piece, False) for piece in cut_long_space(text))
-            return
+            return ((piece, False) for piece in cut_long_space(text))
+        return ((chunk, True) for chunk in self.chunks(text))
+
+    def chunks(self, text: str) -> Iterator[str]:
+        """The chunks of the pattern; raises UserError if they are not the whole text."""
         matched = 0
         for chunk in find_chunks(self._expression, text):
             matched += len(chunk)
-            yield chunk, True
+            yield chunk
         if matched != len(text):
             raise UserError(
                 f"the split pattern {_short(self._expression)} does not match every character of "

@@ -61,3 +61,22 @@ def encode_chunk(chunk: bytes, merges: Sequence[Pair]) -> list[int]:
     for i, pair in enumerate(merges):
         word = merge(word, pair, 256 + i)
     return list(word)
+
+
+def encode_by_rank(symbols: Sequence[int], merges: Mapping[Pair, tuple[int, int]]) -> list[int]:
+    """Ids of one piece of text when merges have ranks: the lowest rank first, then the leftmost.
+
+    merges: pair -> (rank, the id it makes). Replaying merges in order gives the same ids if the
+    merges come from training. A published list may be anything; then this is the rule.
+    """
+    word = list(symbols)
+    while True:
+        found = [
+            (merges[pair], i)
+            for i, pair in enumerate(zip(word, word[1:], strict=False))
+            if pair in merges
+        ]
+        if not found:
+            return word
+        (_, new_id), i = min(found, key=lambda entry: (entry[0][0], entry[1]))
+        word[i : i + 2] = [new_id]

@@ -22,6 +22,23 @@ def check_encodable(text: str) -> None:
 _INVALID = re.compile("[\udc80-\udcff]+")
 
 
+def escape_invalid(data: bytes) -> str:
+    """The text of any bytes. A byte b that is not part of valid UTF-8 becomes U+DC00 + b.
+
+    Nothing else becomes one of those lone surrogates, since surrogates are not valid UTF-8.
+    """
+    return bytes(data).decode("utf-8", "surrogateescape")
+
+
+def split_escaped(text: str) -> Iterator[tuple[str, bytes]]:
+    """(valid text, the invalid bytes after it), ...; one pair, with b"", if all of it is valid."""
+    done = 0
+    for invalid in () if text.isascii() else _INVALID.finditer(text):
+        yield text[done : invalid.start()], invalid[0].encode("utf-8", "surrogateescape")
+        done = invalid.end()
+    yield text[done:], b""
+
+
 def split_invalid(text: str | bytes) -> Iterator[tuple[str, bytes]]:
     """(valid text, the invalid bytes after it), ...; one pair, with b"", for a str or valid UTF-8.
 
@@ -29,16 +46,5 @@ def split_invalid(text: str | bytes) -> Iterator[tuple[str, bytes]]:
     """
     if isinstance(text, str):
         check_encodable(text)
-        yield text, b""
-        return
-    try:
-        yield bytes(text).decode(), b""
-    except UnicodeDecodeError:
-        # surrogateescape turns an invalid byte b into the code point U+DC00 + b. Nothing else
-        # becomes one of those, since surrogates themselves are not valid UTF-8.
-        escaped = bytes(text).decode("utf-8", "surrogateescape")
-        done = 0
-        for invalid in _INVALID.finditer(escaped):
-            yield escaped[done : invalid.start()], invalid[0].encode("utf-8", "surrogateescape")
-            done = invalid.end()
-        yield escaped[done:], b""
+        return iter([(text, b"")])
+    return split_escaped(escape_invalid(text))

@@ -1,0 +1,60 @@
+"""How a tokenizer's ids are used: the files next to a tokenizer.json.
+
+tokenizer_config.json names the tokens that begin and end a text; the chat template is in the same
+file, or in chat_template.jinja, which wins. What is added around every text is in tokenizer.json.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tinygrad_llm.errors import UserError
+from tinygrad_llm.files.json_file import read_bounded, read_json
+from tinygrad_llm.tokenizer.json_format import CONFIG_FILE
+from tinygrad_llm.tokenizer.vocabulary import Conventions
+
+TEMPLATE_FILE = "chat_template.jinja"
+
+MAX_CONFIG_BYTES = 1 << 24  # Gemma's lists its 6,415 added tokens once more
+MAX_TEMPLATE_BYTES = 1 << 20
+
+
+def read_conventions(
+    folder: Path,
+    added: Mapping[str, int],
+    prefix_ids: tuple[int, ...] = (),
+    suffix_ids: tuple[int, ...] = (),
+) -> Conventions:
+    """What the files in `folder` say; added: name -> id of the added tokens.
+
+    A config without a BOS leaves the first id that is added before every text. Raises UserError for
+    a damaged file.
+    """
+    config: dict[str, Any] = {}
+    if (folder / CONFIG_FILE).exists():
+        config = read_json(folder / CONFIG_FILE, {...: object}, max_bytes=MAX_CONFIG_BYTES)
+    names = {}
+    for key, value in config.items():
+        name = value.get("content") if isinstance(value, dict) else value
+        if key.endswith("_token") and isinstance(name, str):
+            names[key] = name
+    bos, eos = (added.get(names.get(key, "")) for key in ("bos_token", "eos_token"))
+    if bos is None and prefix_ids:
+        bos = prefix_ids[0]
+    return Conventions(bos, eos, prefix_ids, suffix_ids, _template(folder, config), names)
+
+
+def _template(folder: Path, config: Mapping[str, Any]) -> str | None:
+    file = folder / TEMPLATE_FILE
+    if file.exists():
+        try:
+            return read_bounded(file, MAX_TEMPLATE_BYTES).decode()
+        except UnicodeDecodeError as error:
+            raise UserError(f"{file} is not text: byte {error.start} is not UTF-8") from None
+    template = config.get("chat_template")
+    if isinstance(template, list):  # several by name
+        by_name = {
+            one.get("name"): one.get("template") for one in template if isinstance(one, dict)
+        }
+        template = by_name.get("default")
+    return template if isinstance(template, str) else None
