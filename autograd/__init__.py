@@ -6,8 +6,9 @@
     y.backward()
     x.grad                          # Tensor: exp(x) * x + exp(x)
 
-Start with ``engine.py`` (the graph) and ``backward.py`` (the pass), then any op in ``ops/``; the
-fused ones have a folder with their derivation in ``kernels/``.
+Start with ``reference.py``, the whole engine on one page, then any op in ``ops/``; the fused ones
+have a folder with their derivation in ``kernels/``. ``engine.py`` (the graph) and ``backward.py``
+(the pass) are the engine that is used.
 """
 
 import importlib
