@@ -1,7 +1,8 @@
 """The operators and methods of a Tensor, spelled as those of a NumPy array.
 
-Each is one call of ``autograd.ops``, where the mathematics is. ``ops`` is bound by
-``autograd/__init__.py`` once everything is loaded.
+Each is one call of ``autograd.ops``, where the mathematics is. ``ops``, and ``backward`` for
+``Tensor.backward``, are bound by ``autograd/__init__.py`` once everything is loaded: the engine is
+built on Tensor, so this file cannot import them.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ if TYPE_CHECKING:
     from autograd._tensor import Tensor
     from autograd._types import Array, Axis, DTypeLike, Integers, TensorLike
 
-ops: Any = None  # the module autograd.ops; bound in autograd/__init__.py
+ops: Any = None  # the module autograd.ops
+backward: Any = None  # the function of autograd/backward.py, which Tensor.backward calls
 
 
 class Methods:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from autograd import _methods, hooks
 from autograd._conversions import Conversions, raw
 from autograd._methods import Methods
 from autograd._numpy_protocol import array_function, array_ufunc
@@ -185,9 +186,7 @@ class Tensor(Conversions, Methods):
         use Module.to, which keeps its parameters. Raises autograd.device.DeviceError when there is
         no such device.
         """
-        from autograd import transfer  # built on this module, as backward is
-
-        return transfer.to(self, device)
+        return _methods.ops.transfer.to(self, device)
 
     def numpy(self) -> np.ndarray:
         """The values as a NumPy array (for arrays in main memory, without a copy)."""
@@ -238,9 +237,7 @@ class Tensor(Conversions, Methods):
         it is walked unless ``retain_graph``; with ``create_graph`` (which implies it) the gradients
         can be differentiated again. After an error on the way ``.grad`` holds what had arrived.
         """
-        from autograd import backward  # built on this module
-
-        backward.backward([self], [gradient], retain_graph, create_graph)
+        _methods.backward([self], [gradient], retain_graph, create_graph)
 
     def register_hook(self, function: Callable[[Tensor], Any]) -> Any:
         """Call ``function(gradient)`` in every backward pass, once this gradient is complete.
@@ -250,8 +247,6 @@ class Tensor(Conversions, Methods):
         receives the result. Returns a handle: ``handle.remove()`` takes the hook away again.
         Raises RuntimeError when the tensor does not require a gradient. As PyTorch's.
         """
-        from autograd import hooks  # built on this module, as backward is
-
         return hooks.register(self, function)
 
     def retain_grad(self) -> None:
@@ -259,8 +254,6 @@ class Tensor(Conversions, Methods):
 
         Raises RuntimeError when the tensor does not require a gradient. As PyTorch's.
         """
-        from autograd import hooks
-
         hooks.retain_grad(self)
 
 

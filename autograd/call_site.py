@@ -1,7 +1,7 @@
 """Where in the user's code a node of the graph was made, for messages and explanations.
 
 A node keeps a code object and an instruction offset, never a frame: frames keep every local
-variable of their function alive. The line number is worked out only when somebody asks.
+variable of their function alive. The line number is worked out only when it is asked for.
 """
 
 import os
@@ -17,15 +17,13 @@ OWN_FILES = {
 }
 
 
-def call_site(own_frames):
+def call_site():
     """(code, instruction offset) of the innermost caller outside this package.
 
-    ``own_frames``: how many frames, that of Op.__call__ first, are known to be ours.
+    The first three frames are always ours: this function, the one that calls it (``Op._record`` or
+    an event of a tool), and the one that calls that.
     """
-    try:
-        frame = _getframe(own_frames + 1)
-    except ValueError:  # one of our ops called without its function, at the top of a program
-        frame = _getframe(2)
+    frame = _getframe(3)
     while frame.f_code.co_filename in OWN_FILES and frame.f_back is not None:
         frame = frame.f_back
     return frame.f_code, frame.f_lasti
@@ -47,7 +45,7 @@ def describe_site(node):
 
 
 def describe(node):
-    """The op and the line that made it, for messages."""
+    """The op and the line that created it, for messages."""
     return f"{type(node).__name__} (made at {describe_site(node)})"
 
 

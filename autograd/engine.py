@@ -18,15 +18,14 @@ from typing import Any
 from autograd import device
 from autograd._tensor import Tensor
 from autograd.call_site import call_site, describe_site
-from autograd.device import is_array, namespace, namespaces, numpy_namespace
+from autograd.device import is_array, namespace, numpy_namespace
 from autograd.grad_mode import is_grad_enabled
-from autograd.leaf import sequence
+from autograd.leaf import creation_order
 from autograd.observe import current_observers, tell
 from autograd.plain import NUMBERS, name_operands, plain_operand, refuse_missing, refuse_result
 
-new_tensor = object.__new__  # a Tensor without __init__: its checks are for users
-
-NOT_CALLED = ()  # the inputs of an Op that is no node yet
+new_tensor = object.__new__  # a Tensor without __init__, whose checks are for users
+NOT_CALLED = ()  # the inputs of an Op that is not a node yet
 
 
 class Op:
@@ -70,11 +69,6 @@ class Op:
     read: Any = ()
     cache = None
     hooks: Any = None
-    _own_frames = 1
-
-    def __init_subclass__(cls):
-        # autograd.ops calls its ops from its own functions: one frame less to look at (call_site)
-        cls._own_frames = 2 if cls.__module__.startswith("autograd.ops.") else 1
 
     def forward(self, xp, *inputs):
         raise TypeError(f"{type(self).__name__} defines no forward")
@@ -83,87 +77,117 @@ class Op:
         raise TypeError(f"{type(self).__name__} defines no backward")
 
     def __call__(self, *args) -> Tensor:
-        """Compute the output; record this node when recording is on and an input wants it."""
-        if self.inputs is not NOT_CALLED:  # a node already: this call gets one of its own
-            again = copy(self)
-            again.inputs, again.cache = NOT_CALLED, None
-            return again(*args)
+        """Compute the output; record this Op as its node if recording is on and an input wants it.
+
+        ``args`` are Tensors, arrays and numbers. Raises TypeError for anything else.
+        """
+        if self.inputs is not NOT_CALLED:  # a node already: this call needs one of its own
+            return self._uncalled_copy()(*args)
         observers = current_observers()
         if observers:
             tell(observers, "before_forward", self, args)
 
+        # Take the inputs apart: arrays to compute with, and the nodes that they came from.
         arrays: list[Any] = []
-        nodes, needs, xp = [], [], None
+        nodes: list[Any] = []
+        needs = []
+        xp = None
         for arg in args:
             if isinstance(arg, Tensor):
                 array, node = arg._data, arg._node
                 if xp is None:
-                    xp = namespaces.get(type(array)) or namespace(array)
+                    xp = namespace(array)
             else:
                 array = arg if type(arg) in NUMBERS else plain_operand(arg, self, len(arrays))
                 node = None
             arrays.append(array)
             nodes.append(node)
             needs.append(node is not None)
-        if xp is None:
-            held = (*arrays, *vars(self).values())  # a condition may be the only array there is
-            xp = next((namespace(a) for a in held if is_array(a)), numpy_namespace)
+
+        # Is there a gradient to compute later? Then backward is told for which inputs.
         record = True in needs and is_grad_enabled()
         self.needs = tuple(needs) if record else (False,) * len(needs)
 
+        # Compute, with the functions of the library that the inputs belong to.
+        if xp is None:
+            xp = self._namespace_of_any(arrays)
         if xp is not numpy_namespace:
             device.bring_constants(xp, self)
         try:
-            if len(arrays) == 1:  # the common case: a call without unpacking is faster
+            if len(arrays) == 1:  # a call without unpacking is faster
                 data = self.forward(xp, array)
             else:
                 data = self.forward(xp, *arrays)
         except Exception as error:
-            device.refuse_mixture(type(self).__name__, arrays)  # says so, if that is why
-            refuse_missing(self, arrays, error)
-            name_operands(self, arrays, error)
+            self._explain(error, arrays)
             raise
         if type(data) is not xp.array_type:
             data = self.as_array(xp, data)
 
+        # Wrap the result. If it has a gradient, this Op becomes its node, and keeps what its
+        # derivative will need.
+        version = args[0]._version if self.returns_view and isinstance(args[0], Tensor) else [0]
+        kind = data.dtype.kind
+        record = record and kind == "f"
         output = new_tensor(Tensor)
-        output._data, output._node, output._grad = data, None, None
-        if self.returns_view and isinstance(args[0], Tensor):
-            output._version = args[0]._version
-        else:
-            output._version = [0]
-        dtype = data.dtype
-        if record and dtype.kind == "f":
-            output._node = self
-            self.inputs, self.hooks = nodes, None  # its own: a class's default reads slower
-            self.shape, self.dtype, self.order = data.shape, dtype, next(sequence)
-            self.site = call_site(self._own_frames)
-            # what backward is to be given, and of each Tensor the version it is at
-            saved: list[Any] = []
-            versions: list[Any] = []
-            only_for = self.saved_for
-            for i in self.save_inputs:
-                value, source = arrays[i], args[i]
-                if only_for and i in only_for and not self._wants_any(only_for[i]):
-                    value = source = None
-                saved.append(value)
-                if isinstance(source, Tensor):
-                    versions.append((source._version, source._version[0]))
-                else:
-                    versions.append(None)
-            if self.save_output:
-                saved.append(data)
-                versions.append((output._version, output._version[0]))
-            if self.read:
-                versions.extend(self.read)
-            self.saved, self.versions = saved, versions
+        output._data, output._node, output._grad = data, self if record else None, None
+        output._version = version
+        if record:
+            self._record(args, arrays, nodes, data, version)
         else:
             self.cache = None
-            if dtype.kind not in "fiub":
-                refuse_result(self, dtype)
+            if kind not in "fiub":
+                refuse_result(self, data.dtype)
         if observers:
             tell(observers, "after_forward", self, args, output)
         return output
+
+    def _uncalled_copy(self):
+        """A copy that knows nothing of the call in which this Op became a node."""
+        op = copy(self)
+        op.inputs, op.cache, op.hooks = NOT_CALLED, None, None
+        return op
+
+    def _namespace_of_any(self, arrays):
+        """The namespace of the first array there is, where no input is a Tensor.
+
+        It may be an attribute, such as a condition; without one, numbers are NumPy's.
+        """
+        values = (*arrays, *vars(self).values())
+        return next((namespace(a) for a in values if is_array(a)), numpy_namespace)
+
+    def _explain(self, error, arrays):
+        """Raise a better error than forward's if the operands are to blame, or name them in it."""
+        device.refuse_mixture(type(self).__name__, arrays)
+        refuse_missing(self, arrays, error)
+        name_operands(self, arrays, error)
+
+    def _record(self, args, arrays, nodes, data, version):
+        """Become the node of the output ``data``: link to the inputs' nodes, keep what is needed.
+
+        Of each Tensor among the saved values its version is noted, to see whether it has changed.
+        """
+        self.inputs = nodes
+        self.shape, self.dtype, self.order = data.shape, data.dtype, next(creation_order)
+        self.site = call_site()
+        saved: list[Any] = []
+        versions: list[Any] = []
+        only_for = self.saved_for
+        for i in self.save_inputs:
+            value, source = arrays[i], args[i]
+            if only_for and i in only_for and not self._needs_any(only_for[i]):
+                value = source = None
+            saved.append(value)
+            if isinstance(source, Tensor):
+                versions.append((source._version, source._version[0]))
+            else:
+                versions.append(None)
+        if self.save_output:
+            saved.append(data)
+            versions.append((version, version[0]))
+        if self.read:
+            versions.extend(self.read)
+        self.saved, self.versions = saved, versions
 
     def as_array(self, xp, data):
         """The output as an array: NumPy's reductions give scalars, and we keep 0-d arrays."""
@@ -182,7 +206,7 @@ class Op:
                 self.reading(*value)
         return self
 
-    def _wants_any(self, inputs):
+    def _needs_any(self, inputs):
         return any([self.needs[i] for i in inputs if i < len(self.needs)])
 
     def _saved_tensors(self):

@@ -27,8 +27,8 @@ class Observer:
     to the caller of the op or of backward.
     """
 
-    separate = False
-    """Contributions must not be added up in place before ``on_contribution`` has seen them."""
+    needs_every_contribution = False
+    """``on_contribution`` must see each one alone: nothing is added up in place before it."""
 
     def start(self):
         """Begin to observe what runs in this context."""

@@ -53,7 +53,7 @@ class detect_changes(Observer):  # noqa: N801 (named like detect_anomaly)
         self._last: tuple | None = None  # the last event: what it was, and its site
 
     def after_forward(self, op, args, output):
-        now = ("", call_site(1))
+        now = ("", call_site())
         self._look(self._everything(), now)
         if output._node is op:
             self._keep(op)
@@ -64,7 +64,7 @@ class detect_changes(Observer):  # noqa: N801 (named like detect_anomaly)
 
     def on_contribution(self, op, i, node, gradient):
         if op is None:  # a pass starts
-            now = ("the call of backward at ", call_site(1))
+            now = ("the call of backward at ", call_site())
             self._look(self._everything(), now)
             self._last = now
 

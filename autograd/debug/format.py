@@ -6,8 +6,9 @@ import os
 from dataclasses import dataclass
 
 from autograd._tensor import Tensor
-from autograd.accumulate import Scatter, dense, namespace_of
+from autograd.accumulate import Scatter
 from autograd.call_site import find_line
+from autograd.device import namespace
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,8 @@ def raw(gradient):
     if isinstance(gradient, Tensor):
         return gradient.data
     if isinstance(gradient, Scatter):
-        return dense(gradient)
-    return namespace_of(gradient).asarray(gradient)
+        return gradient.densify()
+    return namespace(gradient).asarray(gradient)
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class Summary:
 def summarize(array):
     """The Summary of an array, a Tensor or a number; an integer array has no NaN."""
     array = raw(array)
-    xp = namespace_of(array)
+    xp = namespace(array)
     if array.dtype.kind == "f":
         nans = int(xp.sum(xp.isnan(array)))
         infinities = int(xp.sum(xp.isinf(array)))

@@ -9,9 +9,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from autograd._tensor import Tensor
-from autograd.accumulate import namespace_of
 from autograd.debug.format import place_at
-from autograd.device import is_array
+from autograd.device import is_array, namespace
 from autograd.functional.recompute import Segment
 from autograd.leaf import Leaf
 
@@ -102,7 +101,7 @@ def kept_arrays(node):
 
 def _buffer(array):
     """The array that owns the memory of a view."""
-    kind = namespace_of(array).array_type
+    kind = namespace(array).array_type
     while isinstance(array.base, kind):
         array = array.base
     return array

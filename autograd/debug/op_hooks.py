@@ -19,7 +19,9 @@ class OpHook(Observer):
 
     def __init__(self, op, forward, backward):
         self._op, self._forward, self._backward = op, forward, backward
-        self.separate = backward is not None  # each contribution is shown as it was returned
+        self.needs_every_contribution = (
+            backward is not None
+        )  # each contribution is shown as it was returned
         self._arrived, self._returned = {}, {}
         self._running = False
 

@@ -84,7 +84,7 @@ class profile(Observer):  # noqa: N801 (PyTorch's name)
 
     def before_forward(self, op, args):
         if not hasattr(op, "site"):
-            op.site = call_site(1)
+            op.site = call_site()
         self._begin(op, "forward")
 
     def after_forward(self, op, args, output):

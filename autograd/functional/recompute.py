@@ -29,7 +29,7 @@ from autograd.device import is_array, namespace
 from autograd.engine import Op
 from autograd.functional.tree import flatten
 from autograd.grad_mode import enable_grad
-from autograd.leaf import Leaf, sequence
+from autograd.leaf import Leaf, creation_order
 from autograd.observe import current_observers, tell
 
 SAMPLE_SIZE = 64
@@ -151,7 +151,7 @@ def recompute(
     follows torch.utils.checkpoint, and ``checkpoint`` is another name of this function.
     """
     segment = Segment(f, inputs, options, tuple(rngs))
-    start = next(sequence)
+    start = next(creation_order)
     outputs, structure = segment.run()
     recorded = [y for y in outputs if y._node is not None]
     if not recorded:

@@ -11,13 +11,14 @@
     conversion.py                                                   to another type
     discrete.py                                                     rounding, positions: no gradient
     unsmooth.py                                                     gradients by convention
+    transfer.py                                                     to another device
 
 To follow one, open its class: ``forward`` is the formula, ``backward`` its derivative. This module
 is also a namespace to compute with, like ``numpy``: under ``create_graph=True`` every backward runs
 on it, with Tensors, and so can be differentiated again.
 """
 
-from autograd.ops import linalg
+from autograd.ops import linalg, transfer  # noqa: F401 (Tensor.to calls transfer)
 from autograd.ops.activation import *  # noqa: F403
 from autograd.ops.arithmetic import *  # noqa: F403
 from autograd.ops.attention import *  # noqa: F403

@@ -16,12 +16,12 @@ from autograd.debug import (
     record_graph,
     register_op_hook,
 )
-from autograd.device import on_device
+from autograd.device import namespace_on
 
 
 def network(where):
     """A loss, and the two parameters it was computed from."""
-    xp, rng = on_device(where), np.random.default_rng(0)
+    xp, rng = namespace_on(where), np.random.default_rng(0)
     w = Tensor(xp.asarray(rng.standard_normal((5, 3))), requires_grad=True)
     b = Tensor(xp.asarray(np.ones(5)), requires_grad=True)
     x = ops.embedding(w, np.array([1, 4, 1]))  # w is used twice
@@ -45,7 +45,7 @@ def test_the_ledger(device):
 
 
 def test_anomaly_mode(device):
-    xp = on_device(device)
+    xp = namespace_on(device)
     with detect_anomaly():
         loss, _, _ = network(device)
         loss.backward()

@@ -1,7 +1,7 @@
 """Moving a tensor to another device, as an operation: its gradient is moved back."""
 
 from autograd._tensor import Tensor
-from autograd.device import bring, on_device
+from autograd.device import bring, namespace_on
 from autograd.engine import Op
 
 
@@ -28,5 +28,5 @@ def move(x, there):
 
 
 def to(x, device):
-    """The Tensor x on ``device``, a name that ``on_device`` knows. Raises DeviceError."""
-    return move(x, on_device(device))
+    """The Tensor x on ``device``, a name that ``namespace_on`` knows. Raises DeviceError."""
+    return move(x, namespace_on(device))
