@@ -3,6 +3,9 @@
 Nodes are taken from newest to oldest, so each is reached when its gradient is complete (see
 ``engine.py``). ``backward`` adds into the ``.grad`` of leaf tensors; ``grad`` returns gradients and
 writes nothing. Under ``create_graph`` every backward runs on Tensors and is itself recorded.
+
+The loop of ``reference.py`` is in ``_Pass``: ``run`` takes the nodes in their order, and
+``differentiate`` runs one and adds up what it returns. The rest is what ``engine.py`` lists.
 """
 
 import os

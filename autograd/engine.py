@@ -1,15 +1,31 @@
 """Reverse-mode differentiation: the operation as a node of the graph, and how it is recorded.
 
-The whole method in one paragraph. Calling an ``Op`` computes its output with plain arrays and, when
-an input wants a gradient, keeps the Op itself as the node of the output: what its derivative needs,
-and links to the nodes of its inputs. The pass (``backward.py``) walks these nodes from newest to
-oldest. An operation is always newer than everything it was computed from, so when a node is reached
-every use of its output has already been handled and its gradient is complete: newest first *is* a
-reverse topological order, and no separate sort is needed.
+The whole method in one paragraph. Calling an ``Op`` computes its output with plain arrays and, if
+an input requires a gradient, keeps the Op itself as the node of the output: what its derivative
+needs, and links to the nodes of its inputs. The pass (``backward.py``) walks these nodes from
+newest to oldest. An operation is always newer than everything it was computed from, so when a node
+is reached every use of its output has already been handled and its gradient is complete: newest
+first *is* a reverse topological order, and no separate sort is needed.
 
     dL/dx = sum over the ops that used x of (dL/d output) (d output/dx)
 
 The sum is the reason gradients are *added* into place: x may be used more than once.
+
+``reference.py`` is this paragraph as code. What is here and in ``backward.py`` computes the same
+numbers, bit for bit, and adds to it, strand by strand:
+
+    memory       nodes link to nodes and not to Tensors; an input is saved only if a gradient needs
+                 it (``saved_for``); a node is released when it has run
+    in place     sums of gradients reuse a buffer (``accumulate.py``), and fused kernels add to it
+                 or write over ``g`` (``in_place.py``)
+    versions     a saved value that was changed before backward is an error, not a wrong gradient
+    derivatives  of derivatives: under ``create_graph`` backward runs on Tensors and is recorded
+    targets      ``grad()`` returns the gradients of some tensors and writes nothing
+    hooks        functions that see a gradient on its way and may replace it (``hooks.py``)
+    observers    the ledger, the profiler and other tools see every call and contribution
+    messages     every error names the operation and the user's line that created its node
+    libraries    arrays of CuPy or another library as well as NumPy's (``device.py``)
+    threads      several may compute at once; passes that write ``.grad`` take turns
 """
 
 from copy import copy
@@ -31,22 +47,23 @@ NOT_CALLED = ()  # the inputs of an Op that is not a node yet
 class Op:
     """One differentiable operation, and once called, one node of the graph.
 
-    A subclass gives ``forward(self, xp, *inputs)``, the output as an array, and
-    ``backward(self, xp, g, *saved)``, the gradient of every input (None where ``self.needs[i]`` is
-    false) given the gradient ``g`` of the output. Both are written against a namespace ``xp``. For
-    first derivatives it is NumPy or CuPy; under ``create_graph=True`` it is ``autograd.ops``, all
-    values are Tensors, and backward itself is recorded: second derivatives need no other rule.
+    A subclass defines ``forward(self, xp, *inputs)``, which returns the output as an array, and
+    ``backward(self, xp, g, *saved)``, which is given the gradient ``g`` of the output and returns
+    the gradient of every input (None where ``self.needs[i]`` is false). Both compute with the
+    functions of a namespace ``xp``. For first derivatives it is NumPy or CuPy. Under
+    ``create_graph=True`` it is ``autograd.ops``, all values are Tensors, and backward itself is
+    recorded: second derivatives need no other rule.
 
     Three kinds of things may be kept for backward:
 
-    - ``save_inputs`` (positions) and ``save_output``: handed to backward after ``g``, in that
+    - ``save_inputs`` (positions) and ``save_output``: passed to backward after ``g``, in that
       order, the output last;
     - ``self.cache``: values that depend differentiably on the inputs (a mean, a log-sum-exp). It
       is None under ``create_graph``, where they must be recomputed, or a second derivative would
       take them for constants;
     - any other attribute: what has no derivative (an axis, a shape, ids, a dropout mask). NumPy
-      arrays among them are brought to the inputs' array library when the Op is called. Where one
-      was taken out of a Tensor, ``Op(...).reading(tensor)(x)`` says so.
+      arrays among them are moved to the inputs' array library when the Op is called. If one was
+      taken out of a Tensor, ``Op(...).reading(tensor)(x)`` declares it.
     """
 
     broadcasts = False
@@ -54,7 +71,7 @@ class Op:
     save_inputs: tuple[int, ...] = ()
     save_output = False
     saved_for: dict[int, tuple[int, ...]] = {}
-    """A saved input named here is kept only if one of these inputs wants a gradient, else None."""
+    """A saved input named here is kept only if one of these inputs requires a gradient."""
     returns_view = False
     """The output may share memory with input 0, and so shares its version."""
     fresh_gradients = False
@@ -77,7 +94,7 @@ class Op:
         raise TypeError(f"{type(self).__name__} defines no backward")
 
     def __call__(self, *args) -> Tensor:
-        """Compute the output; record this Op as its node if recording is on and an input wants it.
+        """Compute the output, and become its node if recording is on and an input requires it.
 
         ``args`` are Tensors, arrays and numbers. Raises TypeError for anything else.
         """
@@ -163,9 +180,9 @@ class Op:
         name_operands(self, arrays, error)
 
     def _record(self, args, arrays, nodes, data, version):
-        """Become the node of the output ``data``: link to the inputs' nodes, keep what is needed.
+        """Become the node of the output ``data``: link to the inputs' nodes, save what is needed.
 
-        Of each Tensor among the saved values its version is noted, to see whether it has changed.
+        The version of each saved Tensor is noted, so that backward can tell if it has changed.
         """
         self.inputs = nodes
         self.shape, self.dtype, self.order = data.shape, data.dtype, next(creation_order)
@@ -190,14 +207,15 @@ class Op:
         self.saved, self.versions = saved, versions
 
     def as_array(self, xp, data):
-        """The output as an array: NumPy's reductions give scalars, and we keep 0-d arrays."""
+        """The output as an array: NumPy's reductions return scalars, and we keep 0-d arrays."""
         return xp.asarray(data)
 
     def reading(self, *values):
-        """Note the versions of the Tensors among ``values``, whose arrays this Op keeps. Itself.
+        """Note the versions of the Tensors among ``values``, whose arrays this Op keeps.
 
-        What an Op takes without a derivative (an index, targets, a mask) it keeps as a raw array.
-        If the Tensor it came from is changed before backward, that is the error it is for inputs.
+        An argument without a derivative (an index, targets, a mask) is kept as a raw array. If the
+        Tensor that it came from is changed before backward, that is an error, as it is for inputs.
+        Returns the Op itself.
         """
         for value in values:
             if isinstance(value, Tensor):

@@ -14,8 +14,9 @@ lists what it adds.
 
 from itertools import count
 
-from autograd.accumulate import Scatter, unbroadcast
+from autograd.accumulate import Scatter
 from autograd.device import numpy_namespace as xp
+from autograd.unbroadcast import unbroadcast
 
 age = count()
 
@@ -50,7 +51,7 @@ def backward(loss):
         terms = terms if isinstance(terms, tuple) else (terms,)
         for x, term in zip(y.op.inputs, terms, strict=True):
             if isinstance(term, Scatter):  # a slice's: zero everywhere else
-                term = term.dense(xp)
+                term = term.densify(xp)
             if term.shape != x.shape:  # x was broadcast: sum over its copies
                 term = unbroadcast(xp, term, x.shape)
             gradients[x] = gradients[x] + term if x in gradients else term

@@ -32,7 +32,7 @@ SUBJECTS = {
     "Linear algebra": ["products", "matrices", "linalg", "decompositions", "norms"],
     "Neural networks": ["linear", "embedding", "attention", "feed_forward", "activation",
                         "normalization", "dropout", "loss"],
-    "Others": ["ranges", "unsmooth"],
+    "Others": ["ranges", "unsmooth", "transfer"],
 }  # fmt: skip
 """The files of autograd/ops under the headings of the page."""
 

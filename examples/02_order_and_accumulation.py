@@ -16,7 +16,7 @@ Read ``Value`` and ``backward`` first, then the orders, then ``main``. Part 4 is
 the sequel: the same engine on arrays, autograd/reference.py, trains a small network.
 
 Before: 01_scalar_backprop.py. Next: 03_tensors_and_broadcasting.py. The real thing, a heap on a
-creation counter, is ``run_backward`` in autograd/backward.py.
+creation counter, is ``run`` in autograd/backward.py.
 """
 
 import math

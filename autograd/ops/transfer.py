@@ -6,7 +6,12 @@ from autograd.engine import Op
 
 
 class Move(Op):
-    """y = x, as an array of another library.  Saves: nothing.  Back: g moves the other way."""
+    """y = x, as an array of another library.
+
+    Shapes: x (...) -> (...)
+    Saves: nothing
+    Derivative: g, moved back to the device of x
+    """
 
     def __init__(self, there):
         self.there = there
@@ -23,7 +28,7 @@ class Move(Op):
 
 
 def move(x, there):
-    """The Tensor x on the device of the namespace ``there``; x itself where it is there already."""
+    """The Tensor x on the device of the namespace ``there``; x itself if it is there already."""
     return x if isinstance(x.data, there.array_type) else Move(there)(x)
 
 

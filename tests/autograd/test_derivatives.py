@@ -9,8 +9,8 @@ from autograd.ops.normalization import LayerNorm
 
 OPERATIONS = all_operations()
 IN_WORDS = {
-    "CausalAttention", "Concatenate", "Diagonal", "Einsum", "Linspace", "Pad", "Sort",
-    "TakeAlongAxis", "Unsmooth",
+    "CausalAttention", "Concatenate", "Diagonal", "Einsum", "Linspace", "Move", "Pad",
+    "Sort", "TakeAlongAxis", "Unsmooth",
 }  # fmt: skip
 """Operations whose derivative is a sentence."""
 
