@@ -10,6 +10,8 @@ The loop of ``reference.py`` is in ``_Pass``: ``run`` takes the nodes in their o
 
 import os
 import threading
+from collections.abc import Sequence
+from typing import Any
 
 from autograd import _methods
 from autograd._tensor import Tensor
@@ -263,13 +265,13 @@ def backward(outputs, gradients, retain_graph=None, create_graph=False):
 
 
 def grad(
-    outputs,
-    inputs,
-    grad_outputs=None,
-    create_graph=False,
-    retain_graph=None,
-    allow_unused=False,
-):
+    outputs: Tensor | Sequence[Tensor],
+    inputs: Tensor | Sequence[Tensor],
+    grad_outputs: Any = None,
+    create_graph: bool = False,
+    retain_graph: bool | None = None,
+    allow_unused: bool = False,
+) -> tuple[Tensor, ...]:
     """The gradients of ``outputs`` with respect to ``inputs``; nothing is written to ``.grad``.
 
     ``outputs`` and ``inputs`` are a Tensor or a sequence of Tensors; ``grad_outputs`` holds for
@@ -307,7 +309,7 @@ def grad(
         )
     if create_graph:
         return tuple([gradients.get(x._node, (None, False))[0] for x in inputs])
-    returned = set()
+    returned: set[Any] = set()  # nodes
     return tuple([_own_result(gradients, x._node, returned) for x in inputs])
 
 

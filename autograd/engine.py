@@ -29,7 +29,7 @@ numbers, bit for bit, and adds to it, strand by strand:
 """
 
 from copy import copy
-from typing import Any
+from typing import Any, Self
 
 from autograd import device
 from autograd._tensor import Tensor
@@ -210,7 +210,7 @@ class Op:
         """The output as an array: NumPy's reductions return scalars, and we keep 0-d arrays."""
         return xp.asarray(data)
 
-    def reading(self, *values):
+    def reading(self, *values: Any) -> Self:
         """Note the versions of the Tensors among ``values``, whose arrays this Op keeps.
 
         An argument without a derivative (an index, targets, a mask) is kept as a raw array. If the
