@@ -48,6 +48,7 @@ class _Pass:
         self.gradients = {}  # of the targets
 
     def run(self, roots):
+        """Carry gradients back from ``roots``; see ``run_backward``."""
         observers, targets = self.observers, self.targets
         oldest = min([node.order for node in targets], default=0) if targets else 0
         for node, gradient in roots:
@@ -82,6 +83,8 @@ class _Pass:
     def differentiate(self, node, g, owned):
         """Run the backward of one operation and add what it returns to its inputs' gradients."""
         check_usable(node)
+
+        # The chain rule for this operation: from dL/d output to dL/d input, for each input.
         if self.create_graph:
             xp = _methods.ops.constants.namespace_like(g)
             gradients = recorded_backward(node, xp, g)
@@ -103,6 +106,7 @@ class _Pass:
                 f"{describe(node)} returned {len(gradients)} gradients for {len(inputs)} inputs"
             )
 
+        # An input may have been used elsewhere too: its gradient is the sum over all uses.
         fresh = node.fresh_gradients and not self.needs_every_contribution
         for i, source in enumerate(inputs):
             if source is None:  # a constant, or an input that requires no gradient
@@ -118,6 +122,7 @@ class _Pass:
                 tell(self.observers, "on_contribution", node, i, source, gradient)
             self.pending.add(source, gradient, fresh)
 
+        # What it saved is needed no longer: memory falls as the pass goes on.
         if self.observers:
             tell(self.observers, "after_backward", node, not self.retain_graph)
         if not self.retain_graph:
@@ -234,17 +239,13 @@ def _retain(tensor, g, create_graph):
 
 # --- what users call ------------------------------------------------------------------------------
 
-_grad_lock = threading.RLock()
-
-
-def grad_lock():
-    """The lock held while a pass adds into ``.grad``: two threads may share parameters."""
-    return _grad_lock
+grad_lock = threading.RLock()
+"""Held while a pass adds into ``.grad``: two threads may share parameters."""
 
 
 def _new_lock():
-    global _grad_lock
-    _grad_lock = threading.RLock()
+    global grad_lock
+    grad_lock = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):
@@ -258,7 +259,7 @@ def backward(outputs, gradients, retain_graph=None, create_graph=False):
     need not.
     """
     retain_graph = create_graph if retain_graph is None else retain_graph
-    with grad_lock(), enable_grad():
+    with grad_lock, enable_grad():
         pairs = zip(outputs, gradients, strict=True)
         roots = [starting_gradient(y, g, create_graph) for y, g in pairs]
         run_backward(roots, None, create_graph, retain_graph)

@@ -121,7 +121,7 @@ class Op:
             nodes.append(node)
             needs.append(node is not None)
 
-        # Is there a gradient to compute later? Then backward is told for which inputs.
+        # Will there be a gradient to compute? Then ``needs`` tells backward for which inputs.
         record = True in needs and is_grad_enabled()
         self.needs = tuple(needs) if record else (False,) * len(needs)
 

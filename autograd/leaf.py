@@ -1,4 +1,4 @@
-"""The leaves of the graph: tensors that were given, not computed."""
+"""The leaves of the graph: tensors that the user made, and no operation computed."""
 
 import weakref
 from itertools import count
