@@ -30,8 +30,8 @@ SUBJECTS = {
     "Along an axis": ["reduce", "cumulative", "sorting"],
     "Moving elements": ["shape", "rearrange", "joining", "index"],
     "Linear algebra": ["products", "matrices", "linalg", "decompositions", "norms"],
-    "Neural networks": ["linear", "embedding", "attention", "feed_forward", "activation",
-                        "normalization", "dropout", "loss"],
+    "Neural networks": ["dense", "mlp", "lookup", "attention", "activation",
+                        "normalization", "dropping", "loss"],
     "Others": ["ranges", "unsmooth", "transfer"],
 }  # fmt: skip
 """The files of autograd/ops under the headings of the page."""

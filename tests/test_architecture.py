@@ -1,6 +1,7 @@
 """The rules of docs/architecture.md that can be read off the source."""
 
 import ast
+import importlib
 import re
 import subprocess
 import sys
@@ -8,6 +9,8 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
+
+import autograd
 
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted([*ROOT.glob("autograd/**/*.py"), *ROOT.glob("tinygrad_llm/**/*.py")])
@@ -164,3 +167,12 @@ def test_imports_are_light(module, heavy):
 def test_no_file_is_too_long():
     for path in SOURCES:
         assert len(path.read_text().splitlines()) <= 400, name_of(path)
+
+
+def test_no_module_has_the_name_of_a_public_function():
+    """``autograd.ops.linear`` would be the function to one reader and the file to another."""
+    packages = [importlib.import_module(f"autograd.{n}") for n in ("ops", "functional", "testing")]
+    for package in (autograd, *packages):
+        folder = Path(package.__file__).parent
+        files = {path.stem for path in folder.glob("*.py")}
+        assert files & {n for n in package.__all__ if callable(getattr(package, n))} == set()

@@ -5,7 +5,7 @@ import numpy as np
 from autograd.bug_zoo.bug import Bug, by_check_grad, data
 from autograd.bug_zoo.math import ORDER_1
 from autograd.engine import Op
-from autograd.ops.embedding import Embedding
+from autograd.ops.lookup import Embedding
 from autograd.ops.loss import CrossEntropy
 from autograd.ops.normalization import Softmax
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from autograd._tensor import Tensor
 from autograd.debug.format import place_at
 from autograd.device import is_array, namespace
-from autograd.functional.recompute import Segment
+from autograd.functional.recomputation import Segment
 from autograd.leaf import Leaf
 
 

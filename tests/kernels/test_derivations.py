@@ -15,7 +15,7 @@ import pytest
 from autograd import check_grad, kernels, ops, use_kernels
 from autograd.device import numpy_namespace
 from autograd.kernels.dispatch import folders
-from autograd.ops.dropout import Dropout
+from autograd.ops.dropping import Dropout
 
 FOLDER = Path(kernels.__file__).parent
 TARGETS = np.array([2, -100, 0, 4])
