@@ -4,12 +4,12 @@
 ``rules.py`` looks at everything about backward except its numbers, ``differences.py`` measures with
 one step, ``slopes.py`` finds the step, ``comparison.py`` goes through elements and directions,
 ``kinks.py`` finds points without a derivative, ``diagnosis.py`` names the likely mistake,
-``raised.py`` explains an exception, and ``report.py`` is the result. ``error_curve.py`` draws error
+``raised.py`` explains an exception, and ``report.py`` is the result. ``curves.py`` draws error
 against step size, and ``kernel.py`` compares a fast kernel with its reference.
 """
 
 from autograd.testing.check import check_grad
-from autograd.testing.error_curve import (
+from autograd.testing.curves import (
     ErrorCurve,
     draw_error_curves,
     error_curve,
