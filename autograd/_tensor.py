@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 
@@ -17,15 +17,13 @@ from autograd import _methods, hooks
 from autograd._conversions import Conversions, raw
 from autograd._methods import Methods
 from autograd._numpy_protocol import array_function, array_ufunc
+from autograd._types import ArrayLike, DTypeLike
 from autograd.device import bring, namespace, to_numpy
 from autograd.leaf import Leaf
 from autograd.plain import plain_array
 
-if TYPE_CHECKING:
-    from autograd._types import DTypeLike, TensorLike
 
-
-class Tensor(Conversions, Methods):
+class Tensor(Conversions["Tensor"], Methods["Tensor"]):
     """An n-dimensional array that can remember how it was computed.
 
     ``data`` is wrapped without a copy (``autograd.tensor`` copies); anything that is not an array
@@ -256,6 +254,13 @@ class Tensor(Conversions, Methods):
         Raises RuntimeError if the tensor does not require a gradient. As in PyTorch.
         """
         hooks.retain_grad(self)
+
+
+TensorLike: TypeAlias = Tensor | ArrayLike
+"""What an operation takes: a Tensor or a constant."""
+
+Operand: TypeAlias = Tensor | np.ndarray
+"""A TensorLike that has a shape and a dtype (``autograd.ops.arguments.operand``)."""
 
 
 class Parameter(Tensor):

@@ -5,8 +5,7 @@ Binary operations broadcast as NumPy does; the engine sums the gradients back to
 
 import math
 
-from autograd._tensor import Tensor
-from autograd._types import TensorLike
+from autograd._tensor import Tensor, TensorLike
 from autograd.engine import Op
 from autograd.ops.unsmooth import unsmooth
 

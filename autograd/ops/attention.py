@@ -4,8 +4,7 @@ import math
 
 import numpy as np
 
-from autograd._tensor import Tensor
-from autograd._types import TensorLike
+from autograd._tensor import Tensor, TensorLike
 from autograd.engine import Op
 from autograd.kernels import attention
 from autograd.ops.arguments import floating, integer, operand

@@ -7,8 +7,8 @@ of arrays of x's library.
 import numpy as np
 
 from autograd import _methods
-from autograd._tensor import Tensor
-from autograd._types import DTypeLike, Integers, TensorLike
+from autograd._tensor import Tensor, TensorLike
+from autograd._types import DTypeLike, Integers
 from autograd.device import is_array, namespace, numpy_namespace
 from autograd.ops.conversion import astype
 

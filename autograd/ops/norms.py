@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from autograd._tensor import Tensor
-from autograd._types import Axis, Operand, TensorLike
+from autograd._tensor import Operand, Tensor, TensorLike
+from autograd._types import Axis
 from autograd.device import namespace
 from autograd.ops import reduce
 from autograd.ops.arguments import described, operand, reduced_axes

@@ -9,8 +9,8 @@ prod and the running sums of ``cumulative.py`` are NumPy's own, rounded at every
 
 import math
 
-from autograd._tensor import Tensor
-from autograd._types import Axis, TensorLike
+from autograd._tensor import Tensor, TensorLike
+from autograd._types import Axis
 from autograd.engine import Op
 from autograd.ops.arguments import normalize_axis, operand, real, reduced_axes
 from autograd.ops.unsmooth import unsmooth

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from autograd._tensor import Tensor
-from autograd._types import TensorLike
+from autograd._tensor import Tensor, TensorLike
 from autograd.backward import grad
 from autograd.kernels.dispatch import use_kernels
 from autograd.testing.differences import array_of, tensors
