@@ -82,7 +82,11 @@ class _Pass:
 
     def differentiate(self, node, g, owned):
         """Run the backward of one operation and add what it returns to its inputs' gradients."""
-        check_usable(node)
+        if node.inputs is None:
+            refuse_released(node)
+        for version in node.versions:
+            if version is not None and version[0][0] != version[1]:
+                refuse_changed(node, version)
 
         # The chain rule for this operation: from dL/d output to dL/d input, for each input.
         if self.create_graph:
@@ -129,20 +133,22 @@ class _Pass:
             node.saved = node.inputs = node.cache = None
 
 
-def check_usable(node):
-    """Raise RuntimeError if a node was released, or if a value that it saved has changed since."""
-    if node.inputs is None:
-        raise RuntimeError(
-            f"backward reached {describe(node)} a second time, and its saved values are gone: "
-            "the first backward released them. Pass retain_graph=True to the first one"
-        )
-    for version in node.versions:
-        if version is not None and version[0][0] != version[1]:
-            raise RuntimeError(
-                f"{describe(node)} saved a tensor that was changed in place before backward "
-                f"(it is at version {version[0][0]}, it was saved at version {version[1]}): run "
-                "backward before the change, or compute on a copy"
-            )
+def refuse_released(node):
+    """Raise RuntimeError for a node that an earlier pass has released."""
+    raise RuntimeError(
+        f"backward reached {describe(node)} a second time, and its saved values are gone: "
+        "the first backward released them. Pass retain_graph=True to the first one"
+    )
+
+
+def refuse_changed(node, version):
+    """Raise RuntimeError for a node that saved a tensor which has changed since."""
+    counter, when_saved = version
+    raise RuntimeError(
+        f"{describe(node)} saved a tensor that was changed in place before backward "
+        f"(it is at version {counter[0]}, it was saved at version {when_saved}): run "
+        "backward before the change, or compute on a copy"
+    )
 
 
 def recorded_backward(node, xp, g):

@@ -17,13 +17,17 @@ OWN_FILES = {
 }
 
 
-def call_site():
+def call_site(own_frames=3):
     """(code, instruction offset) of the innermost caller outside this package.
 
-    The first three frames are always ours: this function, the one that calls it (``Op._record`` or
-    an event of a tool), and the one that calls that.
+    ``own_frames`` are known to be ours, and looking at a frame costs time. Three always are: this
+    function, the one that calls it (``Op._record`` or an event of a tool), and the one that calls
+    that.
     """
-    frame = _getframe(3)
+    try:
+        frame = _getframe(own_frames)
+    except ValueError:  # one of our ops called without its function, at the top of a program
+        frame = _getframe(3)
     while frame.f_code.co_filename in OWN_FILES and frame.f_back is not None:
         frame = frame.f_back
     return frame.f_code, frame.f_lasti
