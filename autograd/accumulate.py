@@ -1,7 +1,7 @@
 """Adding up the contributions to each gradient while a backward pass is under way.
 
 A value that was used more than once receives a contribution from each use, and the derivative of
-the whole is their sum. Here is how that sum is formed without needless copies.
+the whole is their sum. This file forms that sum without needless copies.
 """
 
 from heapq import heappop, heappush
@@ -42,10 +42,10 @@ class Pending:
     def __init__(self, create_graph):
         self.create_graph = create_graph
         self._sums = {}  # order of a node -> its entry
-        self._numbers = []  # a heap of these numbers, negated
+        self._numbers = []  # a heap of these orders, negated, since heapq takes out the smallest
 
     def add(self, node, gradient, fresh):
-        """Add one contribution to the gradient of ``node``. ``fresh``: no one else holds it."""
+        """Add one contribution to the gradient of ``node``. ``fresh``: nothing else uses it."""
         order = node.order
         if order not in self._sums:
             self._sums[order] = (node, gradient, fresh)
@@ -59,10 +59,10 @@ class Pending:
         self._sums[order] = (node, total, owned)
 
     def newest_first(self):
-        """Take out one entry after the other, always that of the newest node there is.
+        """Take out one entry after the other, always that of the newest node.
 
-        A number without an entry is skipped: the sum was claimed, and came back with a number of
-        its own.
+        A number may be in the heap twice: when a sum is claimed its number stays there, and is
+        pushed again when backward returns the sum. The second time there is no entry.
         """
         while self._numbers:
             entry = self._sums.pop(-heappop(self._numbers), None)
@@ -70,7 +70,10 @@ class Pending:
                 yield entry
 
     def claim(self, node, to_write):
-        """Take out the sum of ``node`` so far: an array, owned if ``to_write``; otherwise None."""
+        """Take out the sum of ``node`` so far, a contiguous array. None if there is none.
+
+        ``to_write``: the caller will add to it, so it must be owned, or the answer is None.
+        """
         _, total, owned = self._sums.get(node.order, NOTHING)
         if not is_array(total) or not total.flags.c_contiguous or (to_write and not owned):
             return None
@@ -87,7 +90,7 @@ def _sum(total, owned, gradient, fresh):
             total, gradient, owned = gradient, total, fresh
     xp = namespace(total)
     if not owned or type(total) is not xp.array_type:
-        if fresh and type(gradient) is xp.array_type:  # it is ours: add the borrowed one to it
+        if fresh and type(gradient) is xp.array_type:  # add the borrowed one to it, not the reverse
             gradient += total
             return gradient, True
         if not isinstance(gradient, Scatter):

@@ -22,7 +22,7 @@ from autograd.grad_mode import enable_grad
 from autograd.hooks import RETAIN
 from autograd.in_place import InPlace
 from autograd.leaf import Leaf, creation_order
-from autograd.observe import current_observers, tell
+from autograd.observe import current_observers, notify
 from autograd.plain import plain_array
 from autograd.unbroadcast import fit_to_input
 
@@ -31,8 +31,8 @@ def run_backward(roots, targets=None, create_graph=False, retain_graph=False):
     """Carry gradients from ``roots``, pairs (node, gradient), back through the graph.
 
     Without ``targets`` the gradients of leaf tensors are added to their ``.grad``. With targets, a
-    set of nodes, nothing is written; a dictionary from node to (gradient, whether no one else holds
-    it) is returned.
+    set of nodes, nothing is written; a dictionary is returned from node to (gradient, whether the
+    pass is the array's only owner).
     """
     return _Pass(targets, create_graph, retain_graph).run(roots)
 
@@ -53,18 +53,18 @@ class _Pass:
         oldest = min([node.order for node in targets], default=0) if targets else 0
         for node, gradient in roots:
             if observers:
-                tell(observers, "on_contribution", None, None, node, gradient)
+                notify(observers, "on_contribution", None, None, node, gradient)
             self.pending.add(node, gradient, fresh=False)
         try:
             # Every use of a node's output is a newer node. So when a node's turn comes, all of them
-            # have contributed, and its gradient is complete.
+            # have contributed, and its gradient g is complete. (owned: the pass is g's only owner.)
             for node, g, owned in self.pending.newest_first():
                 if node.order < oldest:  # older than every target: cannot lead to one
                     break
                 if isinstance(g, Scatter):
                     g, owned = g.densify(), True
                 if observers:
-                    tell(observers, "on_gradient", node, g)
+                    notify(observers, "on_gradient", node, g)
                 if node.hooks is not None:
                     g, owned = run_hooks(node, g, owned, self.create_graph)
                 if targets is not None and node in targets:
@@ -123,12 +123,12 @@ class _Pass:
             ):
                 gradient = fit_to_input(xp, node, i, gradient)
             if self.observers:
-                tell(self.observers, "on_contribution", node, i, source, gradient)
+                notify(self.observers, "on_contribution", node, i, source, gradient)
             self.pending.add(source, gradient, fresh)
 
-        # What it saved is needed no longer: memory falls as the pass goes on.
+        # What it saved is no longer needed: memory falls as the pass goes on.
         if self.observers:
-            tell(self.observers, "after_backward", node, not self.retain_graph)
+            notify(self.observers, "after_backward", node, not self.retain_graph)
         if not self.retain_graph:
             node.saved = node.inputs = node.cache = None
 
@@ -169,7 +169,7 @@ def recorded_backward(node, xp, g):
                 f"input {i} under create_graph, expected a Tensor: compute with the functions of "
                 "xp that backward is given, and not with those of NumPy"
             )
-    if node.read:  # the new nodes keep the same arrays
+    if node.read:  # the nodes just recorded use the same index, targets or mask: check it there too
         _, made = nodes_since(start, [x for x in gradients if x is not None])
         for new in made:
             new.read = (*new.read, *node.read)
@@ -202,7 +202,7 @@ def nodes_since(start, tensors):
 
 
 def run_hooks(node, g, owned, create_graph):
-    """The gradient ``g`` of ``node`` after its hooks, and whether no one else holds it.
+    """The gradient ``g`` of ``node`` after its hooks, and whether the pass is its only owner.
 
     Under ``create_graph`` gradients are Tensors with a history, otherwise arrays.
     """

@@ -37,7 +37,7 @@ from autograd.call_site import call_site, describe_site
 from autograd.device import is_array, namespace, numpy_namespace
 from autograd.grad_mode import is_grad_enabled
 from autograd.leaf import creation_order
-from autograd.observe import current_observers, tell
+from autograd.observe import current_observers, notify
 from autograd.plain import NUMBERS, name_operands, plain_operand, refuse_missing, refuse_result
 
 new_tensor = object.__new__  # a Tensor without __init__, whose checks are for users
@@ -75,7 +75,7 @@ class Op:
     returns_view = False
     """The output may share memory with input 0, and so shares its version."""
     fresh_gradients = False
-    """backward returns arrays that no one else holds: they may be kept without a copy."""
+    """backward returns arrays that nothing else uses: they may be kept without a copy."""
     works_in_place = False
     """backward takes ``room``, an InPlace or None: what it may change in place."""
 
@@ -107,7 +107,7 @@ class Op:
             return self._uncalled_copy()(*args)
         observers = current_observers()
         if observers:
-            tell(observers, "before_forward", self, args)
+            notify(observers, "before_forward", self, args)
 
         # Take the inputs apart: arrays to compute with, and the nodes that they came from.
         arrays: list[Any] = []
@@ -161,7 +161,7 @@ class Op:
             if kind not in "fiub":
                 refuse_result(self, data.dtype)
         if observers:
-            tell(observers, "after_forward", self, args, output)
+            notify(observers, "after_forward", self, args, output)
         return output
 
     def _uncalled_copy(self):
@@ -179,7 +179,7 @@ class Op:
         return next((namespace(a) for a in values if is_array(a)), numpy_namespace)
 
     def _explain(self, error, arrays):
-        """Raise a better error than forward's if the operands are to blame, or name them in it."""
+        """Turn an error of forward into one that names the operands, if they are the reason."""
         device.refuse_mixture(type(self).__name__, arrays)
         refuse_missing(self, arrays, error)
         name_operands(self, arrays, error)
@@ -187,7 +187,9 @@ class Op:
     def _record(self, args, arrays, nodes, data, version):
         """Become the node of the output ``data``: link to the inputs' nodes, save what is needed.
 
-        The version of each saved Tensor is noted, so that backward can tell if it has changed.
+        A Tensor's version is a list of one number, which its views share and every change raises.
+        With each saved Tensor the list is kept, and the number it held: if they differ in backward,
+        the value has changed.
         """
         self.inputs, self.hooks = nodes, None  # its own: a default of the class reads slower
         self.shape, self.dtype, self.order = data.shape, data.dtype, next(creation_order)
@@ -239,6 +241,7 @@ class Op:
             nodes.append(self)
         return [
             Tensor._make(value, node, version[0] if version else [0]) if is_array(value) else value
+            # not strict: after the versions of what was saved come those of ``read``
             for value, node, version in zip(self.saved, nodes, self.versions, strict=False)
         ]
 

@@ -2,7 +2,8 @@
 
 A hook belongs to the tensor's node in the graph. The backward pass runs it when the gradient of
 that node is complete, before the gradient is passed further back or added to ``.grad``
-(``run_hooks`` in ``backward.py``). A node has no dictionary of hooks until one is registered.
+(``run_hooks`` in ``backward.py``: it makes Tensors, and Tensor is built on this file). A node has
+no dictionary of hooks until one is registered.
 """
 
 import weakref

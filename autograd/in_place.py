@@ -23,7 +23,7 @@ class InPlace:
     def __init__(self, node, pending, reusable_g, observed):
         self._node, self._pending, self._observed = node, pending, observed
         self.reusable_g = reusable_g
-        """The array ``g`` if no one else needs it, to write a gradient into; otherwise None."""
+        """The array ``g`` if nothing else needs it, to write a gradient into; otherwise None."""
 
     def claim_buffer(self, i):
         """The sum of input i's gradient so far, to be added to in place and returned; or None.

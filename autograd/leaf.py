@@ -26,7 +26,7 @@ class Leaf:
         self.hooks = None
 
     def accumulate(self, g, owned, create_graph):
-        """Add ``g`` to the tensor's gradient. ``owned``: no one else holds the array ``g``.
+        """Add ``g`` to the tensor's gradient. ``owned``: nothing else uses the array ``g``.
 
         The array in ``.grad`` is writable and contiguous, has the tensor's shape and dtype, and is
         shared with nothing else.

@@ -13,7 +13,7 @@ _observers: ContextVar[tuple["Observer", ...]] = ContextVar("autograd_observers"
 current_observers = _observers.get
 
 
-def tell(observers, event, *details):
+def notify(observers, event, *details):
     """Notify each observer of an event, one of the methods of Observer."""
     for observer in observers:
         getattr(observer, event)(*details)

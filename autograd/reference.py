@@ -34,7 +34,7 @@ def call(op, *inputs):
     arrays = [x.data for x in inputs]
     op.inputs, op.needs = inputs, (True,) * len(inputs)
     y = Value(xp.asarray(op.forward(xp, *arrays)), op)
-    op.shape, op.dtype = y.shape, y.dtype
+    op.shape, op.dtype = y.shape, y.dtype  # of the output: some backwards read them
     op.saved = [arrays[i] for i in op.save_inputs] + [y.data] * op.save_output
     return y
 
