@@ -54,7 +54,7 @@ def describe(node):
 
 
 def name_the_line(error, node):
-    """Note on an error of the backward pass which forward line made the node it arose in."""
+    """Add a note to an error raised in a backward pass: the forward line that made the node."""
     where = describe(node) if hasattr(node, "site") else f"a leaf tensor of shape {node.shape}"
     if where not in str(error) and f"in the backward of {where}" not in _notes(error):
         error.add_note(f"in the backward of {where}")

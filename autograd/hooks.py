@@ -16,13 +16,13 @@ _numbers = count()
 
 
 class Handle:
-    """What ``register_hook`` returns: ``remove()`` takes the hook away (also as a ``with``)."""
+    """The result of ``register_hook``: ``remove()``, or the end of a ``with``, removes the hook."""
 
     def __init__(self, hooks, key):
         self._hooks, self._key = hooks, key
 
     def remove(self):
-        """Take the hook away. A second call does nothing."""
+        """Remove the hook. A second call does nothing."""
         self._hooks.pop(self._key, None)
 
     def __enter__(self):

@@ -1,4 +1,4 @@
-"""The leaves of the graph: tensors that the user made, and no operation computed."""
+"""The leaves of the graph: tensors that the user made rather than an operation."""
 
 import weakref
 from itertools import count
@@ -58,7 +58,7 @@ class Leaf:
             self.owned = True
 
     def _own_array(self, tensor, g, owned):
-        """``g`` as an array that nothing else shares: itself if it is that already, or a copy."""
+        """``g`` as an array that nothing else shares: ``g`` itself if it can be, or a copy."""
         xp = namespace(tensor._data)
         usable = owned and type(g) is xp.array_type and g.base is None and g.flags.c_contiguous
         if usable and getattr(g.flags, "writeable", True):  # CuPy's arrays always are

@@ -1,4 +1,4 @@
-"""A gradient in the shape and type of what it belongs to.
+"""Bring a gradient to the shape and dtype of the input that it belongs to.
 
 A formula may return the gradient of a broadcast input in the shape of the output. Broadcasting
 copies, and the derivative of a copy is a sum over the copies.
@@ -28,8 +28,7 @@ def unbroadcast(xp, g, shape):
 def fit_to_input(xp, node, i, gradient):
     """The gradient that ``node`` returned for its input i, in that input's shape and dtype.
 
-    Raises RuntimeError if there is none, or if it has another shape for which broadcasting is no
-    explanation.
+    Raises RuntimeError if there is none, or if broadcasting does not explain its shape.
     """
     if gradient is None:
         raise RuntimeError(f"{describe(node)} returned no gradient for its input {i}")

@@ -1,7 +1,7 @@
 """The layers that models share: parameters, and one operation of ``autograd.ops`` on them.
 
-Weights start at zero here. What they should start at depends on the whole model (how deep it is,
-which layer feeds the residual stream), so the model decides, or the file that they are loaded from.
+Weights start at zero here. Their initial values depend on the whole model (how deep it is, which
+layer feeds the residual stream), so the model sets them, or the file that they are loaded from.
 An optimizer refuses a model whose weights are all still zero: it would not learn.
 
 Shape letters: B sequences of T tokens, C channels, V token ids.

@@ -20,7 +20,7 @@ from tinygrad_llm.device import arrays_on
 
 
 class Module:
-    """Something with parameters: subclass it, set them in ``__init__``, define ``forward``."""
+    """Base class: set parameters and modules in ``__init__``, and define ``forward``."""
 
     training = True
     """Whether dropout is on: see train() and eval()."""
@@ -37,12 +37,12 @@ class Module:
             if isinstance(value, (Module, Parameter)) or _hides(value):
                 raise TypeError(
                     f"{cls.__name__}.{name}: a parameter or module that belongs to the class would "
-                    "not be found, set it in __init__ as an attribute of self"
+                    "not be found: set it in __init__ as an attribute of self"
                 )
 
     def __setattr__(self, name, value):
-        held = vars(self).get(name)
-        if isinstance(held, Parameter) and not (value is None or isinstance(value, Parameter)):
+        current = vars(self).get(name)
+        if isinstance(current, Parameter) and not (value is None or isinstance(value, Parameter)):
             raise TypeError(
                 f"{type(self).__name__}.{name} is a Parameter and {type(value).__name__} is not: "
                 f"write .{name}.assign_(value) to change its elements"
@@ -51,18 +51,18 @@ class Module:
         super().__setattr__(name, value)
 
     def _refuse_hidden(self, name, value):
-        """Raise TypeError for a value with parameters in it that the walk would not find."""
+        """Raise TypeError for a value that contains parameters the walk would not find."""
         what = f"{type(self).__name__}.{name}"
         if _hides(value):
             kind = type(value).__name__
             inside = "ModuleDict" if isinstance(value, dict) else "ModuleList"
             raise TypeError(
-                f"{what}: modules and parameters in a {kind} would not be found, put modules in a "
+                f"{what}: modules and parameters in a {kind} would not be found: put modules in a "
                 f"{inside}, and parameters in a module"
             )
         if _learns(value) and not isinstance(value, Parameter):
             raise TypeError(
-                f"{what} is a Tensor that requires a gradient, and would not be found among the "
+                f"{what} is a Tensor that requires a gradient and would not be found among the "
                 "parameters: make it a Parameter, or .detach() it"
             )
 
@@ -172,14 +172,14 @@ class Module:
                 f"the state has a tensor {unexpected[0]}, which {type(self).__name__} does not "
                 f"have ({len(unexpected)} unexpected in total)"
             )
-        found = {name: state[name] for name in parameters if name in state}
-        for name, value in found.items():
+        arrays = {name: state[name] for name in parameters if name in state}
+        for name, value in arrays.items():
             shape = value.shape if hasattr(value, "shape") else np.shape(value)
             if shape != parameters[name].shape:
                 raise ValueError(
                     f"tensor {name}: expected shape {parameters[name].shape}, found {shape}"
                 )
-        for name, value in found.items():
+        for name, value in arrays.items():
             parameters[name].assign_(value)
         return missing, unexpected
 
@@ -205,7 +205,7 @@ def _hides(value, seen=()):
 
 
 class ModuleList(Module):
-    """Modules in a row, named "0", "1", ... as attributes of the list."""
+    """A list of modules, which are its attributes "0", "1", ..."""
 
     def __init__(self, modules=()):
         for module in modules:

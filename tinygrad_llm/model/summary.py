@@ -1,4 +1,4 @@
-"""What a GPT costs, as a table: parameters, memory for backward, arithmetic per token.
+"""The costs of a GPT as a table: parameters, memory for backward, arithmetic per token.
 
 Everything here is computed from the model's shape; nothing is run. A test compares the activation
 figure with the arrays that a recorded loss really keeps.
@@ -18,7 +18,7 @@ def activation_floats(config):
     """Floats kept for backward per token, without dropout, for sequences of any length.
 
     Each is named by the operation that keeps it; sums keep nothing. Attention keeps two numbers per
-    head, and its output, which c_proj keeps anyway: nothing grows with T. The final pair is the
+    head, and its output, which c_proj keeps anyway: nothing grows with T. The last two are the
     hidden state and its gradient, which the fused loss computes during forward, while it has the
     logits.
     """
