@@ -91,7 +91,7 @@ def newest_first(root):
     return sorted(reachable(root), key=lambda value: -value.age)
 
 
-def first_reached_first(root):
+def breadth_first(root):
     """Wrong: a short path may reach a value before a longer path has brought its gradient."""
     return reachable(root)
 
@@ -214,7 +214,7 @@ def main():
         x,
         [
             RIGHT,
-            ("toy, +=, first reached first", {"order": first_reached_first}),
+            ("toy, +=, breadth first", {"order": breadth_first}),
             ("toy, +=, depth first", {"order": depth_first}),
         ],
         "2. Why the order  h = sin x, L = h + h h h at x = 0.7, so dL/dx = (1 + 3 h^2) cos x",
@@ -224,15 +224,15 @@ def main():
     assert math.isclose(slopes["autograd"], whole * cos)
     assert math.isclose(slopes[RIGHT[0]], slopes["autograd"], rel_tol=1e-14)
     # h passes on the 1 that it has when it is first reached, and nothing of what comes later
-    assert math.isclose(slopes["toy, +=, first reached first"], cos)
+    assert math.isclose(slopes["toy, +=, breadth first"], cos)
     # four paths lead to h: it passes on 1 the first time, and the whole 1 + 3 h^2 three times more
     assert math.isclose(slopes["toy, +=, depth first"], (1 + 3 * whole) * cos)
     say("""
 
-        h gets 1 directly from L, and 3 h^2 from the block h h h. First reached first visits
-        h right after L, before the block: only the 1 reaches x. Depth first visits h once
-        per path, four times in all, and each time h passes on everything it has gathered:
-        first the 1, and then three times the whole 1 + 3 h^2.
+        h gets 1 directly from L, and 3 h^2 from the block h h h. Breadth first visits h right
+        after L, before the block: only the 1 reaches x. Depth first visits h once per path,
+        four times in all, and each time h passes on everything it has gathered: first the 1,
+        and then three times the whole 1 + 3 h^2.
 
         Newest first cannot fail: an operation that uses h must have been made after h.
 
@@ -265,13 +265,13 @@ def main():
     twice = w.grad.item()
     w.zero_grad()
     (w * w).backward()
-    afresh = w.grad.item()
-    assert (once, twice, afresh) == (6.0, 12.0, 6.0)
+    after_zero_grad = w.grad.item()
+    assert (once, twice, after_zero_grad) == (6.0, 12.0, 6.0)
     say(f"""
         4. The other +=   between calls, .grad is added to as well
             (w w).backward() at w = 3:  w.grad = {once}
             and once more:              w.grad = {twice}
-            after w.zero_grad():        w.grad = {afresh}
+            after w.zero_grad():        w.grad = {after_zero_grad}
 
         This is on purpose: the gradient of a large batch is the sum over small batches, which
         may be computed one at a time. So a training loop calls zero_grad once per step.
@@ -293,8 +293,8 @@ def main():
     rng = np.random.default_rng(0)
     w1, w2 = rng.standard_normal((1, 16)), rng.standard_normal((16, 1))
     start = [w1, np.zeros(16), w2, np.zeros(1)]
-    defined, real = train(REFERENCE, start, x), train(REAL, start, x)
-    assert defined == real and defined[-1] < 0.01
+    by_reference, by_autograd = train(REFERENCE, start, x), train(REAL, start, x)
+    assert by_reference == by_autograd and by_reference[-1] < 0.01
     say("""
 
         5. The same on arrays   autograd/reference.py is the toy's sequel: Value, call and
@@ -304,7 +304,7 @@ def main():
             step     loss, reference engine     loss, autograd
     """)
     for step in range(0, 1001, 250):
-        print(f"        {step:4d}     {defined[step]:22.17f}     {real[step]:.17f}")
+        print(f"        {step:4d}     {by_reference[step]:22.17f}     {by_autograd[step]:.17f}")
     say("""
 
         Every digit agrees, in all 1001 steps. What the real engine adds makes it fast and
