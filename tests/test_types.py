@@ -1,4 +1,4 @@
-"""What a type checker tells a user: the packages ship their annotations, and these are right."""
+"""The packages ship their annotations, and to a type checker they are right."""
 
 import configparser
 import os

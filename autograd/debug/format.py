@@ -1,4 +1,4 @@
-"""What the tools print: plain-text tables, sizes, places in the source, summaries of arrays."""
+"""Plain text for what the tools print: tables, sizes, places in the source, summaries of arrays."""
 
 import linecache
 import math
@@ -55,7 +55,7 @@ def raw(gradient):
 
 @dataclass(frozen=True)
 class Summary:
-    """What an array contains: the range and moments are those of its finite elements."""
+    """An array in numbers: the range and moments are those of its finite elements."""
 
     shape: tuple[int, ...]
     dtype: str

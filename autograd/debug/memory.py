@@ -43,10 +43,10 @@ class Tape:
             if isinstance(a, Tensor) and isinstance(a._node, Leaf)
         }
         buffers = [_buffer(array) for _, array in kept_arrays(op)]
-        kept = {id(b): b for b in buffers if id(b) not in leaves}
+        unique = {id(b): b for b in buffers if id(b) not in leaves}
         self._now = event.start + event.seconds
         owner = (event.op, event.site)
-        for key, buffer in kept.items():
+        for key, buffer in unique.items():
             if key in self._buffers:
                 self._buffers[key][0] += 1
             else:
@@ -54,8 +54,8 @@ class Tape:
                 self.changes.append((self._now, buffer.nbytes, owner))
         number = id(op)
         reference = weakref.ref(op, lambda _: self._drop(number))
-        self._nodes[number] = (reference, tuple(kept))
-        return sum(b.nbytes for b in kept.values())
+        self._nodes[number] = (reference, tuple(unique))
+        return sum(b.nbytes for b in unique.values())
 
     def release(self, op, event):
         self._now = event.start + event.seconds

@@ -28,7 +28,7 @@ NOWHERE = Place("", 0, "")
 
 @dataclass
 class Row:
-    """What one op, or one line, cost: seconds, calls, bytes kept for backward, operations."""
+    """The cost of one op, or of one line: seconds, calls, bytes kept for backward, operations."""
 
     calls: int = 0
     forward: float = 0.0

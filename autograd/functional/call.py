@@ -95,7 +95,7 @@ class Call:
         return self.in_structure.build(leaves)
 
     def result(self):
-        """What f returned, with its history only if the outputs depend on more than the inputs."""
+        """The result of f, with its history only if the outputs depend on more than the inputs."""
         output = self.out_structure.build([self._plain(y) for y in self.outputs])
         if not self.has_aux:
             return output

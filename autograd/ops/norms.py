@@ -52,7 +52,7 @@ class Norm(Reduction):
         return y if self.keepdims else xp.squeeze(y, axis=self.axis)
 
     def scale(self, xp, size):
-        """What to divide by before taking powers; 1 instead of 0 or infinity."""
+        """The divisor used before taking powers: 1 instead of 0 or infinity."""
         if size.size == 0:
             return xp.sum(size, axis=self.axis, keepdims=True) + 1
         extreme = (xp.max if self.p > 0 else xp.min)(size, axis=self.axis, keepdims=True)

@@ -19,7 +19,7 @@ __all__ = ["logsumexp", "max", "mean", "min", "prod", "std", "sum", "var"]
 
 
 class Reduction(Op):
-    """What reductions share. ``axis`` is None (all), an integer or a tuple of them."""
+    """Base class of reductions. ``axis`` is None (all), an integer or a tuple of them."""
 
     def __init__(self, axis, keepdims):
         self.axis, self.keepdims = axis, keepdims
@@ -210,7 +210,7 @@ def std(x: TensorLike, axis: Axis = None, keepdims: bool = False, ddof: float = 
 
 
 class Extremum(Reduction):
-    """What the largest and the smallest element share: the elements equal to it.
+    """Base class of the largest and the smallest element.
 
     Saves: x, y
     Derivative: g_x = where(x == y, g, 0) / sum(x == y)

@@ -1,4 +1,4 @@
-"""The tools that explain a gradient, on arrays that are not NumPy's: what they tell is the same."""
+"""The tools that explain a gradient, on arrays that are not NumPy's: they report the same."""
 
 import json
 import re
@@ -35,13 +35,13 @@ def references():
 
 
 def test_the_ledger(device):
-    told = []
+    reports = []
     for where in ("cpu", device):
         loss, w, b = network(where)
         ledger = record_gradients(loss, keep_arrays=True)
-        told.append(str(ledger.explain(w, "w")))
+        reports.append(str(ledger.explain(w, "w")))
         assert w.grad.device == b.grad.device == where
-    assert told[0] == told[1] and "the sum of 2 contributions" in told[0]
+    assert reports[0] == reports[1] and "the sum of 2 contributions" in reports[0]
 
 
 def test_anomaly_mode(device):

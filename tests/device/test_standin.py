@@ -1,4 +1,4 @@
-"""The stand-in is what it says: as strict as CuPy, and with nothing that CuPy has not."""
+"""The stand-in is as strict as CuPy, and offers nothing that CuPy does not have."""
 
 import inspect
 import sys

@@ -293,9 +293,9 @@ def test_without_cupy_it_says_so_before_any_work(tmp_path, monkeypatch, capsys, 
     monkeypatch.setattr(devices, "_devices", {"cpu": devices.numpy_namespace})
     monkeypatch.setitem(sys.modules, "cupy", None)
     assert cli.main([*command.split(), "--device", "cuda"]) == 2
-    told = capsys.readouterr()
-    assert told.err.startswith("error: the device cuda needs CuPy, which is not installed")
-    assert told.err.count("\n") == 1 and list(tmp_path.iterdir()) == []
+    printed = capsys.readouterr()
+    assert printed.err.startswith("error: the device cuda needs CuPy, which is not installed")
+    assert printed.err.count("\n") == 1 and list(tmp_path.iterdir()) == []
 
 
 def test_a_module_says_the_same(monkeypatch):

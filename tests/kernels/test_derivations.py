@@ -1,7 +1,7 @@
 """The derivations are executed: the Python block of each README is the text of the reference.
 
-So whoever compares the formulas with the code below them has read what the engine runs. Here the
-block runs in the reference's place, and its backward is compared with finite differences.
+So a reader who compares the formulas with the code below them has read what the engine runs. Here
+the block runs in the reference's place, and its backward is compared with finite differences.
 """
 
 import ast

@@ -24,7 +24,7 @@ def saved(tmp_path_factory):
 
 
 def check(file):
-    """Whether it loads; then it must be whole, and give the ids of the tokenizers library."""
+    """Whether it loads. If so, it must be complete and give the ids of the tokenizers library."""
     try:
         tokenizer = Tokenizer.load(file)
         ids = tokenizer.encode(TEXT, "all")
@@ -64,7 +64,7 @@ def test_many_mutants(saved, tmp_path, monkeypatch, seed):
     run(saved, tmp_path, 3000, seed, monkeypatch)
 
 
-def test_the_config_beside_it_is_not_read(saved, tmp_path):
+def test_the_config_next_to_it_is_not_read(saved, tmp_path):
     """Nothing in tokenizer_config.json changes an id here, so nothing in it can be wrong."""
     (tmp_path / "tokenizer.json").write_bytes((saved / "tokenizer.json").read_bytes())
     (tmp_path / "tokenizer_config.json").write_bytes(b"\xff[")
