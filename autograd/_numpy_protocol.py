@@ -90,7 +90,7 @@ def refuse(shown, name):
     if instead is None:
         raise TypeError(
             f"{shown} does not know about gradients and cannot take a Tensor, and autograd.ops has "
-            "no such function: write it with those it has, or use tensor.data for the raw array"
+            "no such function: combine functions that it has, or use tensor.data for the raw array"
         )
     raise TypeError(
         f"{shown} does not know about gradients and cannot take a Tensor: use {instead}(...), or "
@@ -99,7 +99,7 @@ def refuse(shown, name):
 
 
 def _instead(name):
-    """ "autograd.ops.concatenate" for "concat"; None where there is no such operation."""
+    """ "autograd.ops.concatenate" for "concat"; None if there is no such operation."""
     ops = _methods.ops
     last = name.rpartition(".")[2]
     candidates = [name, OTHER_NAMES.get(name)]

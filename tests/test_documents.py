@@ -268,3 +268,10 @@ def test_a_wrong_tree_is_noticed():
     assert trees(text) == {"autograd/": {"engine.py", "backward.py", "ops/"}}
     assert tree_problems(text) == []
     assert tree_problems(text + "      elementwise_.py  gone") == ["autograd/elementwise_.py"]
+
+
+def test_the_files_that_autograd_ops_lists_are_its_files():
+    folder = ROOT / "autograd" / "ops"
+    listed = re.findall(r"\w+\.py", (folder / "__init__.py").read_text().split('"""')[1])
+    helpers = ["__init__.py", "arguments.py"]
+    assert sorted(listed + helpers) == sorted(path.name for path in folder.glob("*.py"))

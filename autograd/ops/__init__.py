@@ -5,8 +5,8 @@
     shape.py  rearrange.py  joining.py  index.py                    moving elements
     products.py  matrices.py                                        linear algebra
     linalg.py  decompositions.py  norms.py                          and numpy.linalg's
-    linear.py  embedding.py  attention.py  feed_forward.py          the layers of a network,
-    activation.py  normalization.py  dropout.py  loss.py            and what comes between them
+    dense.py  lookup.py  attention.py  mlp.py                       the layers of a network,
+    activation.py  normalization.py  dropping.py  loss.py           and what comes between them
     constants.py  ranges.py                                         zeros, ones, arange, linspace
     conversion.py                                                   to another type
     discrete.py                                                     rounding, positions: no gradient
