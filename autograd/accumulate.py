@@ -59,7 +59,7 @@ class Pending:
         self._sums[order] = (node, total, owned)
 
     def newest_first(self):
-        """Take out one entry after the other, always that of the newest node.
+        """Take out the entries one at a time, always that of the newest node.
 
         A number may be in the heap twice: when a sum is claimed its number stays there, and is
         pushed again when backward returns the sum. The second time there is no entry.
