@@ -76,6 +76,9 @@ def namespace_on(device):
     return _devices[device]
 
 
+on_device = namespace_on  # its earlier name
+
+
 def _import_cupy():
     """The module cupy. Raises DeviceError without it, or without a GPU that it can use."""
     try:

@@ -30,6 +30,10 @@ class Observer:
     needs_every_contribution = False
     """``on_contribution`` must see each one alone: nothing is added up in place before it."""
 
+    def __init_subclass__(cls):
+        if "separate" in vars(cls):  # its earlier name
+            cls.needs_every_contribution = cls.separate
+
     def start(self):
         """Start observing what runs in this context."""
         _observers.set((*_observers.get(), self))

@@ -7,6 +7,7 @@ import pytest
 
 from autograd import Tensor, accumulate, ops
 from autograd.debug import Ledger, LedgerError, record_gradients
+from autograd.observe import Observer
 
 
 def leaf(*shape, seed=0, dtype=np.float64):
@@ -165,3 +166,10 @@ def test_a_call_over_several_lines_is_shown_whole():
     (only,) = record_gradients(y).explain(x).contributions
     assert only.place.source == "y = ops.multiply( x, 2.0, ).sum()"
     assert only.place.line == line_of(test_a_call_over_several_lines_is_shown_whole, 2)
+
+
+def test_an_observer_may_use_the_earlier_name_of_needs_every_contribution():
+    class Old(Observer):
+        separate = True
+
+    assert Old.needs_every_contribution and not Observer.needs_every_contribution
