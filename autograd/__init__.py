@@ -6,21 +6,22 @@
     y.backward()
     x.grad                          # Tensor: exp(x) * x + exp(x)
 
-Start with ``engine.py`` (the graph) and ``backward.py`` (the pass), then any op in ``ops/``; the
-fused ones have a folder with their derivation in ``kernels/``.
+Start with ``reference.py``, the whole engine on one page, then any op in ``ops/``; the fused ones
+have a folder with their derivation in ``kernels/``. ``engine.py`` (the graph) and ``backward.py``
+(the pass) are the engine that is used.
 """
 
 import importlib
 from typing import TYPE_CHECKING
 
-from autograd import _methods, ops
+from autograd import _methods, backward, ops
 from autograd._tensor import Parameter, Tensor, tensor
 from autograd.backward import grad
 from autograd.engine import Op
 from autograd.grad_mode import enable_grad, is_grad_enabled, no_grad
 from autograd.kernels.dispatch import use_kernels
 
-_methods.ops = ops  # the one link from the engine up to the operations
+_methods.ops, _methods.backward = ops, backward.backward  # a Tensor's only links upwards
 
 IS_TINYGRAD_LLM = True
 """Tells this package from the other one of its import name (see tinygrad_llm/__init__.py)."""

@@ -10,19 +10,21 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 import numpy as np
 
 from autograd.device import namespace
 from autograd.leaf import Leaf
 
-if TYPE_CHECKING:
-    from autograd._tensor import Tensor
+TensorT = TypeVar("TensorT")
 
 
-class Conversions:
-    """The part of Tensor that answers to Python's own functions and statements."""
+class Conversions(Generic[TensorT]):
+    """The part of Tensor that answers to Python's own functions and statements.
+
+    TensorT is the class Tensor itself.
+    """
 
     __slots__ = ()
     _data: Any
@@ -58,7 +60,7 @@ class Conversions:
     def __len__(self) -> int:
         return len(self._data)
 
-    def __iter__(self) -> Iterator[Tensor]:
+    def __iter__(self) -> Iterator[TensorT]:
         if self._data.ndim == 0:
             raise TypeError("cannot iterate over a 0-d tensor")
         return (self[i] for i in range(len(self)))  # type: ignore[index]

@@ -1,9 +1,9 @@
 """What NumPy's own functions do with a Tensor: Python's operators work, the others say what to use.
 
 NumPy asks here whenever one of its functions meets a Tensor. ``array * tensor`` arrives as
-``np.multiply`` and is recorded. A function that only looks (``np.shape``, ``np.allclose``) is given
-the raw arrays. Any other would compute an array without a history: it is refused, with the name of
-the operation that does the same here.
+``np.multiply`` and is recorded. A function that only inspects its arguments (``np.shape``,
+``np.allclose``) receives the raw arrays. Any other would compute an array without a history, so it
+raises a TypeError that names the operation to use instead.
 """
 
 import numpy as np
@@ -28,14 +28,14 @@ OPERATORS = {
     np.greater: lambda a, b: raw(a) > raw(b),
     np.greater_equal: lambda a, b: raw(a) >= raw(b),
 }
-"""What Python's operators with an array on the left are called by NumPy."""
+"""NumPy ufunc -> operation, for ``array + tensor``."""
 
-LOOKING = frozenset(
+INSPECTING = frozenset(
     "shape ndim size array_equal array_equiv allclose isclose result_type can_cast iscomplexobj "
     "isrealobj may_share_memory shares_memory array_repr array_str array2string save savez "
     "savez_compressed savetxt".split()
 )
-"""Functions that compute nothing to differentiate."""
+"""Functions that compute nothing one could differentiate."""
 
 WRITING = frozenset("copyto put place putmask fill_diagonal put_along_axis".split())
 
@@ -51,11 +51,11 @@ OTHER_NAMES = {
     "minimum.reduce": "min", "add.accumulate": "cumsum", "multiply.accumulate": "cumprod",
     "multiply.outer": "outer", "add.at": "scatter_add",
 }  # fmt: skip
-"""Where the operation that does the same has another name; NumPy's own is looked up first."""
+"""Operations that have another name here. A function's own name is tried first."""
 
 
 def array_ufunc(ufunc, method, inputs, options):
-    """The result of ``ufunc`` on Tensors where it is one of the OPERATORS, else TypeError."""
+    """The result of ``ufunc`` on Tensors if it is one of the OPERATORS; TypeError if not."""
     operation = OPERATORS.get(ufunc)
     if operation is not None and method == "__call__" and not options:
         return operation(*inputs)
@@ -71,9 +71,9 @@ def array_ufunc(ufunc, method, inputs, options):
 
 
 def array_function(function, args, options):
-    """The result of a function that only looks, on the raw arrays; for every other TypeError."""
+    """The result on the raw arrays of a function that only inspects them; TypeError for others."""
     home, name = function.__module__ or "", function.__name__
-    if name in LOOKING and home.startswith("numpy"):
+    if name in INSPECTING and home.startswith("numpy"):
         return function(*map(raw, args), **{key: raw(value) for key, value in options.items()})
     shown = f"{home}.{name}".replace("numpy.", "np.", 1)
     if name in WRITING:
@@ -90,7 +90,7 @@ def refuse(shown, name):
     if instead is None:
         raise TypeError(
             f"{shown} does not know about gradients and cannot take a Tensor, and autograd.ops has "
-            "no such function: write it with those it has, or use tensor.data for the raw array"
+            "no such function: combine functions that it has, or use tensor.data for the raw array"
         )
     raise TypeError(
         f"{shown} does not know about gradients and cannot take a Tensor: use {instead}(...), or "
@@ -99,7 +99,7 @@ def refuse(shown, name):
 
 
 def _instead(name):
-    """ "autograd.ops.concatenate" for "concat"; None where there is no such operation."""
+    """ "autograd.ops.concatenate" for "concat"; None if there is no such operation."""
     ops = _methods.ops
     last = name.rpartition(".")[2]
     candidates = [name, OTHER_NAMES.get(name)]

@@ -1,4 +1,4 @@
-"""Tensor: an array, whether it wants a gradient, and where it came from.
+"""Tensor: an array, whether it requires a gradient, and what it was computed from.
 
 All mathematics is in ``autograd.ops``. This class is built on three files: ``_methods.py`` spells
 the operations as NumPy's arrays do, ``_conversions.py`` is how a Tensor looks to Python (numbers,
@@ -9,22 +9,21 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 
+from autograd import _methods, hooks
 from autograd._conversions import Conversions, raw
 from autograd._methods import Methods
 from autograd._numpy_protocol import array_function, array_ufunc
+from autograd._types import ArrayLike, DTypeLike
 from autograd.device import bring, namespace, to_numpy
 from autograd.leaf import Leaf
 from autograd.plain import plain_array
 
-if TYPE_CHECKING:
-    from autograd._types import DTypeLike, TensorLike
 
-
-class Tensor(Conversions, Methods):
+class Tensor(Conversions["Tensor"], Methods["Tensor"]):
     """An n-dimensional array that can remember how it was computed.
 
     ``data`` is wrapped without a copy (``autograd.tensor`` copies); anything that is not an array
@@ -179,26 +178,24 @@ class Tensor(Conversions, Methods):
         return namespace(self._data).device
 
     def to(self, device: str) -> Tensor:
-        """This tensor on ``device`` (see the attribute); itself where it is there already.
+        """This tensor on ``device`` (see the attribute); itself if it is there already.
 
-        A recorded operation: the gradient moves back the same way. To move what a model learns,
-        use Module.to, which keeps its parameters. Raises autograd.device.DeviceError when there is
-        no such device.
+        It is a recorded operation, whose gradient moves back the same way. To move a model use
+        Module.to, which keeps its parameters. Raises autograd.device.DeviceError if there is no
+        such device.
         """
-        from autograd import transfer  # built on this module, as backward is
-
-        return transfer.to(self, device)
+        return _methods.ops.transfer.to(self, device)
 
     def numpy(self) -> np.ndarray:
         """The values as a NumPy array (for arrays in main memory, without a copy)."""
         return to_numpy(self._data)
 
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
-        """``array * tensor`` arrives here: ours. A NumPy function on a Tensor: an error."""
+        """Handle ``array * tensor``; refuse NumPy's functions on a Tensor."""
         return array_ufunc(ufunc, method, inputs, kwargs)
 
     def __array_function__(self, function, types, args, kwargs):
-        """The same for NumPy's other functions: ``np.sum(tensor)``."""
+        """The same for NumPy's other functions, such as ``np.sum(tensor)``."""
         return array_function(function, args, kwargs)
 
     def zero_grad(self) -> None:
@@ -206,12 +203,12 @@ class Tensor(Conversions, Methods):
         self.grad = None
 
     def assign_(self, value: TensorLike) -> Self:
-        """Overwrite the elements in place: the one operation that changes a tensor.
+        """Overwrite the elements in place: the supported way to change a tensor, with ``.data =``.
 
-        ``value`` is anything of this tensor's shape, on any device, or the array itself after a
-        change in place. A graph that saved the old values refuses to run backward. Returns self.
-        Raises RuntimeError for a computed tensor, ValueError when the shapes differ, and TypeError
-        for what is no array of numbers, or for fractions in a tensor of integers.
+        ``value`` has this tensor's shape, and may be on any device; or it is the array itself after
+        a change in place. A graph that saved the old values refuses to run backward. Returns self.
+        Raises RuntimeError for a computed tensor, ValueError if the shapes differ, and TypeError
+        for anything but numbers, or for fractions in a tensor of integers.
         """
         if not self.is_leaf:
             raise RuntimeError("a computed tensor cannot be assigned to: change its inputs")
@@ -234,34 +231,36 @@ class Tensor(Conversions, Methods):
     ) -> None:
         """Add d self/d leaf into ``.grad`` of every leaf tensor this one was computed from.
 
-        ``gradient`` weights the elements of a tensor with more than one. The graph is released as
-        it is walked unless ``retain_graph``; with ``create_graph`` (which implies it) the gradients
-        can be differentiated again. After an error on the way ``.grad`` holds what had arrived.
+        ``gradient`` has this tensor's shape and weights its elements (None: 1, for one element).
+        The graph is released on the way unless ``retain_graph``; with ``create_graph``, which
+        implies it, the gradients can be differentiated again. If an error occurs on the way,
+        ``.grad`` contains what had arrived until then.
         """
-        from autograd import backward  # built on this module
-
-        backward.backward([self], [gradient], retain_graph, create_graph)
+        _methods.backward([self], [gradient], retain_graph, create_graph)
 
     def register_hook(self, function: Callable[[Tensor], Any]) -> Any:
         """Call ``function(gradient)`` in every backward pass, once this gradient is complete.
 
         ``gradient`` is a Tensor, not to be changed in place; what the function returns, unless
-        None, takes its place. Hooks run in the order they were registered, before ``.grad``
-        receives the result. Returns a handle: ``handle.remove()`` takes the hook away again.
-        Raises RuntimeError when the tensor does not require a gradient. As PyTorch's.
+        None, replaces it. Hooks run in the order in which they were registered, before the result
+        is added to ``.grad``. Returns a handle: ``handle.remove()`` takes the hook away again.
+        Raises RuntimeError if the tensor does not require a gradient. As in PyTorch.
         """
-        from autograd import hooks  # built on this module, as backward is
-
         return hooks.register(self, function)
 
     def retain_grad(self) -> None:
         """Let backward() fill ``.grad`` of this computed tensor as well (leaves have it anyway).
 
-        Raises RuntimeError when the tensor does not require a gradient. As PyTorch's.
+        Raises RuntimeError if the tensor does not require a gradient. As in PyTorch.
         """
-        from autograd import hooks
-
         hooks.retain_grad(self)
+
+
+TensorLike: TypeAlias = Tensor | ArrayLike
+"""What an operation takes: a Tensor or a constant."""
+
+Operand: TypeAlias = Tensor | np.ndarray
+"""A TensorLike that has a shape and a dtype (``autograd.ops.arguments.operand``)."""
 
 
 class Parameter(Tensor):

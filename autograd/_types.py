@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 
-from autograd._tensor import Tensor
-
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 else:
@@ -26,13 +24,10 @@ class SupportsArray(Protocol):
 Array: TypeAlias = Any
 """A raw array: NumPy's, CuPy's, or that of another registered library."""
 
-TensorLike: TypeAlias = (
-    Tensor | np.ndarray | np.generic | float | list[Any] | tuple[Any, ...] | range | SupportsArray
+ArrayLike: TypeAlias = (
+    np.ndarray | np.generic | float | list[Any] | tuple[Any, ...] | range | SupportsArray
 )
-"""What an operation takes: a Tensor, or a constant of which NumPy can make an array."""
-
-Operand: TypeAlias = Tensor | np.ndarray
-"""A TensorLike that has a shape and a dtype (``autograd.ops.arguments.operand``)."""
+"""A constant: an array, or something of which NumPy can make one."""
 
 Axis: TypeAlias = int | tuple[int, ...] | None
 """One axis, several, or None for all."""

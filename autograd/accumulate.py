@@ -1,14 +1,14 @@
-"""Adding up the contributions to one gradient.
+"""Adding up the contributions to each gradient while a backward pass is under way.
 
 A value that was used more than once receives a contribution from each use, and the derivative of
-the whole is their sum. Here is how that sum is formed without needless copies, how a gradient is
-brought back to the shape its input had before broadcasting, and the sparse gradient of an index.
+the whole is their sum. This file forms that sum without needless copies.
 """
 
-from heapq import heappush
+from heapq import heappop, heappush
 
-from autograd.call_site import describe
-from autograd.device import is_array, namespace, numpy_namespace
+from autograd.device import is_array, namespace
+
+NOTHING = (None, None, False)
 
 
 class Scatter:
@@ -22,93 +22,82 @@ class Scatter:
         self.shape, self.index, self.values = shape, index, values
         self.dtype = values.dtype
 
-    def dense(self, xp):
+    def densify(self, xp=None):
+        """The whole array, with the functions of ``xp`` (None: those of its values' library)."""
+        xp = namespace(self.values) if xp is None else xp
         return xp.scatter_add(self.shape, self.index, self.values)
 
 
-def contribute(pending, heap, node, gradient, fresh, create_graph):
-    """Add one contribution to the pending gradient of ``node``: (node, gradient, owned).
+class Pending:
+    """The gradients that a pass has yet to use: for each node the sum of what has arrived so far.
 
-    The first is borrowed as it is; the second is summed with it into a buffer of our own, and
-    later ones are added in place. Under ``create_graph`` gradients are Tensors, never changed.
+    An entry is (node, sum, owned). The first contribution is borrowed as it is, since another node
+    may have been handed the same array. The second is summed with it into a buffer that the pass
+    owns, and later ones are added to that buffer in place. Under ``create_graph`` gradients are
+    Tensors, and nothing is ever changed in place.
     """
-    order = node.order
-    if order not in pending:
-        pending[order] = (node, gradient, fresh)
-        heappush(heap, -order)
-        return
-    _, held, owned = pending[order]
-    total, owned = _sum(held, owned, gradient, fresh, create_graph)
-    pending[order] = (node, total, owned)
 
+    __slots__ = ("create_graph", "_sums", "_numbers")
 
-def _sum(held, owned, gradient, fresh, create_graph):
-    """held + gradient, in place where ``held`` is owned, and whether the sum is owned."""
-    if create_graph:
-        return held + gradient, False
-    if isinstance(held, Scatter):
-        if isinstance(gradient, Scatter):
-            held, owned = dense(held), True
+    def __init__(self, create_graph):
+        self.create_graph = create_graph
+        self._sums = {}  # order of a node -> its entry
+        self._numbers = []  # a heap of these orders, negated, since heapq takes out the smallest
+
+    def add(self, node, gradient, fresh):
+        """Add one contribution to the gradient of ``node``. ``fresh``: nothing else uses it."""
+        order = node.order
+        if order not in self._sums:
+            self._sums[order] = (node, gradient, fresh)
+            heappush(self._numbers, -order)
+            return
+        _, total, owned = self._sums[order]
+        if self.create_graph:
+            total, owned = total + gradient, False
         else:
-            held, gradient, owned = gradient, held, fresh
-    xp = namespace_of(held)
-    if not owned or type(held) is not xp.array_type:
-        if fresh and type(gradient) is xp.array_type:  # it is ours: add the borrowed one to it
-            gradient += held
+            total, owned = _sum(total, owned, gradient, fresh)
+        self._sums[order] = (node, total, owned)
+
+    def newest_first(self):
+        """Take out the entries one at a time, always that of the newest node.
+
+        A number may be in the heap twice: when a sum is claimed its number stays there, and is
+        pushed again when backward returns the sum. The second time there is no entry.
+        """
+        while self._numbers:
+            entry = self._sums.pop(-heappop(self._numbers), None)
+            if entry is not None:
+                yield entry
+
+    def claim(self, node, to_write):
+        """Take out the sum of ``node`` so far, a contiguous array. None if there is none.
+
+        ``to_write``: the caller will add to it, so it must be owned, or the answer is None.
+        """
+        _, total, owned = self._sums.get(node.order, NOTHING)
+        if not is_array(total) or not total.flags.c_contiguous or (to_write and not owned):
+            return None
+        del self._sums[node.order]
+        return total
+
+
+def _sum(total, owned, gradient, fresh):
+    """total + gradient, in place where ``total`` is owned, and whether the sum is owned."""
+    if isinstance(total, Scatter):
+        if isinstance(gradient, Scatter):
+            total, owned = total.densify(), True
+        else:  # the dense one is the one to add to
+            total, gradient, owned = gradient, total, fresh
+    xp = namespace(total)
+    if not owned or type(total) is not xp.array_type:
+        if fresh and type(gradient) is xp.array_type:  # add the borrowed one to it, not the reverse
+            gradient += total
             return gradient, True
         if not isinstance(gradient, Scatter):
-            return xp.asarray(held + gradient), True
-        held = xp.array(held)
+            return xp.asarray(total + gradient), True
+        total = xp.array(total)
     if isinstance(gradient, Scatter):
-        xp.add_at(held, gradient.index, gradient.values)
+        xp.add_at(total, gradient.index, gradient.values)
     else:
-        held += gradient
-    return held, True
-
-
-def dense(scatter):
-    """The Scatter as a whole array."""
-    return scatter.dense(namespace_of(scatter.values))
-
-
-def namespace_of(gradient):
-    """The namespace of an array or of a NumPy scalar."""
-    return namespace(gradient) if is_array(gradient) else numpy_namespace
-
-
-def unbroadcast(xp, g, shape):
-    """Sum ``g`` over the axes along which an array of ``shape`` was broadcast to ``g.shape``.
-
-    Broadcasting copies; the derivative of a copy is a sum over the copies. Returns None when no
-    broadcasting leads from ``shape`` to ``g.shape``.
-    """
-    extra = g.ndim - len(shape)
-    if extra < 0:
-        return None
-    axes = tuple(range(extra))
-    for axis, n in enumerate(shape, start=extra):
-        if n != g.shape[axis]:
-            if n != 1:
-                return None
-            axes += (axis,)
-    return xp.reshape(xp.sum(g, axis=axes), shape)
-
-
-def fitted(xp, node, i, gradient):
-    """The gradient that ``node`` returned for its input i, in that input's shape and dtype."""
-    if gradient is None:
-        raise RuntimeError(f"{describe(node)} returned no gradient for its input {i}")
-    source = node.inputs[i]
-    if gradient.shape != source.shape:
-        summed = unbroadcast(xp, gradient, source.shape) if node.broadcasts else None
-        if summed is None:
-            raise RuntimeError(
-                f"{describe(node)} returned a gradient of shape {gradient.shape} for its "
-                f"input {i}, whose shape is {source.shape}"
-            )
-        gradient = summed
-    if gradient.dtype != source.dtype:
-        if isinstance(gradient, Scatter):
-            gradient = dense(gradient)
-        gradient = xp.astype(gradient, source.dtype)
-    return gradient
+        total += gradient
+    return total, True

@@ -1,7 +1,7 @@
 """Where in the user's code a node of the graph was made, for messages and explanations.
 
 A node keeps a code object and an instruction offset, never a frame: frames keep every local
-variable of their function alive. The line number is worked out only when somebody asks.
+variable of their function alive. The line number is worked out only when it is asked for.
 """
 
 import os
@@ -17,15 +17,17 @@ OWN_FILES = {
 }
 
 
-def call_site(own_frames):
+def call_site(own_frames=3):
     """(code, instruction offset) of the innermost caller outside this package.
 
-    ``own_frames``: how many frames, that of Op.__call__ first, are known to be ours.
+    ``own_frames`` are known to be ours, and looking at a frame costs time. Three always are: this
+    function, the one that calls it (``Op._record`` or an event of a tool), and the one that calls
+    that.
     """
     try:
-        frame = _getframe(own_frames + 1)
+        frame = _getframe(own_frames)
     except ValueError:  # one of our ops called without its function, at the top of a program
-        frame = _getframe(2)
+        frame = _getframe(3)
     while frame.f_code.co_filename in OWN_FILES and frame.f_back is not None:
         frame = frame.f_back
     return frame.f_code, frame.f_lasti
@@ -47,12 +49,12 @@ def describe_site(node):
 
 
 def describe(node):
-    """The op and the line that made it, for messages."""
+    """The op and the line that created it, for messages."""
     return f"{type(node).__name__} (made at {describe_site(node)})"
 
 
 def name_the_line(error, node):
-    """Note on an error of the backward pass which forward line made the node it arose in."""
+    """Add a note to an error raised in a backward pass: the forward line that made the node."""
     where = describe(node) if hasattr(node, "site") else f"a leaf tensor of shape {node.shape}"
     if where not in str(error) and f"in the backward of {where}" not in _notes(error):
         error.add_note(f"in the backward of {where}")

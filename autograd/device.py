@@ -48,15 +48,13 @@ def register(array_type, module, device=None, to_numpy=None):
     return xp
 
 
-def namespace(array):
-    """The namespace of the library that an array belongs to.
+def namespace(value):
+    """The namespace of the library that an array belongs to; of a number, NumPy's.
 
     Raises TypeError if no registered library has arrays of this type.
     """
-    xp = namespaces.get(type(array))
-    if xp is None:
-        xp = _look_up(type(array))
-    return xp
+    xp = namespaces.get(type(value))
+    return _look_up(type(value)) if xp is None else xp
 
 
 def is_array(value):
@@ -64,7 +62,7 @@ def is_array(value):
     return type(value) in namespaces or _find(type(value)) is not None
 
 
-def on_device(device):
+def namespace_on(device):
     """The namespace of the arrays on ``device``: "cpu", "cuda" or another registered name.
 
     Raises DeviceError if no device has this name, or if "cuda" lacks CuPy or a GPU.
@@ -76,6 +74,9 @@ def on_device(device):
         cupy = _import_cupy()
         register(cupy.ndarray, cupy, "cuda")
     return _devices[device]
+
+
+on_device = namespace_on  # its earlier name
 
 
 def _import_cupy():
@@ -152,6 +153,8 @@ def _find(array_type):
 
 def _look_up(array_type):
     xp = _find(array_type)
+    if xp is None and issubclass(array_type, (float, int, np.generic)):  # what a sum may give
+        return numpy_namespace
     if xp is None:
         known = ", ".join(f"{t.__module__}.{t.__qualname__}" for t in namespaces)
         raise TypeError(

@@ -3,9 +3,9 @@
 The switch is a ``ContextVar``, not a global: each thread and each asyncio task has its own, so a
 ``no_grad`` in one never turns off the recording of another. A new thread starts with recording on.
 
-Used as a decorator on a generator function, the mode holds while the generator's own code runs and
-is put back at every ``yield``. A plain ``with no_grad():`` around a ``yield`` cannot do that: the
-consumer's code then runs inside the block, and so with the block's mode.
+If a generator function is decorated, the mode applies while the generator's own code runs and is
+restored at every ``yield``. A plain ``with no_grad():`` around a ``yield`` cannot do that: the
+consumer's code runs inside the block, and so in the block's mode.
 """
 
 import functools

@@ -1,18 +1,14 @@
 """Working in place: what the backward of one operation may add to, and what it may overwrite.
 
-In a backward pass most of the time goes to large arrays, and each pass over one counts. A fused
-kernel can save two of them: it adds its contribution to a sum that exists already, instead of
-returning an array that the engine then adds, and it writes a gradient over the one that came in,
-instead of into new memory. Neither changes the mathematics, so a reference.py never does it.
+Most of the time of a backward pass goes to large arrays, and every walk over one counts. A fused
+kernel can save two: it adds its contribution to a sum that exists already, instead of returning an
+array for the engine to add, and it writes a gradient over the one that came in, instead of into new
+memory. Neither changes the mathematics, so a reference.py never does it.
 
 An Op that can use this says ``works_in_place = True``. Its backward is then handed an ``InPlace``
 as ``room``, or None where nothing may be changed: under ``create_graph``, and while an observer
 needs every contribution as it was returned.
 """
-
-from autograd.device import is_array
-
-NOTHING = (None, None, False)
 
 
 class InPlace:
@@ -27,7 +23,7 @@ class InPlace:
     def __init__(self, node, pending, reusable_g, observed):
         self._node, self._pending, self._observed = node, pending, observed
         self.reusable_g = reusable_g
-        """The array ``g`` where no one else needs it, to write a gradient into; else None."""
+        """The array ``g`` if nothing else needs it, to write a gradient into; otherwise None."""
 
     def claim_buffer(self, i):
         """The sum of input i's gradient so far, to be added to in place and returned; or None.
@@ -35,22 +31,14 @@ class InPlace:
         It is None when nothing has arrived, or when the only contribution is borrowed, an array
         that another gradient may share.
         """
-        return self._claim(i, to_write=True)
+        needed = self._node.needs[i]
+        return self._pending.claim(self._node.inputs[i], to_write=True) if needed else None
 
     def claim_partial(self, i):
         """The sum of input i's gradient so far, only to be read; or None.
 
-        It may be borrowed: backward adds it to a new array. Observers, who may keep what they see,
-        are shown each contribution without it: with one there is nothing to claim.
+        It may be borrowed: backward adds it to a new array. Observers may keep what they see, and
+        are shown each contribution without it, so with one there is nothing to claim.
         """
-        return None if self._observed else self._claim(i, to_write=False)
-
-    def _claim(self, i, to_write):
-        if not self._node.needs[i]:
-            return None
-        order = self._node.inputs[i].order
-        _, total, owned = self._pending.get(order, NOTHING)
-        if not is_array(total) or not total.flags.c_contiguous or (to_write and not owned):
-            return None
-        del self._pending[order]
-        return total
+        needed = self._node.needs[i] and not self._observed
+        return self._pending.claim(self._node.inputs[i], to_write=False) if needed else None

@@ -1,37 +1,19 @@
-"""The ends of the graph: tensors that were given, not computed."""
+"""The leaves of the graph: tensors that the user made rather than an operation."""
 
-import os
-import threading
 import weakref
 from itertools import count
 
 from autograd.device import namespace
 
-sequence = count(1)
-"""Numbers the nodes in order of creation: an op is always newer than its inputs."""
-
-_turn = threading.RLock()
-
-
-def turn():
-    """The lock held while a pass adds into ``.grad``: two threads may share parameters."""
-    return _turn
-
-
-def _new_turn():
-    global _turn
-    _turn = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_new_turn)  # whoever held the old one is not in the child
+creation_order = count(1)
+"""Numbers the nodes as they are created: an op is always newer than its inputs."""
 
 
 class Leaf:
-    """The node of a tensor that was not computed: gradients that reach it land in ``.grad``.
+    """The node of a tensor that was not computed: gradients that reach it are added to ``.grad``.
 
-    It knows its tensor only weakly, so that graph and tensor form no reference cycle. A gradient
-    for a tensor that nobody holds any more is dropped.
+    It refers to its tensor only weakly, so that graph and tensor form no reference cycle. A
+    gradient for a tensor that no longer exists is dropped.
     """
 
     __slots__ = ("tensor", "shape", "dtype", "order", "owned", "hooks", "__weakref__")
@@ -39,15 +21,15 @@ class Leaf:
     def __init__(self, tensor):
         self.tensor = weakref.ref(tensor)
         self.shape, self.dtype = tensor._data.shape, tensor._data.dtype
-        self.order = next(sequence)
+        self.order = next(creation_order)
         self.owned = False  # whether .grad is an array that the engine made
         self.hooks = None
 
     def accumulate(self, g, owned, create_graph):
-        """Add ``g`` to the tensor's gradient.
+        """Add ``g`` to the tensor's gradient. ``owned``: nothing else uses the array ``g``.
 
-        What lands there is writable, contiguous, of the tensor's shape and dtype, and shared with
-        nobody.
+        The array in ``.grad`` is writable and contiguous, has the tensor's shape and dtype, and is
+        shared with nothing else.
         """
         tensor = self.tensor()
         if tensor is None or tensor._node is None:  # gone, or frozen since forward
@@ -57,25 +39,28 @@ class Leaf:
                 f"a tensor of shape {self.shape} was given data of shape {tensor._data.shape} "
                 "between forward and backward: run backward before the change"
             )
-        held = tensor._grad
-        if held is not None and held._data.shape != self.shape:
+        before = tensor._grad
+        if before is not None and before._data.shape != self.shape:
             raise RuntimeError(
-                f"a gradient of shape {self.shape} meets one of shape {held._data.shape}, from "
+                f"a gradient of shape {self.shape} meets one of shape {before._data.shape}, from "
                 "before the tensor was given other data: call zero_grad() in between"
             )
         if create_graph:
-            tensor._grad = g if held is None else held + g
+            tensor._grad = g if before is None else before + g
             self.owned = False
-        elif held is None or not self.owned:
-            xp = namespace(tensor._data)
-            if held is not None:
-                g, owned = held._data + g, True
-            contiguous = type(g) is xp.array_type and g.flags.c_contiguous
-            contiguous = contiguous and getattr(g.flags, "writeable", True)  # CuPy's always are
-            if not (owned and contiguous and g.base is None):
-                g = xp.array(g, dtype=self.dtype, order="C")
-            tensor._grad = tensor._make(g, None, [0])
-            self.owned = True
+        elif before is not None and self.owned:
+            before._data += g
+            before._version[0] += 1
         else:
-            held._data += g
-            held._version[0] += 1
+            if before is not None:  # the user's array: the sum is a new one
+                g, owned = before._data + g, True
+            tensor._grad = tensor._make(self._own_array(tensor, g, owned), None, [0])
+            self.owned = True
+
+    def _own_array(self, tensor, g, owned):
+        """``g`` as an array that nothing else shares: ``g`` itself if it can be, or a copy."""
+        xp = namespace(tensor._data)
+        usable = owned and type(g) is xp.array_type and g.base is None and g.flags.c_contiguous
+        if usable and getattr(g.flags, "writeable", True):  # CuPy's arrays always are
+            return g
+        return xp.array(g, dtype=self.dtype, order="C")

@@ -1,4 +1,4 @@
-"""What may enter the engine: arrays of real numbers or booleans, and what NumPy makes one of.
+"""The values that may enter the engine: anything that NumPy turns into real numbers or booleans.
 
 Everything that becomes a tensor, an operand, an index, a gradient or new data passes here. Three
 kinds of arrays would compute without complaint and be wrong, so they are refused or made plain:
@@ -40,7 +40,7 @@ def plain_array(value, what):
 
 
 def plain_operand(value, op, i):
-    """``value``, operand i of ``op``, as something to compute with: a number or a plain array.
+    """``value``, operand i of ``op``, ready to compute with: a number or a plain array.
 
     Numbers of Python stay, so that they are weak (float32 * 2.0 is float32), and NumPy's scalars
     too, which are not. Raises as plain_array does.
@@ -58,8 +58,9 @@ def refuse_missing(op, arrays, error):
     """Raise TypeError if forward failed with ``error`` because an operand is None, naming it."""
     if not any([a is None for a in arrays]):
         return
-    told = str(error)  # Python's and NumPy's ways of saying so; others may leave an operand out
-    if "NoneType" in told or "no attribute" in told or "not supported for the input" in told:
+    message = str(error)  # Python's and NumPy's wordings; an operation may accept a None
+    parts = ("NoneType", "no attribute", "not supported for the input")
+    if any([part in message for part in parts]):
         i = next(i for i, a in enumerate(arrays) if a is None)
         raise TypeError(
             f"operand {i} of {type(op).__name__} is None: expected a Tensor, an array or a number"
@@ -67,22 +68,22 @@ def refuse_missing(op, arrays, error):
 
 
 def name_operands(op, arrays, error):
-    """Put the operation and its operands' shapes before what NumPy says of arrays that do not fit.
+    """Put the operation and its operands' shapes in front of NumPy's message about a misfit.
 
-    Sentences of our own begin with the function's name and a colon, and are left as they are.
+    Our own messages begin with the function's name and a colon, and stay as they are.
     """
     shapes = [str(a.shape) for a in arrays if is_array(a)]
     from_ops = type(op).__module__.startswith("autograd.ops.")
     if not (from_ops and shapes and type(error) in (ValueError, IndexError)):
         return
-    told = str(error).strip()
-    if "gufunc" in told or not re.match(r"[a-z_.]+: ", told):
+    message = str(error).strip()
+    if "gufunc" in message or not re.match(r"[a-z_.]+: ", message):
         plural = "s" if len(shapes) > 1 else ""
-        error.args = (f"{type(op).__name__} of shape{plural} {' and '.join(shapes)}: {told}",)
+        error.args = (f"{type(op).__name__} of shape{plural} {' and '.join(shapes)}: {message}",)
 
 
 def refuse_result(op, dtype):
-    """Raise TypeError for an operation whose result is of another kind than numbers or booleans."""
+    """Raise TypeError for an operation whose result is neither numbers nor booleans."""
     raise TypeError(f"the result of {type(op).__name__} {_refusal(dtype)}")
 
 

@@ -1,4 +1,4 @@
-"""What benchmarks share: the machine, timing, peak memory, and results as a table or as JSON."""
+"""Shared by the benchmarks: the machine, timing, peak memory, and results as a table or as JSON."""
 
 import json
 import os

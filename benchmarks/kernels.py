@@ -310,7 +310,9 @@ def main():
     )
     parser.add_argument("--peer-python", action="append", default=[], metavar="ENGINE=PATH")
     parser.add_argument("--json", metavar="PATH")
-    parser.add_argument("--smoke", action="store_true", help="the smallest form, to see it run")
+    parser.add_argument(
+        "--smoke", action="store_true", help="the smallest form, to check that it runs"
+    )
     parser.add_argument("--serve", choices=ENGINES, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:

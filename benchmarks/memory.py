@@ -89,7 +89,9 @@ def main():
     parser.add_argument("--config", choices=CONFIGS, default="small")
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--json", metavar="PATH")
-    parser.add_argument("--smoke", action="store_true", help="the smallest form, to see it run")
+    parser.add_argument(
+        "--smoke", action="store_true", help="the smallest form, to check that it runs"
+    )
     parser.add_argument("--serve", choices=KINDS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.smoke:

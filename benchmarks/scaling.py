@@ -121,7 +121,9 @@ def main():
     parser.add_argument("--points", type=int, default=99, help="points per axis, from the smallest")
     parser.add_argument("--out", default="scaling.png", help="the picture")
     parser.add_argument("--json", metavar="PATH")
-    parser.add_argument("--smoke", action="store_true", help="the smallest form, to see it run")
+    parser.add_argument(
+        "--smoke", action="store_true", help="the smallest form, to check that it runs"
+    )
     parser.add_argument("--serve", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:

@@ -174,7 +174,9 @@ def main():
     parser.add_argument(
         "--markdown", action="store_true", help="print only the table for docs/performance.md"
     )
-    parser.add_argument("--smoke", action="store_true", help="the smallest form, to see it run")
+    parser.add_argument(
+        "--smoke", action="store_true", help="the smallest form, to check that it runs"
+    )
     parser.add_argument("--serve", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.smoke:

@@ -37,7 +37,9 @@ def start(arguments):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--turns", type=int, default=11)
-    parser.add_argument("--smoke", action="store_true", help="the smallest form, to see it run")
+    parser.add_argument(
+        "--smoke", action="store_true", help="the smallest form, to check that it runs"
+    )
     options = parser.parse_args()
     say_environment(environment())
     times = {name: [] for name in STARTS}

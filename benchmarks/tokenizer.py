@@ -123,7 +123,9 @@ def main():
     parser.add_argument("--merges", type=int, default=8192)
     parser.add_argument("--text", metavar="PATH", help="a file or folder of text to use instead")
     parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--smoke", action="store_true", help="the smallest form, to see it run")
+    parser.add_argument(
+        "--smoke", action="store_true", help="the smallest form, to check that it runs"
+    )
     parser.add_argument("--serve", choices=ENGINES, help=argparse.SUPPRESS)
     parser.add_argument("--folder", help=argparse.SUPPRESS)
     options = parser.parse_args()

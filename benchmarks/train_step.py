@@ -267,7 +267,9 @@ def parse(argv=None):
         metavar="PATH",
         help="write the figures; - is standard output",
     )
-    parser.add_argument("--smoke", action="store_true", help="the smallest form, to see it run")
+    parser.add_argument(
+        "--smoke", action="store_true", help="the smallest form, to check that it runs"
+    )
     parser.add_argument("--serve", nargs="+", help=argparse.SUPPRESS)
     parser.add_argument("--write", help=argparse.SUPPRESS)
     options = parser.parse_args(argv)

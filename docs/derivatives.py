@@ -30,10 +30,9 @@ SUBJECTS = {
     "Along an axis": ["reduce", "cumulative", "sorting"],
     "Moving elements": ["shape", "rearrange", "joining", "index"],
     "Linear algebra": ["products", "matrices", "linalg", "decompositions", "norms"],
-    "Neural networks": ["linear", "embedding", "rope", "attention",
-                        "grouped_query_attention", "feed_forward", "activation", "glu",
-                        "normalization", "dropout", "loss"],
-    "Others": ["ranges", "unsmooth"],
+    "Neural networks": ["dense", "mlp", "lookup", "rotary", "attention", "grouped_attention",
+                        "activation", "glu", "normalization", "dropping", "loss"],
+    "Others": ["ranges", "unsmooth", "transfer"],
 }  # fmt: skip
 """The files of autograd/ops under the headings of the page."""
 
@@ -42,7 +41,7 @@ HEAD = """\
 
 All derivatives of `autograd.ops`, taken from the docstrings of the operations. A test evaluates
 each line written in `this type` and compares it with what the operation's `backward` computes.
-Write the page anew with `python docs/derivatives.py`.
+Regenerate the page with `python docs/derivatives.py`.
 
 How to read a row:
 
@@ -50,7 +49,7 @@ How to read a row:
   gradient dL/dx of input x.
 - *Saves* lists what is kept in memory until backward: inputs, and the output y. A *cache* holds
   values computed from the inputs, which a second derivative computes again. What an operation
-  *keeps* besides has no derivative.
+  *keeps* in addition has no derivative.
 - `*` multiplies element by element, `@` is the matrix product over the last two axes, `^` is a
   power, `A^T` exchanges the last two axes, `A^-1` is an inverse and `A^-T` its transpose.
 - Where an input was broadcast, its gradient is summed over the axes along which it was.

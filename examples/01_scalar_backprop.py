@@ -22,18 +22,18 @@ import textwrap
 
 from autograd import Tensor, grad, ops
 
-FORMULAS = {
-    "w": "given",
-    "x": "given",
-    "b": "given",
-    "t": "given",
-    "p": "w * x",
-    "z": "p + b",
-    "y": "tanh(z)",
-    "e": "y - t",
-    "s": "e * e",
-    "r": "0.1 * w * w",
-    "L": "s + r",
+ROWS = {
+    "w": "w, an input",
+    "x": "x, an input",
+    "b": "b, an input",
+    "t": "t, an input",
+    "p": "p = w * x",
+    "z": "z = p + b",
+    "y": "y = tanh(z)",
+    "e": "e = y - t",
+    "s": "s = e * e",
+    "r": "r = 0.1 * w * w",
+    "L": "L = s + r",
 }
 
 
@@ -144,17 +144,14 @@ def main():
 
         Read the values downwards (forward) and the gradients upwards (backward).
 
-          value                     forward    dL/d(value)
-                                                 by hand     by engine     measured
-          --------------------------------------------------------------------------
+          value                   forward   dL/d(value)
+                                                by hand     by engine      measured
+          -------------------------------------------------------------------------
     """)
-    for (name, formula), value, hand, engine, nudged in zip(
-        FORMULAS.items(), values, by_hand, engine_gradients, by_nudging, strict=True
+    for (name, label), value, hand, engine, nudged in zip(
+        ROWS.items(), values, by_hand, engine_gradients, by_nudging, strict=True
     ):
-        print(
-            f"  {name} = {formula:<14s}  {value:+11.7f}   {hand:+11.7f}"
-            f"   {engine:+11.7f}  {nudged:+11.7f}"
-        )
+        print(f"  {label:<18s}  {value:+11.7f}   {hand:+11.7f}   {engine:+11.7f}   {nudged:+11.7f}")
         assert math.isclose(engine, hand, rel_tol=1e-13, abs_tol=1e-15), name
         assert math.isclose(nudged, hand, rel_tol=1e-8, abs_tol=1e-10), name
     assert all(map(math.isclose, engine_values, values))

@@ -1,4 +1,4 @@
-"""Settings of the whole test run, and the device that tests use beside the CPU."""
+"""Settings of the whole test run, and the device that tests use besides the CPU."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Whatever stops a run, at whatever moment: it goes on and ends with the very same files.
+"""A run that is stopped, at any moment, goes on and ends with the very same files.
 
 A tiny run is killed before a file operation, meets a full disk, or gets signals; then it is
 continued and compared with one that nothing stopped. The moments that matter most are tried each
@@ -37,8 +37,8 @@ class World:
         self.whole = self.train(self.place())
         assert self.whole["code"] == 0, self.whole["log"]
         self.expected = self.end(self.whole["folder"] / "runs/tiny")
-        told = self.train(self.place())  # with the tokens in the cache
-        self.operations, self.calls = told["operations"], 0
+        result = self.train(self.place())  # with the tokens in the cache
+        self.operations, self.calls = result["operations"], 0
 
     def place(self):
         """A new folder, with a cache that has what ``whole`` left in its own."""
@@ -50,8 +50,8 @@ class World:
         return folder
 
     def train(self, folder, fault=None, **how):
-        told = self.server.run(TRAIN, folder, folder.parent / "cache", fault, **how)
-        return {**told, "folder": folder}
+        result = self.server.run(TRAIN, folder, folder.parent / "cache", fault, **how)
+        return {**result, "folder": folder}
 
     def resume(self, folder, fault=None, run="runs/tiny", **how):
         argv = ["train", "--resume", run]
@@ -75,11 +75,11 @@ class World:
         """Continue the run in ``folder``, or begin where there is none yet, and compare."""
         name = "tiny"
         if (folder / "runs/tiny/run.json").exists():
-            told = self.resume(folder)
+            result = self.resume(folder)
         else:
             name = "tiny-2" if (folder / "runs/tiny").exists() else "tiny"
-            told = self.train(folder)
-        assert told["code"] == 0, told["log"]
+            result = self.train(folder)
+        assert result["code"] == 0, result["log"]
         assert self.end(folder / "runs" / name) == self.expected
         assert not [p for p in (folder.parent / "cache").rglob("*") if ".partial" in p.name]
 
@@ -190,14 +190,14 @@ def killed_again(world, before, name, expected, at=None):
     folder = world.place()
     shutil.copytree(before / "runs", folder / "runs")
     fault = None if at is None else {"kind": "kill", "at": at}
-    told = world.resume(folder, fault, name)
-    killed = told["code"] == KILLED
+    result = world.resume(folder, fault, name)
+    killed = result["code"] == KILLED
     if killed:
         again = world.resume(folder)
         assert again["code"] == 0, again["log"]
     assert world.end(folder / "runs/tiny") == expected
     shutil.rmtree(folder.parent)
-    return killed, told["operations"]
+    return killed, result["operations"]
 
 
 def test_killed_again_while_it_goes_on(world, half):
@@ -232,12 +232,12 @@ def test_killed_again_at_every_file_operation(world, half, older):
 
 def full_and_continued(world, fault):
     folder = world.place()
-    told = world.train(folder, fault)
-    assert told["code"] in (1, 2), told["log"]
-    sentence = one_sentence(told["log"])
-    assert re.search("No space left|File too large", told["log"]), told["log"]
+    result = world.train(folder, fault)
+    assert result["code"] in (1, 2), result["log"]
+    sentence = one_sentence(result["log"])
+    assert re.search("No space left|File too large", result["log"]), result["log"]
     if (folder / "runs/tiny/run.json").exists():
-        assert told["code"] == 1 or "--resume runs/tiny" in sentence, sentence
+        assert result["code"] == 1 or "--resume runs/tiny" in sentence, sentence
     world.goes_on(folder)
     shutil.rmtree(folder.parent)
 
@@ -259,9 +259,9 @@ def test_the_disk_is_full_at_every_operation(world):
         full_and_continued(world, {"kind": "full", "at": at})
     for size in range(0, 20_000, 500):
         folder = world.place()
-        told = world.train(folder, {"kind": "long", "bytes": size})
-        one_sentence(told["log"])
-        if told["code"]:
+        result = world.train(folder, {"kind": "long", "bytes": size})
+        one_sentence(result["log"])
+        if result["code"]:
             world.goes_on(folder)
         shutil.rmtree(folder.parent)
 
@@ -271,11 +271,11 @@ def test_the_disk_is_full_at_every_operation(world):
 
 def signalled_and_continued(world, at, numbers, **how):
     folder = world.place()
-    told = world.train(folder, {"kind": "signal", "at": at, "numbers": numbers}, **how)
+    result = world.train(folder, {"kind": "signal", "at": at, "numbers": numbers}, **how)
     # A signal that comes with the last lines finds nothing left to stop.
     expected = {128 + number for number in numbers} | ({0} if at > 0.9 * world.calls else set())
-    assert told["code"] in expected, told["log"]
-    one_sentence(told["log"])
+    assert result["code"] in expected, result["log"]
+    one_sentence(result["log"])
     world.goes_on(folder)
     shutil.rmtree(folder.parent)
 
@@ -296,8 +296,8 @@ def test_signals_at_any_moment(world, part, numbers):
 
 def test_a_signal_that_is_ignored_stays_ignored(world):
     fault = {"kind": "signal", "at": 5000, "numbers": [2, 2, 2], "ignored": True}
-    told = world.train(world.place(), fault)
-    assert told["code"] == 0, told["log"]
+    result = world.train(world.place(), fault)
+    assert result["code"] == 0, result["log"]
     assert world.end(world.folder / str(world.count) / "here/runs/tiny") == world.expected
 
 

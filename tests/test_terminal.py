@@ -1,4 +1,4 @@
-"""What a person sees: no control code reaches the terminal, and a command can be pasted."""
+"""Output: no control code reaches the terminal, and a command that it shows can be pasted."""
 
 import io
 import os

@@ -1,4 +1,4 @@
-"""What a type checker tells a user: the packages ship their annotations, and these are right."""
+"""The packages ship their annotations, and to a type checker they are right."""
 
 import configparser
 import os
@@ -49,7 +49,7 @@ four: int = twice(2)
 
 WRONG = """\
 import autograd
-from autograd import Tensor, ops
+from autograd import Tensor, grad, ops
 
 x = Tensor([1.0, 2.0, 3.0], requires_grad=True)
 ops.sum(x, axis="0")
@@ -60,6 +60,7 @@ x.sum(keepdim=True)
 x + "1"
 n: int = x.mean()
 x.backward(create_graph="yes")
+grad(x.sum(), [1.0])
 autograd.tensr([1.0])
 """
 

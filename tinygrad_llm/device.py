@@ -1,6 +1,6 @@
 """Where a model computes: the devices of ``autograd.device``, with errors for the user."""
 
-from autograd.device import DeviceError, Namespace, on_device
+from autograd.device import DeviceError, Namespace, namespace_on
 from tinygrad_llm.errors import UserError
 
 
@@ -11,6 +11,6 @@ def arrays_on(device: str) -> Namespace:
     device. Call it before any work that would be lost.
     """
     try:
-        return on_device(device)
+        return namespace_on(device)
     except DeviceError as error:
         raise UserError(str(error)) from None

@@ -1,11 +1,15 @@
-"""Wrong backwards of a transformer's layers: normalization, softmax, attention, embedding, loss."""
+"""Wrong backwards of a transformer's layers: normalization, softmax, attention, embedding, loss.
+
+Each right operation comes first, and then its wrong variants. ``LAYERS``, at the end, says in the
+same order what each variant gets wrong and which check catches it.
+"""
 
 import numpy as np
 
 from autograd.bug_zoo.bug import Bug, by_check_grad, data
 from autograd.bug_zoo.math import ORDER_1
 from autograd.engine import Op
-from autograd.ops.embedding import Embedding
+from autograd.ops.lookup import Embedding
 from autograd.ops.loss import CrossEntropy
 from autograd.ops.normalization import Softmax
 
@@ -147,7 +151,7 @@ class MaskedCrossEntropy(CrossEntropy):
 
 def softmax_minus_one_hot(xp, logits, targets):
     p = xp.exp(logits - xp.logsumexp(logits, axis=-1, keepdims=True))
-    return p - (np.arange(5) == targets[:, None])
+    return p - (np.arange(logits.shape[-1]) == targets[:, None])
 
 
 class CrossEntropyOffByOne(MaskedCrossEntropy):

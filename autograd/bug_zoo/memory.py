@@ -5,7 +5,7 @@ import numpy as np
 from autograd.bug_zoo.bug import Bug, by_check_grad, data
 from autograd.engine import Op
 from autograd.ops.activation import ReLU
-from autograd.ops.dropout import Dropout
+from autograd.ops.dropping import Dropout
 from autograd.ops.trigonometric import Tanh
 
 RULES = "check_grad, rules"

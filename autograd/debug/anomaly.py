@@ -10,10 +10,9 @@ import weakref
 import numpy as np
 
 from autograd._tensor import Tensor
-from autograd.accumulate import namespace_of
 from autograd.call_site import call_site, describe
 from autograd.debug.format import place_of, raw, shortened, summarize
-from autograd.device import is_array
+from autograd.device import is_array, namespace
 from autograd.leaf import Leaf
 from autograd.observe import Observer
 
@@ -33,7 +32,7 @@ class detect_anomaly(Observer):  # noqa: N801 (PyTorch's name)
     NumPy's own warnings about such values are switched off inside: here each is an error.
     """
 
-    separate = True
+    needs_every_contribution = True
 
     def __init__(self, nan_only: bool = False) -> None:
         self.nan_only = nan_only
@@ -58,7 +57,7 @@ class detect_anomaly(Observer):  # noqa: N801 (PyTorch's name)
         array = raw(value)
         if array.dtype.kind != "f":
             return False
-        xp = namespace_of(array)
+        xp = namespace(array)
         return bool(xp.any(xp.isnan(array) if self.nan_only else ~xp.isfinite(array)))
 
     def _counts(self, value):
@@ -126,7 +125,7 @@ def _is_value(x):
 
 def _called(op):
     if not hasattr(op, "site"):  # not recorded: the call is still running
-        op.site = call_site(1)
+        op.site = call_site()
     place = place_of(op)
     return f"{type(op).__name__} (called at {place}: {shortened(place.source)})"
 

@@ -53,7 +53,7 @@ class detect_changes(Observer):  # noqa: N801 (named like detect_anomaly)
         self._last: tuple | None = None  # the last event: what it was, and its site
 
     def after_forward(self, op, args, output):
-        now = ("", call_site(1))
+        now = ("", call_site())
         self._look(self._everything(), now)
         if output._node is op:
             self._keep(op)
@@ -64,7 +64,7 @@ class detect_changes(Observer):  # noqa: N801 (named like detect_anomaly)
 
     def on_contribution(self, op, i, node, gradient):
         if op is None:  # a pass starts
-            now = ("the call of backward at ", call_site(1))
+            now = ("the call of backward at ", call_site())
             self._look(self._everything(), now)
             self._last = now
 
@@ -72,15 +72,14 @@ class detect_changes(Observer):  # noqa: N801 (named like detect_anomaly)
         if isinstance(node, Leaf):
             return
         now = (f"the backward of {type(node).__name__}, made at ", node.site)
-        reference, kept = self._nodes.get(id(node), (None, ()))
+        reference, records = self._nodes.get(id(node), (None, ()))
         if reference is not None and reference() is node:
-            self._look(kept, now)
+            self._look(records, now)
             still_kept = {id(array) for _, array in kept_arrays(node)}
-            for one in kept:
-                if (
-                    one.change is not None and id(one.array) in still_kept
-                ):  # else a cache, given away
-                    self._refuse(node, one)
+            for record in records:
+                # an array that is no longer kept is a cache that backward has given away
+                if record.change is not None and id(record.array) in still_kept:
+                    self._refuse(node, record)
         self._last = now
 
     def after_backward(self, op, released):
@@ -88,24 +87,24 @@ class detect_changes(Observer):  # noqa: N801 (named like detect_anomaly)
             self._nodes.pop(id(op), None)
 
     def _keep(self, op):
-        kept = [Kept(name, array, _checksum(array)) for name, array in kept_arrays(op)]
+        records = [Kept(name, array, _checksum(array)) for name, array in kept_arrays(op)]
         number = id(op)
         reference = weakref.ref(op, lambda _: self._nodes.pop(number, None))
-        self._nodes[number] = reference, kept
+        self._nodes[number] = reference, records
 
     def _everything(self):
-        return [one for _, kept in list(self._nodes.values()) for one in kept]
+        return [record for _, records in list(self._nodes.values()) for record in records]
 
-    def _look(self, kept, now):
+    def _look(self, records, now):
         """Note of each array that no longer has its checksum between which events it changed."""
         sums: dict[int, int] = {}  # several nodes may keep one array
-        for one in kept:
-            if one.change is None:
-                key = id(one.array)
+        for record in records:
+            if record.change is None:
+                key = id(record.array)
                 if key not in sums:
-                    sums[key] = _checksum(one.array)
-                if sums[key] != one.checksum:
-                    one.change = self._last, now
+                    sums[key] = _checksum(record.array)
+                if sums[key] != record.checksum:
+                    record.change = self._last, now
 
     def _refuse(self, node, one):
         before, after = map(_event, one.change)

@@ -1,4 +1,4 @@
-"""What the tools print: plain-text tables, sizes, places in the source, summaries of arrays."""
+"""Plain text for what the tools print: tables, sizes, places in the source, summaries of arrays."""
 
 import linecache
 import math
@@ -6,8 +6,9 @@ import os
 from dataclasses import dataclass
 
 from autograd._tensor import Tensor
-from autograd.accumulate import Scatter, dense, namespace_of
+from autograd.accumulate import Scatter
 from autograd.call_site import find_line
+from autograd.device import namespace
 
 
 @dataclass(frozen=True)
@@ -48,13 +49,13 @@ def raw(gradient):
     if isinstance(gradient, Tensor):
         return gradient.data
     if isinstance(gradient, Scatter):
-        return dense(gradient)
-    return namespace_of(gradient).asarray(gradient)
+        return gradient.densify()
+    return namespace(gradient).asarray(gradient)
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What an array contains: the range and moments are those of its finite elements."""
+    """An array in numbers: the range and moments are those of its finite elements."""
 
     shape: tuple[int, ...]
     dtype: str
@@ -79,7 +80,7 @@ class Summary:
 def summarize(array):
     """The Summary of an array, a Tensor or a number; an integer array has no NaN."""
     array = raw(array)
-    xp = namespace_of(array)
+    xp = namespace(array)
     if array.dtype.kind == "f":
         nans = int(xp.sum(xp.isnan(array)))
         infinities = int(xp.sum(xp.isinf(array)))

@@ -143,8 +143,8 @@ def _settle(row, neighbours, x, leaves):
     for i, place in enumerate(row):
         x[place] = wish[place]
         if i > 0:
-            apart = (_width(row[i - 1]) + _width(place)) / 2 + GAP_X
-            x[place] = max(wish[place], x[row[i - 1]] + apart)
+            distance = (_width(row[i - 1]) + _width(place)) / 2 + GAP_X
+            x[place] = max(wish[place], x[row[i - 1]] + distance)
     heavy = [place for place in row if place not in leaves] or row
     shift = sum(x[place] - wish[place] for place in heavy) / len(heavy)  # all were pushed right
     for place in row:

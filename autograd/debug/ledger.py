@@ -15,9 +15,9 @@ from typing import Any
 
 from autograd import backward
 from autograd._tensor import Tensor
-from autograd.accumulate import namespace_of
 from autograd.call_site import describe
 from autograd.debug.format import Place, place_of, raw, shortened, table
+from autograd.device import namespace
 from autograd.observe import Observer
 
 
@@ -92,7 +92,7 @@ def _ratio(x, form):
 class Ledger(Observer):
     """Every contribution to every gradient of one backward pass; see ``record_gradients``."""
 
-    separate = True
+    needs_every_contribution = True
 
     def __init__(self, keep_arrays: bool = False) -> None:
         self._keep = keep_arrays
@@ -105,7 +105,7 @@ class Ledger(Observer):
     def on_gradient(self, node, gradient):
         """Close the account of one tensor: its terms are known, and so is their sum."""
         parts, total = self._open.pop(node.order), raw(gradient)
-        xp = namespace_of(total)
+        xp = namespace(total)
         wide = "float64"
         total64 = total.astype(wide)
         norm = float(xp.sqrt(xp.sum(total64 * total64)))

@@ -9,10 +9,9 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from autograd._tensor import Tensor
-from autograd.accumulate import namespace_of
 from autograd.debug.format import place_at
-from autograd.device import is_array
-from autograd.functional.recompute import Segment
+from autograd.device import is_array, namespace
+from autograd.functional.recomputation import Segment
 from autograd.leaf import Leaf
 
 
@@ -44,10 +43,10 @@ class Tape:
             if isinstance(a, Tensor) and isinstance(a._node, Leaf)
         }
         buffers = [_buffer(array) for _, array in kept_arrays(op)]
-        kept = {id(b): b for b in buffers if id(b) not in leaves}
+        unique = {id(b): b for b in buffers if id(b) not in leaves}
         self._now = event.start + event.seconds
         owner = (event.op, event.site)
-        for key, buffer in kept.items():
+        for key, buffer in unique.items():
             if key in self._buffers:
                 self._buffers[key][0] += 1
             else:
@@ -55,8 +54,8 @@ class Tape:
                 self.changes.append((self._now, buffer.nbytes, owner))
         number = id(op)
         reference = weakref.ref(op, lambda _: self._drop(number))
-        self._nodes[number] = (reference, tuple(kept))
-        return sum(b.nbytes for b in kept.values())
+        self._nodes[number] = (reference, tuple(unique))
+        return sum(b.nbytes for b in unique.values())
 
     def release(self, op, event):
         self._now = event.start + event.seconds
@@ -102,7 +101,7 @@ def kept_arrays(node):
 
 def _buffer(array):
     """The array that owns the memory of a view."""
-    kind = namespace_of(array).array_type
+    kind = namespace(array).array_type
     while isinstance(array.base, kind):
         array = array.base
     return array

@@ -15,11 +15,13 @@ from autograd.observe import Observer
 
 
 class OpHook(Observer):
-    """What ``register_op_hook`` returns: ``remove()`` takes the hook away (also as a ``with``)."""
+    """The result of ``register_op_hook``: ``remove()``, or the end of a ``with``, ends it."""
 
     def __init__(self, op, forward, backward):
         self._op, self._forward, self._backward = op, forward, backward
-        self.separate = backward is not None  # each contribution is shown as it was returned
+        self.needs_every_contribution = (
+            backward is not None
+        )  # each contribution is shown as it was returned
         self._arrived, self._returned = {}, {}
         self._running = False
 
@@ -27,7 +29,7 @@ class OpHook(Observer):
         return self
 
     def remove(self) -> None:
-        """Take the hook away. A second call does nothing."""
+        """Remove the hook. A second call does nothing."""
         self.stop()
 
     def _wants(self, op):

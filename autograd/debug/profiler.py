@@ -28,7 +28,7 @@ NOWHERE = Place("", 0, "")
 
 @dataclass
 class Row:
-    """What one op, or one line, cost: seconds, calls, bytes kept for backward, operations."""
+    """The cost of one op, or of one line: seconds, calls, bytes kept for backward, operations."""
 
     calls: int = 0
     forward: float = 0.0
@@ -84,7 +84,7 @@ class profile(Observer):  # noqa: N801 (PyTorch's name)
 
     def before_forward(self, op, args):
         if not hasattr(op, "site"):
-            op.site = call_site(1)
+            op.site = call_site()
         self._begin(op, "forward")
 
     def after_forward(self, op, args, output):

@@ -1,10 +1,11 @@
 """Derivatives of functions, rather than of tensors: names and conventions as in JAX and torch.func.
 
-``transforms.py`` holds the functions, ``recompute.py`` trades arithmetic for memory, ``call.py`` is
-one call of a function on tensors of its own, and ``tree.py`` takes nested arguments apart.
+``transforms.py`` holds the functions, ``recomputation.py`` trades arithmetic for memory,
+``call.py`` is one call of a function on tensors of its own, and ``tree.py`` takes nested arguments
+apart.
 """
 
-from autograd.functional.recompute import recompute
+from autograd.functional.recomputation import recompute
 from autograd.functional.transforms import (
     grad,
     hessian,

@@ -12,7 +12,7 @@ from autograd.device import is_array, namespace
 from autograd.engine import Op
 from autograd.functional.tree import flatten
 from autograd.grad_mode import enable_grad, is_grad_enabled
-from autograd.leaf import sequence
+from autograd.leaf import creation_order
 
 
 class Input(Op):
@@ -37,7 +37,7 @@ class Call:
     def __init__(self, name, f, args, kwargs, argnums, has_aux):
         self.name, self.has_aux = name, has_aux
         recording = is_grad_enabled()
-        start = next(sequence)
+        start = next(creation_order)
         args, chosen = list(args), _chosen(name, argnums, len(args))
         leaves, self.in_structure = flatten(
             args[chosen] if isinstance(chosen, int) else tuple([args[i] for i in chosen])
@@ -95,7 +95,7 @@ class Call:
         return self.in_structure.build(leaves)
 
     def result(self):
-        """What f returned, with its history only if the outputs depend on more than the inputs."""
+        """The result of f, with its history only if the outputs depend on more than the inputs."""
         output = self.out_structure.build([self._plain(y) for y in self.outputs])
         if not self.has_aux:
             return output

@@ -81,8 +81,8 @@ def vjp(f: Callable, *primals: Any, has_aux: bool = False) -> tuple:
     That is the gradient of sum(u * output): a tuple with one entry for each of ``primals``. The
     pullback may be called any number of times. With ``has_aux``, ``(output, pullback, aux)``.
 
-    Same errors as ``grad``; the pullback raises ValueError if u has not the structure and shapes of
-    the output. Equivalent to jax.vjp.
+    Same errors as ``grad``; the pullback raises ValueError if u differs from the output in its
+    structure or shapes. Equivalent to jax.vjp.
     """
     call = Call("vjp", f, primals, {}, tuple(range(len(primals))), has_aux)
 

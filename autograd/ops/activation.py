@@ -4,8 +4,7 @@ All have PyTorch's names and options. Each is exact at both ends: no exponential
 infinite input gives the limit, in the derivative too. Integers become floats (relu keeps them).
 """
 
-from autograd._tensor import Tensor
-from autograd._types import TensorLike
+from autograd._tensor import Tensor, TensorLike
 from autograd.engine import Op
 from autograd.kernels import gelu as gelu_kernel
 from autograd.ops.arguments import floating

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from autograd._tensor import Tensor
-from autograd._types import Axis, Operand, TensorLike
+from autograd._tensor import Operand, Tensor, TensorLike
+from autograd._types import Axis
 from autograd.device import is_array, namespace
 from autograd.plain import plain_array
 

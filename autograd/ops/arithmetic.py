@@ -5,8 +5,7 @@ Binary operations broadcast as NumPy does; the engine sums the gradients back to
 
 import math
 
-from autograd._tensor import Tensor
-from autograd._types import TensorLike
+from autograd._tensor import Tensor, TensorLike
 from autograd.engine import Op
 from autograd.ops.unsmooth import unsmooth
 
@@ -130,15 +129,13 @@ class Power(Op):
 
     def backward(self, xp, g, a, b):
         g_a = g_b = None
-        if (
-            a.dtype != b.dtype
-        ):  # the logarithm of an int8 would be a float16, and in int8 -128 - 1 is 127
+        if a.dtype != b.dtype:  # in int8 log would return float16, and -128 - 1 would be 127
             a, b = xp.astype(a, g.dtype), xp.astype(b, g.dtype)
         edge = (a == 0) & (b >= 0) & (b <= 1)
         if self.needs[0]:
             flat = b == 0  # the slope is 0, also where a^(b-1) is infinite
-            if self.needs[1]:  # the slope depends on b, and b has a derivative
-                flat = flat & ((a == 0) | (a != a))
+            if self.needs[1]:  # b may be differentiated next: keep the slope a function of b, if
+                flat = flat & ((a == 0) | (a != a))  # a^(b-1) is a number: a is not 0 and not NaN
             g_a = g * b * xp.where(flat, 1, a) ** xp.where(flat, 1, b - 1)
             g_a = unsmooth(g_a, edge, b)
         if self.needs[1]:

@@ -4,13 +4,12 @@ import math
 
 import numpy as np
 
-from autograd._tensor import Tensor
-from autograd._types import TensorLike
+from autograd._tensor import Tensor, TensorLike
 from autograd.engine import Op
 from autograd.kernels import attention
 from autograd.ops.arguments import floating, integer, operand
 from autograd.ops.conversion import astype
-from autograd.ops.dropout import drop_probability, keep_mask
+from autograd.ops.dropping import drop_probability, keep_mask
 from autograd.ops.shape import reshape
 
 __all__ = ["causal_attention", "scaled_dot_product_attention"]

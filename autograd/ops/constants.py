@@ -1,14 +1,14 @@
 """Makers of constants with NumPy's signatures, so that ``autograd.ops`` can stand in for NumPy.
 
-They give Tensors that require no gradient. ``beside(x)`` is the same namespace with makers that
-make arrays of x's library.
+They give Tensors that require no gradient. ``namespace_like(x)`` is the same namespace with makers
+of arrays of x's library.
 """
 
 import numpy as np
 
 from autograd import _methods
-from autograd._tensor import Tensor
-from autograd._types import DTypeLike, Integers, TensorLike
+from autograd._tensor import Tensor, TensorLike
+from autograd._types import DTypeLike, Integers
 from autograd.device import is_array, namespace, numpy_namespace
 from autograd.ops.conversion import astype
 
@@ -66,18 +66,18 @@ def _library(x):
     return namespace(x) if is_array(x) else np
 
 
-def beside(x):
-    """``autograd.ops`` as the namespace to compute with beside the Tensor x.
+def namespace_like(x):
+    """``autograd.ops`` as the namespace to compute with on the Tensor x and others of its library.
 
-    Whoever writes ``xp.arange(n)`` in a backward has no array at hand to say which library's it
-    must be. On NumPy it is the module itself.
+    A backward that needs ``xp.arange(n)`` does not say of which library it should be: this
+    namespace knows. For NumPy's arrays it is the module itself.
     """
     library = namespace(x.data)
-    return _methods.ops if library is numpy_namespace else _Beside(library)
+    return _methods.ops if library is numpy_namespace else OpsNamespace(library)
 
 
-class _Beside:
-    """``autograd.ops``, but that new arrays are of ``library``."""
+class OpsNamespace:
+    """``autograd.ops``, except that new arrays belong to ``library``."""
 
     def __init__(self, library):
         self._library = library

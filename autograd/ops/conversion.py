@@ -1,8 +1,8 @@
 """Conversion to another type of number."""
 
 from autograd import device
-from autograd._tensor import Tensor
-from autograd._types import DTypeLike, TensorLike
+from autograd._tensor import Tensor, TensorLike
+from autograd._types import DTypeLike
 from autograd.engine import Op
 from autograd.ops.arguments import operand
 

@@ -1,7 +1,6 @@
 """Running sums and products along one axis, and the differences that undo a sum."""
 
-from autograd._tensor import Tensor
-from autograd._types import TensorLike
+from autograd._tensor import Tensor, TensorLike
 from autograd.engine import Op
 from autograd.ops.arguments import integer, normalize_axis, operand, operands
 from autograd.ops.index import getitem

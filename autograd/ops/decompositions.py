@@ -25,8 +25,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from autograd._tensor import Tensor
-from autograd._types import TensorLike
+from autograd._tensor import Tensor, TensorLike
 from autograd.device import namespace
 from autograd.engine import Op
 from autograd.ops.arguments import matrices, square_matrices

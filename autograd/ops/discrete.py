@@ -5,8 +5,8 @@ is a constant, which requires no gradient. Rounded numbers and positions are Ten
 are raw boolean arrays, as those of a comparison.
 """
 
-from autograd._tensor import Tensor
-from autograd._types import Array, Axis, TensorLike
+from autograd._tensor import Tensor, TensorLike
+from autograd._types import Array, Axis
 from autograd.device import is_array, namespace, numpy_namespace
 from autograd.ops.arguments import NUMBERS, integer, normalize_axis, operand, reduced_axes
 from autograd.ops.shape import reshape

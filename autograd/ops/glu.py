@@ -1,7 +1,6 @@
 """Gated linear units: one half of a feed-forward layer's channels decides how much of the other."""
 
-from autograd._tensor import Tensor
-from autograd._types import TensorLike
+from autograd._tensor import Tensor, TensorLike
 from autograd.engine import Op
 from autograd.kernels import glu as kernel
 from autograd.ops.activation import known_gelu

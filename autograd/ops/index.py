@@ -11,8 +11,8 @@ import numpy as np
 from autograd import device
 from autograd._conversions import raw
 from autograd._namespace import is_basic_index
-from autograd._tensor import Tensor
-from autograd._types import Integers, TensorLike
+from autograd._tensor import Tensor, TensorLike
+from autograd._types import Integers
 from autograd.accumulate import Scatter
 from autograd.device import is_array
 from autograd.engine import Op

@@ -7,8 +7,7 @@ they were joined, and joined where they were split.
 from collections.abc import Iterable
 from typing import Any
 
-from autograd._tensor import Tensor
-from autograd._types import TensorLike
+from autograd._tensor import Tensor, TensorLike
 from autograd.ops.arguments import integer, normalize_axis, operand, operands
 from autograd.ops.shape import concatenate, reshape, split
 

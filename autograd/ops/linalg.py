@@ -11,8 +11,7 @@ algorithmic differentiation (2008); that of the Cholesky factor after I. Murray 
 
 from typing import NamedTuple
 
-from autograd._tensor import Tensor
-from autograd._types import TensorLike
+from autograd._tensor import Tensor, TensorLike
 from autograd.device import namespace
 from autograd.engine import Op
 from autograd.ops.arguments import lapack_type, operand, square_matrices

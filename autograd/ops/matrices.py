@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from autograd._tensor import Tensor
-from autograd._types import TensorLike
+from autograd._tensor import Tensor, TensorLike
 from autograd.engine import Op
 from autograd.ops.arguments import integer, normalize_axis, operand
 from autograd.ops.index import scatter_add

@@ -8,8 +8,8 @@ import math
 
 import numpy as np
 
-from autograd._tensor import Tensor
-from autograd._types import Axis, Operand, TensorLike
+from autograd._tensor import Operand, Tensor, TensorLike
+from autograd._types import Axis
 from autograd.device import namespace
 from autograd.engine import Op
 from autograd.kernels import (

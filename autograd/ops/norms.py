@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from autograd._tensor import Tensor
-from autograd._types import Axis, Operand, TensorLike
+from autograd._tensor import Operand, Tensor, TensorLike
+from autograd._types import Axis
 from autograd.device import namespace
 from autograd.ops import reduce
 from autograd.ops.arguments import described, operand, reduced_axes
@@ -52,7 +52,7 @@ class Norm(Reduction):
         return y if self.keepdims else xp.squeeze(y, axis=self.axis)
 
     def scale(self, xp, size):
-        """What to divide by before taking powers; 1 instead of 0 or infinity."""
+        """The divisor used before taking powers: 1 instead of 0 or infinity."""
         if size.size == 0:
             return xp.sum(size, axis=self.axis, keepdims=True) + 1
         extreme = (xp.max if self.p > 0 else xp.min)(size, axis=self.axis, keepdims=True)

@@ -9,8 +9,7 @@ there that the rule of |x| cannot know (unsmooth.py).
 import math
 
 from autograd._conversions import raw
-from autograd._tensor import Tensor
-from autograd._types import TensorLike
+from autograd._tensor import Tensor, TensorLike
 from autograd.engine import Op
 from autograd.ops.arguments import operand
 from autograd.ops.unsmooth import unsmooth

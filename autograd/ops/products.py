@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from autograd._tensor import Tensor
-from autograd._types import TensorLike
+from autograd._tensor import Tensor, TensorLike
 from autograd.engine import Op
 from autograd.ops.arguments import (
     described,

@@ -3,7 +3,8 @@
 import math
 from typing import Any
 
-from autograd._types import DTypeLike, TensorLike
+from autograd._tensor import TensorLike
+from autograd._types import DTypeLike
 from autograd.engine import Op
 from autograd.ops.arguments import integer, normalize_axis, operands
 from autograd.ops.arithmetic import divide, subtract

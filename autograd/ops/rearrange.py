@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from autograd._tensor import Tensor
-from autograd._types import Axis, Integers, TensorLike
+from autograd._tensor import Tensor, TensorLike
+from autograd._types import Axis, Integers
 from autograd.engine import Op
 from autograd.ops.arguments import integers, normalize_axes, normalize_axis, operand
 from autograd.ops.index import raw, take

@@ -9,8 +9,8 @@ prod and the running sums of ``cumulative.py`` are NumPy's own, rounded at every
 
 import math
 
-from autograd._tensor import Tensor
-from autograd._types import Axis, TensorLike
+from autograd._tensor import Tensor, TensorLike
+from autograd._types import Axis
 from autograd.engine import Op
 from autograd.ops.arguments import normalize_axis, operand, real, reduced_axes
 from autograd.ops.unsmooth import unsmooth
@@ -19,7 +19,7 @@ __all__ = ["logsumexp", "max", "mean", "min", "prod", "std", "sum", "var"]
 
 
 class Reduction(Op):
-    """What reductions share. ``axis`` is None (all), an integer or a tuple of them."""
+    """Base class of reductions. ``axis`` is None (all), an integer or a tuple of them."""
 
     def __init__(self, axis, keepdims):
         self.axis, self.keepdims = axis, keepdims
@@ -210,7 +210,7 @@ def std(x: TensorLike, axis: Axis = None, keepdims: bool = False, ddof: float = 
 
 
 class Extremum(Reduction):
-    """What the largest and the smallest element share: the elements equal to it.
+    """Base class of the largest and the smallest element.
 
     Saves: x, y
     Derivative: g_x = where(x == y, g, 0) / sum(x == y)

@@ -6,8 +6,8 @@ They save only shapes and axes, which have no derivative.
 import itertools
 from collections.abc import Iterable, Sequence
 
-from autograd._tensor import Tensor
-from autograd._types import Axis, Integers, TensorLike
+from autograd._tensor import Tensor, TensorLike
+from autograd._types import Axis, Integers
 from autograd.engine import Op
 from autograd.ops.arguments import (
     integer,

@@ -1,7 +1,6 @@
 """Elements in order of size. Each element gets the gradient of the place it was moved to."""
 
-from autograd._tensor import Tensor
-from autograd._types import TensorLike
+from autograd._tensor import Tensor, TensorLike
 from autograd.device import namespace
 from autograd.ops.arguments import integer, normalize_axis, operand
 from autograd.ops.discrete import argsort, stable_order

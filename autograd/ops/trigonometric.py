@@ -4,8 +4,7 @@ Where a derivative contains sqrt(x^2 + c^2) it is written with ``hypot``: x^2 al
 x is larger than the root of the largest number, 256 in float16.
 """
 
-from autograd._tensor import Tensor
-from autograd._types import TensorLike
+from autograd._tensor import Tensor, TensorLike
 from autograd.engine import Op
 from autograd.ops.unsmooth import unsmooth
 

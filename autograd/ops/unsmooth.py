@@ -3,7 +3,7 @@
 |x| has slope -1 left of 0 and 1 right of it; at 0 its gradient is 0 by convention. A backward that
 writes this as ``where(x == 0, 0, ...)`` says under ``create_graph`` that the slope is constant
 there, and the second derivative of |x|^2 at 0 would be 0, where it is 2. The first backward does
-not know enough to find it, so it must be NaN: the unknown never looks like a number.
+not know enough to find it, so it must be NaN: an unknown value must not look like a number.
 """
 
 import math

@@ -23,8 +23,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from autograd._tensor import Tensor
-from autograd._types import TensorLike
+from autograd._tensor import Tensor, TensorLike
 from autograd.engine import Op
 from autograd.testing.comparison import Comparison
 from autograd.testing.differences import FirstOrder, SecondOrder, scales, tensors

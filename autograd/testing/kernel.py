@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from autograd._tensor import Tensor
-from autograd._types import TensorLike
+from autograd._tensor import Tensor, TensorLike
 from autograd.backward import grad
 from autograd.kernels.dispatch import use_kernels
 from autograd.testing.differences import array_of, tensors
@@ -63,13 +62,13 @@ def check_kernel(
         results.append([y.data, *(array_of(g, arrays[i]) for i, g in pairs)])
     if rtol is None:
         rtol = 2e-6 if results[0][0].dtype == np.float32 else 1e-13
-    output, *gradients = (_relative(a, b) for a, b in zip(*results, strict=True))
-    report = KernelReport(output, gradients, rtol)
+    output, *errors = (_relative(a, b) for a, b in zip(*results, strict=True))
+    report = KernelReport(output, errors, rtol)
     if raise_on_failure and not report.passed:
-        errors = ", ".join(f"{e:.2e}" for e in gradients)
+        listed = ", ".join(f"{e:.2e}" for e in errors)
         raise GradCheckError(
             f"the {mode} kernel differs from its reference: output by {output:.2e}, gradients by "
-            f"{errors}, relative to their largest value; allowed {rtol:.0e}"
+            f"{listed}, relative to their largest value; allowed {rtol:.0e}"
         )
     return report
 

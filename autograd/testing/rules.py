@@ -12,6 +12,7 @@ from autograd.accumulate import Scatter
 from autograd.backward import grad
 from autograd.engine import Op
 from autograd.testing.differences import array_of, tensors
+from autograd.testing.in_place import faults_in_place
 from autograd.testing.raised import describe_error
 
 CLOSE = 1e-9
@@ -29,6 +30,8 @@ def check_rules(f, arrays, names, w):
         watch.dtypes(f, arrays, w)
         _, base = _results(f, arrays, names, w, watch)
         if base is not None and not watch.changed:
+            watch.work_in_place(f, arrays, w)
+        if base is not None and not watch.changed and not watch.misuses_room:
             watch.repetition(f, arrays, w, base)
             watch.layouts(f, arrays, w, base)
     usable = base is not None and not watch.changed
@@ -62,16 +65,11 @@ class _Watch:
     def __init__(self, names):
         self.names, self.faults, self.warnings, self.shapes = names, [], [], []
         self.changed = False  # f wrote to its inputs, or a backward to its incoming gradient
+        self.misuses_room = False  # then gradients may depend on what was computed before
 
     def nodes(self, y):
         """Put an observer around the backward of every node behind ``y``."""
-        waiting, seen = [y._node], set()
-        while waiting:
-            node = waiting.pop()
-            if not isinstance(node, Op) or node in seen:
-                continue
-            seen.add(node)
-            waiting += node.inputs
+        for node in _ops_behind(y):
             node.backward = self._observed(node, node.backward)
 
     def _observed(self, node, backward):
@@ -114,6 +112,28 @@ class _Watch:
                     f"{name} sets fresh_gradients = True, but the gradient for input {i} shares "
                     "memory with g or a saved array, which the engine would overwrite"
                 )
+
+    def work_in_place(self, f, arrays, w):
+        """With room to work in place, a backward returns the same, plus the sums it claimed."""
+
+        def observed(node, backward):
+            def run(xp, g, *saved, room=None):
+                self.faults += faults_in_place(node, backward, xp, g, saved)
+                return backward(xp, g, *saved, room=None)
+
+            return run
+
+        xs = tensors([a.copy() for a in arrays], self.names)
+        y = f(*xs)
+        before = len(self.faults)
+        for node in _ops_behind(y):
+            if node.works_in_place:
+                node.backward = observed(node, node.backward)
+        try:
+            grad(y, [xs[i] for i in self.names], w, allow_unused=True)
+        except Exception as error:
+            self.faults.append(describe_error(error, 1))
+        self.misuses_room = len(self.faults) > before
 
     def repetition(self, f, arrays, w, base):
         """A second backward gives the same gradients, and so does one after another call of f."""
@@ -181,6 +201,17 @@ class _Watch:
                 self.warnings.append(f"f fails on float32 inputs: {type(error).__name__}: {error}")
         self.faults.clear()  # the run in float64 reports them
         self.shapes.clear()
+
+
+def _ops_behind(y):
+    """The nodes of all operations that the Tensor ``y`` was computed with."""
+    waiting, seen = [y._node], set()
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, Op) and node not in seen:
+            seen.add(node)
+            waiting += node.inputs
+    return seen
 
 
 def _first_promotion(node):

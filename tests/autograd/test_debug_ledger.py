@@ -5,8 +5,9 @@ import threading
 import numpy as np
 import pytest
 
-from autograd import Tensor, backward, ops
+from autograd import Tensor, accumulate, ops
 from autograd.debug import Ledger, LedgerError, record_gradients
+from autograd.observe import Observer
 
 
 def leaf(*shape, seed=0, dtype=np.float64):
@@ -92,20 +93,16 @@ def test_float32_rounding_is_not_an_error():
 @pytest.mark.parametrize(
     "wrong",
     [
-        lambda held, gradient: gradient,  # the last one wins: = instead of +=
-        lambda held, gradient: held,  # the first one wins
-        lambda held, gradient: held + 1.001 * gradient,
+        lambda total, gradient: gradient,  # the last one wins: = instead of +=
+        lambda total, gradient: total,  # the first one wins
+        lambda total, gradient: total + 1.001 * gradient,
     ],
 )
 def test_it_refuses_contributions_that_do_not_sum(monkeypatch, wrong):
-    def contribute(pending, heap, node, gradient, fresh, create_graph):
-        if node.order in pending:
-            pending[node.order] = (node, wrong(pending[node.order][1], gradient), False)
-        else:
-            right(pending, heap, node, gradient, fresh, create_graph)
+    def add(total, owned, gradient, fresh):
+        return wrong(total, gradient), False
 
-    right = backward.contribute
-    monkeypatch.setattr(backward, "contribute", contribute)
+    monkeypatch.setattr(accumulate, "_sum", add)
     x = leaf(4)
     loss = (ops.sin(x) + ops.exp(x)).sum()
     with pytest.raises(LedgerError, match=r"the 2 contributions .* do not add up"):
@@ -169,3 +166,10 @@ def test_a_call_over_several_lines_is_shown_whole():
     (only,) = record_gradients(y).explain(x).contributions
     assert only.place.source == "y = ops.multiply( x, 2.0, ).sum()"
     assert only.place.line == line_of(test_a_call_over_several_lines_is_shown_whole, 2)
+
+
+def test_an_observer_may_use_the_earlier_name_of_needs_every_contribution():
+    class Old(Observer):
+        separate = True
+
+    assert Old.needs_every_contribution and not Observer.needs_every_contribution

@@ -10,7 +10,7 @@ from autograd.ops.normalization import LayerNorm
 OPERATIONS = all_operations()
 IN_WORDS = {
     "CausalAttention", "Concatenate", "Diagonal", "Einsum", "GroupedQueryAttention", "Linspace",
-    "Pad", "Rope", "Sort", "TakeAlongAxis", "Unsmooth",
+    "Move", "Pad", "Rope", "Sort", "TakeAlongAxis", "Unsmooth",
 }  # fmt: skip
 """Operations whose derivative is a sentence."""
 

@@ -39,4 +39,4 @@ def test_second_derivative_through_slices():
 
 def test_a_scatter_knows_its_dense_form():
     s = Scatter((4,), np.array([1, 1, 3]), np.ones(3))
-    np.testing.assert_array_equal(s.dense(numpy_namespace), [0, 2, 0, 1])
+    np.testing.assert_array_equal(s.densify(numpy_namespace), [0, 2, 0, 1])

@@ -15,14 +15,14 @@ from autograd.samples import SAMPLES
 
 def types_in_backward(sample, dtype, monkeypatch):
     """(operation, input, type returned, type of the input) wherever the two types differ."""
-    found, fit = set(), backward.fitted
+    found, fit = set(), backward.fit_to_input
 
     def watch(xp, node, i, gradient):
         if gradient is not None and gradient.dtype != node.inputs[i].dtype:
             found.add((type(node).__name__, i, str(gradient.dtype), str(node.inputs[i].dtype)))
         return fit(xp, node, i, gradient)
 
-    monkeypatch.setattr(backward, "fitted", watch)
+    monkeypatch.setattr(backward, "fit_to_input", watch)
     xs = [Tensor(a, requires_grad=True) for a in sample.inputs(dtype=dtype)]
     y = sample.call(*xs)
     ones = np.ones(y.shape, y.dtype)

@@ -41,7 +41,7 @@ def text(n=120):
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):
-    """An empty working folder with a corpus beside it; the cache is elsewhere, too."""
+    """An empty working folder with a corpus next to it; the cache is elsewhere, too."""
     folder = tmp_path / "here"
     folder.mkdir()
     (tmp_path / "corpus.txt").write_text(text())
@@ -374,7 +374,7 @@ def test_a_damaged_training_state(here, trained, capsys, file):
 
 
 def truncate_final(run_folder):
-    """As if the process had been killed before the final evaluation."""
+    """Undo the final evaluation, as if the process had been killed before it."""
     path = run_folder / "metrics.jsonl"
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
 
@@ -493,7 +493,7 @@ def test_generate(trained, capsys):
 
 
 class Bytes:
-    """A standard input of given bytes."""
+    """A standard input that contains these bytes."""
 
     def __init__(self, data):
         self.buffer = io.BytesIO(data)
@@ -576,6 +576,6 @@ def test_options_of_another_version_are_refused(here, trained, capsys):
 def test_a_librarys_warning_is_one_line(monkeypatch, capsys):
     from tinygrad_llm.commands import info
 
-    monkeypatch.setattr(info, "run", lambda options: warnings.warn("told once", stacklevel=1) or 0)
+    monkeypatch.setattr(info, "run", lambda options: warnings.warn("shown once", stacklevel=1) or 0)
     assert cli.main(["info"]) == 0
-    assert capsys.readouterr().err == "note: told once\n"
+    assert capsys.readouterr().err == "note: shown once\n"

@@ -25,9 +25,9 @@ def test_a_wrong_operation_is_diagnosed(capsys, monkeypatch):
     )  # fmt: skip
     monkeypatch.setattr(gradcheck, "SAMPLES", [bad])
     assert gradcheck.run(GradcheckOptions()) == 1
-    told = " ".join(capsys.readouterr().out.split())
-    assert "WRONG" in told and "1 WRONG" in told
-    assert "diagnosis: order 1, input 1: your gradient has the wrong sign" in told
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "WRONG" in printed and "1 WRONG" in printed
+    assert "diagnosis: order 1, input 1: your gradient has the wrong sign" in printed
 
 
 def test_the_table_is_whole_in_a_file_and_at_80_columns():

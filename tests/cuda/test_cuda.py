@@ -2,10 +2,10 @@
 
 import pytest
 
-from autograd.device import DeviceError, on_device
+from autograd.device import DeviceError, namespace_on
 
 try:
-    on_device("cuda")
+    namespace_on("cuda")
 except DeviceError as error:
     pytest.skip(str(error), allow_module_level=True)
 

@@ -1,4 +1,4 @@
-"""The cache heals: what is damaged, edited or of another corpus is noticed and built again."""
+"""The cache heals: an entry that is damaged, edited or of another corpus is built again."""
 
 import json
 import os
@@ -29,7 +29,7 @@ OTHER = [Document("b", "quite another text")]
 
 
 def edit(folder, changes):
-    """Change meta.json as by hand."""
+    """Change meta.json as a person would."""
     meta = json.loads((folder / "meta.json").read_text())
     (folder / "meta.json").write_text(json.dumps(meta | changes, indent=2) + "\n")
 

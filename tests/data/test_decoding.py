@@ -1,4 +1,4 @@
-"""What encoding a file is in, and what becomes of the bytes that fit none."""
+"""Which encoding a file has, and what happens to bytes that fit none."""
 
 import pytest
 from hypothesis import given, strategies as st

@@ -1,4 +1,4 @@
-"""What lies in a folder and is not a text in it: links, pipes, devices, depth, runs, the cache."""
+"""Entries of a folder that are not texts: links, pipes, devices, depth, runs, the cache."""
 
 import os
 import socket
@@ -95,7 +95,7 @@ def test_a_file_that_says_it_is_empty_is_not_read(root, monkeypatch):
 
 @pytest.mark.parametrize("what", ["folder", "file"])
 def test_what_cannot_be_read_is_named_with_the_reason(root, monkeypatch, what):
-    """The system's refusal is played, as the tests may run with every right there is."""
+    """The system's refusal is simulated, since the tests may run as root."""
     put(root, "locked/b.txt")
     put(root, "locked.txt")
     real_scandir, real_open = os.scandir, open

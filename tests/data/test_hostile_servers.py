@@ -1,4 +1,4 @@
-"""Servers that lie, drip and never end, and what lies in the way: a sentence, in bounded memory."""
+"""Servers that lie, drip and never end, and files in the way: one sentence, bounded memory."""
 
 import contextlib
 import gzip
@@ -273,7 +273,7 @@ def test_a_pipe_or_a_folder_where_the_partial_file_lies(serve, tmp_path):
 
 
 def test_two_at_a_time(serve, tmp_path):
-    """The second is told, and disturbs nothing; when the first has ended it finds the file."""
+    """The second is refused and disturbs nothing; after the first has ended, it finds the file."""
     go_on = threading.Event()
 
     def slowly(_):

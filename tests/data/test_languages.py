@@ -1,4 +1,4 @@
-"""Text in other languages: left out with the option that keeps it, and kept with it."""
+"""Text in other languages: left out, with a note of the option that keeps it; kept with it."""
 
 import json
 

@@ -67,7 +67,7 @@ def test_split_is_by_name_and_whole():
         assert (document in validation) == (number % 20 == 0)
         assert (document in train) == (number % 20 != 0)
     assert len(train) + len(validation) == 400 and len(validation) > 5
-    assert f"Validation: {len(validation)} of 400 documents" in str(corpus.report)
+    assert f"validation: {len(validation)} of 400 documents" in str(corpus.report)
     assert train_texts(corpus) == [document.text for document in train]
     few, many = split(corpus, 2)
     assert len(many) > 150 and len(few) > 150

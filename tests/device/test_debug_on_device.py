@@ -1,4 +1,4 @@
-"""The tools that explain a gradient, on arrays that are not NumPy's: what they tell is the same."""
+"""The tools that explain a gradient, on arrays that are not NumPy's: they report the same."""
 
 import json
 import re
@@ -16,12 +16,12 @@ from autograd.debug import (
     record_graph,
     register_op_hook,
 )
-from autograd.device import on_device
+from autograd.device import namespace_on
 
 
 def network(where):
     """A loss, and the two parameters it was computed from."""
-    xp, rng = on_device(where), np.random.default_rng(0)
+    xp, rng = namespace_on(where), np.random.default_rng(0)
     w = Tensor(xp.asarray(rng.standard_normal((5, 3))), requires_grad=True)
     b = Tensor(xp.asarray(np.ones(5)), requires_grad=True)
     x = ops.embedding(w, np.array([1, 4, 1]))  # w is used twice
@@ -35,17 +35,17 @@ def references():
 
 
 def test_the_ledger(device):
-    told = []
+    reports = []
     for where in ("cpu", device):
         loss, w, b = network(where)
         ledger = record_gradients(loss, keep_arrays=True)
-        told.append(str(ledger.explain(w, "w")))
+        reports.append(str(ledger.explain(w, "w")))
         assert w.grad.device == b.grad.device == where
-    assert told[0] == told[1] and "the sum of 2 contributions" in told[0]
+    assert reports[0] == reports[1] and "the sum of 2 contributions" in reports[0]
 
 
 def test_anomaly_mode(device):
-    xp = on_device(device)
+    xp = namespace_on(device)
     with detect_anomaly():
         loss, _, _ = network(device)
         loss.backward()

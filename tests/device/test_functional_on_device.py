@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from autograd import Tensor, functional as F, ops, use_kernels
-from autograd.device import on_device, to_numpy
+from autograd.device import namespace_on, to_numpy
 
 A = np.random.default_rng(0).standard_normal((3, 3))
 X, V = np.array([0.3, -1.2, 2.0]), np.array([1.0, 0.5, -2.0])
@@ -36,7 +36,7 @@ def test_derivatives_of_functions(case, device):
     found = []
     with use_kernels("reference"):
         for where in ("cpu", device):
-            xp = on_device(where)
+            xp = namespace_on(where)
             y = CASES[case](Tensor(xp.asarray(X), requires_grad=True), Tensor(xp.asarray(V)))
             assert y.device == where
             found.append(to_numpy(y.data))
@@ -47,7 +47,7 @@ def test_a_recomputed_dropout_mask_is_the_same_again(device):
     results = []
     for where in ("cpu", device):
         rng = np.random.default_rng(3)
-        x = Tensor(on_device(where).asarray(X), requires_grad=True)
+        x = Tensor(namespace_on(where).asarray(X), requires_grad=True)
         y = F.recompute(lambda x, rng=rng: ops.dropout(x * x, 0.4, rng=rng), x, rngs=[rng])
         y.backward(np.ones(3))
         results.append(x.grad.numpy())

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from autograd import Tensor, grad, no_grad, ops, use_kernels
-from autograd.device import on_device, to_numpy
+from autograd.device import namespace_on, to_numpy
 from autograd.samples import SAMPLES
 
 ON_ANY_DEVICE = [s for s in SAMPLES if "long double" not in s.note]  # which only CPUs have
@@ -35,7 +35,7 @@ def derivatives(call, arrays, xp, order):
 
 
 def check(sample, device, order, dtype=np.float64, rtol=1e-12):
-    xp, arrays = on_device(device), sample.inputs(dtype=dtype)
+    xp, arrays = namespace_on(device), sample.inputs(dtype=dtype)
     with use_kernels("reference"):
         expected = derivatives(sample.call, arrays, np, order)
     found = derivatives(sample.call, arrays, xp, order)
@@ -65,7 +65,7 @@ def test_other_types(sample, device, dtype, rtol):
 
 @pytest.mark.parametrize("sample", [s for s in ON_ANY_DEVICE if s.empty], ids=lambda s: s.name)
 def test_empty_inputs(sample, device):
-    xp, arrays = on_device(device), sample.inputs(shapes=sample.empty)
+    xp, arrays = namespace_on(device), sample.inputs(shapes=sample.empty)
     with use_kernels("reference"):
         expected = derivatives(sample.call, arrays, np, order=1)
     for a, b in zip(derivatives(sample.call, arrays, xp, order=1), expected, strict=True):
@@ -83,7 +83,7 @@ def test_the_logsumexp_of_nothing(where, device):
 
 @by_sample
 def test_what_lands_in_grad(sample, device):
-    xp = on_device(device)
+    xp = namespace_on(device)
     xs = [Tensor(xp.asarray(a), requires_grad=True) for a in sample.inputs()]
     for _ in range(2):  # the second time it is added to what is there
         y = sample.call(*xs)
@@ -98,7 +98,7 @@ def test_what_lands_in_grad(sample, device):
 
 
 def test_ids_targets_masks_and_indices_may_be_numpys(device):
-    xp = on_device(device)
+    xp = namespace_on(device)
     table = Tensor(xp.asarray(np.arange(12.0).reshape(4, 3)), requires_grad=True)
     ids, targets, mask = np.array([[1, 3]]), np.array([[0, 2]]), np.array([True, False, True])
     y = ops.where(mask, ops.embedding(table, ids), 0)  # (1, 2, 3)
@@ -116,7 +116,7 @@ def test_ids_targets_masks_and_indices_may_be_numpys(device):
 
 
 def test_ids_and_targets_may_be_there_already(device):
-    xp = on_device(device)
+    xp = namespace_on(device)
     table, ids = Tensor(xp.asarray(np.eye(3))), xp.asarray(np.array([2, 0]))
     np.testing.assert_array_equal(ops.embedding(table, ids).numpy(), np.eye(3)[[2, 0]])
     logits = ops.embedding(table, Tensor(ids))
@@ -186,13 +186,13 @@ def test_numbers_and_text(device):
     assert repr(x) == f"Tensor([[ 1.5, -2. ]], device={device}, op=Move)"
     assert type(x.numpy()) is np.ndarray
     for compared in (x > 0, x <= 0, x == x, x != 1, x.detach() < x):
-        assert type(compared) is on_device(device).array_type and compared.dtype == bool
+        assert type(compared) is namespace_on(device).array_type and compared.dtype == bool
     with pytest.raises(TypeError):
         np.asarray(x.detach())  # the library's own refusal to copy silently
 
 
 def test_assigning_takes_values_of_any_library(device):
-    xp = on_device(device)
+    xp = namespace_on(device)
     there, here = Tensor(xp.zeros((2, 2))), Tensor(np.zeros((2, 2)))
     for target in (there, here):
         for value in (np.eye(2), xp.asarray(np.eye(2)), Tensor(np.eye(2)), [[1, 0], [0, 1]]):
@@ -204,17 +204,17 @@ def test_assigning_takes_values_of_any_library(device):
 
 
 def test_constants_of_a_second_derivative_are_of_its_library(device):
-    xp = on_device(device)
-    beside = ops.constants.beside(Tensor(xp.zeros(2)))
+    xp = namespace_on(device)
+    like = ops.constants.namespace_like(Tensor(xp.zeros(2)))
     for made in (
-        beside.zeros((2, 1)), beside.ones(3), beside.full((2,), 7.0), beside.arange(1, 4),
-        beside.asarray([1.0, 2.0]), beside.asarray(Tensor(xp.ones(2)), dtype=np.float32),
+        like.zeros((2, 1)), like.ones(3), like.full((2,), 7.0), like.arange(1, 4),
+        like.asarray([1.0, 2.0]), like.asarray(Tensor(xp.ones(2)), dtype=np.float32),
     ):  # fmt: skip
         assert made.device == device
-    assert beside.arange(3).dtype == ops.arange(3).dtype
-    assert beside.zeros(2, np.float32).dtype == np.float32
-    assert beside.exp is ops.exp
-    assert ops.constants.beside(Tensor(np.zeros(2))) is ops
+    assert like.arange(3).dtype == ops.arange(3).dtype
+    assert like.zeros(2, np.float32).dtype == np.float32
+    assert like.exp is ops.exp
+    assert ops.constants.namespace_like(Tensor(np.zeros(2))) is ops
 
 
 def test_no_grad_and_views(device):
@@ -226,7 +226,7 @@ def test_no_grad_and_views(device):
 
 
 def test_places_and_truth_are_found_where_the_numbers_are(device):
-    xp, array = on_device(device), np.array([[0.0, 2.0, 2.0], [0.0, -1.0, 0.0]])
+    xp, array = namespace_on(device), np.array([[0.0, 2.0, 2.0], [0.0, -1.0, 0.0]])
     x = Tensor(xp.asarray(array), requires_grad=True)
     for y, expected in [
         (x.argmax(1), array.argmax(1)), (x.argsort(), array.argsort(kind="stable")),

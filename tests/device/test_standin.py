@@ -1,4 +1,4 @@
-"""The stand-in is what it says: as strict as CuPy, and with nothing that CuPy has not."""
+"""The stand-in is as strict as CuPy, and offers nothing that CuPy does not have."""
 
 import inspect
 import sys
@@ -9,7 +9,7 @@ import pytest
 import standin
 
 from autograd import Tensor, device as devices
-from autograd.device import DeviceError, namespace, on_device, register
+from autograd.device import DeviceError, namespace, namespace_on, register
 
 xp = standin.namespace
 
@@ -162,7 +162,7 @@ def test_a_library_of_ones_own(no_cuda):
         pass
 
     namespace_of_box = register(Box, xp, "box", to_numpy=lambda box: box.get() + 0.5)
-    assert on_device("box") is namespace_of_box
+    assert namespace_on("box") is namespace_of_box
     assert Tensor(Box(np.ones(1))).numpy() == 1.5
     with pytest.raises(ValueError, match="'box' is already registered for standin"):
         register(standin.ndarray, xp, "box")

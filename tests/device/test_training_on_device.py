@@ -12,7 +12,7 @@ import pytest
 from caches import new_cache
 
 from autograd import use_kernels
-from autograd.device import on_device, to_numpy
+from autograd.device import namespace_on, to_numpy
 from tinygrad_llm import cli
 from tinygrad_llm.config import GPTConfig, TrainConfig
 from tinygrad_llm.data import IGNORE, Loader
@@ -74,7 +74,7 @@ def test_moving_a_module(device):
     assert model.to(device) is model
     assert model.parameters() == parameters and model.wte.weight is parameters[0]
     assert {p.device for p in parameters} == {p.grad.device for p in parameters} == {device}
-    assert {type(a) for a in model.state_dict().values()} == {on_device(device).array_type}
+    assert {type(a) for a in model.state_dict().values()} == {namespace_on(device).array_type}
     np.testing.assert_array_equal(model.wte.weight.grad.numpy(), gradient)
     model.loss(x, y).backward()  # is added to what was moved
     assert not np.array_equal(model.wte.weight.grad.numpy(), gradient)
@@ -90,7 +90,7 @@ def test_ids_on_the_device(device):
     x, y = batch()
     model = GPT(SHAPE, seed=3).eval().to(device)
     expected = model.loss(x, y).item()
-    xp = on_device(device)
+    xp = namespace_on(device)
     assert model.loss(xp.asarray(x), xp.asarray(y)).item() == expected
     with pytest.raises(UserError, match="id 400 is outside the table"):
         model(xp.asarray(x * 0 + 400))
@@ -225,7 +225,7 @@ def test_generation(device, temperature):
     assert texts[0].shape == (12, 2)
     for text in texts[1:]:
         np.testing.assert_array_equal(text, texts[0])
-    prompt = on_device(device).asarray(np.array([[1, 2]]))
+    prompt = namespace_on(device).asarray(np.array([[1, 2]]))
     (new,) = generate(model.next_token_logits, prompt, 1, block_size=8, rng=None, temperature=0)
     assert type(new) is np.ndarray
 
@@ -246,7 +246,7 @@ def cuda(device, monkeypatch):
     """--device cuda means the fixture's device."""
     from autograd import device as devices
 
-    monkeypatch.setattr(devices, "_devices", {**devices._devices, "cuda": on_device(device)})
+    monkeypatch.setattr(devices, "_devices", {**devices._devices, "cuda": namespace_on(device)})
     return device
 
 
@@ -293,9 +293,9 @@ def test_without_cupy_it_says_so_before_any_work(tmp_path, monkeypatch, capsys, 
     monkeypatch.setattr(devices, "_devices", {"cpu": devices.numpy_namespace})
     monkeypatch.setitem(sys.modules, "cupy", None)
     assert cli.main([*command.split(), "--device", "cuda"]) == 2
-    told = capsys.readouterr()
-    assert told.err.startswith("error: the device cuda needs CuPy, which is not installed")
-    assert told.err.count("\n") == 1 and list(tmp_path.iterdir()) == []
+    printed = capsys.readouterr()
+    assert printed.err.startswith("error: the device cuda needs CuPy, which is not installed")
+    assert printed.err.count("\n") == 1 and list(tmp_path.iterdir()) == []
 
 
 def test_a_module_says_the_same(monkeypatch):
@@ -308,4 +308,4 @@ def test_a_module_says_the_same(monkeypatch):
 
 
 def test_numpy_of_an_array(device):
-    assert type(to_numpy(on_device(device).zeros(2))) is np.ndarray
+    assert type(to_numpy(namespace_on(device).zeros(2))) is np.ndarray

@@ -1,4 +1,4 @@
-"""The reader of JSON: what it takes, and the sentence for all that it refuses."""
+"""The reader of JSON: what it accepts, and one sentence for everything it refuses."""
 
 import json
 import os

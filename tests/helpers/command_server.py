@@ -33,7 +33,7 @@ TAKES_SPACE = ("open", "os.mkdir", "os.fsync")
 
 
 class CommandServer:
-    """Use as a context manager; ``run`` is what it is for."""
+    """A context manager; ``run`` runs one command."""
 
     def __enter__(self):
         environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
@@ -72,13 +72,13 @@ def serve():
     prepare()
     for line in sys.stdin:
         request = json.loads(line)
-        output, told = os.pipe(), os.pipe()
+        output, report = os.pipe(), os.pipe()
         child = os.fork()
         if child == 0:
-            work(request, output[1], told[1])
+            work(request, output[1], report[1])
         os.close(output[1])
-        os.close(told[1])
-        with os.fdopen(output[0], "rb") as log, os.fdopen(told[0], "rb") as more:
+        os.close(report[1])
+        with os.fdopen(output[0], "rb") as log, os.fdopen(report[0], "rb") as more:
             answer = {"log": log.read().decode(errors="replace"), "operations": []}
             answer |= json.loads(more.read() or b"{}")
         answer["code"] = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
@@ -147,7 +147,7 @@ def finish_plot(path):
 
 
 def watch(folders, operations, fault):
-    """Note every file operation in the folders, and let the fault happen at its own."""
+    """Record every file operation in the folders, and let the fault happen at its turn."""
     kind, at = fault.get("kind"), fault.get("at")
     if kind == "long":
         import resource
@@ -177,8 +177,8 @@ def watch(folders, operations, fault):
             if isinstance(args[0], int):  # an open file, of which this is not the first operation
                 return
             name = os.fsdecode(args[0])
-            beside = event in ("os.remove", "os.rmdir") and args[-1] != -1  # relative to a folder
-            if beside or any(os.path.abspath(name).startswith(f + os.sep) for f in folders):
+            relative = event in ("os.remove", "os.rmdir") and args[-1] != -1  # relative to a folder
+            if relative or any(os.path.abspath(name).startswith(f + os.sep) for f in folders):
                 happen(event, name, flags)
         finally:
             busy = False

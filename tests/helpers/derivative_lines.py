@@ -3,7 +3,7 @@
     g_x = g * s * (1 + x * (1 - s)) with s = sigmoid(x)
 
 Names are the inputs and the output of an operation, its options, what it caches (where the
-docstring names that) and NumPy's functions. How a line is to be read, docs/derivatives.md says.
+docstring names that) and NumPy's functions. docs/derivatives.md says how a line is read.
 """
 
 import importlib.util

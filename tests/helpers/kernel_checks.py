@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from autograd.accumulate import Pending
 from autograd.device import numpy_namespace as xp
 from autograd.in_place import InPlace
 from autograd.kernels.dispatch import Kernel
@@ -52,7 +53,10 @@ def room(*sums, g=None):
     """
     inputs = [SimpleNamespace(order=i) for i in range(len(sums))]
     node = SimpleNamespace(inputs=inputs, needs=(True,) * len(sums))
-    pending = {i: (inputs[i], total, True) for i, total in enumerate(sums) if total is not None}
+    pending = Pending(create_graph=False)
+    for source, total in zip(inputs, sums, strict=True):
+        if total is not None:
+            pending.add(source, total, fresh=True)
     return InPlace(node, pending, g, observed=False)
 
 

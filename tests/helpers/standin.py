@@ -1,6 +1,6 @@
 """A stand-in for CuPy: arrays in main memory that behave as ``cupy.ndarray`` does.
 
-What makes code written for NumPy fail on a GPU is not the GPU. CuPy's arrays refuse to become NumPy
+Code written for NumPy fails on a GPU because of CuPy's rules. Its arrays refuse to become NumPy
 arrays by themselves, refuse to meet NumPy arrays in an operator or a function, are never read-only,
 and have fewer functions with fewer options; a reduction gives a 0-d array and not a number. All of
 that is imitated here, so a test on these arrays finds such code without a GPU.

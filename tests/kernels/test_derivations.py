@@ -1,7 +1,7 @@
 """The derivations are executed: the Python block of each README is the text of the reference.
 
-So whoever compares the formulas with the code below them has read what the engine runs. Here the
-block runs in the reference's place, and its backward is compared with finite differences.
+So a reader who compares the formulas with the code below them has read what the engine runs. Here
+the block runs in the reference's place, and its backward is compared with finite differences.
 """
 
 import ast
@@ -15,7 +15,7 @@ import pytest
 from autograd import check_grad, kernels, ops, use_kernels
 from autograd.device import numpy_namespace
 from autograd.kernels.dispatch import folders
-from autograd.ops.dropout import Dropout
+from autograd.ops.dropping import Dropout
 
 FOLDER = Path(kernels.__file__).parent
 TARGETS = np.array([2, -100, 0, 4])

@@ -71,8 +71,8 @@ def test_at_every_import(tmp_path):
 
 
 def test_while_shutting_down(tmp_path):
-    told = "lambda: print(signal.getsignal(2) is signal.SIG_IGN, flush=True)"
-    before = f"atexit.register({told})\natexit.register(kill, 2)"
+    report = "lambda: print(signal.getsignal(2) is signal.SIG_IGN, flush=True)"
+    before = f"atexit.register({report})\natexit.register(kill, 2)"
     done = run_program(tmp_path, ["--version"], before)
     assert done.returncode == 0 and done.stdout.startswith("tinygrad-llm ")
     assert done.stdout.endswith("True\n")

@@ -1,4 +1,4 @@
-"""What training needs of memory, worked out beforehand: the sizes, and the sentence."""
+"""The memory that training needs, computed beforehand: the sizes, and the error."""
 
 import pytest
 

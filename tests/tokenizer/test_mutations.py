@@ -24,7 +24,7 @@ def saved(tmp_path_factory):
 
 
 def check(file):
-    """Whether it loads; then it must be whole, and give the ids of the tokenizers library."""
+    """Whether it loads. If so, it must be complete and give the ids of the tokenizers library."""
     try:
         tokenizer = Tokenizer.load(file)
         ids = tokenizer.encode(TEXT, "all")

@@ -1,4 +1,4 @@
-"""What is not what it was, is noticed and named: checksums, steps, options, locks, bad numbers."""
+"""Damage to a run is noticed and named: checksums, steps, options, locks, bad numbers."""
 
 import contextlib
 import io
@@ -393,8 +393,8 @@ def test_a_report_that_cannot_be_written(run, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(PlainConsole, "step", full)
-        refused([*TRAIN, "--out", "told"], "No space left", "train --resume told")
-    assert command(["train", "--resume", "told"])[0] == 0
+        refused([*TRAIN, "--out", "full"], "No space left", "train --resume full")
+    assert command(["train", "--resume", "full"])[0] == 0
 
 
 @pytest.mark.parametrize("name, what", [("plot_loss", "the plot"), ("stream_text", "the sample")])

@@ -28,7 +28,7 @@ OPTIONS = (
 
 @pytest.fixture
 def here(tmp_path):
-    """An empty working folder with a corpus beside it."""
+    """An empty working folder with a corpus next to it."""
     (tmp_path / "corpus.txt").write_text(TEXT)
     (tmp_path / "here").mkdir()
     return tmp_path / "here"

@@ -1,6 +1,6 @@
-"""What stays of a finished training step with the garbage collector off: nothing.
+"""Nothing of a finished training step stays in memory, with the garbage collector off.
 
-The graph has no reference cycles, so each node and array goes when its last user does. Where one
+The graph has no reference cycles, so each node and array goes when its last user does. If one
 crept in, memory would grow until the collector happens to run; here it never does.
 """
 

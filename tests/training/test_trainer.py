@@ -31,7 +31,7 @@ TOKENS = np.tile(np.arange(40, dtype=np.uint16), 20)
 
 
 class Quiet:
-    """A console that only remembers."""
+    """A console that records what it is asked to print."""
 
     def __init__(self):
         self.lines, self.running = [], False
@@ -47,7 +47,7 @@ class Quiet:
 
 
 class NoCheckpoints:
-    """Remembers what was to be saved."""
+    """Records what was to be saved."""
 
     def __init__(self):
         self.saved = []
@@ -85,7 +85,7 @@ def weights(model):
 
 
 class Given:
-    """A loader that hands out given batches."""
+    """A loader that hands out these batches."""
 
     def __init__(self, batches):
         self.batches = list(batches)
@@ -360,14 +360,14 @@ def test_keeping_memory_says_whether_it_can():
 def test_blas_threads_sleep_where_numpy_has_not_begun(before, set_to, found):
     code = (
         f"import os; {before}; from tinygrad_llm.machine.process import let_blas_sleep; "
-        "told = let_blas_sleep(); print(os.environ.get('OPENBLAS_THREAD_TIMEOUT'), told)"
+        "done = let_blas_sleep(); print(os.environ.get('OPENBLAS_THREAD_TIMEOUT'), done)"
     )
     environment = {k: v for k, v in os.environ.items() if k != "OPENBLAS_THREAD_TIMEOUT"}
     if set_to is not None:
         environment["OPENBLAS_THREAD_TIMEOUT"] = set_to
     run = [sys.executable, "-c", code]
-    told = subprocess.run(run, env=environment, capture_output=True, text=True, check=True)
-    assert told.stdout.strip() == found
+    process = subprocess.run(run, env=environment, capture_output=True, text=True, check=True)
+    assert process.stdout.strip() == found
 
 
 @pytest.mark.parametrize("preset", PRESETS)

@@ -1,4 +1,4 @@
-"""What follows the last step: the whole validation text, the plot, a sample, the report.
+"""After the last step: the whole validation text, the plot, a sample, the report.
 
 The run is trained and saved by then, and nothing here may endanger it. A failure is reported in one
 sentence, the rest is still done, and the exit code is 1; ``train --resume`` of the finished run
@@ -113,7 +113,7 @@ def _write_sample(console: PlainConsole, trainer: Trainer, prepared: Prepared) -
 
 
 def _sample_prompt(trainer: Trainer, prepared: Prepared) -> str:
-    """What the sample begins with: by default the first line of the validation text."""
+    """The start of the sample: by default the first line of the validation text."""
     config = trainer.config
     if config.sample_prompt is not None:
         return config.sample_prompt

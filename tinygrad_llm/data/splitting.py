@@ -36,8 +36,8 @@ def split(corpus: Corpus, validation_modulus: int = 20) -> tuple[list[Document],
     validation = [d for d in corpus.documents if is_validation(d.name, validation_modulus)]
     if train and validation:
         corpus.report.note(
-            f"Validation: {len(validation):,} of {len(corpus.documents):,} documents, held out "
-            f"whole (chosen by a hash of the name, about 1 in {validation_modulus})."
+            f"validation: {len(validation):,} of {len(corpus.documents):,} documents, held out "
+            f"whole (chosen by a hash of the name, about 1 in {validation_modulus})"
         )
         return train, validation
     train, validation = [], []
@@ -54,10 +54,10 @@ def split(corpus: Corpus, validation_modulus: int = 20) -> tuple[list[Document],
         )
     n = len(corpus.documents)
     corpus.report.note(
-        "Validation: the last 10 % of the document."
+        "validation: the last 10 % of the document"
         if n == 1
-        else f"Validation: the last 10 % of each document ({n} documents are too few to hold some "
-        "out whole)."
+        else f"validation: the last 10 % of each document ({n} documents are too few to hold some "
+        "out whole)"
     )
     return train, validation
 

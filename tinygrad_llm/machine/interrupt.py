@@ -114,6 +114,6 @@ def _send_again(unraisable: Any) -> None:
         sys.__unraisablehook__(unraisable)
         return
     _raised = False
-    again = threading.Timer(0.05, os.kill, (os.getpid(), unraisable.exc_value.number))
-    again.daemon = True
-    again.start()
+    retry = threading.Timer(0.05, os.kill, (os.getpid(), unraisable.exc_value.number))
+    retry.daemon = True
+    retry.start()

@@ -21,8 +21,9 @@ import math
 
 import numpy as np
 
-from autograd import ops
+from autograd import Tensor, ops
 from autograd.functional import recompute
+from tinygrad_llm.config import GPTConfig
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.model.layers import Dropout, Embedding, LayerNorm, Linear, normal_
 from tinygrad_llm.model.module import Module, ModuleList
@@ -50,13 +51,13 @@ class CausalSelfAttention(Module):
     fused operation.
     """
 
-    def __init__(self, config, rng=None):
+    def __init__(self, config: GPTConfig, rng: np.random.Generator | None = None):
         self.n_head = config.n_head
         self.c_attn = Linear(config.n_embd, 3 * config.n_embd)
         self.c_proj = Linear(config.n_embd, config.n_embd)
         self.resid_dropout = Dropout(config.dropout, rng)
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         qkv = self.c_attn(x)  # (B, T, 3 C)
         y = ops.causal_attention(qkv, self.n_head)  # (B, T, C)
         return self.resid_dropout(self.c_proj(y))  # (B, T, C)
@@ -71,12 +72,12 @@ class MLP(Module):
     changes its logits by about 1e-3.
     """
 
-    def __init__(self, config, rng=None):
+    def __init__(self, config: GPTConfig, rng: np.random.Generator | None = None):
         self.c_fc = Linear(config.n_embd, 4 * config.n_embd)
         self.c_proj = Linear(4 * config.n_embd, config.n_embd)
         self.dropout = Dropout(config.dropout, rng)
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         fc, proj = self.c_fc, self.c_proj
         y = ops.feed_forward(x, fc.weight, fc.bias, proj.weight, proj.bias, approximate="tanh")
         return self.dropout(y)  # (B, T, C)
@@ -85,13 +86,13 @@ class MLP(Module):
 class Block(Module):
     """One transformer block: (B, T, C) -> (B, T, C)."""
 
-    def __init__(self, config, rng=None):
+    def __init__(self, config: GPTConfig, rng: np.random.Generator | None = None):
         self.ln_1 = LayerNorm(config.n_embd, config.layer_norm_epsilon)
         self.attn = CausalSelfAttention(config, rng)
         self.ln_2 = LayerNorm(config.n_embd, config.layer_norm_epsilon)
         self.mlp = MLP(config, rng)
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         x = x + self.attn(self.ln_1(x))  # (B, T, C)
         return x + self.mlp(self.ln_2(x))  # (B, T, C)
 
@@ -106,7 +107,9 @@ class GPT(Module):
     for a fraction of the memory, and the same gradients.
     """
 
-    def __init__(self, config, seed=0, initialize=True, recompute=False):
+    def __init__(
+        self, config: GPTConfig, seed: int = 0, initialize: bool = True, recompute: bool = False
+    ):
         weights_seed, dropout_seed = np.random.SeedSequence(seed).spawn(2)
         self.config, self.recompute = config, recompute
         self.rng = np.random.default_rng(dropout_seed)
@@ -118,7 +121,7 @@ class GPT(Module):
         if initialize:
             self._initialize(np.random.default_rng(weights_seed))
 
-    def _initialize(self, rng, std=0.02):
+    def _initialize(self, rng: np.random.Generator, std: float = 0.02) -> None:
         """Draw the weights as GPT-2 does (section 2.3), in the order of ``named_parameters``.
 
         Every matrix is drawn from N(0, std^2), biases are 0, and layer normalization starts as the
@@ -135,7 +138,7 @@ class GPT(Module):
             elif parameter.ndim == 2:
                 normal_(parameter, std, rng)
 
-    def embed(self, ids):
+    def embed(self, ids: np.ndarray | Tensor) -> Tensor:
         """What each token is plus where it stands: ids (B, T) -> (B, T, C)."""
         try:
             tokens = self.wte(ids)  # (B, T, C)
@@ -156,14 +159,14 @@ class GPT(Module):
             )
         return self.drop(tokens + self.wpe.weight[:T])
 
-    def hidden(self, ids):
+    def hidden(self, ids: np.ndarray | Tensor) -> Tensor:
         """The residual stream after the last normalization: ids (B, T) -> (B, T, C)."""
         x = self.embed(ids)  # (B, T, C)
         for block in self.h:
             x = recompute(block, x, rngs=(self.rng,)) if self.recompute else block(x)  # (B, T, C)
         return self.ln_f(x)
 
-    def forward(self, ids):
+    def forward(self, ids: np.ndarray | Tensor) -> Tensor:
         """Logits (B, T, V) for the id that follows each position of ``ids`` (B, T).
 
         Raises TypeError unless ids are integers; UserError unless 1 <= B, 1 <= T <= block_size, and
@@ -171,7 +174,13 @@ class GPT(Module):
         """
         return ops.linear(self.hidden(ids), self.wte.weight)  # (B, T, V)
 
-    def loss(self, ids, targets, ignore_index=-100, reduction="mean"):
+    def loss(
+        self,
+        ids: np.ndarray | Tensor,
+        targets: np.ndarray | Tensor,
+        ignore_index: int = -100,
+        reduction: str = "mean",
+    ) -> Tensor:
         """Cross-entropy, in nats, of the logits of ``ids`` (B, T) against ``targets`` (B, T).
 
         ``reduction`` is "mean" (over the targets that are not ``ignore_index``; 0 if there are
@@ -182,13 +191,13 @@ class GPT(Module):
         h = self.hidden(ids)  # (B, T, C)
         return ops.linear_cross_entropy(h, self.wte.weight, targets, ignore_index, reduction)
 
-    def next_token_logits(self, ids):
+    def next_token_logits(self, ids: np.ndarray | Tensor) -> Tensor:
         """Logits (B, V) for the id that follows the last position of ``ids`` (B, T).
 
         What generation needs: the head, a (C, V) matrix product, runs for one position only.
         """
         return ops.linear(self.hidden(ids)[:, -1], self.wte.weight)  # (B, V)
 
-    def summary(self):
+    def summary(self) -> str:
         """A table of parameters, activation memory and arithmetic, as a string."""
         return summary(self)

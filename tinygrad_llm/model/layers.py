@@ -1,7 +1,7 @@
 """The layers that models share: parameters, and one operation of ``autograd.ops`` on them.
 
-Weights start at zero here. What they should start at depends on the whole model (how deep it is,
-which layer feeds the residual stream), so the model decides, or the file that they are loaded from.
+Weights start at zero here. Their initial values depend on the whole model (how deep it is, which
+layer feeds the residual stream), so the model sets them, or the file that they are loaded from.
 An optimizer refuses a model whose weights are all still zero: it would not learn.
 
 Shape letters: B sequences of T tokens, C channels, V token ids.
@@ -9,7 +9,7 @@ Shape letters: B sequences of T tokens, C channels, V token ids.
 
 import numpy as np
 
-from autograd import Parameter, ops
+from autograd import Parameter, Tensor, ops
 from tinygrad_llm.model.module import Module
 
 
@@ -19,11 +19,11 @@ class Linear(Module):
     ``weight`` is (out, in) as in PyTorch. It is zero until initialised (``normal_``).
     """
 
-    def __init__(self, in_features, out_features, bias=True):
+    def __init__(self, in_features: int, out_features: int, bias: bool = True):
         self.weight = Parameter(np.zeros((out_features, in_features), np.float32))
         self.bias = Parameter(np.zeros(out_features, np.float32)) if bias else None
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         return ops.linear(x, self.weight, self.bias)
 
 
@@ -34,14 +34,20 @@ class LayerNorm(Module):
     ``elementwise_affine`` there is neither weight nor bias, without ``bias`` no bias.
     """
 
-    def __init__(self, n, eps=1e-5, elementwise_affine=True, bias=True):
+    def __init__(
+        self,
+        n: int | tuple[int, ...],
+        eps: float = 1e-5,
+        elementwise_affine: bool = True,
+        bias: bool = True,
+    ):
         affine = elementwise_affine
         self.weight = Parameter(np.ones(n, np.float32)) if affine else None
         self.bias = Parameter(np.zeros(n, np.float32)) if affine and bias else None
         self.axis = tuple(range(-len(n), 0)) if isinstance(n, tuple) else -1
         self.eps = eps
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         return ops.layer_norm(x, self.weight, self.bias, self.eps, self.axis)
 
 
@@ -67,11 +73,11 @@ class Embedding(Module):
     The row ``padding_idx`` gets no gradient, and so stays as it was initialised.
     """
 
-    def __init__(self, num_embeddings, embedding_dim, padding_idx=None):
+    def __init__(self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None):
         self.weight = Parameter(np.zeros((num_embeddings, embedding_dim), np.float32))
         self.padding_idx = padding_idx
 
-    def forward(self, ids):
+    def forward(self, ids: np.ndarray | Tensor) -> Tensor:
         return ops.embedding(self.weight, ids, self.padding_idx)
 
 
@@ -82,14 +88,14 @@ class Dropout(Module):
     so that its state is all a checkpoint needs to repeat them.
     """
 
-    def __init__(self, p, rng=None):
+    def __init__(self, p: float, rng: np.random.Generator | None = None):
         self.p, self.rng = p, rng
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         return ops.dropout(x, self.p, self.training, self.rng)
 
 
-def normal_(parameter, std, rng):
+def normal_(parameter: Parameter, std: float, rng: np.random.Generator) -> None:
     """Overwrite ``parameter`` with draws from N(0, std^2), made in float32."""
     draws = rng.standard_normal(parameter.shape, dtype=np.float32)
     draws *= np.float32(std)

@@ -1,13 +1,13 @@
-"""Module: a tree of parameters, with PyTorch's names for what one does to it.
+"""Module: a tree of parameters, with PyTorch's names for its methods.
 
 There is no registry. A module's attributes *are* its parameters and submodules, in the order in
-which they were set, so everything below is a walk over ``vars(self)``. What would be missing from
-that walk without a word is refused: a parameter or a module in a list, a dict or an attribute of
-the class (when it is set, or, in a list that was filled later, when the walk meets it), and a
-Tensor that requires a gradient but is no Parameter.
+which they were set, so everything below is a walk over ``vars(self)``. Whatever that walk would
+silently miss is an error: a parameter or a module in a list, a dict or an attribute of the class
+(when it is set, or, in a list that was filled later, when the walk meets it), and a Tensor that
+requires a gradient but is not a Parameter.
 
-A parameter that hangs in two places (tied weights) is one object. It is listed once, under its
-first name, in ``parameters()`` and in ``state_dict()`` alike.
+A parameter in two places (tied weights) is one object. It is listed once, under its first name, in
+both ``parameters()`` and ``state_dict()``.
 """
 
 import collections
@@ -20,7 +20,7 @@ from tinygrad_llm.device import arrays_on
 
 
 class Module:
-    """Something with parameters: subclass it, set them in ``__init__``, define ``forward``."""
+    """Base class: set parameters and modules in ``__init__``, and define ``forward``."""
 
     training = True
     """Whether dropout is on: see train() and eval()."""
@@ -37,12 +37,12 @@ class Module:
             if isinstance(value, (Module, Parameter)) or _hides(value):
                 raise TypeError(
                     f"{cls.__name__}.{name}: a parameter or module that belongs to the class would "
-                    "not be found, set it in __init__ as an attribute of self"
+                    "not be found: set it in __init__ as an attribute of self"
                 )
 
     def __setattr__(self, name, value):
-        held = vars(self).get(name)
-        if isinstance(held, Parameter) and not (value is None or isinstance(value, Parameter)):
+        current = vars(self).get(name)
+        if isinstance(current, Parameter) and not (value is None or isinstance(value, Parameter)):
             raise TypeError(
                 f"{type(self).__name__}.{name} is a Parameter and {type(value).__name__} is not: "
                 f"write .{name}.assign_(value) to change its elements"
@@ -51,18 +51,18 @@ class Module:
         super().__setattr__(name, value)
 
     def _refuse_hidden(self, name, value):
-        """Raise TypeError for a value with parameters in it that the walk would not find."""
+        """Raise TypeError for a value that contains parameters the walk would not find."""
         what = f"{type(self).__name__}.{name}"
         if _hides(value):
             kind = type(value).__name__
             inside = "ModuleDict" if isinstance(value, dict) else "ModuleList"
             raise TypeError(
-                f"{what}: modules and parameters in a {kind} would not be found, put modules in a "
+                f"{what}: modules and parameters in a {kind} would not be found: put modules in a "
                 f"{inside}, and parameters in a module"
             )
         if _learns(value) and not isinstance(value, Parameter):
             raise TypeError(
-                f"{what} is a Tensor that requires a gradient, and would not be found among the "
+                f"{what} is a Tensor that requires a gradient and would not be found among the "
                 "parameters: make it a Parameter, or .detach() it"
             )
 
@@ -150,11 +150,11 @@ class Module:
     # --- saving and loading --------------------------------------------------------------------
 
     def state_dict(self):
-        """Dotted name -> array. The arrays are the parameters' own: copy what is to last."""
+        """Dotted name -> array. The arrays are the parameters' own: copy what you want to keep."""
         return {name: parameter.data for name, parameter in self.named_parameters()}
 
     def load_state_dict(self, state, strict=True):
-        """Copy arrays (by dotted name) into the parameters, whose dtype they take.
+        """Copy arrays (by dotted name) into the parameters, converted to the parameters' dtype.
 
         Nothing is changed unless everything fits. Returns the names that are missing from
         ``state`` and those that no parameter has; with ``strict`` either is an error.
@@ -164,26 +164,28 @@ class Module:
         missing = [name for name in parameters if name not in state]
         unexpected = [name for name in state if name not in parameters]
         if strict and missing:
-            raise KeyError(f"the state has no tensor {missing[0]} ({len(missing)} missing in all)")
+            raise KeyError(
+                f"the state has no tensor {missing[0]} ({len(missing)} missing in total)"
+            )
         if strict and unexpected:
             raise KeyError(
-                f"the state has a tensor {unexpected[0]}, which {type(self).__name__} has not "
-                f"({len(unexpected)} unexpected in all)"
+                f"the state has a tensor {unexpected[0]}, which {type(self).__name__} does not "
+                f"have ({len(unexpected)} unexpected in total)"
             )
-        found = {name: state[name] for name in parameters if name in state}
-        for name, value in found.items():
+        arrays = {name: state[name] for name in parameters if name in state}
+        for name, value in arrays.items():
             shape = value.shape if hasattr(value, "shape") else np.shape(value)
             if shape != parameters[name].shape:
                 raise ValueError(
                     f"tensor {name}: expected shape {parameters[name].shape}, found {shape}"
                 )
-        for name, value in found.items():
+        for name, value in arrays.items():
             parameters[name].assign_(value)
         return missing, unexpected
 
 
 def _learns(value):
-    """Whether a value is a Parameter or the like: what was computed from one is not."""
+    """Whether a value is a leaf tensor that learns, such as a Parameter (not computed from one)."""
     return isinstance(value, Tensor) and value.requires_grad and value.is_leaf
 
 
@@ -203,7 +205,7 @@ def _hides(value, seen=()):
 
 
 class ModuleList(Module):
-    """Modules in a row, named "0", "1", ... as attributes of the list."""
+    """A list of modules, which are its attributes "0", "1", ..."""
 
     def __init__(self, modules=()):
         for module in modules:
@@ -224,7 +226,7 @@ class ModuleList(Module):
 
 
 class ModuleDict(Module):
-    """Modules by name, as PyTorch's. A name is a string without a dot that is no method's."""
+    """Modules by name, as in PyTorch. A name is a string without a dot, and not a method's name."""
 
     def __init__(self, modules=()):
         for name, module in dict(modules).items():
@@ -269,10 +271,10 @@ def _check_module(holder, module):
 def functional_call(module, tensors, *args, method="forward", **kwargs):
     """``module.method(*args, **kwargs)`` with ``tensors`` in place of its parameters.
 
-    ``tensors`` maps names, as ``named_parameters`` gives them, to Tensors of the parameters'
-    shapes; parameters it does not name stay. This makes the module a function of its parameters,
-    which is what a gradient check differentiates (torch.func.functional_call). The module is put
-    back before this returns; two threads must not do it to one module at a time.
+    ``tensors`` maps names, as in ``named_parameters``, to Tensors of the parameters' shapes; other
+    parameters stay. This makes the module a function of its parameters, which is what a gradient
+    check differentiates (torch.func.functional_call). The module is restored before this returns;
+    two threads must not do it to one module at the same time.
 
     Raises KeyError for an unknown name, ValueError for a shape.
     """

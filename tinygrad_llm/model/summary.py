@@ -1,7 +1,7 @@
-"""What a GPT costs, as a table: parameters, memory for backward, arithmetic per token.
+"""The costs of a GPT as a table: parameters, memory for backward, arithmetic per token.
 
-Everything here is derived from the model's shape; nothing is run. A test compares the activation
-figure with the arrays that a recorded loss really holds.
+Everything here is computed from the model's shape; nothing is run. A test compares the activation
+figure with the arrays that a recorded loss really keeps.
 """
 
 import re
@@ -15,12 +15,12 @@ def parameter_count(config):
 
 
 def activation_floats(config):
-    """Floats kept for backward per token, without dropout, whatever the length of the sequence.
+    """Floats kept for backward per token, without dropout, for sequences of any length.
 
     Each is named by the operation that keeps it; sums keep nothing. Attention keeps two numbers per
-    head, and its output, which c_proj keeps anyway: nothing grows with T. The final pair is the
-    hidden state and its gradient, which the fused loss works out during forward while it has the
-    logits at hand.
+    head, and its output, which c_proj keeps anyway: nothing grows with T. The last two are the
+    hidden state and its gradient, which the fused loss computes during forward, while it has the
+    logits.
     """
     C, H = config.n_embd, config.n_head
     attention = (C + 3) + C + (3 * C + 2 * H) + C  # ln_1, c_attn, attention, c_proj
@@ -35,7 +35,7 @@ def flops_per_token(config, T):
     A matrix product costs 2 operations per weight and token forward and 4 backward (one product
     for each factor's gradient): 6 per weight. A block has 12 C^2 of them, the head V C. Attention
     adds q k^T and p v, 2 C each per pair of tokens, and causality leaves T / 2 pairs per token:
-    2 C T forward, three times that in all. (Kaplan et al. 2020, with the attention halved.)
+    2 C T forward, three times that in total. (Kaplan et al. 2020, with the attention halved.)
     """
     L, C, V = config.n_layer, config.n_embd, config.vocab_size
     return 6 * (12 * L * C * C + V * C) + 6 * L * C * T
@@ -78,8 +78,8 @@ def summary(model):
     flops = _scaled(flops_per_token(config, T), 1000, ("FLOP", "kFLOP", "MFLOP", "GFLOP", "TFLOP"))
     costs = [
         f"weights, gradients and Adam's two moments: {training} in float32",
-        f"kept for backward, per token: {activations} (derived)",
-        f"arithmetic of training, per token: {flops} = 6 (12 L C^2 + V C) + 6 L C T",
+        f"activations kept for backward: {activations} per token (computed from the shape)",
+        f"arithmetic of training: {flops} per token = 6 (12 L C^2 + V C) + 6 L C T",
     ]
     return "\n".join([title, "", *lines, "", *costs])
 

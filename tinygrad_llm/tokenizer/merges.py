@@ -1,4 +1,4 @@
-"""What makes a list of merges one that tiktoken's engine executes faithfully.
+"""The conditions under which tiktoken's engine executes a list of merges faithfully.
 
 We apply merges in the order in which they were learned, each to a pair of *ids*. tiktoken knows
 only ranks of *byte strings*: it repeatedly joins the neighbours whose joined bytes have the lowest

@@ -18,7 +18,7 @@ Written without them, the patterns mean the same to all three, and match the sam
 - ``\s++$``, white space up to the end of the text, becomes ``\s+(?![\s\S])``: a shorter match
   would be followed by white space, which the lookahead refuses.
 
-What still differs is each engine's version of Unicode: a letter added to Unicode last year is a
+One difference remains, each engine's version of Unicode: a letter added to Unicode last year is a
 letter for one engine and punctuation for another until both are updated.
 """
 

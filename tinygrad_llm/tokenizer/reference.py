@@ -2,7 +2,8 @@
 
 Training starts from single bytes (ids 0..255) and repeats one step: find the pair of neighbouring
 ids that occurs most often, give it the next free id, and replace it everywhere, left to right.
-Encoding replays those steps in the same order on new bytes.
+Encoding replays those steps in the same order on new bytes. The text is first cut into chunks
+(``patterns.py``), about a word each, and nothing is merged across their borders.
 
 Everything is counted again after every merge, so this takes minutes where ``train.py`` takes a
 second. Read this one; use that one.
@@ -26,7 +27,7 @@ def count_pairs(words: Mapping[tuple[int, ...], int]) -> Counter[Pair]:
 
 
 def merge(word: Sequence[int], pair: Pair, new_id: int) -> tuple[int, ...]:
-    """Replace `pair` by `new_id`, left to right without overlap: "aaa" becomes (aa)(a)."""
+    """Replace ``pair`` by ``new_id``, left to right without overlap: "aaa" becomes (aa)(a)."""
     merged, i = [], 0
     while i < len(word):
         if tuple(word[i : i + 2]) == pair:
@@ -41,7 +42,7 @@ def merge(word: Sequence[int], pair: Pair, new_id: int) -> tuple[int, ...]:
 def learn_merges(chunks: Mapping[bytes, int], n_merges: int) -> list[Pair]:
     """The merges of a corpus given as chunk -> number of occurrences; merge i makes id 256 + i.
 
-    Ties go to the lowest pair of ids. If the pairs run out, fewer than `n_merges` are returned.
+    Ties go to the lowest pair of ids. If the pairs run out, fewer than ``n_merges`` are returned.
     """
     words = {tuple(chunk): count for chunk, count in chunks.items()}
     merges: list[Pair] = []

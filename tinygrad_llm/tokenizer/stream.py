@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class DecodesBytes(Protocol):
-    """What the decoder needs of a tokenizer."""
+    """The part of a tokenizer that the decoder uses."""
 
     def decode_bytes(self, ids: Iterable[int], after: int | None = None) -> bytes: ...
 

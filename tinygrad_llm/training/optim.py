@@ -1,12 +1,19 @@
 """AdamW and the clipping of gradients.
 
 AdamW (Loshchilov and Hutter, "Decoupled weight decay regularization", 2019) divides each step by
-a running estimate of the gradient's size, and shrinks the weights apart from that. Only tensors of
+a running estimate of the gradient's size. Step t of a parameter p with gradient g:
+
+    m = beta1 m + (1 - beta1) g         running mean of the gradient
+    v = beta2 v + (1 - beta2) g^2       running mean of its square
+    p = p - lr wd p                     weight decay, apart from the gradient ("decoupled")
+          - lr (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps)
+
+m and v start at 0, and dividing by 1 - beta^t makes up for that in the first steps. Only tensors of
 two or more dimensions are decayed, as in nanoGPT: matrices and embeddings, but no bias and no
 layer norm, whose scale matters.
 
-The arithmetic of one update is in ``autograd/kernels/adamw``. Clipping is fused into it as a factor
-on the gradient, so the gradients are read once and never rewritten.
+These lines are ``autograd/kernels/adamw``. Clipping is fused into them as a factor on the gradient,
+so the gradients are read once and never rewritten.
 """
 
 import itertools

@@ -237,7 +237,7 @@ class Trainer:
             self.model.rng.bit_generator.state = state["random"]["model"]
             self.step, self.best = state["step"], state["best"]
         except (KeyError, TypeError) as error:
-            raise UserError(f"the training state is incomplete ({error!r} is missing)") from None
+            raise UserError(f"the training state is incomplete or damaged ({error!r})") from None
         self._saved_step = self.step
 
 

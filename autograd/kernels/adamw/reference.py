@@ -1,4 +1,4 @@
-"""One step of AdamW, the definition. Shapes: p, g, m, v all alike; step counts from 1.
+"""One step of AdamW, the definition. p, g, m and v have one shape; step counts from 1.
 
 Loshchilov and Hutter, "Decoupled weight decay regularization", 2019, in PyTorch's convention: the
 decay is multiplied by the learning rate, and eps is added to the root of the corrected moment.

@@ -41,13 +41,13 @@ def backward(xp, g, qkv, y, n_head, cache=None):
     B, T, C3 = qkv.shape
     Q, K, V = split(xp, qkv, n_head)
     D = Q.shape[-1]
-    P = weights(xp, Q, K, cache)[0]  # (B, H, T, T), made again
+    P = weights(xp, Q, K, cache)[0]  # (B, H, T, T), computed again
     g, Y = (xp.reshape(a, (B, T, n_head, D)) for a in (g, y))
     g, Y = (xp.transpose(a, (0, 2, 1, 3)) for a in (g, Y))  # (B, H, T, D)
     g_V = xp.swapaxes(P, -1, -2) @ g
     g_P = g @ xp.swapaxes(V, -1, -2)  # (B, H, T, T)
     g_S = P * (g_P - xp.sum(g * Y, axis=-1, keepdims=True))
-    g_S = g_S * (1 / math.sqrt(max(1, D)))  # of the scores before they were scaled
+    g_S = g_S * (1 / math.sqrt(max(1, D)))  # dL/dS before the scaling
     g_Q = g_S @ K
     g_K = xp.swapaxes(g_S, -1, -2) @ Q
     g_qkv = xp.transpose(xp.stack((g_Q, g_K, g_V)), (1, 3, 0, 2, 4))  # (B, T, 3, H, D)

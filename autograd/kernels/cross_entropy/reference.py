@@ -3,16 +3,16 @@
 A row whose target is ignored is replaced by zeros before anything is computed from it, so that
 whatever it holds (infinity, NaN) reaches neither the loss nor a gradient of any order.
 
-The log-sum-exp of a row is kept in two parts, its maximum and the logarithm of the rest: added up
-they would be rounded to the last bit of numbers as large as the logits.
+The log-sum-exp of a row is kept in two parts, its maximum and the logarithm of the sum of
+exp(x - maximum): their sum would be rounded to the precision of numbers as large as the logits.
 
-``weight`` (V,), how much each class counts, and ``label_smoothing`` are options of the definition
-alone. A kernel refuses them, and spends no time on them where they are not given.
+Only the definition has the options ``weight`` (V,), how much each class counts, and
+``label_smoothing``. The fast kernel refuses them, and so spends no time on them.
 """
 
 
 def log_sum_exp(xp, x):
-    """(N,) and (N,): the maximum m of each row, and what is to be added to it."""
+    """Two parts (N,) whose sum is the log-sum-exp: each row's maximum m, and the rest."""
     m = xp.max(x, axis=-1)
     return m, xp.log(xp.sum(xp.exp(x - m[:, None]), axis=-1))
 
@@ -32,7 +32,7 @@ def divisor(targets, c, weight):
 def forward(xp, logits, targets, ignore_index, reduction, weight=None, label_smoothing=0.0):
     c = targets != ignore_index  # (N,) bool: the rows that count
     x = xp.where(c[:, None], logits, 0)  # (N, V), ignored rows emptied
-    t = targets * c  # an ignored target looks at column 0, for nothing
+    t = targets * c  # an ignored row reads column 0; the result is not used
     m, rest = log_sum_exp(xp, x)  # (N,) twice
     x_t = xp.take_along_axis(x, t[:, None], axis=-1)[:, 0]  # (N,): the logit of the target
     losses = rest - (x_t - m)

@@ -1,6 +1,6 @@
 """Inverted dropout, the definition. Shapes: x (...), keep (...) bool, True with probability 1 - p.
 
-``where`` rather than a product with the mask: what is dropped is gone, be it infinite.
+``where`` and not a product with the mask: a dropped element is 0, even if it was infinite.
 """
 
 

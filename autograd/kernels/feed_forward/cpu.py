@@ -1,8 +1,8 @@
 """The feed-forward layer with numba: one pass over the hidden array, a block's largest, each way.
 
-Forward adds the first bias in the loop that makes GELU. Backward makes GELU again, multiplies the
-gradient by the slope in place, and sums its rows for that bias, while a row is in cache. The matrix
-products are BLAS's.
+Forward adds the first bias in the loop that computes GELU. Backward computes GELU again, multiplies
+the gradient by the slope in place, and sums its rows for that bias, while a row is in cache. The
+matrix products are BLAS's.
 """
 
 import math
@@ -17,7 +17,7 @@ from autograd.kernels.linear import cpu as linear
 
 def forward(xp, x, up_weight, up_bias, down_weight, down_bias, approximate):
     *lead, K = x.shape
-    hidden = np.matmul(x.reshape(math.prod(lead), K), up_weight.T)  # (N, M), short of its bias
+    hidden = np.matmul(x.reshape(math.prod(lead), K), up_weight.T)  # (N, M), without its bias
     N, M = hidden.shape
     activation = np.empty_like(hidden)
     arrays = (hidden, up_bias, activation)
@@ -57,7 +57,7 @@ def _through_gelu(g, hidden, approximate):
 
 @jit
 def _add_bias(hidden, bias, activation, tanh, start, stop):
-    """Add the bias to ``hidden``, in place, and make GELU of the sum."""
+    """Add the bias to ``hidden``, in place, and compute GELU of the sum."""
     for i in range(start, stop):
         row, out = hidden[i], activation[i]
         for j in range(len(row)):
@@ -67,7 +67,7 @@ def _add_bias(hidden, bias, activation, tanh, start, stop):
 
 @jit
 def _times_slope(g, hidden, activation, parts, step, tanh, start, stop):
-    """Multiply ``g`` by GELU's slope, in place, sum its rows, and make GELU of ``hidden``."""
+    """Multiply ``g`` by GELU's slope, in place, sum its rows, and compute GELU of ``hidden``."""
     g_bias = parts[start // step]
     for i in range(start, stop):
         g_row, row, out = g[i], hidden[i], activation[i]

@@ -1,7 +1,8 @@
 """The feed-forward layer y = GELU(x U^T + b) W^T + c, the definition.
 
 Shapes: x (..., K), up_weight U (M, K), up_bias b (M,), down_weight W (C, M), down_bias c (C,).
-The cache is ``hidden`` = x U^T + b, as rows (N, M). GELU is clipped past +-40 as in ../gelu.
+The cache is ``hidden`` = x U^T + b, as rows (N, M). ``approximate`` says which form of
+GELU; it is clipped past +-40, as in ../gelu.
 """
 
 import math

@@ -26,9 +26,9 @@ def forward(xp, x, weight, bias, eps):
     y = np.empty_like(rows)
     N = len(rows)
     mean, rest, rstd = np.empty(N, x.dtype), np.empty(N, x.dtype), np.empty(N, x.dtype)
-    step = rows_per_part(len(rows), C)
+    step = rows_per_part(N, C)
     eps = x.dtype.type(eps)
-    parallel_rows(_forward, len(rows), step, rows, weight, bias, eps, y, mean, rest, rstd)
+    parallel_rows(_forward, N, step, rows, weight, bias, eps, y, mean, rest, rstd)
     one = (*lead, 1)
     return y.reshape(x.shape), (mean.reshape(one), rest.reshape(one), rstd.reshape(one))
 
@@ -37,7 +37,7 @@ def backward(xp, g, x, weight, eps, cache=None, needs=(True, True, True), room=N
     *lead, C = x.shape
     N = math.prod(lead)
     if cache is None:
-        cache = forward(xp, x, weight, weight, eps)[1]
+        cache = forward(xp, x, weight, weight, eps)[1]  # any bias will do: only y depends on it
     mean, rest, rstd = cache[0].reshape(N), cache[1].reshape(N), cache[2].reshape(N)
     step = rows_per_part(N, C)
     spare, plus = (None, None) if room is None else (room.reusable_g, room.claim_partial(0))

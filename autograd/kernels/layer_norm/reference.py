@@ -1,8 +1,9 @@
 """Layer normalization, the definition. Shapes: x (..., C), weight and bias (C,).
 
-The mean has two parts. The first is rounded to the last bit of numbers as large as x; what is then
-left of the deviations' own mean is the second. Without it a row of large numbers that hardly
-differ would be normalized to rounding errors, and a constant one not to 0.
+The mean has two parts. The first, ``mean``, is rounded to the last bit of numbers as large as x.
+The second, ``rest``, is the mean of the deviations from it, which would be 0 without rounding.
+Without it a row of large numbers that hardly differ would be normalized to rounding errors, and a
+constant row not to 0. ``r`` is 1 / sqrt(variance + eps), and ``n`` the normalized x.
 """
 
 

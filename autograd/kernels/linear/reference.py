@@ -1,8 +1,8 @@
 """The affine map y = x W^T + b, the definition. Shapes: x (..., K), weight (M, K), bias (M,).
 
-The leading axes are flattened first: one large matrix product, where a product of stacks would be
-many small ones. What a gradient that is not needed would be computed from may be None in backward:
-an operation does not keep it then.
+The leading axes are flattened first, so that there is one large matrix product instead of many
+small ones. In backward, x and weight may be None if no gradient that is needed is computed from
+them: the operation does not save them then.
 """
 
 import math

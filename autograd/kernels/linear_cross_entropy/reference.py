@@ -1,14 +1,13 @@
 """Cross-entropy of the logits h W^T, the definition. Shapes: h (N, C), weight (V, C), targets (N,).
 
-Here the logits exist whole, (N, V). The fast kernel never has more than a block of rows of them,
-and hands to backward the gradients for an upstream gradient of 1: that is its cache, and backward
-may give these arrays away.
+Here all the logits exist at once, (N, V). The fast kernel only ever has a block of their rows. Its
+cache holds the gradients for an upstream gradient of 1, and backward may return these very arrays.
 A row whose target is ignored is replaced by zeros, so that nothing it holds can reach a gradient.
 """
 
 
 def log_sum_exp(xp, x):
-    """(N,) and (N,): the maximum m of each row, and what is to be added to it."""
+    """Two parts (N,) whose sum is the log-sum-exp: each row's maximum m, and the rest."""
     m = xp.max(x, axis=-1)
     return m, xp.log(xp.sum(xp.exp(x - m[:, None]), axis=-1))
 
@@ -16,7 +15,7 @@ def log_sum_exp(xp, x):
 def forward(xp, h, weight, targets, ignore_index, reduction, needs=(True, True)):
     c = targets != ignore_index  # (N,) bool: the rows that count
     x = xp.where(c[:, None], h, 0) @ weight.T  # (N, V)
-    t = targets * c  # an ignored target looks at column 0, for nothing
+    t = targets * c  # an ignored row reads column 0; the result is not used
     x_t = xp.take_along_axis(x, t[:, None], axis=-1)[:, 0]  # (N,): the logit of the target
     m, rest = log_sum_exp(xp, x)  # (N,) twice
     losses = xp.where(c, rest - (x_t - m), 0)

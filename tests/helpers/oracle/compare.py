@@ -7,7 +7,7 @@ from autograd import Tensor, grad
 
 
 def ours(f, arrays, w, v=None):
-    """[y, dL/dx ..., dG/dx ...] as arrays, for L = sum(w y) and, given v, G = sum(v dL/dx)."""
+    """[y, dL/dx ..., dG/dx ...] as arrays, for L = sum(w y) and, with v, G = sum(v dL/dx)."""
     xs = [Tensor(a, requires_grad=True) for a in arrays]
     return _results(f, xs, Tensor(w), v and list(map(Tensor, v)), grad, lambda a: a.data)
 

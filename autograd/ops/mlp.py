@@ -1,7 +1,6 @@
 """The feed-forward layer of a transformer: two matrices, with GELU between them."""
 
-from autograd._tensor import Tensor
-from autograd._types import TensorLike
+from autograd._tensor import Tensor, TensorLike
 from autograd.device import namespace
 from autograd.engine import Op
 from autograd.kernels import feed_forward as kernel

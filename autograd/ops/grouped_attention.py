@@ -2,8 +2,7 @@
 
 import math
 
-from autograd._tensor import Tensor
-from autograd._types import TensorLike
+from autograd._tensor import Tensor, TensorLike
 from autograd.engine import Op
 from autograd.kernels import grouped_query_attention as kernel
 from autograd.ops.arguments import floating, integer, of_one_type, real

@@ -17,8 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from autograd._tensor import Tensor
-from autograd._types import TensorLike
+from autograd._tensor import Tensor, TensorLike
 from autograd.testing.differences import FirstOrder, tensors
 
 STEPS = tuple(10.0 ** (-k / 4) for k in range(2, 57))

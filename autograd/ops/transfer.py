@@ -1,12 +1,17 @@
 """Moving a tensor to another device, as an operation: its gradient is moved back."""
 
 from autograd._tensor import Tensor
-from autograd.device import bring, on_device
+from autograd.device import bring, namespace_on
 from autograd.engine import Op
 
 
 class Move(Op):
-    """y = x, as an array of another library.  Saves: nothing.  Back: g moves the other way."""
+    """y = x, as an array of another library.
+
+    Shapes: x (...) -> (...)
+    Saves: nothing
+    Derivative: g, moved back to the device of x
+    """
 
     def __init__(self, there):
         self.there = there
@@ -23,10 +28,10 @@ class Move(Op):
 
 
 def move(x, there):
-    """The Tensor x on the device of the namespace ``there``; x itself where it is there already."""
+    """The Tensor x on the device of the namespace ``there``; x itself if it is there already."""
     return x if isinstance(x.data, there.array_type) else Move(there)(x)
 
 
 def to(x, device):
-    """The Tensor x on ``device``, a name that ``on_device`` knows. Raises DeviceError."""
-    return move(x, on_device(device))
+    """The Tensor x on ``device``, a name that ``namespace_on`` knows. Raises DeviceError."""
+    return move(x, namespace_on(device))

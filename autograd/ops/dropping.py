@@ -4,8 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from autograd._tensor import Tensor
-from autograd._types import TensorLike
+from autograd._tensor import Tensor, TensorLike
 from autograd.device import namespace
 from autograd.engine import Op
 from autograd.kernels import dropout as kernel

@@ -1,7 +1,6 @@
 """The affine map of a layer, y = x W^T + b."""
 
-from autograd._tensor import Tensor
-from autograd._types import TensorLike
+from autograd._tensor import Tensor, TensorLike
 from autograd.engine import Op
 from autograd.kernels import linear as kernel
 from autograd.ops.arguments import of_one_type

@@ -1,7 +1,6 @@
 """A table of rows, one for each token id."""
 
-from autograd._tensor import Tensor
-from autograd._types import TensorLike
+from autograd._tensor import Tensor, TensorLike
 from autograd.device import namespace
 from autograd.engine import Op
 from autograd.kernels import embedding as kernel

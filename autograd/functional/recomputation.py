@@ -29,8 +29,8 @@ from autograd.device import is_array, namespace
 from autograd.engine import Op
 from autograd.functional.tree import flatten
 from autograd.grad_mode import enable_grad
-from autograd.leaf import Leaf, sequence
-from autograd.observe import current_observers, tell
+from autograd.leaf import Leaf, creation_order
+from autograd.observe import current_observers, notify
 
 SAMPLE_SIZE = 64
 
@@ -151,7 +151,7 @@ def recompute(
     follows torch.utils.checkpoint, and ``checkpoint`` is another name of this function.
     """
     segment = Segment(f, inputs, options, tuple(rngs))
-    start = next(sequence)
+    start = next(creation_order)
     outputs, structure = segment.run()
     recorded = [y for y in outputs if y._node is not None]
     if not recorded:
@@ -166,7 +166,7 @@ def recompute(
     node.inputs, node.needs, node.saved = sources, (True,) * len(sources), [segment]
     node.versions = [(x._version, x._version[0]) for x in read]
     node.versions += [version for op in inner for version in op.versions or ()]
-    tell(current_observers(), "after_saving", node)
+    notify(current_observers(), "after_saving", node)
     parts = iter(parted(output, recorded))
     return structure.build([y if y._node is None else next(parts) for y in outputs])
 
