@@ -14,7 +14,7 @@ larger models, with care, and docs/performance.md explains its figures.
 
 Run it, then read the kernel of the stage that interests you next to its reference.py.
 
-Before: 10_profiler_and_graph.py.
+Before: 10_profiler_and_graph.py. Next: 12_weight_file_by_hand.py.
 """
 
 import json

@@ -25,6 +25,7 @@ SAYS = {
     "09_gradients_explained.py": r"gradient of wte, .*: the sum of 2 contributions",
     "10_profiler_and_graph.py": r"The profiler counted \d{7}\.",
     "11_faster_stage_by_stage.py": r"All 9 stages agree to \de-\d\d of the loss",
+    "12_weight_file_by_hand.py": r"w = \(d s\) q - \(m t\) = .* = -1\.2872",
 }
 
 

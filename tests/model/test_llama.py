@@ -139,6 +139,19 @@ def test_the_tables_follow_longer_sequences_and_types():
     np.testing.assert_allclose(model.astype(np.float64)(ids).data, long, rtol=1e-4, atol=1e-5)
 
 
+def test_summary():
+    model = make(sliding_window=3, sliding_layers=(True, False))
+    text = model.summary()
+    assert "4 heads on 2 key heads of 6 channels" in text
+    assert "1 layers with a window of 3" in text
+    assert "layers.*.mlp.up_proj.weight" in text and "40 x 24" in text
+    assert f"{sum(p.size for p in model.parameters()):,}" in text
+    assert "keys and values, per token: 192 B" in text  # 2 tables, 2 layers, 2 heads, 6 channels
+    block = 2 * 24 * 24 + 2 * 24 * 12 + 3 * 24 * 40
+    assert f"per token: {2 * (2 * block + 53 * 24) / 1000:.3g} kFLOP to generate" in text
+    assert make(tied=True).summary().count("53 x 24") == 1
+
+
 @pytest.mark.parametrize(
     "ids, message",
     [

@@ -1,11 +1,15 @@
 """GGUF's block formats: the same numbers as the gguf library's, bit for bit."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from gguf_bytes import random_blocks
 
 from tinygrad_llm.pretrained.blocks import FORMATS, dequantize, unpack
 
+PAGE = (Path(__file__).parents[2] / "docs" / "gguf.md").read_text()
 RNG = np.random.default_rng(7)
 
 
@@ -92,3 +96,37 @@ def test_input_is_not_changed_and_need_not_be_contiguous():
         dequantize(data[::2], "Q4_K"), dequantize(data[::2].copy(), "Q4_K")
     )
     np.testing.assert_array_equal(data, before)
+
+
+# --- docs/gguf.md ---------------------------------------------------------------------------------
+
+
+def test_the_table_of_formats():
+    rows = re.findall(r"^\| (\w+) \| (\d+) \| (\d+) \| ([\d.]+) \|", PAGE, re.M)
+    shown = {name: (int(n), int(size), float(bits)) for name, n, size, bits in rows}
+    expected = {
+        name: (form.size, form.layout.itemsize, form.bits_per_weight)
+        for name, form in FORMATS.items()
+    }
+    assert shown == expected
+
+
+def test_the_worked_figures():
+    scope = {}
+    blocks = re.findall(r"^```python\n(.*?)^```", PAGE, re.M | re.S)
+    assert len(blocks) == 5 and all("assert" in code for code in blocks)
+    for code in blocks:
+        exec(compile(code, "docs/gguf.md", "exec"), scope)  # our own documentation
+
+
+@pytest.mark.parametrize("name", [name for name in FORMATS if "Q" in name])
+def test_the_layouts_that_are_drawn(name):
+    """The byte at which each field begins, and its name."""
+    section = re.search(rf"^### [^\n]*{name}.*?(?=^##)", PAGE, re.M | re.S)[0]
+    drawn = re.findall(r"^ {4}(?:byte +(\d+)|next) +(\w+)(?:\[\d+\])? ", section, re.M)
+    layout = FORMATS[name].layout
+    drawn = [(at, field) for at, field in drawn if field in layout.names]
+    assert tuple(field for _, field in drawn) == layout.names
+    for at, field in drawn:
+        if at and name != "Q5_0":  # its fields come 2 bytes earlier than those of Q5_1
+            assert layout.fields[field][1] == int(at)

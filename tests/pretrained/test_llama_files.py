@@ -194,6 +194,7 @@ def test_sizes_that_the_files_do_not_have_allocate_nothing(directory):
         (lambda w: {**w, "a": "part-2.safetensors"}, ["there is no file", "part-2.safetensors"]),
         (lambda w: {**w, "a": "../part-0.safetensors"}, ["../part-0.safetensors", "text like"]),
         (lambda w: {**w, "a": "/etc/passwd"}, ["/etc/passwd", "text like"]),
+        (lambda w: {**w, "a": "p" * 3000 + ".safetensors"}, ["ppp...", "text like"]),
         (lambda w: {**w, "a": 3}, ["weight_map.a is 3"]),
     ],
 )

@@ -32,6 +32,7 @@ from tinygrad_llm.errors import UserError
 from tinygrad_llm.model.layers import Embedding, Linear, RMSNorm, normal_
 from tinygrad_llm.model.module import Module, ModuleList
 from tinygrad_llm.model.rotary import cos_sin, frequencies
+from tinygrad_llm.model.summary import llama_summary
 
 
 class Attention(Module):
@@ -223,6 +224,10 @@ class Llama(Module):
     def next_token_logits(self, ids):
         """Logits (B, V) for the id that follows the last position of ``ids`` (B, T)."""
         return self._logits(self.hidden(ids)[:, -1])  # (B, V)
+
+    def summary(self):
+        """A table of parameters, memory and arithmetic, as a string."""
+        return llama_summary(self)
 
 
 class _Rotary:

@@ -1,7 +1,7 @@
-"""The costs of a GPT as a table: parameters, memory for backward, arithmetic per token.
+"""The costs of a model as a table: parameters, memory for backward, arithmetic per token.
 
 Everything here is computed from the model's shape; nothing is run. A test compares the activation
-figure with the arrays that a recorded loss really keeps.
+figure of a GPT with the arrays that a recorded loss really keeps.
 """
 
 import re
@@ -44,7 +44,55 @@ def flops_per_token(config, T):
 def summary(model):
     """The table for a GPT, as a string of plain text."""
     config = model.config
-    kinds = {}  # the layers' tensors of one name in one row
+    T, total = config.block_size, model.num_parameters()
+    title = (
+        f"GPT: {config.n_layer} layers, {config.n_head} heads, {config.n_embd} channels, "
+        f"context {T:,}, vocabulary {config.vocab_size:,}"
+    )
+    costs = [
+        f"weights, gradients and Adam's two moments: {_bytes(16 * total)} in float32",
+        f"activations kept for backward: {_bytes(4 * activation_floats(config))} per token (computed "
+        "from the shape)",
+        f"arithmetic of training: {_flops(flops_per_token(config, T))} per token = "
+        "6 (12 L C^2 + V C) + 6 L C T",
+    ]
+    return "\n".join([title, "", *_table(model), "", *costs])
+
+
+def llama_summary(model):
+    """The table for a Llama, as a string of plain text.
+
+    Arithmetic counts two operations for each weight of a matrix, the token table only where it is
+    the output layer; attention's share, which grows with the text, is not in it.
+    """
+    config = model.config
+    layers = [config.window(i) for i in range(config.n_layer)]
+    slide = sum(window is not None for window in layers)
+    title = (
+        f"Llama: {config.n_layer} layers, {config.n_head} heads on {config.n_kv_head} key heads of "
+        f"{config.head_dim} channels, {config.n_embd} channels, context {config.block_size:,}, "
+        f"vocabulary {config.vocab_size:,}"
+    )
+    if slide:
+        title += f", {slide} layers with a window of {config.sliding_window:,}"
+    total = model.num_parameters()
+    matrices = sum(p.size for p in model.parameters() if p.ndim == 2)
+    if not config.tied:
+        matrices -= model.embed_tokens.weight.size
+    cached = 2 * config.n_layer * config.n_kv_head * config.head_dim
+    costs = [
+        f"weights: {_bytes(4 * total)} in float32; with gradients and Adam's two moments: "
+        f"{_bytes(16 * total)}",
+        f"keys and values, per token: {_bytes(4 * cached)} = 2 L G D in float32",
+        f"arithmetic without attention, per token: {_flops(2 * matrices)} to generate, "
+        f"{_flops(6 * matrices)} to train",
+    ]
+    return "\n".join([title, "", *_table(model), "", *costs])
+
+
+def _table(model):
+    """The lines of a table of the parameters; the layers' tensors of one name are in one row."""
+    kinds = {}
     for name, parameter in model.named_parameters():
         kind = re.sub(r"\.\d+\.", ".*.", name), parameter.shape
         count, size = kinds.get(kind, (0, 0))
@@ -65,23 +113,15 @@ def summary(model):
         )
         lines.append("  ".join((name, *rest)))
     rule = "-" * len(lines[0])
-    lines = [lines[0], rule, *lines[1:-1], rule, lines[-1]]
+    return [lines[0], rule, *lines[1:-1], rule, lines[-1]]
 
-    T = config.block_size
-    title = (
-        f"GPT: {config.n_layer} layers, {config.n_head} heads, {config.n_embd} channels, "
-        f"context {T:,}, vocabulary {config.vocab_size:,}"
-    )
-    memory = ("B", "KiB", "MiB", "GiB", "TiB")
-    training = _scaled(16 * total, 1024, memory)
-    activations = _scaled(4 * activation_floats(config), 1024, memory)
-    flops = _scaled(flops_per_token(config, T), 1000, ("FLOP", "kFLOP", "MFLOP", "GFLOP", "TFLOP"))
-    costs = [
-        f"weights, gradients and Adam's two moments: {training} in float32",
-        f"activations kept for backward: {activations} per token (computed from the shape)",
-        f"arithmetic of training: {flops} per token = 6 (12 L C^2 + V C) + 6 L C T",
-    ]
-    return "\n".join([title, "", *lines, "", *costs])
+
+def _bytes(n):
+    return _scaled(n, 1024, ("B", "KiB", "MiB", "GiB", "TiB"))
+
+
+def _flops(n):
+    return _scaled(n, 1000, ("FLOP", "kFLOP", "MFLOP", "GFLOP", "TFLOP"))
 
 
 def _scaled(n, step, units):

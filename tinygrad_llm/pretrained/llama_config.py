@@ -22,6 +22,7 @@ from tinygrad_llm.model.rotary import frequencies
 Options = dict[str, Any]
 
 MAX_LAYERS = 10_000
+MAX_REASON = 400  # characters of the sentence that says why a file is refused
 _SIZE = Whole(1, 2**31 - 1)
 _FLAG = (bool, None)
 _POSITIVE = (Number(1e-30), None)
@@ -90,8 +91,11 @@ def read_config(path: str | os.PathLike) -> tuple[str, LlamaConfig]:
     options = read_json(path, CONFIG_SCHEMA)
     try:
         return model_type, from_options(options)
-    except (UserError, ValueError) as error:
-        raise UserError(f"{path}: {error}") from error
+    except ValueError as error:  # UserError is one
+        reason = str(error)
+        if len(reason) > MAX_REASON:  # it quotes the file, which can contain anything
+            reason = f"{reason[: MAX_REASON // 2]} ... {reason[-MAX_REASON // 2 :]}"
+        raise UserError(f"{path}: {reason}") from error
 
 
 def read_model_type(path: Path) -> str:

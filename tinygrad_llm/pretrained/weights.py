@@ -21,7 +21,9 @@ WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 INDEX_SCHEMA = {
     "metadata?": dict,
-    "weight_map": {...: Text(r"[\w.-]+\.safetensors", "model-00001-of-00002.safetensors")},
+    "weight_map": {
+        ...: Text(r"[A-Za-z0-9_.-]{1,200}\.safetensors", "model-00001-of-00002.safetensors")
+    },
     ...: object,
 }
 MAX_INDEX = 16 << 20  # bytes

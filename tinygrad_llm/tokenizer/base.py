@@ -7,16 +7,18 @@ text can never produce by accident, any bytes (not only valid UTF-8) in and out,
 """
 
 import contextlib
+import json
 import operator
 import os
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tinygrad_llm.errors import UserError
-from tinygrad_llm.tokenizer import json_format, json_reader, patterns
+from tinygrad_llm.tokenizer import chat_template, json_format, json_reader, patterns
 from tinygrad_llm.tokenizer.byte_level import ByteLevelEngine
 from tinygrad_llm.tokenizer.merges import MAX_IDS, ranks_from_merges
 from tinygrad_llm.tokenizer.reference import Pair
@@ -251,13 +253,22 @@ class Tokenizer:
         self._append(ids, text)
         return np.frombuffer(ids, dtype=np.uint32) if ids else np.zeros(0, np.uint32)
 
-    def _append(self, ids: array, text: str, allowed: frozenset[str] = frozenset()) -> None:
-        """Append the ids of a text in which the special tokens `allowed` are recognized."""
+    def _append(
+        self,
+        ids: array,
+        text: str,
+        allowed: frozenset[str] = frozenset(),
+        restore: Callable[[str], str] = str,
+    ) -> None:
+        """Append the ids of a text in which the special tokens `allowed` are recognized.
+
+        restore: what is done to the text between them.
+        """
         if allowed not in self._splitters:
             self._splitters[allowed] = SpecialSplitter(allowed | self._user_ids.keys())
         after = None
         for ordinary, name in self._splitters[allowed].split(text):
-            self._engine.append(ids, ordinary, after)
+            self._engine.append(ids, restore(ordinary), after)
             if name is not None:
                 after = self._added_ids[name]
                 ids.append(after)
@@ -274,6 +285,42 @@ class Tokenizer:
                 f"{unknown[0]!r} is not a special token of this tokenizer (it has {known})"
             )
         return allowed
+
+    # ---- conversations ----
+
+    def apply_chat_template(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        add_generation_prompt: bool = True,
+        **variables: Any,
+    ) -> list[int]:
+        """The ids of a conversation, as the model's chat template writes it.
+
+        messages: {"role": "system", "user" or "assistant", "content": text}, in order.
+        add_generation_prompt: end with the beginning of the assistant's turn. variables: what else
+        the template may use, such as tools or enable_thinking. A special token's name inside a
+        message stays text. Raises UserError if the tokenizer has no template, or if the template
+        fails, takes too long or tries to leave its sandbox.
+        """
+        names = frozenset(self._special_ids)
+        used = json.dumps([messages, variables], default=str, ensure_ascii=False)
+        hidden = chat_template.StandIns(names, (used, self._conventions.chat_template or ""))
+        text = self.render_chat(
+            hidden.hide(messages), add_generation_prompt, **hidden.hide(variables)
+        )
+        ids = array("I")
+        self._append(ids, text, names, hidden.restore)
+        return ids.tolist()
+
+    def render_chat(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        add_generation_prompt: bool = True,
+        **variables: Any,
+    ) -> str:
+        """The text that ``apply_chat_template`` encodes, to look at."""
+        given = {"messages": messages, "add_generation_prompt": add_generation_prompt}
+        return chat_template.render_conversation(self._conventions, {**variables, **given})
 
     # ---- ids to text ----
 

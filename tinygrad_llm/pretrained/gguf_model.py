@@ -1,0 +1,63 @@
+"""A model of the Llama family from a GGUF file."""
+
+import os
+
+import numpy as np
+
+from tinygrad_llm.errors import UserError
+from tinygrad_llm.model.llama import Llama
+from tinygrad_llm.pretrained.gguf_file import GGUFFile, read_gguf
+from tinygrad_llm.pretrained.gguf_names import hugging_face_names, read_options, read_tensor
+from tinygrad_llm.pretrained.llama import layout
+from tinygrad_llm.pretrained.llama_config import from_options
+from tinygrad_llm.pretrained.tensor_file import check_finite
+
+
+def load_gguf(
+    path: str | os.PathLike | GGUFFile, dtype: str = "float32", seed: int = 0, finite: bool = True
+) -> Llama:
+    """The model in a GGUF file (or in one that is open), in evaluation mode.
+
+    Quantized weights become ``dtype``, "float32" or "float64", one tensor at a time: what loading
+    takes is the model itself and a copy of one tensor.
+
+    Raises UserError for a file that is missing, damaged or not supported, for tensors that are
+    missing, unexpected or of another shape than the metadata say, and, unless ``finite`` is False,
+    for weights that are NaN or infinite. Nothing of the model's size is allocated before all of
+    these but the last are checked.
+    """
+    file = path if isinstance(path, GGUFFile) else read_gguf(path)
+    options = read_options(file)
+    try:
+        config = from_options(options)
+    except ValueError as error:
+        raise UserError(f"{file.path}: {error}") from error
+    stored = hugging_face_names(file)
+    expected = {name: part for name, (part,) in layout(config, options["model_type"]).items()}
+    for name, part in expected.items():
+        if name not in stored:
+            raise UserError(
+                f"{file.path} has no tensor for {name} of shape {part.shape}, which its metadata "
+                "ask for: it is a part of a model, or damaged"
+            )
+        shape = file.tensors[stored[name]].shape
+        if shape != part.shape:
+            raise UserError(
+                f"{file.path}: tensor {stored[name]} has shape {shape}, but its metadata ask for "
+                f"{part.shape}"
+            )
+    for name in stored:
+        if name not in expected:
+            raise UserError(
+                f"{file.path} has a tensor {stored[name]}, which a model with its metadata does "
+                "not have"
+            )
+    model = Llama(config, seed=seed, initialize=False)
+    parameters = dict(model.named_parameters())
+    for name, part in expected.items():
+        weights = read_tensor(file, stored[name], options, np.dtype(dtype))
+        if finite:
+            check_finite(weights, stored[name], file.path)
+        parameters.pop(part.name).data = weights
+    assert not parameters, "layout and model differ"
+    return model.eval()

@@ -1,0 +1,267 @@
+"""A GGUF file in Hugging Face's words: the options of a config.json, and the names of tensors.
+
+GGUF says the same things as a Hugging Face directory with other names. Three things differ:
+
+    llama's q, k    their rows are permuted, see ``unpermute``
+    Gemma's norms   stored as 1 + w, the factor that is multiplied with, not as w
+    llama3 scaling  stored as a tensor, rope_freqs.weight: the divisor of each rotary frequency
+
+What a file does not say is a constant of the architecture: Gemma 3 has a rotary base of 10,000 in
+sliding layers, and five of these for every layer that sees everything.
+"""
+
+import re
+from typing import Any
+
+import numpy as np
+
+from tinygrad_llm.errors import UserError
+from tinygrad_llm.files.json_file import Number, Whole, check_json, short
+from tinygrad_llm.model.rotary import frequencies
+from tinygrad_llm.pretrained.gguf_file import GGUFFile
+from tinygrad_llm.pretrained.llama_config import MAX_LAYERS
+
+TABLE, FREQUENCIES = "token_embd.weight", "rope_freqs.weight"
+TOP = {"token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head"}
+LAYER = {
+    "attn_norm": "input_layernorm",
+    "attn_q": "self_attn.q_proj",
+    "attn_k": "self_attn.k_proj",
+    "attn_v": "self_attn.v_proj",
+    "attn_output": "self_attn.o_proj",
+    "ffn_gate": "mlp.gate_proj",
+    "ffn_up": "mlp.up_proj",
+    "ffn_down": "mlp.down_proj",
+}
+MORE = {
+    "llama": {"ffn_norm": "post_attention_layernorm"},
+    "gemma3": {
+        "attn_q_norm": "self_attn.q_norm",
+        "attn_k_norm": "self_attn.k_norm",
+        "post_attention_norm": "post_attention_layernorm",
+        "ffn_norm": "pre_feedforward_layernorm",
+        "post_ffw_norm": "post_feedforward_layernorm",
+    },
+}
+"""Names in a layer that one architecture has; its keys are the supported architectures."""
+
+_SIZE = Whole(1, 2**31 - 1)
+SCHEMA = {
+    "block_count": Whole(1, MAX_LAYERS),
+    "context_length": _SIZE,
+    "embedding_length": _SIZE,
+    "feed_forward_length": _SIZE,
+    "attention.head_count": _SIZE,
+    "attention.head_count_kv?": _SIZE,
+    "attention.layer_norm_rms_epsilon": Number(0, 1),
+    "attention.key_length?": _SIZE,
+    "attention.value_length?": _SIZE,
+    "attention.sliding_window?": _SIZE,
+    "attention.sliding_window_pattern?": _SIZE,
+    "rope.dimension_count?": _SIZE,
+    "rope.freq_base?": Number(1e-30),
+    "rope.freq_base_swa?": Number(1e-30),
+    "rope.scaling.type?": ("none", "linear", "yarn"),
+    "rope.scaling.factor?": Number(1e-30),
+    "rope.scaling.original_context_length?": _SIZE,
+    "final_logit_softcapping?": Number(1e-30),
+    "expert_count?": 0,  # a mixture of experts is another model
+}
+"""What is read of the metadata, without the name of the architecture in front."""
+
+
+def architecture(file: GGUFFile) -> str:
+    """ "llama" or "gemma3". Raises UserError for others, and for a part of a split file."""
+    known = ", ".join(MORE)
+    name = file.metadata.get("general.architecture")
+    if not isinstance(name, str):
+        raise UserError(f"{file.path} does not name its architecture: supported are {known}")
+    if name not in MORE:
+        raise UserError(
+            f"{file.path}: architecture {short(name)} is not supported: supported are {known}"
+        )
+    if file.metadata.get("split.count", 1) not in (0, 1):
+        raise UserError(
+            f"{file.path} is one part of a model that was split: join the parts with llama.cpp's "
+            "llama-gguf-split --merge"
+        )
+    return name
+
+
+def read_options(file: GGUFFile) -> dict[str, Any]:
+    """The options that a config.json of this model would have.
+
+    Raises UserError for metadata that are missing or not what they should be, and for a model that
+    is not supported.
+    """
+    kind = architecture(file)
+    facts = _facts(file, kind)
+    if TABLE not in file.tensors or len(file.tensors[TABLE].shape) != 2:
+        raise UserError(f"{file.path} has no tensor {TABLE} with two axes: it is no language model")
+    heads = facts["attention.head_count"]
+    default = 256 if kind == "gemma3" else facts["embedding_length"] // heads
+    head_dim = facts.get("attention.key_length", default)
+    for key in ("attention.value_length", "rope.dimension_count"):
+        if facts.get(key, head_dim) != head_dim:
+            raise UserError(
+                f"{file.path}: {kind}.{key} is {facts[key]}, and only {head_dim}, the size of a "
+                "head, is supported"
+            )
+    options = {
+        "vocab_size": file.tensors[TABLE].shape[0],
+        "hidden_size": facts["embedding_length"],
+        "intermediate_size": facts["feed_forward_length"],
+        "num_hidden_layers": facts["block_count"],
+        "num_attention_heads": heads,
+        "num_key_value_heads": facts.get("attention.head_count_kv", heads),
+        "head_dim": head_dim,
+        "max_position_embeddings": facts["context_length"],
+        "rms_norm_eps": facts["attention.layer_norm_rms_epsilon"],
+        "tie_word_embeddings": "output.weight" not in file.tensors,
+        "attention_bias": "blk.0.attn_q.bias" in file.tensors,
+    }
+    return options | (_gemma3(facts, options) if kind == "gemma3" else _llama(file, facts, options))
+
+
+def _facts(file: GGUFFile, kind: str) -> dict[str, Any]:
+    """The metadata that SCHEMA names, checked. Numbers of float32 get their shortest decimal form.
+
+    So 1e-5 is 1e-5 again, as in the config.json from which it was made.
+    """
+    facts = {}
+    for key in SCHEMA:
+        name = key.removesuffix("?")
+        if (value := file.metadata.get(f"{kind}.{name}")) is not None:
+            if isinstance(value, float):
+                value = float(str(np.float32(value)))
+            facts[name] = [] if isinstance(value, np.ndarray) else value
+    check_json(facts, f"the metadata of {file.path}, below {kind},", SCHEMA)
+    return facts
+
+
+def _llama(file: GGUFFile, facts: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+    theta = facts.get("rope.freq_base", 10000.0)
+    scaling = _scaling(file, facts)
+    if FREQUENCIES in file.tensors:
+        scaling = _llama3(file, options["head_dim"], theta)
+    return {
+        "model_type": "llama",
+        "rope_theta": theta,
+        "rope_scaling": scaling,
+        "mlp_bias": "blk.0.ffn_gate.bias" in file.tensors,
+    }
+
+
+def _gemma3(facts: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+    head_dim = options["head_dim"]
+    if options["num_hidden_layers"] == 62:  # the largest Gemma 3 divides by another number
+        head_dim = options["hidden_size"] // options["num_attention_heads"]
+    factor = facts.get("rope.scaling.factor")
+    return {
+        "model_type": "gemma3_text",
+        "query_pre_attn_scalar": head_dim,
+        "sliding_window": facts.get("attention.sliding_window", 4096),
+        "sliding_window_pattern": facts.get("attention.sliding_window_pattern", 6),
+        "final_logit_softcapping": facts.get("final_logit_softcapping"),
+        "rope_theta": facts.get("rope.freq_base", 1e6),
+        "rope_local_base_freq": facts.get("rope.freq_base_swa", 10000.0),
+        "rope_scaling": {"rope_type": "linear", "factor": factor} if factor else None,
+    }
+
+
+def _scaling(file: GGUFFile, facts: dict[str, Any]) -> dict[str, Any] | None:
+    kind = facts.get("rope.scaling.type", "none")
+    if kind == "none":
+        return None
+    keys = {"rope.scaling.factor": "factor"}
+    if kind == "yarn":
+        keys["rope.scaling.original_context_length"] = "original_max_position_embeddings"
+    for key in keys:
+        if key not in facts:
+            raise UserError(f"{file.path} has rotary scaling {kind}, but no {key}")
+    return {"rope_type": kind} | {name: facts[key] for key, name in keys.items()}
+
+
+def _llama3(file: GGUFFile, head_dim: int, theta: float) -> dict[str, Any]:
+    """The scaling whose divisors of the frequencies are those of the file, if it is Llama 3's."""
+    divisors = file.read(FREQUENCIES, np.float64)
+    scaling = {
+        "rope_type": "llama3",
+        "factor": float(divisors.max()),
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 8192,
+    }
+    if divisors.shape == (head_dim // 2,) and divisors.min() > 0:  # not where there is a NaN
+        expected = frequencies(head_dim, theta)[0] / frequencies(head_dim, theta, scaling)[0]
+        if np.allclose(divisors, expected, rtol=1e-4, atol=0):
+            return scaling
+    raise UserError(
+        f"{file.path}: {FREQUENCIES} is not the scaling of Llama 3.1 to 3.3, and no other is "
+        "supported"
+    )
+
+
+# --- tensors --------------------------------------------------------------------------------------
+
+
+def hugging_face_names(file: GGUFFile) -> dict[str, str]:
+    """Hugging Face's name of each tensor -> its name in the file.
+
+    Raises UserError for a tensor that the architecture does not have.
+    """
+    kind = architecture(file)
+    names = {}
+    for name in file.tensors:
+        if name == FREQUENCIES and kind == "llama":
+            continue  # see _llama3
+        ours = _hugging_face_name(name, LAYER | MORE[kind])
+        if ours is None:
+            raise UserError(
+                f"{file.path} has a tensor {short(name)} of shape {file.tensors[name].shape}, "
+                f"which the architecture {kind} does not have"
+            )
+        names[ours] = name
+    return names
+
+
+def _hugging_face_name(name: str, layer: dict[str, str]) -> str | None:
+    """blk.3.attn_q.weight -> model.layers.3.self_attn.q_proj.weight"""
+    match = re.fullmatch(r"(?:blk\.(0|[1-9]\d{0,5})\.)?(\w+)\.(weight|bias)", name, re.ASCII)
+    if match is None:
+        return None
+    number, module, part = match.groups()
+    known = TOP if number is None else layer
+    if module not in known:
+        return None
+    prefix = "" if number is None else f"model.layers.{number}."
+    return f"{prefix}{known[module]}.{part}"
+
+
+def read_tensor(
+    file: GGUFFile, name: str, options: dict[str, Any], dtype: Any = np.float32
+) -> np.ndarray:
+    """A tensor with the numbers that a Hugging Face directory has: a new array of ``dtype``.
+
+    ``name`` is the file's, ``options`` are those of ``read_options``.
+    """
+    weights = file.read(name, dtype)
+    if options["model_type"] == "gemma3_text" and name.endswith("norm.weight"):
+        return weights - 1
+    if options["model_type"] == "llama":
+        if ".attn_q." in name:
+            return unpermute(weights, options["num_attention_heads"])
+        if ".attn_k." in name:
+            return unpermute(weights, options["num_key_value_heads"])
+    return weights
+
+
+def unpermute(weights: np.ndarray, n_head: int) -> np.ndarray:
+    """The rows of a llama's q or k in Hugging Face's order: (n_head D, ...) -> the same shape.
+
+    Rotary embedding turns pairs of channels. Hugging Face's pairs are channels j and j + D/2 of a
+    head, those of GGUF's llama are 2 j and 2 j + 1. So row 2 j + i of a head, with i = 0 or 1, is
+    row i D/2 + j there. The order within a head does not change the product of q and k.
+    """
+    split = weights.reshape(n_head, -1, 2, *weights.shape[1:])  # (H, D/2, 2, ...)
+    return split.swapaxes(1, 2).reshape(weights.shape)
