@@ -49,10 +49,10 @@ def summary(model):
         f"GPT: {config.n_layer} layers, {config.n_head} heads, {config.n_embd} channels, "
         f"context {T:,}, vocabulary {config.vocab_size:,}"
     )
+    activations = _bytes(4 * activation_floats(config))
     costs = [
         f"weights, gradients and Adam's two moments: {_bytes(16 * total)} in float32",
-        f"activations kept for backward: {_bytes(4 * activation_floats(config))} per token (computed "
-        "from the shape)",
+        f"activations kept for backward: {activations} per token (computed from the shape)",
         f"arithmetic of training: {_flops(flops_per_token(config, T))} per token = "
         "6 (12 L C^2 + V C) + 6 L C T",
     ]
