@@ -120,6 +120,15 @@ def test_sentencepiece_lists(prefix):
         )
 
 
+@pytest.mark.parametrize(("th", "he", "pieces"), [(-1, -2, ["th", "e"]), (-2, -1, ["t", "he"])])
+def test_the_higher_score_is_joined_first(th, he, pieces):
+    tokens = ["<unk>", "t", "h", "e", "th", "he"]
+    scores = [0, -9, -9, -9, th, he]
+    lists = {"scores": scores, "add_space_prefix": False, "unknown_id": 0}
+    ours = tokenizer_from_lists("llama", tokens, [2, 1, 1, 1, 1, 1], **lists)
+    assert [tokens[i] for i in ours.encode("the")] == pieces
+
+
 @settings(deadline=None, max_examples=300)
 @given(texts, st.booleans())
 def test_cutting_at_words_changes_no_ids(text, inside):

@@ -324,6 +324,18 @@ def test_merges_in_another_order_are_followed_pair_by_pair(saved, tmp_path):
         assert ours.decode(ours.encode(text)) == text
 
 
+def test_ids_that_are_not_in_the_order_of_the_merges(saved, tmp_path):
+    def swap(content):
+        vocab, merges = content["model"]["vocab"], content["model"]["merges"]
+        first, last = ("".join(merges[i]) for i in (0, -1))
+        vocab[first], vocab[last] = vocab[last], vocab[first]
+
+    ours, theirs = changed(saved, tmp_path, swap)
+    for text in SOURCES:
+        assert ours.encode(text) == theirs.encode(text).ids
+        assert ours.decode(ours.encode(text)) == text
+
+
 def test_an_added_token_that_is_not_special_is_always_recognized(saved, tmp_path):
     ours, theirs = changed(saved, tmp_path, lambda c: c["added_tokens"][0].update(special=False))
     theirs.encode_special_tokens = True
