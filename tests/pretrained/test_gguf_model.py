@@ -5,6 +5,8 @@ import struct
 import numpy as np
 import pytest
 from gguf_bytes import file, info, pair, string, u32, u64
+from hypothesis import given, settings, strategies as st
+from mutations import mutants
 
 from tinygrad_llm.config import LlamaConfig
 from tinygrad_llm.errors import UserError
@@ -12,7 +14,12 @@ from tinygrad_llm.model.llama import Llama
 from tinygrad_llm.model.rotary import frequencies
 from tinygrad_llm.pretrained.gguf_file import read_gguf
 from tinygrad_llm.pretrained.gguf_model import load_gguf
-from tinygrad_llm.pretrained.gguf_names import hugging_face_names, read_options, unpermute
+from tinygrad_llm.pretrained.gguf_names import (
+    SCHEMA,
+    hugging_face_names,
+    read_options,
+    unpermute,
+)
 
 SIZES = {
     "block_count": 2, "context_length": 32, "embedding_length": 16, "feed_forward_length": 24,
@@ -261,3 +268,41 @@ def test_an_architecture_that_is_not_supported(tmp_path, kind):
 )  # fmt: skip
 def test_tensors_that_do_not_fit(tmp_path, change, words):
     refused(a_file(tmp_path, change=change), *words)
+
+
+# --- damage ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["llama", "gemma3"])
+@pytest.mark.parametrize("times", [150, pytest.param(20_000, marks=pytest.mark.soak)])
+def test_damaged_models(tmp_path, kind, times):
+    """A file with damage in its header: a model, or one sentence."""
+    path = a_file(tmp_path, kind)
+    whole = path.read_bytes()
+    begin = min(tensor.begin for tensor in read_gguf(path).tensors.values())
+    refusals = 0
+    for header in mutants(whole[:begin], times, seed=1):
+        path.write_bytes(header + whole[begin:])
+        try:
+            load_gguf(path)
+        except UserError as error:
+            assert str(error).isprintable() and len(str(error)) < 2000
+            refusals += 1
+    assert refusals > times / 2
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(st.dictionaries(
+    st.sampled_from([key.removesuffix("?") for key in SCHEMA]),
+    st.sampled_from([0, 1, 3, 5, 2**31 - 1, 2**32 - 1, 0.0, -1.0, 1e-45, 3e38, float("inf"),
+                     float("nan"), "yarn", "linear", "", [], [2, 2]]),
+    min_size=1, max_size=4,
+))  # fmt: skip
+def test_strange_metadata(tmp_path_factory, facts):
+    """No value of any key raises anything but a sentence, and none takes time or memory."""
+    for kind in ("llama", "gemma3"):
+        path = a_file(tmp_path_factory.mktemp("model"), kind, facts)
+        try:
+            load_gguf(path)
+        except UserError as error:
+            assert str(error).isprintable() and len(str(error)) < 2000
