@@ -2,6 +2,7 @@
 
 import hypothesis.strategies as st
 import pytest
+import regex
 import tokenizers
 from hypothesis import given, settings
 from tokenizers import models, pre_tokenizers
@@ -76,6 +77,16 @@ def test_byte_level_lists_give_the_ids_of_the_tokenizers_library(pre):
     check()
     assert ours.encode("<user><s>")[0] == 1 and ours.encode("<s>") != [0]
     assert ours.encode("<s>", allow_special=True) == [0]
+
+
+def test_the_pattern_of_smollm():
+    """The same chunks as the two steps of its tokenizer.json."""
+    steps = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    for text in ("a  12 b", " 3", "x \n 4\n\n5  ", "it's 1's", "  ", "\u00b2\u00bd a"):
+        chunks = regex.findall(patterns.SMOLLM_PATTERN, text)
+        assert [spell(c.encode()) for c in chunks] == [c for c, _ in steps.pre_tokenize_str(text)]
 
 
 PIECES = [
