@@ -177,6 +177,11 @@ def test_scalings_of_a_llama(tmp_path):
     found = load_gguf(a_file(tmp_path, facts=facts)).config.rope_scaling
     expected = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16}
     assert found == expected
+    for kind in ("llama", "gemma3"):  # a factor without a type is linear
+        config = load_gguf(a_file(tmp_path, kind, {"rope.scaling.factor": 2.0})).config
+        assert config.rope_scaling == {"rope_type": "linear", "factor": 2.0}
+        facts = {"rope.scaling.type": "none", "rope.scaling.factor": 2.0}
+        assert load_gguf(a_file(tmp_path, kind, facts)).config.rope_scaling is None
 
 
 @pytest.mark.parametrize("factor", [8.0, 32.0])
@@ -238,6 +243,7 @@ def refused(path, *words):
         ({"rope.dimension_count": 2}, ["rope.dimension_count is 2, and only 4"]),
         ({"rope.scaling.type": "longrope"}, ["rope.scaling.type", '"longrope"', "linear"]),
         ({"rope.scaling.type": "linear"}, ["linear, but no rope.scaling.factor"]),
+        ({"rope.freq_base": float("inf")}, ["rope.freq_base", "is Infinity"]),
         ({"expert_count": 8}, ["expert_count", "is 8, expected 0"]),
         ({"split.count": 2}, ["one part of a model that was split"]),
     ],

@@ -27,7 +27,7 @@ TYPES = {
     10: "Q2_K", 11: "Q3_K", 12: "Q4_K", 13: "Q5_K", 14: "Q6_K", 15: "Q8_K", 16: "IQ2_XXS",
     17: "IQ2_XS", 18: "IQ3_XXS", 19: "IQ1_S", 20: "IQ4_NL", 21: "IQ3_S", 22: "IQ2_S", 23: "IQ4_XS",
     24: "I8", 25: "I16", 26: "I32", 27: "I64", 28: "F64", 29: "IQ1_M", 30: "BF16", 34: "TQ1_0",
-    35: "TQ2_0", 39: "MXFP4", 40: "NVFP4",
+    35: "TQ2_0", 39: "MXFP4", 40: "NVFP4", 41: "Q1_0",
 }  # fmt: skip
 """GGUF's types of tensors. Those in FORMATS are read, the others are named in messages."""
 MAX_DIMENSIONS = 4
@@ -212,7 +212,7 @@ def _tensor(values: Values, path: Path) -> TensorInfo:
     form, shape = TYPES[kind], tuple(reversed(sizes))
     if form not in FORMATS:
         raise UserError(
-            f"{path}: {what} is quantized as {form}, which is not supported: supported are "
+            f"{path}: {what} is of type {form}, which is not supported: supported are "
             f"{', '.join(FORMATS)}"
         )
     if 0 in shape:

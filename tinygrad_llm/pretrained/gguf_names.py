@@ -45,7 +45,7 @@ MORE = {
 }
 """Names in a layer that one architecture has; its keys are the supported architectures."""
 
-_SIZE = Whole(1, 2**31 - 1)
+_SIZE, _POSITIVE = Whole(1, 2**31 - 1), Number(1e-30, 1e30)
 SCHEMA = {
     "block_count": Whole(1, MAX_LAYERS),
     "context_length": _SIZE,
@@ -59,19 +59,22 @@ SCHEMA = {
     "attention.sliding_window?": _SIZE,
     "attention.sliding_window_pattern?": _SIZE,
     "rope.dimension_count?": _SIZE,
-    "rope.freq_base?": Number(1e-30),
-    "rope.freq_base_swa?": Number(1e-30),
+    "rope.freq_base?": _POSITIVE,
+    "rope.freq_base_swa?": _POSITIVE,
     "rope.scaling.type?": ("none", "linear", "yarn"),
-    "rope.scaling.factor?": Number(1e-30),
+    "rope.scaling.factor?": _POSITIVE,
     "rope.scaling.original_context_length?": _SIZE,
-    "final_logit_softcapping?": Number(1e-30),
+    "final_logit_softcapping?": _POSITIVE,
     "expert_count?": 0,  # a mixture of experts is another model
 }
 """What is read of the metadata, without the name of the architecture in front."""
 
 
 def architecture(file: GGUFFile) -> str:
-    """ "llama" or "gemma3". Raises UserError for others, and for a part of a split file."""
+    """The architecture's name, a key of MORE.
+
+    Raises UserError for any other, and for a part of a split file.
+    """
     known = ", ".join(MORE)
     name = file.metadata.get("general.architecture")
     if not isinstance(name, str):
@@ -120,7 +123,8 @@ def read_options(file: GGUFFile) -> dict[str, Any]:
         "tie_word_embeddings": "output.weight" not in file.tensors,
         "attention_bias": "blk.0.attn_q.bias" in file.tensors,
     }
-    return options | (_gemma3(facts, options) if kind == "gemma3" else _llama(file, facts, options))
+    more = _gemma3 if kind == "gemma3" else _llama
+    return options | more(file, facts, options)
 
 
 def _facts(file: GGUFFile, kind: str) -> dict[str, Any]:
@@ -133,7 +137,8 @@ def _facts(file: GGUFFile, kind: str) -> dict[str, Any]:
         name = key.removesuffix("?")
         if (value := file.metadata.get(f"{kind}.{name}")) is not None:
             if isinstance(value, float):
-                value = float(str(np.float32(value)))
+                with np.errstate(over="ignore"):
+                    value = float(str(np.float32(value)))
             facts[name] = [] if isinstance(value, np.ndarray) else value
     check_json(facts, f"the metadata of {file.path}, below {kind},", SCHEMA)
     return facts
@@ -152,11 +157,10 @@ def _llama(file: GGUFFile, facts: dict[str, Any], options: dict[str, Any]) -> di
     }
 
 
-def _gemma3(facts: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+def _gemma3(file: GGUFFile, facts: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
     head_dim = options["head_dim"]
     if options["num_hidden_layers"] == 62:  # the largest Gemma 3 divides by another number
         head_dim = options["hidden_size"] // options["num_attention_heads"]
-    factor = facts.get("rope.scaling.factor")
     return {
         "model_type": "gemma3_text",
         "query_pre_attn_scalar": head_dim,
@@ -165,12 +169,13 @@ def _gemma3(facts: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
         "final_logit_softcapping": facts.get("final_logit_softcapping"),
         "rope_theta": facts.get("rope.freq_base", 1e6),
         "rope_local_base_freq": facts.get("rope.freq_base_swa", 10000.0),
-        "rope_scaling": {"rope_type": "linear", "factor": factor} if factor else None,
+        "rope_scaling": _scaling(file, facts),
     }
 
 
 def _scaling(file: GGUFFile, facts: dict[str, Any]) -> dict[str, Any] | None:
-    kind = facts.get("rope.scaling.type", "none")
+    default = "linear" if "rope.scaling.factor" in facts else "none"  # as in llama.cpp
+    kind = facts.get("rope.scaling.type", default)
     if kind == "none":
         return None
     keys = {"rope.scaling.factor": "factor"}
