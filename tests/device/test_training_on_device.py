@@ -14,11 +14,12 @@ from caches import new_cache
 from autograd import use_kernels
 from autograd.device import namespace_on, to_numpy
 from tinygrad_llm import cli
-from tinygrad_llm.config import GPTConfig, TrainConfig
+from tinygrad_llm.config import GPTConfig, LlamaConfig, TrainConfig
 from tinygrad_llm.data import IGNORE, Loader
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.generation import generate
 from tinygrad_llm.model.gpt import GPT
+from tinygrad_llm.model.llama import Llama
 from tinygrad_llm.pretrained.gpt2 import load_model, save_model
 from tinygrad_llm.tokenizer import Tokenizer
 from tinygrad_llm.training import checkpoint as ckpt
@@ -63,6 +64,25 @@ def test_loss_and_gradients_with_dropout(device):
     assert there == pytest.approx(here, rel=1e-12)
     for name in gradients:
         close(found[name], gradients[name], 1e-9)
+
+
+def test_a_llamas_loss_and_gradients(device):
+    shape = LlamaConfig(
+        257, 8, 2, 4, 2, 16, 24, norm_placement="both", norm_offset=True, qk_norm="head",
+        sliding_window=3, sliding_layers=(True, False), rope_theta_sliding=100.0, tied=True,
+        attention_softcap=2.0, logit_softcap=3.0,
+    )  # fmt: skip
+    x, y = batch()
+    results = []
+    for where in ("cpu", device):
+        model = Llama(shape, seed=3).astype(np.float64).to(where)
+        loss = model.loss(x, y)
+        loss.backward()
+        assert loss.device == where
+        assert {p.grad.device for p in model.parameters()} == {where}
+        results.append([to_numpy(a.data) for a in (loss, *(p.grad for p in model.parameters()))])
+    for expected, found in zip(*results, strict=True):
+        close(found, expected, 1e-10)
 
 
 def test_moving_a_module(device):

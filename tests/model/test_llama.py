@@ -146,9 +146,9 @@ def test_summary():
     assert "1 layers with a window of 3" in text
     assert "layers.*.mlp.up_proj.weight" in text and "40 x 24" in text
     assert f"{sum(p.size for p in model.parameters()):,}" in text
-    assert "keys and values, per token: 192 B" in text  # 2 tables, 2 layers, 2 heads, 6 channels
+    assert "keys and values: 192 B per token" in text  # 2 tables, 2 layers, 2 heads, 6 channels
     block = 2 * 24 * 24 + 2 * 24 * 12 + 3 * 24 * 40
-    assert f"per token: {2 * (2 * block + 53 * 24) / 1000:.3g} kFLOP to generate" in text
+    assert f"{2 * (2 * block + 53 * 24) / 1000:.3g} kFLOP per token to generate" in text
     assert make(tied=True).summary().count("53 x 24") == 1
 
 

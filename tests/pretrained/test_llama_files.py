@@ -87,9 +87,13 @@ def test_the_tokenizer_comes_along(directory):
 
 
 def test_a_tokenizer_with_more_ids_than_the_model_is_refused(tmp_path):
-    save_llama(Llama(LlamaConfig(200, 16, 2, 4, 2, 16, 24)), tmp_path)
-    train_bpe(["to be or not to be"], 260).save(tmp_path)
-    refused(tmp_path, "has 260 ids, but the model 200")
+    save_llama(Llama(LlamaConfig(258, 16, 2, 4, 2, 16, 24)), tmp_path)
+    tokenizer = train_bpe(["to be or not to be"], 259, special_tokens=["<image>"])
+    assert tokenizer.vocab_size == 259
+    tokenizer.save(tmp_path)
+    load_pretrained(tmp_path)  # only the special token is outside
+    train_bpe(["to be or not to be"], 260, special_tokens=["<image>"]).save(tmp_path)
+    refused(tmp_path, "has ids up to 258", "the model's vocabulary has 258 ids")
 
 
 def test_frequencies_and_a_tied_head_in_the_file_are_accepted(tmp_path):

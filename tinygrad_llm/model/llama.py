@@ -107,8 +107,8 @@ class MLP(Module):
 class Block(Module):
     """One transformer block: (B, T, C) -> (B, T, C).
 
-    Up to four normalizations, with Gemma's names. Llama has those before the branches, and they are
-    part of no path from block to block; OLMo 2 has those after; Gemma has all.
+    Up to four normalizations, with Gemma's names: Llama has the two before the branches, OLMo 2 the
+    two after them, Gemma all four. None is part of the residual stream.
     """
 
     def __init__(self, config, layer):

@@ -83,8 +83,8 @@ def llama_summary(model):
     costs = [
         f"weights: {_bytes(4 * total)} in float32; with gradients and Adam's two moments: "
         f"{_bytes(16 * total)}",
-        f"keys and values, per token: {_bytes(4 * cached)} = 2 L G D in float32",
-        f"arithmetic without attention, per token: {_flops(2 * matrices)} to generate, "
+        f"keys and values: {_bytes(4 * cached)} per token = 2 L G D in float32",
+        f"arithmetic without attention: {_flops(2 * matrices)} per token to generate, "
         f"{_flops(6 * matrices)} to train",
     ]
     return "\n".join([title, "", *_table(model), "", *costs])

@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+import numpy as np
+
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import user_path
 from tinygrad_llm.files.json_file import short
@@ -34,11 +36,8 @@ def load_pretrained(
         raise UserError(f"there is no folder {directory}: expected a model directory")
     model = _load_model(directory, dtype)
     tokenizer = _load_tokenizer(directory)
-    if tokenizer is not None and tokenizer.vocab_size > model.config.vocab_size:
-        raise UserError(
-            f"the tokenizer in {directory} has {tokenizer.vocab_size} ids, but the model "
-            f"{model.config.vocab_size}: they do not belong together"
-        )
+    if tokenizer is not None:
+        _check_ids(tokenizer, model.config.vocab_size, directory)
     return model, tokenizer
 
 
@@ -59,3 +58,16 @@ def _load_tokenizer(directory: Path) -> Tokenizer | None:
         return Tokenizer.load(directory)
     except FileNotFoundError:
         return None
+
+
+def _check_ids(tokenizer: Tokenizer, vocab_size: int, directory: Path) -> None:
+    """Raise UserError if text can have ids that are outside the model's vocabulary.
+
+    Special tokens may: Gemma 3's tokenizer has one for images, which its text models lack.
+    """
+    largest = int(np.flatnonzero(tokenizer.token_bytes())[-1])
+    if largest >= vocab_size:
+        raise UserError(
+            f"the tokenizer in {directory} has ids up to {largest}, but the model's vocabulary has "
+            f"{vocab_size} ids: they do not belong together"
+        )
