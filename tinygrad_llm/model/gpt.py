@@ -24,8 +24,7 @@ import numpy as np
 from autograd import Tensor, ops
 from autograd.functional import recompute
 from tinygrad_llm.config import GPTConfig
-from tinygrad_llm.errors import UserError
-from tinygrad_llm.model.layers import Dropout, Embedding, LayerNorm, Linear, normal_
+from tinygrad_llm.model.layers import Dropout, Embedding, LayerNorm, Linear, look_up_tokens, normal_
 from tinygrad_llm.model.module import Module, ModuleList
 from tinygrad_llm.model.summary import summary
 
@@ -140,24 +139,8 @@ class GPT(Module):
 
     def embed(self, ids: np.ndarray | Tensor) -> Tensor:
         """What each token is plus where it stands: ids (B, T) -> (B, T, C)."""
-        try:
-            tokens = self.wte(ids)  # (B, T, C)
-        except IndexError as error:
-            raise UserError(
-                f"{error}, the model's vocabulary: the tokens come from another tokenizer"
-            ) from error
-        if tokens.ndim != 3 or tokens.size == 0:
-            raise UserError(
-                f"ids have shape {tokens.shape[:-1]}, expected (B, T): B sequences of T tokens "
-                "each, both at least 1"
-            )
-        T, longest = tokens.shape[1], self.config.block_size
-        if T > longest:
-            raise UserError(
-                f"the sequence has {T} tokens, but this model's block_size is {longest}: keep its "
-                f"last {longest}, or train a model with a larger block_size"
-            )
-        return self.drop(tokens + self.wpe.weight[:T])
+        tokens = look_up_tokens(self.wte, ids, self.config.block_size)  # (B, T, C)
+        return self.drop(tokens + self.wpe.weight[: tokens.shape[1]])
 
     def hidden(self, ids: np.ndarray | Tensor) -> Tensor:
         """The residual stream after the last normalization: ids (B, T) -> (B, T, C)."""

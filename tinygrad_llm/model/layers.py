@@ -10,6 +10,7 @@ Shape letters: B sequences of T tokens, C channels, V token ids.
 import numpy as np
 
 from autograd import Parameter, Tensor, ops
+from tinygrad_llm.errors import UserError
 from tinygrad_llm.model.module import Module
 
 
@@ -79,6 +80,31 @@ class Embedding(Module):
 
     def forward(self, ids: np.ndarray | Tensor) -> Tensor:
         return ops.embedding(self.weight, ids, self.padding_idx)
+
+
+def look_up_tokens(table: Embedding, ids: np.ndarray | Tensor, block_size: int) -> Tensor:
+    """The rows of ``table`` for ids (B, T) -> (B, T, C), where a model begins.
+
+    Raises TypeError unless ids are integers; UserError unless 1 <= B, 1 <= T <= block_size, and
+    every id is in the table.
+    """
+    try:
+        tokens = table(ids)  # (B, T, C)
+    except IndexError as error:
+        raise UserError(
+            f"{error}, the model's vocabulary: the tokens come from another tokenizer"
+        ) from error
+    if tokens.ndim != 3 or tokens.size == 0:
+        raise UserError(
+            f"ids have shape {tokens.shape[:-1]}, expected (B, T): B sequences of T tokens "
+            "each, both at least 1"
+        )
+    if tokens.shape[1] > block_size:
+        raise UserError(
+            f"the sequence has {tokens.shape[1]} tokens, but this model's block_size is "
+            f"{block_size}: keep its last {block_size}, or use a model with a larger block_size"
+        )
+    return tokens
 
 
 class Dropout(Module):

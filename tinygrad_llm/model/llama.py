@@ -28,8 +28,7 @@ import numpy as np
 
 from autograd import ops
 from autograd.functional import recompute
-from tinygrad_llm.errors import UserError
-from tinygrad_llm.model.layers import Embedding, Linear, RMSNorm, normal_
+from tinygrad_llm.model.layers import Embedding, Linear, RMSNorm, look_up_tokens, normal_
 from tinygrad_llm.model.module import Module, ModuleList
 from tinygrad_llm.model.rotary import cos_sin, frequencies
 from tinygrad_llm.model.summary import llama_summary
@@ -166,23 +165,7 @@ class Llama(Module):
 
     def embed(self, ids):
         """What each token is: ids (B, T) -> (B, T, C)."""
-        try:
-            tokens = self.embed_tokens(ids)  # (B, T, C)
-        except IndexError as error:
-            raise UserError(
-                f"{error}, the model's vocabulary: the tokens come from another tokenizer"
-            ) from error
-        if tokens.ndim != 3 or tokens.size == 0:
-            raise UserError(
-                f"ids have shape {tokens.shape[:-1]}, expected (B, T): B sequences of T tokens "
-                "each, both at least 1"
-            )
-        T, longest = tokens.shape[1], self.config.block_size
-        if T > longest:
-            raise UserError(
-                f"the sequence has {T} tokens, but this model's block_size is {longest}: keep its "
-                f"last {longest}, or use a model with a larger block_size"
-            )
+        tokens = look_up_tokens(self.embed_tokens, ids, self.config.block_size)  # (B, T, C)
         scale = self.config.embedding_scale
         return tokens if scale == 1 else scale * tokens
 

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_llm.errors import UserError
+from tinygrad_llm.files.mapping import forget_pages
 from tinygrad_llm.pretrained.blocks import FORMATS, dequantize
 from tinygrad_llm.pretrained.gguf_values import Broken, Values, named
 
@@ -81,7 +82,7 @@ class GGUFFile:
         for i, begin in enumerate(range(0, info.nbytes, step)):
             piece = stored[begin : begin + step]
             flat[i * PIECE : (i + 1) * PIECE] = dequantize(piece, info.format)
-            self._release(info.begin + begin, info.begin + begin + step)
+            forget_pages(self._data, info.begin + begin, info.begin + begin + step)
         return weights
 
     def info(self, name: str) -> TensorInfo:
@@ -89,16 +90,6 @@ class GGUFFile:
         if name not in self.tensors:
             raise UserError(f"{self.path} has no {named('tensor', name)}")
         return self.tensors[name]
-
-    def _release(self, begin: int, end: int) -> None:
-        """Let the system take back the memory of the file's pages from ``begin`` to ``end``.
-
-        They would count as this process's memory. A page that is needed again is read again.
-        """
-        first, last = begin // mmap.PAGESIZE, end // mmap.PAGESIZE
-        if first < last and hasattr(mmap, "MADV_DONTNEED"):
-            start, size = first * mmap.PAGESIZE, (last - first) * mmap.PAGESIZE
-            self._data.madvise(mmap.MADV_DONTNEED, start, size)
 
 
 def read_gguf(path: str | os.PathLike) -> GGUFFile:

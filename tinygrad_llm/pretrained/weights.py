@@ -15,6 +15,7 @@ import numpy as np
 
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files.json_file import Text, read_json, short
+from tinygrad_llm.files.mapping import forget_pages
 from tinygrad_llm.pretrained.tensor_file import check_finite, read_header
 
 WEIGHTS = "model.safetensors"
@@ -126,7 +127,7 @@ class Reader:
             with np.errstate(over="ignore"):  # from float64: check_finite says it in words
                 piece[:] = numbers
             del numbers
-            _give_back(data, offset, piece.size * stored.itemsize)
+            forget_pages(data, offset, offset + piece.size * stored.itemsize)
             if finite:
                 check_finite(piece, name, tensor.path)
         return array
@@ -143,10 +144,3 @@ class Reader:
     def close(self) -> None:
         for data in self._maps.values():
             data.close()
-
-
-def _give_back(data: mmap.mmap, offset: int, length: int) -> None:
-    """Let the system forget pages that were read: the file still has them."""
-    if hasattr(mmap, "MADV_DONTNEED"):  # not on Windows
-        start = offset - offset % mmap.PAGESIZE
-        data.madvise(mmap.MADV_DONTNEED, start, offset + length - start)
