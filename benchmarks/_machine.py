@@ -128,6 +128,12 @@ def table(rows, right=1):
     return "\n".join(lines)
 
 
+def add_json_option(parser):
+    """Add ``--json``, whose value is the path for ``write_json``, and "-" if it has none."""
+    about = "write the figures to PATH; - is standard output"
+    parser.add_argument("--json", nargs="?", const="-", metavar="PATH", help=about)
+
+
 def write_json(content, path):
     """Write ``content`` to a file, to standard output if ``path`` is "-", nowhere if it is None."""
     text = json.dumps(content, indent=2)

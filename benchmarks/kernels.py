@@ -19,7 +19,15 @@ import argparse
 import statistics
 from dataclasses import dataclass
 
-from _machine import cores, environment, say_environment, seconds_of, table, write_json
+from _machine import (
+    add_json_option,
+    cores,
+    environment,
+    say_environment,
+    seconds_of,
+    table,
+    write_json,
+)
 from _workers import Worker, interpreters, serve, use_project_as_command
 
 
@@ -309,7 +317,7 @@ def main():
         "--seconds", type=float, default=0.1, help="shortest time of each measurement"
     )
     parser.add_argument("--peer-python", action="append", default=[], metavar="ENGINE=PATH")
-    parser.add_argument("--json", metavar="PATH")
+    add_json_option(parser)
     parser.add_argument(
         "--smoke", action="store_true", help="the smallest form, to check that it runs"
     )

@@ -14,7 +14,15 @@ import statistics
 import time
 from collections import Counter
 
-from _machine import environment, forget_peak_rss, peak_rss, say_environment, table, write_json
+from _machine import (
+    add_json_option,
+    environment,
+    forget_peak_rss,
+    peak_rss,
+    say_environment,
+    table,
+    write_json,
+)
 from _train_engines import CONFIGS, gpt_config, one_step
 from _workers import Worker, serve, use_project_as_command
 
@@ -88,7 +96,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--config", choices=CONFIGS, default="small")
     parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--json", metavar="PATH")
+    add_json_option(parser)
     parser.add_argument(
         "--smoke", action="store_true", help="the smallest form, to check that it runs"
     )

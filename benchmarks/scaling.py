@@ -18,7 +18,15 @@ import statistics
 import time
 from dataclasses import replace
 
-from _machine import environment, forget_peak_rss, peak_rss, say_environment, table, write_json
+from _machine import (
+    add_json_option,
+    environment,
+    forget_peak_rss,
+    peak_rss,
+    say_environment,
+    table,
+    write_json,
+)
 from _train_engines import Config, gpt_config, one_step
 from _workers import Worker, serve, use_project_as_command
 
@@ -120,7 +128,7 @@ def main():
     parser.add_argument("--axes", default=",".join(AXES))
     parser.add_argument("--points", type=int, default=99, help="points per axis, from the smallest")
     parser.add_argument("--out", default="scaling.png", help="the picture")
-    parser.add_argument("--json", metavar="PATH")
+    add_json_option(parser)
     parser.add_argument(
         "--smoke", action="store_true", help="the smallest form, to check that it runs"
     )

@@ -24,7 +24,7 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from _machine import environment, say_environment, spread, table, write_json
+from _machine import add_json_option, environment, say_environment, spread, table, write_json
 from _train_engines import CONFIGS, Ours, prepare
 from _workers import ROOT, Worker, serve, use_project
 from train_step import CURVES, SIZES, TURN
@@ -164,13 +164,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--config", choices=CONFIGS, default="small")
     parser.add_argument("--steps", type=int, default=9, help="timed steps of every stage")
-    parser.add_argument(
-        "--json",
-        nargs="?",
-        const="-",
-        metavar="PATH",
-        help="write the figures; - is standard output",
-    )
+    add_json_option(parser)
     parser.add_argument(
         "--markdown", action="store_true", help="print only the table for docs/performance.md"
     )

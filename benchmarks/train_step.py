@@ -25,7 +25,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from _machine import environment, say_environment, spread, table, write_json
+from _machine import add_json_option, environment, say_environment, spread, table, write_json
 from _train_engines import CONFIGS, ENGINES, MODES, prepare, prepare_gemm, write_weights
 from _workers import Ended, Worker, interpreters, serve
 
@@ -260,13 +260,7 @@ def parse(argv=None):
     )
     parser.add_argument("--steps", type=int, default=12, help="timed steps of each engine")
     parser.add_argument("--check-losses", nargs="?", type=int, const=50, metavar="STEPS")
-    parser.add_argument(
-        "--json",
-        nargs="?",
-        const="-",
-        metavar="PATH",
-        help="write the figures; - is standard output",
-    )
+    add_json_option(parser)
     parser.add_argument(
         "--smoke", action="store_true", help="the smallest form, to check that it runs"
     )
