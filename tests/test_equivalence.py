@@ -6,10 +6,10 @@ proves the other. All numbers are float64, so that rounding is far smaller than 
 """
 
 import math
-import threading
 
 import numpy as np
 import pytest
+from together import together
 
 from autograd import Tensor, grad, ops, use_kernels
 from autograd.functional import recompute, value_and_grad
@@ -294,24 +294,6 @@ def test_packed_projection_is_three_projections():
 
 
 # --- threads --------------------------------------------------------------------------------------
-
-
-def together(*functions):
-    errors = []
-
-    def guarded(function):
-        try:
-            function()
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=guarded, args=(f,)) for f in functions]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
 
 
 @pytest.mark.parametrize("how", ["backward", "grad"])

@@ -21,12 +21,17 @@ PROGRAMS = ROOT / "tests" / "scripts" / "threads"
 
 
 def run(program, **environment):
-    environment = {"OPENBLAS_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "2", **environment}
+    environment = {
+        "OPENBLAS_NUM_THREADS": "1",
+        "NUMBA_NUM_THREADS": "2",
+        "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "tests" / "helpers"))),
+        **environment,
+    }
     done = subprocess.run(
-        [sys.executable, PROGRAMS / program],
+        [sys.executable, "-X", "faulthandler", PROGRAMS / program],
         capture_output=True,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        env={**os.environ, **environment},
         timeout=240,
     )
     assert done.returncode == 0, done.stdout + done.stderr
