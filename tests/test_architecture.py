@@ -112,7 +112,9 @@ def test_no_import_runs_in_a_circle():
     for name, path in modules.items():
         graph[name] = set()
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ImportFrom):
+            if isinstance(node, ast.Import):
+                graph[name] |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
                 for alias in node.names:
                     file = f"{node.module}.{alias.name}"
                     graph[name].add(file if file in modules else node.module)
