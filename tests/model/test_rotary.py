@@ -85,12 +85,18 @@ def test_the_old_name_of_the_type():
         ({"rope_type": "linear", "factor": "8"}, "factor, a number above 0, and it is '8'"),
         ({**YARN, "original_max_position_embeddings": None}, "needs original_max_position_emb"),
         ({**YARN, "beta_fast": "32"}, "'yarn' needs beta_fast, a number above 0, and it is '32'"),
+        ({**YARN, "beta_slow": 1e-320}, "'yarn' cannot compare 1e-320 turns with texts of 4096"),
         ({**LLAMA3, "high_freq_factor": 1.0}, "low_freq_factor 1.0 below high_freq_factor 1.0"),
     ],
 )
 def test_scalings_that_are_refused(scaling, message):
     with pytest.raises(ValueError, match=message):
         frequencies(8, scaling=scaling)
+
+
+def test_yarn_needs_a_base_above_1():
+    with pytest.raises(ValueError, match="'yarn' needs a rope_theta above 1, and it is 1.0"):
+        frequencies(8, 1.0, YARN)
 
 
 def test_an_odd_number_of_channels_is_refused():

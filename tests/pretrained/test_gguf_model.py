@@ -12,7 +12,7 @@ from tinygrad_llm.config import LlamaConfig
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.model.llama import Llama
 from tinygrad_llm.model.rotary import frequencies
-from tinygrad_llm.pretrained.gguf_file import read_gguf
+from tinygrad_llm.pretrained.gguf_file import GGUFFile, read_gguf
 from tinygrad_llm.pretrained.gguf_model import load_gguf
 from tinygrad_llm.pretrained.gguf_names import (
     SCHEMA,
@@ -246,6 +246,16 @@ def refused(path, *words):
         ({"rope.freq_base": float("inf")}, ["rope.freq_base", "is Infinity"]),
         ({"expert_count": 8}, ["expert_count", "is 8, expected 0"]),
         ({"split.count": 2}, ["one part of a model that was split"]),
+        ({"split.count": [1, 1]}, ["one part of a model that was split"]),
+        (
+            {
+                "rope.freq_base": 1.0,
+                "rope.scaling.type": "yarn",
+                "rope.scaling.factor": 2.0,
+                "rope.scaling.original_context_length": 64,
+            },
+            ["'yarn' needs a rope_theta above 1"],
+        ),
     ],
 )
 def test_metadata_that_do_not_fit(tmp_path, facts, words):
@@ -270,10 +280,19 @@ def test_an_architecture_that_is_not_supported(tmp_path, kind):
         (lambda t: t.update({"v.patch.weight": np.ones(4)}), ["v.patch.weight", "(4,)"]),
         (lambda t: t.update({"output_norm.weight": np.full(16, np.nan)}), ["16 of the 16", "NaN"]),
         (lambda t: t.update({"rope_freqs.weight": np.ones(1)}), ["not the scaling of Llama 3.1"]),
+        (lambda t: t.update({"rope_freqs.weight": np.array([1, np.inf])}), ["not the scaling"]),
+        (lambda t: t.update({"rope_freqs.weight": np.array([1, np.nan])}), ["not the scaling"]),
     ],
 )  # fmt: skip
 def test_tensors_that_do_not_fit(tmp_path, change, words):
     refused(a_file(tmp_path, change=change), *words)
+
+
+def test_frequencies_of_another_shape_are_not_read(tmp_path, monkeypatch):
+    """They may be as long as the file, and many times as long in float64."""
+    path = a_file(tmp_path, change=lambda t: t.update({"rope_freqs.weight": np.ones(1000)}))
+    monkeypatch.setattr(GGUFFile, "read", lambda *args: pytest.fail("it was read"))
+    refused(path, "not the scaling of Llama 3.1")
 
 
 # --- damage ---------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """config.json of the Llama family: both styles, defaults, and what is refused."""
 
 import json
+import tracemalloc
 from dataclasses import replace
 
 import pytest
@@ -118,6 +119,15 @@ def test_what_is_written_is_read_as_the_same(tmp_path, name):
     model_type, found = read_config(tmp_path / "config.json")
     assert found == config
     assert model_type == ("llama" if name == "phi3" else name)  # the same mathematics
+
+
+def test_a_head_of_any_size_is_read_in_little_memory(tmp_path):
+    """A config.json may say anything; only the tensors show whether it is true."""
+    tracemalloc.start()
+    config = config_of(tmp_path, "llama", head_dim=10**8)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert config.head_dim == 10**8 and peak < 16 << 20
 
 
 def test_options_that_no_model_type_combines_are_refused():

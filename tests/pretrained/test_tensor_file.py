@@ -61,6 +61,7 @@ DATA = bytes(16)
         ({}, b"", "0 bytes"),
         ({"a": entry([-4], 0, 16)}, DATA, "a.shape[0] is -4"),
         ({"a": entry([2**61], 0, 16)}, DATA, "a.shape[0] is"),
+        ({"a": entry([2**60] * 300, 0, 16)}, DATA, "has 300 dimensions, expected at most 64"),
         ({"a": entry([4.0], 0, 16)}, DATA, "a.shape[0] is 4.0"),
         ({"a": entry("4", 0, 16)}, DATA, 'a.shape is "4"'),
         ({"a": entry([4], 0, 16, "C64")}, DATA, 'a.dtype is "C64"'),

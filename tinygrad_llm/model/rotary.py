@@ -27,8 +27,8 @@ def frequencies(n_channels, base=10000.0, scaling=None):
     for llama3 ``low_freq_factor`` and ``high_freq_factor``; for yarn, all optional, ``beta_fast``,
     ``beta_slow``, ``attention_factor``, ``mscale``, ``mscale_all_dim`` and ``truncate``.
 
-    Raises ValueError for another type, for a key that is missing or is no number above 0, and for
-    an odd number of channels.
+    Raises ValueError for another type, for a key that is missing or is no number above 0, for an
+    odd number of channels, and for numbers with which yarn's ramp cannot be computed.
     """
     if n_channels < 0 or n_channels % 2:
         raise ValueError(f"rotary embedding turns pairs of channels, but there are {n_channels}")
@@ -92,10 +92,17 @@ def _yarn(omega, base, factor, longest, scaling):
     It falls from 1, at the pair with ``beta_fast`` turns, to 0, at the pair with ``beta_slow``.
     """
     R = 2 * len(omega)
+    if not 1 < base < math.inf:
+        raise ValueError(f"rotary scaling 'yarn' needs a rope_theta above 1, and it is {base}")
 
     def pair_with(turns):
         """The j, a real number, for which longest omega_j / (2 pi) = turns."""
-        return R * math.log(longest / (turns * 2 * math.pi)) / (2 * math.log(base))
+        ratio = longest / (turns * 2 * math.pi)
+        if not 0 < ratio < math.inf:
+            raise ValueError(
+                f"rotary scaling 'yarn' cannot compare {turns} turns with texts of {longest} tokens"
+            )
+        return R * math.log(ratio) / (2 * math.log(base))
 
     first = pair_with(_number(scaling, "yarn", "beta_fast", 32))
     last = pair_with(_number(scaling, "yarn", "beta_slow", 1))

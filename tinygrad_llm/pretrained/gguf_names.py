@@ -83,7 +83,8 @@ def architecture(file: GGUFFile) -> str:
         raise UserError(
             f"{file.path}: architecture {short(name)} is not supported: supported are {known}"
         )
-    if file.metadata.get("split.count", 1) not in (0, 1):
+    parts = file.metadata.get("split.count", 1)
+    if isinstance(parts, np.ndarray) or parts not in (0, 1):
         raise UserError(
             f"{file.path} is one part of a model that was split: join the parts with llama.cpp's "
             "llama-gguf-split --merge"
@@ -189,18 +190,19 @@ def _scaling(file: GGUFFile, facts: dict[str, Any]) -> dict[str, Any] | None:
 
 def _llama3(file: GGUFFile, head_dim: int, theta: float) -> dict[str, Any]:
     """The scaling whose divisors of the frequencies are those of the file, if it is Llama 3's."""
-    divisors = file.read(FREQUENCIES, np.float64)
-    scaling = {
-        "rope_type": "llama3",
-        "factor": float(divisors.max()),
-        "low_freq_factor": 1.0,
-        "high_freq_factor": 4.0,
-        "original_max_position_embeddings": 8192,
-    }
-    if divisors.shape == (head_dim // 2,) and divisors.min() > 0:  # not where there is a NaN
-        expected = frequencies(head_dim, theta)[0] / frequencies(head_dim, theta, scaling)[0]
-        if np.allclose(divisors, expected, rtol=1e-4, atol=0):
-            return scaling
+    if file.tensors[FREQUENCIES].shape == (head_dim // 2,):  # only then is it small enough to read
+        divisors = file.read(FREQUENCIES, np.float64)
+        scaling = {
+            "rope_type": "llama3",
+            "factor": float(divisors.max()),
+            "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 8192,
+        }
+        if 0 < divisors.min() and divisors.max() < np.inf:  # not where there is a NaN
+            expected = frequencies(head_dim, theta)[0] / frequencies(head_dim, theta, scaling)[0]
+            if np.allclose(divisors, expected, rtol=1e-4, atol=0):
+                return scaling
     raise UserError(
         f"{file.path}: {FREQUENCIES} is not the scaling of Llama 3.1 to 3.3, and no other is "
         "supported"

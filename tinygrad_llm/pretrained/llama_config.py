@@ -111,7 +111,8 @@ def from_options(options: Options) -> LlamaConfig:
     config = MODEL_TYPES[model_type].read(options)
     if config.rope_share != 1 and model_type != "phi3":
         raise UserError(f"partial_rotary_factor is set, which has no meaning in a {model_type}")
-    frequencies(config.n_turned, config.rope_theta, config.rope_scaling)  # refuses what it must
+    # It refuses what it must whatever the size of a head, which may be a lie in this file.
+    frequencies(min(config.n_turned, 2), config.rope_theta, config.rope_scaling)
     return config
 
 

@@ -36,6 +36,7 @@ SIZES |= {"BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1}  # types that NumPy lacks
 
 MAX_HEADER = 16 << 20  # bytes; a model of 100,000 tensors has 10 million
 MAX_SIZE = 2**60
+MAX_DIMENSIONS = 64  # as many as NumPy can have
 HEADER_SCHEMA = {
     "__metadata__?": {...: str},
     ...: {
@@ -112,6 +113,11 @@ def read_header(path: Path) -> dict[str, Any]:
     header.pop("__metadata__", None)
     at = 0
     for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
+        if (n := len(entry["shape"])) > MAX_DIMENSIONS:
+            raise _broken(
+                path,
+                f"tensor {short(name)} has {n:,} dimensions, expected at most {MAX_DIMENSIONS}",
+            )
         begin, end = entry["data_offsets"] if len(entry["data_offsets"]) == 2 else (-1, -1)
         size = math.prod(entry["shape"]) * SIZES[entry["dtype"]]
         what = f"tensor {short(name)} of type {entry['dtype']} and shape {entry['shape']}"
