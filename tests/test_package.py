@@ -1,16 +1,22 @@
-"""The package itself: its version, and the clash with the other project named autograd."""
+"""The packages: version, earlier names of functions, and the clash with the other project named autograd."""
 
 import subprocess
 import sys
 from pathlib import Path
 
 import tinygrad_llm
+from autograd import device, functional
 
 ROOT = Path(__file__).parent.parent
 
 
-def test_the_version_is_the_metadatas():
-    assert tinygrad_llm.__version__ in (ROOT / "CHANGELOG.md").read_text()
+def test_the_changelog_has_the_version():
+    assert f"\n## [{tinygrad_llm.__version__}] - " in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_earlier_names_of_functions_still_work():
+    assert device.on_device is device.namespace_on
+    assert functional.checkpoint is functional.recompute
 
 
 def test_another_projects_autograd_is_noticed(tmp_path):
