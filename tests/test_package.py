@@ -1,4 +1,4 @@
-"""The packages: version, earlier names of functions, and the clash with the other project named autograd."""
+"""Version, earlier names, and the clash with the other project that is named autograd."""
 
 import subprocess
 import sys
