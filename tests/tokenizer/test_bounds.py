@@ -8,34 +8,50 @@ from hypothesis import given, settings
 
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.tokenizer import Tokenizer, merges, patterns, train_bpe
-from tinygrad_llm.tokenizer.merges import ranks_from_merges, recover_merges
+from tinygrad_llm.tokenizer.merges import every_cut, ranks_from_merges, recover_merges
+from tinygrad_llm.tokenizer.pair_merging import JoinedSpelling
 from tinygrad_llm.tokenizer.text import split_invalid
 from tinygrad_llm.tokenizer.train import count_chunks, learn_merges
 
 
-class CountingRanks(dict):
-    """A table of ranks that counts how often it is asked."""
-
+@pytest.mark.parametrize("doublings", [6, 12])
+def test_merges_of_a_long_token_are_recovered_in_n_log_n_steps(doublings, monkeypatch):
+    """aa, aaaa, ...: the last token has 2^n bytes."""
     asked = 0
 
-    def get(self, *args):
-        self.asked += 1
-        return super().get(*args)
+    class Counting(JoinedSpelling):
+        def get(self, pair, /):
+            nonlocal asked
+            asked += 1
+            return super().get(pair)
+
+    monkeypatch.setattr(merges, "JoinedSpelling", Counting)
+    pairs = [(97, 97)] + [(256 + i, 256 + i) for i in range(doublings - 1)]
+    parts = recover_merges(ranks_from_merges(pairs))
+    assert parts == [(b"a" * 2**i, b"a" * 2**i) for i in range(doublings)]
+    length = sum(2 ** (i + 1) for i in range(doublings))
+    assert 0 < asked < 4 * length
 
 
 @pytest.mark.parametrize("doublings", [6, 12])
-def test_merges_of_a_long_token_are_recovered_in_n_log_n_steps(doublings):
-    """aa, aaaa, ...: the last token has 2^n bytes."""
-    pairs = [(97, 97)] + [(256 + i, 256 + i) for i in range(doublings - 1)]
-    ranks = CountingRanks(ranks_from_merges(pairs))
-    parts = recover_merges(ranks)
-    assert parts == [(b"a" * 2**i, b"a" * 2**i) for i in range(doublings)]
-    length = sum(2 ** (i + 1) for i in range(doublings))
-    assert ranks.asked < 4 * length
+def test_cuts_of_a_long_token_are_tried_only_at_the_lengths_of_tokens(doublings):
+    """aa, aaaa, ...: the middle is the one cut of each, and few others are tried."""
+
+    class Counting(dict):
+        asked = 0
+
+        def __contains__(self, token):
+            self.asked += 1
+            return super().__contains__(token)
+
+    tokens = Counting({"a" * 2**i: i for i in range(doublings)})
+    cuts = list(every_cut(tokens))
+    assert cuts == [("a" * 2**i, "a" * 2**i) for i in range(doublings - 1)]
+    assert len(cuts) < tokens.asked <= doublings**2
 
 
 def test_merges_are_known_where_they_were_given(monkeypatch, tmp_path):
-    monkeypatch.setattr(merges, "_encode_below", lambda *args: pytest.fail("worked out again"))
+    monkeypatch.setattr(merges, "merge_by_rank", lambda *args: pytest.fail("worked out again"))
     tokenizer = Tokenizer([(97, 97)] + [(256 + i, 256 + i) for i in range(16)])
     assert tokenizer.merges()[-1] == (b"a" * 2**16, b"a" * 2**16)
     tokenizer.save(tmp_path)

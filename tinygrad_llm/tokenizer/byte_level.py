@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from functools import cached_property
 
 from tinygrad_llm.tokenizer import patterns
-from tinygrad_llm.tokenizer.merges import recover_merges
+from tinygrad_llm.tokenizer.merges import every_cut, recover_merges
 from tinygrad_llm.tokenizer.pair_merging import JoinedSpelling, Merges, merge_by_rank
 from tinygrad_llm.tokenizer.text import split_escaped
 from tinygrad_llm.tokenizer.vocabulary import Vocabulary
@@ -52,12 +52,7 @@ class ByteLevelEngine:
         """
         if self.vocabulary.merges is None and self.vocabulary.whole_chunks:
             ranks = self.vocabulary.ranks
-            return [
-                (token[:i], token[i:])
-                for token in sorted(ranks, key=ranks.__getitem__)
-                for i in range(1, len(token))
-                if token[:i] in ranks and token[i:] in ranks
-            ]
+            return list(every_cut(dict(sorted(ranks.items(), key=lambda item: item[1]))))
         if self.vocabulary.merges is None:
             return recover_merges(self.vocabulary.ranks)
         return list(self.vocabulary.merges)

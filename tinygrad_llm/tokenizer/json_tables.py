@@ -15,7 +15,7 @@ from typing import Any
 
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.tokenizer.json_format import BYTES, LETTERS
-from tinygrad_llm.tokenizer.merges import ranks_from_merges
+from tinygrad_llm.tokenizer.merges import every_cut, ranks_from_merges
 
 # Latin-1 encodes U+0000 to U+00FF as the bytes 0 to 255; what is not a letter must not be one.
 _BYTES_OF_LETTERS = {b: 0xFFFF for b in range(256)} | {ord(c): b for c, b in BYTES.items()}
@@ -34,8 +34,9 @@ def require(condition: object, sentence: str) -> None:
 
 
 def kind(step: Any) -> str | None:
-    """The "type" of a step of a tokenizer.json."""
-    return step.get("type") if isinstance(step, dict) else None
+    """The "type" of a step of a tokenizer.json, if it is a name."""
+    name = step.get("type") if isinstance(step, dict) else None
+    return name if isinstance(name, str) else None
 
 
 def to_bytes(token: str) -> bytes:
@@ -78,10 +79,9 @@ def read_ranks(
 def _is_every_cut(vocab: Mapping[str, int], merges: TextPairs) -> bool:
     """Whether the merges are every way of cutting a token into two tokens, in order of the ids."""
     made = [vocab[left + right] for left, right in merges]
-    cuts = sum(
-        token[:i] in vocab and token[i:] in vocab for token in vocab for i in range(1, len(token))
-    )
-    return made == sorted(made) and len({*merges}) == len(merges) == cuts
+    if made != sorted(made) or len({*merges}) < len(merges):
+        return False
+    return len(merges) == sum(1 for _ in every_cut(vocab))
 
 
 def _is_training(vocab: Mapping[str, int], merges: TextPairs) -> bool:

@@ -12,10 +12,10 @@ their own. If two merges gave the same bytes, the later one would have found the
 Merges from elsewhere may be anything, so ``ranks_from_merges`` checks the condition.
 """
 
-from collections.abc import Mapping, Sequence
-from heapq import heappop, heappush
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from tinygrad_llm.errors import UserError
+from tinygrad_llm.tokenizer.pair_merging import JoinedSpelling, Spelling, merge_by_rank
 from tinygrad_llm.tokenizer.reference import Pair
 
 # A few dozen merges can describe a token longer than any memory (each merge may double the
@@ -86,58 +86,44 @@ def _crossing(pair: Pair, made: Mapping[Pair, int], parts: Mapping[int, Pair]) -
             return earlier
 
 
+def every_cut(tokens: Collection[Spelling]) -> Iterator[tuple[Spelling, Spelling]]:
+    """Every way of cutting a token into two tokens, in the order of ``tokens``.
+
+    Only the lengths that tokens have are tried: a token of a million bytes takes no million cuts.
+    """
+    lengths = sorted({len(token) for token in tokens})
+    for token in tokens:
+        for length in lengths:
+            if length >= len(token):
+                break
+            left, right = token[:length], token[length:]
+            if left in tokens and right in tokens:
+                yield left, right
+
+
 def recover_merges(ranks: Mapping[bytes, int]) -> list[tuple[bytes, bytes]]:
     """The merges behind a table of ranks, in order, as pairs of byte strings.
 
     A token's parts are what the tokens of lower rank encode its bytes to. Raises UserError if there
     are not exactly two: then no list of merges reproduces the table.
     """
+    first = 1 + max(ranks.values(), default=0)  # the ids of the bytes here: some have no token
+    spellings = {i: token for token, i in ranks.items()}
+    spellings |= {first + b: bytes([b]) for b in range(256)}
+    lower: dict[bytes, tuple[int, int]] = {}  # the tokens so far -> (rank, id)
+    joins = JoinedSpelling(spellings, lower)
     merges = []
     for token, rank in sorted(ranks.items(), key=lambda item: item[1]):
-        if len(token) == 1:
-            continue
-        parts = _encode_below(token, rank, ranks)
-        if len(parts) != 2:
-            raise UserError(
-                f"token {rank} ({_short(token)}) cannot be made by merging two tokens of lower "
-                "rank, so this vocabulary cannot be written as a list of merges"
-            )
-        merges.append((parts[0], parts[1]))
+        if len(token) > 1:
+            parts = [spellings[i] for i in merge_by_rank((first + b for b in token), joins)]
+            if len(parts) != 2:
+                raise UserError(
+                    f"token {rank} ({_short(token)}) cannot be made by merging two tokens of lower "
+                    "rank, so this vocabulary cannot be written as a list of merges"
+                )
+            merges.append((parts[0], parts[1]))
+        lower[token] = rank, rank
     return merges
-
-
-def _encode_below(token: bytes, rank: int, ranks: Mapping[bytes, int]) -> list[bytes]:
-    """The parts of a token, encoded with the tokens of lower rank.
-
-    Neighbours are joined in order of rank, the leftmost first. A heap of those that can be joined
-    keeps the number of steps at n log n in the bytes of the token.
-    """
-    end = list(range(1, len(token) + 1))  # where the part that begins here ends
-    before = list(range(-1, len(token) - 1))  # where the part to the left of it begins
-    heap: list[tuple[int, int, int]] = []  # rank, begin and end of two neighbours joined
-
-    def offer(begin: int) -> None:
-        if begin >= 0 and end[begin] < len(token):
-            stop = end[end[begin]]
-            joined = ranks.get(token[begin:stop], rank)
-            if joined < rank:
-                heappush(heap, (joined, begin, stop))
-
-    for begin in range(len(token)):
-        offer(begin)
-    alive = bytearray(b"\1") * len(token)
-    while heap:
-        _, begin, stop = heappop(heap)
-        middle = end[begin]
-        if not alive[begin] or middle >= len(token) or end[middle] != stop:
-            continue  # one of the two has been joined to something else since
-        alive[middle] = 0
-        end[begin] = stop
-        if stop < len(token):
-            before[stop] = begin
-        offer(begin)
-        offer(before[begin])
-    return [token[i : end[i]] for i in range(len(token)) if alive[i]]
 
 
 def _short(token: bytes) -> str:
