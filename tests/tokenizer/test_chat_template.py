@@ -1,5 +1,7 @@
 """Chat templates: the text and ids that transformers gives, and templates that misbehave."""
 
+import json
+
 import pytest
 from real_tokenizers import folder_of
 
@@ -124,6 +126,17 @@ def test_the_template_is_saved_and_jinja_files_win(tmp_path):
     (tmp_path / "chat_template.jinja").write_bytes(b"\xff")
     with pytest.raises(UserError, match=r"chat_template\.jinja is not text: byte 0 is not UTF-8"):
         Tokenizer.load(tmp_path)
+
+
+def test_of_several_templates_the_default_is_taken(tmp_path):
+    tokenizer_with(CHATML).save(tmp_path)
+    file = tmp_path / "tokenizer_config.json"
+    config = json.loads(file.read_text(encoding="utf-8"))
+    named = [{"name": ["x"], "template": "a"}, {"name": "default", "template": "b"}, "c"]
+    file.write_text(json.dumps(config | {"chat_template": named}), encoding="utf-8")
+    assert Tokenizer.load(tmp_path).conventions.chat_template == "b"
+    file.write_text(json.dumps(config | {"chat_template": named[:1]}), encoding="utf-8")
+    assert Tokenizer.load(tmp_path).conventions.chat_template is None
 
 
 CONVERSATIONS = [

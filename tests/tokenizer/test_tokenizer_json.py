@@ -283,6 +283,8 @@ BROKEN = [
     (("added_tokens", 0, "single_word"), True, "sets single_word"),
     (("added_tokens", 1), {"id": 698, "content": EOT, "special": True}, "is listed twice"),
     (("decoder",), {"type": "WordPiece"}, "decoder ByteLevel"),
+    (("decoder",), {"type": ["ByteLevel"]}, "decoder ByteLevel"),
+    (("decoder",), {"type": "Sequence", "decoders": [{"type": [1]}]}, "has the step None"),
     (("added_tokens", 0, "id"), 5, "has two ids"),
     (("added_tokens", 0), "x", '"added_tokens" to have a "content"'),
     (("pre_tokenizer",), None, "expected the pre_tokenizer ByteLevel"),
@@ -305,6 +307,15 @@ def test_foreign_or_broken_content_gets_a_sentence(saved, tmp_path, path, value,
         Tokenizer.load(tmp_path)
     assert str(file) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_token_that_is_no_name_gets_a_sentence(saved, tmp_path):
+    content = json.loads((saved["gpt4"] / "tokenizer.json").read_text(encoding="utf-8"))
+    content["decoder"] = {"type": "Sequence", "decoders": []}
+    content["model"]["unk_token"] = [1]
+    (tmp_path / "tokenizer.json").write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(UserError, match=r"unk_token \[1\] is not a token"):
+        Tokenizer.load(tmp_path)
 
 
 def changed(saved, tmp_path, change):

@@ -53,8 +53,6 @@ def _template(folder: Path, config: Mapping[str, Any]) -> str | None:
             raise UserError(f"{file} is not text: byte {error.start} is not UTF-8") from None
     template = config.get("chat_template")
     if isinstance(template, list):  # several by name
-        by_name = {
-            one.get("name"): one.get("template") for one in template if isinstance(one, dict)
-        }
-        template = by_name.get("default")
+        named = [one for one in template if isinstance(one, dict) and one.get("name") == "default"]
+        template = named[-1].get("template") if named else None
     return template if isinstance(template, str) else None

@@ -44,7 +44,8 @@ def parse_sentencepiece(
     if model.get("byte_fallback") and all(name in all_ids for name in names):
         byte_ids = [all_ids[name] for name in names]
     unknown = model.get("unk_token")
-    require(unknown is None or unknown in all_ids, f"its unk_token {unknown!r} is not a token")
+    known = isinstance(unknown, str) and unknown in all_ids
+    require(unknown is None or known, f"its unk_token {unknown!r} is not a token")
     require(
         unknown is None or byte_ids is not None or model.get("fuse_unk") is True,
         "it sets fuse_unk to false, expected one unknown token for several characters",
