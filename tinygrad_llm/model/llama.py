@@ -221,8 +221,9 @@ class _Rotary:
 
     def __init__(self, config):
         R = config.n_turned
+        # False: the layers' frequencies; True: those of sliding layers, if they have a base of
+        # their own.
         self.frequencies = {False: frequencies(R, config.rope_theta, config.rope_scaling)}
-        self.frequencies[True] = self.frequencies[False]
         if config.rope_theta_sliding is not None:
             self.frequencies[True] = frequencies(R, config.rope_theta_sliding)
         self.config, self.kept = config, {}
@@ -231,8 +232,7 @@ class _Rotary:
         """(cos, sin) of positions 0 to T - 1, or None for a layer without rotary embedding."""
         if not self.config.has_rope(layer):
             return None
-        own_base = self.config.rope_theta_sliding is not None
-        slides = own_base and self.config.window(layer) is not None
+        slides = True in self.frequencies and self.config.window(layer) is not None
         kept = self.kept.get((slides, dtype))
         if kept is None or len(kept[0]) < T:
             kept = cos_sin(np.arange(T)[:, None], *self.frequencies[slides], dtype)
