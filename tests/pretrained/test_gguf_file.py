@@ -231,7 +231,7 @@ def test_a_header_without_end(tmp_path):
 
 def test_what_is_no_file(tmp_path):
     refused(tmp_path, "is a folder")
-    refused(tmp_path / "gone", "there is no file")
+    refused(tmp_path / "gone", "there is no such file")
     refused(tmp_path / "a\0b", "cannot read") if os.name == "posix" else None
     if hasattr(os, "mkfifo"):
         os.mkfifo(tmp_path / "pipe")

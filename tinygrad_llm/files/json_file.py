@@ -23,13 +23,13 @@ import json
 import math
 import os
 import re
-import stat
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tinygrad_llm.errors import UserError
+from tinygrad_llm.files.regular import open_regular
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
@@ -85,17 +85,10 @@ def read_json(
 def read_bounded(path: Path, max_bytes: int) -> bytes:
     """The bytes of a regular file of at most ``max_bytes``; raises UserError for any other."""
     try:
-        mode = path.stat().st_mode
-        if not stat.S_ISREG(mode):  # opening a FIFO would wait for ever, /dev/zero has no end
-            what = "a folder" if stat.S_ISDIR(mode) else "a device or pipe"
-            raise UserError(f"{path} is {what}, expected a file")
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             data = file.read(max_bytes + 1)
-    except FileNotFoundError:
-        raise UserError(f"cannot read {path} (there is no such file)") from None
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        reason = getattr(error, "strerror", None) or str(error)
-        raise UserError(f"cannot read {path} ({reason})") from None
+    except OSError as error:
+        raise UserError(f"cannot read {path} ({error.strerror})") from None
     if len(data) > max_bytes:
         raise UserError(
             f"{path} has more than {max_bytes:,} bytes, too many for such a file: it is something "

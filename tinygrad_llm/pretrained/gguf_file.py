@@ -10,7 +10,6 @@ when it is asked for, piece by piece, so that reading one takes hardly more than
 
 import mmap
 import os
-import stat
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
@@ -20,6 +19,7 @@ import numpy as np
 
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files.mapping import forget_pages
+from tinygrad_llm.files.regular import open_regular
 from tinygrad_llm.pretrained.blocks import FORMATS, dequantize
 from tinygrad_llm.pretrained.gguf_values import Broken, Values, named
 
@@ -112,22 +112,13 @@ def read_gguf(path: str | os.PathLike) -> GGUFFile:
 
 
 def _map(path: Path) -> mmap.mmap:
-    try:
-        mode = path.stat().st_mode
-        if not stat.S_ISREG(mode):  # opening a FIFO would wait for ever
-            what = "a folder" if stat.S_ISDIR(mode) else "a device or pipe"
-            raise UserError(f"{path} is {what}, expected a GGUF file")
-        with open(path, "rb") as file:
-            if os.fstat(file.fileno()).st_size == 0:
-                raise UserError(f"{path} is empty, expected a GGUF file: download it again")
+    with open_regular(path, "a GGUF file") as file:
+        if os.fstat(file.fileno()).st_size == 0:
+            raise UserError(f"{path} is empty, expected a GGUF file: download it again")
+        try:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    except FileNotFoundError:
-        raise UserError(f"there is no file {path}") from None
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        if isinstance(error, UserError):
-            raise
-        reason = getattr(error, "strerror", None) or str(error)
-        raise UserError(f"cannot read {path} ({reason})") from None
+        except OSError as error:
+            raise UserError(f"cannot read {path} ({error.strerror})") from None
 
 
 def _start(values: Values, path: Path) -> int:
