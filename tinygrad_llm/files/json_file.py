@@ -33,6 +33,7 @@ from tinygrad_llm.files.regular import open_regular
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
+MAX_REASON = 400  # characters of the sentence that says why a file is refused
 MAX_DIGITS = 100  # of one number; the state of a random generator has 39
 
 # What lies between brackets; a string is passed over whole, with the brackets in it.
@@ -279,6 +280,16 @@ def short(value: Any) -> str:
         return _TYPES[type(value)]
     text = json.dumps(value)
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def short_reason(error: Exception) -> str:
+    """Why a file is refused, on one line, without its middle if it is long.
+
+    The sentence may quote the file, which can contain anything.
+    """
+    reason = re.sub(r"\s+", " ", str(error))
+    half = MAX_REASON // 2
+    return reason if len(reason) <= MAX_REASON else f"{reason[:half]} ... {reason[-half:]}"
 
 
 def _step(key: str) -> str:

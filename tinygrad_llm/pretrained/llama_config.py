@@ -16,13 +16,12 @@ from typing import Any
 
 from tinygrad_llm.config import LlamaConfig
 from tinygrad_llm.errors import UserError
-from tinygrad_llm.files.json_file import Number, Whole, read_json, short
+from tinygrad_llm.files.json_file import Number, Whole, read_json, short, short_reason
 from tinygrad_llm.model.rotary import frequencies
 
 Options = dict[str, Any]
 
 MAX_LAYERS = 10_000
-MAX_REASON = 400  # characters of the sentence that says why a file is refused
 _SIZE = Whole(1, 2**31 - 1)
 _FLAG = (bool, None)
 _POSITIVE = (Number(1e-30), None)
@@ -92,10 +91,7 @@ def read_config(path: str | os.PathLike) -> tuple[str, LlamaConfig]:
     try:
         return model_type, from_options(options)
     except ValueError as error:  # UserError is one
-        reason = str(error)
-        if len(reason) > MAX_REASON:  # it quotes the file, which can contain anything
-            reason = f"{reason[: MAX_REASON // 2]} ... {reason[-MAX_REASON // 2 :]}"
-        raise UserError(f"{path}: {reason}") from error
+        raise UserError(f"{path}: {short_reason(error)}") from error
 
 
 def read_model_type(path: Path) -> str:

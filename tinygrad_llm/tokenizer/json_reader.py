@@ -5,14 +5,13 @@ SentencePiece's (``json_sentencepiece.py``). Anything that would change the ids 
 computes (another normalizer, a prefix space, dropout, truncation, ...) is refused with a sentence.
 """
 
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tinygrad_llm.errors import UserError
-from tinygrad_llm.files.json_file import read_json
+from tinygrad_llm.files.json_file import read_json, short_reason
 from tinygrad_llm.tokenizer import patterns
 from tinygrad_llm.tokenizer.conventions import read_conventions
 from tinygrad_llm.tokenizer.json_format import TOKENIZER_FILE
@@ -25,7 +24,6 @@ from tinygrad_llm.tokenizer.vocabulary import Conventions, SentencePieceVocabula
 # letter of at most two bytes, once in the vocabulary and once in the merges, and MAX_IDS entries.
 MAX_FILE_BYTES = 1 << 29
 
-MAX_REASON = 400  # characters of the sentence that says why a file is refused
 MAX_PAIRS = 10_000  # of special tokens that are compared with each other
 
 
@@ -59,10 +57,9 @@ def refusals_name(file: Path) -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        reason = re.sub(r"\s+", " ", str(error))
-        if len(reason) > MAX_REASON:  # it quotes the file, which can contain anything
-            reason = f"{reason[: MAX_REASON // 2]} ... {reason[-MAX_REASON // 2 :]}"
-        raise UserError(f"{file} is not a BPE tokenizer that can be used here: {reason}") from None
+        raise UserError(
+            f"{file} is not a BPE tokenizer that can be used here: {short_reason(error)}"
+        ) from None
 
 
 def _parse(content: dict[str, Any]) -> Vocabulary | SentencePieceVocabulary:
