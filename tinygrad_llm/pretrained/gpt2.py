@@ -6,24 +6,26 @@ Linear, are transposed on the way. And the output layer, lm_head, is the token t
 is stored once.
 """
 
-import json
 import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from tinygrad_llm.config import GPTConfig
 from tinygrad_llm.errors import UserError
-from tinygrad_llm.files import write_atomically
 from tinygrad_llm.files.json_file import Number, Whole, read_json
 from tinygrad_llm.model.gpt import GPT
-from tinygrad_llm.pretrained.tensor_file import check_finite, open_tensors, write_tensors
+from tinygrad_llm.pretrained.directory import (
+    CONFIG,
+    WEIGHTS,
+    check_config_exists,
+    float32_arrays,
+    write_model,
+)
+from tinygrad_llm.pretrained.tensor_file import check_finite, open_tensors
 
 PREFIX = "transformer."
-WEIGHTS, CONFIG = "model.safetensors", "config.json"
 CONV1D = ("c_attn.weight", "c_proj.weight", "c_fc.weight")
 BUFFERS = re.compile(r"h\.\d+\.attn\.(bias|masked_bias)")
 """Causal masks in old files; nothing in them is learned."""
@@ -62,21 +64,13 @@ def save_model(
     ``eos_token_id`` is the id of the end of text, ``bos_token_id`` that of its beginning: GPT-2 has
     one for both. Raises OSError if the disk is full, and ValueError for parameters of another type.
     """
-    directory = Path(directory)
-    tensors = {}
-    for name, parameter in model.named_parameters():
-        if parameter.dtype != np.float32:
-            raise ValueError(
-                f"tensor {name} is {parameter.dtype}, and model directories hold float32: convert "
-                "with model.astype(np.float32)"
-            )
-        value = parameter.numpy()
-        tensors[PREFIX + name] = value.T if name.endswith(CONV1D) else value
-    directory.mkdir(parents=True, exist_ok=True)
-    write_tensors(directory / WEIGHTS, tensors, {"format": "pt"})
-    # The config is written last: if there is one, the weights are complete.
-    config = _to_hugging_face(model.config, bos_token_id, eos_token_id)
-    write_atomically(directory / CONFIG, (json.dumps(config, indent=2) + "\n").encode())
+    tensors = {
+        PREFIX + name: value.T if name.endswith(CONV1D) else value
+        for name, value in float32_arrays(model).items()
+    }
+    write_model(
+        Path(directory), tensors, _to_hugging_face(model.config, bos_token_id, eos_token_id)
+    )
 
 
 def _to_hugging_face(
@@ -103,8 +97,6 @@ def _to_hugging_face(
         "tie_word_embeddings": True,
         "bos_token_id": bos_token_id,
         "eos_token_id": eos_token_id,
-        "torch_dtype": "float32",
-        "dtype": "float32",
     }
 
 
@@ -220,8 +212,7 @@ def read_config(path: str | os.PathLike) -> GPTConfig:
     would compute something other than our GPT.
     """
     path = Path(path)
-    if not path.is_file():
-        raise UserError(f"there is no file {path}: is {path.parent} a model directory?")
+    check_config_exists(path)
     options = read_json(path, CONFIG_SCHEMA)
     width = options["n_embd"]
     if options.get("n_inner") not in (None, 4 * width):

@@ -6,7 +6,6 @@ both as Gemma does. And Phi-3 stores the projections to queries, keys and values
 those to gate and up as another: they are split into rows here.
 """
 
-import json
 import os
 from contextlib import closing
 from pathlib import Path
@@ -16,21 +15,18 @@ import numpy as np
 
 from tinygrad_llm.config import LlamaConfig
 from tinygrad_llm.errors import UserError
-from tinygrad_llm.files import write_atomically
 from tinygrad_llm.files.json_file import short
 from tinygrad_llm.model.llama import Llama
+from tinygrad_llm.pretrained.directory import CONFIG, float32_arrays, write_model
 from tinygrad_llm.pretrained.llama_config import read_config
 from tinygrad_llm.pretrained.llama_config_writer import to_options
-from tinygrad_llm.pretrained.tensor_file import write_tensors
 from tinygrad_llm.pretrained.weights import (
     FLOATS,
-    WEIGHTS,
     Reader,
     StoredTensor,
     stored_tensors,
 )
 
-CONFIG = "config.json"
 HEAD = "lm_head.weight"
 BUFFER = "rotary_emb.inv_freq"
 """Rotary frequencies in old files; they follow from the config."""
@@ -194,28 +190,16 @@ def save_llama(
     if no model_type has these options, OSError if the disk is full, and ValueError for parameters
     of another type.
     """
-    directory = Path(directory)
     options = to_options(model.config)
-    parameters = dict(model.named_parameters())
-    for name, parameter in parameters.items():
-        if parameter.dtype != np.float32:
-            raise ValueError(
-                f"tensor {name} is {parameter.dtype}, and model directories hold float32: convert "
-                "with model.astype(np.float32)"
-            )
+    parameters = float32_arrays(model)
     tensors = {}
     for name, parts in layout(model.config, options["model_type"]).items():
-        arrays = [parameters[part.name].numpy() for part in parts]
+        arrays = [parameters[part.name] for part in parts]
         tensors[name] = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
     options |= {
         "bos_token_id": bos_token_id,
         "eos_token_id": eos_token_id,
         "pad_token_id": None,
         "initializer_range": 0.02,
-        "torch_dtype": "float32",
-        "dtype": "float32",
     }
-    directory.mkdir(parents=True, exist_ok=True)
-    write_tensors(directory / WEIGHTS, tensors, {"format": "pt"})
-    # The config is written last: if there is one, the weights are complete.
-    write_atomically(directory / CONFIG, (json.dumps(options, indent=2) + "\n").encode())
+    write_model(Path(directory), tensors, options)

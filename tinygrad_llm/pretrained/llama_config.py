@@ -18,6 +18,7 @@ from tinygrad_llm.config import LlamaConfig
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files.json_file import Number, Whole, read_json, short, short_reason
 from tinygrad_llm.model.rotary import frequencies
+from tinygrad_llm.pretrained.directory import check_config_exists
 
 Options = dict[str, Any]
 
@@ -96,8 +97,7 @@ def read_config(path: str | os.PathLike) -> tuple[str, LlamaConfig]:
 
 def read_model_type(path: Path) -> str:
     """The model_type of a config.json, whatever model it describes."""
-    if not path.is_file():
-        raise UserError(f"there is no file {path}: is {path.parent} a model directory?")
+    check_config_exists(path)
     return read_json(path, {"model_type": str, ...: object})["model_type"]
 
 

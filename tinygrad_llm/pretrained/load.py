@@ -11,7 +11,8 @@ from tinygrad_llm.files.json_file import short
 from tinygrad_llm.model.gpt import GPT
 from tinygrad_llm.model.llama import Llama
 from tinygrad_llm.pretrained import gpt2
-from tinygrad_llm.pretrained.llama import CONFIG, load_llama
+from tinygrad_llm.pretrained.directory import CONFIG
+from tinygrad_llm.pretrained.llama import load_llama
 from tinygrad_llm.pretrained.llama_config import MODEL_TYPES, read_model_type
 from tinygrad_llm.tokenizer import Tokenizer
 

@@ -16,9 +16,9 @@ import numpy as np
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files.json_file import Text, read_json, short
 from tinygrad_llm.files.mapping import forget_pages
+from tinygrad_llm.pretrained.directory import WEIGHTS
 from tinygrad_llm.pretrained.tensor_file import check_finite, read_header
 
-WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 INDEX_SCHEMA = {
     "metadata?": dict,
