@@ -8,6 +8,7 @@ from mutations import json_mutants, mutants
 
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.tokenizer import Tokenizer, patterns, train_bpe
+from tinygrad_llm.tokenizer.json_format import LETTERS
 
 TEXT = (
     "hello there, how are you? <|endoftext|> <user>\nI'm 12345 years old.\n\n"
@@ -56,6 +57,20 @@ def test_mutants(saved, tmp_path, monkeypatch):
     assert check(saved / "tokenizer.json")
     loaded = run(saved, tmp_path, 150, 1, monkeypatch)
     assert 10 < loaded < 300  # both ends are reached
+
+
+@pytest.mark.parametrize("byte", [b",", b"\n", b"\x80", b"\xc3", b"\xf0"])
+def test_a_byte_of_readable_text_must_have_a_token(saved, tmp_path, byte):
+    """Without one its characters would be dropped, and nothing would say so."""
+    content = json.loads((saved / "tokenizer.json").read_bytes())
+    letter = LETTERS[byte[0]]
+    vocab, merges = content["model"]["vocab"], content["model"]["merges"]
+    content["model"]["vocab"] = {token: i for token, i in vocab.items() if letter not in token}
+    content["model"]["merges"] = [pair for pair in merges if letter not in "".join(pair)]
+    file = tmp_path / "tokenizer.json"
+    file.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=rf"no token for the byte 0x{byte.hex()}: .* lose"):
+        Tokenizer.load(file)
 
 
 @pytest.mark.soak

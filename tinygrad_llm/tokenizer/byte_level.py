@@ -21,9 +21,8 @@ from tinygrad_llm.tokenizer.vocabulary import Vocabulary
 class ByteLevelEngine:
     """Executes a byte-level vocabulary.
 
-    Published vocabularies may lack a byte: the 13 that UTF-8 never uses, or control characters that
-    their training text did not contain (SmolLM2). A byte without a token is dropped, as the
-    tokenizers library does.
+    Published vocabularies may lack bytes that no readable text has (``SPARE_BYTES``). A byte
+    without a token is dropped, as the tokenizers library does.
     """
 
     def __init__(self, vocabulary: Vocabulary) -> None:

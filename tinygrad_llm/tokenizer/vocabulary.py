@@ -13,6 +13,12 @@ from tinygrad_llm.tokenizer.special import check_special_tokens
 
 NO_TOKENS: Mapping[str, int] = MappingProxyType({})
 
+SPARE_BYTES = frozenset(
+    {*range(0x20)} - {*b"\t\n\v\f\r"} | {0x7F, 0xC0, 0xC1, 0xF1, 0xF2, *range(0xF5, 0x100)}
+)
+"""The bytes that a byte-level vocabulary may lack: control characters, those that UTF-8 never uses,
+and two that only characters of no meaning yet begin with. SmolLM2 lacks 21 of them."""
+
 
 class Vocabulary(NamedTuple):
     """A byte-level BPE."""
@@ -92,6 +98,14 @@ def check_vocabulary(vocabulary: Vocabulary | SentencePieceVocabulary) -> None:
         )
     if not ordinary:
         raise UserError("the vocabulary has no tokens")
+    if isinstance(vocabulary, Vocabulary):
+        lost = [b for b in range(256) if bytes([b]) not in ordinary and b not in SPARE_BYTES]
+        if lost:
+            raise UserError(
+                f"the vocabulary has no token for the byte {lost[0]:#04x}"
+                + (f" and {len(lost) - 1} more" if len(lost) > 1 else "")
+                + ": text with it would lose characters"
+            )
     if b"" in ordinary or "" in ordinary:
         raise UserError("the vocabulary has an empty token, which no text could ever produce")
     byte_ids = () if isinstance(vocabulary, Vocabulary) else vocabulary.byte_ids or ()
