@@ -1,24 +1,35 @@
-"""Sampling text from a language model, which here is any function from token ids to logits.
+"""From logits to one id: the rules that choose among tokens.
 
-``sample`` turns one row of logits and one uniform number into an id: it has no state and no
-randomness, so its rules can be tested one by one. ``generate`` calls the model and ``sample`` in
-turn.
+A model's logits l_i stand for the distribution p_i = exp(l_i) / sum_j exp(l_j), which these rules
+change:
 
-The order of the rules: temperature, top-k, top-p, then a draw from the rest.
+    temperature t   p_i becomes proportional to exp(l_i / t)
+    top-k           only the k most likely ids stay
+    top-p           only the most likely ids stay whose probabilities add up to p
+    min-p           only ids stay that are at least m times as likely as the most likely one
+
+Then one number u, uniform in [0, 1), picks an id from what is left. There is no state and no
+randomness in this file, so its rules can be tested one by one. ``penalties.py`` has the rules that
+depend on earlier tokens; ``generate.py`` calls the model and this file in turn.
+
+A vocabulary may have 262,144 ids and this runs for every token, so no rule sorts all of them.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
-from autograd import Tensor, no_grad
-from autograd.device import is_array, to_numpy
 from tinygrad_llm.errors import UserError
 
-FINISHED = -1
-"""What ``generate`` yields for a row that has already produced a stop id."""
+SAMPLER_ORDER = ("temperature", "top_k", "top_p", "min_p")
+"""The usual order of the rules. llama.cpp applies temperature last, which makes top-p and min-p
+independent of it."""
+
+Kept = slice | np.ndarray
+"""What a rule returns: the positions that it keeps, in ascending order."""
 
 
 def sample(
@@ -27,6 +38,8 @@ def sample(
     temperature: float = 1.0,
     top_k: int | None = None,
     top_p: float | None = None,
+    min_p: float | None = None,
+    order: Sequence[str] = SAMPLER_ORDER,
 ) -> int:
     """The id that the uniform number ``u`` in [0, 1) picks from ``logits`` (V,).
 
@@ -35,131 +48,164 @@ def sample(
       flattens it.
     - top_k keeps exactly the k largest logits; of equal ones it keeps the lowest ids. 0 and None
       keep all (Hugging Face's convention).
-    - top_p keeps the fewest ids, most likely first, whose share of the probability after top_k
+    - top_p keeps the fewest ids, most likely first, whose share of the probability that is left
       reaches p: at least one (Holtzman et al. 2020).
-
-    The draw inverts the cumulative sum in float64, scaled by its own last value, so rounding in the
-    sum cannot make ``u`` miss it; the result is never an id of probability zero.
+    - min_p keeps the ids whose probability is at least min_p times the largest (Nguyen et al.
+      2024). 0 and None keep all.
+    - order: these four names, in the order in which the rules apply.
 
     Raises UserError for an option out of range and for logits that are NaN or infinite (-inf is
     allowed for some ids: it excludes them).
     """
-    check_options(temperature, top_k, top_p)
-    logits = np.asarray(logits, dtype=np.float64)
-    best = logits.max()
-    if not math.isfinite(best):
-        raise UserError(
-            f"the model's largest logit is {best}: its weights are damaged, or its training "
-            "diverged; use an earlier checkpoint"
-        )
-    if temperature == 0:
-        return int(logits.argmax())
+    return Sampler(temperature, top_k, top_p, min_p, tuple(order)).sample(np.asarray(logits), u)
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """The options of ``sample``, checked once."""
+
+    temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float | None = None
+    min_p: float | None = None
+    order: tuple[str, ...] = SAMPLER_ORDER
+
+    def __post_init__(self) -> None:
+        if not (self.temperature >= 0 and math.isfinite(self.temperature)):
+            raise UserError(
+                f"the temperature is {self.temperature}, but must be a finite number of at least 0 "
+                "(0 always takes the most likely token)"
+            )
+        if self.top_k is not None and self.top_k < 0:
+            raise UserError(f"top_k is {self.top_k}, but must be at least 0 (0 keeps all ids)")
+        if self.top_p is not None and not 0 < self.top_p <= 1:
+            raise UserError(f"top_p is {self.top_p}, but must be above 0 and at most 1")
+        if self.min_p is not None and not 0 <= self.min_p <= 1:
+            raise UserError(f"min_p is {self.min_p}, but must be between 0 and 1")
+        if sorted(self.order) != sorted(SAMPLER_ORDER):
+            raise UserError(
+                f"the sampler order is {', '.join(map(str, self.order))}, but must name each of "
+                f"{', '.join(SAMPLER_ORDER)} once"
+            )
+
+    def sample(self, logits: np.ndarray, u: float) -> int:
+        """The id that ``u`` in [0, 1) picks from ``logits`` (V,)."""
+        return draw(*self.distribution(logits), u)
+
+    def distribution(self, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The ids that the rules keep, ascending, and their probabilities but for a common factor.
+
+        Both (K,), int64 and float64. Probabilities may be 0. At temperature 0 there is one id.
+        """
+        best = logits.max()
+        if not math.isfinite(best):
+            raise UserError(
+                f"the model's largest logit is {best}: its weights are damaged, or its training "
+                "diverged; use an earlier checkpoint"
+            )
+        if self.temperature == 0:
+            return np.array([logits.argmax()]), np.ones(1)
+        ids, temperature = _all_ids(len(logits)), 1.0
+        for rule in self.order:
+            keep: Kept = slice(None)
+            if rule == "temperature":
+                temperature = self.temperature
+            elif rule == "top_k" and self.top_k:
+                keep = keep_top_k(logits, self.top_k)
+            elif rule == "top_p" and self.top_p is not None:
+                keep = keep_top_p(logits, self.top_p, temperature)
+            elif rule == "min_p" and self.min_p:
+                keep = keep_min_p(logits, self.min_p, temperature)
+            ids, logits = ids[keep], logits[keep]  # (K,)
+        return ids, relative_probabilities(logits, temperature)
+
+
+def relative_probabilities(logits: np.ndarray, temperature: float) -> np.ndarray:
+    """p_i / max_j p_j = exp((l_i - max_j l_j) / t), (K,) -> (K,) in float64."""
+    exponents = logits - np.float64(logits.max())
     with np.errstate(over="ignore"):  # -1 / 1e-320 is -inf, as it should be
-        p = np.exp((logits - best) / temperature)
-    keep = min(top_k or len(p), len(p))
-    if keep < len(p) or top_p is not None:
-        order = np.argsort(-logits, kind="stable")  # most likely first, equals by id
-        if top_p is not None and top_p < 1:
-            mass = np.cumsum(p[order[:keep]])
-            keep = int(np.searchsorted(mass, top_p * mass[-1], side="left")) + 1
-        p[order[keep:]] = 0
-    cdf = np.cumsum(p)
-    token = int(np.searchsorted(cdf, u * cdf[-1], side="right"))
-    return min(token, int(np.flatnonzero(p)[-1]))
+        exponents /= temperature
+    return np.exp(exponents, out=exponents)
 
 
-def generate(
-    next_token_logits: Callable[[np.ndarray], Any],
-    ids: np.ndarray,
-    max_new_tokens: int,
-    *,
-    block_size: int,
-    rng: np.random.Generator,
-    temperature: float = 1.0,
-    top_k: int | None = None,
-    top_p: float | None = None,
-    stop_ids: Sequence[int] = (),
-    unused_ids: Sequence[int] | np.ndarray = (),
-) -> Iterator[np.ndarray]:
-    """Continue the prompts ``ids`` (B, T); yields the new ids (B,), int64, after each step.
+def keep_top_k(logits: np.ndarray, k: int) -> Kept:
+    """The k largest of ``logits`` (K,), and of equal ones those that come first."""
+    if k >= len(logits):
+        return slice(None)
+    candidates = np.flatnonzero(logits >= _at_most_the_kth_largest(logits, k))
+    values = logits[candidates]
+    kth_largest = np.partition(values, -k)[-k]
+    keep = values > kth_largest  # fewer than k
+    equals = np.flatnonzero(values == kth_largest)
+    keep[equals[: k - np.count_nonzero(keep)]] = True
+    return candidates[keep]
 
-    ``next_token_logits`` maps ids (B, t), t <= block_size, to logits (B, V) of the next id, as a
-    Tensor or an array: ``model.next_token_logits`` (after ``model.eval()``, or dropout is on). It
-    gets the last ``block_size`` ids. ``sample`` defines the other options; ``rng`` draws one number
-    per row and step. ``unused_ids``, which stand for no token, are never sampled.
 
-    A row ends with an id of ``stop_ids``, which is still yielded; after that it yields FINISHED
-    while the other rows continue. Stops after ``max_new_tokens`` steps or when all rows have ended.
+def _at_most_the_kth_largest(logits: np.ndarray, k: int, n_rows: int = 64) -> float:
+    """A lower bound of the k-th largest logit, close to it, for a fraction of a sort's cost.
 
-    Gradients are off while this runs; while it waits, they are as the caller has set them. Raises
-    UserError for options out of range and an empty prompt, at once and not at the first step.
+    Cut into rows and stacked, the logits form columns. The k-th largest of the columns' maxima is
+    such a bound: each of k columns has a logit that is at least as large.
     """
-    check_options(temperature, top_k, top_p)
-    ids = np.array(_in_main_memory(ids))
-    if ids.ndim != 2 or ids.size == 0:
-        raise UserError(
-            f"the prompt has shape {ids.shape}, expected (B, T) with at least one token: an empty "
-            "prompt gives the model nothing to continue"
-        )
-    if ids.dtype.kind not in "iu":
-        raise UserError(f"the prompt is {ids.dtype}, expected token ids, which are integers")
-    if max_new_tokens < 0:
-        raise UserError(f"max_new_tokens is {max_new_tokens}, but must be at least 0")
-    if block_size < 1:
-        raise UserError(f"block_size is {block_size}, but must be at least 1")
-
-    unused = np.asarray(unused_ids, dtype=np.int64)
-
-    def choose(rows: np.ndarray) -> np.ndarray:
-        if unused.size:
-            rows = np.array(rows)
-            rows[:, unused] = -np.inf
-        uniforms = rng.random(len(rows)) if temperature > 0 else np.zeros(len(rows))
-        pairs = zip(rows, uniforms, strict=True)
-        return np.array([sample(row, u, temperature, top_k, top_p) for row, u in pairs])
-
-    return _steps(
-        next_token_logits, choose, ids.astype(np.int64), max_new_tokens, block_size, stop_ids
-    )
+    n_columns = len(logits) // n_rows
+    if n_columns <= k:
+        return -np.inf
+    maxima = logits[: n_rows * n_columns].reshape(n_rows, n_columns).max(axis=0)  # (columns,)
+    return np.partition(maxima, -k)[-k]
 
 
-@no_grad()
-def _steps(
-    next_token_logits: Callable[[np.ndarray], Any],
-    choose: Callable[[np.ndarray], np.ndarray],
-    ids: np.ndarray,
-    max_new_tokens: int,
-    block_size: int,
-    stop_ids: Sequence[int],
-) -> Iterator[np.ndarray]:
-    done = np.zeros(len(ids), bool)
-    for _ in range(max_new_tokens):
-        ids = ids[:, -block_size:]
-        logits = next_token_logits(ids)  # (B, V)
-        chosen = choose(_in_main_memory(logits))  # (B,)
-        chosen = np.where(done, ids[:, -1], chosen)  # a row that has ended repeats its stop id
-        ids = np.concatenate((ids, chosen[:, None]), axis=1)
-        new = np.where(done, FINISHED, chosen)
-        done |= np.isin(chosen, stop_ids)
-        yield new
-        if done.all():
-            return
+def keep_top_p(logits: np.ndarray, p: float, temperature: float) -> Kept:
+    """The fewest ids, most likely first, whose probabilities add up to at least p.
+
+    K ids that each have less than (1 - p) / K have less than 1 - p together, so those that have
+    more already reach p. Only these are sorted.
+    """
+    if p == 1:  # rounding in the sum could drop the last ids
+        return slice(None)
+    q = relative_probabilities(logits, temperature)  # (K,)
+    total = q.sum()
+    candidates = np.flatnonzero(q >= (1 - p) * total / len(q))
+    mass = np.cumsum(np.sort(q[candidates])[::-1])
+    n = int(np.searchsorted(mass, p * total, side="left")) + 1  # the n most likely reach p
+    return candidates[keep_top_k(logits[candidates], n)]
 
 
-def _in_main_memory(values: Any) -> Any:
-    """A Tensor, or an array of any library, as a NumPy array; anything else unchanged."""
-    values = values.data if isinstance(values, Tensor) else values
-    return to_numpy(values) if is_array(values) else values
+def keep_min_p(logits: np.ndarray, m: float, temperature: float) -> Kept:
+    """The ids that are at least m times as likely as the most likely one.
+
+    p_i / max p = exp((l_i - max l) / t) >= m  <=>  l_i - max l >= t log m
+    """
+    return np.flatnonzero(logits - np.float64(logits.max()) >= temperature * math.log(m))
 
 
-def check_options(temperature: float, top_k: int | None, top_p: float | None) -> None:
-    """Raise UserError unless these are valid options of ``sample``."""
-    if not (temperature >= 0 and math.isfinite(temperature)):
-        raise UserError(
-            f"the temperature is {temperature}, but must be a finite number of at least 0 "
-            "(0 always takes the most likely token)"
-        )
-    if top_k is not None and top_k < 0:
-        raise UserError(f"top_k is {top_k}, but must be at least 0 (0 keeps all ids)")
-    if top_p is not None and not 0 < top_p <= 1:
-        raise UserError(f"top_p is {top_p}, but must be above 0 and at most 1")
+def draw(ids: np.ndarray, p: np.ndarray, u: float, block: int = 1024) -> int:
+    """The id that ``u`` in [0, 1) picks: ids (K,) with probabilities p (K,) but for a factor.
+
+    The cumulative sum, in float64, is inverted: the first id whose sum exceeds u times the last
+    sum. Scaled like this, rounding in the sum cannot make u miss it. An id of probability 0 is
+    never the answer, even for u = 1, to which uniforms in float32 may round.
+
+    The sum is taken over blocks of ids first, and then over the ids of the block that u falls into:
+    additions that wait for one another are the slowest part of a large vocabulary.
+    """
+    starts = np.arange(0, len(p), block)
+    sums = np.cumsum(np.add.reduceat(p, starts))  # (blocks,)
+    target = u * sums[-1]
+    b = _first_above(sums, target)
+    begin, before = starts[b], sums[b - 1] if b else 0.0
+    cdf = np.cumsum(p[begin : begin + block])
+    return int(ids[begin + _first_above(cdf, target - before)])
+
+
+def _first_above(sums: np.ndarray, target: float) -> int:
+    """The first position whose cumulative sum exceeds the target, but none that adds nothing."""
+    last = np.searchsorted(sums, sums[-1], side="left")
+    return int(min(np.searchsorted(sums, target, side="right"), last))
+
+
+@lru_cache(maxsize=2)
+def _all_ids(n: int) -> np.ndarray:
+    """0, 1, ..., n - 1, read-only: made once for a vocabulary, not for every token."""
+    ids = np.arange(n)
+    ids.flags.writeable = False
+    return ids
