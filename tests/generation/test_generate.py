@@ -156,7 +156,7 @@ def test_n_continues_each_prompt_n_times():
     assert len({tuple(row) for row in zip(*together, strict=True)}) == 4
 
 
-def test_a_function_that_ends_rows_is_asked_once_for_each_new_id():
+def test_a_function_that_ends_rows_sees_each_new_id_but_stop_ids():
     model, _ = counter()
     asked = []
 
@@ -164,8 +164,8 @@ def test_a_function_that_ends_rows_is_asked_once_for_each_new_id():
         asked.append((row, token))
         return row == 0 and token == 8
 
-    assert run(model, [[6], [1]], 3, stop=stop) == [[7, 2], [8, 3], [-1, 4]]
-    assert asked == [(0, 7), (1, 2), (0, 8), (1, 3), (1, 4)]
+    assert run(model, [[6], [1]], 5, stop=stop, stop_ids=[4]) == [[7, 2], [8, 3], [-1, 4]]
+    assert asked == [(0, 7), (1, 2), (0, 8), (1, 3)]
 
 
 def test_penalties_see_the_prompt_without_its_padding_and_every_answer_by_itself():

@@ -78,8 +78,8 @@ def generate(
       continues exactly as it would alone.
     - stop_ids: ids that end a row. The id itself is still yielded; after that the row yields
       FINISHED while other rows continue.
-    - stop: called with (row, id) after each new id; true ends the row. ``stopping.py`` makes stop
-      strings of it.
+    - stop: called with (row, id) after each new id that is no stop id; true ends the row.
+      ``stopping.py`` has one for stop strings.
 
     Which ids:
 
@@ -137,8 +137,7 @@ class _Ending(NamedTuple):
     stop: Callable[[int, int], bool] | None
 
     def reached(self, row: int, token: int) -> bool:
-        asked = self.stop is not None and self.stop(row, token)
-        return asked or token in self.stop_ids
+        return token in self.stop_ids or (self.stop is not None and self.stop(row, token))
 
 
 @no_grad()
