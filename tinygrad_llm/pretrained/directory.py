@@ -9,9 +9,12 @@ import numpy as np
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import write_atomically
 from tinygrad_llm.model.module import Module
+from tinygrad_llm.pretrained.encode import DTYPES
 from tinygrad_llm.pretrained.tensor_file import write_tensors
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
+TORCH_NAMES = {"f32": "float32", "f16": "float16", "bf16": "bfloat16"}
+"""What weights can be stored as in a model directory, and PyTorch's name of it."""
 
 
 def float32_arrays(model: Module) -> dict[str, np.ndarray]:
@@ -25,15 +28,22 @@ def float32_arrays(model: Module) -> dict[str, np.ndarray]:
     return {name: parameter.numpy() for name, parameter in model.named_parameters()}
 
 
-def write_model(directory: Path, tensors: dict[str, np.ndarray], config: dict[str, Any]) -> None:
+def write_model(
+    directory: Path, tensors: dict[str, np.ndarray], config: dict[str, Any], dtype: str = "f32"
+) -> None:
     """Write weights and config into ``directory``, which is created if need be.
 
-    Each file is written under another name, synced and renamed; other files in the directory stay.
-    The config is written last: if there is one, the weights are complete.
+    ``dtype`` is what the weights are stored as, a key of TORCH_NAMES. Each file is written under
+    another name, synced and renamed; other files in the directory stay. The config is written last:
+    if there is one, the weights are complete.
     """
+    if dtype not in TORCH_NAMES:
+        raise UserError(
+            f"a model directory cannot hold {dtype} weights: possible are {', '.join(TORCH_NAMES)}"
+        )
     directory.mkdir(parents=True, exist_ok=True)
-    write_tensors(directory / WEIGHTS, tensors, {"format": "pt"})
-    config = {**config, "torch_dtype": "float32", "dtype": "float32"}
+    write_tensors(directory / WEIGHTS, tensors, {"format": "pt"}, DTYPES[dtype])
+    config = {**config, "torch_dtype": TORCH_NAMES[dtype], "dtype": TORCH_NAMES[dtype]}
     write_atomically(directory / CONFIG, (json.dumps(config, indent=2) + "\n").encode())
 
 

@@ -57,10 +57,12 @@ def save_model(
     directory: str | os.PathLike,
     bos_token_id: int | None = None,
     eos_token_id: int | None = None,
+    dtype: str = "f32",
 ) -> None:
     """Write ``model`` (float32) into ``directory``, which is created if need be.
 
-    Each file is written under another name, synced and renamed; other files in the directory stay.
+    ``dtype`` is what the weights are stored as: "f32", "f16" or "bf16". Each file is written under
+    another name, synced and renamed; other files in the directory stay.
     ``eos_token_id`` is the id of the end of text, ``bos_token_id`` that of its beginning: GPT-2 has
     one for both. Raises OSError if the disk is full, and ValueError for parameters of another type.
     """
@@ -68,9 +70,8 @@ def save_model(
         PREFIX + name: value.T if name.endswith(CONV1D) else value
         for name, value in float32_arrays(model).items()
     }
-    write_model(
-        Path(directory), tensors, _to_hugging_face(model.config, bos_token_id, eos_token_id)
-    )
+    config = _to_hugging_face(model.config, bos_token_id, eos_token_id)
+    write_model(Path(directory), tensors, config, dtype)
 
 
 def _to_hugging_face(

@@ -182,13 +182,14 @@ def save_llama(
     directory: str | os.PathLike,
     bos_token_id: int | None = None,
     eos_token_id: int | list[int] | None = None,
+    dtype: str = "f32",
 ) -> None:
     """Write ``model`` (float32) into ``directory``, which is created if need be.
 
-    The model_type is the first one that has the model's options, so a Mistral without a window is
-    saved as a llama. As for ``save_model``, each file appears whole or not at all. Raises UserError
-    if no model_type has these options, OSError if the disk is full, and ValueError for parameters
-    of another type.
+    ``dtype`` is what the weights are stored as: "f32", "f16" or "bf16". The model_type is the first
+    one that has the model's options, so a Mistral without a window is saved as a llama. As for
+    ``save_model``, each file appears whole or not at all. Raises UserError if no model_type has
+    these options, OSError if the disk is full, and ValueError for parameters of another type.
     """
     options = to_options(model.config)
     parameters = float32_arrays(model)
@@ -202,4 +203,4 @@ def save_llama(
         "pad_token_id": None,
         "initializer_range": 0.02,
     }
-    write_model(Path(directory), tensors, options)
+    write_model(Path(directory), tensors, options, dtype)

@@ -23,6 +23,7 @@ import numpy as np
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import PARTIAL, sync_folder
 from tinygrad_llm.files.json_file import Text, Whole, parse_json, short
+from tinygrad_llm.pretrained.encode import encoded
 
 DTYPES = {
     "float64": "F64", "float32": "F32", "float16": "F16", "int64": "I64", "int32": "I32",
@@ -51,11 +52,14 @@ def write_tensors(
     path: str | os.PathLike,
     tensors: Mapping[str, np.ndarray],
     metadata: Mapping[str, str] | None = None,
+    form: str | None = None,
 ) -> None:
     """Write named arrays to a .safetensors file, which appears whole or not at all.
 
-    Arrays may have any memory layout: each is written in C order, copied only if it must be. Raises
-    OSError, and TypeError for a type that the format lacks.
+    Arrays may have any memory layout: each is written in C order, copied only if it must be. With
+    ``form``, "F32", "F16" or "BF16", all are stored as that, converted one at a time. Raises
+    OSError, TypeError for a type that the format lacks, and UserError for a number that is too
+    large for ``form``.
     """
     # Larger elements first: then each array starts at a multiple of its element size.
     names = sorted(tensors, key=lambda name: (-tensors[name].dtype.itemsize, name))
@@ -67,9 +71,10 @@ def write_tensors(
         array = tensors[name]
         if array.dtype.name not in DTYPES:
             raise TypeError(f"tensor {name} is {array.dtype}: a .safetensors file cannot hold that")
-        end = offset + array.nbytes
+        code = form or DTYPES[array.dtype.name]
+        end = offset + array.size * SIZES[code]
         header[name] = {
-            "dtype": DTYPES[array.dtype.name],
+            "dtype": code,
             "shape": list(array.shape),
             "data_offsets": [offset, end],
         }
@@ -83,14 +88,22 @@ def write_tensors(
         with open(partial, "wb") as file:
             file.write(len(head).to_bytes(8, "little") + head)
             for name in names:
-                array = np.ascontiguousarray(tensors[name])
-                file.write(array.astype(array.dtype.newbyteorder("<"), copy=False).data)
+                for piece in _stored(tensors[name], form, name):
+                    file.write(piece)
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def _stored(array: np.ndarray, form: str | None, name: str) -> Iterator[np.ndarray]:
+    """The bytes of an array: its own numbers, or those of another type."""
+    if form is not None:
+        return encoded(array, form, name)
+    array = np.ascontiguousarray(array)
+    return iter([array.astype(array.dtype.newbyteorder("<"), copy=False)])
 
 
 def read_header(path: Path) -> dict[str, Any]:

@@ -88,13 +88,11 @@ class Checkpoints:
         ``best_step`` is the step of the best checkpoint, which is kept too; None means this one.
         Raises UserError if it cannot be written; then the earlier checkpoints are untouched.
         """
-        from tinygrad_llm.pretrained.gpt2 import save_model
+        from tinygrad_llm.pretrained.save import save_pretrained
         from tinygrad_llm.pretrained.tensor_file import write_tensors
 
         def fill(folder: Path) -> None:
-            eot = self.tokenizer.eot_id
-            save_model(model, folder, bos_token_id=eot, eos_token_id=eot)
-            self.tokenizer.save(folder, model_max_length=model.config.block_size)
+            save_pretrained(model, self.tokenizer, folder)
             write_tensors(folder / STATE_ARRAYS, arrays)
             content = {"format": FORMAT, "options": self._options, **state}
             text = json.dumps(content, indent=2, allow_nan=False) + "\n"

@@ -1,0 +1,94 @@
+"""save_pretrained: what is written is opened by load_pretrained and by transformers."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tinygrad_llm.config import GPTConfig, LlamaConfig
+from tinygrad_llm.errors import UserError
+from tinygrad_llm.model import GPT
+from tinygrad_llm.model.llama import Llama
+from tinygrad_llm.pretrained import load_pretrained, save_pretrained
+from tinygrad_llm.pretrained.blocks import dequantize
+from tinygrad_llm.pretrained.encode import DTYPES, encoded
+from tinygrad_llm.tokenizer import train_bpe
+
+TEXT = "the cat sat on the mat, and the dog sat on the log; 1234 cats' \n\n  paws. "
+TEMPLATE = "{% for m in messages %}<|endoftext|>{{ m.role }}: {{ m.content }}\n{% endfor %}"
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return train_bpe([TEXT * 3], 280)
+
+
+def a_model(kind):
+    if kind == "gpt2":
+        sizes = {"vocab_size": 281, "block_size": 32, "n_layer": 2, "n_head": 2, "n_embd": 32}
+        model = GPT(GPTConfig(**sizes), seed=1)
+    else:
+        sizes = {"vocab_size": 281, "block_size": 32, "n_layer": 2, "n_head": 2, "n_embd": 32}
+        model = Llama(LlamaConfig(**sizes, n_kv_head=1, n_hidden=64), seed=1)
+    rng = np.random.default_rng(2)
+    for parameter in model.parameters():
+        parameter.data = parameter.data + 0.1 * rng.standard_normal(parameter.shape).astype("f4")
+    return model.eval()
+
+
+both = pytest.mark.parametrize("kind", ["gpt2", "llama"])
+
+
+@both
+@pytest.mark.parametrize("dtype", ["f32", "f16", "bf16"])
+def test_transformers_opens_it(kind, dtype, tokenizer, tmp_path):
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+    model = a_model(kind)
+    save_pretrained(model, tokenizer, tmp_path / "model", dtype)
+    for parameter in model.parameters():  # the numbers that were stored
+        stored = [*encoded(parameter.data, DTYPES[dtype], "")]
+        found = [dequantize(piece, DTYPES[dtype]) for piece in stored]
+        parameter.data = np.concatenate(found).reshape(parameter.shape)
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "model")
+    assert theirs.dtype == {"f32": torch.float32, "f16": torch.float16}.get(dtype, torch.bfloat16)
+    their_tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "model")
+    ids = tokenizer.encode(TEXT)[:32]
+    assert their_tokenizer(TEXT)["input_ids"][:32] == ids
+    assert their_tokenizer.eos_token_id == theirs.config.eos_token_id == tokenizer.eot_id
+    with torch.no_grad():
+        expected = theirs.float()(torch.tensor([ids])).logits.numpy()
+    found = model(np.array([ids])).data
+    assert np.abs(found - expected).max() < 1e-5 * np.abs(expected).max()
+
+
+@both
+def test_load_pretrained_opens_it(kind, tokenizer, tmp_path):
+    model = a_model(kind)
+    save_pretrained(model, tokenizer, tmp_path / "model")
+    again, same = load_pretrained(tmp_path / "model")
+    assert same.fingerprint() == tokenizer.fingerprint()
+    assert same.eos_id == same.bos_id == tokenizer.eot_id
+    ids = np.array([tokenizer.encode(TEXT)[:32]])
+    np.testing.assert_array_equal(again(ids).data, model(ids).data)
+
+
+def test_without_tokenizer(tmp_path):
+    save_pretrained(a_model("llama"), None, tmp_path / "model")
+    assert load_pretrained(tmp_path / "model")[1] is None
+    assert json.loads((tmp_path / "model/config.json").read_text())["eos_token_id"] is None
+
+
+@both
+def test_what_a_directory_cannot_hold(kind, tmp_path):
+    with pytest.raises(UserError, match="cannot hold q8_0 weights: possible are f32, f16, bf16"):
+        save_pretrained(a_model(kind), None, tmp_path / "model", "q8_0")
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_weight_too_large_leaves_no_file(tmp_path):
+    model = a_model("llama")
+    model.norm.weight.data[3] = 1e6
+    with pytest.raises(UserError, match="tensor model.norm.weight cannot be stored as F16"):
+        save_pretrained(model, None, tmp_path / "model", "f16")
+    assert not [*(tmp_path / "model").iterdir()]

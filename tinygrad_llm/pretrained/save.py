@@ -1,0 +1,35 @@
+"""The one exit of models to other programs' directories: ``save_pretrained``."""
+
+import os
+from pathlib import Path
+
+from tinygrad_llm.model.gpt import GPT
+from tinygrad_llm.model.llama import Llama
+from tinygrad_llm.pretrained.gpt2 import save_model
+from tinygrad_llm.pretrained.llama import save_llama
+from tinygrad_llm.tokenizer import Tokenizer
+from tinygrad_llm.tokenizer.conventions import bos_and_eos
+
+
+def save_pretrained(
+    model: GPT | Llama,
+    tokenizer: Tokenizer | None,
+    directory: str | os.PathLike,
+    dtype: str = "f32",
+) -> None:
+    """Write a model (float32) and its tokenizer as transformers' Auto classes open them.
+
+    ``directory`` is created if need be; other files in it stay. ``dtype`` is what the weights are
+    stored as: "f32", "f16" or "bf16". The chat template is part of the tokenizer.
+
+    Raises UserError for a model or tokenizer that Hugging Face's files cannot describe, and for a
+    weight that is too large for ``dtype``; OSError if the disk is full; ValueError for parameters
+    that are not float32.
+    """
+    bos, eos = (None, None) if tokenizer is None else bos_and_eos(tokenizer)
+    if isinstance(model, GPT):
+        save_model(model, directory, bos, eos, dtype)
+    else:
+        save_llama(model, directory, bos, eos, dtype)
+    if tokenizer is not None:
+        tokenizer.save(Path(directory), model_max_length=model.config.block_size)
