@@ -12,7 +12,8 @@ from tinygrad_llm.model.llama import Llama
 from tinygrad_llm.pretrained import load_pretrained, save_pretrained
 from tinygrad_llm.pretrained.blocks import dequantize
 from tinygrad_llm.pretrained.encode import DTYPES, encoded
-from tinygrad_llm.tokenizer import train_bpe
+from tinygrad_llm.tokenizer import Tokenizer, train_bpe
+from tinygrad_llm.tokenizer.vocabulary import Conventions, Vocabulary
 
 TEXT = "the cat sat on the mat, and the dog sat on the log; 1234 cats' \n\n  paws. "
 TEMPLATE = "{% for m in messages %}<|endoftext|>{{ m.role }}: {{ m.content }}\n{% endfor %}"
@@ -71,6 +72,21 @@ def test_load_pretrained_opens_it(kind, tokenizer, tmp_path):
     assert same.eos_id == same.bos_id == tokenizer.eot_id
     ids = np.array([tokenizer.encode(TEXT)[:32]])
     np.testing.assert_array_equal(again(ids).data, model(ids).data)
+
+
+def test_the_chat_template_is_saved(tokenizer, tmp_path):
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+    eot = tokenizer.eot_id
+    conventions = Conventions(eot, eot, (), (), TEMPLATE, {"eos_token": "<|endoftext|>"})
+    vocabulary = Vocabulary(tokenizer.ranks, tokenizer.pattern, tokenizer.special_tokens)
+    tokenizer = Tokenizer.from_vocabulary(vocabulary, conventions)
+    save_pretrained(a_model("llama"), tokenizer, tmp_path / "model")
+    messages = [{"role": "user", "content": "a cat?"}, {"role": "assistant", "content": "a dog"}]
+    ids = tokenizer.apply_chat_template(messages)
+    assert ids.count(eot) == 2
+    assert load_pretrained(tmp_path / "model")[1].apply_chat_template(messages) == ids
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "model")
+    assert theirs.apply_chat_template(messages, return_dict=False) == ids
 
 
 def test_without_tokenizer(tmp_path):

@@ -89,7 +89,7 @@ def write_tensors(
             file.write(len(head).to_bytes(8, "little") + head)
             for name in names:
                 for piece in _stored(tensors[name], form, name):
-                    file.write(piece)
+                    file.write(piece.data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
