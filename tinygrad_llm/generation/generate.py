@@ -1,39 +1,18 @@
 """The loop of generation: logits, penalties, one id, and again."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from autograd import no_grad
 from tinygrad_llm.errors import UserError
-from tinygrad_llm.generation.contexts import Context, Uncached, in_main_memory
+from tinygrad_llm.generation.contexts import Context, context_of, in_main_memory
 from tinygrad_llm.generation.penalties import Penalties, PenaltyOptions
-from tinygrad_llm.generation.sampling import SAMPLER_ORDER, Sampler, keep_top_k
+from tinygrad_llm.generation.rows import FINISHED, Ending, Row, report
+from tinygrad_llm.generation.sampling import SAMPLER_ORDER, Sampler
+from tinygrad_llm.generation.speculative import Draft, speculative_steps
 from tinygrad_llm.model.module import Module
-
-FINISHED = -1
-"""What ``generate`` yields for a row that has ended before."""
-
-
-class Step(NamedTuple):
-    """What ``generate`` yields for each step if ``logprobs`` is given; R is the number of rows.
-
-    Log-probabilities are natural logarithms and those of the model: before penalties, temperature
-    and the other rules. Rows that have ended before have id FINISHED and log-probability NaN.
-    """
-
-    ids: np.ndarray
-    """The new ids (R,), int64."""
-    done: np.ndarray
-    """Whether each row has ended, with this id or before (R,), bool."""
-    logprobs: np.ndarray
-    """The log-probability of each new id (R,), float64."""
-    top_ids: np.ndarray
-    """The most likely ids, most likely first (R, logprobs), int64."""
-    top_logprobs: np.ndarray
-    """Their log-probabilities (R, logprobs), float64."""
 
 
 def generate(
@@ -59,6 +38,7 @@ def generate(
     attention_mask: np.ndarray | None = None,
     logprobs: int | None = None,
     block_size: int | None = None,
+    draft: Draft | None = None,
 ) -> Iterator[Any]:
     """Continue the prompts ``ids`` (B, T); yields the new ids (R,), int64, after each step.
 
@@ -68,6 +48,9 @@ def generate(
       (B, t) to logits (B, V) of the next id, as a Tensor or an array.
     - block_size: the longest context: the model sees the last ``block_size`` ids. A function needs
       it; a model has its own, which this can only shorten.
+    - draft: a ``DraftModel`` or a ``PromptLookup``, which proposes tokens for one row, so that the
+      model checks several in one pass; the distribution stays the same, and ``draft.counts`` says
+      how well it guessed (``speculative.py``). It draws other random numbers.
 
     Which rows:
 
@@ -110,44 +93,27 @@ def generate(
             raise UserError(f"{name} is {value}, but must be at least {low}")
     if rng is not None and seed is not None:
         raise UserError("rng and seed are both given: a seed is for making a new rng, so pass one")
-    return _steps(
-        _context(model, block_size),
-        [_Row(list(p), Penalties(p, changes)) for p in prompts for _ in range(n)],
-        sampler,
-        np.random.default_rng(seed) if rng is None else rng,
-        max_new_tokens,
-        _Ending(frozenset(map(int, stop_ids)), stop),
-        logprobs,
+    context = context_of(model, block_size)
+    rng = np.random.default_rng(seed) if rng is None else rng
+    rows = [Row(list(p), Penalties(p, changes)) for p in prompts for _ in range(n)]
+    ending = Ending(frozenset(map(int, stop_ids)), stop)
+    if draft is None:
+        return _steps(context, rows, sampler, rng, max_new_tokens, ending, logprobs)
+    if len(rows) > 1:
+        raise UserError(f"a draft works for one sequence at a time, and here are {len(rows)}")
+    return speculative_steps(
+        context, rows[0], draft, sampler, rng, max_new_tokens, ending, logprobs
     )
-
-
-@dataclass
-class _Row:
-    """One sequence: prompt and answer so far."""
-
-    ids: list[int]
-    penalties: Penalties
-    done: bool = False
-
-
-class _Ending(NamedTuple):
-    """What ends a row."""
-
-    stop_ids: frozenset[int]
-    stop: Callable[[int, int], bool] | None
-
-    def reached(self, row: int, token: int) -> bool:
-        return token in self.stop_ids or (self.stop is not None and self.stop(row, token))
 
 
 @no_grad()
 def _steps(
     context: Context,
-    rows: list[_Row],
+    rows: list[Row],
     sampler: Sampler,
     rng: np.random.Generator,
     max_new_tokens: int,
-    ending: _Ending,
+    ending: Ending,
     logprobs: int | None,
 ) -> Iterator[Any]:
     for _ in range(max_new_tokens):
@@ -156,47 +122,11 @@ def _steps(
         new = np.full(len(rows), FINISHED, dtype=np.int64)
         for r, row in enumerate(rows):
             if not row.done:
-                token = sampler.sample(row.penalties.apply(logits[r]), uniforms[r])
-                row.ids.append(token)
-                row.penalties.add(token)
-                row.done = ending.reached(r, token)
-                new[r] = token
-        done = np.array([row.done for row in rows])
-        yield new if logprobs is None else Step(new, done, *_logprobs(logits, new, logprobs))
-        if done.all():
+                new[r] = sampler.sample(row.penalties.apply(logits[r]), uniforms[r])
+                ending.append(row, r, int(new[r]))
+        yield report(rows, new, logits, logprobs)
+        if all(row.done for row in rows):
             return
-
-
-def _logprobs(
-    logits: Sequence[np.ndarray], new: np.ndarray, k: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """log p of the ids ``new`` (R,), and the k most likely ids with theirs, both (R, k)."""
-    k = min(k, max(map(len, logits)))
-    chosen = np.full(len(new), np.nan)
-    top_ids = np.full((len(new), k), FINISHED, dtype=np.int64)
-    top = np.full((len(new), k), np.nan)
-    for r, token in enumerate(new):
-        if token != FINISHED:
-            z = logits[r] - np.float64(logits[r].max())
-            log_p = z - np.log(np.exp(z).sum())  # (V,)
-            chosen[r] = log_p[token]
-            if k:
-                kept = np.arange(len(z))[keep_top_k(z, k)]
-                top_ids[r] = kept[np.argsort(-z[kept], kind="stable")]
-                top[r] = log_p[top_ids[r]]
-    return chosen, top_ids, top
-
-
-def _context(model: Module | Callable[[np.ndarray], Any], block_size: int | None) -> Context:
-    if isinstance(model, Module):
-        network: Any = model
-        own = network.config.block_size
-        return Uncached(network.next_token_logits, min(own, block_size or own))
-    if block_size is None:
-        raise UserError(
-            "block_size is missing: a function from ids to logits does not name its own"
-        )
-    return Uncached(model, block_size)
 
 
 def _prompts(ids: Any, attention_mask: np.ndarray | None) -> list[list[int]]:
