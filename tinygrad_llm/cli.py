@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import tinygrad_llm
-from tinygrad_llm.commands import options
+from tinygrad_llm.commands import options, text_options
 from tinygrad_llm.config import TrainConfig
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.machine.interrupt import exit_code
@@ -35,7 +35,8 @@ DESCRIPTION = (
 )
 COMMANDS: dict[type, str] = {
     TrainConfig: "train",
-    options.GenerateOptions: "generate",
+    text_options.GenerateOptions: "generate",
+    text_options.ChatOptions: "chat",
     options.TokenizerTrain: "tokenizer:train",
     options.TokenizerEncode: "tokenizer:encode",
     options.TokenizerDecode: "tokenizer:decode",

@@ -1,9 +1,9 @@
-"""Every option of the project, as dataclasses: the command line, run.json and the code read these.
+"""Shapes of models and options of training: the command line, run.json and the code read these.
 
 A model's shape is a ``GPTConfig``, whose fields have GPT-2's names, or a ``LlamaConfig``.
 ``PRESETS`` are the usual shapes: ``tiny`` is the default, ``gpt2`` and up are OpenAI's sizes. The
-command line is made from ``TrainConfig`` and ``GenerateConfig``: each field is an option, the
-string below it its help.
+options of ``train`` are made from ``TrainConfig``: each field is an option, the string below it its
+help.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -331,28 +331,3 @@ _AT_LEAST_ONE = (
     "vocab_size block_size n_layer n_head n_embd steps batch_size grad_accumulation eval_every "
     "eval_batches save_every"
 ).split()
-
-
-@dataclass(frozen=True)
-class GenerateConfig:
-    """How text is sampled from a model (generation/sampling.py has the definitions)."""
-
-    prompt: str = "def "
-    """Start of the text."""
-    max_new_tokens: int = 300
-    """Tokens to generate; the text ends sooner if the model ends the document."""
-    temperature: float = 0.8
-    """Divides the logits: below 1 sharpens the distribution, above 1 flattens it; 0 always takes
-    the most likely token."""
-    top_k: int | None = 40
-    """Sample among the k most likely tokens (0: all)."""
-    top_p: float | None = None
-    """Sample among the most likely tokens whose probabilities add up to p; None means all."""
-    seed: int = 1337
-    """The same seed, prompt and model give the same text."""
-    device: Literal["cpu", "cuda"] = "cpu"
-    """Where to compute: cpu (NumPy and the compiled kernels) or cuda (a GPU, with CuPy)."""
-
-    def __post_init__(self) -> None:
-        check_count("max_new_tokens", self.max_new_tokens)
-        check_count("seed", self.seed, low=0)

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from tinygrad_llm.commands.console import PlainConsole, clock
 from tinygrad_llm.commands.generate import stream_text
-from tinygrad_llm.config import GenerateConfig, TrainConfig
+from tinygrad_llm.commands.text_options import SamplingOptions
+from tinygrad_llm.config import TrainConfig
 from tinygrad_llm.data import Prepared
 from tinygrad_llm.files import remove_partials
 from tinygrad_llm.machine.interrupt import exit_code
@@ -98,16 +99,13 @@ def _write_sample(console: PlainConsole, trainer: Trainer, prepared: Prepared) -
     config = trainer.config
     if not config.sample_tokens:
         return
-    options = GenerateConfig(
-        prompt=_sample_prompt(trainer, prepared),
-        max_new_tokens=config.sample_tokens,
-        seed=config.seed,
-    )
+    options = SamplingOptions(max_new_tokens=config.sample_tokens, seed=config.seed)
+    prompt = _sample_prompt(trainer, prepared)
     console.say(
         f"\na sample (temperature {options.temperature}, top-k {options.top_k}, "
         f"seed {options.seed}):\n"
     )
-    for piece in stream_text(trainer.model, trainer.checkpoints.tokenizer, options):
+    for piece in stream_text(trainer.model, trainer.checkpoints.tokenizer, prompt, options):
         console.write(piece)
     console.say("\n")
 

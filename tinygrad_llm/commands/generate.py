@@ -1,4 +1,4 @@
-"""``tinygrad-llm generate RUN``: text from a trained model, shown as it is generated."""
+"""``tinygrad-llm generate MODEL``: a model's continuation of a text, shown as it is written."""
 
 import sys
 from collections.abc import Iterator
@@ -7,83 +7,88 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tinygrad_llm.commands.console import make_console
-from tinygrad_llm.commands.options import GenerateOptions
-from tinygrad_llm.config import GenerateConfig
-from tinygrad_llm.device import arrays_on
+from tinygrad_llm.commands.models import open_model
+from tinygrad_llm.commands.text_options import GenerateOptions, SamplingOptions
+from tinygrad_llm.commands.writing import Writer
 from tinygrad_llm.errors import UserError
-from tinygrad_llm.generation import generate
-from tinygrad_llm.terminal import one_line, typed_text
-from tinygrad_llm.training.checkpoint import resolve, verify_checkpoint
+from tinygrad_llm.files import user_path
+from tinygrad_llm.files.json_file import read_bounded
+from tinygrad_llm.terminal import typed_text
 
 if TYPE_CHECKING:
     from tinygrad_llm.model.gpt import GPT
     from tinygrad_llm.tokenizer import Tokenizer
 
+MAX_PROMPT_BYTES = 1 << 26
+
 
 def run(options: GenerateOptions) -> int:
-    """Load the run's best checkpoint and write the prompt and its continuation."""
-    from tinygrad_llm.pretrained.gpt2 import load_model
-    from tinygrad_llm.tokenizer import Tokenizer
-
-    typed_text(options.prompt, "the prompt")
-    arrays_on(options.device)  # if it does not exist, say so before anything is read
-    checkpoint = resolve(options.run)
-    if not options.no_verify and (note := verify_checkpoint(checkpoint)):
-        print(one_line(note), file=sys.stderr)
-    model = load_model(checkpoint).to(options.device)
-    tokenizer = Tokenizer.load(checkpoint)
-    if tokenizer.vocab_size > model.config.vocab_size:
-        raise UserError(
-            f"the tokenizer in {checkpoint} has {tokenizer.vocab_size} ids, but the model has "
-            f"{model.config.vocab_size}: they do not belong together"
-        )
+    """Load the model and write the prompt and its continuation."""
+    prompt = read_prompt(options)
+    model, tokenizer = open_model(options.model, options)
+    ids = prompt_ids(tokenizer, prompt, options.allow_special)
+    writing = Writer(model, tokenizer).write(ids, options, np.random.default_rng(options.seed))
     console = make_console()
+    if not options.quiet:
+        console.write(prompt)
     try:
-        for piece in stream_text(model, tokenizer, options):
+        for piece in writing:
             console.write(piece)
     except KeyboardInterrupt:
         console.write("\n")  # the message about it starts on its own line
         raise
     console.write("\n")
+    if options.stats:
+        print(writing.speed(), file=sys.stderr)
     return 0
 
 
-def stream_text(model: "GPT", tokenizer: "Tokenizer", options: GenerateConfig) -> Iterator[str]:
+def stream_text(
+    model: "GPT", tokenizer: "Tokenizer", prompt: str, options: SamplingOptions
+) -> Iterator[str]:
     """The prompt, then the model's continuation piece by piece.
 
     A piece never ends inside a character. An empty prompt starts a new document. The text ends
     when the model ends the document, or after ``max_new_tokens``. The model's mode (dropout on or
-    off) is restored at the end. Raises UserError for a prompt that is not text.
+    off) is restored at the end.
     """
-    prompt = typed_text(options.prompt, "the prompt")
-    ids = tokenizer.encode(prompt) or [tokenizer.eot_id]
-    steps = generate(
-        model.next_token_logits,
-        np.array([ids], dtype=np.int64),
-        options.max_new_tokens,
-        block_size=model.config.block_size,
-        rng=np.random.default_rng(options.seed),
-        temperature=options.temperature,
-        top_k=options.top_k,
-        top_p=options.top_p,
-        stop_ids=(tokenizer.eot_id,),
-        unused_ids=tokenizer.unused_ids(model.config.vocab_size),
-    )
-    return _pieces(model, tokenizer, prompt, steps)
+    ids = prompt_ids(tokenizer, prompt)
+    yield prompt
+    yield from Writer(model, tokenizer).write(ids, options, np.random.default_rng(options.seed))
 
 
-def _pieces(
-    model: "GPT", tokenizer: "Tokenizer", prompt: str, steps: Iterator[np.ndarray]
-) -> Iterator[str]:
-    was_training = model.training
-    model.eval()
+def prompt_ids(tokenizer: "Tokenizer", prompt: str, allow_special: bool = False) -> list[int]:
+    """The ids of a prompt, after what the tokenizer's file says to put before a text.
+
+    A model cannot continue nothing: before an empty prompt comes the end of a document, or the
+    beginning of a text. Raises UserError where the tokenizer has neither.
+    """
+    ids = tokenizer.encode(prompt, allow_special=allow_special)
+    if ids or tokenizer.conventions.prefix_ids:
+        return [*tokenizer.conventions.prefix_ids, *ids]
+    if tokenizer.bos_id is not None:
+        return [tokenizer.bos_id]
+    return [tokenizer.eot_id]
+
+
+def read_prompt(options: GenerateOptions) -> str:
+    """The prompt itself, or the text of the file or of the standard input that has it.
+
+    Raises UserError for what is not UTF-8 text.
+    """
+    if options.prompt_file is None and options.prompt != "-":
+        return typed_text(options.prompt, "the prompt")
+    if options.prompt_file in (None, "-"):
+        name, data = "standard input", sys.stdin.buffer.read(MAX_PROMPT_BYTES + 1)
+        if len(data) > MAX_PROMPT_BYTES:
+            raise UserError(f"standard input has more than {MAX_PROMPT_BYTES:,} bytes")
+    else:
+        assert options.prompt_file is not None
+        name, data = (
+            options.prompt_file,
+            read_bounded(user_path(options.prompt_file), MAX_PROMPT_BYTES),
+        )
     try:
-        yield prompt
-        decoder = tokenizer.stream()
-        for (new,) in steps:
-            if new == tokenizer.eot_id:
-                break
-            yield decoder.push(int(new))
-        yield decoder.finish()
-    finally:
-        model.train(was_training)
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{name} is not text: byte {error.start} is not UTF-8") from None

@@ -1,4 +1,4 @@
-"""Options that only the command line has, on top of those in config.py.
+"""Options that only the command line has, on top of those in config.py and text_options.py.
 
 A field without a default is a positional argument; the string below a field is its help. This file
 is imported even for ``--help``, so it imports nothing heavy.
@@ -9,22 +9,13 @@ from typing import Annotated, Any
 
 from tyro.conf import arg, subcommand
 
-from tinygrad_llm.config import GenerateConfig, TrainConfig
+from tinygrad_llm.commands.text_options import ChatOptions, GenerateOptions
+from tinygrad_llm.config import TrainConfig
 
 
 def positional(name: str) -> Any:
     """Shows an argument as NAME in the help."""
     return arg(metavar=name)
-
-
-@dataclass(frozen=True, kw_only=True)
-class GenerateOptions(GenerateConfig):
-    """Generate text with a trained model."""
-
-    run: Annotated[str, positional("RUN")]
-    """A run (its best checkpoint is used), a checkpoint, or a GPT-2 directory of Hugging Face."""
-    no_verify: bool = False
-    """Use the files without comparing them with their checksums."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +117,7 @@ class CommandLine:
     command: (
         Annotated[TrainConfig, subcommand("train")]
         | Annotated[GenerateOptions, subcommand("generate")]
+        | Annotated[ChatOptions, subcommand("chat")]
         | Annotated[TokenizerCommands, subcommand("tokenizer")]
         | Annotated[DataCommands, subcommand("data")]
         | Annotated[GradcheckOptions, subcommand("gradcheck")]

@@ -5,6 +5,9 @@ The first signal is only recorded; the training loop checks ``received`` between
 restores the previous handlers, so a second signal stops at once. Checkpoints are renamed into place
 when they are whole (files/atomic.py), so even that loses only the steps since the last one.
 
+In a chat Ctrl-C is a request to end the answer, and at the prompt it is only a KeyboardInterrupt
+(``ctrl_c_raises``).
+
 At any other time they end the program (``end_program_at_signals``): the first raises ``Stopped``,
 so that unfinished files are removed, and the second does not wait for that.
 
@@ -12,10 +15,12 @@ A signal that is ignored when the program starts stays ignored: nohup, cron and 
 protect a background job from the terminal's Ctrl-C in this way.
 """
 
+import contextlib
 import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
@@ -36,18 +41,20 @@ def exit_code(error: KeyboardInterrupt) -> int:
 
 
 class StopSignals:
-    """Context manager in which SIGINT and SIGTERM set ``received`` instead of ending the process.
+    """Context manager in which signals set ``received`` instead of having their usual effect.
 
-    Only the main thread can handle signals; in any other thread they keep their usual effect.
+    The second signal has its usual effect again. Only the main thread can handle signals; in any
+    other thread nothing changes.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, signals: tuple[int, ...] = SIGNALS) -> None:
         self.received: int | None = None
+        self._signals = signals
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> "StopSignals":
         if threading.current_thread() is threading.main_thread():
-            for number in SIGNALS:
+            for number in self._signals:
                 if not _is_ignored(number):
                     self._before[number] = signal.signal(number, self._note)
         return self
@@ -63,6 +70,20 @@ class StopSignals:
         while self._before:
             number, handler = self._before.popitem()
             signal.signal(number, handler)  # type: ignore[arg-type]
+
+
+@contextlib.contextmanager
+def ctrl_c_raises() -> Iterator[None]:
+    """Context in which Ctrl-C is a KeyboardInterrupt each time, and does not end the program."""
+    main = threading.current_thread() is threading.main_thread()
+    if not main or _is_ignored(signal.SIGINT):
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _is_ignored(number: int) -> bool:
@@ -104,16 +125,17 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 
 def _send_again(unraisable: Any) -> None:
-    """Repeat a signal whose Stopped was lost, since Python drops exceptions in finalizers.
+    """Repeat a signal whose exception was lost, since Python drops exceptions in finalizers.
 
     It comes again a moment later. Until then ``stopped_by`` names the signal: code that waited for
     a callback may fail first.
     """
     global _raised
-    if not isinstance(unraisable.exc_value, Stopped):
+    if not isinstance(unraisable.exc_value, KeyboardInterrupt):
         sys.__unraisablehook__(unraisable)
         return
     _raised = False
-    retry = threading.Timer(0.05, os.kill, (os.getpid(), unraisable.exc_value.number))
+    number = getattr(unraisable.exc_value, "number", signal.SIGINT)
+    retry = threading.Timer(0.05, os.kill, (os.getpid(), number))
     retry.daemon = True
     retry.start()

@@ -1,0 +1,36 @@
+"""A model and its tokenizer, from what a user types: for the commands that write text."""
+
+import sys
+from typing import TYPE_CHECKING
+
+from tinygrad_llm.commands.text_options import ModelOptions
+from tinygrad_llm.device import arrays_on
+from tinygrad_llm.errors import UserError
+from tinygrad_llm.files import user_path
+from tinygrad_llm.terminal import one_line
+
+if TYPE_CHECKING:
+    from tinygrad_llm.model.gpt import GPT
+    from tinygrad_llm.model.llama import Llama
+    from tinygrad_llm.tokenizer import Tokenizer
+
+
+def open_model(name: str, options: ModelOptions) -> tuple["GPT | Llama", "Tokenizer"]:
+    """The model that a run, a checkpoint, a directory, a file or a name means, and its tokenizer.
+
+    A run's files are compared with their checksums. Raises UserError, and FileNotFoundError, for
+    what cannot be loaded.
+    """
+    from tinygrad_llm.pretrained.load import load_pretrained
+    from tinygrad_llm.training.checkpoint import resolve, verify_checkpoint
+
+    arrays_on(options.device)  # if it does not exist, say so before anything is read
+    path = user_path(name)
+    if path.is_dir():
+        path = resolve(name)
+        if not options.no_verify and (note := verify_checkpoint(path)):
+            print(one_line(note), file=sys.stderr)
+    model, tokenizer = load_pretrained(path)
+    if tokenizer is None:
+        raise UserError(f"{name} has no tokenizer: expected tokenizer.json next to the weights")
+    return model.to(options.device), tokenizer

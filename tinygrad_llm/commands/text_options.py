@@ -1,0 +1,97 @@
+"""Options of the commands that write text with a model: ``generate`` and ``chat``.
+
+The names are Hugging Face's; mlx-lm's and llama.cpp's names for the same are accepted too. A field
+without a default is a positional argument; the string below a field is its help.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from tyro.conf import Positional, arg
+
+from tinygrad_llm.config import check_count
+
+CHAT_MODEL = "smollm2-135m-instruct"
+
+
+def also(*names: str, metavar: str | None = None) -> Any:
+    """Other names of an option."""
+    return arg(aliases=names, metavar=metavar)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingOptions:
+    """How the next token is chosen (``generation/sampling.py`` has the definitions)."""
+
+    max_new_tokens: Annotated[int, also("-n", "--max-tokens")] = 300
+    """Most tokens to write; the text ends sooner where the model ends it."""
+    temperature: Annotated[float, also("--temp")] = 0.8
+    """Divides the logits: below 1 sharpens the distribution, above 1 flattens it; 0 always takes
+    the most likely token."""
+    top_k: int | None = 40
+    """Sample among the k most likely tokens (0: all)."""
+    top_p: float | None = None
+    """Sample among the most likely tokens whose probabilities add up to p; None means all."""
+    seed: int = 1337
+    """The same seed, text and model give the same continuation."""
+
+    def __post_init__(self) -> None:
+        check_count("max_new_tokens", self.max_new_tokens)
+        check_count("seed", self.seed, low=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """How a model is loaded and run."""
+
+    stats: bool = False
+    """Show tokens per second, on standard error."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where to compute: cpu (NumPy and the compiled kernels) or cuda (a GPU, with CuPy)."""
+    no_verify: bool = False
+    """Use a run's files without comparing them with their checksums."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerateOptions(ModelOptions, SamplingOptions):
+    """Generate text with a model."""
+
+    model: Annotated[str, arg(metavar="MODEL")]
+    """A run (its best checkpoint is used), a checkpoint, a model directory of Hugging Face, a GGUF
+    file or a name."""
+    prompt: Annotated[str, also("-p")] = "def "
+    """Start of the text; - reads it from standard input."""
+    prompt_file: Annotated[str | None, also("-f")] = None
+    """File with the start of the text, in place of --prompt; - is standard input."""
+    allow_special: bool = False
+    """Names of special tokens in the prompt stand for these tokens; without it, they are text."""
+    quiet: bool = False
+    """Write the continuation alone, without the prompt."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChatOptions(ModelOptions, SamplingOptions):
+    """Chat with a model: at a terminal, or one question a line from a pipe."""
+
+    model: Annotated[Positional[str], arg(metavar="[MODEL]")] = CHAT_MODEL
+    """A model directory of Hugging Face, a GGUF file, a run, a checkpoint or a name."""
+    system: Annotated[str | None, also("--system-prompt", "-s")] = None
+    """What the model is told about its part; None means what its template says."""
+    context: Annotated[int | None, also("-c")] = None
+    """Tokens that a conversation can have; None means the model's own limit, at most 8,192."""
+    drop_oldest: bool = False
+    """Forget the oldest turns when the context is full, instead of saying so."""
+    max_new_tokens: Annotated[int, also("-n", "--max-tokens")] = 1024
+    """Most tokens of one answer; it ends sooner where the model ends it."""
+    temperature: Annotated[float, also("--temp")] = 0.2
+    """Divides the logits: below 1 sharpens the distribution, above 1 flattens it; 0 always takes
+    the most likely token."""
+    top_k: int | None = None
+    """Sample among the k most likely tokens (0 or None: all)."""
+    top_p: float | None = 0.9
+    """Sample among the most likely tokens whose probabilities add up to p; None means all."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.context is not None:
+            check_count("context", self.context)
