@@ -11,9 +11,10 @@ import pytest
 
 from tinygrad_llm.commands.console import PlainConsole, TerminalConsole
 from tinygrad_llm.commands.generate import stream_text
-from tinygrad_llm.config import GenerateConfig
+from tinygrad_llm.commands.text_options import SamplingOptions
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import user_path
+from tinygrad_llm.model.module import Module
 from tinygrad_llm.terminal import one_line, printable, shell_command, typed_text
 from tinygrad_llm.tokenizer import Tokenizer
 from tinygrad_llm.training.plot import LONGEST_TITLE, _shown, plot_loss
@@ -129,15 +130,14 @@ def test_the_plot_does_not_depend_on_the_users_style(tmp_path):
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
-class Padded:
+class Padded(Module):
     """A model with more outputs than the tokenizer has ids, which prefers the others."""
-
-    training = False
 
     class config:  # noqa: N801 (an attribute, as a model's)
         vocab_size, block_size = 320, 8
 
     def __init__(self, tokenizer):
+        super().__init__()
         self.unused = tokenizer.unused_ids(320)
         self.logits = np.zeros((1, 320), np.float32)
         self.logits[:, self.unused] = 20.0
@@ -146,12 +146,6 @@ class Padded:
     def next_token_logits(self, ids):
         assert not np.isin(ids, self.unused).any()
         return self.logits
-
-    def eval(self):
-        return self
-
-    def train(self, mode=True):
-        return self
 
 
 @pytest.mark.parametrize(
@@ -162,7 +156,7 @@ def test_an_id_without_a_token_is_never_sampled(options):
     model = Padded(tokenizer)
     before = model.logits.copy()
     text = "".join(
-        stream_text(model, tokenizer, GenerateConfig(prompt="a", max_new_tokens=50, **options))
+        stream_text(model, tokenizer, "a", SamplingOptions(max_new_tokens=50, **options))
     )
     assert len(text) >= 10
     np.testing.assert_array_equal(model.logits, before)  # the model's own array is not touched

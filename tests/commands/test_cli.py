@@ -112,6 +112,7 @@ def test_python_m_is_the_same_program():
 def test_every_command_has_help(capsys):
     for words in (
         ["generate"],
+        ["chat"],
         ["tokenizer"],
         ["tokenizer", "train"],
         ["tokenizer", "encode"],
@@ -220,11 +221,20 @@ BAD = [
     ("train --resume nowhere", "the run nowhere does not exist"),
     ("train --resume .", "neither a run nor a checkpoint"),
     ("train --resume . --lr 1", "leave out --lr"),
-    ("generate", "RUN"),
-    ("generate nowhere", "the run nowhere does not exist"),
-    ("generate empty.txt", "a file, not a folder"),
+    ("generate", "MODEL"),
+    ("generate nowhere", "nowhere"),
+    ("generate empty.txt", "empty.txt"),
     ("generate .", "neither a run nor a checkpoint"),
     ("generate nowhere --max-new-tokens 0", "max_new_tokens is 0"),
+    ("generate nowhere --stop=", "a stop string is empty"),
+    ("generate nowhere --n 0", "n is 0"),
+    ("generate nowhere --prompt-file nowhere.txt", "cannot read nowhere.txt"),
+    ("generate nowhere --prompt-file binary.txt", "binary.txt is not text: byte"),
+    ("generate nowhere --sampler-order top_k", "the sampler order is top_k"),
+    ("chat nowhere", "nowhere"),
+    ("chat ~no-such-user", "no home folder"),
+    ("chat nowhere --context 0", "context is 0"),
+    ("chat nowhere --temperature -1", "the temperature is -1.0"),
     ("tokenizer encode nowhere x", "nowhere"),
     ("tokenizer train empty.txt", "is empty"),
     ("tokenizer train ../corpus.txt --vocab-size 3", "vocab_size 3 is too small"),
@@ -238,7 +248,7 @@ BAD = [
 def test_bad_input_is_one_sentence(here, capsys, line, expected):
     (here / "empty.txt").write_text("")
     (here / "short.txt").write_text("just this\n")
-    (here / "binary.txt").write_bytes(b"\x7fELF\0\0" * 100)
+    (here / "binary.txt").write_bytes(b"\x7fELF\0\xff" * 100)
     code, _, err = run(line.split(), capsys)
     assert code == 2
     assert err.startswith("error: ") and err.count("\n") == 1 and err.endswith("\n"), err

@@ -2,17 +2,14 @@
 
 import signal
 from dataclasses import fields, replace
-from pathlib import Path
 from typing import NoReturn
 
-import numpy as np
-
-from tinygrad_llm.commands.chat_commands import COMMANDS, run_command
+from tinygrad_llm.commands.chat_commands import COMMANDS, ChatState, run_command
 from tinygrad_llm.commands.chat_screen import Pipe, make_screen
 from tinygrad_llm.commands.conversation import Conversation
 from tinygrad_llm.commands.models import open_model
 from tinygrad_llm.commands.text_options import ChatOptions, SamplingOptions
-from tinygrad_llm.commands.writing import Writer, Writing
+from tinygrad_llm.commands.writing import Writer, Writing, check_sampling
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.machine.interrupt import StopSignals, ctrl_c_raises
 from tinygrad_llm.terminal import typed_text
@@ -23,6 +20,7 @@ ROOM = 256  # tokens that the oldest turns make room for
 
 def run(options: ChatOptions) -> int:
     """Load the model and take turns until the user leaves or the input ends."""
+    check_sampling(options)
     model, tokenizer = open_model(options.model, options)
     if tokenizer.conventions.chat_template is None:
         raise UserError(
@@ -39,29 +37,17 @@ def run(options: ChatOptions) -> int:
     return 0
 
 
-class Chat:
-    """A conversation with a model, and what its commands can change."""
+class Chat(ChatState):
+    """A conversation with a model."""
 
     def __init__(self, writer: Writer, options: ChatOptions, screen: Pipe) -> None:
+        system = options.system and typed_text(options.system, "the system prompt")
+        sampling = {f.name: getattr(options, f.name) for f in fields(SamplingOptions)}
+        super().__init__(screen, Conversation(system), SamplingOptions(**sampling), options.stats)
         self.writer = writer
         self.options = options
-        self.screen = screen
-        system = options.system
-        self.conversation = Conversation(system and typed_text(system, "the system prompt"))
-        self.sampling = SamplingOptions(
-            **{f.name: getattr(options, f.name) for f in fields(SamplingOptions)}
-        )
-        self.stats = options.stats
-        self.file: Path | None = None
-        """Where the conversation was saved to or loaded from."""
-        self.over = False
         limit = writer.model.config.block_size
         self.context = min(options.context or LARGEST_CONTEXT, limit)
-        self.reseed()
-
-    def reseed(self) -> None:
-        """Start the random numbers again."""
-        self.rng = np.random.default_rng(self.sampling.seed)
 
     def greet(self) -> None:
         """Say what the user is talking to."""
@@ -99,7 +85,7 @@ class Chat:
             sampling = replace(self.sampling, max_new_tokens=room)
             writing = self.writer.write(ids, sampling, self.rng)
             stopped = self._show(writing)
-            text = writing.text
+            (text,) = writing.texts
         finally:
             if text:
                 self.conversation.say("assistant", text)
@@ -107,8 +93,8 @@ class Chat:
                 del self.conversation.turns[-1]
         if stopped:
             self.screen.notice("stopped" if text else "stopped: the question is withdrawn")
-        elif not writing.ended:
-            self.screen.notice(self._why_cut(len(ids) + len(writing.ids)))
+        elif not writing.ended[0]:
+            self.screen.notice(self._why_cut(len(ids) + len(writing.ids[0])))
         if self.stats:
             self.screen.notice(writing.speed())
 
@@ -136,7 +122,7 @@ class Chat:
         signals = (signal.SIGINT,) if self.screen.interactive else ()
         try:
             with StopSignals(signals) as stop:
-                for piece in writing:
+                for (piece,) in writing:
                     self.screen.write(piece)
                     if stop.received:
                         break
@@ -166,9 +152,7 @@ class Chat:
                 f"the answer ends here because the context of {self.context:,} tokens is full; "
                 f"/reset starts again"
             )
-        return (
-            f"the answer ends here after {self.sampling.max_new_tokens:,} tokens (max_new_tokens)"
-        )
+        return f"the answer ends here because max_new_tokens is {self.sampling.max_new_tokens:,}"
 
     def _larger(self) -> str:
         limit = self.writer.model.config.block_size

@@ -1,4 +1,4 @@
-"""The slash commands of a chat.
+"""The slash commands of a chat, and what they can change.
 
 Each is a function of the chat and of what was typed after its name. The first line of its docstring
 is its line in /help.
@@ -6,27 +6,50 @@ is its line in /help.
 
 import shlex
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import NoneType
-from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+from typing import Any, get_args, get_type_hints
 
+import numpy as np
+
+from tinygrad_llm.commands.chat_screen import Pipe
 from tinygrad_llm.commands.conversation import Conversation, load_conversation
 from tinygrad_llm.commands.text_options import SamplingOptions
+from tinygrad_llm.commands.writing import check_sampling
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import user_path
 
-if TYPE_CHECKING:
-    from tinygrad_llm.commands.chat import Chat
+
+@dataclass
+class ChatState:
+    """What a chat is made of, apart from the model."""
+
+    screen: Pipe
+    conversation: Conversation
+    sampling: SamplingOptions
+    stats: bool
+    """Whether the speed is shown after each answer."""
+    file: Path | None = None
+    """Where the conversation was saved to or loaded from."""
+    over: bool = False
+    """Whether the user wants to leave."""
+
+    def __post_init__(self) -> None:
+        self.reseed()
+
+    def reseed(self) -> None:
+        """Start the random numbers again."""
+        self.rng = np.random.default_rng(self.sampling.seed)
 
 
-def reset(chat: "Chat", argument: str) -> None:
+def reset(chat: ChatState, argument: str) -> None:
     """start again, with the same system prompt"""
     chat.conversation = Conversation(chat.conversation.system)
     chat.screen.notice("the conversation starts again")
 
 
-def system(chat: "Chat", argument: str) -> None:
+def system(chat: ChatState, argument: str) -> None:
     """[TEXT]: show the system prompt, or set it"""
     if argument:
         chat.conversation.system = argument
@@ -37,7 +60,7 @@ def system(chat: "Chat", argument: str) -> None:
         chat.screen.notice(chat.conversation.system)
 
 
-def save(chat: "Chat", argument: str) -> None:
+def save(chat: ChatState, argument: str) -> None:
     """FILE: write the conversation as JSON"""
     path = _file(argument, "/save FILE", chat.file)
     if path.exists() and path.resolve() != chat.file:
@@ -47,7 +70,7 @@ def save(chat: "Chat", argument: str) -> None:
     chat.screen.notice(f"{_count(chat.conversation)} written to {path}")
 
 
-def load(chat: "Chat", argument: str) -> None:
+def load(chat: ChatState, argument: str) -> None:
     """FILE: go on with a saved conversation"""
     path = _file(argument, "/load FILE", None)
     chat.conversation = load_conversation(path)
@@ -55,7 +78,7 @@ def load(chat: "Chat", argument: str) -> None:
     chat.screen.notice(f"{_count(chat.conversation)} read from {path}")
 
 
-def params(chat: "Chat", argument: str) -> None:
+def params(chat: ChatState, argument: str) -> None:
     """[NAME VALUE]: show the sampling options, or set one"""
     words = argument.split()
     if len(words) not in (0, 2):
@@ -71,13 +94,13 @@ def params(chat: "Chat", argument: str) -> None:
         chat.screen.notice(f"{name:<{width}}  {_shown(getattr(chat.sampling, name))}")
 
 
-def stats(chat: "Chat", argument: str) -> None:
+def stats(chat: ChatState, argument: str) -> None:
     """show the speed after each answer, or stop doing so"""
     chat.stats = not chat.stats
     chat.screen.notice(f"the speed is {'shown' if chat.stats else 'not shown'} after each answer")
 
 
-def help(chat: "Chat", argument: str) -> None:
+def help(chat: ChatState, argument: str) -> None:
     """list the commands"""
     for name, command in COMMANDS.items():
         text = command.__doc__ or ""
@@ -88,18 +111,18 @@ def help(chat: "Chat", argument: str) -> None:
     chat.screen.notice(f"{'Ctrl-C':<22}  stop an answer; Ctrl-D: end the chat")
 
 
-def exit(chat: "Chat", argument: str) -> None:
+def exit(chat: ChatState, argument: str) -> None:
     """end the chat"""
     chat.over = True
 
 
-COMMANDS: dict[str, Callable[["Chat", str], None]] = {
+COMMANDS: dict[str, Callable[[ChatState, str], None]] = {
     function.__name__: function
     for function in (reset, system, save, load, params, stats, help, exit)
 }
 
 
-def run_command(chat: "Chat", line: str) -> None:
+def run_command(chat: ChatState, line: str) -> None:
     """Run the line, which starts with a slash. Raises UserError for a command that is unknown."""
     name, _, argument = line[1:].partition(" ")
     if name not in COMMANDS:
@@ -149,7 +172,9 @@ def _changed(options: SamplingOptions, name: str, text: str) -> SamplingOptions:
                 continue
         except (KeyError, ValueError):
             continue
-        return replace(options, **{_name(name): value})
+        changed = replace(options, **{_name(name): value})
+        check_sampling(changed)
+        return changed
     raise UserError(f"{name} cannot be {text} here")
 
 

@@ -1,19 +1,20 @@
 """``tinygrad-llm generate MODEL``: a model's continuation of a text, shown as it is written."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tinygrad_llm.commands.console import make_console
+from tinygrad_llm.commands.console import PlainConsole, make_console
 from tinygrad_llm.commands.models import open_model
 from tinygrad_llm.commands.text_options import GenerateOptions, SamplingOptions
-from tinygrad_llm.commands.writing import Writer
+from tinygrad_llm.commands.writing import Writer, Writing, check_sampling
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import user_path
 from tinygrad_llm.files.json_file import read_bounded
-from tinygrad_llm.terminal import typed_text
+from tinygrad_llm.generation import FINISHED, Step
+from tinygrad_llm.terminal import printable, typed_text
 
 if TYPE_CHECKING:
     from tinygrad_llm.model.gpt import GPT
@@ -24,23 +25,63 @@ MAX_PROMPT_BYTES = 1 << 26
 
 def run(options: GenerateOptions) -> int:
     """Load the model and write the prompt and its continuation."""
+    check_sampling(options)
     prompt = read_prompt(options)
     model, tokenizer = open_model(options.model, options)
     ids = prompt_ids(tokenizer, prompt, options.allow_special)
-    writing = Writer(model, tokenizer).write(ids, options, np.random.default_rng(options.seed))
-    console = make_console()
-    if not options.quiet:
+    rng = np.random.default_rng(options.seed)
+    writing = Writer(model, tokenizer).write(ids, options, rng, options.n, options.logprobs)
+    show = _show if options.n == 1 else _show_all
+    show(make_console(), writing, prompt, options.quiet)
+    if options.logprobs is not None:
+        for row in range(options.n):
+            _note(token_table(tokenizer, writing.steps, row))
+    if options.stats:
+        _note(writing.speed())
+    return 0
+
+
+def _show(console: PlainConsole, writing: Writing, prompt: str, quiet: bool) -> None:
+    """Write one text as it comes."""
+    if not quiet:
         console.write(prompt)
     try:
-        for piece in writing:
+        for (piece,) in writing:
             console.write(piece)
     except KeyboardInterrupt:
         console.write("\n")  # the message about it starts on its own line
         raise
     console.write("\n")
-    if options.stats:
-        print(writing.speed(), file=sys.stderr)
-    return 0
+
+
+def _show_all(console: PlainConsole, writing: Writing, prompt: str, quiet: bool) -> None:
+    """Write several texts once they are whole, since they grow at the same time."""
+    for _ in writing:
+        pass
+    for number, text in enumerate(writing.texts, 1):
+        _note(f"--- {number} of {len(writing.texts)}")
+        console.write(f"{'' if quiet else prompt}{text}\n")
+
+
+def _note(text: str) -> None:
+    print(printable(text), file=sys.stderr, flush=True)
+
+
+def token_table(tokenizer: "Tokenizer", steps: Sequence[Step], row: int) -> str:
+    """A line for each token of a text: its log-probability, itself, and the most likely ones."""
+
+    def shown(token: int, logprob: float) -> str:
+        unused = token in tokenizer.unused_ids(token + 1)
+        text = "no token" if unused else repr(tokenizer.decode([token]))
+        return f"{logprob:8.4f}  {text:<16}"
+
+    lines = []
+    for step in steps:
+        if step.ids[row] != FINISHED:
+            likely = zip(step.top_ids[row], step.top_logprobs[row], strict=True)
+            columns = [(step.ids[row], step.logprobs[row]), *likely]
+            lines.append("".join(shown(int(token), p) for token, p in columns).rstrip())
+    return "\n".join(lines)
 
 
 def stream_text(
@@ -54,7 +95,9 @@ def stream_text(
     """
     ids = prompt_ids(tokenizer, prompt)
     yield prompt
-    yield from Writer(model, tokenizer).write(ids, options, np.random.default_rng(options.seed))
+    rng = np.random.default_rng(options.seed)
+    for (piece,) in Writer(model, tokenizer).write(ids, options, rng):
+        yield piece
 
 
 def prompt_ids(tokenizer: "Tokenizer", prompt: str, allow_special: bool = False) -> list[int]:

@@ -4,14 +4,16 @@ The names are Hugging Face's; mlx-lm's and llama.cpp's names for the same are ac
 without a default is a positional argument; the string below a field is its help.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from tyro.conf import Positional, arg
+from tyro.conf import Positional, UseAppendAction, arg
 
 from tinygrad_llm.config import check_count
+from tinygrad_llm.errors import UserError
 
 CHAT_MODEL = "smollm2-135m-instruct"
+Rule = Literal["temperature", "top_k", "top_p", "min_p"]
 
 
 def also(*names: str, metavar: str | None = None) -> Any:
@@ -32,12 +34,29 @@ class SamplingOptions:
     """Sample among the k most likely tokens (0: all)."""
     top_p: float | None = None
     """Sample among the most likely tokens whose probabilities add up to p; None means all."""
+    min_p: float | None = None
+    """Sample among the tokens that are at least this many times as likely as the most likely one;
+    None means all."""
+    sampler_order: tuple[Rule, ...] = ("temperature", "top_k", "top_p", "min_p")
+    """The order of these four; llama.cpp's has temperature at the end."""
+    repetition_penalty: Annotated[float, also("--repeat-penalty")] = 1.0
+    """Above 1 makes tokens less likely that are in the text already, the prompt included."""
+    presence_penalty: float = 0.0
+    """Subtracted from the logit of each token that was written before."""
+    frequency_penalty: float = 0.0
+    """The same, times how often it was written."""
+    logit_bias: dict[int, float] = field(default_factory=dict)
+    """Ids of tokens, each with a number that is added to its logit."""
+    stop: Annotated[UseAppendAction[tuple[str, ...]], also("-r", "--reverse-prompt")] = ()
+    """End before this string; can be given several times."""
     seed: int = 1337
     """The same seed, text and model give the same continuation."""
 
     def __post_init__(self) -> None:
         check_count("max_new_tokens", self.max_new_tokens)
         check_count("seed", self.seed, low=0)
+        if "" in self.stop:
+            raise UserError("a stop string is empty: the text would end before its first character")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +86,16 @@ class GenerateOptions(ModelOptions, SamplingOptions):
     """Names of special tokens in the prompt stand for these tokens; without it, they are text."""
     quiet: bool = False
     """Write the continuation alone, without the prompt."""
+    n: int = 1
+    """How many continuations to write; several are written at once, and shown at the end."""
+    logprobs: int | None = None
+    """Show the log-probability of each token, on standard error, with this many alternatives."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_count("n", self.n)
+        if self.logprobs is not None:
+            check_count("logprobs", self.logprobs, low=0)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,18 +1,19 @@
 """From ids to text: what a model writes, piece by piece, and how fast.
 
 ``generation`` knows ids alone, and ``tokenizer`` no model; here they meet. A ``Writer`` is a model
-with its tokenizer, a ``Writing`` one text that it writes.
+with its tokenizer, a ``Writing`` what it writes after one prompt.
 """
 
 import time
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tinygrad_llm.commands.text_options import SamplingOptions
 from tinygrad_llm.errors import UserError
-from tinygrad_llm.generation import generate
+from tinygrad_llm.generation import FINISHED, Step, TextStream, generate, stop_at
+from tinygrad_llm.terminal import typed_text
 from tinygrad_llm.tokenizer.special import END_OF_TEXT
 
 if TYPE_CHECKING:
@@ -30,42 +31,68 @@ class Writer:
         self.ending_ids = ending_ids(tokenizer)
 
     def write(
-        self, ids: Sequence[int], options: SamplingOptions, rng: np.random.Generator
+        self,
+        prompt: Sequence[int],
+        options: SamplingOptions,
+        rng: np.random.Generator,
+        n: int = 1,
+        logprobs: int | None = None,
     ) -> "Writing":
-        """The continuation of ``ids``, to be iterated over. Raises UserError for bad options."""
-        steps = generate(
-            self.model.next_token_logits,
-            np.array([ids], dtype=np.int64),
-            options.max_new_tokens,
-            block_size=self.model.config.block_size,
-            rng=rng,
-            temperature=options.temperature,
-            top_k=options.top_k,
-            top_p=options.top_p,
-            stop_ids=self.ending_ids,
-            unused_ids=self.tokenizer.unused_ids(self.model.config.vocab_size),
-        )
-        return Writing(self, ids, steps)
+        """``n`` continuations of the ids ``prompt``. Raises UserError for bad options."""
+        return Writing(self, prompt, options, rng, n, logprobs)
 
 
 class Writing:
-    """A text while it is written: iterating over it gives pieces that never end in a character."""
+    """Texts while they are written: iterating gives a piece of each at every step.
 
-    def __init__(self, writer: Writer, prompt: Sequence[int], steps: Iterator[np.ndarray]) -> None:
-        self.ended = False
-        """Whether the model has ended the text, as opposed to its length."""
-        self.text = ""
-        """All pieces so far."""
-        self.ids: list[int] = []
-        """The ids of the text so far."""
+    A piece never ends inside a character, and is often empty.
+    """
+
+    def __init__(
+        self,
+        writer: Writer,
+        prompt: Sequence[int],
+        options: SamplingOptions,
+        rng: np.random.Generator,
+        n: int,
+        logprobs: int | None,
+    ) -> None:
+        self._writer = writer
+        self._stop_strings = [typed_text(s, "a stop string") for s in options.stop]
+        self._streams = [
+            TextStream(writer.tokenizer.stream(after=prompt[-1]), self._stop_strings)
+            for _ in range(n)
+        ]
+        self._with_logprobs = logprobs is not None
+        self._steps: Iterator[Any] = generate(
+            writer.model,
+            np.array([prompt], dtype=np.int64),
+            options.max_new_tokens,
+            rng=rng,
+            n=n,
+            logprobs=logprobs,
+            stop_ids=writer.ending_ids,
+            stop=stop_at(self._streams),
+            unused_ids=writer.tokenizer.unused_ids(writer.model.config.vocab_size),
+            **sampling_arguments(options),
+        )
+        self.ids: list[list[int]] = [[] for _ in range(n)]
+        """The ids of each text so far, without one that ended it."""
+        self.ended = [False] * n
+        """Whether the model, or a stop string, has ended each text, as opposed to its length."""
+        self.steps: list[Step] = []
+        """What ``generate`` yielded, if log-probabilities were asked for."""
         self.prompt_tokens = len(prompt)
         self.reused_tokens = 0
-        """Tokens of the prompt that the cache already held."""
-        self._writer, self._steps = writer, steps
-        self._decoder = writer.tokenizer.stream(after=prompt[-1])
+        """Tokens of the prompt that were in the cache."""
         self._times: list[float] = []
 
-    def __iter__(self) -> Iterator[str]:
+    @property
+    def texts(self) -> list[str]:
+        """What has been written so far."""
+        return [stream.text for stream in self._streams]
+
+    def __iter__(self) -> Iterator[list[str]]:
         model = self._writer.model
         was_training = model.training
         model.eval()
@@ -74,33 +101,58 @@ class Writing:
         finally:
             model.train(was_training)
 
-    def _pieces(self) -> Iterator[str]:
-        self._times = [time.perf_counter()]
-        for (new,) in self._steps:
-            self._times.append(time.perf_counter())
-            if new in self._writer.ending_ids:
-                self.ended = True
-                break
-            self.ids.append(int(new))
-            yield self._add(self._decoder.push(int(new)))
-        yield self._add(self._decoder.finish())
+    def _pieces(self) -> Iterator[list[str]]:
+        shown = [0] * len(self._streams)
 
-    def _add(self, piece: str) -> str:
-        self.text += piece
-        return piece
+        def pieces() -> list[str]:
+            new = [text[begin:] for text, begin in zip(self.texts, shown, strict=True)]
+            shown[:] = map(len, self.texts)
+            return new
+
+        self._times = [time.perf_counter()]
+        for step in self._steps:
+            self._times.append(time.perf_counter())
+            if self._with_logprobs:
+                self.steps.append(step)
+            for row, new in enumerate(step.ids if self._with_logprobs else step):
+                if new in self._writer.ending_ids:
+                    self.ended[row] = True
+                elif new != FINISHED:
+                    self.ids[row].append(int(new))
+                    self.ended[row] = self._streams[row].stopped is not None
+            yield pieces()
+        for stream in self._streams:
+            stream.finish()
+        yield pieces()
 
     def speed(self) -> str:
         """How many tokens were read and written, and how fast."""
         started, first, last = self._times[0], self._times[1], self._times[-1]
-        read, written = self.prompt_tokens - self.reused_tokens, len(self._times) - 1
-        text = f"{written} token{'s' * (written != 1)}"
-        if written > 1:
-            text += f" in {last - first:.2f} s ({(written - 1) / (last - first):,.0f} tokens/s)"
+        read, steps = self.prompt_tokens - self.reused_tokens, len(self._times) - 1
+        rows = f" of each of {len(self.ids)} texts" if len(self.ids) > 1 else ""
+        text = f"{steps} token{'s' * (steps != 1)}{rows}"
+        if steps > 1:
+            rate = (steps - 1) * len(self.ids) / (last - first)
+            text += f" in {last - first:.2f} s ({rate:,.0f} tokens/s)"
         text += f", after {read} of the prompt in {first - started:.2f} s"
         text += f" ({read / (first - started):,.0f} tokens/s)"
         if self.reused_tokens:
             text += f", {self.reused_tokens} were in the cache"
         return text
+
+
+def sampling_arguments(options: SamplingOptions) -> dict[str, Any]:
+    """The options as arguments of ``generate``."""
+    names = (
+        "temperature top_k top_p min_p sampler_order repetition_penalty presence_penalty "
+        "frequency_penalty logit_bias"
+    )
+    return {name: getattr(options, name) for name in names.split()}
+
+
+def check_sampling(options: SamplingOptions) -> None:
+    """Raise UserError for options that ``generate`` would refuse."""
+    generate(lambda ids: ids, [[0]], 0, block_size=1, **sampling_arguments(options))
 
 
 def ending_ids(tokenizer: "Tokenizer") -> tuple[int, ...]:
