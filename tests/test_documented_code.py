@@ -40,6 +40,12 @@ def test_functional_page_runs():
     run("-c", "\n".join(blocks))  # one program, which asserts what the page says
 
 
+def test_generation_page_runs():
+    blocks = python_blocks(ROOT / "docs" / "generation.md")
+    assert len(blocks) == 3
+    run("-c", "\n".join(blocks))
+
+
 def test_debugging_page_runs(tmp_path, monkeypatch):
     """Each block, with the model and tensors it speaks of; the fourth plants a write."""
     monkeypatch.chdir(tmp_path)

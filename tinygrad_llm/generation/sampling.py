@@ -148,7 +148,7 @@ def _at_most_the_kth_largest(logits: np.ndarray, k: int, n_rows: int = 64) -> fl
     such a bound: each of k columns has a logit that is at least as large.
     """
     n_columns = len(logits) // n_rows
-    if n_columns <= k:
+    if n_columns < k:
         return -np.inf
     maxima = logits[: n_rows * n_columns].reshape(n_rows, n_columns).max(axis=0)  # (columns,)
     return np.partition(maxima, -k)[-k]
