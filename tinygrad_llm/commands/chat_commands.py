@@ -124,7 +124,7 @@ COMMANDS: dict[str, Callable[[ChatState, str], None]] = {
 
 def run_command(chat: ChatState, line: str) -> None:
     """Run the line, which starts with a slash. Raises UserError for a command that is unknown."""
-    name, _, argument = line[1:].partition(" ")
+    name, argument = [*line[1:].split(maxsplit=1), "", ""][:2]
     if name not in COMMANDS:
         raise UserError(
             f"there is no command /{name}: /help lists them; to say something that begins with a "
