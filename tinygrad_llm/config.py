@@ -53,6 +53,19 @@ class GPTConfig:
         if not 0 <= self.dropout < 1:
             raise UserError(f"dropout is {self.dropout}, but must be at least 0 and below 1")
 
+    @property
+    def n_kv_head(self) -> int:
+        """Key and value heads per block (G): every head has its own."""
+        return self.n_head
+
+    @property
+    def head_dim(self) -> int:
+        """Channels of a head (D)."""
+        return self.n_embd // self.n_head
+
+    def window(self, layer: int) -> None:
+        """The sliding window of a layer: there is none."""
+
 
 @dataclass(frozen=True)
 class LlamaConfig:

@@ -18,6 +18,7 @@ V = vocab_size ids.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -48,6 +49,8 @@ class CausalSelfAttention(Module):
 
     Dropout acts on the result only, not on the attention weights: those exist only inside the
     fused operation.
+
+    With a cache, the T tokens also see the keys and values of those before them, which it has kept.
     """
 
     def __init__(self, config: GPTConfig, rng: np.random.Generator | None = None):
@@ -56,10 +59,21 @@ class CausalSelfAttention(Module):
         self.c_proj = Linear(config.n_embd, config.n_embd)
         self.resid_dropout = Dropout(config.dropout, rng)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, cache: Any = None) -> Tensor:
         qkv = self.c_attn(x)  # (B, T, 3 C)
-        y = ops.causal_attention(qkv, self.n_head)  # (B, T, C)
+        if cache is None:
+            y = ops.causal_attention(qkv, self.n_head)  # (B, T, C)
+        else:
+            y = self._attend_with(cache, qkv)
         return self.resid_dropout(self.c_proj(y))  # (B, T, C)
+
+    def _attend_with(self, cache: Any, qkv: Tensor) -> Tensor:
+        B, T, _ = qkv.shape
+        heads = ops.reshape(qkv, (B, T, 3, self.n_head, -1))
+        q, k, v = (ops.swapaxes(heads[:, :, i], 1, 2) for i in range(3))  # (B, H, T, D)
+        k, v = cache.extend(k, v)  # (B, H, S, D)
+        y = ops.swapaxes(ops.grouped_query_attention(q, k, v), 1, 2)  # (B, T, H, D)
+        return ops.reshape(y, (B, T, -1))  # (B, T, C)
 
 
 class MLP(Module):
@@ -91,8 +105,8 @@ class Block(Module):
         self.ln_2 = LayerNorm(config.n_embd, config.layer_norm_epsilon)
         self.mlp = MLP(config, rng)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.attn(self.ln_1(x))  # (B, T, C)
+    def forward(self, x: Tensor, cache: Any = None) -> Tensor:
+        x = x + self.attn(self.ln_1(x), cache)  # (B, T, C)
         return x + self.mlp(self.ln_2(x))  # (B, T, C)
 
 
@@ -137,25 +151,44 @@ class GPT(Module):
             elif parameter.ndim == 2:
                 normal_(parameter, std, rng)
 
-    def embed(self, ids: np.ndarray | Tensor) -> Tensor:
-        """What each token is plus where it stands: ids (B, T) -> (B, T, C)."""
+    def embed(self, ids: np.ndarray | Tensor, cache: Any = None) -> Tensor:
+        """What each token is plus where it stands: ids (B, T) -> (B, T, C).
+
+        With a cache, the first stands after the tokens in it.
+        """
         tokens = look_up_tokens(self.wte, ids, self.config.block_size)  # (B, T, C)
-        return self.drop(tokens + self.wpe.weight[: tokens.shape[1]])
+        B, T, _ = tokens.shape
+        start = 0 if cache is None else cache.start(B, T)
+        return self.drop(tokens + self.wpe.weight[start : start + T])
 
-    def hidden(self, ids: np.ndarray | Tensor) -> Tensor:
-        """The residual stream after the last normalization: ids (B, T) -> (B, T, C)."""
-        x = self.embed(ids)  # (B, T, C)
-        for block in self.h:
-            x = recompute(block, x, rngs=(self.rng,)) if self.recompute else block(x)  # (B, T, C)
-        return self.ln_f(x)
+    def hidden(self, ids: np.ndarray | Tensor, cache: Any = None) -> Tensor:
+        """The residual stream after the last normalization: ids (B, T) -> (B, T, C).
 
-    def forward(self, ids: np.ndarray | Tensor) -> Tensor:
+        With a ``KVCache`` (of generation/cache.py) the ids continue the B rows in it, and are added
+        to them. Its rows must have the same length; gradients must be off.
+        """
+        x = self.embed(ids, cache)  # (B, T, C)
+        for layer, block in enumerate(self.h):
+            if cache is not None:
+                x = block(x, cache.layer(layer))
+            else:
+                x = recompute(block, x, rngs=(self.rng,)) if self.recompute else block(x)
+        if cache is not None:
+            cache.append(ids)
+        return self.ln_f(x)  # (B, T, C)
+
+    def forward(self, ids: np.ndarray | Tensor, cache: Any = None) -> Tensor:
         """Logits (B, T, V) for the id that follows each position of ``ids`` (B, T).
 
-        Raises TypeError unless ids are integers; UserError unless 1 <= B, 1 <= T <= block_size, and
-        every id is in the vocabulary. So do the other methods that take ids.
+        ``cache`` is that of ``hidden``. Raises TypeError unless ids are integers; UserError unless
+        1 <= B, 1 <= T <= block_size, and every id is in the vocabulary. So do the other methods
+        that take ids.
         """
-        return ops.linear(self.hidden(ids), self.wte.weight)  # (B, T, V)
+        return self.logits(self.hidden(ids, cache))  # (B, T, V)
+
+    def logits(self, h: Tensor) -> Tensor:
+        """The output layer: hidden states (..., C) -> logits (..., V)."""
+        return ops.linear(h, self.wte.weight)
 
     def loss(
         self,
@@ -179,7 +212,7 @@ class GPT(Module):
 
         What generation needs: the head, a (C, V) matrix product, runs for one position only.
         """
-        return ops.linear(self.hidden(ids)[:, -1], self.wte.weight)  # (B, V)
+        return self.logits(self.hidden(ids)[:, -1])  # (B, V)
 
     def summary(self) -> str:
         """A table of parameters, activation memory and arithmetic, as a string."""

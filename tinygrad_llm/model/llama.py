@@ -45,7 +45,8 @@ class Attention(Module):
         softmax, p v, merge      as in GPT-2; key head i serves query heads i H/G to (i + 1) H/G - 1
         o_proj                   (B, T, H D) -> (B, T, C)
 
-    From the scores to p v is one operation, ``ops.grouped_query_attention``.
+    From the scores to p v is one operation, ``ops.grouped_query_attention``. With a cache, the T
+    tokens also see the keys and values of those before them, which it has kept.
     """
 
     def __init__(self, config, layer):
@@ -62,7 +63,7 @@ class Attention(Module):
             self.q_norm = RMSNorm(q_size, config.norm_eps, config.norm_offset)
             self.k_norm = RMSNorm(k_size, config.norm_eps, config.norm_offset)
 
-    def forward(self, x, tables):
+    def forward(self, x, tables, cache=None):
         q, k, v = self.q_proj(x), self.k_proj(x), self.v_proj(x)
         if self.qk_norm == "all":
             q, k = self.q_norm(q), self.k_norm(k)
@@ -72,6 +73,8 @@ class Attention(Module):
         if tables is not None:
             q, k = ops.rope(q, *tables), ops.rope(k, *tables)
         q, k, v = (ops.swapaxes(a, 1, 2) for a in (q, k, v))  # (B, H or G, T, D)
+        if cache is not None:
+            k, v = cache.extend(k, v)  # (B, G, S, D)
         y = ops.grouped_query_attention(q, k, v, self.window, self.softcap, self.scale)
         y = ops.swapaxes(y, 1, 2)  # (B, T, H, D)
         return self.o_proj(ops.reshape(y, (*y.shape[:2], -1)))  # (B, T, C)
@@ -122,8 +125,8 @@ class Block(Module):
         self.mlp = MLP(config)
         self.post_feedforward_layernorm = norm("after")
 
-    def forward(self, x, tables):
-        y = self.self_attn(_normed(self.input_layernorm, x), tables)
+    def forward(self, x, tables, cache=None):
+        y = self.self_attn(_normed(self.input_layernorm, x), tables, cache)
         x = x + _normed(self.post_attention_layernorm, y)  # (B, T, C)
         y = self.mlp(_normed(self.pre_feedforward_layernorm, x))
         return x + _normed(self.post_feedforward_layernorm, y)  # (B, T, C)
@@ -169,28 +172,42 @@ class Llama(Module):
         scale = self.config.embedding_scale
         return tokens if scale == 1 else scale * tokens
 
-    def hidden(self, ids):
-        """The residual stream after the last normalization: ids (B, T) -> (B, T, C)."""
+    def hidden(self, ids, cache=None):
+        """The residual stream after the last normalization: ids (B, T) -> (B, T, C).
+
+        With a ``KVCache`` (of generation/cache.py) the ids continue the B rows in it, and are added
+        to them. Its rows must have the same length; gradients must be off.
+        """
         x = self.embed(ids)  # (B, T, C)
+        T, start = x.shape[1], 0
+        if cache is not None:
+            start = cache.start(*x.shape[:2])
         for layer, block in enumerate(self.layers):
-            tables = self._rotary.tables(layer, x.shape[1], x.dtype)
-            x = recompute(block, x, tables) if self.recompute else block(x, tables)  # (B, T, C)
-        return self.norm(x)
+            tables = self._rotary.tables(layer, start, start + T, x.dtype)
+            if cache is not None:
+                x = block(x, tables, cache.layer(layer))
+            else:
+                x = recompute(block, x, tables) if self.recompute else block(x, tables)
+        if cache is not None:
+            cache.append(ids)
+        return self.norm(x)  # (B, T, C)
 
     @property
     def head(self):
         """The matrix (V, C) of the output layer: with tied weights, the token table."""
         return (self.embed_tokens if self.lm_head is None else self.lm_head).weight
 
-    def forward(self, ids):
+    def forward(self, ids, cache=None):
         """Logits (B, T, V) for the id that follows each position of ``ids`` (B, T).
 
-        Raises TypeError unless ids are integers; UserError unless 1 <= B, 1 <= T <= block_size, and
-        every id is in the vocabulary. So do the other methods that take ids.
+        ``cache`` is that of ``hidden``. Raises TypeError unless ids are integers; UserError unless
+        1 <= B, 1 <= T <= block_size, and every id is in the vocabulary. So do the other methods
+        that take ids.
         """
-        return self._logits(self.hidden(ids))  # (B, T, V)
+        return self.logits(self.hidden(ids, cache))  # (B, T, V)
 
-    def _logits(self, h):
+    def logits(self, h):
+        """The output layer: hidden states (..., C) -> logits (..., V)."""
         logits, cap = ops.linear(h, self.head), self.config.logit_softcap
         return logits if cap is None else cap * ops.tanh(logits / cap)
 
@@ -201,12 +218,12 @@ class Llama(Module):
         """
         h = self.hidden(ids)  # (B, T, C)
         if self.config.logit_softcap is not None:
-            return ops.cross_entropy(self._logits(h), targets, ignore_index, reduction)
+            return ops.cross_entropy(self.logits(h), targets, ignore_index, reduction)
         return ops.linear_cross_entropy(h, self.head, targets, ignore_index, reduction)
 
     def next_token_logits(self, ids):
         """Logits (B, V) for the id that follows the last position of ``ids`` (B, T)."""
-        return self._logits(self.hidden(ids)[:, -1])  # (B, V)
+        return self.logits(self.hidden(ids)[:, -1])  # (B, V)
 
     def summary(self):
         """A table of parameters, memory and arithmetic, as a string."""
@@ -228,13 +245,15 @@ class _Rotary:
             self.frequencies[True] = frequencies(R, config.rope_theta_sliding)
         self.config, self.kept = config, {}
 
-    def tables(self, layer, T, dtype):
-        """(cos, sin) of positions 0 to T - 1, or None for a layer without rotary embedding."""
+    def tables(self, layer, start, stop, dtype):
+        """(cos, sin) of positions ``start`` to ``stop`` - 1, or None for a layer without rotary
+        embedding."""
         if not self.config.has_rope(layer):
             return None
         slides = True in self.frequencies and self.config.window(layer) is not None
         kept = self.kept.get((slides, dtype))
-        if kept is None or len(kept[0]) < T:
-            kept = cos_sin(np.arange(T)[:, None], *self.frequencies[slides], dtype)
+        if kept is None or len(kept[0]) < stop:
+            n = min(max(stop, self.config.block_size), 2 * stop)  # not for every token anew
+            kept = cos_sin(np.arange(n)[:, None], *self.frequencies[slides], dtype)
             self.kept[slides, dtype] = kept
-        return kept[0][:T], kept[1][:T]  # (T, 1, R/2)
+        return kept[0][start:stop], kept[1][start:stop]  # (T, 1, R/2)

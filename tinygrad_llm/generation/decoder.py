@@ -1,0 +1,100 @@
+"""A model that reads new tokens and keeps what it has read: ids in, logits out.
+
+The definition is the model's own page: ``model(ids, cache)``. A Decoder adds what generation needs
+around it. Rows of a batch may have different lengths and get different numbers of new tokens; long
+prompts are read in chunks, so that the memory for them is that of one chunk; and the output layer,
+the largest matrix, runs only where logits are asked for.
+"""
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+
+from autograd import no_grad
+from autograd.device import to_numpy
+from tinygrad_llm.errors import UserError
+from tinygrad_llm.generation.cache import KVCache
+
+CHUNK = 512
+"""Tokens of a row that the model reads at a time."""
+
+
+class Decoder:
+    """Computes the logits after new tokens, whose predecessors lie in a KVCache.
+
+        decoder = Decoder(model)
+        cache = decoder.cache(batch_size=2)
+        logits = decoder([[5, 3, 8], [4]], cache)      # (2, V): two prompts
+        logits = decoder([[6], [2]], cache)            # and one more token of each
+
+    model: a GPT or Llama after ``model.eval()``.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    def cache(self, batch_size: int = 1, max_length: int | None = None) -> KVCache:
+        """An empty cache of the type of the model's numbers, where the model is."""
+        weight = self.model.parameters()[0]
+        return KVCache(self.model.config, batch_size, max_length, weight.dtype, weight.device)
+
+    @no_grad()
+    def __call__(
+        self, tokens: Sequence[Sequence[int]], cache: KVCache, all_positions: bool = False
+    ) -> Any:
+        """Add ``tokens`` to the rows of the cache, and compute which ids come next.
+
+        tokens: for each row a sequence of new ids, of any length; a row without new ids stays as it
+        is. Returns logits (B, V) of the ids that follow each row, an array in main memory (for rows
+        without new ids they are 0). With ``all_positions`` a list of (n, V) for each row, the
+        logits after each of its n new ids.
+
+        Raises UserError for ids outside the vocabulary, for another number of rows than the cache
+        has, and for tokens that do not fit into it. The cache stays as it was then.
+        """
+        new = [[int(i) for i in row] for row in tokens]
+        if len(new) != len(cache.ids):
+            raise UserError(
+                f"there are tokens for {len(new)} rows, but the cache has {len(cache.ids)}"
+            )
+        V = self.model.config.vocab_size
+        for row in new:
+            if row and not (0 <= min(row) and max(row) < V):
+                wrong = next(i for i in row if not 0 <= i < V)
+                raise UserError(
+                    f"id {wrong} is outside the model's vocabulary of {V}: the tokens come from "
+                    "another tokenizer"
+                )
+        cache.check_room([len(row) for row in new])
+        logits = self._read(new, cache, all_positions)
+        if all_positions:
+            return logits
+        last = np.zeros((len(new), V), logits[0].dtype)
+        for b, found in enumerate(logits):
+            last[b] = found[-1] if len(found) else 0
+        return last
+
+    def _read(
+        self, tokens: list[list[int]], cache: KVCache, all_positions: bool
+    ) -> list[np.ndarray]:
+        """By definition: neighbouring rows that are equally long go through the model together."""
+        V, dtype = self.model.config.vocab_size, cache.keys[0].dtype
+        logits = [np.zeros((0, V), dtype) for _ in tokens]
+        alike = zip(cache.lengths.tolist(), map(len, tokens), strict=True)
+        end = 0
+        for (_, n), group in groupby(alike):
+            begin, end = end, end + len(list(group))
+            if n == 0:
+                continue
+            rows, ids = cache.rows(begin, end), np.array(tokens[begin:end])
+            step, found = max(1, CHUNK // (end - begin)), []
+            for i in range(0, n, step):
+                h = self.model.hidden(ids[:, i : i + step], rows)
+                if all_positions:
+                    found.append(to_numpy(self.model.logits(h).data))
+            if not all_positions:
+                found.append(to_numpy(self.model.logits(h[:, -1:]).data))
+            logits[begin:end] = np.concatenate(found, axis=1)
+        return logits
