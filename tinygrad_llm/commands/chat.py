@@ -7,7 +7,7 @@ from typing import NoReturn
 from tinygrad_llm.commands.chat_commands import COMMANDS, ChatState, run_command
 from tinygrad_llm.commands.chat_screen import Pipe, make_screen
 from tinygrad_llm.commands.conversation import Conversation
-from tinygrad_llm.commands.models import open_model
+from tinygrad_llm.commands.models import open_writer
 from tinygrad_llm.commands.text_options import ChatOptions, SamplingOptions
 from tinygrad_llm.commands.writing import Writer, Writing, check_sampling
 from tinygrad_llm.errors import UserError
@@ -21,13 +21,13 @@ ROOM = 256  # tokens that the oldest turns make room for
 def run(options: ChatOptions) -> int:
     """Load the model and take turns until the user leaves or the input ends."""
     check_sampling(options)
-    model, tokenizer = open_model(options.model, options)
-    if tokenizer.conventions.chat_template is None:
+    writer = open_writer(options.model, options)
+    if writer.tokenizer.conventions.chat_template is None:
         raise UserError(
             f"{options.model} has no chat template: it was not trained on conversations; "
             f"`tinygrad-llm generate` continues texts with it"
         )
-    chat = Chat(Writer(model, tokenizer), options, make_screen(list(COMMANDS)))
+    chat = Chat(writer, options, make_screen(list(COMMANDS)))
     if not chat.screen.interactive:
         chat.take_turns()
         return 0

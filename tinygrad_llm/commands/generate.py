@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tinygrad_llm.commands.console import PlainConsole, make_console
-from tinygrad_llm.commands.models import open_model
+from tinygrad_llm.commands.models import open_writer
 from tinygrad_llm.commands.text_options import GenerateOptions, SamplingOptions
 from tinygrad_llm.commands.writing import Writer, Writing, check_sampling
 from tinygrad_llm.errors import UserError
@@ -27,15 +27,15 @@ def run(options: GenerateOptions) -> int:
     """Load the model and write the prompt and its continuation."""
     check_sampling(options)
     prompt = read_prompt(options)
-    model, tokenizer = open_model(options.model, options)
-    ids = prompt_ids(tokenizer, prompt, options.allow_special)
+    writer = open_writer(options.model, options)
+    ids = prompt_ids(writer.tokenizer, prompt, options.allow_special)
     rng = np.random.default_rng(options.seed)
-    writing = Writer(model, tokenizer).write(ids, options, rng, options.n, options.logprobs)
+    writing = writer.write(ids, options, rng, options.n, options.logprobs)
     show = _show if options.n == 1 else _show_all
     show(make_console(), writing, prompt, options.quiet)
     if options.logprobs is not None:
         for row in range(options.n):
-            _note(token_table(tokenizer, writing.steps, row))
+            _note(token_table(writer.tokenizer, writing.steps, row))
     if options.stats:
         _note(writing.speed())
     return 0

@@ -4,9 +4,11 @@ import sys
 from typing import TYPE_CHECKING
 
 from tinygrad_llm.commands.text_options import ModelOptions
+from tinygrad_llm.commands.writing import Writer
 from tinygrad_llm.device import arrays_on
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import user_path
+from tinygrad_llm.generation import DraftModel, PromptLookup
 from tinygrad_llm.terminal import one_line
 
 if TYPE_CHECKING:
@@ -34,3 +36,20 @@ def open_model(name: str, options: ModelOptions) -> tuple["GPT | Llama", "Tokeni
     if tokenizer is None:
         raise UserError(f"{name} has no tokenizer: expected tokenizer.json next to the weights")
     return model.to(options.device), tokenizer
+
+
+def open_writer(name: str, options: ModelOptions) -> Writer:
+    """The same, ready to write, with the draft that the options ask for."""
+    model, tokenizer = open_model(name, options)
+    draft: DraftModel | PromptLookup | None = None
+    if options.draft_model is not None:
+        smaller, its_tokenizer = open_model(options.draft_model, options)
+        if its_tokenizer.fingerprint() != tokenizer.fingerprint():
+            raise UserError(
+                f"the draft model {options.draft_model} has another tokenizer than {name}: its "
+                "guesses would be ids of other tokens"
+            )
+        draft = DraftModel(smaller.eval(), options.draft_tokens or 4)
+    elif options.prompt_lookup:
+        draft = PromptLookup(options.draft_tokens or 8)
+    return Writer(model, tokenizer, draft)

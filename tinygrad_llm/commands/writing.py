@@ -12,7 +12,15 @@ import numpy as np
 
 from tinygrad_llm.commands.text_options import SamplingOptions
 from tinygrad_llm.errors import UserError
-from tinygrad_llm.generation import FINISHED, Step, TextStream, generate, stop_at
+from tinygrad_llm.generation import (
+    FINISHED,
+    DraftModel,
+    PromptLookup,
+    Step,
+    TextStream,
+    generate,
+    stop_at,
+)
 from tinygrad_llm.terminal import typed_text
 from tinygrad_llm.tokenizer.special import END_OF_TEXT
 
@@ -23,11 +31,20 @@ if TYPE_CHECKING:
 
 
 class Writer:
-    """A model that continues ids, and the tokenizer that makes text of them."""
+    """A model that continues ids, and the tokenizer that makes text of them.
 
-    def __init__(self, model: "GPT | Llama", tokenizer: "Tokenizer") -> None:
+    draft: what guesses tokens ahead (``generation/speculative.py``), if anything does.
+    """
+
+    def __init__(
+        self,
+        model: "GPT | Llama",
+        tokenizer: "Tokenizer",
+        draft: DraftModel | PromptLookup | None = None,
+    ) -> None:
         self.model = model
         self.tokenizer = tokenizer
+        self.draft = draft
         self.ending_ids = ending_ids(tokenizer)
 
     def write(
@@ -73,6 +90,7 @@ class Writing:
             logprobs=logprobs,
             stop_ids=writer.ending_ids,
             stop=stop_at(self._streams),
+            draft=writer.draft,
             unused_ids=writer.tokenizer.unused_ids(writer.model.config.vocab_size),
             **sampling_arguments(options),
         )
@@ -138,6 +156,9 @@ class Writing:
         text += f" ({read / (first - started):,.0f} tokens/s)"
         if self.reused_tokens:
             text += f", {self.reused_tokens} were in the cache"
+        if self._writer.draft is not None:
+            counts = self._writer.draft.counts
+            text += f"; {counts.accepted} of {counts.proposed} guesses were right"
         return text
 
 
