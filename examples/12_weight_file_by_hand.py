@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tinygrad_llm.pretrained.blocks import dequantize
+from tinygrad_llm.quantized.blocks import dequantize
 from tinygrad_llm.pretrained.gguf_file import read_gguf
 
 
@@ -178,7 +178,7 @@ def part_4_a_k_block(index):
     """)
     decoded = dequantize(np.frombuffer(bytes(block), np.uint8), "Q4_K")
     assert decoded.shape == (256,) and decoded[index] == weight
-    print("\nThe reader agrees. Its function is q4_k in tinygrad_llm/pretrained/blocks.py.")
+    print("\nThe reader agrees. Its function is q4_k in tinygrad_llm/quantized/blocks.py.")
 
 
 def main():

@@ -9,7 +9,10 @@ Two things are here because kernels went wrong without them:
   matrix product calls.
 """
 
+import functools
 import hashlib
+import inspect
+import re
 from pathlib import Path
 
 import numba
@@ -31,7 +34,7 @@ COMPILING = not numba.config.DISABLE_JIT
 def jit(function):
     """Compile a serial kernel: no GIL, NaN and infinities respected, cached by _disk_cache.py."""
     dispatcher = numba.njit(nogil=True, error_model="numpy", fastmath=FLAGS)(function)
-    dispatcher._cache = DiskCache(function, _HELPERS)
+    dispatcher._cache = DiskCache(function, _helpers_hash(_package(function)))
     return dispatcher
 
 
@@ -45,17 +48,33 @@ def part(function):
     return numba.njit(nogil=True, error_model="numpy", fastmath=FLAGS, forceinline=True)(function)
 
 
-def _sources():
-    """All files with compiled code or its constants: a kernel may call a helper in any of them."""
+def _package(function):
+    """The folder of the package that a function belongs to: ``autograd``, or one that uses it."""
+    depth = function.__module__.count(".")
+    return Path(inspect.getsourcefile(function)).parents[max(depth - 1, 0)]
+
+
+def _sources(package):
+    """All files with compiled code or its constants: a kernel may call a helper in any of them.
+
+    These are the files of this folder, and those of ``package`` that mention numba or this module.
+    """
     folder = Path(__file__).parent
-    return sorted([Path(_erf.__file__), *folder.glob("_*.py"), *folder.glob("*/cpu.py")])
+    ours = {Path(_erf.__file__), *folder.glob("_*.py"), *folder.glob("*/cpu.py")}
+    if package == folder.parent:
+        return sorted(ours)
+    files = (file for file in package.rglob("*.py") if _COMPILES.search(file.read_bytes()))
+    return sorted(ours | set(files))
 
 
-def _sources_hash():
+_COMPILES = re.compile(
+    rb"^ *(from|import) (numba|llvmlite|autograd\.kernels\._jit)\b", re.MULTILINE
+)
+
+
+@functools.cache
+def _helpers_hash(package):
     digest = hashlib.sha256()
-    for file in _sources():
+    for file in _sources(package):
         digest.update(file.read_bytes())
     return f"{digest.hexdigest()} {_blas.integer_bits()}"
-
-
-_HELPERS = _sources_hash()

@@ -35,10 +35,13 @@ from autograd.device import Namespace
 MODES = ("auto", "reference", "cpu", "cuda")
 # The mode of all ops, and the modes of those named in ``only``: {op: mode}.
 _modes: ContextVar[tuple[str, dict[str, str]]] = ContextVar("kernels", default=("auto", {}))
-_lock = threading.RLock()
+kernel_lock = threading.RLock()
+"""Held while a kernel runs."""
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
-        before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release
+        before=kernel_lock.acquire,
+        after_in_parent=kernel_lock.release,
+        after_in_child=kernel_lock.release,
     )
 
 
@@ -123,7 +126,7 @@ class Kernel:
             kwargs["room"] = room
         if target != "cpu":
             return self.implementation(target)(xp, *args, **kwargs)
-        with _lock:
+        with kernel_lock:
             return self.implementation(target)(xp, *args, **kwargs)
 
     def reference(self, xp, *args, **kwargs):

@@ -4,7 +4,7 @@ import struct
 
 import numpy as np
 
-from tinygrad_llm.pretrained.blocks import FORMATS
+from tinygrad_llm.quantized.blocks import FORMATS
 from tinygrad_llm.pretrained.gguf_file import TYPES
 
 CODES = {name: code for code, name in TYPES.items()}

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import autograd
+import tinygrad_llm
 from autograd.kernels import _disk_cache, _jit
 
 ROOT = Path(autograd.__file__).parents[1]
@@ -190,7 +191,15 @@ def test_every_file_with_compiled_code_is_in_the_key():
         for path in kernels.rglob("*.py")
         if any(mark in path.read_text(encoding="utf-8") for mark in compiled_code)
     }
-    assert len(sources) > 8 and sources <= set(_jit._sources())
+    assert len(sources) > 8 and sources <= set(_jit._sources(kernels.parent))
+
+
+def test_kernels_of_another_package_depend_on_its_files_too():
+    package = Path(tinygrad_llm.__file__).parent
+    sources = set(_jit._sources(package))
+    assert {package / "quantized" / "vectors.py", package / "quantized" / "products.py"} <= sources
+    assert set(_jit._sources(Path(autograd.__file__).parent)) < sources
+    assert package / "cli.py" not in sources
 
 
 def run(script, package, **environment):

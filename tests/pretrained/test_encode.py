@@ -5,7 +5,7 @@ import pytest
 
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.pretrained import encode
-from tinygrad_llm.pretrained.blocks import dequantize
+from tinygrad_llm.quantized.blocks import dequantize
 from tinygrad_llm.pretrained.encode import encoded, size_in_bytes
 
 FORMS = ["F32", "F16", "BF16", "Q8_0"]

@@ -12,12 +12,14 @@ import numpy as np
 from autograd import Parameter, Tensor, ops
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.model.module import Module
+from tinygrad_llm.quantized.linear import linear, look_up
 
 
 class Linear(Module):
     """y = x W^T + b: x (..., in_features) -> (..., out_features).
 
-    ``weight`` is (out, in) as in PyTorch. It is zero until initialised (``normal_``).
+    ``weight`` is (out, in) as in PyTorch. It is zero until initialised (``normal_``). It may be a
+    QuantizedMatrix, which is constant: gradients pass through, but it has none.
     """
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True):
@@ -25,7 +27,7 @@ class Linear(Module):
         self.bias = Parameter(np.zeros(out_features, np.float32)) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
-        return ops.linear(x, self.weight, self.bias)
+        return linear(x, self.weight, self.bias)
 
 
 class LayerNorm(Module):
@@ -71,7 +73,8 @@ class RMSNorm(Module):
 class Embedding(Module):
     """A table of V rows of C numbers: ids (...) -> (..., C). Zero until initialised.
 
-    The row ``padding_idx`` gets no gradient, and so stays as it was initialised.
+    The row ``padding_idx`` gets no gradient, and so stays as it was initialised. ``weight`` may be
+    a QuantizedMatrix, as in Linear.
     """
 
     def __init__(self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None):
@@ -79,7 +82,7 @@ class Embedding(Module):
         self.padding_idx = padding_idx
 
     def forward(self, ids: np.ndarray | Tensor) -> Tensor:
-        return ops.embedding(self.weight, ids, self.padding_idx)
+        return look_up(self.weight, ids, self.padding_idx)
 
 
 def look_up_tokens(table: Embedding, ids: np.ndarray | Tensor, block_size: int) -> Tensor:

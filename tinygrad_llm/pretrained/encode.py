@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from tinygrad_llm.errors import UserError
-from tinygrad_llm.pretrained.blocks import FORMATS
+from tinygrad_llm.quantized.blocks import FORMATS
 
 DTYPES = {"f32": "F32", "f16": "F16", "bf16": "BF16", "q8_0": "Q8_0"}
 """The names of the command line -> those of the file formats."""

@@ -20,8 +20,8 @@ import numpy as np
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files.mapping import forget_pages
 from tinygrad_llm.files.regular import open_regular
-from tinygrad_llm.pretrained.blocks import FORMATS, dequantize
 from tinygrad_llm.pretrained.gguf_values import Broken, Values, named
+from tinygrad_llm.quantized.blocks import FORMATS, dequantize
 
 TYPES = {
     0: "F32", 1: "F16", 2: "Q4_0", 3: "Q4_1", 6: "Q5_0", 7: "Q5_1", 8: "Q8_0", 9: "Q8_1",

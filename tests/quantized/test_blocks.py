@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from gguf_bytes import random_blocks
 
-from tinygrad_llm.pretrained.blocks import FORMATS, dequantize, unpack
+from tinygrad_llm.quantized.blocks import FORMATS, dequantize, unpack
 
 PAGE = (Path(__file__).parents[2] / "docs" / "gguf.md").read_text()
 RNG = np.random.default_rng(7)

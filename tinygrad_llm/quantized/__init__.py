@@ -1,0 +1,1 @@
+"""Quantized weights, used as they are stored."""

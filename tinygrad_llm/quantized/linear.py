@@ -1,0 +1,113 @@
+"""The layers' two operations with weights that are stored quantized: a product and a look-up.
+
+    y = x W^T        g_x = g W
+
+The weights are constants: gradients pass through them to x, and to what is trained before them, but
+they have none of their own. Each of the two products is the other's derivative, so this goes to any
+order.
+
+Few rows of x are multiplied with the weights as they are stored (products.py). For many, some rows
+of W at a time become numbers, which are then used for all of x: at no time is there a float32 copy
+of more.
+"""
+
+import numpy as np
+
+from autograd import Tensor, ops
+from autograd.engine import Op
+from tinygrad_llm.quantized.matrix import QuantizedMatrix
+
+FEW_ROWS = 16
+"""Up to here the time of a product is that of reading the weights."""
+TILE = 1 << 20
+"""Weights that are numbers at the same time."""
+
+
+def linear(x: Tensor, weight, bias=None) -> Tensor:
+    """x W^T + b: x (..., C), W (R, C) a Parameter or a QuantizedMatrix, b (R,) -> (..., R).
+
+    Raises ValueError when the shapes do not fit.
+    """
+    if not isinstance(weight, QuantizedMatrix):
+        return ops.linear(x, weight, bias)
+    if x.shape[-1:] != weight.shape[1:]:
+        raise ValueError(
+            f"linear: x has shape {x.shape} and the matrix {weight.shape}: the last axis of x must "
+            "be as long as a row"
+        )
+    y = Product(weight)(x)
+    return y if bias is None else y + bias
+
+
+def look_up(table, ids, padding_idx=None) -> Tensor:
+    """The rows of a table (V, C), a Parameter or a QuantizedMatrix: ids (...) -> (..., C).
+
+    Raises IndexError for an id outside the table.
+    """
+    if not isinstance(table, QuantizedMatrix):
+        return ops.embedding(table, ids, padding_idx)
+    ids = ids.data if isinstance(ids, Tensor) else np.asarray(ids)
+    if ids.dtype.kind not in "iu":
+        raise TypeError(f"ids are integers, but these are {ids.dtype}")
+    outside = (ids < 0) | (ids >= table.shape[0])
+    if outside.any():
+        raise IndexError(f"id {ids[outside][0]} is outside the table of {table.shape[0]:,} rows")
+    return Tensor(table.dequantize(ids))
+
+
+class Product(Op):
+    """y = x W^T, W (R, C) stored: x (..., C) -> (..., R)."""
+
+    def __init__(self, matrix):
+        self.matrix = matrix
+
+    def forward(self, xp, x):
+        rows = np.ascontiguousarray(x).reshape(-1, x.shape[-1])  # (N, C)
+        return times_transposed(rows, self.matrix).reshape(*x.shape[:-1], -1)
+
+    def backward(self, xp, g):
+        return TransposedProduct(self.matrix).apply(xp, g)
+
+    def apply(self, xp, x):
+        """On arrays; under create_graph on Tensors, as a node of its own."""
+        return self(x) if isinstance(x, Tensor) else self.forward(xp, x)
+
+
+class TransposedProduct(Product):
+    """y = x W, W (R, C) stored: x (..., R) -> (..., C)."""
+
+    def forward(self, xp, x):
+        matrix = self.matrix
+        y = np.zeros((*x.shape[:-1], matrix.shape[1]), x.dtype)
+        for rows in _tiles(matrix):
+            y += x[..., rows] @ matrix.dequantize(rows, x.dtype)
+        return y
+
+    def backward(self, xp, g):
+        return Product(self.matrix).apply(xp, g)
+
+
+def times_transposed(x: np.ndarray, matrix: QuantizedMatrix) -> np.ndarray:
+    """x W^T: x (N, C), contiguous -> (N, R)."""
+    y = np.empty((len(x), matrix.shape[0]), x.dtype)
+    if len(x) <= FEW_ROWS and x.dtype == np.float32 and _compiling():
+        from tinygrad_llm.quantized.products import product
+
+        product(matrix, x, y)
+        return y
+    for rows in _tiles(matrix):
+        np.matmul(x, matrix.dequantize(rows, x.dtype).T, out=y[:, rows])
+    return y
+
+
+def _tiles(matrix):
+    """Slices of the rows of a matrix, of about TILE weights each."""
+    n_rows, n_columns = matrix.shape
+    step = max(1, TILE // n_columns)
+    return [slice(begin, min(begin + step, n_rows)) for begin in range(0, n_rows, step)]
+
+
+def _compiling():
+    from autograd.kernels import _jit
+
+    return _jit.COMPILING
