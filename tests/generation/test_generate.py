@@ -266,5 +266,5 @@ def test_with_a_gpt_it_is_repeated_argmax_of_the_full_logits():
         expected = model(ids[:, -6:]).data[:, -1].argmax(-1)
         assert new == expected.tolist()
         ids = np.concatenate((ids, expected[:, None]), axis=1)
-    with pytest.raises(UserError, match="outside the table of 17 rows"):
+    with pytest.raises(UserError, match="id 17 is outside the model.s vocabulary of 17"):
         run(model, [[17]], 1)

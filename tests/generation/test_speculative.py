@@ -226,12 +226,12 @@ def test_lookup_takes_the_longest_match_and_of_equals_the_latest():
 
 def test_lookup_follows_a_growing_text_and_forgets_it_at_the_next():
     lookup = PromptLookup(2)
-    lookup.begin()
+    lookup.begin(20)
     text = [1, 2, 3, 1, 2]
     assert looked_up(lookup, text) == [3, 1]
     text += [4, 9, 1, 2]
     assert looked_up(lookup, text) == [4, 9]
-    lookup.begin()
+    lookup.begin(20)
     assert looked_up(lookup, [8, 1, 2]) == []
 
 

@@ -7,7 +7,9 @@ import numpy as np
 
 from autograd import no_grad
 from tinygrad_llm.errors import UserError
+from tinygrad_llm.generation.cache import KVCache
 from tinygrad_llm.generation.contexts import Context, context_of, in_main_memory
+from tinygrad_llm.generation.decoder import Decoder
 from tinygrad_llm.generation.penalties import Penalties, PenaltyOptions
 from tinygrad_llm.generation.rows import FINISHED, Ending, Row, report
 from tinygrad_llm.generation.sampling import SAMPLER_ORDER, Sampler
@@ -16,7 +18,7 @@ from tinygrad_llm.model.module import Module
 
 
 def generate(
-    model: Module | Callable[[np.ndarray], Any],
+    model: Module | Decoder | Callable[[np.ndarray], Any],
     ids: np.ndarray | Sequence[Sequence[int]],
     max_new_tokens: int,
     *,
@@ -38,16 +40,22 @@ def generate(
     attention_mask: np.ndarray | None = None,
     logprobs: int | None = None,
     block_size: int | None = None,
+    cache: KVCache | None = None,
     draft: Draft | None = None,
 ) -> Iterator[Any]:
     """Continue the prompts ``ids`` (B, T); yields the new ids (R,), int64, after each step.
 
     Which model:
 
-    - model: a GPT or Llama (after ``model.eval()``, or dropout is on), or a function that maps ids
-      (B, t) to logits (B, V) of the next id, as a Tensor or an array.
+    - model: a GPT or Llama (after ``model.eval()``, or dropout is on) or its ``Decoder``, which
+      read each token once and store its keys and values; or a function that maps ids (B, t) to
+      logits (B, V) of the next id, as a Tensor or an array.
     - block_size: the longest context: the model sees the last ``block_size`` ids. A function needs
-      it; a model has its own, which this can only shorten.
+      it; a model has its own, which this can only shorten. Past it each step shifts all tokens by a
+      position, so they are all read again.
+    - cache: where keys and values are stored, a ``KVCache`` with B rows. Tokens that a prompt has
+      in common with its row, from an earlier turn of a conversation say, are not read again. With
+      n > 1 only the prompts remain in it. None makes a new one.
     - draft: a ``DraftModel`` or a ``PromptLookup``, which proposes tokens for one row, so that the
       model checks several in one pass; the distribution stays the same, and ``draft.counts`` says
       how well it guessed (``speculative.py``). It draws other random numbers.
@@ -93,7 +101,8 @@ def generate(
             raise UserError(f"{name} is {value}, but must be at least {low}")
     if rng is not None and seed is not None:
         raise UserError("rng and seed are both given: a seed is for making a new rng, so pass one")
-    context = context_of(model, block_size)
+    context, longest = context_of(model, block_size, cache), max(map(len, prompts)) + max_new_tokens
+    context.begin(len(prompts), longest)
     rng = np.random.default_rng(seed) if rng is None else rng
     rows = [Row(list(p), Penalties(p, changes)) for p in prompts for _ in range(n)]
     ending = Ending(frozenset(map(int, stop_ids)), stop)

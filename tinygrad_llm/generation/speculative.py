@@ -35,6 +35,7 @@ import numpy as np
 
 from autograd import no_grad
 from tinygrad_llm.errors import UserError
+from tinygrad_llm.generation.cache import KVCache
 from tinygrad_llm.generation.contexts import Context, context_of
 from tinygrad_llm.generation.rows import Ending, Row, report
 from tinygrad_llm.generation.sampling import Sampler, draw
@@ -67,8 +68,8 @@ class Draft(Protocol):
 
     counts: Counts
 
-    def begin(self) -> None:
-        """Get ready for a new sequence, with new counts."""
+    def begin(self, longest: int) -> None:
+        """Get ready for a new sequence of up to ``longest`` ids, with new counts."""
         ...
 
     def propose(
@@ -81,15 +82,22 @@ class Draft(Protocol):
 class DraftModel:
     """Proposes what a smaller model, with the same tokenizer, would say.
 
-    model, block_size: as in ``generate``. n_tokens: how many ids it proposes at a time.
+    model, block_size, cache: as in ``generate``. n_tokens: how many ids it proposes at a time.
     """
 
-    def __init__(self, model: Any, n_tokens: int = 4, block_size: int | None = None) -> None:
+    def __init__(
+        self,
+        model: Any,
+        n_tokens: int = 4,
+        block_size: int | None = None,
+        cache: KVCache | None = None,
+    ) -> None:
         _check_count(n_tokens)
-        self._context, self._n_tokens = context_of(model, block_size), n_tokens
+        self._context, self._n_tokens = context_of(model, block_size, cache), n_tokens
         self.counts = Counts()
 
-    def begin(self) -> None:
+    def begin(self, longest: int) -> None:
+        self._context.begin(1, longest)
         self.counts = Counts()
 
     def propose(
@@ -126,9 +134,9 @@ class PromptLookup:
                 "must be at least 1 and in this order"
             )
         self._n_tokens, self._lengths = n_tokens, range(longest, shortest - 1, -1)
-        self.begin()
+        self.begin(0)
 
-    def begin(self) -> None:
+    def begin(self, longest: int) -> None:
         self.counts = Counts()
         self._followed: dict[tuple[int, ...], int] = {}  # ids -> where what followed them begins
         self._n_seen = 1
@@ -166,8 +174,8 @@ def speculative_steps(
     def uniform() -> float:
         return rng.random() if sampler.temperature > 0 else 0.0
 
-    draft.begin()
     V, last = None, len(row.ids) + max_new_tokens
+    draft.begin(last)
     while len(row.ids) < last and not row.done:
         proposals: list[Proposal] = []
         at_most = min(last - len(row.ids) - 1, context.room(row.ids))
