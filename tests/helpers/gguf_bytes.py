@@ -4,8 +4,8 @@ import struct
 
 import numpy as np
 
-from tinygrad_llm.quantized.blocks import FORMATS
 from tinygrad_llm.pretrained.gguf_file import TYPES
+from tinygrad_llm.quantized.blocks import FORMATS
 
 CODES = {name: code for code, name in TYPES.items()}
 

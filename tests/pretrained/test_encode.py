@@ -5,8 +5,8 @@ import pytest
 
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.pretrained import encode
-from tinygrad_llm.quantized.blocks import dequantize
 from tinygrad_llm.pretrained.encode import encoded, size_in_bytes
+from tinygrad_llm.quantized.blocks import dequantize
 
 FORMS = ["F32", "F16", "BF16", "Q8_0"]
 every_form = pytest.mark.parametrize("form", FORMS)

@@ -11,9 +11,9 @@ from gguf_bytes import START, file, info, pair, random_blocks, small_file, strin
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from tinygrad_llm.errors import UserError
-from tinygrad_llm.quantized.blocks import FORMATS, dequantize
 from tinygrad_llm.pretrained.gguf_file import PIECE, TYPES, read_gguf
 from tinygrad_llm.pretrained.gguf_values import MAX_DEPTH, MAX_HEADER
+from tinygrad_llm.quantized.blocks import FORMATS, dequantize
 
 DATA = bytes(32)
 SMALL = small_file()

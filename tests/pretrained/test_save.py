@@ -10,8 +10,8 @@ from tinygrad_llm.errors import UserError
 from tinygrad_llm.model import GPT
 from tinygrad_llm.model.llama import Llama
 from tinygrad_llm.pretrained import load_pretrained, save_pretrained
-from tinygrad_llm.quantized.blocks import dequantize
 from tinygrad_llm.pretrained.encode import DTYPES, encoded
+from tinygrad_llm.quantized.blocks import dequantize
 from tinygrad_llm.tokenizer import Tokenizer, train_bpe
 from tinygrad_llm.tokenizer.vocabulary import Conventions, Vocabulary
 

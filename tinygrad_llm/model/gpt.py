@@ -25,9 +25,17 @@ import numpy as np
 from autograd import Tensor, ops
 from autograd.functional import recompute
 from tinygrad_llm.config import GPTConfig
-from tinygrad_llm.model.layers import Dropout, Embedding, LayerNorm, Linear, look_up_tokens, normal_
+from tinygrad_llm.model.layers import (
+    Dropout,
+    Embedding,
+    LayerNorm,
+    Linear,
+    look_up_tokens,
+    normal_,
+)
 from tinygrad_llm.model.module import Module, ModuleList
 from tinygrad_llm.model.summary import summary
+from tinygrad_llm.quantized.linear import feed_forward, linear, linear_cross_entropy
 
 
 class CausalSelfAttention(Module):
@@ -92,7 +100,7 @@ class MLP(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         fc, proj = self.c_fc, self.c_proj
-        y = ops.feed_forward(x, fc.weight, fc.bias, proj.weight, proj.bias, approximate="tanh")
+        y = feed_forward(x, fc.weight, fc.bias, proj.weight, proj.bias, approximate="tanh")
         return self.dropout(y)  # (B, T, C)
 
 
@@ -188,7 +196,7 @@ class GPT(Module):
 
     def logits(self, h: Tensor) -> Tensor:
         """The output layer: hidden states (..., C) -> logits (..., V)."""
-        return ops.linear(h, self.wte.weight)
+        return linear(h, self.wte.weight)
 
     def loss(
         self,
@@ -205,7 +213,7 @@ class GPT(Module):
         raises for targets that do not fit.
         """
         h = self.hidden(ids)  # (B, T, C)
-        return ops.linear_cross_entropy(h, self.wte.weight, targets, ignore_index, reduction)
+        return linear_cross_entropy(h, self.wte.weight, targets, ignore_index, reduction)
 
     def next_token_logits(self, ids: np.ndarray | Tensor) -> Tensor:
         """Logits (B, V) for the id that follows the last position of ``ids`` (B, T).

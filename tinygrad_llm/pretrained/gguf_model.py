@@ -6,20 +6,34 @@ import numpy as np
 
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.model.llama import Llama
+from tinygrad_llm.model.quantize import set_weight
 from tinygrad_llm.pretrained.gguf_file import GGUFFile, read_gguf
-from tinygrad_llm.pretrained.gguf_names import hugging_face_names, read_options, read_tensor
+from tinygrad_llm.pretrained.gguf_names import (
+    hugging_face_names,
+    read_options,
+    read_stored,
+    read_tensor,
+)
 from tinygrad_llm.pretrained.llama import layout
 from tinygrad_llm.pretrained.llama_config import from_options
 from tinygrad_llm.pretrained.tensor_file import check_finite
+from tinygrad_llm.quantized.matrix import quantize_int8
 
 
 def load_gguf(
-    path: str | os.PathLike | GGUFFile, dtype: str = "float32", seed: int = 0, finite: bool = True
+    path: str | os.PathLike | GGUFFile,
+    dtype: str = "float32",
+    seed: int = 0,
+    finite: bool = True,
+    weights: str = "float32",
 ) -> Llama:
     """The model in a GGUF file (or in one that is open), in evaluation mode.
 
-    Quantized weights become ``dtype``, "float32" or "float64", one tensor at a time: what loading
-    takes is the model itself and a copy of one tensor.
+    With ``weights="float32"`` quantized weights become ``dtype``, "float32" or "float64", one
+    tensor at a time: what loading takes is the model itself and a copy of one tensor. With "int8"
+    each matrix is then quantized again. With "as-stored" the matrices stay in the mapped file, and
+    only those are copied whose rows have another order there (``unpermute``) or whose format has no
+    products of its own (``stored_matrix``).
 
     Raises UserError for a file that is missing, damaged or not supported, for tensors that are
     missing, unexpected or of another shape than the metadata say, and, unless ``finite`` is False,
@@ -53,11 +67,17 @@ def load_gguf(
                 "not have"
             )
     model = Llama(config, seed=seed, initialize=False)
-    parameters = dict(model.named_parameters())
+    layers = dict(model.named_modules())
     for name, part in expected.items():
-        weights = read_tensor(file, stored[name], options, np.dtype(dtype))
+        owner, _, attribute = part.name.rpartition(".")
+        if weights == "as-stored" and len(part.shape) == 2:
+            set_weight(layers[owner], read_stored(file, stored[name], options, finite))
+            continue
+        numbers = read_tensor(file, stored[name], options, np.dtype(dtype))
         if finite:
-            check_finite(weights, stored[name], file.path)
-        parameters.pop(part.name).data = weights
-    assert not parameters, "layout and model differ"
+            check_finite(numbers, stored[name], file.path)
+        if weights == "int8" and len(part.shape) == 2:
+            set_weight(layers[owner], quantize_int8(numbers))
+        else:
+            getattr(layers[owner], attribute).data = numbers
     return model.eval()

@@ -1,4 +1,7 @@
-"""The layers' two operations with weights that are stored quantized: a product and a look-up.
+"""What layers compute with weights that are parameters, or that are stored quantized.
+
+The first half are functions of ``autograd.ops`` that also take a QuantizedMatrix for a weight. All
+comes down to one product, and the derivative of it is another:
 
     y = x W^T        g_x = g W
 
@@ -53,6 +56,21 @@ def look_up(table, ids, padding_idx=None) -> Tensor:
     if outside.any():
         raise IndexError(f"id {ids[outside][0]} is outside the table of {table.shape[0]:,} rows")
     return Tensor(table.dequantize(ids))
+
+
+def feed_forward(x, fc_weight, fc_bias, proj_weight, proj_bias, approximate="none") -> Tensor:
+    """GELU(x W_fc^T + b_fc) W_proj^T + b_proj: x (..., C) -> (..., C)."""
+    if not any(isinstance(w, QuantizedMatrix) for w in (fc_weight, proj_weight)):
+        return ops.feed_forward(x, fc_weight, fc_bias, proj_weight, proj_bias, approximate)
+    hidden = ops.gelu(linear(x, fc_weight, fc_bias), approximate)
+    return linear(hidden, proj_weight, proj_bias)
+
+
+def linear_cross_entropy(h, weight, targets, ignore_index=-100, reduction="mean") -> Tensor:
+    """Cross-entropy, in nats, of the logits h W^T: h (..., C), targets (...)."""
+    if not isinstance(weight, QuantizedMatrix):
+        return ops.linear_cross_entropy(h, weight, targets, ignore_index, reduction)
+    return ops.cross_entropy(linear(h, weight), targets, ignore_index, reduction)
 
 
 class Product(Op):
