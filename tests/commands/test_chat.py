@@ -66,9 +66,15 @@ def sentence(error):
 
 def test_one_question_a_line_and_answers_alone_on_standard_output(piped):
     assert piped("Hello\nAgain\n") == (0, "Hi, you!\n\nHi, you!\n", "")
-    # a mark of the byte order, Windows line ends, empty lines, no line end at the end
-    assert piped(b"\xef\xbb\xbfHello\r\n\r\n  \nAgain") == (0, "Hi, you!\n\nHi, you!\n", "")
     assert piped("") == (0, "", "")
+
+
+def test_lines_of_a_pipe(monkeypatch):
+    # a mark of the byte order, Windows line ends, empty lines, no line end at the end
+    data = b"\xef\xbb\xbfHello\r\n\r\n  \n 1 Again"
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+    pipe = Pipe()
+    assert [pipe.ask() for _ in range(3)] == ["Hello", " 1 Again", None]
 
 
 def test_the_speed_goes_to_standard_error(piped):
@@ -288,7 +294,7 @@ def test_saved_and_loaded(tmp_path, monkeypatch):
     turns = [{"role": "user", "content": "Öne"}, {"role": "assistant", "content": "Hi!"}]
     turns += [{"role": "user", "content": "Two"}, {"role": "assistant", "content": "Hi!"}]
     assert json.loads(Path("a b.json").read_bytes()) == {"messages": turns}
-    assert os.listdir() == ["a b.json"]
+    assert os.listdir() == ["a b.json"] and "Öne" in Path("a b.json").read_text("utf-8")
     assert chat.conversation == Conversation(None, turns) and chat.screen.lines == ["no"]
     Path("list.json").write_text(json.dumps([{"role": "system", "content": "s"}, *turns]))
     assert load_conversation("list.json") == Conversation("s", turns)
