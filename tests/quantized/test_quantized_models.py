@@ -16,6 +16,7 @@ from tinygrad_llm.model.quantize import (
     stored_matrices,
 )
 from tinygrad_llm.pretrained.gguf_model import load_gguf
+from tinygrad_llm.pretrained.llama import load_llama, save_llama
 from tinygrad_llm.quantized.blocks import FORMATS
 
 V, IDS = 67, np.array([[1, 5, 66, 0, 7, 7], [2, 3, 4, 5, 6, 8]])
@@ -153,3 +154,24 @@ def test_as_stored_weights_must_be_finite_too(tmp_path, form):
     with pytest.raises(UserError, match=r"ffn_down.weight .*NaN"):
         load_gguf(path, weights="as-stored")
     load_gguf(path, weights="as-stored", finite=False)
+
+
+@pytest.mark.parametrize("dtype", ["f32", "f16", "bf16"])
+@pytest.mark.parametrize("tied", [False, True])
+def test_a_directory_is_used_as_stored(tmp_path, dtype, tied):
+    save_llama(a_llama(tied=tied), tmp_path, dtype=dtype)
+    expected, model = load_llama(tmp_path), load_llama(tmp_path, weights="as-stored")
+    assert {matrix.format for matrix in stored_matrices(model)} == {dtype.upper()}
+    with no_grad():
+        np.testing.assert_allclose(model(IDS).data, expected(IDS).data, rtol=0, atol=2e-5)
+    int8, other = load_llama(tmp_path, weights="int8"), quantize_model(load_llama(tmp_path))
+    with no_grad():
+        np.testing.assert_array_equal(int8(IDS).data, other(IDS).data)
+
+
+def test_weights_of_a_directory_must_be_finite_too(tmp_path):
+    model = a_llama()
+    model.layers[1].mlp.down_proj.weight.data[-1, -1] = np.nan
+    save_llama(model, tmp_path, dtype="bf16")
+    with pytest.raises(UserError, match=r"down_proj.weight .*NaN"):
+        load_llama(tmp_path, weights="as-stored")

@@ -17,6 +17,7 @@ from tinygrad_llm.config import LlamaConfig
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files.json_file import short
 from tinygrad_llm.model.llama import Llama
+from tinygrad_llm.model.quantize import set_weight
 from tinygrad_llm.pretrained.directory import CONFIG, float32_arrays, write_model
 from tinygrad_llm.pretrained.llama_config import read_config
 from tinygrad_llm.pretrained.llama_config_writer import to_options
@@ -26,8 +27,9 @@ from tinygrad_llm.pretrained.weights import (
     StoredTensor,
     stored_tensors,
 )
+from tinygrad_llm.quantized.matrix import STORED, quantize_int8
 
-HEAD = "lm_head.weight"
+HEAD, TABLE = "lm_head.weight", "model.embed_tokens.weight"
 BUFFER = "rotary_emb.inv_freq"
 """Rotary frequencies in old files; they follow from the config."""
 
@@ -99,11 +101,17 @@ def _shape(parts: list[Part]) -> tuple[int, ...]:
 
 
 def load_llama(
-    directory: str | os.PathLike, dtype: str = "float32", seed: int = 0, finite: bool = True
+    directory: str | os.PathLike,
+    dtype: str = "float32",
+    seed: int = 0,
+    finite: bool = True,
+    weights: str = "float32",
 ) -> Llama:
     """The model in a directory written by ``save_llama`` or by transformers, in evaluation mode.
 
-    Its tensors may be F64, F32, F16 or BF16, and become ``dtype``, "float32" or "float64".
+    Its tensors may be F64, F32, F16 or BF16, and become ``dtype``, "float32" or "float64". With
+    ``weights="int8"`` each matrix is then quantized. With "as-stored" the matrices of F32, F16 and
+    BF16 stay in the mapped files.
 
     Raises UserError, naming the file and the option or tensor, for files that are missing, damaged
     or of another model, and, unless ``finite`` is False, for weights that are NaN or infinite.
@@ -116,18 +124,25 @@ def load_llama(
     expected = layout(config, model_type)
     _check_tensors(stored, expected, directory)
     model = Llama(config, seed=seed, initialize=False)
-    parameters = dict(model.named_parameters())
+    layers = dict(model.named_modules())
     with closing(Reader()) as reader:
         for name, parts in expected.items():
             row = 0
             for part in parts:
                 rows = slice(row, row + part.shape[0])
-                parameter = parameters.pop(part.name)
-                parameter.data = reader.read(name, stored[name], rows, dtype, finite)
+                owner, _, attribute = part.name.rpartition(".")
                 row = rows.stop
+                if weights == "as-stored" and len(part.shape) == 2 and stored[name].dtype in STORED:
+                    matrix = reader.matrix(name, stored[name], rows, finite)
+                    set_weight(layers[owner], matrix)
+                    continue
+                numbers = reader.read(name, stored[name], rows, dtype, finite)
+                if weights == "int8" and len(part.shape) == 2:
+                    set_weight(layers[owner], quantize_int8(numbers))
+                else:
+                    getattr(layers[owner], attribute).data = numbers
         if config.tied and HEAD in stored:
-            _check_tied(reader, stored[HEAD], model)
-    assert not parameters, "layout and model differ"
+            _check_tied(reader, stored[HEAD], stored[TABLE])
     return model.eval()
 
 
@@ -162,17 +177,16 @@ def _check_tensors(
             )
 
 
-def _check_tied(reader: Reader, tensor: StoredTensor, model: Llama) -> None:
+def _check_tied(reader: Reader, head: StoredTensor, table: StoredTensor) -> None:
     """Raise UserError unless a stored output layer is the token table."""
-    table = model.embed_tokens.weight.data
-    same = tensor.shape == table.shape and tensor.dtype in FLOATS
-    for row in range(0, len(table) if same else 0, 1024):
+    same = head.shape == table.shape and head.dtype in FLOATS
+    for row in range(0, table.shape[0] if same else 0, 1024):
         rows = slice(row, row + 1024)
-        found = reader.read(HEAD, tensor, rows, table.dtype, finite=False)
-        same = same and np.array_equal(found, table[rows], equal_nan=True)
+        ours, theirs = (reader.read(HEAD, t, rows, "float32", finite=False) for t in (table, head))
+        same = same and np.array_equal(ours, theirs, equal_nan=True)
     if not same:
         raise UserError(
-            f"{tensor.path}: {HEAD} differs from the token table, but the {CONFIG} next to it says "
+            f"{head.path}: {HEAD} differs from the token table, but the {CONFIG} next to it says "
             "that they are one (tie_word_embeddings)"
         )
 

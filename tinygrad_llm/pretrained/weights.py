@@ -6,6 +6,7 @@ pieces whose pages are given back to the system: what loading takes is the model
 piece.
 """
 
+import contextlib
 import math
 import mmap
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from tinygrad_llm.files.json_file import Text, read_json, short
 from tinygrad_llm.files.mapping import forget_pages
 from tinygrad_llm.pretrained.directory import WEIGHTS
 from tinygrad_llm.pretrained.tensor_file import check_finite, read_header
+from tinygrad_llm.quantized.matrix import QuantizedMatrix
 
 INDEX = "model.safetensors.index.json"
 INDEX_SCHEMA = {
@@ -99,7 +101,7 @@ def _in_file(path: Path) -> dict[str, StoredTensor]:
 class Reader:
     """Reads tensors of mapped files; a file is mapped when its first tensor is read.
 
-    ``close`` unmaps them all.
+    ``close`` unmaps them.
     """
 
     def __init__(self) -> None:
@@ -132,6 +134,22 @@ class Reader:
                 check_finite(piece, name, tensor.path)
         return array
 
+    def matrix(
+        self, name: str, tensor: StoredTensor, rows: slice, finite: bool = True
+    ) -> QuantizedMatrix:
+        """Some rows of a matrix of F32, F16 or BF16, as they lie in the mapped file.
+
+        Raises UserError, unless ``finite`` is False, for numbers that are NaN or infinite.
+        """
+        if finite:
+            for begin in range(rows.start, rows.stop, step := max(1, PIECE // tensor.shape[1])):
+                self.read(name, tensor, slice(begin, min(begin + step, rows.stop)), "float32")
+        n_rows, n_columns = rows.stop - rows.start, tensor.shape[1]
+        size = np.dtype(FLOATS[tensor.dtype]).itemsize * n_columns
+        offset = tensor.offset + rows.start * size
+        data = np.frombuffer(self._map(tensor.path), np.uint8, n_rows * size, offset)
+        return QuantizedMatrix(data.reshape(n_rows, size), tensor.dtype, (n_rows, n_columns))
+
     def _map(self, path: Path) -> mmap.mmap:
         if path not in self._maps:
             try:
@@ -142,5 +160,7 @@ class Reader:
         return self._maps[path]
 
     def close(self) -> None:
+        """Unmap the files, but for those of which a matrix is still in use."""
         for data in self._maps.values():
-            data.close()
+            with contextlib.suppress(BufferError):
+                data.close()
