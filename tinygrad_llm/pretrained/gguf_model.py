@@ -1,14 +1,17 @@
-"""A model of the Llama family from a GGUF file."""
+"""A model from a GGUF file."""
 
 import os
 
 import numpy as np
 
 from tinygrad_llm.errors import UserError
+from tinygrad_llm.model.gpt import GPT
 from tinygrad_llm.model.llama import Llama
 from tinygrad_llm.model.quantize import set_weight
 from tinygrad_llm.pretrained.gguf_file import GGUFFile, read_gguf
+from tinygrad_llm.pretrained.gguf_gpt2 import load_gpt2
 from tinygrad_llm.pretrained.gguf_names import (
+    architecture,
     hugging_face_names,
     read_options,
     read_stored,
@@ -26,7 +29,7 @@ def load_gguf(
     seed: int = 0,
     finite: bool = True,
     weights: str = "float32",
-) -> Llama:
+) -> GPT | Llama:
     """The model in a GGUF file (or in one that is open), in evaluation mode.
 
     With ``weights="float32"`` quantized weights become ``dtype``, "float32" or "float64", one
@@ -41,6 +44,8 @@ def load_gguf(
     these but the last are checked.
     """
     file = path if isinstance(path, GGUFFile) else read_gguf(path)
+    if architecture(file) == "gpt2":
+        return load_gpt2(file, dtype, seed, finite)
     options = read_options(file)
     try:
         config = from_options(options)

@@ -2,7 +2,7 @@
 
 GGUF says the same things as a Hugging Face directory with other names. Three things differ:
 
-    llama's q, k    their rows are permuted, see ``unpermute``
+    llama's q, k    their rows are permuted, see ``permute``
     Gemma's norms   stored as 1 + w, the factor that is multiplied with, not as w
     llama3 scaling  stored as a tensor, rope_freqs.weight: the divisor of each rotary frequency
 
@@ -37,17 +37,22 @@ LAYER = {
     "ffn_up": "mlp.up_proj",
     "ffn_down": "mlp.down_proj",
 }
+_FFN_NORM = {"ffn_norm": "post_attention_layernorm"}
+_QK_NORM = {"attn_q_norm": "self_attn.q_norm", "attn_k_norm": "self_attn.k_norm"}
 MORE = {
-    "llama": {"ffn_norm": "post_attention_layernorm"},
-    "gemma3": {
-        "attn_q_norm": "self_attn.q_norm",
-        "attn_k_norm": "self_attn.k_norm",
+    "llama": _FFN_NORM,
+    "qwen2": _FFN_NORM,
+    "qwen3": _FFN_NORM | _QK_NORM,
+    "gemma3": _QK_NORM
+    | {
         "post_attention_norm": "post_attention_layernorm",
         "ffn_norm": "pre_feedforward_layernorm",
         "post_ffw_norm": "post_feedforward_layernorm",
     },
 }
-"""Names in a layer that one architecture has; its keys are the supported architectures."""
+"""Names in a layer that one architecture has."""
+ARCHITECTURES = ("gpt2", *MORE)
+"""The supported architectures; gguf_gpt2.py has the names of the first."""
 
 _SIZE, _POSITIVE = Whole(1, 2**31 - 1), Number(1e-30, 1e30)
 SCHEMA = {
@@ -75,15 +80,15 @@ SCHEMA = {
 
 
 def architecture(file: GGUFFile) -> str:
-    """The architecture's name, a key of MORE.
+    """The architecture's name, one of ARCHITECTURES.
 
     Raises UserError for any other, and for a part of a split file.
     """
-    known = ", ".join(MORE)
+    known = ", ".join(ARCHITECTURES)
     name = file.metadata.get("general.architecture")
     if not isinstance(name, str):
         raise UserError(f"{file.path} does not name its architecture: supported are {known}")
-    if name not in MORE:
+    if name not in ARCHITECTURES:
         raise UserError(
             f"{file.path}: architecture {short(name)} is not supported: supported are {known}"
         )
@@ -103,7 +108,7 @@ def read_options(file: GGUFFile) -> dict[str, Any]:
     is not supported.
     """
     kind = architecture(file)
-    facts = _facts(file, kind)
+    facts = read_facts(file, SCHEMA)
     if TABLE not in file.tensors or len(file.tensors[TABLE].shape) != 2:
         raise UserError(f"{file.path} has no tensor {TABLE} with two axes: it is no language model")
     heads = facts["attention.head_count"]
@@ -132,20 +137,21 @@ def read_options(file: GGUFFile) -> dict[str, Any]:
     return options | more(file, facts, options)
 
 
-def _facts(file: GGUFFile, kind: str) -> dict[str, Any]:
-    """The metadata that SCHEMA names, checked. Numbers of float32 get their shortest decimal form.
+def read_facts(file: GGUFFile, schema: dict[str, Any]) -> dict[str, Any]:
+    """The metadata that ``schema`` names, checked. Numbers of float32 get their shortest decimals.
 
     So 1e-5 is 1e-5 again, as in the config.json from which it was made.
     """
+    kind = architecture(file)
     facts = {}
-    for key in SCHEMA:
+    for key in schema:
         name = key.removesuffix("?")
         if (value := file.metadata.get(f"{kind}.{name}")) is not None:
             if isinstance(value, float):
                 with np.errstate(over="ignore"):
                     value = float(str(np.float32(value)))
             facts[name] = [] if isinstance(value, np.ndarray) else value
-    check_json(facts, f"the metadata of {file.path}, below {kind},", SCHEMA)
+    check_json(facts, f"the metadata of {file.path}, below {kind},", schema)
     return facts
 
 
@@ -155,7 +161,7 @@ def _llama(file: GGUFFile, facts: dict[str, Any], options: dict[str, Any]) -> di
     if FREQUENCIES in file.tensors:
         scaling = _llama3(file, options["head_dim"], theta)
     return {
-        "model_type": "llama",
+        "model_type": architecture(file),
         "rope_theta": theta,
         "rope_scaling": scaling,
         "mlp_bias": "blk.0.ffn_gate.bias" in file.tensors,
@@ -249,6 +255,17 @@ def _hugging_face_name(name: str, layer: dict[str, str]) -> str | None:
     return f"{prefix}{known[module]}.{part}"
 
 
+def gguf_name(name: str, kind: str) -> str:
+    """The inverse: model.layers.3.self_attn.q_proj.weight -> blk.3.attn_q.weight"""
+    module, _, part = name.rpartition(".")
+    layer = re.match(r"model\.layers\.(\d+)\.", module)
+    prefix = f"blk.{layer[1]}." if layer else ""
+    known = LAYER | MORE[kind] if layer else TOP
+    module = module[layer.end() :] if layer else module
+    found = {theirs: ours for ours, theirs in known.items()}[module]
+    return f"{prefix}{found}.{part}"
+
+
 def read_tensor(
     file: GGUFFile, name: str, options: dict[str, Any], dtype: Any = np.float32
 ) -> np.ndarray:
@@ -301,12 +318,18 @@ def _permuted_heads(name: str, options: dict[str, Any]) -> int | None:
     return None
 
 
-def unpermute(weights: np.ndarray, n_head: int) -> np.ndarray:
-    """The rows of a llama's q or k in Hugging Face's order: (n_head D, ...) -> the same shape.
+def permute(weights: np.ndarray, n_head: int) -> np.ndarray:
+    """The rows of a llama's q or k in GGUF's order: (n_head D, ...) -> the same shape.
 
     Rotary embedding turns pairs of channels. Hugging Face's pairs are channels j and j + D/2 of a
     head, those of GGUF's llama are 2 j and 2 j + 1. So row 2 j + i of a head, with i = 0 or 1, is
     row i D/2 + j there. The order within a head does not change the product of q and k.
     """
+    split = weights.reshape(n_head, 2, -1, *weights.shape[1:])  # (H, 2, D/2, ...)
+    return split.swapaxes(1, 2).reshape(weights.shape)
+
+
+def unpermute(weights: np.ndarray, n_head: int) -> np.ndarray:
+    """The rows of a llama's q or k in Hugging Face's order: the inverse of ``permute``."""
     split = weights.reshape(n_head, -1, 2, *weights.shape[1:])  # (H, D/2, 2, ...)
     return split.swapaxes(1, 2).reshape(weights.shape)

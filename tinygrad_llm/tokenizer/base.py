@@ -132,6 +132,11 @@ class Tokenizer:
     # ---- the vocabulary ----
 
     @property
+    def vocabulary(self) -> Vocabulary | SentencePieceVocabulary:
+        """Everything that determines ids, as plain data."""
+        return self._vocabulary
+
+    @property
     def pattern(self) -> str:
         """The regular expression that splits text. Raises UserError for a SentencePiece one."""
         return self._byte_level().pattern

@@ -1,0 +1,136 @@
+"""A GPT-2 in a GGUF file: the names of its tensors and metadata, and the model.
+
+Its matrices are (out, in), as ours are; in Hugging Face's files they are transposed.
+"""
+
+import numpy as np
+
+from tinygrad_llm.config import GPTConfig
+from tinygrad_llm.errors import UserError
+from tinygrad_llm.files.json_file import Number, Whole, short
+from tinygrad_llm.model.gpt import GPT
+from tinygrad_llm.pretrained.gguf_file import GGUFFile
+from tinygrad_llm.pretrained.gguf_names import read_facts
+from tinygrad_llm.pretrained.llama_config import MAX_LAYERS
+from tinygrad_llm.pretrained.tensor_file import check_finite
+
+TOP = {"wte": "token_embd", "wpe": "position_embd", "ln_f": "output_norm"}
+LAYER = {
+    "ln_1": "attn_norm",
+    "attn.c_attn": "attn_qkv",
+    "attn.c_proj": "attn_output",
+    "ln_2": "ffn_norm",
+    "mlp.c_fc": "ffn_up",
+    "mlp.c_proj": "ffn_down",
+}
+TABLE, HEAD = "token_embd.weight", "output.weight"
+
+_SIZE = Whole(1, 2**31 - 1)
+SCHEMA = {
+    "block_count": Whole(1, MAX_LAYERS),
+    "context_length": _SIZE,
+    "embedding_length": _SIZE,
+    "feed_forward_length": _SIZE,
+    "attention.head_count": _SIZE,
+    "attention.layer_norm_epsilon": Number(0, 1),
+}
+"""What is read of the metadata, below "gpt2."."""
+
+
+def gguf_name(name: str) -> str:
+    """h.3.attn.c_attn.weight -> blk.3.attn_qkv.weight"""
+    module, _, part = name.rpartition(".")
+    if module in TOP:
+        return f"{TOP[module]}.{part}"
+    _, layer, module = module.split(".", 2)
+    return f"blk.{layer}.{LAYER[module]}.{part}"
+
+
+def shapes(config: GPTConfig) -> dict[str, tuple[int, ...]]:
+    """The file's name of every tensor -> its shape."""
+    C = config.n_embd
+    found: dict[str, tuple[int, ...]] = {
+        TABLE: (config.vocab_size, C),
+        "position_embd.weight": (config.block_size, C),
+    }
+    for i in range(config.n_layer):
+        for name, n_out, n_in in (
+            ("attn_norm", C, None), ("attn_qkv", 3 * C, C), ("attn_output", C, C),
+            ("ffn_norm", C, None), ("ffn_up", 4 * C, C), ("ffn_down", C, 4 * C),
+        ):  # fmt: skip
+            found[f"blk.{i}.{name}.weight"] = (n_out,) if n_in is None else (n_out, n_in)
+            found[f"blk.{i}.{name}.bias"] = (n_out,)
+    return found | {"output_norm.weight": (C,), "output_norm.bias": (C,)}
+
+
+def read_config(file: GGUFFile) -> GPTConfig:
+    """The GPTConfig of a file, without dropout, which is not stored.
+
+    Raises UserError for metadata that are missing or not what they should be.
+    """
+    facts = read_facts(file, SCHEMA)
+    if TABLE not in file.tensors or len(file.tensors[TABLE].shape) != 2:
+        raise UserError(f"{file.path} has no tensor {TABLE} with two axes: it is no language model")
+    width = facts["embedding_length"]
+    if facts["feed_forward_length"] != 4 * width:
+        raise UserError(
+            f"{file.path}: gpt2.feed_forward_length is {facts['feed_forward_length']}, but must be "
+            f"4 embedding_length = {4 * width} for our GPT"
+        )
+    try:
+        return GPTConfig(
+            vocab_size=file.tensors[TABLE].shape[0],
+            block_size=facts["context_length"],
+            n_layer=facts["block_count"],
+            n_head=facts["attention.head_count"],
+            n_embd=width,
+            dropout=0.0,
+            layer_norm_epsilon=facts["attention.layer_norm_epsilon"],
+        )
+    except UserError as error:
+        raise UserError(f"{file.path}: {error}") from error
+
+
+def load_gpt2(file: GGUFFile, dtype: str = "float32", seed: int = 0, finite: bool = True) -> GPT:
+    """The model in a GGUF file of the architecture gpt2; ``load_gguf`` says what is raised.
+
+    Some files store the token table once more, as the output layer: it must be the same there.
+    """
+    config = read_config(file)
+    expected = shapes(config)
+    for name, shape in expected.items():
+        if name not in file.tensors:
+            raise UserError(
+                f"{file.path} has no tensor {name} of shape {shape}, which its metadata ask for: "
+                "it is a part of a model, or damaged"
+            )
+        if (found := file.tensors[name].shape) != shape:
+            raise UserError(
+                f"{file.path}: tensor {name} has shape {found}, but its metadata ask for {shape}"
+            )
+    for name in file.tensors:
+        if name not in expected and name != HEAD:
+            raise UserError(
+                f"{file.path} has a tensor {short(name)}, which a GPT-2 with its metadata does not "
+                "have"
+            )
+    model = GPT(config, seed=seed, initialize=False)
+    for name, parameter in model.named_parameters():
+        weights = file.read(gguf_name(name), np.dtype(dtype))
+        if finite:
+            check_finite(weights, gguf_name(name), file.path)
+        parameter.data = weights
+    if HEAD in file.tensors and not _is_table(file, dtype, model.wte.weight.data):
+        raise UserError(
+            f"{file.path}: {HEAD} differs from {TABLE}, but this model uses one table for both: "
+            "its output weights are not tied"
+        )
+    return model.eval()
+
+
+def _is_table(file: GGUFFile, dtype: str, table: np.ndarray) -> bool:
+    if file.tensors[HEAD].shape != table.shape:
+        return False
+    if file.tensors[HEAD].format == file.tensors[TABLE].format:
+        return np.array_equal(file.stored(HEAD), file.stored(TABLE))
+    return np.array_equal(file.read(HEAD, np.dtype(dtype)), table)
