@@ -35,6 +35,11 @@ SHARED = {
 }  # fmt: skip
 OWN = {  # our parameter -> GGUF's, where the architectures differ
     "llama": {"pre_feedforward_layernorm": "ffn_norm"},
+    "qwen2": {"pre_feedforward_layernorm": "ffn_norm"},
+    "qwen3": {
+        "pre_feedforward_layernorm": "ffn_norm", "self_attn.q_norm": "attn_q_norm",
+        "self_attn.k_norm": "attn_k_norm",
+    },
     "gemma3": {
         "pre_feedforward_layernorm": "ffn_norm", "post_attention_layernorm": "post_attention_norm",
         "post_feedforward_layernorm": "post_ffw_norm", "self_attn.q_norm": "attn_q_norm",
@@ -133,6 +138,7 @@ def test_unpermute_undoes_the_converters_formula(n_head, shape):
 @pytest.mark.parametrize(
     "kind, options",
     [("llama", {}), ("llama", {"tied": True}), ("gemma3", {}),
+     ("qwen2", {"qkv_bias": True}), ("qwen3", {"qk_norm": "head"}),
      ("llama", {"qkv_bias": True, "out_bias": True, "mlp_bias": True})],
 )  # fmt: skip
 def test_every_parameter_arrives(tmp_path, kind, options, dtype):
@@ -262,10 +268,11 @@ def test_metadata_that_do_not_fit(tmp_path, facts, words):
     refused(a_file(tmp_path, facts=facts), *words)
 
 
-@pytest.mark.parametrize("kind", ["qwen3", None])
+@pytest.mark.parametrize("kind", ["mamba", None])
 def test_an_architecture_that_is_not_supported(tmp_path, kind):
     path = write(tmp_path / "model.gguf", kind, {}, {})
-    refused(path, "architecture", "supported are llama, gemma3", kind or "does not name")
+    known = "supported are gpt2, llama, qwen2, qwen3, gemma3"
+    refused(path, "architecture", known, kind or "does not name")
 
 
 @pytest.mark.parametrize(

@@ -4,48 +4,26 @@ import json
 
 import numpy as np
 import pytest
+from small_models import TEXT, small_model, small_tokenizer
 
-from tinygrad_llm.config import GPTConfig, LlamaConfig
 from tinygrad_llm.errors import UserError
-from tinygrad_llm.model import GPT
-from tinygrad_llm.model.llama import Llama
 from tinygrad_llm.pretrained import load_pretrained, save_pretrained
 from tinygrad_llm.pretrained.encode import DTYPES, encoded
 from tinygrad_llm.quantized.blocks import dequantize
-from tinygrad_llm.tokenizer import Tokenizer, train_bpe
+from tinygrad_llm.tokenizer import Tokenizer
 from tinygrad_llm.tokenizer.vocabulary import Conventions, Vocabulary
 
-TEXT = "the cat sat on the mat, and the dog sat on the log; 1234 cats' \n\n  paws. "
 TEMPLATE = "{% for m in messages %}<|endoftext|>{{ m.role }}: {{ m.content }}\n{% endfor %}"
-
-
-@pytest.fixture(scope="module")
-def tokenizer():
-    return train_bpe([TEXT * 3], 280)
-
-
-def a_model(kind):
-    if kind == "gpt2":
-        sizes = {"vocab_size": 281, "block_size": 32, "n_layer": 2, "n_head": 2, "n_embd": 32}
-        model = GPT(GPTConfig(**sizes), seed=1)
-    else:
-        sizes = {"vocab_size": 281, "block_size": 32, "n_layer": 2, "n_head": 2, "n_embd": 32}
-        model = Llama(LlamaConfig(**sizes, n_kv_head=1, n_hidden=64), seed=1)
-    rng = np.random.default_rng(2)
-    for parameter in model.parameters():
-        parameter.data = parameter.data + 0.1 * rng.standard_normal(parameter.shape).astype("f4")
-    return model.eval()
-
 
 both = pytest.mark.parametrize("kind", ["gpt2", "llama"])
 
 
 @both
 @pytest.mark.parametrize("dtype", ["f32", "f16", "bf16"])
-def test_transformers_opens_it(kind, dtype, tokenizer, tmp_path):
+def test_transformers_opens_it(kind, dtype, tmp_path):
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     transformers = pytest.importorskip("transformers", reason="transformers is not installed")
-    model = a_model(kind)
+    model, tokenizer = small_model(kind), small_tokenizer()
     save_pretrained(model, tokenizer, tmp_path / "model", dtype)
     for parameter in model.parameters():  # the numbers that were stored
         stored = [*encoded(parameter.data, DTYPES[dtype], "")]
@@ -64,8 +42,8 @@ def test_transformers_opens_it(kind, dtype, tokenizer, tmp_path):
 
 
 @both
-def test_load_pretrained_opens_it(kind, tokenizer, tmp_path):
-    model = a_model(kind)
+def test_load_pretrained_opens_it(kind, tmp_path):
+    model, tokenizer = small_model(kind), small_tokenizer()
     save_pretrained(model, tokenizer, tmp_path / "model")
     again, same = load_pretrained(tmp_path / "model")
     assert same.fingerprint() == tokenizer.fingerprint()
@@ -74,13 +52,14 @@ def test_load_pretrained_opens_it(kind, tokenizer, tmp_path):
     np.testing.assert_array_equal(again(ids).data, model(ids).data)
 
 
-def test_the_chat_template_is_saved(tokenizer, tmp_path):
+def test_the_chat_template_is_saved(tmp_path):
     transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+    tokenizer = small_tokenizer()
     eot = tokenizer.eot_id
     conventions = Conventions(eot, eot, (), (), TEMPLATE, {"eos_token": "<|endoftext|>"})
     vocabulary = Vocabulary(tokenizer.ranks, tokenizer.pattern, tokenizer.special_tokens)
     tokenizer = Tokenizer.from_vocabulary(vocabulary, conventions)
-    save_pretrained(a_model("llama"), tokenizer, tmp_path / "model")
+    save_pretrained(small_model("llama"), tokenizer, tmp_path / "model")
     messages = [{"role": "user", "content": "a cat?"}, {"role": "assistant", "content": "a dog"}]
     ids = tokenizer.apply_chat_template(messages)
     assert ids.count(eot) == 2
@@ -90,7 +69,7 @@ def test_the_chat_template_is_saved(tokenizer, tmp_path):
 
 
 def test_without_tokenizer(tmp_path):
-    save_pretrained(a_model("llama"), None, tmp_path / "model")
+    save_pretrained(small_model("llama"), None, tmp_path / "model")
     assert load_pretrained(tmp_path / "model")[1] is None
     assert json.loads((tmp_path / "model/config.json").read_text())["eos_token_id"] is None
 
@@ -98,12 +77,12 @@ def test_without_tokenizer(tmp_path):
 @both
 def test_what_a_directory_cannot_hold(kind, tmp_path):
     with pytest.raises(UserError, match="cannot hold q8_0 weights: possible are f32, f16, bf16"):
-        save_pretrained(a_model(kind), None, tmp_path / "model", "q8_0")
+        save_pretrained(small_model(kind), None, tmp_path / "model", "q8_0")
     assert not (tmp_path / "model").exists()
 
 
 def test_a_weight_too_large_leaves_no_file(tmp_path):
-    model = a_model("llama")
+    model = small_model("llama")
     model.norm.weight.data[3] = 1e6
     with pytest.raises(UserError, match="tensor model.norm.weight cannot be stored as F16"):
         save_pretrained(model, None, tmp_path / "model", "f16")
