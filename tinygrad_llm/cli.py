@@ -42,6 +42,7 @@ COMMANDS: dict[type, str] = {
     options.TokenizerDecode: "tokenizer:decode",
     options.DataPrepare: "data:prepare",
     options.DataList: "data:list_corpora",
+    options.ExportOptions: "export",
     options.GradcheckOptions: "gradcheck",
     options.InfoOptions: "info",
 }

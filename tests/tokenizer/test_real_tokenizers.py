@@ -8,10 +8,12 @@ from pathlib import Path
 import hypothesis.strategies as st
 import pytest
 import tokenizers
+from gguf_lists import from_metadata
 from hypothesis import given, settings
 from real_tokenizers import NAMES, folder_of
 
 from tinygrad_llm.tokenizer import Tokenizer
+from tinygrad_llm.tokenizer.to_lists import tokenizer_metadata
 
 # Unassigned code points are left out: the engines' editions of Unicode differ on them.
 assigned = st.characters(exclude_categories=("Cs", "Cn"))
@@ -89,12 +91,35 @@ def test_bos_and_eos(name):
     }[name]
 
 
-@pytest.mark.parametrize("name", ["llama3", "qwen3"])
+@pytest.mark.parametrize("name", NAMES)
 def test_saved_and_read_again(name, tmp_path):
-    ours = both(name)[0]
+    ours, original = both(name)
     ours.save(tmp_path)
     again = Tokenizer.load(tmp_path)
     assert again.fingerprint() == ours.fingerprint() and again.conventions == ours.conventions
     theirs = tokenizers.Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
-    text = "e\u0301t\u00e9 12345  <think>x</think>\n\nthe  end "
-    assert ours.encode(text) == again.encode(text) == theirs.encode(text).ids
+
+    @settings(deadline=None, max_examples=100, database=None)
+    @given(texts)
+    def check(text):
+        for allow in (False, True):
+            theirs.encode_special_tokens = original.encode_special_tokens = not allow
+            assert theirs.encode(text).ids == original.encode(text).ids
+
+    check()
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.filterwarnings("ignore")  # what is different is what the test leaves out
+def test_as_the_lists_of_a_gguf_file(name):
+    """Text that is composed and has no "\u2581" gets the same ids."""
+    ours = both(name)[0]
+    again = from_metadata(tokenizer_metadata(ours, ours.vocab_size))
+
+    @settings(deadline=None, max_examples=100, database=None)
+    @given(texts)
+    def check(text):
+        text = unicodedata.normalize("NFC", text).replace("\u2581", " ")
+        assert again.encode(text) == ours.encode(text)
+
+    check()

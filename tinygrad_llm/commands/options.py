@@ -5,7 +5,7 @@ is imported even for ``--help``, so it imports nothing heavy.
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from tyro.conf import arg, subcommand
 
@@ -96,6 +96,23 @@ class DataCommands:
 
 
 @dataclass(frozen=True)
+class ExportOptions:
+    """Write a model for other programs: a directory for transformers or a file for llama.cpp."""
+
+    model: Annotated[str, positional("MODEL")]
+    """A run (its best checkpoint is used), a checkpoint, a model directory of Hugging Face, a GGUF
+    file or a name."""
+    format: Literal["safetensors", "gguf"] = "safetensors"
+    """safetensors makes a directory, gguf a file."""
+    dtype: Literal["f32", "f16", "bf16", "q8_0"] = "f32"
+    """What the weights are stored as; q8_0, about 8.5 bits per weight, for gguf only."""
+    out: str | None = None
+    """Where to write, which must not exist; None means MODEL-DTYPE in the current folder."""
+    no_verify: bool = False
+    """Use a run's files without comparing them with their checksums."""
+
+
+@dataclass(frozen=True)
 class GradcheckOptions:
     """Check every operation's derivative: forward, order 1, order 2, and its kernels."""
 
@@ -120,6 +137,7 @@ class CommandLine:
         | Annotated[ChatOptions, subcommand("chat")]
         | Annotated[TokenizerCommands, subcommand("tokenizer")]
         | Annotated[DataCommands, subcommand("data")]
+        | Annotated[ExportOptions, subcommand("export")]
         | Annotated[GradcheckOptions, subcommand("gradcheck")]
         | Annotated[InfoOptions, subcommand("info")]
     )

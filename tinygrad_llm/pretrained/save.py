@@ -26,7 +26,9 @@ def save_pretrained(
     weight that is too large for ``dtype``; OSError if the disk is full; ValueError for parameters
     that are not float32.
     """
-    bos, eos = (None, None) if tokenizer is None else bos_and_eos(tokenizer)
+    bos = eos = None
+    if tokenizer is not None:
+        bos, eos = bos_and_eos(tokenizer.conventions, tokenizer.special_tokens)
     if isinstance(model, GPT):
         save_model(model, directory, bos, eos, dtype)
     else:

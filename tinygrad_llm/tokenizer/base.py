@@ -380,11 +380,9 @@ class Tokenizer:
         model_max_length: tokens a model can take, for the config file. Raises UserError if the
         files cannot be written or the format cannot hold this vocabulary or pattern.
         """
-        if not isinstance(self._vocabulary, Vocabulary):
-            raise UserError(
-                "a SentencePiece tokenizer cannot be written: copy the tokenizer.json it came from"
-            )
-        vocabulary = self._vocabulary._replace(merges=self.merges())
+        vocabulary = self._vocabulary
+        if isinstance(vocabulary, Vocabulary):
+            vocabulary = vocabulary._replace(merges=self.merges())
         json_format.write_files(vocabulary, self._conventions, Path(directory), model_max_length)
 
     @classmethod

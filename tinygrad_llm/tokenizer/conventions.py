@@ -6,16 +6,13 @@ file, or in chat_template.jinja, which wins. What is added around every text is 
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files.json_file import read_bounded, read_json
 from tinygrad_llm.tokenizer.json_format import CONFIG_FILE
 from tinygrad_llm.tokenizer.special import END_OF_TEXT
 from tinygrad_llm.tokenizer.vocabulary import Conventions
-
-if TYPE_CHECKING:
-    from tinygrad_llm.tokenizer.base import Tokenizer
 
 TEMPLATE_FILE = "chat_template.jinja"
 
@@ -48,15 +45,17 @@ def read_conventions(
     return Conventions(bos, eos, prefix_ids, suffix_ids, _template(folder, config), names)
 
 
-def bos_and_eos(tokenizer: "Tokenizer") -> tuple[int | None, int | None]:
+def bos_and_eos(
+    conventions: Conventions, special_tokens: Mapping[str, int]
+) -> tuple[int | None, int | None]:
     """The ids that begin and end a text, for a file that names them.
 
     A tokenizer that was trained here has one for both, the end of text.
     """
-    if tokenizer.conventions == Conventions():
-        end = tokenizer.special_tokens.get(END_OF_TEXT)
+    if conventions == Conventions():
+        end = special_tokens.get(END_OF_TEXT)
         return end, end
-    return tokenizer.bos_id, tokenizer.eos_id
+    return conventions.bos_id, conventions.eos_id
 
 
 def _template(folder: Path, config: Mapping[str, Any]) -> str | None:

@@ -1,7 +1,8 @@
-"""tokenizer.json: a byte-level BPE as the Hugging Face libraries store it.
+"""tokenizer.json: a tokenizer as the Hugging Face libraries store it.
 
 This module writes it and ``json_reader.py`` reads it. Both work on a ``Vocabulary``, which is plain
-data; ``base.py`` builds the Tokenizer.
+data; ``base.py`` builds the Tokenizer. What is said here is about byte-level BPE; the steps of a
+SentencePiece tokenizer are in ``json_sentencepiece_writer.py``.
 
 The file spells every byte as one printable letter (GPT-2's table: a space is "Ġ"), lists the
 merges as pairs of such strings, and describes the splitting as a Split by our regular expression
@@ -22,8 +23,9 @@ from typing import Any
 
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.tokenizer import patterns
+from tinygrad_llm.tokenizer.json_sentencepiece_writer import sentencepiece_steps
 from tinygrad_llm.tokenizer.special import END_OF_TEXT
-from tinygrad_llm.tokenizer.vocabulary import Conventions, Vocabulary
+from tinygrad_llm.tokenizer.vocabulary import Conventions, SentencePieceVocabulary, Vocabulary
 
 TOKENIZER_FILE = "tokenizer.json"
 CONFIG_FILE = "tokenizer_config.json"
@@ -46,7 +48,7 @@ def spell(token: bytes) -> str:
 
 
 def write_files(
-    vocabulary: Vocabulary,
+    vocabulary: Vocabulary | SentencePieceVocabulary,
     conventions: Conventions,
     directory: Path,
     model_max_length: int | None = None,
@@ -81,7 +83,9 @@ def write_files(
 
 
 def _config(
-    vocabulary: Vocabulary, conventions: Conventions, model_max_length: int | None
+    vocabulary: Vocabulary | SentencePieceVocabulary,
+    conventions: Conventions,
+    model_max_length: int | None,
 ) -> dict[str, Any]:
     """The content of tokenizer_config.json."""
     config: dict[str, Any] = {"tokenizer_class": "PreTrainedTokenizerFast"}
@@ -97,17 +101,16 @@ def _config(
     return config | {"clean_up_tokenization_spaces": False}
 
 
-def _description(vocabulary: Vocabulary, conventions: Conventions) -> dict[str, Any]:
+def _description(
+    vocabulary: Vocabulary | SentencePieceVocabulary, conventions: Conventions
+) -> dict[str, Any]:
     """The content of tokenizer.json."""
-    vocab, added = _vocab_table(vocabulary)
+    added = _in_order_of_ids({**vocabulary.special_tokens, **vocabulary.user_tokens})
     flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
-    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
-    split = {
-        "type": "Split",
-        "pattern": {"Regex": vocabulary.pattern},
-        "behavior": "Isolated",
-        "invert": False,
-    }
+    if isinstance(vocabulary, Vocabulary):
+        steps = _byte_level_steps(vocabulary)
+    else:
+        steps = sentencepiece_steps(vocabulary)
     return {
         "version": "1.0",
         "truncation": None,
@@ -116,12 +119,29 @@ def _description(vocabulary: Vocabulary, conventions: Conventions) -> dict[str, 
             {"id": i, "content": name, **flags, "special": name in vocabulary.special_tokens}
             for name, i in added.items()
         ],
+        "normalizer": steps["normalizer"],
+        "pre_tokenizer": steps["pre_tokenizer"],
+        "post_processor": _around(added, conventions),
+        "decoder": steps["decoder"],
+        "model": steps["model"],
+    }
+
+
+def _byte_level_steps(vocabulary: Vocabulary) -> dict[str, Any]:
+    """The entries normalizer, pre_tokenizer, decoder and model."""
+    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
+    split = {
+        "type": "Split",
+        "pattern": {"Regex": vocabulary.pattern},
+        "behavior": "Isolated",
+        "invert": False,
+    }
+    return {
         "normalizer": {"type": "NFC"} if vocabulary.nfc else None,
         "pre_tokenizer": {
             "type": "Sequence",
             "pretokenizers": [split, byte_level | {"use_regex": False}],
         },
-        "post_processor": _around(vocabulary, conventions),
         "decoder": byte_level | {"use_regex": True},
         "model": {
             "type": "BPE",
@@ -132,18 +152,26 @@ def _description(vocabulary: Vocabulary, conventions: Conventions) -> dict[str, 
             "fuse_unk": False,
             "byte_fallback": False,
             "ignore_merges": vocabulary.whole_chunks,
-            "vocab": vocab,
+            "vocab": _vocab_table(vocabulary),
             "merges": [[spell(left), spell(right)] for left, right in vocabulary.merges or ()],
         },
     }
 
 
-def _around(vocabulary: Vocabulary, conventions: Conventions) -> dict[str, Any] | None:
-    """The post_processor: what is added before and after every text."""
+def _around(added: Mapping[str, int], conventions: Conventions) -> dict[str, Any] | None:
+    """The post_processor: what is added before and after every text.
+
+    Raises UserError for a token that is not one of the added ones.
+    """
     prefix, suffix = conventions.prefix_ids, conventions.suffix_ids
     if not prefix and not suffix:
         return None
-    names = {i: name for name, i in {**vocabulary.special_tokens, **vocabulary.user_tokens}.items()}
+    names = {i: name for name, i in added.items()}
+    if ordinary := [i for i in prefix + suffix if i not in names]:
+        raise UserError(
+            f"the tokenizer adds the id {ordinary[0]} to every text, which is no special token: "
+            "tokenizer.json cannot say that"
+        )
     text = [[{"Sequence": {"id": side, "type_id": 0}}] for side in "AB"]
     before, after = (
         [{"SpecialToken": {"id": names[i], "type_id": 0}} for i in ids] for ids in (prefix, suffix)
@@ -158,8 +186,8 @@ def _around(vocabulary: Vocabulary, conventions: Conventions) -> dict[str, Any] 
     }
 
 
-def _vocab_table(vocabulary: Vocabulary) -> tuple[dict[str, int], dict[str, int]]:
-    """(all tokens as the file spells them, the added ones), each in the order of ids.
+def _vocab_table(vocabulary: Vocabulary) -> dict[str, int]:
+    """All tokens as the file spells them, in the order of ids.
 
     Raises UserError for what the file could not hold without changing it.
     """
@@ -178,7 +206,7 @@ def _vocab_table(vocabulary: Vocabulary) -> tuple[dict[str, int], dict[str, int]
                 f"the special token {name!r} consists of letters that spell bytes in the file, so "
                 "the tokenizers library would decode it to other text; use a name in ASCII"
             )
-    return _in_order_of_ids({**ordinary, **added}), _in_order_of_ids(added)
+    return _in_order_of_ids({**ordinary, **added})
 
 
 def _in_order_of_ids(ids: Mapping[str, int]) -> dict[str, int]:

@@ -97,14 +97,16 @@ class SentencePieceEngine:
 
         A merge across the cut would make a piece with "▁" inside, after another character. Few
         vocabularies have one (Gemma 3 has ">▁</"); there is no cut after such a character.
+        Where characters are dropped there is none at all: what is on either side of one can merge.
         """
+        drops = self.vocabulary.byte_ids is None and self.vocabulary.unknown_id is None
         joined = {
             piece[i - 1]
             for piece in self.vocabulary.pieces
             for i in range(1, len(piece))
             if piece[i] == SPACE
         } - {SPACE}
-        if SPACE not in self.vocabulary.pieces:
+        if drops or SPACE not in self.vocabulary.pieces:
             return re.compile(r"(?s).+")
         not_after = "".join(map(re.escape, sorted(joined | {SPACE})))
         return re.compile(rf"(?s).+?(?=(?<=[^{not_after}]){SPACE}|\Z)")

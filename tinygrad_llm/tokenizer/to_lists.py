@@ -89,7 +89,7 @@ def _split_name(vocabulary: Vocabulary) -> str:
             warnings.warn(
                 "llama.cpp has no name for this tokenizer's split pattern (gpt4); with the nearest "
                 "one, Llama 3's, a text that ends with a line end and other white space after it "
-                "gets other ids, and every other text the same",
+                "can get other ids, and every other text gets the same",
                 stacklevel=2,
             )
     # A chunk that is a token is that token in any case if the merges are those of training.
@@ -106,8 +106,9 @@ def _split_name(vocabulary: Vocabulary) -> str:
 
 
 def _crosses_line_end(token: bytes) -> bool:
-    """Whether a line end is followed by other white space in a token."""
-    return any(a in b"\r\n" and b in _BLANK for a, b in zip(token, token[1:], strict=False))
+    """Whether a token goes on with other white space after its last line end."""
+    after = 1 + max(token.rfind(b"\n"), token.rfind(b"\r"))
+    return 0 < after < len(token) and token[after] in _BLANK
 
 
 def _warn_about_composing(nfc: bool) -> None:
@@ -132,6 +133,12 @@ def _sentencepiece(vocabulary: SentencePieceVocabulary) -> tuple[Entries, dict[s
         warnings.warn(
             "this tokenizer puts a space before the start of a text; llama.cpp also puts one after "
             "every special token, and one more before a text that begins with a space",
+            stacklevel=2,
+        )
+    if any(SPACE in name for name in vocabulary.user_tokens):
+        warnings.warn(
+            "llama.cpp spells runs of spaces in the vocabulary as spaces: a text that contains the "
+            f"character {SPACE} itself gets other ids",
             stacklevel=2,
         )
     return entries, {
@@ -180,7 +187,7 @@ def _in_text(entries: Entries, vocabulary: SentencePieceVocabulary) -> Entries:
 def _conventions(tokenizer: Tokenizer, size: int) -> dict[str, Any]:
     """The ids that begin and end a text, whether they are added, and the chat template."""
     conventions = tokenizer.conventions
-    bos, eos = bos_and_eos(tokenizer)
+    bos, eos = bos_and_eos(conventions, tokenizer.special_tokens)
     added = {**tokenizer.vocabulary.user_tokens, **tokenizer.special_tokens}
     names = conventions.template_variables
     ids = {

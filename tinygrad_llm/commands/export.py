@@ -1,0 +1,92 @@
+"""``tinygrad-llm export MODEL``: a model in the files of other programs.
+
+safetensors makes a directory for transformers, gguf one file for llama.cpp. Nothing is replaced,
+and what is written appears whole or not at all.
+"""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tinygrad_llm.commands.console import make_console
+from tinygrad_llm.commands.models import open_model
+from tinygrad_llm.commands.options import ExportOptions
+from tinygrad_llm.commands.text_options import ModelOptions
+from tinygrad_llm.errors import UserError
+from tinygrad_llm.files import user_path, write_folder_atomically
+from tinygrad_llm.files.checksums import write_sums
+from tinygrad_llm.files.json_file import read_json
+
+if TYPE_CHECKING:
+    from tinygrad_llm.model.gpt import GPT
+    from tinygrad_llm.model.llama import Llama
+    from tinygrad_llm.tokenizer import Tokenizer
+
+GENERATION = "generation_config.json"
+
+
+def run(options: ExportOptions) -> int:
+    """Load the model and write it."""
+    if options.format == "safetensors" and options.dtype == "q8_0":
+        raise UserError("q8_0 weights exist in GGUF files only: use --format gguf, or another type")
+    out = user_path(options.out or _name(options))
+    _check_new(out)
+    model, tokenizer = open_model(options.model, ModelOptions(no_verify=options.no_verify))
+    console = make_console()
+    write = _write_directory if options.format == "safetensors" else _write_file
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with console.progress(f"writing {model.num_parameters():,} parameters as {options.dtype}"):
+            write(model, tokenizer, out, options)
+    except OSError as error:
+        raise UserError(
+            f"cannot write {out} ({error.strerror or error}): nothing of it is left; free some "
+            "space or choose another --out"
+        ) from error
+    files = [path for path in (out.iterdir() if out.is_dir() else [out]) if path.is_file()]
+    size = sum(path.stat().st_size for path in files)
+    console.say(f"{options.format}: {out}, {size / 1e6:,.1f} MB")
+    return 0
+
+
+def _name(options: ExportOptions) -> str:
+    """The output's name if none was chosen: the model's and the type, in the current folder."""
+    name = f"{Path(options.model).name.removesuffix('.gguf')}-{options.dtype}"
+    return f"{name}.gguf" if options.format == "gguf" else name
+
+
+def _check_new(out: Path) -> None:
+    """Raise UserError for a path where nothing can be written without replacing something."""
+    if out.exists() or out.is_symlink():
+        raise UserError(f"{out} already exists: choose another --out")
+    parent = out.absolute().parent
+    while not parent.exists():
+        parent = parent.parent
+    if not parent.is_dir():
+        raise UserError(f"cannot write {out}: {parent} is a file, not a folder")
+
+
+def _write_file(
+    model: "GPT | Llama", tokenizer: "Tokenizer", out: Path, options: ExportOptions
+) -> None:
+    from tinygrad_llm.pretrained.gguf_save import save_gguf
+
+    save_gguf(model, tokenizer, out, options.dtype)
+
+
+def _write_directory(
+    model: "GPT | Llama", tokenizer: "Tokenizer", out: Path, options: ExportOptions
+) -> None:
+    """The model, with what its own directory says about ending an answer."""
+    from tinygrad_llm.pretrained.save import save_pretrained
+
+    endings = user_path(options.model) / GENERATION
+    content = read_json(endings, {...: object}) if endings.is_file() else None
+
+    def fill(folder: Path) -> None:
+        save_pretrained(model, tokenizer, folder, options.dtype)
+        if content is not None:
+            (folder / GENERATION).write_text(json.dumps(content, indent=2) + "\n", "utf-8")
+        write_sums(folder)
+
+    write_folder_atomically(out, fill)
