@@ -12,13 +12,14 @@ from transformers_models import MODELS, SIZES
 
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.model.llama import Llama
+from tinygrad_llm.model.quantize import stored_matrices
 from tinygrad_llm.pretrained import gguf_save, gguf_writer, save_pretrained
-from tinygrad_llm.pretrained.blocks import dequantize
 from tinygrad_llm.pretrained.encode import DTYPES, encoded
 from tinygrad_llm.pretrained.gguf_file import read_gguf
 from tinygrad_llm.pretrained.gguf_model import load_gguf
 from tinygrad_llm.pretrained.gguf_save import save_gguf
 from tinygrad_llm.pretrained.llama_config import from_options
+from tinygrad_llm.quantized.blocks import dequantize
 
 every_kind = pytest.mark.parametrize("kind", KINDS)
 IDS = np.array([small_tokenizer().encode(TEXT)[:40]])
@@ -48,6 +49,18 @@ def test_our_reader_finds_the_model(kind, tmp_path):
     assert again.config == model.config if kind != "gpt2" else again.config.dropout == 0
     # Gemma's norms are stored as 1 + w, which is rounded.
     assert difference(again(IDS).data, model(IDS).data) <= (1e-5 if kind == "gemma3" else 0)
+
+
+@every_kind
+@pytest.mark.parametrize("weights", ["as-stored", "int8"])
+def test_matrices_that_stay_as_they_are_stored(kind, weights, tmp_path):
+    _, path = saved(tmp_path, kind, "q8_0")
+    expected = load_gguf(path)(IDS).data
+    found = load_gguf(path, weights=weights)
+    assert {matrix.format for matrix in stored_matrices(found)} == {
+        "Q8_0" if weights == "as-stored" else "INT8"
+    }
+    assert difference(found(IDS).data, expected) < (1e-5 if weights == "as-stored" else 0.1)
 
 
 @every_kind

@@ -9,10 +9,12 @@ from tinygrad_llm.config import GPTConfig
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files.json_file import Number, Whole, short
 from tinygrad_llm.model.gpt import GPT
+from tinygrad_llm.model.quantize import set_weight
 from tinygrad_llm.pretrained.gguf_file import GGUFFile
-from tinygrad_llm.pretrained.gguf_names import read_facts
+from tinygrad_llm.pretrained.gguf_names import read_facts, read_stored
 from tinygrad_llm.pretrained.llama_config import MAX_LAYERS
 from tinygrad_llm.pretrained.tensor_file import check_finite
+from tinygrad_llm.quantized.matrix import quantize_int8
 
 TOP = {"wte": "token_embd", "wpe": "position_embd", "ln_f": "output_norm"}
 LAYER = {
@@ -91,7 +93,13 @@ def read_config(file: GGUFFile) -> GPTConfig:
         raise UserError(f"{file.path}: {error}") from error
 
 
-def load_gpt2(file: GGUFFile, dtype: str = "float32", seed: int = 0, finite: bool = True) -> GPT:
+def load_gpt2(
+    file: GGUFFile,
+    dtype: str = "float32",
+    seed: int = 0,
+    finite: bool = True,
+    weights: str = "float32",
+) -> GPT:
     """The model in a GGUF file of the architecture gpt2; ``load_gguf`` says what is raised.
 
     Some files store the token table once more, as the output layer: it must be the same there.
@@ -114,23 +122,34 @@ def load_gpt2(file: GGUFFile, dtype: str = "float32", seed: int = 0, finite: boo
                 f"{file.path} has a tensor {short(name)}, which a GPT-2 with its metadata does not "
                 "have"
             )
-    model = GPT(config, seed=seed, initialize=False)
-    for name, parameter in model.named_parameters():
-        weights = file.read(gguf_name(name), np.dtype(dtype))
-        if finite:
-            check_finite(weights, gguf_name(name), file.path)
-        parameter.data = weights
-    if HEAD in file.tensors and not _is_table(file, dtype, model.wte.weight.data):
+    if HEAD in file.tensors and not _is_table(file):
         raise UserError(
             f"{file.path}: {HEAD} differs from {TABLE}, but this model uses one table for both: "
             "its output weights are not tied"
         )
+    model = GPT(config, seed=seed, initialize=False)
+    matrices = dict(model.named_modules())
+    for name, parameter in list(model.named_parameters()):
+        owner, _, kind = name.rpartition(".")
+        is_matrix = kind == "weight" and parameter.ndim == 2 and owner != "wpe"
+        if weights == "as-stored" and is_matrix:
+            set_weight(matrices[owner], read_stored(file, gguf_name(name), {}, finite))
+            continue
+        numbers = file.read(gguf_name(name), np.dtype(dtype))
+        if finite:
+            check_finite(numbers, gguf_name(name), file.path)
+        if weights == "int8" and is_matrix:
+            set_weight(matrices[owner], quantize_int8(numbers))
+        else:
+            parameter.data = numbers
     return model.eval()
 
 
-def _is_table(file: GGUFFile, dtype: str, table: np.ndarray) -> bool:
-    if file.tensors[HEAD].shape != table.shape:
+def _is_table(file: GGUFFile) -> bool:
+    """Whether the output layer is the token table, in the same format or as the same numbers."""
+    head, table = file.tensors[HEAD], file.tensors[TABLE]
+    if head.shape != table.shape:
         return False
-    if file.tensors[HEAD].format == file.tensors[TABLE].format:
+    if head.format == table.format:
         return np.array_equal(file.stored(HEAD), file.stored(TABLE))
-    return np.array_equal(file.read(HEAD, np.dtype(dtype)), table)
+    return np.array_equal(file.read(HEAD), file.read(TABLE), equal_nan=True)

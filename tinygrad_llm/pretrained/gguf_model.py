@@ -45,7 +45,7 @@ def load_gguf(
     """
     file = path if isinstance(path, GGUFFile) else read_gguf(path)
     if architecture(file) == "gpt2":
-        return load_gpt2(file, dtype, seed, finite)
+        return load_gpt2(file, dtype, seed, finite, weights)
     options = read_options(file)
     try:
         config = from_options(options)

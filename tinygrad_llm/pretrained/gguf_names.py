@@ -310,7 +310,7 @@ def check_scales(matrix: QuantizedMatrix, name: str, path: Path) -> None:
 
 def _permuted_heads(name: str, options: dict[str, Any]) -> int | None:
     """The number of heads of a tensor whose rows are permuted; None for others."""
-    if options["model_type"] == "llama":
+    if options.get("model_type") == "llama":
         if ".attn_q." in name:
             return options["num_attention_heads"]
         if ".attn_k." in name:

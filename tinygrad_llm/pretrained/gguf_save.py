@@ -21,7 +21,6 @@ from tinygrad_llm.model.gpt import GPT
 from tinygrad_llm.model.llama import Llama
 from tinygrad_llm.model.rotary import frequencies
 from tinygrad_llm.pretrained import gguf_gpt2
-from tinygrad_llm.pretrained.blocks import FORMATS
 from tinygrad_llm.pretrained.directory import float32_arrays
 from tinygrad_llm.pretrained.encode import DTYPES
 from tinygrad_llm.pretrained.gguf_names import (
@@ -34,6 +33,7 @@ from tinygrad_llm.pretrained.gguf_writer import Draft, DraftTensor, write_gguf
 from tinygrad_llm.pretrained.llama import layout
 from tinygrad_llm.pretrained.llama_config import from_options
 from tinygrad_llm.pretrained.llama_config_writer import to_options
+from tinygrad_llm.quantized.blocks import FORMATS
 from tinygrad_llm.tokenizer import Tokenizer
 from tinygrad_llm.tokenizer.to_lists import tokenizer_metadata
 
