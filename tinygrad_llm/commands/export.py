@@ -29,7 +29,7 @@ def run(options: ExportOptions) -> int:
     """Load the model and write it."""
     if options.format == "safetensors" and options.dtype == "q8_0":
         raise UserError("q8_0 weights exist in GGUF files only: use --format gguf, or another type")
-    out = user_path(options.out or _name(options))
+    out = user_path(_name(options) if options.out is None else options.out)
     _check_new(out)
     model, tokenizer = open_model(options.model, ModelOptions(no_verify=options.no_verify))
     console = make_console()
