@@ -6,17 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from tinygrad_llm.commands.console import PlainConsole, TerminalConsole
-from tinygrad_llm.commands.generate import stream_text
-from tinygrad_llm.commands.text_options import SamplingOptions
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import user_path
-from tinygrad_llm.model.module import Module
 from tinygrad_llm.terminal import one_line, printable, shell_command, typed_text
-from tinygrad_llm.tokenizer import Tokenizer
 from tinygrad_llm.training.plot import LONGEST_TITLE, _shown, plot_loss
 
 HOSTILE = "a\x1b[2Jb\x1b]0;title\x07c\rd\x9b1me\x00f\x7fg\u202eh\tz\n"
@@ -128,35 +123,3 @@ def test_the_plot_does_not_depend_on_the_users_style(tmp_path):
         plot_loss(metrics, tmp_path / "b.png")
         assert matplotlib.rcParams["text.usetex"]  # the user's settings are theirs again
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
-
-
-class Padded(Module):
-    """A model with more outputs than the tokenizer has ids, which prefers the others."""
-
-    class config:  # noqa: N801 (an attribute, as a model's)
-        vocab_size, block_size = 320, 8
-
-    def __init__(self, tokenizer):
-        super().__init__()
-        self.unused = tokenizer.unused_ids(320)
-        self.logits = np.zeros((1, 320), np.float32)
-        self.logits[:, self.unused] = 20.0
-        self.logits[:, tokenizer.eot_id] = -50.0
-
-    def next_token_logits(self, ids):
-        assert not np.isin(ids, self.unused).any()
-        return self.logits
-
-
-@pytest.mark.parametrize(
-    "options", [{"top_k": None}, {"top_k": 0}, {"temperature": 0.0}, {"top_p": 0.5}]
-)
-def test_an_id_without_a_token_is_never_sampled(options):
-    tokenizer = Tokenizer([])  # 257 ids
-    model = Padded(tokenizer)
-    before = model.logits.copy()
-    text = "".join(
-        stream_text(model, tokenizer, "a", SamplingOptions(max_new_tokens=50, **options))
-    )
-    assert len(text) >= 10
-    np.testing.assert_array_equal(model.logits, before)  # the model's own array is not touched

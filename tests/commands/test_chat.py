@@ -234,15 +234,17 @@ def test_ctrl_d_ends_the_chat(models):
 
 
 class Prompts(Writer):
-    """A Writer that remembers the prompts."""
+    """A Writer that remembers the prompts, and how many of their tokens it had in the cache."""
 
     def __init__(self):
         super().__init__(chain_model("Hi!"), chat_tokenizer())
-        self.prompts = []
+        self.prompts, self.reused = [], []
 
     def write(self, prompt, *arguments, **options):
         self.prompts.append(self.tokenizer.decode(prompt))
-        return super().write(prompt, *arguments, **options)
+        writing = super().write(prompt, *arguments, **options)
+        self.reused.append(writing.reused_tokens)
+        return writing
 
 
 class Script(Pipe):
@@ -284,6 +286,10 @@ def test_the_model_sees_all_turns_and_the_system_prompt():
         rude + three + "Hi!<|im_end|>" + four,
     ]
     assert chat.screen.shown == "\n".join(["Hi!\n"] * 4)
+    # one token for each mark: all turns so far, the system prompt with "user:T", "system:Be "
+    encoded = [chat.writer.tokenizer.encode(text, allow_special=True) for text in (kind, one)]
+    begin, first = map(len, encoded)
+    assert chat.writer.reused == [0, begin + first + 3, begin + 6, 11]
 
 
 def test_saved_and_loaded(tmp_path, monkeypatch):

@@ -9,7 +9,8 @@ from chain_model import END, START, chain_model, chat_tokenizer
 
 from autograd import use_kernels
 from tinygrad_llm import cli
-from tinygrad_llm.commands.generate import prompt_ids
+from tinygrad_llm.commands.generate import prompt_ids, stream_text
+from tinygrad_llm.commands.text_options import SamplingOptions
 from tinygrad_llm.pretrained.save import save_pretrained
 from tinygrad_llm.tokenizer import Tokenizer
 from tinygrad_llm.tokenizer.vocabulary import Conventions
@@ -83,6 +84,18 @@ def test_sampling_options_reach_the_model(generate):
     assert text("--presence-penalty", "17", "-n", "11")[:10] == "0123456789"
     assert text("--presence-penalty", "17", "-n", "11")[10] != "0"
     assert text("--frequency-penalty", "17", "-n", "11")[10] != "0"
+
+
+@pytest.mark.parametrize(
+    "options", [{"top_k": None}, {"top_k": 0}, {"temperature": 0.0}, {"top_p": 0.5}]
+)
+def test_an_id_without_a_token_is_never_sampled(options):
+    model = chain_model("0123456789", loops=True, vocab_size=320)
+    dict(model.named_parameters())["lm_head.weight"].data[258:] = 2  # it prefers those ids
+    options = SamplingOptions(max_new_tokens=20, **options)
+    with use_kernels("reference"):
+        text = "".join(stream_text(model, chat_tokenizer(), ":", options))
+    assert text == ":01234567890123456789"
 
 
 def test_the_table_of_log_probabilities(generate):

@@ -25,24 +25,25 @@ def chat_tokenizer(template=TEMPLATE):
     return Tokenizer.from_vocabulary(plain._vocabulary, Conventions(chat_template=template))
 
 
-def chain_model(text, block_size=200, loops=False):
+def chain_model(text, block_size=200, loops=False, vocab_size=258):
     """A model that says ``text`` after a ":", and then ends, or begins again.
 
     No byte of the text may occur twice, or be a ":".
     """
     chain = [ord(":"), *text.encode()]
     assert len(set(chain)) == len(chain)
-    follows = np.full(258, END)
+    follows = np.full(vocab_size, END)
     follows[chain] = [*chain[1:], chain[1] if loops else END]
     config = LlamaConfig(
-        vocab_size=258, block_size=block_size, n_layer=1, n_head=1, n_embd=258, n_hidden=2,
+        vocab_size=vocab_size, block_size=block_size, n_layer=1, n_head=1, n_embd=vocab_size,
+        n_hidden=2,
     )  # fmt: skip
     model = Llama(config)
     weights = dict(model.named_parameters())
     for name, weight in weights.items():
         if name.endswith(("o_proj.weight", "down_proj.weight")):
             weight.data[:] = 0
-    weights["embed_tokens.weight"].data[:] = np.eye(258)
+    weights["embed_tokens.weight"].data[:] = np.eye(vocab_size)
     weights["lm_head.weight"].data[:] = 0
-    weights["lm_head.weight"].data[follows, np.arange(258)] = 1
+    weights["lm_head.weight"].data[follows, np.arange(vocab_size)] = 1
     return model.eval()

@@ -48,6 +48,7 @@ class Chat(ChatState):
         self.options = options
         limit = writer.model.config.block_size
         self.context = min(options.context or LARGEST_CONTEXT, limit)
+        self.cache = writer.decoder.cache(max_length=self.context)
 
     def greet(self) -> None:
         """Say what the user is talking to."""
@@ -83,7 +84,7 @@ class Chat(ChatState):
             ids = self._prompt()
             room = min(self.sampling.max_new_tokens, self.context - len(ids))
             sampling = replace(self.sampling, max_new_tokens=room)
-            writing = self.writer.write(ids, sampling, self.rng)
+            writing = self.writer.write(ids, sampling, self.rng, cache=self.cache)
             stopped = self._show(writing)
             (text,) = writing.texts
         finally:

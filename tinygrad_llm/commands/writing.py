@@ -14,7 +14,9 @@ from tinygrad_llm.commands.text_options import SamplingOptions
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.generation import (
     FINISHED,
+    Decoder,
     DraftModel,
+    KVCache,
     PromptLookup,
     Step,
     TextStream,
@@ -43,6 +45,7 @@ class Writer:
         draft: DraftModel | PromptLookup | None = None,
     ) -> None:
         self.model = model
+        self.decoder = Decoder(model)
         self.tokenizer = tokenizer
         self.draft = draft
         self.ending_ids = ending_ids(tokenizer)
@@ -54,9 +57,13 @@ class Writer:
         rng: np.random.Generator,
         n: int = 1,
         logprobs: int | None = None,
+        cache: KVCache | None = None,
     ) -> "Writing":
-        """``n`` continuations of the ids ``prompt``. Raises UserError for bad options."""
-        return Writing(self, prompt, options, rng, n, logprobs)
+        """``n`` continuations of the ids ``prompt``. Raises UserError for bad options.
+
+        cache: has one row, whose tokens are not read again where the prompt begins with them.
+        """
+        return Writing(self, prompt, options, rng, n, logprobs, cache)
 
 
 class Writing:
@@ -73,6 +80,7 @@ class Writing:
         rng: np.random.Generator,
         n: int,
         logprobs: int | None,
+        cache: KVCache | None,
     ) -> None:
         self._writer = writer
         self._stop_strings = [typed_text(s, "a stop string") for s in options.stop]
@@ -82,7 +90,7 @@ class Writing:
         ]
         self._with_logprobs = logprobs is not None
         self._steps: Iterator[Any] = generate(
-            writer.model,
+            writer.decoder,
             np.array([prompt], dtype=np.int64),
             options.max_new_tokens,
             rng=rng,
@@ -91,6 +99,7 @@ class Writing:
             stop_ids=writer.ending_ids,
             stop=stop_at(self._streams),
             draft=writer.draft,
+            cache=cache,
             unused_ids=writer.tokenizer.unused_ids(writer.model.config.vocab_size),
             **sampling_arguments(options),
         )
@@ -101,7 +110,7 @@ class Writing:
         self.steps: list[Step] = []
         """What ``generate`` yielded, if log-probabilities were asked for."""
         self.prompt_tokens = len(prompt)
-        self.reused_tokens = 0
+        self.reused_tokens = 0 if cache is None else cache.keep_common_prefix(0, prompt[:-1])
         """Tokens of the prompt that were in the cache."""
         self._times: list[float] = []
 
