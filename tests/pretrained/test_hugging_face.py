@@ -4,11 +4,12 @@ import json
 
 import numpy as np
 import pytest
+from model_files import change_tensors, split
 
 from tinygrad_llm.config import GPTConfig
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.model import GPT
-from tinygrad_llm.pretrained import load_model, save_model
+from tinygrad_llm.pretrained import load_model, save_model, save_pretrained
 from tinygrad_llm.pretrained.tensor_file import read_tensors, write_tensors
 
 CONFIG = GPTConfig(
@@ -35,12 +36,6 @@ def change_config(directory, **options):
     path = directory / "config.json"
     config = {**json.loads(path.read_text()), **options}
     path.write_text(json.dumps({k: v for k, v in config.items() if v != "absent"}))
-
-
-def change_tensors(directory, change):
-    tensors = read_tensors(directory / "model.safetensors")
-    change(tensors)
-    write_tensors(directory / "model.safetensors", tensors)
 
 
 # --- round trip -----------------------------------------------------------------------------
@@ -96,6 +91,34 @@ def test_a_model_that_is_not_float32_is_refused(tmp_path):
     assert not (tmp_path / "model").exists()
 
 
+# --- numbers of other types, several files --------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "dtype, relative, files", [("f16", 2**-11, 1), ("bf16", 2**-8, 1), ("f16", 2**-11, 2)]
+)
+def test_half_precision(saved, tmp_path, dtype, relative, files):
+    model, _ = saved
+    save_pretrained(model, None, tmp_path / "half", dtype)
+    if files == 2:
+        split(tmp_path / "half")
+    loaded = load_model(tmp_path / "half")
+    for name, value in loaded.state_dict().items():
+        exact = model.state_dict()[name]
+        assert value.dtype == np.float32 and value.flags.c_contiguous and value.flags.writeable
+        np.testing.assert_allclose(value, exact, rtol=relative, atol=1e-7, err_msg=name)
+    assert not np.array_equal(loaded.wte.weight.data, model.wte.weight.data)
+
+
+def test_float64_stays_exact(saved):
+    _, directory = saved
+    table = np.random.default_rng(0).standard_normal((61, 16))
+    change_tensors(directory, lambda t: t.update({"transformer.wte.weight": table}))
+    model = load_model(directory, dtype="float64")
+    assert {parameter.dtype for parameter in model.parameters()} == {np.dtype(np.float64)}
+    np.testing.assert_array_equal(model.wte.weight.data, table)
+
+
 # --- transformers ---------------------------------------------------------------------------
 
 
@@ -124,7 +147,9 @@ def test_transformers_opens_what_we_save(saved, transformers):
     assert theirs.config.eos_token_id == 60 and theirs.config.n_positions == 16
 
 
-def test_we_open_what_transformers_saves(tmp_path, transformers):
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("size", ["1GB", "40KB"])
+def test_we_open_what_transformers_saves(tmp_path, transformers, dtype, size):
     import torch
 
     torch.manual_seed(0)
@@ -133,8 +158,10 @@ def test_we_open_what_transformers_saves(tmp_path, transformers):
         bos_token_id=0, eos_token_id=0,
     )  # fmt: skip
     theirs = transformers.GPT2LMHeadModel(config).eval()
-    theirs.save_pretrained(tmp_path)
-    model = load_model(tmp_path)
+    theirs = theirs.to(getattr(torch, dtype))
+    theirs.save_pretrained(tmp_path, max_shard_size=size)
+    assert (tmp_path / "model.safetensors").exists() == (size == "1GB")
+    model, theirs = load_model(tmp_path), theirs.float()
     assert model.config.dropout == 0.1 and not model.training
     ids = np.random.default_rng(0).integers(0, 53, (2, 12))
     expected = their_logits(theirs, ids)
@@ -190,12 +217,15 @@ def test_trailing_bytes(saved):
     "change, words",
     [
         (lambda t: t.pop("transformer.h.1.ln_2.bias"), ["no tensor h.1.ln_2.bias"]),
-        (lambda t: t.update(score=np.ones(3, np.float32)), ["tensor score"]),
+        (lambda t: t.update(score=np.ones(3, np.float32)), ['tensor "score"']),
         (
             lambda t: t.update({"transformer.wpe.weight": np.ones((8, 16), np.float32)}),
             ["wpe.weight", "(8, 16)", "(16, 16)"],
         ),
-        (lambda t: t.update({"transformer.ln_f.bias": np.ones(16)}), ["ln_f.bias", "F64", "F32"]),
+        (
+            lambda t: t.update({"transformer.ln_f.bias": np.ones(16, np.int32)}),
+            ["ln_f.bias is of type I32: supported are F64, F32, F16, BF16"],
+        ),
         (
             lambda t: t.update({"lm_head.weight": np.ones((61, 16), np.float32)}),
             ["lm_head.weight differs", "not tied"],
@@ -205,7 +235,7 @@ def test_trailing_bytes(saved):
 )
 def test_wrong_tensors(saved, change, words):
     change_tensors(saved[1], change)
-    refused(saved[1], "model.safetensors", *words)
+    refused(saved[1], *words)
 
 
 @pytest.mark.parametrize(
@@ -224,7 +254,7 @@ def test_wrong_tensors(saved, change, words):
         ({"n_layer": -1}, ["n_layer is -1"]),
         ({"resid_pdrop": "much"}, ['resid_pdrop is "much"']),
         ({"layer_norm_epsilon": float("nan")}, ["it contains NaN"]),
-        ({"n_layer": 1}, ["tensor transformer.h.1", "1 layers"]),
+        ({"n_layer": 1}, ['tensor "transformer.h.1', "1 layers"]),
         ({"n_layer": 10**9}, ["no tensor h.2.ln_1.weight"]),  # and no list of that length
         ({"n_embd": 10**9}, ["(61, 16)", "(61, 1000000000)"]),  # and no such array
     ],

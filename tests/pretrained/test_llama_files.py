@@ -7,46 +7,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from model_files import INDEX, WEIGHTS, change_config, change_tensors, split
 
 from tinygrad_llm.config import GPTConfig, LlamaConfig
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.model import GPT, Llama
 from tinygrad_llm.pretrained import load_pretrained, save_llama, save_model
-from tinygrad_llm.pretrained.tensor_file import read_tensors, write_tensors
 from tinygrad_llm.tokenizer import train_bpe
 
 CONFIG = LlamaConfig(300, 16, 2, 4, 2, 16, 24)
 SCRIPT = Path(__file__).parent.parent / "scripts" / "peak_of_loading.py"
-WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 
 
 @pytest.fixture
 def directory(tmp_path):
     save_llama(Llama(CONFIG), tmp_path / "model")
     return tmp_path / "model"
-
-
-def change_tensors(directory, change):
-    tensors = read_tensors(directory / WEIGHTS)
-    change(tensors)
-    write_tensors(directory / WEIGHTS, tensors)
-
-
-def change_config(directory, **options):
-    path = directory / "config.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **options}))
-
-
-def split(directory):
-    """Two files and an index in place of one file."""
-    tensors = read_tensors(directory / WEIGHTS)
-    (directory / WEIGHTS).unlink()
-    where = {name: f"part-{i % 2}.safetensors" for i, name in enumerate(sorted(tensors))}
-    for file in ("part-0.safetensors", "part-1.safetensors"):
-        names = [name for name in where if where[name] == file]
-        write_tensors(directory / file, {name: tensors[name] for name in names})
-    (directory / INDEX).write_text(json.dumps({"metadata": {}, "weight_map": where}))
-    return where
 
 
 def refused(directory, *words):
@@ -132,11 +108,11 @@ def test_loading_takes_little_more_memory_than_the_model(tmp_path, dtype):
 
 
 def test_missing_files(directory, tmp_path):
-    refused(tmp_path / "nowhere", "there is no folder")
+    refused(tmp_path / "nowhere", "there is no file or folder")
     (directory / WEIGHTS).unlink()
     refused(directory, "there is no file", WEIGHTS, INDEX)
     (directory / "config.json").unlink()
-    refused(directory, "there is no file", "config.json")
+    refused(directory, "is neither a run nor a model directory", "config.json")
 
 
 def test_another_dtype_or_model_is_refused(directory):

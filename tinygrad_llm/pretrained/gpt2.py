@@ -1,4 +1,4 @@
-"""GPT-2 as a Hugging Face directory: config.json and model.safetensors, opened by transformers.
+"""GPT-2 as a Hugging Face directory: config.json and safetensors, opened by transformers.
 
 Tensors have the names of our parameters, prefixed by "transformer.". Two differences remain. OpenAI
 wrote its linear layers as Conv1D, whose weight is (in, out): ours, (out, in) as in PyTorch's
@@ -9,23 +9,28 @@ is stored once.
 import os
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tinygrad_llm.config import GPTConfig
 from tinygrad_llm.errors import UserError
-from tinygrad_llm.files.json_file import Number, Whole, read_json
+from tinygrad_llm.files.json_file import Number, Whole, read_json, short
 from tinygrad_llm.model.gpt import GPT
+from tinygrad_llm.model.quantize import set_weight
 from tinygrad_llm.pretrained.directory import (
     CONFIG,
-    WEIGHTS,
     check_config_exists,
     float32_arrays,
     write_model,
 )
-from tinygrad_llm.pretrained.tensor_file import check_finite, open_tensors
+from tinygrad_llm.pretrained.weights import Reader, check_tensor, check_tied, stored_tensors
+from tinygrad_llm.quantized.matrix import STORED, QuantizedMatrix, quantize_int8
 
 PREFIX = "transformer."
+TABLE, POSITIONS, HEAD = "wte.weight", "wpe.weight", "lm_head.weight"
 CONV1D = ("c_attn.weight", "c_proj.weight", "c_fc.weight")
 BUFFERS = re.compile(r"h\.\d+\.attn\.(bias|masked_bias)")
 """Causal masks in old files; nothing in them is learned."""
@@ -101,57 +106,89 @@ def _to_hugging_face(
     }
 
 
-def load_model(directory: str | os.PathLike, seed: int = 0, finite: bool = True) -> GPT:
+def load_model(
+    directory: str | os.PathLike,
+    seed: int = 0,
+    finite: bool = True,
+    dtype: str = "float32",
+    weights: str = "float32",
+) -> GPT:
     """The GPT in a directory written by ``save_model``, by transformers or by OpenAI.
 
-    Tensor names may lack the "transformer." prefix. Dropout becomes the config's resid_pdrop;
-    attn_pdrop, dropout of the attention weights, has no counterpart here. ``seed`` is that of the
-    dropout masks. The model is in evaluation mode, as in transformers: call ``.train()`` to train.
+    Its tensors may be F64, F32, F16 or BF16, in one file or several, and become ``dtype``,
+    "float32" or "float64". ``weights`` may also be "int8", or "as-stored": then matrices of F32,
+    F16 or BF16 stay in the mapped file, apart from Conv1D's, which are copied. Tensor names may
+    lack the "transformer." prefix. Dropout becomes the config's resid_pdrop; attn_pdrop, dropout of
+    the attention weights, has no counterpart here. ``seed`` is that of the dropout masks. The model
+    is in evaluation mode, as in transformers: call ``.train()`` to train.
 
     Raises UserError, naming the file and the option or tensor, for files that are missing,
     truncated or of another model, and, unless ``finite`` is False, for weights that are NaN or
-    infinite. Nothing of the model's size is allocated before the config, the header of the weights
-    and the length of the file agree.
+    infinite. Nothing of the model's size is allocated before the config, all headers and the
+    lengths of the files agree.
     """
-    config_path, path = Path(directory) / CONFIG, Path(directory) / WEIGHTS
-    config = read_config(config_path)
-    with open_tensors(path) as file:
-        stored = _stored_names(file.keys(), path)
-        expected = set()
-        for name, shape in _expected_shapes(config):  # ends at the first that does not fit
-            _check_tensor(file, stored.get(name), name, shape, path)
-            expected.add(name)
-        for name in stored:
-            if name not in expected and name != "lm_head.weight":
-                raise UserError(
-                    f"{path} has a tensor {stored[name]}, which a GPT-2 of {config.n_layer} layers "
-                    f"does not have: it does not belong to the {CONFIG} next to it"
-                )
-        model = GPT(config, seed=seed, initialize=False)
-        for name, parameter in model.named_parameters():
-            value = file.get_tensor(stored[name])
-            if finite:
-                check_finite(value, stored[name], path)
-            parameter.assign_(value.T if name.endswith(CONV1D) else value)
-        if "lm_head.weight" in stored:
-            _check_tied(file, stored, model, path)
+    directory = Path(directory)
+    config = read_config(directory / CONFIG)
+    stored = stored_tensors(directory)
+    names = _stored_names(stored, directory)
+    expected = set()
+    for name, shape in expected_shapes(config):  # ends at the first that does not fit
+        check_tensor(stored, names.get(name), shape, directory, known_as=name)
+        expected.add(name)
+    for name in names:
+        if name not in expected and name != HEAD:
+            tensor = stored[names[name]]
+            raise UserError(
+                f"{tensor.path} has a tensor {short(names[name])}, which a GPT-2 of "
+                f"{config.n_layer} layers does not have: it does not belong to the {CONFIG} next "
+                "to it"
+            )
+    model = GPT(config, seed=seed, initialize=False)
+    with closing(Reader()) as reader:
+        layers = dict(model.named_modules())
+        for name, parameter in list(model.named_parameters()):
+            key, conv1d = names[name], name.endswith(CONV1D)
+            layer = layers[name.rpartition(".")[0]]
+            is_matrix = parameter.ndim == 2 and name != POSITIONS
+            if weights == "as-stored" and is_matrix and stored[key].dtype in STORED:
+                matrix = reader.matrix(key, stored[key], slice(0, stored[key].shape[0]), finite)
+                set_weight(layer, _transposed(matrix) if conv1d else matrix)
+                continue
+            numbers = reader.read(key, stored[key], slice(None), dtype, finite)
+            numbers = np.ascontiguousarray(numbers.T) if conv1d else numbers
+            if weights == "int8" and is_matrix:
+                set_weight(layer, quantize_int8(numbers))
+            else:
+                parameter.data = numbers
+        if HEAD in names:
+            reason = "this model uses one table for both: its output weights are not tied"
+            check_tied(reader, stored, names[TABLE], names[HEAD], reason)
     return model.eval()
 
 
-def _stored_names(keys: Iterable[str], path: Path) -> dict[str, str]:
+def _transposed(matrix: QuantizedMatrix) -> QuantizedMatrix:
+    """The transpose of a matrix of numbers, a copy."""
+    numbers = matrix.data.view(f"u{matrix.data.shape[1] // matrix.shape[1]}")
+    data = np.ascontiguousarray(numbers.T).view(np.uint8)
+    return QuantizedMatrix(data, matrix.format, (matrix.shape[1], matrix.shape[0]))
+
+
+def _stored_names(keys: Iterable[str], directory: Path) -> dict[str, str]:
     """Our name -> the file's, without the buffers."""
-    stored: dict[str, str] = {}
+    names: dict[str, str] = {}
     for key in keys:
         name = key.removeprefix(PREFIX)
         if BUFFERS.fullmatch(name):
             continue
-        if name in stored:
-            raise UserError(f"{path} has both {stored[name]} and {key}: it is of no known layout")
-        stored[name] = key
-    return stored
+        if name in names:
+            raise UserError(
+                f"{directory} has both {names[name]} and {key}: it is of no known layout"
+            )
+        names[name] = key
+    return names
 
 
-def _expected_shapes(config: GPTConfig) -> Iterator[tuple[str, tuple[int, ...]]]:
+def expected_shapes(config: GPTConfig) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Pairs (name, shape in the file), in our order.
 
     A generator, since n_layer comes from an untrusted file.
@@ -171,39 +208,6 @@ def _expected_shapes(config: GPTConfig) -> Iterator[tuple[str, tuple[int, ...]]]
             yield f"h.{i}.{name}", shape
     yield "ln_f.weight", (C,)
     yield "ln_f.bias", (C,)
-
-
-def _check_tensor(
-    file: Any, key: str | None, name: str, shape: tuple[int, ...], path: Path
-) -> None:
-    """Raise UserError unless the file has this float32 tensor; only its header is read."""
-    if key is None:
-        raise UserError(
-            f"{path} has no tensor {name}, which the {CONFIG} next to it asks for: it is the file "
-            "of another model, or of a part of one"
-        )
-    header = file.get_slice(key)
-    if tuple(header.get_shape()) != shape:
-        raise UserError(
-            f"{path}: tensor {key} has shape {tuple(header.get_shape())}, but the {CONFIG} next to "
-            f"it asks for {shape}"
-        )
-    if header.get_dtype() != "F32":
-        raise UserError(
-            f"{path}: tensor {key} is of type {header.get_dtype()}, but only F32 is read: save the "
-            "model in float32"
-        )
-
-
-def _check_tied(file: Any, stored: dict[str, str], model: GPT, path: Path) -> None:
-    key = stored["lm_head.weight"]
-    table = model.wte.weight.data
-    _check_tensor(file, key, "lm_head.weight", table.shape, path)
-    if file.get_tensor(key).tobytes() != table.tobytes():
-        raise UserError(
-            f"{path}: {key} differs from {stored['wte.weight']}, but this model uses one table "
-            "for both: its output weights are not tied"
-        )
 
 
 def read_config(path: str | os.PathLike) -> GPTConfig:

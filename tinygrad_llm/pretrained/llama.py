@@ -22,9 +22,10 @@ from tinygrad_llm.pretrained.directory import CONFIG, float32_arrays, write_mode
 from tinygrad_llm.pretrained.llama_config import read_config
 from tinygrad_llm.pretrained.llama_config_writer import to_options
 from tinygrad_llm.pretrained.weights import (
-    FLOATS,
     Reader,
     StoredTensor,
+    check_tensor,
+    check_tied,
     stored_tensors,
 )
 from tinygrad_llm.quantized.matrix import STORED, quantize_int8
@@ -142,7 +143,8 @@ def load_llama(
                 else:
                     getattr(layers[owner], attribute).data = numbers
         if config.tied and HEAD in stored:
-            _check_tied(reader, stored[HEAD], stored[TABLE])
+            reason = f"the {CONFIG} next to it says that they are one (tie_word_embeddings)"
+            check_tied(reader, stored, TABLE, HEAD, reason)
     return model.eval()
 
 
@@ -150,45 +152,14 @@ def _check_tensors(
     stored: dict[str, StoredTensor], expected: dict[str, list[Part]], directory: Path
 ) -> None:
     """Raise UserError unless the files have just these tensors, with these shapes, of floats."""
-    needs = f"which the {CONFIG} next to it asks for"
     for name, parts in expected.items():
-        shape = _shape(parts)
-        if name not in stored:
-            raise UserError(
-                f"{directory} has no tensor {name} of shape {shape}, {needs}: it is another model, "
-                "or a part of one"
-            )
-        tensor = stored[name]
-        if tensor.shape != shape:
-            raise UserError(
-                f"{tensor.path}: tensor {name} has shape {tensor.shape}, but the {CONFIG} next to "
-                f"it asks for {shape}"
-            )
-        if tensor.dtype not in FLOATS:
-            raise UserError(
-                f"{tensor.path}: tensor {name} is of type {tensor.dtype}: supported are "
-                f"{', '.join(FLOATS)}"
-            )
+        check_tensor(stored, name, _shape(parts), directory)
     for name, tensor in stored.items():
         if name not in expected and name != HEAD and not name.endswith(BUFFER):
             raise UserError(
                 f"{tensor.path} has a tensor {short(name)} of shape {tensor.shape}, which a model "
                 f"of the {CONFIG} next to it does not have"
             )
-
-
-def _check_tied(reader: Reader, head: StoredTensor, table: StoredTensor) -> None:
-    """Raise UserError unless a stored output layer is the token table."""
-    same = head.shape == table.shape and head.dtype in FLOATS
-    for row in range(0, table.shape[0] if same else 0, 1024):
-        rows = slice(row, row + 1024)
-        ours, theirs = (reader.read(HEAD, t, rows, "float32", finite=False) for t in (table, head))
-        same = same and np.array_equal(ours, theirs, equal_nan=True)
-    if not same:
-        raise UserError(
-            f"{head.path}: {HEAD} differs from the token table, but the {CONFIG} next to it says "
-            "that they are one (tie_word_embeddings)"
-        )
 
 
 def save_llama(

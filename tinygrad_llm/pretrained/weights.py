@@ -17,7 +17,7 @@ import numpy as np
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files.json_file import Text, read_json, short
 from tinygrad_llm.files.mapping import forget_pages
-from tinygrad_llm.pretrained.directory import WEIGHTS
+from tinygrad_llm.pretrained.directory import CONFIG, WEIGHTS
 from tinygrad_llm.pretrained.tensor_file import check_finite, read_header
 from tinygrad_llm.quantized.matrix import QuantizedMatrix
 
@@ -30,6 +30,8 @@ INDEX_SCHEMA = {
     ...: object,
 }
 MAX_INDEX = 16 << 20  # bytes
+
+NEEDED = f"the {CONFIG} next to it asks for"
 
 FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 """The types that are read, and how their bytes are read: NumPy has no BF16."""
@@ -96,6 +98,49 @@ def _in_file(path: Path) -> dict[str, StoredTensor]:
         )
         for name, entry in header.items()
     }
+
+
+def check_tensor(
+    stored: dict[str, StoredTensor],
+    name: str | None,
+    shape: tuple[int, ...],
+    directory: Path,
+    known_as: str = "",
+) -> None:
+    """Raise UserError unless there is a tensor ``name`` of this shape that holds floats.
+
+    ``known_as`` is what it is called if no file has it (then ``name`` is None).
+    """
+    if name not in stored:
+        raise UserError(
+            f"{directory} has no tensor {name or known_as} of shape {shape}, which {NEEDED}: it is "
+            "another model, or a part of one"
+        )
+    tensor = stored[name]
+    if tensor.shape != shape:
+        raise UserError(
+            f"{tensor.path}: tensor {name} has shape {tensor.shape}, but {NEEDED} {shape}"
+        )
+    if tensor.dtype not in FLOATS:
+        raise UserError(
+            f"{tensor.path}: tensor {name} is of type {tensor.dtype}: supported are "
+            f"{', '.join(FLOATS)}"
+        )
+
+
+def check_tied(
+    reader: "Reader", stored: dict[str, StoredTensor], table: str, head: str, reason: str
+) -> None:
+    """Raise UserError unless a stored output layer is the token table; ``reason`` says why."""
+    ours, theirs = stored[table], stored[head]
+    same = theirs.shape == ours.shape and theirs.dtype in FLOATS
+    for row in range(0, ours.shape[0] if same else 0, 1024):
+        rows = slice(row, row + 1024)
+        one = reader.read(table, ours, rows, "float64", finite=False)
+        other = reader.read(head, theirs, rows, "float64", finite=False)
+        same = same and np.array_equal(one, other, equal_nan=True)
+    if not same:
+        raise UserError(f"{theirs.path}: {head} differs from the token table, but {reason}")
 
 
 class Reader:
