@@ -224,7 +224,7 @@ BAD = [
     ("generate", "MODEL"),
     ("generate nowhere", "nowhere"),
     ("generate empty.txt", "empty.txt"),
-    ("generate .", "neither a run nor a checkpoint"),
+    ("generate .", "neither a run nor a model directory"),
     ("generate nowhere --max-new-tokens 0", "max_new_tokens is 0"),
     ("generate nowhere --stop=", "a stop string is empty"),
     ("generate nowhere --n 0", "n is 0"),

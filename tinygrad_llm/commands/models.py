@@ -24,14 +24,13 @@ def open_model(name: str, options: ModelOptions) -> tuple["GPT | Llama", "Tokeni
     what cannot be loaded.
     """
     from tinygrad_llm.pretrained.load import load_pretrained
-    from tinygrad_llm.training.checkpoint import resolve, verify_checkpoint
+    from tinygrad_llm.pretrained.names import find_model
+    from tinygrad_llm.training.checkpoint import verify_checkpoint
 
     arrays_on(options.device)  # if it does not exist, say so before anything is read
-    path = user_path(name)
-    if path.is_dir():
-        path = resolve(name)
-        if not options.no_verify and (note := verify_checkpoint(path)):
-            print(one_line(note), file=sys.stderr)
+    path = find_model(name)
+    if user_path(name).is_dir() and not options.no_verify and (note := verify_checkpoint(path)):
+        print(one_line(note), file=sys.stderr)
     model, tokenizer = load_pretrained(path)
     if tokenizer is None:
         raise UserError(f"{name} has no tokenizer: expected tokenizer.json next to the weights")

@@ -192,7 +192,7 @@ def ending_ids(tokenizer: "Tokenizer") -> tuple[int, ...]:
     but the chat template writes it after an answer.
     """
     special = tokenizer.special_tokens
-    ids = {tokenizer.eos_id, special.get(END_OF_TEXT)}
+    ids = {*tokenizer.stop_ids, special.get(END_OF_TEXT)}
     if tokenizer.conventions.chat_template is not None:
         mark = "qzx"
         turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": mark}]

@@ -1,4 +1,4 @@
-"""The one entrance to models that others have trained: ``load_pretrained``."""
+"""The one entrance to models that others have trained, and to our own: ``load_pretrained``."""
 
 import os
 from pathlib import Path
@@ -6,48 +6,71 @@ from pathlib import Path
 import numpy as np
 
 from tinygrad_llm.errors import UserError
-from tinygrad_llm.files import user_path
 from tinygrad_llm.files.json_file import short
 from tinygrad_llm.model.gpt import GPT
 from tinygrad_llm.model.llama import Llama
 from tinygrad_llm.pretrained import gpt2
 from tinygrad_llm.pretrained.directory import CONFIG
+from tinygrad_llm.pretrained.gguf_file import read_gguf
+from tinygrad_llm.pretrained.gguf_model import load_gguf
+from tinygrad_llm.pretrained.gguf_tokenizer import read_tokenizer
 from tinygrad_llm.pretrained.llama import load_llama
 from tinygrad_llm.pretrained.llama_config import MODEL_TYPES, read_model_type
+from tinygrad_llm.pretrained.names import find_model
 from tinygrad_llm.tokenizer import Tokenizer
 
 DTYPES = ("float32", "float64")
+WEIGHTS = ("float32", "int8", "as-stored")
 
 
 def load_pretrained(
-    path: str | os.PathLike, dtype: str = "float32"
+    path_or_name: str | os.PathLike, dtype: str = "float32", weights: str = "float32"
 ) -> tuple[GPT | Llama, Tokenizer | None]:
-    """(model, tokenizer) of a Hugging Face directory: GPT-2 or a model of the Llama family.
+    """(model, tokenizer) of a model that is on disk, or that a name means.
 
-    ``dtype`` is "float32", or "float64" for comparisons. The model is in evaluation mode. Without
-    tokenizer files in the directory, tokenizer is None.
+    ``path_or_name`` is one of
 
-    Raises UserError for a directory or files that are missing, damaged or do not belong together,
-    and for a model or tokenizer that is not supported.
+        a model directory       Hugging Face's files of a GPT-2 or of a model of the Llama family
+        a GGUF file             of the architectures llama and gemma3
+        a run or a checkpoint   what ``train`` has written; a run's best checkpoint is taken
+        a name                  such as gpt2 or smollm2-135m-instruct, see names.py: the files are
+                                downloaded when they are first needed
+        owner/name              a model on the Hugging Face hub, with huggingface_hub installed
+
+    ``dtype`` is "float32", or "float64" for comparisons. ``weights`` says how the matrices are
+    stored in memory: as numbers of ``dtype`` ("float32"), rounded to 8 bits with a scale for each
+    row ("int8"), or as in the file ("as-stored"). The model is in evaluation mode. Where there are
+    no tokenizer files, tokenizer is None. ``tokenizer.stop_ids`` are the ids at which an answer
+    ends.
+
+    Raises UserError for a name that is not known, for files that are missing, damaged or do not
+    belong together, for a download that fails, and for a model or tokenizer that is not supported.
     """
     if dtype not in DTYPES:
         raise UserError(f"dtype is {dtype!r}, but must be {' or '.join(DTYPES)}")
-    directory = user_path(path)
-    if not directory.is_dir():
-        raise UserError(f"there is no folder {directory}: expected a model directory")
-    model = _load_model(directory, dtype)
-    tokenizer = _load_tokenizer(directory)
+    if weights not in WEIGHTS:
+        raise UserError(f"weights is {weights!r}, but must be {', '.join(WEIGHTS)}")
+    if weights != "float32" and dtype != "float32":
+        raise UserError(f"{weights} weights are multiplied in float32: dtype must be float32")
+    path = find_model(path_or_name)
+    tokenizer: Tokenizer | None
+    model: GPT | Llama
+    if path.is_dir():
+        model, tokenizer = _load_model(path, dtype, weights), _load_tokenizer(path)
+    else:
+        file = read_gguf(path)
+        model, tokenizer = load_gguf(file, dtype, weights=weights), read_tokenizer(file)
     if tokenizer is not None:
-        _check_ids(tokenizer, model.config.vocab_size, directory)
+        check_ids(tokenizer, model.config.vocab_size, path)
     return model, tokenizer
 
 
-def _load_model(directory: Path, dtype: str) -> GPT | Llama:
+def _load_model(directory: Path, dtype: str, weights: str) -> GPT | Llama:
     model_type = read_model_type(directory / CONFIG)
     if model_type == "gpt2":
-        return gpt2.load_model(directory).astype(dtype)
+        return gpt2.load_model(directory, dtype=dtype, weights=weights)
     if model_type in MODEL_TYPES:
-        return load_llama(directory, dtype)
+        return load_llama(directory, dtype, weights=weights)
     raise UserError(
         f"{directory / CONFIG}: model_type {short(model_type)} is not supported: supported are "
         f"{', '.join(('gpt2', *MODEL_TYPES))}"
@@ -61,7 +84,7 @@ def _load_tokenizer(directory: Path) -> Tokenizer | None:
         return None
 
 
-def _check_ids(tokenizer: Tokenizer, vocab_size: int, directory: Path) -> None:
+def check_ids(tokenizer: Tokenizer, vocab_size: int, path: Path) -> None:
     """Raise UserError if text can have ids that are outside the model's vocabulary.
 
     Special tokens may: Gemma 3's tokenizer has one for images, which its text models lack.
@@ -69,6 +92,6 @@ def _check_ids(tokenizer: Tokenizer, vocab_size: int, directory: Path) -> None:
     largest = int(np.flatnonzero(tokenizer.token_bytes())[-1])
     if largest >= vocab_size:
         raise UserError(
-            f"the tokenizer in {directory} has ids up to {largest}, but the model's vocabulary has "
+            f"the tokenizer in {path} has ids up to {largest}, but the model's vocabulary has "
             f"{vocab_size} ids: they do not belong together"
         )

@@ -172,6 +172,18 @@ class Tokenizer:
         return self._conventions.eos_id
 
     @property
+    def stop_ids(self) -> tuple[int, ...]:
+        """The ids that end a text or an answer, ascending: the EOS, and others that the files name.
+
+        A chat model has several: Gemma's end a text with <eos> and a turn with <end_of_turn>,
+        Llama 3's with <|end_of_text|>, <|eot_id|> and <|eom_id|>. They come from
+        generation_config.json or config.json, or from a GGUF file's metadata; empty if none of
+        these names one. Generation should stop at any of them.
+        """
+        eos = () if self.eos_id is None else (self.eos_id,)
+        return tuple(sorted({*eos, *self._conventions.stop_ids}))
+
+    @property
     def eot_id(self) -> int:
         """Id of "<|endoftext|>", which ends a document. Raises UserError if there is none."""
         if END_OF_TEXT not in self._special_ids:

@@ -1,7 +1,8 @@
 """How a tokenizer's ids are used: the files next to a tokenizer.json.
 
 tokenizer_config.json names the tokens that begin and end a text; the chat template is in the same
-file, or in chat_template.jinja, which wins. What is added around every text is in tokenizer.json.
+file, or in chat_template.jinja, which wins. What is added around every text is in tokenizer.json,
+and the ids that end an answer are in generation_config.json or in the model's config.json.
 """
 
 from collections.abc import Mapping
@@ -9,12 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from tinygrad_llm.errors import UserError
-from tinygrad_llm.files.json_file import read_bounded, read_json
+from tinygrad_llm.files.json_file import Whole, read_bounded, read_json
 from tinygrad_llm.tokenizer.json_format import CONFIG_FILE
 from tinygrad_llm.tokenizer.special import END_OF_TEXT
 from tinygrad_llm.tokenizer.vocabulary import Conventions
 
 TEMPLATE_FILE = "chat_template.jinja"
+STOP_FILES = ("generation_config.json", "config.json")
+"""The first of these that names the ids at which generation stops is right."""
+_STOPS = {"eos_token_id?": (Whole(0), [Whole(0)], None), ...: object}
 
 MAX_CONFIG_BYTES = 1 << 24  # Gemma's lists its 6,415 added tokens once more
 MAX_TEMPLATE_BYTES = 1 << 20
@@ -42,7 +46,9 @@ def read_conventions(
     bos, eos = (added.get(names.get(key, "")) for key in ("bos_token", "eos_token"))
     if bos is None and prefix_ids:
         bos = prefix_ids[0]
-    return Conventions(bos, eos, prefix_ids, suffix_ids, _template(folder, config), names)
+    template, stops = _template(folder, config), _stop_ids(folder)
+    stops = tuple(i for i in stops if i != eos)
+    return Conventions(bos, eos, prefix_ids, suffix_ids, template, names, stops)
 
 
 def bos_and_eos(
@@ -56,6 +62,15 @@ def bos_and_eos(
         end = special_tokens.get(END_OF_TEXT)
         return end, end
     return conventions.bos_id, conventions.eos_id
+
+
+def _stop_ids(folder: Path) -> tuple[int, ...]:
+    for file in STOP_FILES:
+        if (folder / file).exists():
+            ids = read_json(folder / file, _STOPS).get("eos_token_id")
+            if ids is not None:
+                return tuple(ids) if isinstance(ids, list) else (ids,)
+    return ()
 
 
 def _template(folder: Path, config: Mapping[str, Any]) -> str | None:

@@ -48,14 +48,16 @@ def tokenizer_from_lists(
     add_eos: bool = False,
     add_space_prefix: bool = True,
     chat_template: str | None = None,
+    stop_ids: Sequence[int] = (),
 ) -> Tokenizer:
     """The tokenizer of these lists; the arguments are GGUF's ``tokenizer.ggml.*``.
 
     model: "gpt2" (byte-level BPE, with `merges` and `pre`) or "llama" (SentencePiece, with
     `scores`). tokens[i] is the spelling of id i. merges: "left right" in order. token_types: the
     kinds above; all are NORMAL by default. add_bos: by default what llama.cpp does, which is True
-    for "llama" and False for "gpt2". Raises UserError for another model or `pre`, for lists of
-    different lengths, and for lists that are no vocabulary.
+    for "llama" and False for "gpt2". stop_ids: what ends an answer, apart from eos_id. Raises
+    UserError for another model or `pre`, for lists of different lengths, and for lists that are no
+    vocabulary.
     """
     if len(tokens) > MAX_IDS:
         raise UserError(f"the vocabulary has more than the {MAX_IDS:,} tokens allowed")
@@ -69,7 +71,7 @@ def tokenizer_from_lists(
             raise UserError(f"the token {token[:40]!r} has two ids, {ids[token]} and {i}")
         ids.setdefault(token, i)
     names = {"bos": bos_id, "eos": eos_id, "unknown": unknown_id}
-    for name, number in names.items():
+    for name, number in (*names.items(), *(("stop", i) for i in stop_ids)):
         if number is not None and not 0 <= number < len(tokens):
             raise UserError(f"the {name} id is {number}, expected one of 0 to {len(tokens) - 1}")
 
@@ -101,6 +103,7 @@ def tokenizer_from_lists(
         (eos_id,) if add_eos and eos_id is not None else (),
         chat_template,
         variables,
+        tuple(stop_ids),
     )
     return Tokenizer.from_vocabulary(vocabulary, conventions)
 

@@ -78,6 +78,8 @@ class Conventions(NamedTuple):
     """The Jinja template that writes a conversation as one text (``chat_template.py``)."""
     template_variables: Mapping[str, str] = MappingProxyType({})
     """What else a template may use: bos_token, eos_token, ... -> name of the token."""
+    stop_ids: tuple[int, ...] = ()
+    """What ends a text or an answer, if the files name more than the EOS."""
 
 
 def check_vocabulary(vocabulary: Vocabulary | SentencePieceVocabulary) -> None:
