@@ -228,6 +228,7 @@ BAD = [
     ("generate nowhere --max-new-tokens 0", "max_new_tokens is 0"),
     ("generate nowhere --stop=", "a stop string is empty"),
     ("generate nowhere --n 0", "n is 0"),
+    ("generate nowhere --device cuda --weights int8", "int8 weights are multiplied on the CPU"),
     ("generate nowhere --prompt-file nowhere.txt", "cannot read nowhere.txt"),
     ("generate nowhere --prompt-file binary.txt", "binary.txt is not text: byte"),
     ("generate nowhere --sampler-order top_k", "the sampler order is top_k"),

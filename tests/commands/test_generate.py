@@ -130,6 +130,22 @@ def test_drafts_that_cannot_be(generate):
         assert code == 2 and out == "" and words in err and err.count("\n") == 1, err
 
 
+@pytest.mark.parametrize("weights", ["float32", "int8", "as-stored"])
+def test_weights_in_every_form_say_the_same(generate, monkeypatch, weights):
+    from tinygrad_llm.pretrained import load
+
+    asked, real = [], load.load_pretrained
+
+    def record(path, **options):
+        asked.append(options)
+        return real(path, **options)
+
+    monkeypatch.setattr(load, "load_pretrained", record)
+    assert generate("hi", "-p", ":", "--weights", weights) == (0, ":Hi, you!\n", "")
+    assert generate("hi", "-p", ":") == (0, ":Hi, you!\n", "")
+    assert asked == [{"weights": weights}, {"weights": "as-stored"}]
+
+
 def test_special_tokens_only_where_they_are_allowed(generate):
     tokenizer = chat_tokenizer()
     assert prompt_ids(tokenizer, "<|im_start|>a", allow_special=True) == [START, ord("a")]

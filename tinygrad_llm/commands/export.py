@@ -31,7 +31,9 @@ def run(options: ExportOptions) -> int:
         raise UserError("q8_0 weights exist in GGUF files only: use --format gguf, or another type")
     out = user_path(_name(options) if options.out is None else options.out)
     _check_new(out)
-    model, tokenizer = open_model(options.model, ModelOptions(no_verify=options.no_verify))
+    model, tokenizer = open_model(
+        options.model, ModelOptions(weights="float32", no_verify=options.no_verify)
+    )
     console = make_console()
     write = _write_directory if options.format == "safetensors" else _write_file
     try:

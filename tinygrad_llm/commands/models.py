@@ -27,11 +27,12 @@ def open_model(name: str, options: ModelOptions) -> tuple["GPT | Llama", "Tokeni
     from tinygrad_llm.pretrained.names import find_model
     from tinygrad_llm.training.checkpoint import verify_checkpoint
 
+    weights = options.weights or ("as-stored" if options.device == "cpu" else "float32")
     arrays_on(options.device)  # if it does not exist, say so before anything is read
     path = find_model(name)
     if user_path(name).is_dir() and not options.no_verify and (note := verify_checkpoint(path)):
         print(one_line(note), file=sys.stderr)
-    model, tokenizer = load_pretrained(path)
+    model, tokenizer = load_pretrained(path, weights=weights)
     if tokenizer is None:
         raise UserError(f"{name} has no tokenizer: expected tokenizer.json next to the weights")
     return model.to(options.device), tokenizer

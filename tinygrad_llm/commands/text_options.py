@@ -63,6 +63,9 @@ class SamplingOptions:
 class ModelOptions:
     """How a model is loaded and run."""
 
+    weights: Literal["float32", "int8", "as-stored"] | None = None
+    """Matrices in memory: float32, int8 (rounded, with a scale for each row), or as-stored: in the
+    types of the file; None means as-stored, and float32 on a GPU."""
     draft_model: Annotated[str | None, also("-md")] = None
     """A smaller model with the same tokenizer, which guesses tokens ahead: quicker where it is
     right, and the text has the same distribution."""
@@ -80,6 +83,10 @@ class ModelOptions:
     def __post_init__(self) -> None:
         if self.draft_model is not None and self.prompt_lookup:
             raise UserError("draft_model and prompt_lookup are both given: choose one of them")
+        if self.device != "cpu" and self.weights not in (None, "float32"):
+            raise UserError(
+                f"{self.weights} weights are multiplied on the CPU, not on {self.device}"
+            )
         if self.draft_tokens is not None:
             check_count("draft_tokens", self.draft_tokens)
 
