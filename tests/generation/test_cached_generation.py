@@ -212,6 +212,31 @@ def test_a_draft_with_a_cache_does_not_change_the_text(kind, draft):
         assert_same(steps_of(model, [ids], 16, temperature=0, draft=draft), expected)
 
 
+class Spy(DraftModel):
+    """A draft that notes what it proposes."""
+
+    def propose(self, *args):
+        self.proposals = [*getattr(self, "proposals", []), super().propose(*args)]
+        return self.proposals[-1]
+
+
+@KINDS
+def test_a_draft_with_a_cache_proposes_what_it_would_without(kind):
+    model = small("gpt" if kind == "llama" else "llama")
+    for block_size in (5, BLOCK):  # proposals may cross it and be dropped
+        cached, uncached = (
+            Spy(function, 3, block_size)
+            for function in (small(kind), small(kind).next_token_logits)
+        )
+        for first in range(6):
+            for draft in (cached, uncached):
+                list(generate(model, [[first]], 14, seed=first, draft=draft))
+        for one, two in zip(cached.proposals, uncached.proposals, strict=True):
+            assert [p.id for p in one] == [p.id for p in two]
+            for a, b in zip(one, two, strict=True):
+                np.testing.assert_allclose(a.q[1], b.q[1], rtol=1e-4, atol=1e-6)
+
+
 def test_a_draft_and_the_model_read_each_token_once():
     model = small("llama")
     target, small_model = Recorder(model), Recorder(model)
