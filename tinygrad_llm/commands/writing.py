@@ -4,6 +4,10 @@
 with its tokenizer, a ``Writing`` what it writes after one prompt.
 """
 
+import contextlib
+import itertools
+import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -30,6 +34,8 @@ if TYPE_CHECKING:
     from tinygrad_llm.model.gpt import GPT
     from tinygrad_llm.model.llama import Llama
     from tinygrad_llm.tokenizer import Tokenizer
+
+SECONDS_UNEXPLAINED = 3
 
 
 class Writer:
@@ -137,7 +143,9 @@ class Writing:
             return new
 
         self._times = [time.perf_counter()]
-        for step in self._steps:
+        with _explaining_a_wait():
+            first = next(self._steps)
+        for step in itertools.chain([first], self._steps):
             self._times.append(time.perf_counter())
             if self._with_logprobs:
                 self.steps.append(step)
@@ -169,6 +177,27 @@ class Writing:
             counts = self._writer.draft.counts
             text += f"; {counts.accepted} of {counts.proposed} guesses were right"
         return text
+
+
+@contextlib.contextmanager
+def _explaining_a_wait() -> Iterator[None]:
+    """Say at a terminal what happens, if the first token takes long."""
+
+    def explain() -> None:
+        print(
+            "reading the prompt (and compiling the kernels: once per machine and kind of weights)",
+            file=sys.stderr,
+            flush=True,
+        )
+
+    timer = threading.Timer(SECONDS_UNEXPLAINED, explain)
+    timer.daemon = True
+    if sys.stderr.isatty():
+        timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def sampling_arguments(options: SamplingOptions) -> dict[str, Any]:
