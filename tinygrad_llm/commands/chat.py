@@ -12,7 +12,7 @@ from tinygrad_llm.commands.text_options import ChatOptions, SamplingOptions
 from tinygrad_llm.commands.writing import Writer, Writing, check_sampling
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.machine.interrupt import StopSignals, ctrl_c_raises
-from tinygrad_llm.model.quantize import stored_matrices
+from tinygrad_llm.model.quantize import num_weights
 from tinygrad_llm.terminal import typed_text
 
 LARGEST_CONTEXT = 8192  # unless asked for; some models would need gigabytes of memory for theirs
@@ -53,8 +53,7 @@ class Chat(ChatState):
 
     def greet(self) -> None:
         """Say what the user is talking to."""
-        model = self.writer.model
-        parameters = model.num_parameters() + sum(m.size for m in stored_matrices(model))
+        parameters = num_weights(self.writer.model)
         self.screen.notice(
             f"{self.options.model}: {parameters / 1e6:,.0f} million parameters, context "
             f"{self.context:,} tokens\n/help lists the commands; Ctrl-C stops an answer, Ctrl-D "

@@ -1,4 +1,6 @@
-"""``tinygrad-llm info``: what this machine computes with. The first thing a bug report needs.
+"""``tinygrad-llm info [MODEL]``: what this machine computes with, or what a model is.
+
+The former is the first thing that a bug report needs.
 
 The BLAS matters most: OpenBLAS picks its kernels by the processor, and those for an older one can
 halve the speed of every matrix product.
@@ -14,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tinygrad_llm.commands.console import make_console
+from tinygrad_llm.commands.console import PlainConsole, make_console
 from tinygrad_llm.commands.options import InfoOptions
 from tinygrad_llm.config import PRESETS
 from tinygrad_llm.data import cache_folder
@@ -22,11 +24,20 @@ from tinygrad_llm.errors import UserError
 from tinygrad_llm.machine.process import keep_freed_memory
 from tinygrad_llm.machine.speed import gemm_limit, tokens_at_limit, training_rate
 from tinygrad_llm.machine.warmup import compile_kernels
+from tinygrad_llm.terminal import one_line
 from tinygrad_llm.training.runs import versions
 
 
 def run(options: InfoOptions) -> int:
-    """Print the table."""
+    """Print the table, or that of a model."""
+    if options.model is not None:
+        from tinygrad_llm.pretrained.describe import describe
+        from tinygrad_llm.pretrained.names import find_model
+
+        show(make_console(), describe(find_model(options.model), options.sha256))
+        return 0
+    if options.sha256:
+        raise UserError("--sha256 is for a model: name one, as in `tinygrad-llm info MODEL`")
     rows = [("system", f"{platform.system()} {platform.machine()}, {processors()}")]
     rows += versions().items()
     rows += [
@@ -40,12 +51,18 @@ def run(options: InfoOptions) -> int:
         for name in sorted(os.environ)
         if name.startswith(("OPENBLAS_", "OMP_NUM", "NUMBA_", "MKL_NUM", "TINYGRAD_LLM_"))
     ]
-    width = max(len(name) for name, _ in rows)
     console = make_console()
-    for name, value in rows:
-        console.say(f"{name:<{width}}  {value}")
+    width = show(console, rows)
     console.say(f"{'speed':<{width}}  {speed()}")
     return 0
+
+
+def show(console: PlainConsole, rows: list[tuple[str, str]]) -> int:
+    """Print names and values as two columns; returns the width of the first."""
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        console.say(f"{one_line(name):<{width}}  {one_line(value)}")
+    return width
 
 
 def speed() -> str:

@@ -7,7 +7,7 @@ is imported even for ``--help``, so it imports nothing heavy.
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from tyro.conf import arg, subcommand
+from tyro.conf import Positional, arg, subcommand
 
 from tinygrad_llm.commands.text_options import ChatOptions, GenerateOptions
 from tinygrad_llm.config import TrainConfig
@@ -124,7 +124,12 @@ class GradcheckOptions:
 
 @dataclass(frozen=True)
 class InfoOptions:
-    """Show versions, BLAS, kernels, threads, GPU and cache."""
+    """Show what a model is; without MODEL, versions, BLAS, kernels, threads, GPU and cache."""
+
+    model: Annotated[Positional[str | None], positional("[MODEL]")] = None
+    """A model directory of Hugging Face, a GGUF file, a run, a checkpoint or a name."""
+    sha256: bool = False
+    """Show the checksums of the model's files of weights, too."""
 
 
 @dataclass(frozen=True)

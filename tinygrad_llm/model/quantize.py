@@ -46,6 +46,11 @@ def set_weight(layer: Linear | Embedding, weight: Parameter | QuantizedMatrix) -
     vars(layer)["weight"] = weight  # an attribute that is a Parameter refuses anything else
 
 
+def num_weights(model: Module) -> int:
+    """How many numbers a model has, those of its quantized matrices included."""
+    return model.num_parameters() + sum(matrix.size for matrix in stored_matrices(model))
+
+
 def stored_matrices(model: Module) -> list[QuantizedMatrix]:
     """The quantized matrices of a model, each once."""
     weights = (layer.weight for layer in matrix_layers(model))

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -52,25 +53,36 @@ def load_pretrained(
         raise UserError(f"weights is {weights!r}, but must be {', '.join(WEIGHTS)}")
     if weights != "float32" and dtype != "float32":
         raise UserError(f"{weights} weights are multiplied in float32: dtype must be float32")
-    path = find_model(path_or_name)
+    return _load(find_model(path_or_name), dtype=dtype, weights=weights)
+
+
+def load_stored(path: Path) -> tuple[GPT | Llama, Tokenizer | None]:
+    """The model and the tokenizer of a model directory or GGUF file, to look at.
+
+    Its matrices stay in the files, and numbers may be NaN or infinite: they are not read.
+    """
+    return _load(path, weights="as-stored", finite=False)
+
+
+def _load(path: Path, **options: Any) -> tuple[GPT | Llama, Tokenizer | None]:
     tokenizer: Tokenizer | None
     model: GPT | Llama
     if path.is_dir():
-        model, tokenizer = _load_model(path, dtype, weights), _load_tokenizer(path)
+        model, tokenizer = _load_model(path, **options), _load_tokenizer(path)
     else:
         file = read_gguf(path)
-        model, tokenizer = load_gguf(file, dtype, weights=weights), read_tokenizer(file)
+        model, tokenizer = load_gguf(file, **options), read_tokenizer(file)
     if tokenizer is not None:
         check_ids(tokenizer, model.config.vocab_size, path)
     return model, tokenizer
 
 
-def _load_model(directory: Path, dtype: str, weights: str) -> GPT | Llama:
+def _load_model(directory: Path, **options: Any) -> GPT | Llama:
     model_type = read_model_type(directory / CONFIG)
     if model_type == "gpt2":
-        return gpt2.load_model(directory, dtype=dtype, weights=weights)
+        return gpt2.load_model(directory, **options)
     if model_type in MODEL_TYPES:
-        return load_llama(directory, dtype, weights=weights)
+        return load_llama(directory, **options)
     raise UserError(
         f"{directory / CONFIG}: model_type {short(model_type)} is not supported: supported are "
         f"{', '.join(('gpt2', *MODEL_TYPES))}"
