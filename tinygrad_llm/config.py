@@ -1,9 +1,9 @@
 """Shapes of models and options of training: the command line, run.json and the code read these.
 
 A model's shape is a ``GPTConfig``, whose fields have GPT-2's names, or a ``LlamaConfig``.
-``PRESETS`` are the usual shapes: ``tiny`` is the default, ``gpt2`` and up are OpenAI's sizes. The
-options of ``train`` are made from ``TrainConfig``: each field is an option, the string below it its
-help.
+``PRESETS`` are the usual shapes: ``tiny`` is the default, ``llama-tiny`` is as large with the
+layers of a Llama, ``gpt2`` and up are OpenAI's sizes. The options of ``train`` are made from
+``TrainConfig``: each field is an option, the string below it its help.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -183,17 +183,31 @@ class LlamaConfig:
         return self.rope_layers is None or self.rope_layers[layer]
 
 
-PRESETS: dict[str, GPTConfig] = {
+ModelConfig = GPTConfig | LlamaConfig
+"""The shape of a model of either kind."""
+
+PRESETS: dict[str, ModelConfig] = {
     "tiny": GPTConfig(vocab_size=4096, block_size=256, n_layer=2, n_head=4, n_embd=256),
     "small": GPTConfig(vocab_size=4096, block_size=256, n_layer=6, n_head=6, n_embd=384),
+    "llama-tiny": LlamaConfig(
+        vocab_size=4096, block_size=256, n_layer=2, n_head=4, n_kv_head=2, n_embd=256,
+        n_hidden=768, norm_eps=1e-5, tied=True,
+    ),
+    "llama-small": LlamaConfig(
+        vocab_size=4096, block_size=256, n_layer=6, n_head=6, n_kv_head=2, n_embd=384,
+        n_hidden=1152, norm_eps=1e-5, tied=True,
+    ),
     "gpt2": GPTConfig(),
     "gpt2-medium": GPTConfig(n_layer=24, n_head=16, n_embd=1024),
     "gpt2-large": GPTConfig(n_layer=36, n_head=20, n_embd=1280),
     "gpt2-xl": GPTConfig(n_layer=48, n_head=25, n_embd=1600),
-}
-"""Model shapes by name. For tiny and small the run trains a tokenizer of that vocabulary size."""
+}  # fmt: skip
+"""Model shapes by name. For the tiny and small ones the run trains a tokenizer of that vocabulary
+size."""
 
-PresetName = Literal["tiny", "small", "gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl"]
+PresetName = Literal[
+    "tiny", "small", "llama-tiny", "llama-small", "gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl"
+]
 
 
 @dataclass(frozen=True)
@@ -207,9 +221,13 @@ class Recipe:
 
 
 _PRETRAINING = Recipe(steps=5000, batch_size=4, lr=6e-4, warmup_steps=200)
+_TINY = Recipe(steps=840, batch_size=16, lr=3e-3, warmup_steps=40)
+_SMALL = Recipe(steps=1500, batch_size=16, lr=1.5e-3, warmup_steps=60)
 RECIPES: dict[str, Recipe] = {
-    "tiny": Recipe(steps=840, batch_size=16, lr=3e-3, warmup_steps=40),
-    "small": Recipe(steps=1500, batch_size=16, lr=1.5e-3, warmup_steps=60),
+    "tiny": _TINY,
+    "small": _SMALL,
+    "llama-tiny": _TINY,
+    "llama-small": _SMALL,
     "gpt2": _PRETRAINING,
     "gpt2-medium": _PRETRAINING,
     "gpt2-large": _PRETRAINING,
@@ -220,7 +238,7 @@ RECIPES: dict[str, Recipe] = {
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Train a GPT: corpus, tokenizer, training, evaluation, sample, checkpoint and plot."""
+    """Train a model: corpus, tokenizer, training, evaluation, sample, checkpoint and plot."""
 
     preset: PresetName = "tiny"
     """Shape of the model, and the training recipe for it."""
@@ -239,10 +257,16 @@ class TrainConfig:
     """Transformer blocks (L); None means the preset's."""
     n_head: int | None = None
     """Attention heads per block (H); None means the preset's."""
+    n_kv_head: int | None = None
+    """Key and value heads per block (G) of a Llama, of which n_head is a multiple; None means the
+    preset's."""
     n_embd: int | None = None
     """Channels (C), a multiple of n_head; None means the preset's."""
+    n_hidden: int | None = None
+    """Channels inside the feed-forward layers (M) of a Llama; None means the preset's, in
+    proportion to n_embd."""
     dropout: float = 0.0
-    """Probability of zeroing an activation during training."""
+    """Probability of zeroing an activation during training; a Llama has no dropout."""
     steps: int | None = None
     """Optimizer steps; None means the recipe's."""
     batch_size: int | None = None
@@ -322,6 +346,18 @@ class TrainConfig:
                 f"vocab_size is {self.vocab_size} and tokenizer {self.tokenizer!r}: a tokenizer "
                 "has its own vocabulary; leave out one of the two"
             )
+        is_llama = isinstance(PRESETS[self.preset], LlamaConfig)
+        if is_llama and self.dropout:
+            raise UserError(
+                f"dropout is {self.dropout} and the preset {self.preset}: models of the Llama "
+                "family have no dropout; leave it out, or choose another preset"
+            )
+        for name in ("n_kv_head", "n_hidden"):
+            if not is_llama and getattr(self, name) is not None:
+                raise UserError(
+                    f"{name} is {getattr(self, name)} and the preset {self.preset}: only Llama "
+                    "models have this option; leave it out, or choose a preset such as llama-tiny"
+                )
 
     def with_recipe(self) -> "TrainConfig":
         """The same options, with the preset's recipe in place of None."""
@@ -329,18 +365,23 @@ class TrainConfig:
         fill = {f.name: getattr(recipe, f.name) for f in fields(recipe)}
         return replace(self, **{k: v for k, v in fill.items() if getattr(self, k) is None})
 
-    def model_config(self, vocab_size: int | None = None) -> GPTConfig:
+    def model_config(self, vocab_size: int | None = None) -> ModelConfig:
         """The model's shape: the preset with this run's overrides.
 
         ``vocab_size`` is the tokenizer's, if it is known.
         """
-        names = ("block_size", "n_layer", "n_head", "n_embd")
-        changed = {k: v for k in names if (v := getattr(self, k)) is not None}
-        vocab_size = vocab_size or self.vocab_size or PRESETS[self.preset].vocab_size
-        return replace(PRESETS[self.preset], vocab_size=vocab_size, dropout=self.dropout, **changed)
+        preset = PRESETS[self.preset]
+        names = ("block_size", "n_layer", "n_head", "n_kv_head", "n_embd", "n_hidden")
+        changed: dict[str, Any] = {k: v for k in names if (v := getattr(self, k)) is not None}
+        changed["vocab_size"] = vocab_size or self.vocab_size or preset.vocab_size
+        if isinstance(preset, GPTConfig):
+            return replace(preset, dropout=self.dropout, **changed)
+        n_embd = changed.get("n_embd", preset.n_embd)
+        changed.setdefault("n_hidden", max(1, n_embd * preset.n_hidden // preset.n_embd))
+        return replace(preset, head_dim=0, **changed)
 
 
 _AT_LEAST_ONE = (
-    "vocab_size block_size n_layer n_head n_embd steps batch_size grad_accumulation eval_every "
-    "eval_batches save_every"
+    "vocab_size block_size n_layer n_head n_kv_head n_embd n_hidden steps batch_size "
+    "grad_accumulation eval_every eval_batches save_every"
 ).split()

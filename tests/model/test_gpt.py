@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from kept_bytes import kept_bytes
 
 from autograd import Parameter, Tensor, grad, no_grad, use_kernels
 from tinygrad_llm.config import PRESETS, GPTConfig
@@ -296,27 +297,6 @@ def test_flops_of_gpt2_are_about_six_per_parameter():
     flops = flops_per_token(c, c.block_size)
     assert flops == 6 * (12 * 12 * 768**2 + 50257 * 768) + 6 * 12 * 768 * 1024
     assert flops / (6 * 124_439_808) == pytest.approx(1.07, abs=0.01)
-
-
-def kept_bytes(loss, model):
-    """Bytes of the distinct arrays that a recorded graph holds on to, parameters aside."""
-    own = {id(p.data) for p in model.parameters()}
-    arrays, seen, todo = {}, set(), [loss._node]
-    while todo:
-        node = todo.pop()
-        if node is None or node in seen or not getattr(node, "inputs", ()):
-            continue
-        seen.add(node)
-        todo += node.inputs
-        cache = node.cache if isinstance(node.cache, tuple) else (node.cache,)
-        for array in (*node.saved, *cache):
-            if array is None:
-                continue
-            while array.base is not None:
-                array = array.base
-            if id(array) not in own:
-                arrays[id(array)] = array.nbytes
-    return sum(arrays.values())
 
 
 def test_derived_activations_are_what_the_graph_holds():

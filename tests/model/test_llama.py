@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+from kept_bytes import kept_bytes
 
 from autograd import no_grad, ops
 from tinygrad_llm.config import LlamaConfig
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.model import Llama
+from tinygrad_llm.model.summary import activation_floats, flops_per_token, parameter_count
 
 SIZES = {
     "vocab_size": 53, "block_size": 16, "n_layer": 2, "n_head": 4, "n_kv_head": 2, "n_embd": 24,
@@ -24,6 +26,7 @@ VARIANTS = {
     "no rotary embedding": {"rope_layers": (False, False)},
     "all biases": {"qkv_bias": True, "out_bias": True, "mlp_bias": True},
 }  # fmt: skip
+HEADS_NORMED = {"qk_norm": "head", "norm_placement": "both"}
 
 
 def make(seed=0, dtype=np.float64, **options):
@@ -148,8 +151,38 @@ def test_summary():
     assert f"{sum(p.size for p in model.parameters()):,}" in text
     assert "keys and values: 192 B per token" in text  # 2 tables, 2 layers, 2 heads, 6 channels
     block = 2 * 24 * 24 + 2 * 24 * 12 + 3 * 24 * 40
-    assert f"{2 * (2 * block + 53 * 24) / 1000:.3g} kFLOP per token to generate" in text
+    assert f"of generating: {2 * (2 * block + 53 * 24) / 1000:.3g} kFLOP" in text
     assert make(tied=True).summary().count("53 x 24") == 1
+
+
+@pytest.mark.parametrize("options", VARIANTS.values(), ids=VARIANTS)
+def test_parameters_are_counted_without_making_them(options):
+    model = make(**options)
+    assert parameter_count(model.config) == model.num_parameters()
+
+
+def test_arithmetic_of_training():
+    block = 2 * 24 * 24 + 2 * 24 * 12 + 3 * 24 * 40
+    products = 6 * (2 * block + 53 * 24)
+    pairs = sum(range(1, 17)) / 16  # tokens that a query sees, on average; the formula says T / 2
+    found = flops_per_token(LlamaConfig(**SIZES), 16)
+    assert found == products + 12 * 24 * 2 * 8
+    assert found == pytest.approx(products + 12 * 24 * 2 * pairs, rel=0.01)
+    seen = sum(min(t, 4) for t in range(1, 17)) / 16
+    found = flops_per_token(LlamaConfig(**SIZES, sliding_window=4), 16)
+    assert found == pytest.approx(products + 12 * 24 * 2 * seen, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"tied": True}, *(VARIANTS[name] for name in ("OLMo 2", "all biases")), HEADS_NORMED],
+)
+def test_derived_activations_are_what_the_graph_holds(options):
+    # with the fast kernels: it is their bookkeeping that the figure describes
+    model = Llama(LlamaConfig(**{**SIZES, **options}))
+    ids, targets = random_ids(), random_ids(seed=2)
+    held = kept_bytes(model.loss(ids, targets), model)
+    assert held - model.head.data.nbytes == 4 * ids.size * activation_floats(model.config)
 
 
 @pytest.mark.parametrize(

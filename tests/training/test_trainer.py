@@ -376,6 +376,6 @@ def test_recipes_are_complete(preset):
     assert None not in (config.steps, config.batch_size, config.lr, config.warmup_steps)
     assert config.warmup_steps < config.steps
     assert config.model_config() == PRESETS[preset]
-    changed = TrainConfig(preset=preset, steps=7, n_layer=2, dropout=0.5).with_recipe()
+    changed = TrainConfig(preset=preset, steps=7, n_layer=2).with_recipe()
     assert changed.steps == 7 and changed.lr == config.lr
     assert changed.model_config(300).n_layer == 2 and changed.model_config(300).vocab_size == 300

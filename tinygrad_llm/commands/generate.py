@@ -17,7 +17,7 @@ from tinygrad_llm.generation import FINISHED, Step
 from tinygrad_llm.terminal import printable, typed_text
 
 if TYPE_CHECKING:
-    from tinygrad_llm.model.gpt import GPT
+    from tinygrad_llm.model import Model
     from tinygrad_llm.tokenizer import Tokenizer
 
 MAX_PROMPT_BYTES = 1 << 26
@@ -85,7 +85,7 @@ def token_table(tokenizer: "Tokenizer", steps: Sequence[Step], row: int) -> str:
 
 
 def stream_text(
-    model: "GPT", tokenizer: "Tokenizer", prompt: str, options: SamplingOptions
+    model: "Model", tokenizer: "Tokenizer", prompt: str, options: SamplingOptions
 ) -> Iterator[str]:
     """The prompt, then the model's continuation piece by piece.
 

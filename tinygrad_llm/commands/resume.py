@@ -20,8 +20,8 @@ from tinygrad_llm.data import CleanOptions, Prepared
 from tinygrad_llm.device import arrays_on
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files.json_file import check_json
-from tinygrad_llm.model.gpt import GPT
-from tinygrad_llm.pretrained.gpt2 import load_model
+from tinygrad_llm.model import Model
+from tinygrad_llm.pretrained.load import load_pretrained
 from tinygrad_llm.training import runs
 from tinygrad_llm.training.checkpoint import (
     check_same_run,
@@ -85,7 +85,7 @@ def _check_no_other_options(options: TrainConfig) -> None:
 
 # --- what was saved ----------------------------------------------------------------------------
 
-NEW_OPTIONS = {"no_verify", "min_ascii_share"}
+NEW_OPTIONS = {"no_verify", "min_ascii_share", "n_kv_head", "n_hidden"}
 """Options that runs of earlier versions do not have; they get their defaults."""
 
 
@@ -123,12 +123,12 @@ def _saved_state(console: PlainConsole, run: Path, checkpoint: Path, *, verify: 
 
 def _saved_model(
     console: PlainConsole, config: TrainConfig, run: Path, checkpoint: Path
-) -> tuple[GPT, "Tokenizer", Prepared]:
+) -> tuple[Model, "Tokenizer", Prepared]:
     """The model, tokenizer and corpus that a run continues with."""
     from tinygrad_llm.tokenizer import Tokenizer
 
     tokenizer = Tokenizer.load(checkpoint)
-    model = load_model(checkpoint).to(config.device).train()
+    model = load_pretrained(checkpoint)[0].to(config.device).train()
     if (shape := config.model_config(tokenizer.vocab_size)) != model.config:
         raise UserError(
             f"{checkpoint} holds a model of {model.config}, but {run / runs.RUN_FILE} and the "

@@ -17,13 +17,13 @@ import numpy as np
 
 from tinygrad_llm.commands.console import PlainConsole
 from tinygrad_llm.commands.finish import finish
-from tinygrad_llm.config import GPTConfig, TrainConfig
+from tinygrad_llm.config import ModelConfig, TrainConfig
 from tinygrad_llm.data import Loader, Prepared, check_tokens
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files.lock import RunLock
 from tinygrad_llm.machine.speed import gemm_limit, tokens_at_limit
 from tinygrad_llm.machine.warmup import compile_kernels
-from tinygrad_llm.model.gpt import GPT
+from tinygrad_llm.model import Model
 from tinygrad_llm.terminal import shell_command
 from tinygrad_llm.training import runs
 from tinygrad_llm.training.checkpoint import Checkpoints
@@ -51,7 +51,7 @@ class Session:
 
     run: Path
     config: TrainConfig
-    model: GPT
+    model: Model
     tokenizer: "Tokenizer"
     prepared: Prepared
     loader: Loader
@@ -143,7 +143,7 @@ def locked(console: PlainConsole, run: Path) -> Iterator[None]:
         yield
 
 
-def make_loader(config: TrainConfig, model: GPTConfig, prepared: Prepared) -> Loader:
+def make_loader(config: TrainConfig, model: ModelConfig, prepared: Prepared) -> Loader:
     """The training batches; raises UserError for tokens that do not suit the model."""
     assert config.batch_size is not None
     check_tokens(prepared.validation, model.vocab_size, "the validation tokens")
@@ -158,7 +158,7 @@ def make_loader(config: TrainConfig, model: GPTConfig, prepared: Prepared) -> Lo
     )  # fmt: skip
 
 
-def warm_up(console: PlainConsole, model: GPTConfig, device: str) -> None:
+def warm_up(console: PlainConsole, model: ModelConfig, device: str) -> None:
     """Compile the kernels before the clock starts, then measure this machine's peak."""
     console.say("compiling the kernels (once per machine; they are cached) ...")
     console.say(f"kernels ready in {compile_kernels(model, device):.1f} s")

@@ -18,7 +18,7 @@ from tinygrad_llm.device import arrays_on
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import user_path
 from tinygrad_llm.machine.memory import check_memory
-from tinygrad_llm.model.gpt import GPT
+from tinygrad_llm.model import Model, build_model
 from tinygrad_llm.terminal import typed_text
 from tinygrad_llm.training import runs
 
@@ -38,7 +38,7 @@ def start(console: PlainConsole, config: TrainConfig, started: float) -> int:
         return Session(run, config, model, tokenizer, prepared, loader, console, started).train()
 
 
-def new_model(console: PlainConsole, config: TrainConfig) -> tuple[GPT, "Tokenizer", Prepared]:
+def new_model(console: PlainConsole, config: TrainConfig) -> tuple[Model, "Tokenizer", Prepared]:
     """An untrained model with its tokenizer and corpus.
 
     Options that cannot work are reported before the corpus is read.
@@ -58,10 +58,10 @@ def new_model(console: PlainConsole, config: TrainConfig) -> tuple[GPT, "Tokeniz
     if config.device == "cpu":
         assert config.batch_size is not None
         check_memory(shape, config.batch_size, config.grad_accumulation)
-    return GPT(shape, seed=config.seed).to(config.device), tokenizer, prepared
+    return build_model(shape, config.seed).to(config.device), tokenizer, prepared
 
 
-def _write_run_file(run: Path, config: TrainConfig, model: GPT, prepared: Prepared) -> None:
+def _write_run_file(run: Path, config: TrainConfig, model: Model, prepared: Prepared) -> None:
     facts = {
         "model": asdict(model.config),
         "parameters": model.num_parameters(),

@@ -6,7 +6,7 @@ message.
 
 import os
 
-from tinygrad_llm.config import GPTConfig
+from tinygrad_llm.config import ModelConfig
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.model.summary import activation_floats, parameter_count
 
@@ -15,14 +15,14 @@ STATE = 4  # floats per parameter: itself, its gradient, and AdamW's two moments
 IDS = 16  # bytes of a token's id and its target; a step draws all its micro-batches at once
 
 
-def training_bytes(config: GPTConfig, batch_size: int, grad_accumulation: int = 1) -> int:
+def training_bytes(config: ModelConfig, batch_size: int, grad_accumulation: int = 1) -> int:
     """The least memory that training needs: parameters' state, saved activations, and ids."""
     tokens = batch_size * config.block_size
     floats = STATE * parameter_count(config) + tokens * activation_floats(config)
     return FLOAT * floats + IDS * tokens * grad_accumulation
 
 
-def check_memory(config: GPTConfig, batch_size: int, grad_accumulation: int = 1) -> None:
+def check_memory(config: ModelConfig, batch_size: int, grad_accumulation: int = 1) -> None:
     """Raise UserError if training needs more memory than this machine has."""
     available = physical_memory()
     needed = training_bytes(config, batch_size, grad_accumulation)

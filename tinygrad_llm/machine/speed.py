@@ -10,7 +10,7 @@ import time
 
 import numpy as np
 
-from tinygrad_llm.config import GPTConfig
+from tinygrad_llm.config import ModelConfig
 from tinygrad_llm.model.summary import flops_per_token
 
 SIZE = 1536  # large enough to reach the limit, small enough to be measured at every start
@@ -35,18 +35,18 @@ def gemm_limit() -> float:
     return statistics.median(sgemm_rates())
 
 
-def tokens_at_limit(config: GPTConfig, limit: float) -> float:
+def tokens_at_limit(config: ModelConfig, limit: float) -> float:
     """Tokens per second if a model of this shape trained at ``limit`` operations per second."""
     return limit / flops_per_token(config, config.block_size)
 
 
-def training_rate(config: GPTConfig, batch_size: int, steps: int = 3) -> float:
+def training_rate(config: ModelConfig, batch_size: int, steps: int = 3) -> float:
     """Tokens per second (the median) of training on random tokens, once kernels are compiled."""
-    from tinygrad_llm.model.gpt import GPT
+    from tinygrad_llm.model import build_model
     from tinygrad_llm.training.optim import AdamW, clip_scale, global_norm
 
     rng = np.random.default_rng(0)
-    model = GPT(config)
+    model = build_model(config)
     optimizer = AdamW(model.named_parameters())
     tokens = rng.integers(0, config.vocab_size, (batch_size, config.block_size + 1))
     ids, targets = tokens[:, :-1], tokens[:, 1:]

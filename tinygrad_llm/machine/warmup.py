@@ -8,23 +8,23 @@ stored on disk: only the first run on a machine waits. CuPy works the same way.
 
 import time
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from autograd import no_grad
-from tinygrad_llm.config import GPTConfig
-from tinygrad_llm.model.gpt import GPT
+from tinygrad_llm.config import LlamaConfig, ModelConfig
+from tinygrad_llm.model import build_model
 from tinygrad_llm.training.optim import AdamW, global_norm
 
 
-def compile_kernels(config: GPTConfig, device: str = "cpu") -> float:
+def compile_kernels(config: ModelConfig, device: str = "cpu") -> float:
     """Run one training step, one evaluation and one prediction of a tiny model of this kind.
 
     Returns the seconds it took: many if kernels had to be compiled, few if they were loaded.
     """
     start = time.perf_counter()
-    shape = replace(config, vocab_size=16, block_size=8, n_layer=1, n_head=1, n_embd=8)
-    model = GPT(shape).to(device)
+    model = build_model(_smallest(config)).to(device)
     optimizer = AdamW(model.named_parameters())
     ids = np.zeros((1, 8), dtype=np.int64)
     loss = model.loss(ids, ids, reduction="sum")
@@ -36,3 +36,12 @@ def compile_kernels(config: GPTConfig, device: str = "cpu") -> float:
         model.loss(ids, ids, reduction="sum")
         model.next_token_logits(ids)
     return time.perf_counter() - start
+
+
+def _smallest(config: ModelConfig) -> ModelConfig:
+    """The smallest model whose step calls the same kernels."""
+    sizes: Any = {"vocab_size": 16, "block_size": 8, "n_layer": 1, "n_head": 1, "n_embd": 8}
+    if isinstance(config, LlamaConfig):
+        sizes |= {"n_kv_head": 1, "head_dim": 8, "n_hidden": 8}
+        sizes |= {"sliding_layers": None, "rope_layers": None}
+    return replace(config, **sizes)

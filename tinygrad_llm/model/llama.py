@@ -147,6 +147,7 @@ class Llama(Module):
 
     def __init__(self, config, seed=0, initialize=True, recompute=False):
         self.config, self.recompute = config, recompute
+        self.rng = None  # a GPT draws its dropout masks from one; here nothing is random
         self.embed_tokens = Embedding(config.vocab_size, config.n_embd)
         self.layers = ModuleList(Block(config, layer) for layer in range(config.n_layer))
         self.norm = RMSNorm(config.n_embd, config.norm_eps, config.norm_offset)

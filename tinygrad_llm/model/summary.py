@@ -1,14 +1,18 @@
 """The costs of a model as a table: parameters, memory for backward, arithmetic per token.
 
-Everything here is computed from the model's shape; nothing is run. A test compares the activation
-figure of a GPT with the arrays that a recorded loss really keeps.
+Everything here is computed from the model's shape, a GPTConfig or a LlamaConfig; nothing is run. A
+test compares the activation figures with the arrays that a recorded loss really keeps.
 """
 
 import re
 
+from tinygrad_llm.config import LlamaConfig
+
 
 def parameter_count(config):
-    """How many numbers a GPT of this shape learns, without making one."""
+    """How many numbers a model of this shape learns, without making one."""
+    if isinstance(config, LlamaConfig):
+        return _llama_parameters(config)
     C, T, V = config.n_embd, config.block_size, config.vocab_size
     block = 12 * C * C + 13 * C  # four matrices with their biases, and two layer norms
     return (V + T) * C + config.n_layer * block + 2 * C
@@ -20,8 +24,10 @@ def activation_floats(config):
     Each is named by the operation that keeps it; sums keep nothing. Attention keeps two numbers per
     head, and its output, which c_proj keeps anyway: nothing grows with T. The last two are the
     hidden state and its gradient, which the fused loss computes during forward, while it has the
-    logits.
+    logits. (Under a soft-cap of the logits the loss is not fused and keeps more.)
     """
+    if isinstance(config, LlamaConfig):
+        return _llama_activations(config)
     C, H = config.n_embd, config.n_head
     attention = (C + 3) + C + (3 * C + 2 * H) + C  # ln_1, c_attn, attention, c_proj
     mlp = (C + 3) + C + 4 * C  # ln_2, the input of c_fc, its output before GELU
@@ -37,6 +43,8 @@ def flops_per_token(config, T):
     adds q k^T and p v, 2 C each per pair of tokens, and causality leaves T / 2 pairs per token:
     2 C T forward, three times that in total. (Kaplan et al. 2020, with the attention halved.)
     """
+    if isinstance(config, LlamaConfig):
+        return _llama_flops(config, T)
     L, C, V = config.n_layer, config.n_embd, config.vocab_size
     return 6 * (12 * L * C * C + V * C) + 6 * L * C * T
 
@@ -59,12 +67,52 @@ def summary(model):
     return "\n".join([title, "", *_table(model), "", *costs])
 
 
-def llama_summary(model):
-    """The table for a Llama, as a string of plain text.
+# --- the Llama family --------------------------------------------------------------------------
 
-    Arithmetic counts two operations for each weight of a matrix, the token table only where it is
-    the output layer; attention's share, which grows with the text, is not in it.
-    """
+
+def _llama_sizes(config):
+    """(HD, GD, norms): the channels of all queries and of all keys, and the norms of a block."""
+    D = config.head_dim
+    return config.n_head * D, config.n_kv_head * D, 4 if config.norm_placement == "both" else 2
+
+
+def _llama_matrices(config):
+    """Weights of a block's matrices."""
+    queries, keys, _ = _llama_sizes(config)
+    return config.n_embd * (2 * queries + 2 * keys + 3 * config.n_hidden)
+
+
+def _llama_parameters(config):
+    C, M, (queries, keys, norms) = config.n_embd, config.n_hidden, _llama_sizes(config)
+    biases = config.qkv_bias * (queries + 2 * keys) + config.out_bias * C
+    biases += config.mlp_bias * (2 * M + C)
+    qk_norm = {"none": 0, "head": 2 * config.head_dim, "all": queries + keys}[config.qk_norm]
+    block = _llama_matrices(config) + biases + norms * C + qk_norm
+    tables = 1 if config.tied else 2
+    return tables * config.vocab_size * C + config.n_layer * block + C
+
+
+def _llama_activations(config):
+    """A normalization keeps its input and one number per row, ``rope`` nothing."""
+    C, (queries, keys, norms) = config.n_embd, _llama_sizes(config)
+    rows = {"none": 0, "head": config.n_head + config.n_kv_head, "all": 2}[config.qk_norm]
+    qk_norm = queries + keys + rows if rows else 0
+    attention = C + qk_norm + (2 * queries + 2 * keys + 2 * config.n_head)  # its input; q, k, v, y
+    mlp = C + 3 * config.n_hidden  # its input; gate, up and their product
+    head = (C + 1) + 2 * C  # norm, the loss
+    return config.n_layer * (norms * (C + 1) + attention + mlp) + head
+
+
+def _llama_flops(config, T):
+    """As for a GPT; in a layer with a window W, a token sees W - W^2 / 2 T others on average."""
+    matrices = config.n_layer * _llama_matrices(config) + config.vocab_size * config.n_embd
+    windows = [min(config.window(i) or T, T) for i in range(config.n_layer)]
+    pairs = sum(W - W * W / (2 * T) for W in windows)
+    return 6 * matrices + round(12 * pairs * config.n_head * config.head_dim)
+
+
+def llama_summary(model):
+    """The table for a Llama, as a string of plain text."""
     config = model.config
     layers = [config.window(i) for i in range(config.n_layer)]
     slide = sum(window is not None for window in layers)
@@ -75,17 +123,17 @@ def llama_summary(model):
     )
     if slide:
         title += f", {slide} layers with a window of {config.sliding_window:,}"
-    total = model.num_parameters()
-    matrices = sum(p.size for p in model.parameters() if p.ndim == 2)
-    if not config.tied:
-        matrices -= model.embed_tokens.weight.size
+    T, total = config.block_size, model.num_parameters()
+    matrices = config.n_layer * _llama_matrices(config) + config.vocab_size * config.n_embd
     cached = 2 * config.n_layer * config.n_kv_head * config.head_dim
     costs = [
         f"weights: {_bytes(4 * total)} in float32; with gradients and Adam's two moments: "
         f"{_bytes(16 * total)}",
         f"keys and values: {_bytes(4 * cached)} per token = 2 L G D in float32",
-        f"arithmetic without attention: {_flops(2 * matrices)} per token to generate, "
-        f"{_flops(6 * matrices)} to train",
+        f"activations kept for backward: {_bytes(4 * activation_floats(config))} per token "
+        "(computed from the shape)",
+        f"arithmetic of training: {_flops(flops_per_token(config, T))} per token; of generating: "
+        f"{_flops(2 * matrices)}, and attention",
     ]
     return "\n".join([title, "", *_table(model), "", *costs])
 

@@ -37,7 +37,7 @@ from tinygrad_llm.terminal import shell_command
 from tinygrad_llm.training.runs import CHECKPOINTS, FORMAT, RUN_FILE, options_sha256
 
 if TYPE_CHECKING:
-    from tinygrad_llm.model.gpt import GPT
+    from tinygrad_llm.model import Model
     from tinygrad_llm.tokenizer import Tokenizer
 
 INDEX = "index.json"
@@ -63,7 +63,7 @@ STATE_SCHEMA = {
         "block_size": Whole(1),
         "bit_generator": GENERATOR_SCHEMA,
     },
-    "random": {"model": GENERATOR_SCHEMA},
+    "random": {"model?": GENERATOR_SCHEMA},
 }
 
 
@@ -77,7 +77,7 @@ class Checkpoints:
 
     def save(
         self,
-        model: "GPT",
+        model: "Model",
         arrays: dict[str, np.ndarray],
         state: dict[str, Any],
         best_step: int | None = None,

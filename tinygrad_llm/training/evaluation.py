@@ -16,7 +16,7 @@ from autograd import no_grad
 from tinygrad_llm.data.loader import IGNORE, evaluation_windows
 
 if TYPE_CHECKING:
-    from tinygrad_llm.model.gpt import GPT
+    from tinygrad_llm.model import Model
 
 Batch = tuple[np.ndarray, np.ndarray]
 
@@ -51,7 +51,7 @@ class Evaluation:
         )
 
 
-def evaluate(model: "GPT", batches: Iterable[Batch], token_bytes: np.ndarray) -> Evaluation:
+def evaluate(model: "Model", batches: Iterable[Batch], token_bytes: np.ndarray) -> Evaluation:
     """Score batches (x, y) of ids, each (B, T), in which a target y of -100 does not count.
 
     ``token_bytes[id]`` is the id's length in bytes, 0 for special tokens. Dropout is off meanwhile

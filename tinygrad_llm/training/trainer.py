@@ -27,7 +27,7 @@ from tinygrad_llm.training.optim import AdamW, clip_scale, global_norm
 from tinygrad_llm.training.schedule import learning_rate
 
 if TYPE_CHECKING:
-    from tinygrad_llm.model.gpt import GPT
+    from tinygrad_llm.model import Model
     from tinygrad_llm.training.checkpoint import Checkpoints
 
 FLUSH_SECONDS = 2.0  # metrics are written at this pace, and before every checkpoint
@@ -55,7 +55,7 @@ class Trainer:
 
     def __init__(
         self,
-        model: "GPT",
+        model: "Model",
         loader: Loader,
         optimizer: AdamW,
         config: TrainConfig,
@@ -215,11 +215,12 @@ class Trainer:
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Everything except the weights that the next steps depend on: (arrays, JSON data)."""
+        rng = self.model.rng
         state = {
             "step": self.step,
             "best": self.best,
             "loader": self.loader.state_dict(),
-            "random": {"model": self.model.rng.bit_generator.state},
+            "random": {} if rng is None else {"model": rng.bit_generator.state},
         }
         return self.optimizer.state_dict(), state
 
@@ -234,7 +235,8 @@ class Trainer:
         self.optimizer.load_state_dict(arrays)
         try:
             self.loader.load_state_dict(state["loader"])
-            self.model.rng.bit_generator.state = state["random"]["model"]
+            if self.model.rng is not None:
+                self.model.rng.bit_generator.state = state["random"]["model"]
             self.step, self.best = state["step"], state["best"]
         except (KeyError, TypeError) as error:
             raise UserError(f"the training state is incomplete or damaged ({error!r})") from None

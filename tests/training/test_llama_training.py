@@ -1,0 +1,136 @@
+"""``train --preset llama-tiny`` and what follows it: the same files and options as for a GPT."""
+
+import hashlib
+import json
+import os
+import signal
+
+import pytest
+from caches import new_cache
+
+from tinygrad_llm import cli
+from tinygrad_llm.commands import session
+from tinygrad_llm.config import PRESETS, GPTConfig, LlamaConfig, TrainConfig
+from tinygrad_llm.errors import UserError
+from tinygrad_llm.machine.memory import training_bytes
+from tinygrad_llm.machine.warmup import compile_kernels
+from tinygrad_llm.model import GPT, Llama, build_model
+from tinygrad_llm.model.summary import parameter_count
+from tinygrad_llm.training.trainer import Trainer
+
+OPTIONS = (
+    "--preset llama-tiny --n-layer 1 --n-head 2 --n-kv-head 1 --n-embd 8 --block-size 8 "
+    "--batch-size 2 --vocab-size 300 --steps 6 --eval-every 2 --save-every 2 --eval-batches 1 "
+    "--sample-tokens 4 --data corpus.txt"
+).split()
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    lines = (f"def f{i}(x):\n    return x + {i * 7 % 13}\n\n" for i in range(120))
+    (tmp_path / "corpus.txt").write_text("".join(lines))
+    monkeypatch.setenv("TINYGRAD_LLM_CACHE", new_cache(tmp_path))
+    monkeypatch.setattr(session, "gemm_limit", lambda: 1e9)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def stop_after(steps, monkeypatch):
+    """The next training gets Ctrl-C during this step, which is finished and saved."""
+    train_step = Trainer.train_step
+
+    def step_and_stop(self):
+        line = train_step(self)
+        if self.step == steps:
+            os.kill(os.getpid(), signal.SIGINT)
+        return line
+
+    monkeypatch.setattr(Trainer, "train_step", step_and_stop)
+
+
+def files_of(run):
+    """sha256 of the last checkpoint's files."""
+    folder = run / "checkpoints" / "step-000006"
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+
+
+def test_a_run_and_the_same_run_resumed(here, monkeypatch, capsys):
+    assert cli.main(["train", *OPTIONS, "--profile"]) == 0
+    run = here / "runs/llama-tiny"
+    out = capsys.readouterr().out
+    assert "Llama: 1 layers, 2 heads on 1 key heads of 4 channels" in out
+    assert "activations kept for backward" in out
+    assert "GroupedQueryAttention" in (run / "profile.txt").read_text()
+    assert (run / "loss.png").stat().st_size > 0
+    config = json.loads((run / "checkpoints/step-000006/config.json").read_text())
+    assert (config["model_type"], config["num_key_value_heads"]) == ("llama", 1)
+    described = json.loads((run / "run.json").read_text())
+    assert (described["model"]["n_hidden"], described["options"]["n_kv_head"]) == (24, 1)
+
+    assert cli.main(["generate", str(run), "--prompt", "def", "--max-new-tokens", "3"]) == 0
+    assert capsys.readouterr().out.startswith("def")
+
+    with monkeypatch.context() as patched:
+        stop_after(3, patched)
+        assert cli.main(["train", *OPTIONS, "--profile", "--out", "stopped"]) == 130
+    assert "continue with: tinygrad-llm train --resume stopped" in capsys.readouterr().out
+    assert cli.main(["train", "--resume", "stopped"]) == 0
+    expected, found = files_of(run), files_of(here / "stopped")
+    for name in ("model.safetensors", "training_state.safetensors", "training_state.json"):
+        assert found[name] == expected[name], name
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"preset": "llama-tiny", "dropout": 0.1}, "dropout is 0.1 and the preset llama-tiny"),
+        ({"preset": "tiny", "n_kv_head": 2}, "n_kv_head is 2 and the preset tiny: only Llama"),
+        ({"preset": "tiny", "n_hidden": 64}, "n_hidden is 64 and the preset tiny: only Llama"),
+        ({"preset": "llama-tiny", "n_hidden": 0}, "n_hidden is 0, but must be at least 1"),
+    ],
+)
+def test_options_of_the_other_kind_are_refused(options, message):
+    with pytest.raises(UserError, match=message):
+        TrainConfig(**options)
+
+
+def test_heads_that_do_not_fit_are_refused():
+    with pytest.raises(UserError, match="n_head is 3 and n_kv_head 2"):
+        TrainConfig(preset="llama-tiny", n_head=3, n_embd=96).model_config()
+
+
+def test_other_sizes_keep_the_shape_of_a_block():
+    config = TrainConfig(preset="llama-tiny", n_embd=64, n_head=2, n_layer=3).model_config(300)
+    assert (config.head_dim, config.n_hidden) == (32, 3 * 64)
+    assert (config.vocab_size, config.n_layer, config.tied) == (300, 3, True)
+    assert TrainConfig(preset="llama-tiny", n_hidden=100).model_config().n_hidden == 100
+
+
+def test_the_llama_presets_are_as_large_as_their_namesakes():
+    for name in ("tiny", "small"):
+        gpt, llama = PRESETS[name], PRESETS[f"llama-{name}"]
+        assert isinstance(gpt, GPTConfig) and isinstance(llama, LlamaConfig)
+        assert parameter_count(llama) == pytest.approx(parameter_count(gpt), rel=0.05)
+        assert parameter_count(llama) == Llama(llama).num_parameters()
+        assert 0.5 < training_bytes(llama, 16) / training_bytes(gpt, 16) < 1.5
+
+
+def test_a_model_is_built_by_its_config():
+    assert type(build_model(PRESETS["tiny"])) is GPT
+    llama = build_model(PRESETS["llama-tiny"], seed=3)
+    assert type(llama) is Llama
+    again = Llama(PRESETS["llama-tiny"], seed=3)
+    assert (llama.embed_tokens.weight.data == again.embed_tokens.weight.data).all()
+
+
+def test_the_kernels_of_a_llama_are_compiled_beforehand():
+    layers = (True, False)
+    config = LlamaConfig(
+        n_layer=2,
+        n_head=4,
+        n_kv_head=2,
+        sliding_window=4,
+        sliding_layers=layers,
+        rope_layers=layers,
+    )
+    assert compile_kernels(config) > 0
