@@ -60,7 +60,6 @@ CONFIG_SCHEMA = {
     "final_logit_softcapping?": _POSITIVE,
     # These would change the mathematics; the values here are the ones we compute.
     "use_bidirectional_attention?": (False, None),
-    "quantization_config?": None,
     ...: object,
 }
 """Hugging Face's config of a model of the Llama family, as far as we use it."""
@@ -96,9 +95,20 @@ def read_config(path: str | os.PathLike) -> tuple[str, LlamaConfig]:
 
 
 def read_model_type(path: Path) -> str:
-    """The model_type of a config.json, whatever model it describes."""
+    """The model_type of a config.json, whatever model it describes.
+
+    Raises UserError if its weights are quantized, which safetensors does in ways of its own.
+    """
     check_config_exists(path)
-    return read_json(path, {"model_type": str, ...: object})["model_type"]
+    schema = {"model_type": str, "quantization_config?": (dict, None), ...: object}
+    options = read_json(path, schema)
+    if quantized := options.get("quantization_config"):
+        method = short(quantized.get("quant_method", "an unnamed method"))
+        raise UserError(
+            f"{path}: the weights are quantized by {method}, which is not supported: supported are "
+            "safetensors files of F64, F32, F16 or BF16, and quantized weights in GGUF files"
+        )
+    return options["model_type"]
 
 
 def from_options(options: Options) -> LlamaConfig:

@@ -282,11 +282,12 @@ def _folder(run: str | Path) -> Path:
 
 
 def verify_checkpoint(checkpoint: Path) -> str | None:
-    """Check every file against SHA256SUMS; returns a note if there is none, as in foreign models.
+    """Check every file against SHA256SUMS; returns a note if a checkpoint has none.
 
+    A model that was not saved by ``train`` need not have any, which is not worth a note.
     Raises UserError, naming the file, if one has changed since it was written.
     """
-    if verify(checkpoint):
+    if verify(checkpoint) or not (checkpoint / STATE).is_file():
         return None
     return f"note: {checkpoint} has no {SUMS}, so its files cannot be checked for changes"
 
