@@ -163,11 +163,11 @@ class Person:
         return before
 
     def type(self, text):
-        self._wait_until_it_waits()
+        self.wait_until_it_waits()
         os.write(self.screen, text.encode())
 
-    def _wait_until_it_waits(self):
-        """A Ctrl-C between the prompt and the wait for a key is seen at the next key only."""
+    def wait_until_it_waits(self):
+        """A signal between the prompt and the wait for a key is seen at the next key only."""
         status = Path(f"/proc/{self.process}/stat")
         for _ in range(2):
             time.sleep(0.05)
@@ -183,8 +183,8 @@ class Person:
         return os.waitstatus_to_exitcode(os.waitpid(self.process, 0)[1])
 
     def _read(self):
-        """What is shown next; nothing when the program has ended, or has hung for a minute."""
-        if not select.select([self.screen], [], [], 60)[0]:
+        """What is shown next; nothing when the program has ended, or has hung for two minutes."""
+        if not select.select([self.screen], [], [], 120)[0]:
             os.kill(self.process, signal.SIGKILL)
             return b""
         try:
@@ -218,6 +218,20 @@ def test_at_a_terminal(models):
     person.wait_for("> ")
     person.type("\x03")
     assert person.exit_code() == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
+@pytest.mark.parametrize("when", ["at the prompt", "in an answer"])
+def test_sigterm_ends_the_program(models, when):
+    person = Person("chat", str(models / "endless"), "--no-verify", "--max-tokens", "100000")
+    person.wait_for("> ")
+    if when == "in an answer":
+        person.type("Hello\n")
+        person.wait_for("0123456789")
+    else:
+        person.wait_until_it_waits()
+    os.kill(person.process, signal.SIGTERM)
+    assert person.exit_code() == 143
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
@@ -388,3 +402,17 @@ def test_what_ends_an_answer_is_read_off_the_template():
     assert ending_ids(chat_tokenizer("{{ messages[-1].content }}\n<|im_start|>")) == (START,)
     assert ending_ids(chat_tokenizer(None)) == ()
     assert ending_ids(Tokenizer([])) == (256,)  # the end of a document
+
+
+def test_a_real_model(monkeypatch, capsys):
+    folder = os.environ.get("TINYGRAD_LLM_TEST_MODELS")
+    files = sorted(Path(folder).glob("SmolLM2-135M-Instruct*.gguf")) if folder else []
+    if not files:
+        pytest.skip("TINYGRAD_LLM_TEST_MODELS names no folder with SmolLM2-135M-Instruct")
+    questions = io.TextIOWrapper(io.BytesIO(b"What is the capital of France?\nAnd of Italy?\n"))
+    monkeypatch.setattr(sys, "stdin", questions)
+    assert cli.main(["chat", str(files[0]), "--temperature", "0"]) == 0
+    assert capsys.readouterr() == (
+        "The capital of France is Paris.\n\nThe capital of Italy is Rome.\n",
+        "",
+    )

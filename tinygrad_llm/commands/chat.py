@@ -11,7 +11,7 @@ from tinygrad_llm.commands.models import open_writer
 from tinygrad_llm.commands.text_options import ChatOptions, SamplingOptions
 from tinygrad_llm.commands.writing import Writer, Writing, check_sampling
 from tinygrad_llm.errors import UserError
-from tinygrad_llm.machine.interrupt import StopSignals, ctrl_c_raises
+from tinygrad_llm.machine.interrupt import Stopped, StopSignals, ctrl_c_raises
 from tinygrad_llm.model.quantize import num_weights
 from tinygrad_llm.terminal import typed_text
 
@@ -72,10 +72,10 @@ class Chat(ChatState):
                 if not self.screen.interactive:
                     raise
                 self.screen.error(str(error))
-            except KeyboardInterrupt:
-                if not self.screen.interactive:
+            except KeyboardInterrupt as stop:
+                if self._is_the_end(stop):
                     raise
-                self.screen.notice("stopped")
+                self.screen.notice("\nstopped")
 
     def answer(self, question: str) -> None:
         """Add a question to the conversation, and the model's answer as far as it comes."""
@@ -129,12 +129,16 @@ class Chat(ChatState):
                     if stop.received:
                         break
             return stop.received is not None
-        except KeyboardInterrupt:  # the second: it did not wait for a good moment
-            if not self.screen.interactive:
+        except KeyboardInterrupt as stop_now:  # the second: it does not wait for a good moment
+            if self._is_the_end(stop_now):
                 raise
             return True
         finally:
             self.screen.end()
+
+    def _is_the_end(self, stop: KeyboardInterrupt) -> bool:
+        """Whether the program must end: by SIGTERM, and in a pipe by Ctrl-C too."""
+        return isinstance(stop, Stopped) or not self.screen.interactive
 
     def _refuse(self, tokens: int) -> NoReturn:
         if len(self.conversation.turns) == 1:

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Sequence
 
 from tinygrad_llm.errors import UserError
+from tinygrad_llm.machine.interrupt import Stopped
 from tinygrad_llm.terminal import one_line, printable, typed_text
 
 MAX_LINE = 1 << 24  # bytes of a question
@@ -104,6 +105,8 @@ class Terminal(Pipe):
             except EOFError:
                 self._print_error("\n")
                 return None
+            except Stopped:
+                raise
             except KeyboardInterrupt:
                 self._print_error("\n")
                 if self._interrupted:
