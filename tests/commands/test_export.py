@@ -58,6 +58,22 @@ def test_gguf(here, kind, dtype, capsys):
     assert np.abs(found - expected).max() < (1e-6 if dtype == "f32" else 0.05)
 
 
+@both
+def test_from_one_kind_of_file_to_the_other(here, kind):
+    """A directory, a GGUF file, a directory: the same numbers and the same ids."""
+    assert cli.main(["export", kind, "--format", "gguf", "--out", "a.gguf"]) == 0
+    assert cli.main(["export", "a.gguf", "--out", "b"]) == 0
+    assert cli.main(["export", "b", "--format", "gguf", "--out", "c/a.gguf"]) == 0
+    first, last = read_gguf(here / "a.gguf"), read_gguf(here / "c/a.gguf")
+    assert first.metadata.pop("tokenizer.ggml.unknown_token_id") == 279  # nothing reads it
+    np.testing.assert_equal(last.metadata, first.metadata)
+    for name in first.tensors:
+        np.testing.assert_array_equal(last.stored(name), first.stored(name))
+    model, tokenizer = load_pretrained(here / "b")
+    np.testing.assert_array_equal(model(IDS).data, small_model(kind)(IDS).data)
+    assert tokenizer.encode(TEXT) == small_tokenizer().encode(TEXT)
+
+
 def test_what_ends_an_answer_is_kept(here):
     content = {"eos_token_id": [5, 7], "temperature": 0.6}
     (here / "llama/generation_config.json").write_text(json.dumps(content))

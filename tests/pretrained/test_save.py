@@ -56,14 +56,16 @@ def test_the_chat_template_is_saved(tmp_path):
     transformers = pytest.importorskip("transformers", reason="transformers is not installed")
     tokenizer = small_tokenizer()
     eot = tokenizer.eot_id
-    conventions = Conventions(eot, eot, (), (), TEMPLATE, {"eos_token": "<|endoftext|>"})
+    names = {"eos_token": "<|endoftext|>"}
+    conventions = Conventions(eot, eot, (), (), TEMPLATE, names, stop_ids=(7,))
     vocabulary = Vocabulary(tokenizer.ranks, tokenizer.pattern, tokenizer.special_tokens)
     tokenizer = Tokenizer.from_vocabulary(vocabulary, conventions)
     save_pretrained(small_model("llama"), tokenizer, tmp_path / "model")
     messages = [{"role": "user", "content": "a cat?"}, {"role": "assistant", "content": "a dog"}]
     ids = tokenizer.apply_chat_template(messages)
     assert ids.count(eot) == 2
-    assert load_pretrained(tmp_path / "model")[1].apply_chat_template(messages) == ids
+    again = load_pretrained(tmp_path / "model")[1]
+    assert again.apply_chat_template(messages) == ids and again.stop_ids == (7, eot)
     theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "model")
     assert theirs.apply_chat_template(messages, return_dict=False) == ids
 

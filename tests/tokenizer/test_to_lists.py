@@ -115,6 +115,19 @@ def test_ids_that_begin_and_end_a_text():
         assert found(using(5, 279, (7,))) == [5, 279, False, False]
 
 
+def test_other_ids_that_end_an_answer():
+    vocabulary = trained().vocabulary
+
+    def using(*stops):
+        conventions = Conventions(5, 279, stop_ids=stops)
+        return tokenizer_metadata(Tokenizer.from_vocabulary(vocabulary, conventions), 280)
+
+    assert from_metadata(using(5, 7)).stop_ids == (5, 7, 279)
+    assert "tokenizer.ggml.eom_token_id" not in using(5)
+    with pytest.warns(UserWarning, match=r"end with 4 tokens, .* left out are the ids \[9\]"):
+        assert from_metadata(using(5, 7, 9)).stop_ids == (5, 7, 279)
+
+
 def test_the_chat_template_and_other_names():
     names = {"unk_token": "<|endoftext|>", "pad_token": "<|endoftext|>"}
     conventions = Conventions(279, 279, (), (), "{{ messages }}", names)

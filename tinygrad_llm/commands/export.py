@@ -79,11 +79,12 @@ def _write_file(
 def _write_directory(
     model: "GPT | Llama", tokenizer: "Tokenizer", out: Path, options: ExportOptions
 ) -> None:
-    """The model, with what its own directory says about ending an answer."""
+    """The model, with what its own directory says about sampling and the end of an answer."""
+    from tinygrad_llm.pretrained.names import find_model
     from tinygrad_llm.pretrained.save import save_pretrained
 
-    endings = user_path(options.model) / GENERATION
-    content = read_json(endings, {...: object}) if endings.is_file() else None
+    advice = find_model(options.model) / GENERATION
+    content = read_json(advice, {...: object}) if advice.is_file() else None
 
     def fill(folder: Path) -> None:
         save_pretrained(model, tokenizer, folder, options.dtype)

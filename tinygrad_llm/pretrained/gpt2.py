@@ -61,7 +61,7 @@ def save_model(
     model: GPT,
     directory: str | os.PathLike,
     bos_token_id: int | None = None,
-    eos_token_id: int | None = None,
+    eos_token_id: int | list[int] | None = None,
     dtype: str = "f32",
 ) -> None:
     """Write ``model`` (float32) into ``directory``, which is created if need be.
@@ -80,7 +80,7 @@ def save_model(
 
 
 def _to_hugging_face(
-    config: GPTConfig, bos_token_id: int | None, eos_token_id: int | None
+    config: GPTConfig, bos_token_id: int | None, eos_token_id: int | list[int] | None
 ) -> dict[str, Any]:
     """The content of config.json."""
     return {

@@ -32,7 +32,7 @@ def load_pretrained(
     ``path_or_name`` is one of
 
         a model directory       Hugging Face's files of a GPT-2 or of a model of the Llama family
-        a GGUF file             of the architectures llama and gemma3
+        a GGUF file             of the architectures gpt2, llama, qwen2, qwen3 and gemma3
         a run or a checkpoint   what ``train`` has written; a run's best checkpoint is taken
         a name                  such as gpt2 or smollm2-135m-instruct, see names.py: the files are
                                 downloaded when they are first needed

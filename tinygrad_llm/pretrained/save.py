@@ -26,9 +26,12 @@ def save_pretrained(
     weight that is too large for ``dtype``; OSError if the disk is full; ValueError for parameters
     that are not float32.
     """
-    bos = eos = None
+    bos: int | None = None
+    eos: int | list[int] | None = None
     if tokenizer is not None:
         bos, eos = bos_and_eos(tokenizer.conventions, tokenizer.special_tokens)
+        if len(tokenizer.stop_ids) > 1:  # any of them ends an answer
+            eos = list(tokenizer.stop_ids)
     if isinstance(model, GPT):
         save_model(model, directory, bos, eos, dtype)
     else:

@@ -198,6 +198,14 @@ def _conventions(tokenizer: Tokenizer, size: int) -> dict[str, Any]:
     }
     if isinstance(tokenizer.vocabulary, SentencePieceVocabulary):
         ids["unknown"] = tokenizer.vocabulary.unknown_id
+    stops = [i for i in tokenizer.stop_ids if i != eos]
+    ids |= dict(zip(("eot", "eom"), stops, strict=False))
+    if len(stops) > 2:
+        warnings.warn(
+            f"an answer can end with {len(stops) + 1} tokens, and a GGUF file has room for three: "
+            f"left out are the ids {stops[2:]}",
+            stacklevel=2,
+        )
     if eos is None:
         warnings.warn(
             "the tokenizer names no token that ends a text, so llama.cpp will take one by its id",
