@@ -34,7 +34,7 @@ from tinygrad_llm.model import GPT
         ({"logit_bias": {"the": 1.0}}, "names 'the', expected a token id"),
         ({"n": 0}, "n is 0"),
         ({"logprobs": -1}, "logprobs is -1"),
-        ({"seed": 1}, "rng and seed are both given"),
+        ({"seed": 1}, "rng and seed: pass one of them"),
         ({"block_size": None}, "block_size is missing"),
         ({"max_new_tokens": -1}, "max_new_tokens is -1"),
         ({"block_size": 0}, "block_size is 0"),
@@ -64,7 +64,7 @@ def test_an_id_that_the_model_does_not_have_is_refused_at_the_first_step():
 
 
 def counter(V=10):
-    """A model that always continues with the next number, and the inputs it was given."""
+    """A model that always continues with the next number, and its inputs."""
     calls = []
 
     def next_token_logits(ids):
@@ -113,8 +113,8 @@ def test_a_row_does_not_depend_on_when_others_end():
     two = run(model, [[0], [1]], 30)
     rows = [np.array(one)[:, b] for b in (0, 1)]
     for b, row in enumerate(rows):
-        kept = row[row != FINISHED]
-        np.testing.assert_array_equal(kept, np.array(two)[: len(kept), b])
+        ids = row[row != FINISHED]
+        np.testing.assert_array_equal(ids, np.array(two)[: len(ids), b])
 
 
 def test_nothing_asked_for_is_nothing_computed():
@@ -181,8 +181,8 @@ def test_unused_ids_and_ids_with_a_bias_of_minus_infinity_never_come():
     def model(ids):
         return np.tile(np.float32([3, 2, 1, 0]), (len(ids), 1))
 
-    found = run(model, [[0]], 200, unused_ids=[0], logit_bias={1: -np.inf})
-    assert set(np.ravel(found).tolist()) == {2, 3}
+    ids = run(model, [[0]], 200, unused_ids=[0], logit_bias={1: -np.inf})
+    assert set(np.ravel(ids).tolist()) == {2, 3}
     assert run(model, [[0]], 1, temperature=0, logit_bias={3: 3.5}) == [[3]]
 
 

@@ -14,9 +14,9 @@ LOGITS = np.log(np.array([0.1, 0.4, 0.3, 0.2]))
 def support(logits, n=4001, **options):
     """The ids that come up over evenly spaced uniforms, and their shares."""
     ids, p = Sampler(**options).distribution(logits)
-    found = [draw(ids, p, u) for u in np.arange(n) / n]
-    assert found[n // 3] == sample(logits, n // 3 / n, **options)
-    ids, counts = np.unique(found, return_counts=True)
+    drawn = [draw(ids, p, u) for u in np.arange(n) / n]
+    assert drawn[n // 3] == sample(logits, n // 3 / n, **options)
+    ids, counts = np.unique(drawn, return_counts=True)
     return dict(zip(ids.tolist(), (counts / n).tolist(), strict=True))
 
 
@@ -57,8 +57,8 @@ def test_top_k_keeps_the_lowest_ids_of_equals():
     logits = np.array([0.0, 1.0, 1.0, 5.0, 1.0, 1.0])
     assert set(support(logits, top_k=3)) == {1, 2, 3}
     many = np.random.default_rng(0).integers(0, 3, 3000).astype(float)  # a thousand of each
-    kept = sorted(range(3000), key=lambda i: (-many[i], i))[:1500]
-    assert set(support(many, n=20_000, top_k=1500)) == set(kept)
+    first = sorted(range(3000), key=lambda i: (-many[i], i))[:1500]
+    assert set(support(many, n=20_000, top_k=1500)) == set(first)
 
 
 def test_top_p_keeps_the_smallest_set_that_reaches_p():
@@ -144,14 +144,14 @@ def test_what_stays_is_what_full_sorts_keep(seed, V, n, temperature, top_k, top_
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(
-    "options, kept",
+    "options, count",
     [
         ({"temperature": 0.7}, 4000), ({"top_k": 40}, 40), ({"top_p": 0.9}, None),
         ({"min_p": 0.05}, None),
         ({"temperature": 1.3, "top_k": 50, "top_p": 0.8, "min_p": 0.1}, None),
     ],
 )  # fmt: skip
-def test_the_distribution_is_that_of_transformers(dtype, options, kept):
+def test_the_distribution_is_that_of_transformers(dtype, options, count):
     torch = pytest.importorskip("torch", reason="torch is not installed")
     transformers = pytest.importorskip("transformers", reason="transformers is not installed")
     logits = np.random.default_rng(0).normal(0, 3, 4000).astype(dtype)
@@ -167,7 +167,7 @@ def test_the_distribution_is_that_of_transformers(dtype, options, kept):
     expected = torch.softmax(scores.double(), -1)[0].numpy()
     ids, p = Sampler(**options).distribution(logits)
     np.testing.assert_array_equal(ids, np.flatnonzero(expected))
-    assert len(ids) == (kept or len(ids)) and 1 < len(ids) <= 4000
+    assert len(ids) == (count or len(ids)) and 1 < len(ids) <= 4000
     np.testing.assert_allclose(
         p / p.sum(), expected[ids], rtol=1e-5 if dtype == "float32" else 1e-12
     )

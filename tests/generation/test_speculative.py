@@ -140,12 +140,12 @@ def chi_square(draft, options, n_texts=120, length=62):
     statistic, freedom = 0.0, 0
     for a in range(V):
         for b in range(V):
-            kept, p = sampler.distribution(TABLES["p"][a, b])
-            assert counts[a, b].sum() == counts[a, b, kept].sum()  # nothing that the rules remove
+            stay, p = sampler.distribution(TABLES["p"][a, b])
+            assert counts[a, b].sum() == counts[a, b, stay].sum()  # nothing that the rules remove
             expected = counts[a, b].sum() * p / p.sum()
             if expected.min() >= 5:  # below, the statistic is not chi-square
-                statistic += ((counts[a, b, kept] - expected) ** 2 / expected).sum()
-                freedom += len(kept) - 1
+                statistic += ((counts[a, b, stay] - expected) ** 2 / expected).sum()
+                freedom += len(stay) - 1
     assert freedom > 10
     spread = 2 / (9 * freedom)
     return ((statistic / freedom) ** (1 / 3) - (1 - spread)) / math.sqrt(spread)
@@ -200,8 +200,8 @@ def test_the_residual_is_what_p_has_more_than_q():
 def test_p_equal_to_q_has_no_residual_and_is_always_accepted():
     ids, values = np.array([1, 4]), np.array([1.0, 3.0])
     assert speculative.accepts((ids, values), speculative.Proposal(4, (ids, 2 * values)), 0.9999)
-    kept, left = speculative.residual((ids, values), (ids, 2 * values))
-    np.testing.assert_array_equal(kept, ids)
+    same, left = speculative.residual((ids, values), (ids, 2 * values))
+    np.testing.assert_array_equal(same, ids)
     np.testing.assert_array_equal(left, [0.25, 0.75])
 
 

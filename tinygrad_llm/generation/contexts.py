@@ -1,9 +1,9 @@
 """Where ``generate`` gets logits from: a model with a cache, or any function from ids to logits.
 
 A context answers one question: which logits follow these sequences? It gets whole sequences, and
-shortens those that are longer than the model's block_size to their last block_size tokens. What it
-has computed before is its own affair: ``Cached`` gives the model only the new tokens, ``Uncached``
-computes everything anew, and both must agree.
+shortens those that are longer than the model's block_size to their last block_size tokens.
+``Cached`` gives the model only the new tokens, ``Uncached`` computes everything anew, and both must
+agree.
 """
 
 from collections.abc import Callable, Sequence
@@ -60,13 +60,13 @@ class Uncached:
 
     def next_logits(self, sequences: Sequence[list[int]]) -> list[np.ndarray]:
         cropped = [s[-self._block_size :] for s in sequences]
-        found = [np.zeros(0)] * len(cropped)
+        results = [np.zeros(0)] * len(cropped)
         for length in sorted({len(s) for s in cropped if s}):
             rows = [b for b, s in enumerate(cropped) if len(s) == length]
             ids = np.array([cropped[b] for b in rows], dtype=np.int64)  # (rows, length)
             for b, logits in zip(rows, in_main_memory(self._function(ids)), strict=True):
-                found[b] = logits
-        return found
+                results[b] = logits
+        return results
 
     def last_logits(self, ids: list[int], n: int) -> list[np.ndarray]:
         return self.next_logits([ids[: len(ids) - i] for i in range(n - 1, -1, -1)])

@@ -100,7 +100,7 @@ def generate(
         if value is not None and value < low:
             raise UserError(f"{name} is {value}, but must be at least {low}")
     if rng is not None and seed is not None:
-        raise UserError("rng and seed are both given: a seed is for making a new rng, so pass one")
+        raise UserError("rng and seed: pass one of them, since a seed is for making a new rng")
     context, longest = context_of(model, block_size, cache), max(map(len, prompts)) + max_new_tokens
     context.begin(len(prompts), longest)
     rng = np.random.default_rng(seed) if rng is None else rng

@@ -54,7 +54,7 @@ class PenaltyOptions:
 
 
 class Penalties:
-    """The changes for one sequence: it is told about each generated id by ``add``."""
+    """The changes for one sequence, whose generated ids are counted by ``add``."""
 
     def __init__(self, prompt: Iterable[int], options: PenaltyOptions) -> None:
         self._prompt, self._options = list(prompt), options

@@ -14,7 +14,7 @@ FINISHED = -1
 
 
 class Step(NamedTuple):
-    """What ``generate`` yields for each step if ``logprobs`` is given; R is the number of rows.
+    """What ``generate`` yields for each step with ``logprobs``; R is the number of rows.
 
     Log-probabilities are natural logarithms and those of the model: before penalties, temperature
     and the other rules. Rows that have ended before have id FINISHED and log-probability NaN.
@@ -70,8 +70,8 @@ def report(
             log_p = z - np.log(np.exp(z).sum())  # (V,)
             chosen[r] = log_p[token]
             if k:
-                kept = np.arange(len(z))[keep_top_k(z, k)]
-                top_ids[r] = kept[np.argsort(-z[kept], kind="stable")]
+                best = np.arange(len(z))[keep_top_k(z, k)]
+                top_ids[r] = best[np.argsort(-z[best], kind="stable")]
                 top[r] = log_p[top_ids[r]]
     done = np.array([row.done for row in rows])
     return Step(new, done, chosen, top_ids, top)

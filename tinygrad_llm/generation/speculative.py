@@ -1,7 +1,7 @@
 """Speculative decoding: a cheap guess at the next tokens, checked by the model all at once.
 
-A model that generates reads all its weights for every token. It can score several given tokens in
-one pass, for little more than the price of one. So a draft proposes the next few tokens, the model
+A model that generates reads all its weights for every token. It can score several tokens in one
+pass, for little more than the price of one. So a draft proposes the next few tokens, the model
 computes in one pass what it would have said at each of them, and the proposals that it agrees with
 stand. The text has exactly the distribution that the model alone would give it (Leviathan et al.
 2023, arXiv 2211.17192; Chen et al. 2023, arXiv 2302.01318).

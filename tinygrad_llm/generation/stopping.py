@@ -54,8 +54,8 @@ class TextStream:
         if self.stopped is not None:
             return ""
         text = self._waiting + piece
-        if (found := first_stop_string(text, self._stop_strings)) is not None:
-            begin, self.stopped = found
+        if (first := first_stop_string(text, self._stop_strings)) is not None:
+            begin, self.stopped = first
         else:
             begin = len(text) if is_last else len(text) - may_continue(text, self._stop_strings)
         certain, self._waiting = text[:begin], text[begin:]
@@ -66,10 +66,10 @@ class TextStream:
 def first_stop_string(text: str, stop_strings: Sequence[str]) -> tuple[int, str] | None:
     """Where the first stop string begins, and which it is; the one whose end comes first."""
     begins = [(text.find(s), s) for s in stop_strings]
-    found = [(begin + len(s), begin, s) for begin, s in begins if begin >= 0]
-    if not found:
+    occurrences = [(begin + len(s), begin, s) for begin, s in begins if begin >= 0]
+    if not occurrences:
         return None
-    _, begin, stop_string = min(found)
+    _, begin, stop_string = min(occurrences)
     return begin, stop_string
 
 
