@@ -155,7 +155,7 @@ def test_special_tokens_only_where_they_are_allowed(generate):
 
 
 def test_what_comes_before_a_prompt():
-    plain = chat_tokenizer()._vocabulary
+    plain = chat_tokenizer().vocabulary
     with_bos = Tokenizer.from_vocabulary(plain, Conventions(START, END, prefix_ids=(START,)))
     assert prompt_ids(with_bos, "a") == [START, ord("a")] and prompt_ids(with_bos, "") == [START]
     bos_not_added = Tokenizer.from_vocabulary(plain, Conventions(START, END))

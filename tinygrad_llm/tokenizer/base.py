@@ -44,6 +44,8 @@ class Tokenizer:
     pattern: "gpt4", "gpt2" or a regular expression that splits text before merging.
     special_tokens: names; they get the ids after the last merge.
 
+    Attributes: ``vocabulary``, which determines the ids, and ``conventions`` of using them.
+
     Raises UserError for merges that do not form a vocabulary, for special tokens that are empty,
     repeated or spelled like an ordinary token, and for a pattern that does not compile.
     """
@@ -119,8 +121,8 @@ class Tokenizer:
         else:
             self._engine = SentencePieceEngine(vocabulary)
             self._added = {i: bytes_of(name) for name, i in self._added_ids.items()}
-        self._vocabulary = self._engine.vocabulary
-        self._conventions = conventions
+        self.vocabulary = self._engine.vocabulary
+        self.conventions = conventions
         if len(self._engine.tokens) + len(self._added) > MAX_IDS:
             raise UserError(f"the vocabulary has more than the {MAX_IDS:,} tokens allowed")
         self.vocab_size = 1 + max((*self._engine.tokens, *self._added))
@@ -130,11 +132,6 @@ class Tokenizer:
         return f"Tokenizer(vocab_size={self.vocab_size}, fingerprint={self.fingerprint()[:12]})"
 
     # ---- the vocabulary ----
-
-    @property
-    def vocabulary(self) -> Vocabulary | SentencePieceVocabulary:
-        """Everything that determines ids, as plain data."""
-        return self._vocabulary
 
     @property
     def pattern(self) -> str:
@@ -147,9 +144,9 @@ class Tokenizer:
         return dict(self._byte_level().ranks)
 
     def _byte_level(self) -> Vocabulary:
-        if not isinstance(self._vocabulary, Vocabulary):
+        if not isinstance(self.vocabulary, Vocabulary):
             raise UserError("this is a SentencePiece tokenizer: it has no pattern, ranks or merges")
-        return self._vocabulary
+        return self.vocabulary
 
     @property
     def special_tokens(self) -> dict[str, int]:
@@ -157,19 +154,14 @@ class Tokenizer:
         return dict(self._special_ids)
 
     @property
-    def conventions(self) -> Conventions:
-        """BOS and EOS, what the file adds around a text, and the chat template."""
-        return self._conventions
-
-    @property
     def bos_id(self) -> int | None:
         """The id that begins a text, if the tokenizer's file names one."""
-        return self._conventions.bos_id
+        return self.conventions.bos_id
 
     @property
     def eos_id(self) -> int | None:
         """The id that ends a text or an answer, if the tokenizer's file names one."""
-        return self._conventions.eos_id
+        return self.conventions.eos_id
 
     @property
     def stop_ids(self) -> tuple[int, ...]:
@@ -177,11 +169,10 @@ class Tokenizer:
 
         A chat model has several: Gemma's end a text with <eos> and a turn with <end_of_turn>,
         Llama 3's with <|end_of_text|>, <|eot_id|> and <|eom_id|>. They come from
-        generation_config.json or config.json, or from a GGUF file's metadata; empty if none of
-        these names one. Generation should stop at any of them.
+        generation_config.json or config.json, or from a GGUF file's metadata; there may be none.
         """
         eos = () if self.eos_id is None else (self.eos_id,)
-        return tuple(sorted({*eos, *self._conventions.stop_ids}))
+        return tuple(sorted({*eos, *self.conventions.stop_ids}))
 
     @property
     def eot_id(self) -> int:
@@ -215,7 +206,7 @@ class Tokenizer:
 
     def fingerprint(self) -> str:
         """sha256 (hex) of everything that determines ids: pattern, ranks, special tokens, ..."""
-        return fingerprint(self._vocabulary)
+        return fingerprint(self.vocabulary)
 
     # ---- text to ids ----
 
@@ -237,7 +228,7 @@ class Tokenizer:
 
     def add_bos_eos(self, ids: Iterable[int]) -> list[int]:
         """The ids of a text with what the tokenizer's file says to add around every text."""
-        return [*self._conventions.prefix_ids, *ids, *self._conventions.suffix_ids]
+        return [*self.conventions.prefix_ids, *ids, *self.conventions.suffix_ids]
 
     def encode_bytes(self, data: bytes) -> list[int]:
         """Ids of any bytes; `decode_bytes` gives the same bytes back.
@@ -321,7 +312,7 @@ class Tokenizer:
         """
         names = frozenset(self._special_ids)
         used = json.dumps([messages, variables], default=str, ensure_ascii=False)
-        hidden = chat_template.StandIns(names, (used, self._conventions.chat_template or ""))
+        hidden = chat_template.StandIns(names, (used, self.conventions.chat_template or ""))
         text = self.render_chat(
             hidden.hide(messages), add_generation_prompt, **hidden.hide(variables)
         )
@@ -337,7 +328,7 @@ class Tokenizer:
     ) -> str:
         """The text that ``apply_chat_template`` encodes, to look at."""
         given = {"messages": messages, "add_generation_prompt": add_generation_prompt}
-        return chat_template.render_conversation(self._conventions, {**variables, **given})
+        return chat_template.render_conversation(self.conventions, {**variables, **given})
 
     # ---- ids to text ----
 
@@ -392,10 +383,10 @@ class Tokenizer:
         model_max_length: tokens a model can take, for the config file. Raises UserError if the
         files cannot be written or the format cannot hold this vocabulary or pattern.
         """
-        vocabulary = self._vocabulary
+        vocabulary = self.vocabulary
         if isinstance(vocabulary, Vocabulary):
             vocabulary = vocabulary._replace(merges=self.merges())
-        json_format.write_files(vocabulary, self._conventions, Path(directory), model_max_length)
+        json_format.write_files(vocabulary, self.conventions, Path(directory), model_max_length)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "Tokenizer":
