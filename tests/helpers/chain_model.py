@@ -22,7 +22,7 @@ TEMPLATE = (
 def chat_tokenizer(template=TEMPLATE):
     """Every byte is a token; START and END are special. After the mark ":" comes the answer."""
     plain = Tokenizer([], special_tokens=["<|im_start|>", "<|im_end|>"])
-    return Tokenizer.from_vocabulary(plain._vocabulary, Conventions(chat_template=template))
+    return Tokenizer.from_vocabulary(plain.vocabulary, Conventions(chat_template=template))
 
 
 def chain_model(text, block_size=200, loops=False, vocab_size=258):

@@ -24,7 +24,7 @@ START, END = 256, 257
 def tokenizer_with(template, **tokens):
     plain = Tokenizer([], special_tokens=["<|im_start|>", "<|im_end|>"])
     conventions = Conventions(eos_id=END, chat_template=template, template_variables=tokens)
-    return Tokenizer.from_vocabulary(plain._vocabulary, conventions)
+    return Tokenizer.from_vocabulary(plain.vocabulary, conventions)
 
 
 def test_a_conversation():
