@@ -139,6 +139,7 @@ def test_only_fast_kernels_and_the_device_import_numba_and_cupy():
 
 
 MAY_IMPORT_NUMBA = {
+    "tinygrad_llm/quantized/vectors.py",  # instructions that numba does not have
     "autograd/device.py",  # CuPy, when its device is asked for
     "tinygrad_llm/commands/info.py",  # CuPy, to name the GPU
 }

@@ -93,15 +93,21 @@ def test_what_is_not_finite_reaches_the_result(value, rng):
         assert not np.isfinite(times_transposed(x, matrix)).any(), name
 
 
-def test_a_row_has_the_same_bits_in_any_part(rng):
-    matrix = random_matrix(rng, 64, 256, "Q4_K")
-    x = rng.standard_normal((3, 256)).astype(np.float32)
-    row, whole = np.array(table_row(matrix), np.int64), np.empty((3, 64), np.float32)
-    multiply(row, x, whole, 0, 64)
-    parts = np.empty_like(whole)
-    for begin in range(0, 64, 7):
-        multiply(row, x, parts, begin, min(begin + 7, 64))
-    np.testing.assert_array_equal(parts, whole)
+@pytest.mark.parametrize("name", STORED)
+def test_a_product_has_the_same_bits_whatever_is_computed_with_it(name, rng):
+    """So a token has the same logits in a batch as alone, and on any number of threads."""
+    for columns in columns_of(name)[-2:]:
+        matrix = random_matrix(rng, 21, columns, name)
+        row = np.array(table_row(matrix), np.int64)
+        x = rng.standard_normal((16, columns)).astype(np.float32)
+        whole = np.empty((16, 21), np.float32)
+        multiply(row, x, whole, 0, 21)
+        for M in (1, 2, 3, 7):
+            for step in (1, 4):
+                parts = np.empty((M, 21), np.float32)
+                for begin in range(0, 21, step):
+                    multiply(row, x[5 : 5 + M].copy(), parts, begin, min(begin + step, 21))
+                np.testing.assert_array_equal(parts, whole[5 : 5 + M])
 
 
 # --- formats --------------------------------------------------------------------------------------

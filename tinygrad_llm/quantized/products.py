@@ -4,7 +4,7 @@ A generator multiplies every weight by one number for each token, so its time is
 weights: a format of 4 bits is read in an eighth of the time of float32. The numbers of x and the
 sums stay float32, so y is, but for rounding, what the dequantized matrix would give.
 
-A format is a function that decodes a group of 32 weights into two Vectors, next to its formula
+A format is a function that decodes a group of weights into Vectors, next to its formula
 (docs/gguf.md draws the bytes). The loops around it are the same for all.
 """
 
@@ -15,8 +15,6 @@ from autograd.kernels._threads import parallel_rows, rows_per_part
 from autograd.kernels.dispatch import kernel_lock
 from tinygrad_llm.quantized import vectors as v
 from tinygrad_llm.quantized.matrix import STORED, QuantizedMatrix
-
-GROUP = 32
 
 # The columns of a table of matrices: one row of int64 for each matrix.
 FORMAT, ADDRESS, ROW_BYTES, N_ROWS, N_COLUMNS, SCALES = range(6)
@@ -62,7 +60,7 @@ def none(row, c):
     return np.float32(0)
 
 
-# --- one group of 32 weights: address of the row, number of the group -> two Vectors --------------
+# --- one group: address of the row, number of the group -> its weights, as Vectors ----------------
 
 
 @part
@@ -94,7 +92,7 @@ def int8(row, k):
 def q8_0(row, k):
     """w = d q."""
     at = row + 34 * k
-    d = v.splat(v.float16_at(at))
+    d = v.two_float16(at)[0]
     return v.multiply(d, v.load_int8(at + 2)), v.multiply(d, v.load_int8(at + 18))
 
 
@@ -102,129 +100,130 @@ def q8_0(row, k):
 def q4_0(row, k):
     """w = d (q - 8) = d q - 8 d."""
     at = row + 18 * k
-    d = v.float16_at(at)
-    return _halves(at + 2, v.splat(d), v.splat(np.float32(-8) * d))
+    d = v.two_float16(at)[0]
+    m = v.multiply(v.splat(np.float32(-8)), d)
+    return v.four_bits(at + 2, 0, d, m), v.four_bits(at + 2, 4, d, m)
 
 
 @part
 def q4_1(row, k):
     """w = d q + m."""
     at = row + 20 * k
-    return _halves(at + 4, v.splat(v.float16_at(at)), v.splat(v.float16_at(at + 2)))
-
-
-@part
-def _halves(at, scale, offset):
-    """scale q + offset: the low halves of 16 bytes, and the high ones."""
-    low, high = v.load_bits(at, 0, 15), v.load_bits(at, 4, 15)
-    return v.multiply_add(scale, low, offset), v.multiply_add(scale, high, offset)
+    d, m = v.two_float16(at)
+    return v.four_bits(at + 4, 0, d, m), v.four_bits(at + 4, 4, d, m)
 
 
 @part
 def q4_k(row, k):
-    """w = (d s) q - m t; group g = k mod 8 of block k // 8 has s and t of 6 bits.
+    """w = (d s) q - m t, s and t of 6 bits; quarter i of a block is two groups of 32.
 
-    Groups 2 i and 2 i + 1 are the low and the high halves of the same 32 bytes.
+    They are the low and the high halves of the same 32 bytes.
     """
-    block, g = row + 144 * (k // 8), k % 8
-    scales, i = block + 4, g & 3
-    if g < 4:
-        s, t = v.byte_at(scales + i) & 63, v.byte_at(scales + 4 + i) & 63
+    block, i = row + 144 * (k // 4), k % 4
+    (d, m), scales = v.two_float16(block), block + 4 + 2 * (i & 1)
+    first, second, third = v.bytes_at(scales), v.bytes_at(scales + 4), v.bytes_at(scales + 8)
+    if i < 2:
+        s, t = first & 0x3F3F, second & 0x3F3F
     else:
-        both = v.byte_at(scales + 8 + i)
-        s = both & 15 | v.byte_at(scales + i) >> 6 << 4
-        t = both >> 4 | v.byte_at(scales + 4 + i) >> 6 << 4
-    scale = v.splat(v.float16_at(block) * np.float32(s))
-    offset = v.splat(-v.float16_at(block + 2) * np.float32(t))
-    at, shift = block + 16 + 32 * (g >> 1), 4 * (g & 1)
+        s = third & 0x0F0F | first >> 2 & 0x3030
+        t = third >> 4 & 0x0F0F | second >> 2 & 0x3030
+    low_scale, high_scale = _times(d, s & 255), _times(d, s >> 8)
+    low_offset, high_offset = _times(m, -(t & 255)), _times(m, -(t >> 8))
+    at = block + 16 + 32 * i
     return (
-        v.multiply_add(scale, v.load_bits(at, shift, 15), offset),
-        v.multiply_add(scale, v.load_bits(at + 16, shift, 15), offset),
+        v.four_bits(at, 0, low_scale, low_offset),
+        v.four_bits(at + 16, 0, low_scale, low_offset),
+        v.four_bits(at, 4, high_scale, high_offset),
+        v.four_bits(at + 16, 4, high_scale, high_offset),
     )
+
+
+@part
+def _times(a, whole):
+    return v.multiply(a, v.splat(np.float32(whole)))
 
 
 @part
 def q6_k(row, k):
-    """w = (d s) (q - 32); q is 4 bits of ``low`` and 2 of ``high``, s a number for 16 weights."""
-    block, g = row + 210 * (k // 8), k % 8
-    half, j = g >> 2, g & 3
-    low, high = block + 64 * half + 32 * (j & 1), block + 128 + 32 * half
-    scales, d = block + 192 + 2 * g, v.float16_at(block + 208)
+    """w = (d s) (q - 32), s for 16 weights; half i of a block is four groups of 32.
+
+    Its 64 bytes with four bits serve twice, its 32 bytes with two bits four times.
+    """
+    block, i = row + 210 * (k // 2), k % 2
+    d, scales = v.two_float16(block + 206)[1], block + 192 + 8 * i
+    low, high = block + 64 * i, block + 128 + 32 * i
     return (
-        _six_bits(low, 4 * (j >> 1), high, 2 * j, d * v.int8_at(scales)),
-        _six_bits(low + 16, 4 * (j >> 1), high + 16, 2 * j, d * v.int8_at(scales + 1)),
+        _six_bits(d, scales, low, 0, high, 0)
+        + _six_bits(d, scales + 2, low + 32, 0, high, 2)
+        + _six_bits(d, scales + 4, low, 4, high, 4)
+        + _six_bits(d, scales + 6, low + 32, 4, high, 6)
     )
 
 
 @part
-def _six_bits(low, low_shift, high, high_shift, scale):
-    q = v.multiply_add(
-        v.splat(np.float32(16)), v.load_bits(high, high_shift, 3), v.load_bits(low, low_shift, 15)
+def _six_bits(d, scales, low, low_shift, high, high_shift):
+    s, t = v.two_int8(scales)
+    return (
+        v.multiply(v.multiply(d, s), v.six_bits(low, low_shift, high, high_shift)),
+        v.multiply(v.multiply(d, t), v.six_bits(low + 16, low_shift, high + 16, high_shift)),
     )
-    return v.multiply(v.splat(scale), v.add(q, v.splat(np.float32(-32))))
 
 
 # --- the loops around a group ---------------------------------------------------------------------
 
 
-def rows_of(group, one):
-    """y[m, r] = sum_c W[r, c] x[m, c], for rows begin <= r < end of a format.
+def rows_of(group, one, size=32):
+    """y[m, r] = sum_c W[r, c] x[m, c] for rows begin <= r < end of a format.
 
-    The weights of a row are decoded once for four x: the more x, the less a weight costs. Each row
-    keeps 32 sums (for four x, 16 each) that are added at its end, in an order that depends on the
-    sizes alone.
+    ``group`` decodes ``size`` weights, ``one`` a single one. Two rows are multiplied by up to eight
+    x at a time: a weight is decoded once for eight x, and a number of x is read once for two rows.
+    Each product has a Vector of sums of its own, to which its terms are added in the order of the
+    columns. So it has the same bits whatever other products are computed with it.
     """
 
-    @part
-    def dot(row, n, x):
-        a, b = v.zeros(), v.zeros()
-        for k in range(n // GROUP):
-            first, second = group(row, k)
-            a = v.multiply_add(first, v.load_float32(x), a)
-            b = v.multiply_add(second, v.load_float32(x + 64), b)
-            x += 128
-        return v.total(v.add(a, b))
+    def tile(count):
+        @part
+        def products(p_row, q_row, x, y, m, p, q):
+            """Rows p and q of W times x[m], ..., x[m + count - 1]."""
+            n, R = x.shape[1], y.shape[1]
+            p_sums, q_sums = v.zeros(count), v.zeros(count)
+            at = x.ctypes.data + 4 * m * n
+            for k in range(n // size):
+                p_sums = v.add_products(p_sums, group(p_row, k), at, 4 * n)
+                q_sums = v.add_products(q_sums, group(q_row, k), at, 4 * n)
+                at += 4 * size
+            at = y.ctypes.data + 4 * m * R
+            v.write_totals(p_sums, at + 4 * p, 4 * R)
+            v.write_totals(q_sums, at + 4 * q, 4 * R)
 
-    @part
-    def four_dots(row, n, x, step):
-        a, b, c, d = v.zeros(), v.zeros(), v.zeros(), v.zeros()
-        for k in range(n // GROUP):
-            first, second = group(row, k)
-            a = _two(first, second, x, a)
-            b = _two(first, second, x + step, b)
-            c = _two(first, second, x + 2 * step, c)
-            d = _two(first, second, x + 3 * step, d)
-            x += 128
-        return v.total(a), v.total(b), v.total(c), v.total(d)
+        return products
 
-    @part
-    def rest(row, n, x, m):
-        """What the columns after the last whole group add."""
-        s = np.float32(0)
-        for c in range(n // GROUP * GROUP, n):
-            s += one(row, c) * x[m, c]
-        return s
+    eight, four, two, single = tile(8), tile(4), tile(2), tile(1)
 
     def rows(address, row_bytes, x, y, begin, end):
-        n, step, start = x.shape[1], 4 * x.shape[1], x.ctypes.data
-        for r in range(begin, end):
-            row, m = address + r * row_bytes, 0
-            while m + 4 <= len(x):
-                a, b, c, d = four_dots(row, n, start + m * step, step)
-                y[m, r], y[m + 1, r] = a + rest(row, n, x, m), b + rest(row, n, x, m + 1)
-                y[m + 2, r], y[m + 3, r] = c + rest(row, n, x, m + 2), d + rest(row, n, x, m + 3)
+        M, n = x.shape
+        for p in range(begin, end, 2):
+            q = min(p + 1, end - 1)  # the last of an odd number of rows is computed twice
+            p_row, q_row, m = address + p * row_bytes, address + q * row_bytes, 0
+            while m + 8 <= M:
+                eight(p_row, q_row, x, y, m, p, q)
+                m += 8
+            if m + 4 <= M:
+                four(p_row, q_row, x, y, m, p, q)
                 m += 4
-            while m < len(x):
-                y[m, r] = dot(row, n, start + m * step) + rest(row, n, x, m)
-                m += 1
+            if m + 2 <= M:
+                two(p_row, q_row, x, y, m, p, q)
+                m += 2
+            if m < M:
+                single(p_row, q_row, x, y, m, p, q)
+        for r in range(begin, end):  # the columns after the last whole group
+            row = address + r * row_bytes
+            for m in range(M):
+                at = x.ctypes.data + 4 * m * n
+                for c in range(n // size * size, n):
+                    y[m, r] += one(row, c) * v.float32_at(at + 4 * c)
 
     return jit(rows)
-
-
-@part
-def _two(first, second, x, total):
-    total = v.multiply_add(first, v.load_float32(x), total)
-    return v.multiply_add(second, v.load_float32(x + 64), total)
 
 
 f32_rows = rows_of(f32, one_f32)
@@ -234,8 +233,8 @@ int8_rows = rows_of(int8, one_int8)
 q8_0_rows = rows_of(q8_0, none)
 q4_0_rows = rows_of(q4_0, none)
 q4_1_rows = rows_of(q4_1, none)
-q4_k_rows = rows_of(q4_k, none)
-q6_k_rows = rows_of(q6_k, none)
+q4_k_rows = rows_of(q4_k, none, 64)
+q6_k_rows = rows_of(q6_k, none, 128)
 
 
 @jit

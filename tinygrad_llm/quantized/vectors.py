@@ -16,7 +16,9 @@ from numba.extending import intrinsic, models, register_model
 
 LANES = 16
 _FLOAT, _BYTE, _SHORT, _INT = ir.FloatType(), ir.IntType(8), ir.IntType(16), ir.IntType(32)
+_LONG = ir.IntType(64)
 _VECTOR = ir.VectorType(_FLOAT, LANES)
+_BYTES, _INTS = ir.VectorType(_BYTE, LANES), ir.VectorType(_INT, LANES)
 
 
 class VectorType(types.Type):
@@ -69,54 +71,66 @@ load_bfloat16 = _loads(_SHORT, _shifted_left)
 load_int8 = _loads(_BYTE, lambda builder, value: builder.sitofp(value, _VECTOR))
 
 
-@intrinsic
-def load_bits(typing_context, address, shift, mask):
-    """``byte >> shift & mask`` of sixteen bytes: fields of a few bits, as numbers."""
-
-    def generate(context, builder, signature, arguments):
-        address, shift, mask = arguments
-        packed = _read(builder, address, ir.VectorType(_BYTE, LANES))
-        shift = _spread(builder, builder.trunc(shift, _BYTE), _BYTE)
-        mask = _spread(builder, builder.trunc(mask, _BYTE), _BYTE)
-        return builder.uitofp(builder.and_(builder.lshr(packed, shift), mask), _VECTOR)
-
-    return Vector(types.int64, types.int64, types.int64), generate
-
-
-def _spread(builder, value, element):
-    vector = ir.VectorType(element, LANES)
-    one = builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.Constant(_INT, 0))
-    return builder.shuffle_vector(one, one, _integers(0))
+def _fields(builder, address, shift, mask):
+    """``byte >> shift & mask`` of sixteen bytes, still as bytes; ``mask`` is a constant."""
+    packed = _read(builder, address, _BYTES)
+    shift = _spread(builder, builder.trunc(shift, _BYTE), _BYTE)
+    return builder.and_(builder.lshr(packed, shift), ir.Constant(_BYTES, [mask] * LANES))
 
 
 @intrinsic
-def zeros(typing_context):
-    """Sixteen zeros."""
+def four_bits(typing_context, address, shift, scale, offset):
+    """scale q + offset, rounded once, with q = byte >> shift & 15 of sixteen bytes.
+
+    With AVX-512, each q is looked up in a Vector of the sixteen possible results: these are the
+    same numbers, in fewer instructions.
+    """
 
     def generate(context, builder, signature, arguments):
-        return ir.Constant(_VECTOR, [0.0] * LANES)
+        address, shift, scale, offset = arguments
+        if "+avx512f" not in context.codegen().magic_tuple()[2]:
+            q = builder.uitofp(_fields(builder, address, shift, 15), _VECTOR)
+            return _multiply_add(builder, q, scale, offset)
+        every_q = ir.Constant(_VECTOR, [float(q) for q in range(16)])
+        results = _multiply_add(builder, every_q, scale, offset)
+        packed = builder.zext(_read(builder, address, _BYTES), _INTS)
+        shift = _spread(builder, builder.trunc(shift, _INT), _INT)
+        look_up = ir.FunctionType(_VECTOR, [_VECTOR, _INTS])
+        name = "llvm.x86.avx512.permvar.sf.512"  # uses the lowest four bits of each index
+        look_up = cgutils.get_or_insert_function(builder.module, look_up, name)
+        return builder.call(look_up, [results, builder.lshr(packed, shift)])
 
-    return Vector(), generate
+    return Vector(types.int64, types.int64, Vector, Vector), generate
+
+
+@intrinsic
+def six_bits(typing_context, low, low_shift, high, high_shift):
+    """q - 32 of sixteen q: four bits at the address ``low``, two higher ones at ``high``."""
+
+    def generate(context, builder, signature, arguments):
+        low, low_shift, high, high_shift = arguments
+        low = _fields(builder, low, low_shift, 15)
+        high = builder.shl(_fields(builder, high, high_shift, 3), ir.Constant(_BYTES, [4] * LANES))
+        q = builder.sub(builder.or_(low, high), ir.Constant(_BYTES, [32] * LANES))
+        return builder.sitofp(q, _VECTOR)
+
+    return Vector(types.int64, types.int64, types.int64, types.int64), generate
+
+
+def _spread(builder, value, element, n=LANES):
+    one = ir.Constant(ir.VectorType(element, n), ir.Undefined)
+    one = builder.insert_element(one, value, ir.Constant(_INT, 0))
+    return builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(_INT, n), [0] * n))
 
 
 @intrinsic
 def splat(typing_context, x):
-    """Sixteen times the number x."""
+    """The number x, sixteen times."""
 
     def generate(context, builder, signature, arguments):
         return _spread(builder, arguments[0], _FLOAT)
 
     return Vector(types.float32), generate
-
-
-@intrinsic
-def add(typing_context, a, b):
-    """a + b."""
-
-    def generate(context, builder, signature, arguments):
-        return builder.fadd(*arguments)
-
-    return Vector(Vector, Vector), generate
 
 
 @intrinsic
@@ -129,38 +143,107 @@ def multiply(typing_context, a, b):
     return Vector(Vector, Vector), generate
 
 
+def _multiply_add(builder, a, b, c):
+    function = ir.FunctionType(_VECTOR, [_VECTOR] * 3)
+    function = cgutils.get_or_insert_function(builder.module, function, f"llvm.fma.v{LANES}f32")
+    return builder.call(function, [a, b, c])
+
+
 @intrinsic
-def multiply_add(typing_context, a, b, c):
-    """a b + c, rounded once."""
+def two_float16(typing_context, address):
+    """Two numbers, sixteen times each; a caller may need only one.
+
+    Reading one alone is slower: its register keeps the rest of its old content, so it must wait for
+    that, which may be one of the sums.
+    """
 
     def generate(context, builder, signature, arguments):
-        function = ir.FunctionType(_VECTOR, [_VECTOR] * 3)
-        name = f"llvm.fma.v{LANES}f32"
-        return builder.call(
-            cgutils.get_or_insert_function(builder.module, function, name), arguments
+        both = _spread(builder, _read(builder, arguments[0], _INT), _INT, 4)
+        halves = builder.bitcast(both, ir.VectorType(ir.HalfType(), 8))
+        numbers = builder.fpext(halves, ir.VectorType(_FLOAT, 8))
+        pair = [builder.shuffle_vector(numbers, numbers, _integers(i)) for i in (0, 1)]
+        return context.make_tuple(builder, signature.return_type, pair)
+
+    return types.UniTuple(Vector, 2)(types.int64), generate
+
+
+@intrinsic
+def two_int8(typing_context, address):
+    """Two whole numbers, sixteen times each."""
+
+    def generate(context, builder, signature, arguments):
+        both = builder.bitcast(_read(builder, arguments[0], _SHORT), ir.VectorType(_BYTE, 2))
+        numbers = builder.sitofp(both, ir.VectorType(_FLOAT, 2))
+        pair = [builder.shuffle_vector(numbers, numbers, _integers(i)) for i in (0, 1)]
+        return context.make_tuple(builder, signature.return_type, pair)
+
+    return types.UniTuple(Vector, 2)(types.int64), generate
+
+
+# --- sums: a tuple of vectors, one for each x that the weights are multiplied by ------------------
+
+
+@intrinsic(prefer_literal=True)
+def zeros(typing_context, n):
+    """n vectors of zeros; n is a constant."""
+    result = types.UniTuple(Vector, n.literal_value)
+
+    def generate(context, builder, signature, arguments):
+        return ir.Constant(context.get_value_type(result), None)
+
+    return result(n), generate
+
+
+@intrinsic
+def add_products(typing_context, sums, weights, x, step):
+    """sums[m] + sum_i weights[i] x[m][i], in the order of i, rounded once for each i.
+
+    The vectors x[m][i] are at the addresses x + m step + 64 i.
+    """
+
+    def generate(context, builder, signature, arguments):
+        sums, weights, x, step = arguments
+        for i in range(signature.args[1].count):
+            w, at = builder.extract_value(weights, i), builder.add(x, ir.Constant(_LONG, 64 * i))
+            for m in range(signature.args[0].count):
+                total = builder.extract_value(sums, m)
+                total = _multiply_add(builder, w, _read(builder, at, _VECTOR), total)
+                sums = builder.insert_value(sums, total, m)
+                at = builder.add(at, step)
+        return sums
+
+    return sums(sums, weights, types.int64, types.int64), generate
+
+
+@intrinsic
+def write_totals(typing_context, sums, y, step):
+    """y[m] = the sum of the sixteen numbers in sums[m]; y[m] is at the address y + m step."""
+
+    def generate(context, builder, signature, arguments):
+        sums, at, step = arguments
+        for m in range(signature.args[0].count):
+            total = _total(builder, builder.extract_value(sums, m))
+            builder.store(total, builder.inttoptr(at, _FLOAT.as_pointer()))
+            at = builder.add(at, step)
+        return context.get_dummy_value()
+
+    return types.void(sums, types.int64, types.int64), generate
+
+
+def _total(builder, value):
+    """Halves are added until one number is left."""
+    size = LANES
+    while size > 1:
+        size //= 2
+        low = ir.Constant(ir.VectorType(_INT, size), list(range(size)))
+        high = ir.Constant(ir.VectorType(_INT, size), list(range(size, 2 * size)))
+        value = builder.fadd(
+            builder.shuffle_vector(value, value, low), builder.shuffle_vector(value, value, high)
         )
+    return builder.extract_element(value, ir.Constant(_INT, 0))
 
-    return Vector(Vector, Vector, Vector), generate
 
-
-@intrinsic
-def total(typing_context, a):
-    """The sum of the sixteen numbers, in float32: halves are added until one is left."""
-
-    def generate(context, builder, signature, arguments):
-        (value,) = arguments
-        size = LANES
-        while size > 1:
-            size //= 2
-            low = ir.Constant(ir.VectorType(_INT, size), list(range(size)))
-            high = ir.Constant(ir.VectorType(_INT, size), list(range(size, 2 * size)))
-            value = builder.fadd(
-                builder.shuffle_vector(value, value, low),
-                builder.shuffle_vector(value, value, high),
-            )
-        return builder.extract_element(value, ir.Constant(_INT, 0))
-
-    return types.float32(Vector), generate
+# --- single numbers -------------------------------------------------------------------------------
 
 
 def _number(llvm_type, numba_type, convert):
@@ -185,4 +268,4 @@ float16_at = _number(
 )
 bfloat16_at = _number(_SHORT, types.float32, _bfloat16)
 int8_at = _number(_BYTE, types.float32, lambda builder, value: builder.sitofp(value, _FLOAT))
-byte_at = _number(_BYTE, types.int64, lambda builder, value: builder.zext(value, ir.IntType(64)))
+bytes_at = _number(_SHORT, types.int64, lambda builder, value: builder.zext(value, _LONG))
