@@ -9,7 +9,9 @@ import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-PACKAGES = ("numpy", "numba", "torch", "jax", "tokenizers", "tiktoken")
+PACKAGES = (
+    "numpy", "numba", "torch", "jax", "transformers", "llama_cpp_python", "tokenizers", "tiktoken",
+)  # fmt: skip
 MATTERS = ("OPENBLAS_", "OMP_", "MKL_", "NUMBA_", "KMP_", "GOMP_", "LD_PRELOAD", "MALLOC_")
 
 

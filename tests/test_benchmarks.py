@@ -11,7 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tinygrad_llm.config import LlamaConfig
 from tinygrad_llm.machine.stages import STAGES
+from tinygrad_llm.model.llama import Llama
+from tinygrad_llm.pretrained.llama import save_llama
 
 ROOT = Path(__file__).parent.parent
 NUMBER = r"[\d,]+\.?\d*"
@@ -42,7 +45,7 @@ def test_every_benchmark_is_tested():
     names = {p.stem for p in (ROOT / "benchmarks").glob("[!_]*.py")}
     assert names == {
         "op_overhead", "train_step", "stages", "kernels", "scaling", "memory", "tokenizer",
-        "startup",
+        "startup", "generate",
     }  # fmt: skip
 
 
@@ -242,3 +245,42 @@ def test_startup():
         r"^import autograd beyond NumPy: -?\d\.\d+ s \(target: under 0.15 s\)", out, re.M
     )
     assert re.search(r"^tinygrad-llm --help: \d\.\d+ s \(target: under 0.5 s\)", out, re.M)
+
+
+# --- generate -------------------------------------------------------------------------------------
+
+
+def test_generate(tmp_path):
+    config = LlamaConfig(vocab_size=300, block_size=64, n_layer=1, n_head=2, n_embd=32, n_hidden=32)
+    save_llama(Llama(config), tmp_path / "model")
+    engines = "ours:float32,ours:int8,llama.cpp:f32"
+    options = ("--rounds", 1, "--prompts", 8, "--batches", "1,8", "--tokens", 2, "--json")
+    out, err = run("generate", "--model", tmp_path / "model", "--engines", engines, *options)
+    found = json.loads(out)
+    assert found["skipped"] == {"llama.cpp:f32": "there is no file for it"}
+    assert set(found["engines"]) == {"ours:float32", "ours:int8"}
+    for one in found["engines"].values():
+        for what in ("prefill 8", "decode 1", "decode 8"):
+            assert 0 < one[what]["min"] <= one[what]["median"] <= one[what]["max"]
+        assert one["share_of_bandwidth"] > 0
+    matrices = 300 * 32 + 4 * 32 * 32 + 3 * 32 * 32  # the table of tokens is looked up
+    vectors = 3 * 32
+    assert found["engines"]["ours:float32"]["bytes_per_token"] == 4 * (matrices + vectors)
+    rows = 300 + 7 * 32
+    expected = matrices + 4 * (rows + vectors)
+    assert found["engines"]["ours:int8"]["bytes_per_token"] == expected
+    (ratio,) = found["ratios"]
+    assert ratio["ours"] == "ours:float32 decode 8" and ratio["target"] == 3
+    one = found["engines"]["ours:float32"]
+    assert ratio["median"] == pytest.approx(one["decode 8"]["median"] / one["decode 1"]["median"])
+    assert "ours:int8 reads" in err and "a plain loop reads" in err
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [(("--engines", "vllm"), "--engines vllm: choose among ours:float32"),
+     ((), "--model is missing"), (("--model", "x", "--batches", "9"), "numbers from 1 to 8")],
+)  # fmt: skip
+def test_generate_refuses(arguments, message):
+    out, err = run("generate", *arguments, code=2)
+    assert message in err and "Traceback" not in err
