@@ -55,6 +55,8 @@ class Writer:
         self.tokenizer = tokenizer
         self.draft = draft
         self.ending_ids = ending_ids(tokenizer)
+        self.is_new = True
+        """Whether nothing has been written yet, so that kernels may have to be compiled."""
 
     def write(
         self,
@@ -143,8 +145,9 @@ class Writing:
             return new
 
         self._times = [time.perf_counter()]
-        with _explaining_a_wait():
+        with _explaining_a_wait() if self._writer.is_new else contextlib.nullcontext():
             first = next(self._steps)
+        self._writer.is_new = False
         for step in itertools.chain([first], self._steps):
             self._times.append(time.perf_counter())
             if self._with_logprobs:
