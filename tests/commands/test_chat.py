@@ -103,7 +103,7 @@ def test_a_context_that_is_full(piped):
     assert "/reset" in err and "--drop-oldest" in err and "--context (up to 200)" in err
     code, out, err = piped("Hello\n" * 4, "--context", "100", "--drop-oldest")
     assert (code, out) == (0, "\n".join(["Hi, you!\n"] * 4))
-    assert err == "the oldest 1 of the turns were forgotten to make room\n" * 2
+    assert err == "the oldest turn was forgotten to make room\n" * 2
     code, out, err = piped("x" * 500 + "\n", "--drop-oldest")
     assert code == 2 and "the question has 518 tokens" in sentence(err) and out == ""
 
@@ -373,8 +373,10 @@ def test_params():
     ):
         with pytest.raises(UserError, match=re.escape(words)):
             talk(line)
-    names = [line.split()[0] for line in talk("/params").screen.notices]
-    assert "min_p" in names and "logit_bias" in names
+    notices = talk("/params", logit_bias={3: 0.5}).screen.notices
+    shown = dict(line.split(maxsplit=1) for line in notices)
+    assert shown["sampler_order"] == "temperature, top_k, top_p, min_p"
+    assert (shown["logit_bias"], shown["stop"]) == ("3: 0.5", "none")
 
 
 def test_help_lists_every_command():
@@ -394,6 +396,11 @@ def test_a_failed_turn_leaves_the_conversation_as_it_was(monkeypatch):
     with pytest.raises(UserError, match="no"):
         chat.answer("Two")
     assert [turn["content"] for turn in chat.conversation.turns] == ["One", "Hi!"]
+
+
+def test_an_answer_that_has_not_begun_has_no_speed():
+    chat = talk()
+    assert chat.writer.write([1], chat.sampling, chat.rng).speed() == "no token was written"
 
 
 def test_what_ends_an_answer_is_read_off_the_template():

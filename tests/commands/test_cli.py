@@ -500,7 +500,9 @@ def test_generate(trained, capsys):
     code, out, _ = run(["generate", str(folder), "--prompt", "", "--max-new-tokens", "3"], capsys)
     assert code == 0
     long_prompt = ["--prompt", "def f(x): return x + " * 3, "--max-new-tokens", "3"]
-    assert run(["generate", str(folder), *long_prompt], capsys)[0] == 0  # cropped to block_size
+    code, out, err = run(["generate", str(folder), *long_prompt], capsys)
+    assert code == 2 and re.search(r"the prompt has \d+ tokens, but the model reads at most 8", err)
+    assert run(["generate", str(folder), *long_prompt, "--crop"], capsys)[0] == 0
 
 
 class Bytes:

@@ -26,7 +26,7 @@ def run(options: ChatOptions) -> int:
     if writer.tokenizer.conventions.chat_template is None:
         raise UserError(
             f"{options.model} has no chat template: it was not trained on conversations; "
-            f"`tinygrad-llm generate` continues texts with it"
+            "`tinygrad-llm generate` continues texts with it"
         )
     chat = Chat(writer, options, make_screen(list(COMMANDS)))
     if not chat.screen.interactive:
@@ -114,7 +114,8 @@ class Chat(ChatState):
             dropped += 1
             ids = tokenizer.apply_chat_template(self.conversation.messages)
         if dropped:
-            self.screen.notice(f"the oldest {dropped} of the turns were forgotten to make room")
+            turns = "turn was" if dropped == 1 else f"{dropped} turns were"
+            self.screen.notice(f"the oldest {turns} forgotten to make room")
         if len(ids) >= self.context:
             self._refuse(len(ids))
         return ids
@@ -149,14 +150,14 @@ class Chat(ChatState):
         raise UserError(
             f"the context is full: the conversation has {tokens:,} tokens, {self.context:,} are "
             f"possible; start again with /reset, or start the chat with --drop-oldest"
-            f"{self._larger()}"
+            + self._larger()
         )
 
     def _why_cut(self, tokens: int) -> str:
         if tokens >= self.context:
             return (
                 f"the answer ends here because the context of {self.context:,} tokens is full; "
-                f"/reset starts again"
+                "/reset starts again"
             )
         return f"the answer ends here because max_new_tokens is {self.sampling.max_new_tokens:,}"
 

@@ -179,4 +179,8 @@ def _changed(options: SamplingOptions, name: str, text: str) -> SamplingOptions:
 
 
 def _shown(value: Any) -> str:
-    return "none" if value in (None, (), {}) else str(value)
+    if value in (None, (), {}):
+        return "none"
+    if isinstance(value, dict):
+        value = tuple(f"{key}: {inner}" for key, inner in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -29,6 +29,12 @@ def run(options: GenerateOptions) -> int:
     prompt = read_prompt(options)
     writer = open_writer(options.model, options)
     ids = prompt_ids(writer.tokenizer, prompt, options.allow_special)
+    limit = writer.model.config.block_size
+    if len(ids) > limit and not options.crop:
+        raise UserError(
+            f"the prompt has {len(ids):,} tokens, but the model reads at most {limit:,}: shorten "
+            "it, or use --crop, which keeps its end"
+        )
     rng = np.random.default_rng(options.seed)
     writing = writer.write(ids, options, rng, options.n, options.logprobs)
     show = _show if options.n == 1 else _show_all
@@ -71,8 +77,10 @@ def token_table(tokenizer: "Tokenizer", steps: Sequence[Step], row: int) -> str:
     """A line for each token of a text: its log-probability, itself, and the most likely ones."""
 
     def shown(token: int, logprob: float) -> str:
-        unused = token in tokenizer.unused_ids(token + 1)
-        text = "no token" if unused else repr(tokenizer.decode([token]))
+        try:
+            text = repr(tokenizer.decode([token]))
+        except UserError:  # the model has more ids than the tokenizer
+            text = "no token"
         return f"{logprob:8.4f}  {text:<16}"
 
     lines = []
@@ -127,10 +135,8 @@ def read_prompt(options: GenerateOptions) -> str:
             raise UserError(f"standard input has more than {MAX_PROMPT_BYTES:,} bytes")
     else:
         assert options.prompt_file is not None
-        name, data = (
-            options.prompt_file,
-            read_bounded(user_path(options.prompt_file), MAX_PROMPT_BYTES),
-        )
+        name = options.prompt_file
+        data = read_bounded(user_path(name), MAX_PROMPT_BYTES)
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -102,6 +102,8 @@ class GenerateOptions(ModelOptions, SamplingOptions):
     """Start of the text; - reads it from standard input."""
     prompt_file: Annotated[str | None, also("-f")] = None
     """File with the start of the text, in place of --prompt; - is standard input."""
+    crop: bool = False
+    """Keep the end of a prompt that is longer than the model's context, instead of saying so."""
     allow_special: bool = False
     """Names of special tokens in the prompt stand for these tokens; without it, they are text."""
     quiet: bool = False

@@ -165,6 +165,8 @@ class Writing:
 
     def speed(self) -> str:
         """How many tokens were read and written, and how fast."""
+        if len(self._times) < 2:
+            return "no token was written"
         started, first, last = self._times[0], self._times[1], self._times[-1]
         read, steps = self.prompt_tokens - self.reused_tokens, len(self._times) - 1
         rows = f" of each of {len(self.ids)} texts" if len(self.ids) > 1 else ""
