@@ -1,9 +1,9 @@
 """Shapes of models and options of training: the command line, run.json and the code read these.
 
 A model's shape is a ``GPTConfig``, whose fields have GPT-2's names, or a ``LlamaConfig``.
-``PRESETS`` are the usual shapes: ``tiny`` is the default, ``llama-tiny`` is as large with the
-layers of a Llama, ``gpt2`` and up are OpenAI's sizes. The options of ``train`` are made from
-``TrainConfig``: each field is an option, the string below it its help.
+``PRESETS`` are the usual shapes: ``tiny`` is the default, ``llama-tiny`` a Llama of about its size,
+``gpt2`` and up are OpenAI's sizes. The options of ``train`` are made from ``TrainConfig``: each
+field is an option, the string below it its help.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -191,11 +191,11 @@ PRESETS: dict[str, ModelConfig] = {
     "small": GPTConfig(vocab_size=4096, block_size=256, n_layer=6, n_head=6, n_embd=384),
     "llama-tiny": LlamaConfig(
         vocab_size=4096, block_size=256, n_layer=2, n_head=4, n_kv_head=2, n_embd=256,
-        n_hidden=768, norm_eps=1e-5, tied=True,
+        n_hidden=704, norm_eps=1e-5, tied=True,
     ),
     "llama-small": LlamaConfig(
         vocab_size=4096, block_size=256, n_layer=6, n_head=6, n_kv_head=2, n_embd=384,
-        n_hidden=1152, norm_eps=1e-5, tied=True,
+        n_hidden=1120, norm_eps=1e-5, tied=True,
     ),
     "gpt2": GPTConfig(),
     "gpt2-medium": GPTConfig(n_layer=24, n_head=16, n_embd=1024),

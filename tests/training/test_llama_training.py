@@ -65,7 +65,7 @@ def test_a_run_and_the_same_run_resumed(here, monkeypatch, capsys):
     config = json.loads((run / "checkpoints/step-000006/config.json").read_text())
     assert (config["model_type"], config["num_key_value_heads"]) == ("llama", 1)
     described = json.loads((run / "run.json").read_text())
-    assert (described["model"]["n_hidden"], described["options"]["n_kv_head"]) == (24, 1)
+    assert (described["model"]["n_hidden"], described["options"]["n_kv_head"]) == (22, 1)
 
     assert cli.main(["generate", str(run), "--prompt", "def", "--max-new-tokens", "3"]) == 0
     assert capsys.readouterr().out.startswith("def")
@@ -101,7 +101,7 @@ def test_heads_that_do_not_fit_are_refused():
 
 def test_other_sizes_keep_the_shape_of_a_block():
     config = TrainConfig(preset="llama-tiny", n_embd=64, n_head=2, n_layer=3).model_config(300)
-    assert (config.head_dim, config.n_hidden) == (32, 3 * 64)
+    assert (config.head_dim, config.n_hidden) == (32, 64 * 704 // 256)
     assert (config.vocab_size, config.n_layer, config.tied) == (300, 3, True)
     assert TrainConfig(preset="llama-tiny", n_hidden=100).model_config().n_hidden == 100
 
@@ -110,7 +110,7 @@ def test_the_llama_presets_are_as_large_as_their_namesakes():
     for name in ("tiny", "small"):
         gpt, llama = PRESETS[name], PRESETS[f"llama-{name}"]
         assert isinstance(gpt, GPTConfig) and isinstance(llama, LlamaConfig)
-        assert parameter_count(llama) == pytest.approx(parameter_count(gpt), rel=0.05)
+        assert parameter_count(llama) == pytest.approx(parameter_count(gpt), rel=0.08)
         assert parameter_count(llama) == Llama(llama).num_parameters()
         assert 0.5 < training_bytes(llama, 16) / training_bytes(gpt, 16) < 1.5
 
