@@ -1,5 +1,11 @@
 """Products with stored weights equal those with the same weights as numbers, but for rounding."""
 
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -16,6 +22,8 @@ from tinygrad_llm.quantized.matrix import (
     stored_matrix,
 )
 from tinygrad_llm.quantized.products import multiply, table_row
+
+SCRIPT = Path(__file__).parents[1] / "scripts" / "older_processor.py"
 
 
 @pytest.fixture
@@ -108,6 +116,19 @@ def test_a_product_has_the_same_bits_whatever_is_computed_with_it(name, rng):
                 for begin in range(0, 21, step):
                     multiply(row, x[5 : 5 + M].copy(), parts, begin, min(begin + step, 21))
                 np.testing.assert_array_equal(parts, whole[5 : 5 + M])
+
+
+@pytest.mark.parametrize("name", [None, "x86-64"])
+def test_an_older_processor_computes_the_same(name):
+    """One without AVX, FMA and float16, too: every number of 16 bits is converted exactly."""
+    if name is not None and platform.machine().lower() not in ("x86_64", "amd64"):
+        pytest.skip(f"this processor is a {platform.machine()}")
+    older = {} if name is None else {"NUMBA_CPU_NAME": name, "NUMBA_CPU_FEATURES": ""}
+    done = subprocess.run(
+        [sys.executable, SCRIPT], env=os.environ | older, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 1e-6
 
 
 # --- formats --------------------------------------------------------------------------------------

@@ -121,7 +121,11 @@ def q4_k(row, k):
     """
     block, i = row + 144 * (k // 4), k % 4
     (d, m), scales = v.two_float16(block), block + 4 + 2 * (i & 1)
-    first, second, third = v.bytes_at(scales), v.bytes_at(scales + 4), v.bytes_at(scales + 8)
+    first, second, third = (
+        v.two_bytes_at(scales),
+        v.two_bytes_at(scales + 4),
+        v.two_bytes_at(scales + 8),
+    )
     if i < 2:
         s, t = first & 0x3F3F, second & 0x3F3F
     else:

@@ -43,8 +43,8 @@ def _read(builder, address, llvm_type):
     return value
 
 
-def _integers(value):
-    return ir.Constant(ir.VectorType(_INT, LANES), [value] * LANES)
+def _integers(value, n=LANES):
+    return ir.Constant(ir.VectorType(_INT, n), [value] * n)
 
 
 def _loads(element, convert):
@@ -52,23 +52,60 @@ def _loads(element, convert):
 
     def load(typing_context, address):
         def generate(context, builder, signature, arguments):
-            return convert(builder, _read(builder, arguments[0], ir.VectorType(element, LANES)))
+            value = _read(builder, arguments[0], ir.VectorType(element, LANES))
+            return convert(context, builder, value)
 
         return Vector(types.int64), generate
 
     return intrinsic(load)
 
 
-def _shifted_left(builder, value):
+def _bfloat16(context, builder, value):
     """bfloat16 is the upper half of a float32."""
-    wide = builder.zext(value, ir.VectorType(_INT, LANES))
-    return builder.bitcast(builder.shl(wide, _integers(16)), _VECTOR)
+    n = value.type.count
+    wide = builder.zext(value, ir.VectorType(_INT, n))
+    return builder.bitcast(builder.shl(wide, _integers(16, n)), ir.VectorType(_FLOAT, n))
 
 
-load_float32 = _loads(_FLOAT, lambda builder, value: value)
-load_float16 = _loads(ir.HalfType(), lambda builder, value: builder.fpext(value, _VECTOR))
-load_bfloat16 = _loads(_SHORT, _shifted_left)
-load_int8 = _loads(_BYTE, lambda builder, value: builder.sitofp(value, _VECTOR))
+def _float16(context, builder, value):
+    """float16 numbers, as whole numbers of sixteen bits, to float32.
+
+    Their fields of five and ten bits are moved to where float32 has eight and 23, and the exponent
+    is corrected by a factor, which also serves numbers below the normal range. Most processors have
+    an instruction for all this.
+    """
+    n = value.type.count
+    floats, ints = ir.VectorType(_FLOAT, n), ir.VectorType(_INT, n)
+    if _has(context, "f16c") or not _is_x86(context):
+        return builder.fpext(builder.bitcast(value, ir.VectorType(ir.HalfType(), n)), floats)
+    wide = builder.zext(value, ints)
+    moved = builder.shl(builder.and_(wide, _integers(0x7FFF, n)), _integers(13, n))
+    factor = ir.Constant(floats, [2.0**112] * n)
+    number = builder.bitcast(builder.fmul(builder.bitcast(moved, floats), factor), ints)
+    infinite = builder.or_(moved, _integers(0x7F800000, n))  # or NaN
+    highest = builder.icmp_unsigned(">=", moved, _integers(0x7C00 << 13, n))
+    sign = builder.shl(builder.and_(wide, _integers(0x8000, n)), _integers(16, n))
+    number = builder.or_(sign, builder.select(highest, infinite, number))
+    return builder.bitcast(number, floats)
+
+
+def _has(context, feature):
+    """Whether the processor has these instructions of the x86 family."""
+    return f"+{feature}" in context.codegen().magic_tuple()[2].split(",")
+
+
+def _is_x86(context):
+    return context.codegen().magic_tuple()[0].startswith(("x86_64", "i686"))
+
+
+def _int8(context, builder, value):
+    return builder.sitofp(value, ir.VectorType(_FLOAT, value.type.count))
+
+
+load_float32 = _loads(_FLOAT, lambda context, builder, value: value)
+load_float16 = _loads(_SHORT, _float16)
+load_bfloat16 = _loads(_SHORT, _bfloat16)
+load_int8 = _loads(_BYTE, _int8)
 
 
 def _fields(builder, address, shift, mask):
@@ -88,7 +125,7 @@ def four_bits(typing_context, address, shift, scale, offset):
 
     def generate(context, builder, signature, arguments):
         address, shift, scale, offset = arguments
-        if "+avx512f" not in context.codegen().magic_tuple()[2]:
+        if not _has(context, "avx512f"):
             q = builder.uitofp(_fields(builder, address, shift, 15), _VECTOR)
             return _multiply_add(builder, q, scale, offset)
         every_q = ir.Constant(_VECTOR, [float(q) for q in range(16)])
@@ -159,8 +196,7 @@ def two_float16(typing_context, address):
 
     def generate(context, builder, signature, arguments):
         both = _spread(builder, _read(builder, arguments[0], _INT), _INT, 4)
-        halves = builder.bitcast(both, ir.VectorType(ir.HalfType(), 8))
-        numbers = builder.fpext(halves, ir.VectorType(_FLOAT, 8))
+        numbers = _float16(context, builder, builder.bitcast(both, ir.VectorType(_SHORT, 8)))
         pair = [builder.shuffle_vector(numbers, numbers, _integers(i)) for i in (0, 1)]
         return context.make_tuple(builder, signature.return_type, pair)
 
@@ -173,7 +209,7 @@ def two_int8(typing_context, address):
 
     def generate(context, builder, signature, arguments):
         both = builder.bitcast(_read(builder, arguments[0], _SHORT), ir.VectorType(_BYTE, 2))
-        numbers = builder.sitofp(both, ir.VectorType(_FLOAT, 2))
+        numbers = _int8(context, builder, both)
         pair = [builder.shuffle_vector(numbers, numbers, _integers(i)) for i in (0, 1)]
         return context.make_tuple(builder, signature.return_type, pair)
 
@@ -246,26 +282,30 @@ def _total(builder, value):
 # --- single numbers -------------------------------------------------------------------------------
 
 
-def _number(llvm_type, numba_type, convert):
-    """An intrinsic: address -> one number of an LLVM type."""
+def _number(element, convert):
+    """An intrinsic: address -> one number of an LLVM type, as float32."""
 
     def number(typing_context, address):
         def generate(context, builder, signature, arguments):
-            return convert(builder, _read(builder, arguments[0], llvm_type))
+            value = _read(builder, arguments[0], ir.VectorType(element, 1))
+            return builder.extract_element(convert(context, builder, value), ir.Constant(_INT, 0))
 
-        return numba_type(types.int64), generate
+        return types.float32(types.int64), generate
 
     return intrinsic(number)
 
 
-def _bfloat16(builder, value):
-    return builder.bitcast(builder.shl(builder.zext(value, _INT), ir.Constant(_INT, 16)), _FLOAT)
+float32_at = _number(_FLOAT, lambda context, builder, value: value)
+float16_at = _number(_SHORT, _float16)
+bfloat16_at = _number(_SHORT, _bfloat16)
+int8_at = _number(_BYTE, _int8)
 
 
-float32_at = _number(_FLOAT, types.float32, lambda builder, value: value)
-float16_at = _number(
-    ir.HalfType(), types.float32, lambda builder, value: builder.fpext(value, _FLOAT)
-)
-bfloat16_at = _number(_SHORT, types.float32, _bfloat16)
-int8_at = _number(_BYTE, types.float32, lambda builder, value: builder.sitofp(value, _FLOAT))
-bytes_at = _number(_SHORT, types.int64, lambda builder, value: builder.zext(value, _LONG))
+@intrinsic
+def two_bytes_at(typing_context, address):
+    """Two bytes as one whole number, of which the first is the lower half."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.zext(_read(builder, arguments[0], _SHORT), _LONG)
+
+    return types.int64(types.int64), generate
