@@ -85,6 +85,11 @@ class GGUFFile:
             forget_pages(self._data, info.begin + begin, info.begin + begin + step)
         return weights
 
+    def forget(self, name: str) -> None:
+        """Let the system take back the memory of a tensor that was read through ``stored``."""
+        info = self.info(name)
+        forget_pages(self._data, info.begin, info.begin + info.nbytes)
+
     def info(self, name: str) -> TensorInfo:
         """Raises UserError if there is no tensor of this name."""
         if name not in self.tensors:

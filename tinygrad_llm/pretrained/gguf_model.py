@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 
+from autograd import Parameter
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.model.gpt import GPT
 from tinygrad_llm.model.llama import Llama
@@ -75,14 +76,15 @@ def load_gguf(
     layers = dict(model.named_modules())
     for name, part in expected.items():
         owner, _, attribute = part.name.rpartition(".")
-        if weights == "as-stored" and len(part.shape) == 2:
-            set_weight(layers[owner], read_stored(file, stored[name], options, finite))
+        if weights != "float32" and len(part.shape) == 2:
+            matrix = read_stored(file, stored[name], options, finite)
+            if weights == "int8":
+                matrix = quantize_int8(matrix.data if isinstance(matrix, Parameter) else matrix)
+                file.forget(stored[name])
+            set_weight(layers[owner], matrix)
             continue
         numbers = read_tensor(file, stored[name], options, np.dtype(dtype))
         if finite:
             check_finite(numbers, stored[name], file.path)
-        if weights == "int8" and len(part.shape) == 2:
-            set_weight(layers[owner], quantize_int8(numbers))
-        else:
-            getattr(layers[owner], attribute).data = numbers
+        getattr(layers[owner], attribute).data = numbers
     return model.eval()

@@ -133,12 +133,14 @@ def load_llama(
                 rows = slice(row, row + part.shape[0])
                 owner, _, attribute = part.name.rpartition(".")
                 row = rows.stop
-                if weights == "as-stored" and len(part.shape) == 2 and stored[name].dtype in STORED:
+                is_matrix = len(part.shape) == 2
+                if weights != "float32" and is_matrix and stored[name].dtype in STORED:
                     matrix = reader.matrix(name, stored[name], rows, finite)
+                    matrix = quantize_int8(matrix) if weights == "int8" else matrix
                     set_weight(layers[owner], matrix)
                     continue
                 numbers = reader.read(name, stored[name], rows, dtype, finite)
-                if weights == "int8" and len(part.shape) == 2:
+                if weights == "int8" and is_matrix:
                     set_weight(layers[owner], quantize_int8(numbers))
                 else:
                     getattr(layers[owner], attribute).data = numbers

@@ -77,16 +77,20 @@ def _block(name: str) -> tuple[int, int]:
     return FORMATS[name].size, FORMATS[name].layout.itemsize
 
 
-def quantize_int8(weights: np.ndarray) -> QuantizedMatrix:
+def quantize_int8(weights: np.ndarray | QuantizedMatrix) -> QuantizedMatrix:
     """The nearest INT8 matrix: weights (R, C) -> w = scale_r q, with max_c |q| = 127 in each row.
 
     The error of a weight is at most half of its row's scale. Raises ValueError for weights that are
     NaN or infinite.
     """
     data = np.empty(weights.shape, np.int8)
-    scales = np.empty(len(weights), np.float32)
-    for begin in range(0, len(weights), 1024):  # pieces: the float32 copies stay small
-        piece = np.asarray(weights[begin : begin + 1024], np.float32)
+    scales = np.empty(weights.shape[0], np.float32)
+    for begin in range(0, weights.shape[0], 1024):  # pieces: the float32 copies stay small
+        rows = slice(begin, begin + 1024)
+        if isinstance(weights, QuantizedMatrix):
+            piece = weights.dequantize(rows)
+        else:
+            piece = np.asarray(weights[rows], np.float32)
         scale = np.abs(piece).max(axis=1) / np.float32(127)  # (rows,)
         if not np.isfinite(scale).all():
             raise ValueError("weights that are NaN or infinite cannot be quantized")
