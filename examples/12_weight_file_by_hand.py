@@ -9,8 +9,8 @@ Part 1 makes blocks from weights and measures what is lost. Part 2 writes a GGUF
 byte by byte, and reads it back in the same way. Part 3 takes a block of the file apart with shifts
 and masks. Part 4 finds one weight in a K block. Each time, the project's reader must agree.
 
-Before: 11_faster_stage_by_stage.py. The formats are derived in docs/gguf.md, and the reader is
-tinygrad_llm/pretrained/gguf_file.py.
+Before: 11_faster_stage_by_stage.py. Next: 13_pretrained_model.py. docs/gguf.md draws the file,
+docs/block_formats.md derives the formats, and the reader is tinygrad_llm/pretrained/gguf_file.py.
 """
 
 import struct

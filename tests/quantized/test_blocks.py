@@ -9,7 +9,7 @@ from gguf_bytes import random_blocks
 
 from tinygrad_llm.quantized.blocks import FORMATS, dequantize, unpack
 
-PAGE = (Path(__file__).parents[2] / "docs" / "gguf.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "block_formats.md").read_text()
 RNG = np.random.default_rng(7)
 
 
@@ -98,7 +98,7 @@ def test_input_is_not_changed_and_need_not_be_contiguous():
     np.testing.assert_array_equal(data, before)
 
 
-# --- docs/gguf.md ---------------------------------------------------------------------------------
+# --- docs/block_formats.md ------------------------------------------------------------------------
 
 
 def test_the_table_of_formats():
@@ -114,9 +114,9 @@ def test_the_table_of_formats():
 def test_the_worked_figures():
     scope = {}
     blocks = re.findall(r"^```python\n(.*?)^```", PAGE, re.M | re.S)
-    assert len(blocks) == 5 and all("assert" in code for code in blocks)
+    assert len(blocks) == 6 and all("assert" in code for code in blocks)
     for code in blocks:
-        exec(compile(code, "docs/gguf.md", "exec"), scope)  # our own documentation
+        exec(compile(code, "docs/block_formats.md", "exec"), scope)  # our own documentation
 
 
 @pytest.mark.parametrize("name", [name for name in FORMATS if "Q" in name])

@@ -6,7 +6,8 @@ numbers q, and a scale d (in some formats also a minimum m) that turns them back
     w = d (q - z)     or     w = d q - m
 
 The *K formats* put 256 weights into a block and divide it into groups of 16 or 32, whose scales are
-themselves small whole numbers times one scale of the block. docs/gguf.md derives each layout.
+themselves small whole numbers times one scale of the block. docs/block_formats.md derives each
+layout.
 
 A layout is a NumPy type with the block's fields in the order of its bytes. In a function, n is the
 number of blocks, and the fields of all blocks are arrays (n, ...).

@@ -5,7 +5,7 @@ weights: a format of 4 bits is read in an eighth of the time of float32. The num
 sums stay float32, so y is, but for rounding, what the dequantized matrix would give.
 
 A format is a function that decodes a group of weights into Vectors, next to its formula
-(docs/gguf.md draws the bytes). The loops around it are the same for all.
+(docs/block_formats.md draws the bytes). The loops around it are the same for all.
 """
 
 import numpy as np
