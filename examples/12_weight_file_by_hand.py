@@ -20,8 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tinygrad_llm.quantized.blocks import dequantize
 from tinygrad_llm.pretrained.gguf_file import read_gguf
+from tinygrad_llm.quantized.blocks import dequantize
 
 
 def say(text):
