@@ -14,6 +14,8 @@ Before: 15_sampling.py. The proof for any distribution, and the page to read, is
 tinygrad_llm/generation/speculative.py.
 """
 
+import textwrap
+
 from _small_model import PAGE, make_tokenizer, np, train_small_model
 
 from tinygrad_llm.generation import Decoder, DraftModel, PromptLookup, generate
@@ -49,7 +51,7 @@ def part_1_greedy(model, draft, tokenizer, ids):
     alone = [int(token) for (token,) in generate(model, np.array([ids]), N_NEW, temperature=0)]
     assert text[len(ids) :] == alone
     print(f"\n   {N_NEW} tokens in {passes} passes of the model, the same as by itself in {N_NEW}:")
-    print(f"   {tokenizer.decode(text)!r}\n")
+    print(textwrap.indent(tokenizer.decode(text), "   | ") + "\n")
 
 
 def part_2_sampling():
@@ -102,7 +104,7 @@ def part_4_prompt_lookup(model, tokenizer):
         f"   {counts.passes} passes for 30 tokens: {counts.accepted} of {counts.proposed} proposals"
     )
     print("   were accepted, and the text is the model's own:")
-    print(f"   {tokenizer.decode(found)!r}")
+    print(textwrap.indent(tokenizer.decode(found), "   | "))
 
 
 def main():
