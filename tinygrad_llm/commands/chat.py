@@ -55,7 +55,7 @@ class Chat(ChatState):
         """Say what the user is talking to."""
         parameters = num_weights(self.writer.model)
         self.screen.notice(
-            f"{self.options.model}: {parameters / 1e6:,.0f} million parameters, context "
+            f"{self.options.model}: {parameters / 1e6:,.1f} million parameters, context "
             f"{self.context:,} tokens\n/help lists the commands; Ctrl-C stops an answer, Ctrl-D "
             "ends the chat"
         )
