@@ -47,6 +47,18 @@ def test_the_tokenizers_library_gives_the_same_ids(prepend, spare, with_merges, 
     check()
 
 
+def test_equal_scores_are_joined_from_the_left(tmp_path):
+    """The longer left part comes first in the list, so a run grows at its start."""
+    pieces = {"a" * n: 258 + n for n in (1, 2, 3)}
+    vocabulary = sentencepiece("never", pieces=pieces, ranks=dict.fromkeys(pieces, 0))
+    ours = Tokenizer.from_vocabulary(vocabulary)
+    ours.save(tmp_path)
+    theirs = tokenizers.Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    for n in range(1, 12):
+        assert theirs.encode("a" * n).ids == ours.encode("a" * n)
+    assert ours.encode("aaaa") == [261, 259]
+
+
 def test_transformers_opens_it(tmp_path):
     transformers = pytest.importorskip("transformers", reason="transformers is not installed")
     template = "{{ bos_token }}{% for m in messages %}<b>{{ m.content }}{% endfor %}"
