@@ -14,6 +14,7 @@ from tinygrad_llm.model.llama import Llama
 from tinygrad_llm.pretrained import gguf_writer, load_pretrained, save_pretrained, tensor_file
 from tinygrad_llm.pretrained.gguf_file import read_gguf
 from tinygrad_llm.pretrained.gguf_model import load_gguf
+from tinygrad_llm.pretrained.gguf_save import save_gguf
 
 IDS = np.array([small_tokenizer().encode(TEXT)[:40]])
 both = pytest.mark.parametrize("kind", ["gpt2", "llama"])
@@ -72,6 +73,14 @@ def test_from_one_kind_of_file_to_the_other(here, kind):
     model, tokenizer = load_pretrained(here / "b")
     np.testing.assert_array_equal(model(IDS).data, small_model(kind)(IDS).data)
     assert tokenizer.encode(TEXT) == small_tokenizer().encode(TEXT)
+
+
+def test_the_name_and_the_licence_are_kept(here):
+    about = {"name": "Tiny", "licence": "apache-2.0"}
+    save_gguf(small_model("llama"), small_tokenizer(), here / "a.gguf", **about)
+    assert cli.main(["export", "a.gguf", "--format", "gguf", "--dtype", "q8_0"]) == 0
+    metadata = read_gguf(here / "a-q8_0.gguf").metadata
+    assert (metadata["general.name"], metadata["general.license"]) == ("Tiny", "apache-2.0")
 
 
 def test_what_ends_an_answer_is_kept(here):

@@ -71,9 +71,16 @@ def _check_new(out: Path) -> None:
 def _write_file(
     model: "GPT | Llama", tokenizer: "Tokenizer", out: Path, options: ExportOptions
 ) -> None:
+    """The model, with the name and the licence of the GGUF file that it comes from."""
+    from tinygrad_llm.pretrained.gguf_file import read_gguf
     from tinygrad_llm.pretrained.gguf_save import save_gguf
+    from tinygrad_llm.pretrained.names import find_model
 
-    save_gguf(model, tokenizer, out, options.dtype)
+    source = find_model(options.model)
+    metadata = read_gguf(source).metadata if source.is_file() else {}
+    about = [metadata.get(f"general.{key}") for key in ("name", "license")]
+    name, licence = (value if isinstance(value, str) else None for value in about)
+    save_gguf(model, tokenizer, out, options.dtype, name, licence)
 
 
 def _write_directory(

@@ -1,7 +1,8 @@
-"""Weights on their way into a file: float32 as F32, F16, BF16 or Q8_0. ``blocks.py`` reads them.
+"""Weights on their way into a file: float32 as F32, F16, BF16 or Q8_0.
 
-F16 and BF16 take the nearest number of their type, and of two equally near ones the even one. Q8_0
-stores 32 weights as whole numbers q from -127 to 127 and one scale d:
+``quantized/blocks.py`` is the way back. F16 and BF16 take the nearest number of their type, and of
+two equally near ones the even one. Q8_0 stores 32 weights as whole numbers q from -127 to 127 and
+one scale d:
 
     d = max |w| / 127,    q = round(w / d),    so that w = d q up to d / 2
 

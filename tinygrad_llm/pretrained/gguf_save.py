@@ -52,13 +52,14 @@ def save_gguf(
     path: str | os.PathLike,
     dtype: str = "f32",
     name: str | None = None,
+    licence: str | None = None,
 ) -> None:
     """Write a model (float32) and its tokenizer as a GGUF file, which appears whole or not at all.
 
     ``dtype`` is what the matrices are stored as: "f32", "f16", "bf16" or "q8_0". Vectors, such as
     the weights of normalization, and GPT-2's table of positions stay float32; a matrix whose rows
     cannot be divided into blocks becomes F16, and a warning names it. ``name`` is the model's, by
-    default the file's.
+    default the file's; ``licence``, such as "apache-2.0", is written if it is known.
 
     Raises UserError for a model or tokenizer that llama.cpp does not have, and for a weight that is
     too large for ``dtype``; OSError if the disk is full; ValueError for parameters that are not
@@ -75,6 +76,8 @@ def save_gguf(
         "general.name": name or path.stem,
         "general.file_type": FILE_TYPES[dtype],
     }
+    if licence is not None:
+        start["general.license"] = licence
     if dtype == "q8_0":
         start["general.quantization_version"] = 2
     metadata = start | metadata | tokenizer_metadata(tokenizer, model.config.vocab_size)
