@@ -95,6 +95,14 @@ def test_ids_without_a_token_and_tokens_without_a_row():
     assert len(tokenizer_metadata(trained(), 279)["tokenizer.ggml.tokens"]) == 279
 
 
+def test_two_tokens_that_are_spelled_alike_are_refused():
+    vocabulary = trained().vocabulary._replace(special_tokens={"[PAD280]": 279})
+    tokenizer = Tokenizer.from_vocabulary(vocabulary, Conventions(279, 279))
+    tokenizer_metadata(tokenizer, 280)
+    with pytest.raises(UserError, match="two ids would have the token '.PAD280.'"):
+        tokenizer_metadata(tokenizer, 281)
+
+
 def test_ids_that_begin_and_end_a_text():
     keys = ["bos_token_id", "eos_token_id", "add_bos_token", "add_eos_token"]
 

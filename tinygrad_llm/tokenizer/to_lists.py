@@ -55,8 +55,15 @@ def tokenizer_metadata(tokenizer: Tokenizer, size: int) -> dict[str, Any]:
     unused = {i: (f"[PAD{i}]", UNUSED, ADDED_SCORE) for i in range(size) if i not in entries}
     entries |= unused
     listed = [entries[i] for i in range(size)]
+    spellings = [spelling for spelling, _, _ in listed]
+    if len({*spellings}) < size:
+        twice = next(one for i, one in enumerate(spellings) if one in spellings[:i])
+        raise UserError(
+            f"two ids would have the token {twice!r} in a GGUF file, which llama.cpp does not "
+            "open: export as safetensors"
+        )
     metadata |= {
-        "tokenizer.ggml.tokens": [spelling for spelling, _, _ in listed],
+        "tokenizer.ggml.tokens": spellings,
         "tokenizer.ggml.token_type": np.array([kind for _, kind, _ in listed], np.int32),
     }
     if metadata["tokenizer.ggml.model"] == "llama":
