@@ -6,6 +6,7 @@ is refused; where llama.cpp gives other ids to rare texts, a warning says which.
 """
 
 import warnings
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -57,7 +58,7 @@ def tokenizer_metadata(tokenizer: Tokenizer, size: int) -> dict[str, Any]:
     listed = [entries[i] for i in range(size)]
     spellings = [spelling for spelling, _, _ in listed]
     if len({*spellings}) < size:
-        twice = next(one for i, one in enumerate(spellings) if one in spellings[:i])
+        twice = Counter(spellings).most_common(1)[0][0]
         raise UserError(
             f"two ids would have the token {twice!r} in a GGUF file, which llama.cpp does not "
             "open: export as safetensors"
