@@ -132,13 +132,15 @@ def test_only_fast_kernels_and_the_device_import_numba_and_cupy():
             kernel = path.is_relative_to(ROOT / "autograd" / "kernels")
             kernel &= path.name in (
                 "cpu.py", "cuda.py", "_jit.py", "_functions.py", "_threads.py", "_gemm.py",
-                "_disk_cache.py",
+                "_disk_cache.py", "_stages.py", "_calls.py",
             )  # fmt: skip
             allowed = name_of(path) in MAY_IMPORT_NUMBA
             assert kernel or allowed, name_of(path)
 
 
 MAY_IMPORT_NUMBA = {
+    "tinygrad_llm/generation/step_kernel.py",  # the fused decode path
+    "tinygrad_llm/generation/step_parts.py",
     "tinygrad_llm/quantized/vectors.py",  # instructions that numba does not have
     "autograd/device.py",  # CuPy, when its device is asked for
     "tinygrad_llm/commands/info.py",  # CuPy, to name the GPU

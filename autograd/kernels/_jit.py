@@ -45,7 +45,10 @@ def part(function):
     loaded first. Copies that were optimized in different places add up in different orders, so the
     first process, which compiles, would not have the bits of the next, which reads from the disk.
     """
-    return numba.njit(nogil=True, error_model="numpy", fastmath=FLAGS, forceinline=True)(function)
+    return numba.njit(
+        nogil=True, error_model="numpy", fastmath=FLAGS, forceinline=True,
+        no_cpython_wrapper=True, no_cfunc_wrapper=True,
+    )(function)  # fmt: skip
 
 
 def _package(function):

@@ -78,6 +78,11 @@ class use_kernels:  # noqa: N801 (a context manager, named as no_grad is)
         _modes.reset(self._tokens.pop())
 
 
+def runs_reference():
+    """Whether this context runs the references of the fused operations (all: not only of some)."""
+    return _modes.get()[0] == "reference"
+
+
 def folders():
     """The names of the fused operations: the folders here that have a reference.py."""
     return sorted(path.parent.name for path in Path(__file__).parent.glob("*/reference.py"))

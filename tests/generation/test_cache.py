@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 from transformers_models import MODELS, build, exact
 
-from autograd import no_grad
+from autograd import no_grad, use_kernels
 from tinygrad_llm.config import GPTConfig, LlamaConfig
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.generation import Decoder, KVCache, cache as cache_module
 from tinygrad_llm.model import GPT, Llama
+from tinygrad_llm.model.layers import Linear
+from tinygrad_llm.model.quantize import quantize_model
 from tinygrad_llm.pretrained import load_pretrained
 
 SIZES = {
@@ -35,8 +37,8 @@ TOLERANCE = {"float64": 1e-11, "float32": 2e-5}
 
 @pytest.fixture(autouse=True)
 def small_rings(monkeypatch):
-    """Rings with 3 slots beyond their window: 40 tokens go around them several times."""
-    monkeypatch.setattr(cache_module, "SLACK", 3)
+    """Rings with 16 slots beyond their window: 40 tokens go around them twice."""
+    monkeypatch.setattr(cache_module, "SLACK", 16)
 
 
 def make(variant, dtype="float64"):
@@ -88,7 +90,7 @@ def test_gradients_would_stop_at_the_cache():
         model(random_ids(1, 3), KVCache(model.config, dtype="float64"))
 
 
-# --- the decoder ---------------------------------------------------------------------------------
+# --- the decoder: float64 runs the model itself, float32 the compiled step ------------------------
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -96,6 +98,7 @@ def test_gradients_would_stop_at_the_cache():
 def test_every_length_one_token_at_a_time(variant, dtype):
     model, ids = make(variant, dtype), random_ids(40)
     expected, decoder = full_logits(model, ids), Decoder(model)
+    assert (decoder.refusal is None) == (dtype == "float32")
     cache = decoder.cache()
     for t in range(40):
         logits = decoder([[ids[t]]], cache)
@@ -154,6 +157,58 @@ def test_every_architecture(name, tmp_path):
         assert_near(decoder([ids[t : t + 1]], cache)[0], expected[t], "float32")
 
 
+@pytest.mark.parametrize("variant", ["GPT-2", "OLMo 2", "all biases"])
+def test_quantized_weights(variant):
+    model, ids = make(variant, "float32"), random_ids(2, 12)
+    quantize_model(model)
+    decoder = Decoder(model)
+    assert decoder.refusal is None
+    cache = decoder.cache(2)
+    for t in range(12):
+        found = decoder(ids[:, t : t + 1], cache)
+        for b in range(2):
+            assert_near(found[b], full_logits(model, ids[b, : t + 1])[-1], "float32")
+
+
+def test_the_step_reads_weights_that_are_assigned_later():
+    model, ids = make("Llama", "float32"), random_ids(8)
+    decoder = Decoder(model)
+    for parameter in model.parameters():
+        parameter.assign_(1.1 * parameter.data)
+    with no_grad():
+        model.hidden = None  # the step does not run the model
+        found = decoder([ids], decoder.cache())
+        del model.hidden
+    assert_near(found[0], full_logits(model, ids)[-1], "float32")
+
+
+def test_who_runs_the_model_itself(monkeypatch):
+    """What the step does not know, training mode, and the reference mode."""
+    model, ids = make("Llama", "float32"), random_ids(8)
+    expected = full_logits(model, ids)[-1]
+    calls, hidden = [], model.hidden
+    model.hidden = lambda *arguments: (calls.append(1), hidden(*arguments))[1]
+    decoder = Decoder(model)
+    assert_near(decoder([ids], decoder.cache())[0], expected, "float32")
+    assert calls == []
+    with use_kernels("reference"):
+        assert_near(decoder([ids], decoder.cache())[0], expected, "float32")
+    assert len(calls) == 1
+    model.train()
+    decoder([ids], decoder.cache())
+    assert len(calls) == 2
+    model.eval()
+
+    class Unknown(Linear):
+        """A layer that computes something else, for all that the step knows."""
+
+    model.layers[1].mlp.up_proj.__class__ = Unknown
+    other = Decoder(model)
+    assert other.refusal == "a layer is a Unknown"
+    assert_near(other([ids], other.cache())[0], expected, "float32")
+    assert len(calls) == 3
+
+
 # --- shortening, repeating, beginning again ------------------------------------------------------
 
 
@@ -176,19 +231,19 @@ def test_a_shortened_row_continues_differently(variant):
 
 
 def test_a_ring_forgets():
-    model, ids = make("Mistral"), random_ids(2, 40)  # windows of 5, rings of 8
+    model, ids = make("Mistral"), random_ids(2, 40)  # windows of 5, rings of 21
     decoder = Decoder(model)
     cache = decoder.cache(2)
-    decoder([ids[0, :20], ids[1, :8]], cache)
-    with pytest.raises(UserError, match="row 0 cannot be shortened from 20 to 15 tokens"):
-        cache.truncate([15, 8])
-    assert cache.lengths.tolist() == [20, 8]
-    # 16 was the shortest possible before as after: what is lost does not come back
-    cache.truncate([16, 8])
-    with pytest.raises(UserError, match="from 16 to 15"):
-        cache.truncate([15, 8])
-    assert cache.keep_common_prefix(0, ids[0, :14]) == 0
-    assert cache.keep_common_prefix(1, [*ids[1, :2], 99]) == 2  # its ring has not gone around yet
+    decoder([ids[0, :30], ids[1, :21]], cache)
+    with pytest.raises(UserError, match="row 0 cannot be shortened from 30 to 12 tokens"):
+        cache.truncate([12, 21])
+    assert cache.lengths.tolist() == [30, 21]
+    # 13 stays the shortest possible: what is lost does not come back
+    cache.truncate([13, 21])
+    with pytest.raises(UserError, match="from 13 to 12"):
+        cache.truncate([12, 21])
+    assert cache.keep_common_prefix(0, ids[0, :12]) == 0
+    assert cache.keep_common_prefix(1, [*ids[1, :2], 99]) == 2  # its ring is not full yet
     assert cache.ids == [[], ids[1, :2].tolist()]
     assert_near(decoder([ids[0, :9], ids[1, 2:9]], cache)[1], full_logits(model, ids[1, :9])[-1])
 
@@ -227,7 +282,7 @@ def test_an_interrupted_step_is_noticed(monkeypatch):
     decoder([ids[:20]], cache)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(KVCache, "append", _interrupt)
-        decoder([ids[20:30]], cache)
+        decoder([ids[20:]], cache)  # more than the ring has to spare
     assert cache.lengths.tolist() == [20]
     with pytest.raises(UserError, match="row 0 of the cache is incomplete"):
         decoder([ids[20:21]], cache)
@@ -244,8 +299,8 @@ def _interrupt(*arguments):
 
 def test_sizes():
     cache = KVCache(make("Gemma").config, 2, max_length=30)
-    assert [a.shape for a in cache.keys] == [(2, 2, 7, 6), (2, 2, 30, 6), (2, 2, 7, 6)]
-    assert cache.nbytes == 2 * 4 * 2 * 2 * 6 * (7 + 30 + 7)
+    assert [a.shape for a in cache.keys] == [(2, 2, 20, 6), (2, 2, 30, 6), (2, 2, 20, 6)]
+    assert cache.nbytes == 2 * 4 * 2 * 2 * 6 * (20 + 30 + 20)
     assert KVCache(make("GPT-2").config).values[0].shape == (1, 4, 40, 6)
 
 

@@ -14,6 +14,7 @@ which each new token replaces the oldest. The slack allows a row to be shortened
 those before the new end must still be there.
 """
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -86,6 +87,12 @@ class KVCache:
     def nbytes(self) -> int:
         """Bytes of all keys and values."""
         return sum(a.nbytes for a in (*self.keys, *self.values))
+
+    @functools.cached_property
+    def addresses(self) -> np.ndarray:
+        """For the fused step: of each layer where its keys and values are, and R: (n_layer, 3)."""
+        pairs = zip(self.keys, self.values, strict=True)
+        return np.array([(k.ctypes.data, v.ctypes.data, k.shape[2]) for k, v in pairs], np.int64)
 
     # --- what a model does: rows of one length -------------------------------------------------
 

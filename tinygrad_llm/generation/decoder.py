@@ -4,6 +4,9 @@ The definition is the model's own page: ``model(ids, cache)``. A Decoder adds wh
 around it. Rows of a batch may have different lengths and get different numbers of new tokens; long
 prompts are read in chunks, so that the memory for them is that of one chunk; and the output layer,
 the largest matrix, runs only where logits are asked for.
+
+For a few tokens at a time, as in generation, the whole model is one compiled call: step_kernel.py.
+It reads every weight once for all of them, and Python's part in a token is small.
 """
 
 from collections.abc import Sequence
@@ -14,6 +17,7 @@ import numpy as np
 
 from autograd import no_grad
 from autograd.device import to_numpy
+from autograd.kernels.dispatch import runs_reference
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.generation.cache import KVCache
 
@@ -29,11 +33,16 @@ class Decoder:
         logits = decoder([[5, 3, 8], [4]], cache)      # (2, V): two prompts
         logits = decoder([[6], [2]], cache)            # and one more token of each
 
-    model: a GPT or Llama after ``model.eval()``.
+    model: a GPT or Llama after ``model.eval()``. Its parameters may be assigned to later, but not
+    replaced, as ``astype`` and ``to`` do: make a new Decoder then.
+
+    The compiled step runs for float32 in main memory; within ``use_kernels("reference")``, and for
+    layers that it does not know, the model itself runs. ``refusal`` is the reason, or None.
     """
 
     def __init__(self, model: Any) -> None:
         self.model = model
+        self._step, self.refusal = _step_of(model)
 
     def cache(self, batch_size: int = 1, max_length: int | None = None) -> KVCache:
         """An empty cache of the type of the model's numbers, where the model is."""
@@ -68,13 +77,28 @@ class Decoder:
                     "another tokenizer"
                 )
         cache.check_room([len(row) for row in new])
-        logits = self._read(new, cache, all_positions)
+        logits = self._logits(new, cache, all_positions)
         if all_positions:
             return logits
-        last = np.zeros((len(new), V), logits[0].dtype)
+        last = np.zeros((len(new), V), cache.keys[0].dtype)
         for b, found in enumerate(logits):
-            last[b] = found[-1] if len(found) else 0
+            if len(found):
+                last[b] = found[-1]
         return last
+
+    def _logits(
+        self, tokens: list[list[int]], cache: KVCache, all_positions: bool
+    ) -> list[np.ndarray]:
+        """For each row logits (n, V): after all of its new tokens, or after the last of them."""
+        total = sum(map(len, tokens))
+        suits = type(cache.keys[0]) is np.ndarray and cache.keys[0].dtype == np.float32
+        if self._step is None or not suits or self.model.training or runs_reference():
+            return self._read(tokens, cache, all_positions)
+        if not 0 < total <= self._step.most_tokens:
+            return self._read(tokens, cache, all_positions)
+        logits = self._step(tokens, cache, all_positions)  # (N, V)
+        counts = [len(row) if all_positions else min(len(row), 1) for row in tokens]
+        return np.split(logits, np.cumsum(counts)[:-1])
 
     def _read(
         self, tokens: list[list[int]], cache: KVCache, all_positions: bool
@@ -98,3 +122,18 @@ class Decoder:
                 found.append(to_numpy(self.model.logits(h[:, -1:]).data))
             logits[begin:end] = np.concatenate(found, axis=1)
         return logits
+
+
+def _step_of(model: Any) -> tuple[Any, str | None]:
+    """The compiled step of a model, or None and the reason."""
+    from autograd.kernels import _jit  # loads numba
+
+    if not _jit.COMPILING:
+        return None, "numba compiles nothing, since NUMBA_DISABLE_JIT is set"
+    from tinygrad_llm.generation.step import Step
+    from tinygrad_llm.generation.step_tables import NoStep
+
+    try:
+        return Step(model), None
+    except NoStep as reason:
+        return None, str(reason)

@@ -152,7 +152,7 @@ class Llama(Module):
         self.layers = ModuleList(Block(config, layer) for layer in range(config.n_layer))
         self.norm = RMSNorm(config.n_embd, config.norm_eps, config.norm_offset)
         self.lm_head = None if config.tied else Linear(config.n_embd, config.vocab_size, bias=False)
-        self._rotary = _Rotary(config)
+        self.rotary = Rotary(config)
         if initialize:
             self._initialize(np.random.default_rng(seed))
 
@@ -185,7 +185,7 @@ class Llama(Module):
         if cache is not None:
             start = cache.start(*x.shape[:2])
         for layer, block in enumerate(self.layers):
-            tables = self._rotary.tables(layer, start, start + T, x.dtype)
+            tables = self.rotary.tables(layer, start, start + T, x.dtype)
             if cache is not None:
                 x = block(x, tables, cache.layer(layer))
             else:
@@ -232,7 +232,7 @@ class Llama(Module):
         return llama_summary(self)
 
 
-class _Rotary:
+class Rotary:
     """The tables of cos and sin, (T, 1, R/2), for every layer: one pair for each base.
 
     They are computed for the longest sequence so far and kept.
@@ -247,15 +247,25 @@ class _Rotary:
             self.frequencies[True] = frequencies(R, config.rope_theta_sliding)
         self.config, self.kept = config, {}
 
-    def tables(self, layer, start, stop, dtype):
-        """(cos, sin) of positions ``start`` to ``stop`` - 1, or None for a layer without rotary
-        embedding."""
+    def kind(self, layer):
+        """Which of the frequencies a layer has: False or True; None without rotary embedding."""
         if not self.config.has_rope(layer):
             return None
-        slides = True in self.frequencies and self.config.window(layer) is not None
-        kept = self.kept.get((slides, dtype))
-        if kept is None or len(kept[0]) < stop:
-            n = min(max(stop, self.config.block_size), 2 * stop)  # not for every token anew
-            kept = cos_sin(np.arange(n)[:, None], *self.frequencies[slides], dtype)
-            self.kept[slides, dtype] = kept
-        return kept[0][start:stop], kept[1][start:stop]  # (T, 1, R/2)
+        return True in self.frequencies and self.config.window(layer) is not None
+
+    def table(self, kind, length, dtype):
+        """(cos, sin) of at least the positions 0 to ``length`` - 1."""
+        kept = self.kept.get((kind, dtype))
+        if kept is None or len(kept[0]) < length:
+            n = min(max(length, self.config.block_size), 2 * length)  # not for each token anew
+            kept = cos_sin(np.arange(n)[:, None], *self.frequencies[kind], dtype)
+            self.kept[kind, dtype] = kept
+        return kept
+
+    def tables(self, layer, start, stop, dtype):
+        """(cos, sin), (T, 1, R/2), of the T positions from ``start`` to ``stop`` - 1; None for a
+        layer without rotary embedding."""
+        if (kind := self.kind(layer)) is None:
+            return None
+        cos, sin = self.table(kind, stop, dtype)
+        return cos[start:stop], sin[start:stop]

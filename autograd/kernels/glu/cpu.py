@@ -38,11 +38,11 @@ def _in_parts(kernel, *arrays_and_activation):
 @part
 def _act(a, silu, tanh):
     """The activation and its slope; which one is asked once, outside of the loop."""
-    return _silu_and_slope(a) if silu else gelu_and_slope(a, tanh)
+    return silu_and_slope(a) if silu else gelu_and_slope(a, tanh)
 
 
 @part
-def _silu_and_slope(x):
+def silu_and_slope(x):
     F = type(x)
     far = F(SILU_FAR)
     left = -far if x < -far else x

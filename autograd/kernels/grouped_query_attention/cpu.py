@@ -18,7 +18,7 @@ Arrays are read by token, (B, T, H, D), as a linear layer leaves them: what the 
 import numpy as np
 
 from autograd.kernels import _blas
-from autograd.kernels._functions import exp
+from autograd.kernels._functions import tanh
 from autograd.kernels._gemm import available, gemm_in_kernel, transpose
 from autograd.kernels._jit import jit, part
 from autograd.kernels._threads import parallel_rows, rows_per_part
@@ -175,23 +175,7 @@ def _cap_and_hide(scores, first, last, begin, window, cap):
 def _cap(row, cap):
     per_cap = row.dtype.type(1) / cap
     for j in range(len(row)):
-        row[j] = cap * _tanh(row[j] * per_cap)
-
-
-@part
-def _tanh(x):
-    """tanh, with all its digits near 0, where 1 - exp(-2 |x|) loses them: there it is Lambert's
-    continued fraction x / (1 + x^2 / (3 + x^2 / (5 + ...))), as one quotient."""
-    F = type(x)
-    size = abs(x)
-    square = x * x
-    a, b = F(15), F(1)
-    for odd in (13, 11, 9, 7, 5, 3, 1):
-        a, b = F(odd) * a + square * b, a
-    e = exp(F(-2) * size)
-    far = (F(1) - e) / (F(1) + e)
-    far = -far if x < 0 else far
-    return x * b / a if size < F(0.5) else far
+        row[j] = cap * tanh(row[j] * per_cap)
 
 
 @part
