@@ -179,10 +179,11 @@ def _six_bits(d, scales, low, low_shift, high, high_shift):
 def rows_of(group, one, size=32):
     """y[m, r] = sum_c W[r, c] x[m, c] for rows begin <= r < end of a format.
 
-    ``group`` decodes ``size`` weights, ``one`` a single one. Two rows, one of the first half and one
-    of the second, are multiplied by up to eight x at a time: a weight is decoded once for eight x, and a number of x is read once for two rows.
-    Each product has a Vector of sums of its own, to which its terms are added in the order of the
-    columns. So it has the same bits whatever other products are computed with it.
+    ``group`` decodes ``size`` weights, ``one`` a single one. Two rows, one from each half of the
+    range, are multiplied by up to eight x at a time: a weight is decoded once for eight x, and a
+    number of x is read once for two rows. Each product has a Vector of sums of its own, to which
+    its terms are added in the order of the columns. So it has the same bits whatever other products
+    are computed with it.
     """
 
     def tile(count):
@@ -246,7 +247,7 @@ q6_k_rows = rows_of(q6_k, none, 128)
 
 @jit
 def multiply(matrix, x, y, begin, end):
-    """y[m, r] = sum_c W[r, c] x[m, c] for rows begin <= r < end.
+    """y[m, r] = sum_c W[r, c] x[m, c] for rows begin <= r < end; to be fast, dozens of rows.
 
     Shapes: matrix (N_FIELDS,), a row of a table; x (M, C) and y (M, R), float32, C-contiguous
     """
