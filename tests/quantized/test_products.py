@@ -12,6 +12,7 @@ import pytest
 from autograd import Tensor, ops
 from autograd.testing import check_grad
 from tinygrad_llm.quantized.blocks import FORMATS, dequantize
+from tinygrad_llm.quantized.decoding import decode_rows
 from tinygrad_llm.quantized.linear import Product, linear, look_up, times_transposed
 from tinygrad_llm.quantized.matrix import (
     INT8,
@@ -129,6 +130,18 @@ def test_an_older_processor_computes_the_same(name):
     )
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) < 1e-6
+
+
+@pytest.mark.parametrize("name", STORED)
+def test_many_rows_of_x_get_the_same_weights(name, rng):
+    """Decoded by the compiled kernels, some rows at a time."""
+    for columns in columns_of(name):
+        matrix = random_matrix(rng, 37, columns, name)
+        expected = matrix.dequantize()
+        scale = 1e-6 * np.abs(expected).max()
+        out = np.full((11, columns), np.nan, np.float32)
+        decode_rows(matrix, 20, out)
+        np.testing.assert_allclose(out, expected[20:31], rtol=0, atol=scale)
 
 
 # --- formats --------------------------------------------------------------------------------------

@@ -14,6 +14,9 @@ of W at a time become numbers, which are then used for all of x: at no time is t
 of more.
 """
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 
 from autograd import Tensor, ops
@@ -95,10 +98,9 @@ class TransposedProduct(Product):
     """y = x W, W (R, C) stored: x (..., R) -> (..., C)."""
 
     def forward(self, xp, x):
-        matrix = self.matrix
-        y = np.zeros((*x.shape[:-1], matrix.shape[1]), x.dtype)
-        for rows in _tiles(matrix):
-            y += x[..., rows] @ matrix.dequantize(rows, x.dtype)
+        y = np.zeros((*x.shape[:-1], self.matrix.shape[1]), x.dtype)
+        for rows, weights in tiles(self.matrix, x.dtype):
+            y += x[..., rows] @ weights
         return y
 
     def backward(self, xp, g):
@@ -113,16 +115,30 @@ def times_transposed(x: np.ndarray, matrix: QuantizedMatrix) -> np.ndarray:
 
         product(matrix, x, y)
         return y
-    for rows in _tiles(matrix):
-        np.matmul(x, matrix.dequantize(rows, x.dtype).T, out=y[:, rows])
+    for rows, weights in tiles(matrix, x.dtype):
+        np.matmul(x, weights.T, out=y[:, rows])
     return y
 
 
-def _tiles(matrix):
-    """Slices of the rows of a matrix, of about TILE weights each."""
+def tiles(matrix: QuantizedMatrix, dtype: Any) -> Iterator[tuple[slice, np.ndarray]]:
+    """Some rows of a matrix at a time, of about TILE weights, as numbers: pairs (rows, weights).
+
+    The array of the weights is used again for the next rows.
+    """
     n_rows, n_columns = matrix.shape
     step = max(1, TILE // n_columns)
-    return [slice(begin, min(begin + step, n_rows)) for begin in range(0, n_rows, step)]
+    fast = dtype == np.float32 and _compiling()
+    room = np.empty((min(step, n_rows), n_columns), np.float32) if fast else None
+    for begin in range(0, n_rows, step):
+        rows = slice(begin, min(begin + step, n_rows))
+        if room is None:
+            yield rows, matrix.dequantize(rows, dtype)
+            continue
+        from tinygrad_llm.quantized.decoding import decode_rows
+
+        weights = room[: rows.stop - begin]
+        decode_rows(matrix, begin, weights)
+        yield rows, weights
 
 
 def _compiling():

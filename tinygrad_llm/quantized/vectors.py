@@ -252,6 +252,20 @@ def add_products(typing_context, sums, weights, x, step):
 
 
 @intrinsic
+def write(typing_context, weights, address):
+    """Write the Vectors of a tuple, one after the other, to an address."""
+
+    def generate(context, builder, signature, arguments):
+        vectors, address = arguments
+        for i, vector in enumerate(cgutils.unpack_tuple(builder, vectors)):
+            at = builder.add(address, ir.Constant(_LONG, 4 * LANES * i))
+            builder.store(vector, builder.inttoptr(at, _VECTOR.as_pointer()), align=4)
+        return context.get_dummy_value()
+
+    return types.void(weights, types.int64), generate
+
+
+@intrinsic
 def write_totals(typing_context, sums, y, step):
     """y[m] = the sum of the sixteen numbers in sums[m]; y[m] is at the address y + m step."""
 
