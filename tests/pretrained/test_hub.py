@@ -29,7 +29,7 @@ for name in sys.argv[1:]:
     try:
         path = find_model(name)
         if path.is_dir():
-            load_pretrained(name)
+            load_pretrained(path)
         print(path)
     except UserError as error:
         print("refused:", error)
@@ -149,6 +149,8 @@ def test_a_hub(hub, tmp_path):
     assert sorted(os.listdir(two)) == [
         "config.json", INDEX, "part-0.safetensors", "part-1.safetensors",
     ]  # fmt: skip
+    # The hub is asked once for the commit, of which all files are.
+    assert hub.asked.count("/api/models/owner/one/revision/main") == 1
     for line, sentence in zip(lines[3:], sentences.values(), strict=True):
         assert line.startswith("refused: ") and sentence in line
     # Without a network, what is there is used.
