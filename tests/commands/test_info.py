@@ -9,6 +9,7 @@ from tinygrad_llm import cli
 from tinygrad_llm.config import GPTConfig, LlamaConfig
 from tinygrad_llm.model import GPT, Llama
 from tinygrad_llm.pretrained import save_pretrained
+from tinygrad_llm.pretrained.describe import format_sizes
 from tinygrad_llm.pretrained.gguf_save import save_gguf
 from tinygrad_llm.tokenizer import Tokenizer, train_bpe
 from tinygrad_llm.tokenizer.vocabulary import Conventions
@@ -97,3 +98,8 @@ def test_names_in_a_file_do_not_reach_the_terminal(tmp_path, capsys):
     save_pretrained(a_llama(), None, tmp_path)
     (tmp_path / "README.md").write_text("---\nlicense: \x1b[2Jmit\n---\n")
     assert dict(info(capsys, tmp_path))["licence"] == "\\x1b[2Jmit"
+
+
+def test_the_largest_format_comes_first():
+    shown = format_sizes([("F32", 4), ("Q8_0", 34), ("Q8_0", 68)])
+    assert shown == "106 bytes: Q8_0 102 (2 tensors), F32 4 (1 tensor)"

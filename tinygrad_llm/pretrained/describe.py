@@ -47,7 +47,7 @@ def describe(path: Path, sha256: bool = False) -> Facts:
         ("model", str(path)),
         ("architecture", f"{kind}: {_sizes(model)}"),
         ("parameters", f"{num_weights(model):,}"),
-        ("weights", _weights(tensors)),
+        ("weights", format_sizes(tensors)),
         ("context", f"{model.config.block_size:,} tokens"),
         *_vocabulary(model, tokenizer),
         ("licence", _licence(path)),
@@ -86,7 +86,7 @@ def _sizes(model: GPT | Llama) -> str:
     return text
 
 
-def _weights(tensors: Tensors) -> str:
+def format_sizes(tensors: Tensors) -> str:
     """The bytes of all tensors, and of each format, the largest first."""
     counts, sizes = Counter(form for form, _ in tensors), Counter[str]()
     for form, size in tensors:
