@@ -30,6 +30,13 @@ SPLITS = {
     "phi-2": (patterns.GPT2_PATTERN, False, False),
     "dbrx": (patterns.LLAMA3_PATTERN, False, False),
     "smaug-bpe": (patterns.LLAMA3_PATTERN, False, False),
+    "llama-v3": (patterns.LLAMA3_PATTERN, False, True),
+    "falcon3": (patterns.LLAMA3_PATTERN, False, True),
+    "pixtral": (patterns.LLAMA3_PATTERN, False, True),
+    "deepseek-r1-qwen": (patterns.QWEN2_PATTERN, False, False),
+    "a.x-4.0": (patterns.GPT2_PATTERN, False, False),
+    "mellum": (patterns.GPT2_PATTERN, False, False),
+    "refact": (patterns.SMOLLM_PATTERN, False, False),
 }
 
 
