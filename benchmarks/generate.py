@@ -212,8 +212,13 @@ def parse(argv=None):
     parser.add_argument("--batches", default="1,4,8", help="numbers of texts for decode")
     parser.add_argument("--tokens", type=int, default=32, help="new tokens of each text")
     add_json_option(parser)
+    parser.add_argument(
+        "--smoke", action="store_true", help="the smallest form, to check that it runs"
+    )
     parser.add_argument("--serve", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
+    if options.smoke:
+        options.rounds, options.prompts, options.batches, options.tokens = 1, "8", "1,8", 2
     options.names = options.engines.split(",")
     for name in options.names:
         if name not in ENGINES:

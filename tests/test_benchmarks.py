@@ -254,8 +254,8 @@ def test_generate(tmp_path):
     config = LlamaConfig(vocab_size=300, block_size=64, n_layer=1, n_head=2, n_embd=32, n_hidden=32)
     save_llama(Llama(config), tmp_path / "model")
     engines = "ours:float32,ours:int8,llama.cpp:f32"
-    options = ("--rounds", 1, "--prompts", 8, "--batches", "1,8", "--tokens", 2, "--json")
-    out, err = run("generate", "--model", tmp_path / "model", "--engines", engines, *options)
+    model = tmp_path / "model"
+    out, err = run("generate", "--model", model, "--engines", engines, "--smoke", "--json")
     found = json.loads(out)
     assert found["skipped"] == {"llama.cpp:f32": "there is no file for it"}
     assert set(found["engines"]) == {"ours:float32", "ours:int8"}

@@ -74,7 +74,7 @@ def test_greedy_text_is_that_of_transformers(path):
         for model, _ in models:
             steps = generate(model, np.array([ids]), N_NEW, temperature=0)
             assert [int(token) for (token,) in steps] == expected, (text, gaps[-1])
-    print(f"{path.name}: the two best logits are at least {min(gaps):.1e} apart")
+    print(f"{path.name}: the two best logits are at least {min(gaps):.5f} apart")
 
 
 @every_model
