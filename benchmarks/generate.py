@@ -12,7 +12,7 @@ of its own and they take turns. Medians are compared.
     decode         tokens per second after that, for 1, 4 and 8 texts at once
 
 Every weight is read once for a token, or for one token each of 8 texts. So the table also has the
-bytes that are read, and as a share of how fast a plain loop reads memory in the same run.
+bytes that are read, and as a share of how fast a sum on every core reads memory in the same run.
 """
 
 import argparse
@@ -186,7 +186,7 @@ def report(results, say):
             )
             say(f"first token after {tokens_of(column):,} tokens: {', '.join(times)}")
     low, middle, high = (results["bandwidth"][k] / 1e9 for k in ("min", "median", "max"))
-    say(f"\nmemory: a plain loop reads {middle:.1f} GB/s [{low:.1f}, {high:.1f}]")
+    say(f"\nmemory: a sum on every core reads {middle:.1f} GB/s [{low:.1f}, {high:.1f}]")
     for name, one in results["engines"].items():
         if "share_of_bandwidth" in one:
             aim = f" (target: at least {SHARES[name]:.0%})" if name in SHARES else ""

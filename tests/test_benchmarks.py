@@ -273,7 +273,7 @@ def test_generate(tmp_path):
     assert ratio["ours"] == "ours:float32 decode 8" and ratio["target"] == 3
     one = found["engines"]["ours:float32"]
     assert ratio["median"] == pytest.approx(one["decode 8"]["median"] / one["decode 1"]["median"])
-    assert "ours:int8 reads" in err and "a plain loop reads" in err
+    assert "ours:int8 reads" in err and "a sum on every core reads" in err
 
 
 @pytest.mark.parametrize(
