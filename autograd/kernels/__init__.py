@@ -8,5 +8,5 @@
 
 The kernels share ``_jit.py`` (compiling), ``_disk_cache.py`` (compiled kernels on disk),
 ``_functions.py`` (exp, erf, maximum), ``_gemm.py`` and ``_blas.py`` (matrix products), and
-``_threads.py``.
+``_threads.py`` and ``_stages.py`` (threads).
 """

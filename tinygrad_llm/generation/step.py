@@ -77,17 +77,21 @@ class Step:
             "ups": np.empty((M, model.n_hidden), F), "logits": logits,
         }  # fmt: skip
         work = np.rec.array(np.zeros(1, WORK))[0]
-        work.n_tokens, work.n_asked, work.n_rows = M, len(asked), len(cache.ids)
+        work.n_tokens, work.n_asked = M, len(asked)
         work.longest = positions.max() + 1
         for name, array in arrays.items():
             work[name] = array.ctypes.data
         tables, caches = self._tables, cache.addresses.view(CACHE, np.recarray)[:, 0]
         counters = _stages.new_counters(PER_LAYER * len(tables.layers) + 2)
+
+        def run(start: int, stop: int) -> None:
+            """What each thread does. It keeps the arrays alive, of which the record has addresses,
+            until the last thread has ended, even if Ctrl-C ends the first."""
+            assert arrays
+            step(tables.model, tables.layers, tables.matrices, caches, work, counters, start, stop)
+
         with kernel_lock:
-            parallel_rows(
-                step, n_threads(), 1, tables.model, tables.layers, tables.matrices, caches, work,
-                counters,
-            )  # fmt: skip
+            parallel_rows(run, n_threads(), 1)
         return logits
 
     def _embed(self, ids: np.ndarray, positions: np.ndarray) -> np.ndarray:

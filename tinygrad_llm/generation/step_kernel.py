@@ -39,8 +39,8 @@ from tinygrad_llm.quantized.products import N_COLUMNS, N_ROWS
 
 PER_LAYER = 8
 """Stages of a layer; the output layer has two more."""
-CHUNK = 1 << 14
-"""Weights in a chunk of a product."""
+CHUNK = 1 << 16
+"""Weights in a chunk of a product: with fewer, memory is read in pieces too short to be fast."""
 
 MATRIX, FLOATS = int64[::1], float32[:, ::1]
 MULTIPLY = (MATRIX, FLOATS, FLOATS, int64, int64)

@@ -39,12 +39,12 @@ CACHE = _record("keys values slots")
 """One layer's part of a cache: two arrays (B, G, R, D), and R."""
 
 WORK = _record(
-    "n_tokens n_asked n_rows longest rows positions asked cos sin "
+    "n_tokens n_asked longest rows positions asked cos sin "
     "x h branch q k v queries y gates ups logits"
 )
 """One step for M tokens, of which N are asked for their successors.
 
-    n_rows, longest       B, and the most positions of a row
+    longest               the most positions of a row
     rows, positions       int64 (M,): where each token stands
     asked                 int64 (N,)
     cos, sin              (kinds, M, R/2): the rotary tables
