@@ -42,7 +42,7 @@ def test_functional_page_runs():
 
 def test_generation_page_runs():
     blocks = python_blocks(ROOT / "docs" / "generation.md")
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     run("-c", "\n".join(blocks))
 
 
