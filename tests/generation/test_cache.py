@@ -1,5 +1,8 @@
 """The KV cache and the Decoder: the same logits as without them, at every length."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 from transformers_models import MODELS, build, exact
@@ -275,6 +278,24 @@ def test_samples_of_one_prompt(variant):
     assert_near(decoder([[7], []], one)[0], full_logits(model, [*ids[0], 7])[-1])
 
 
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+def test_a_copy_is_independent(copied):
+    """The compiled step finds arrays by their addresses, which a copy must not inherit."""
+    model, ids = make("Llama", "float32"), random_ids(5)
+    decoder = Decoder(model)
+    one = decoder.cache()
+    decoder([ids], one)
+    two, other = copied(one), copied(decoder)
+    decoder([[7]], two)
+    decoder([[8]], one)
+    assert_near(decoder([[9]], two)[0], full_logits(model, [*ids, 7, 9])[-1], "float32")
+    assert_near(decoder([[9]], one)[0], full_logits(model, [*ids, 8, 9])[-1], "float32")
+    expected = full_logits(model, ids)[-1]
+    for parameter in model.parameters():
+        parameter.assign_(0 * parameter.data)
+    assert_near(other([ids], other.cache())[0], expected, "float32")
+
+
 def test_an_interrupted_step_is_noticed(monkeypatch):
     model, ids = make("Mistral"), random_ids(40)
     decoder = Decoder(model)
@@ -341,6 +362,16 @@ def test_wrong_tokens(tokens, message):
     with pytest.raises(UserError, match=message):
         decoder(tokens, cache)
     assert cache.ids == [[1, 2, 3], [4, 5, 6, 7]]
+
+
+@pytest.mark.parametrize("options", [{"n_layer": 2}, {"head_dim": 2}, {"block_size": 80}])
+def test_a_cache_of_another_model(options):
+    """The compiled step would write outside its arrays."""
+    decoder = Decoder(make("Llama", "float32"))
+    cache = KVCache(LlamaConfig(**{**SIZES, **options}))
+    with pytest.raises(UserError, match="the cache was made for another model"):
+        decoder([[1, 2]], cache)
+    assert cache.ids == [[]]
 
 
 def test_a_model_alone_takes_rows_of_one_length():

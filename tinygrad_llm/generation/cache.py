@@ -94,6 +94,10 @@ class KVCache:
         pairs = zip(self.keys, self.values, strict=True)
         return np.array([(k.ctypes.data, v.ctypes.data, k.shape[2]) for k, v in pairs], np.int64)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy has its keys and values at other addresses."""
+        return {name: value for name, value in vars(self).items() if name != "addresses"}
+
     # --- what a model does: rows of one length -------------------------------------------------
 
     def start(self, B: int, T: int) -> int:

@@ -44,6 +44,10 @@ class Decoder:
         self.model = model
         self._step, self.refusal = _step_of(model)
 
+    def __reduce__(self) -> Any:
+        """A copy of a decoder, or one in another process, finds the weights of its own model."""
+        return Decoder, (self.model,)
+
     def cache(self, batch_size: int = 1, max_length: int | None = None) -> KVCache:
         """An empty cache of the type of the model's numbers, where the model is."""
         weight = self.model.parameters()[0]
@@ -61,8 +65,13 @@ class Decoder:
         logits after each of its n new ids.
 
         Raises UserError for ids outside the vocabulary, for another number of rows than the cache
-        has, and for tokens that do not fit into it. The cache stays as it was then.
+        has, for tokens that do not fit into it, and for a cache of another model. The cache stays
+        as it was then.
         """
+        if cache.config is not self.model.config and cache.config != self.model.config:
+            raise UserError(
+                "the cache was made for another model: make one with this decoder's cache()"
+            )
         new = [[int(i) for i in row] for row in tokens]
         if len(new) != len(cache.ids):
             raise UserError(
