@@ -35,12 +35,13 @@ from tinygrad_llm.generation.step_parts import (
     turn,
 )
 from tinygrad_llm.generation.step_records import ALL_NORM, HEAD_NORM
-from tinygrad_llm.quantized.products import N_COLUMNS, N_ROWS
+from tinygrad_llm.quantized.products import N_COLUMNS, N_ROWS, ROW_BYTES
 
 PER_LAYER = 8
 """Stages of a layer; the output layer has two more."""
-CHUNK = 1 << 16
-"""Weights in a chunk of a product: with fewer, memory is read in pieces too short to be fast."""
+CHUNK = 1 << 17
+"""Bytes of the weights in a chunk of a product: with fewer, memory is read in pieces too short to
+be fast."""
 
 MATRIX, FLOATS = int64[::1], float32[:, ::1]
 MULTIPLY = (MATRIX, FLOATS, FLOATS, int64, int64)
@@ -80,7 +81,7 @@ def start_branch(model, work, m, to, before, bias):
 
 @part
 def rows_per_chunk(matrix):
-    return max(1, CHUNK // matrix[N_COLUMNS])
+    return max(1, CHUNK // matrix[ROW_BYTES])
 
 
 @part
