@@ -33,20 +33,30 @@ def parallel_rows(kernel, n_rows, step, *arguments):
     left. The parts depend on ``step`` alone. A kernel that sums over rows writes the sum of its
     part to row ``start // step`` of a buffer, so the result does not depend on which thread ran
     which part.
+
+    It never returns before the helpers are done with the arrays, not even when it is interrupted by
+    Ctrl-C: the caller may then free them.
     """
     if n_rows <= step:
         if n_rows > 0:
             kernel(*arguments, 0, n_rows)
         return
-    helpers = _helpers()
     work = _Work(kernel, arguments, n_rows, step)
-    for helper in helpers[: work.parts - 1]:
-        helper.give(work)
-    own = work.run()
-    for _ in range(work.parts - own):
-        error = work.finished.get()
-        if error is not None:
-            raise error
+    helpers = _helpers()[: work.parts - 1]
+    try:
+        for helper in helpers:
+            helper.give(work)
+        own = work.run()
+        for _ in range(work.parts - own):
+            error = work.finished.get()
+            if error is not None:
+                raise error
+    except BaseException:
+        work.drop_the_rest()
+        for helper in helpers:
+            with helper.busy:  # waits for what it has begun
+                pass
+        raise
 
 
 class _Work:
@@ -70,6 +80,11 @@ class _Work:
                 report(None)
         return done
 
+    def drop_the_rest(self):
+        """No part begins after this."""
+        while self.next_part() < self.parts:
+            pass
+
 
 class _Helper:
     """A daemon thread that helps with the work put into its inbox.
@@ -81,6 +96,7 @@ class _Helper:
 
     def __init__(self, number):
         self.inbox = queue.SimpleQueue()
+        self.busy = threading.Lock()  # held while it works
         self.avoids = None
         self.thread = threading.Thread(
             target=self._loop, name=f"autograd-kernel-{number}", daemon=True
@@ -107,10 +123,11 @@ class _Helper:
     def _loop(self):
         while True:
             work = self.inbox.get()
-            try:
-                work.run(report=work.finished.put)
-            except BaseException as error:  # parallel_rows raises it in the calling thread
-                work.finished.put(error)
+            with self.busy:
+                try:
+                    work.run(report=work.finished.put)
+                except BaseException as error:  # parallel_rows raises it in the calling thread
+                    work.finished.put(error)
             del work  # an idle helper keeps no arrays alive
 
 

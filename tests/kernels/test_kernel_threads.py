@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -74,6 +75,36 @@ def test_an_error_in_a_part_is_raised(three_threads):
     x = np.zeros(100)
     parallel_rows(add_one, 100, 1, x)  # the helpers are still there
     assert x.sum() == 100
+
+
+@pytest.mark.parametrize("where", ["in its own part", "before it"])
+def test_ctrl_c_waits_for_the_helpers(three_threads, monkeypatch, where):
+    """After it, the caller may free the arrays that the kernel writes."""
+    begun, events = threading.Event(), []
+
+    def kernel(start, stop):
+        if threading.current_thread() is threading.main_thread():
+            interrupt()
+        begun.set()
+        events.append("begun")
+        time.sleep(0.2)
+        events.append("done")
+
+    def interrupt(*arguments):
+        assert begun.wait(20)
+        raise KeyboardInterrupt
+
+    give = _threads._Helper.give
+    if where == "before it":
+        monkeypatch.setattr(_threads._Helper, "give", lambda *a: (give(*a), interrupt()))
+    with pytest.raises(KeyboardInterrupt):
+        parallel_rows(kernel, 50, 1)
+    found = list(events)
+    assert 1 <= found.count("begun") == found.count("done") <= 4
+    monkeypatch.undo()
+    x = np.zeros(50)
+    parallel_rows(add_one, 50, 1, x)  # and the helpers are there for the next
+    assert x.tolist() == [1] * 50 and events == found
 
 
 def test_rows_per_part():
