@@ -79,10 +79,12 @@ def test_a_thread_waits_for_chunks_that_others_have_begun():
     deadline = time.monotonic() + 30
     while counters[0, 1, 0] < 1 and time.monotonic() < deadline:
         time.sleep(0.01)  # until one chunk is done
-    assert counters[0, 1, 0] == 1 and order.tolist() == [0, 0, 0]
+    time.sleep(0.1)
+    done, before = counters[0, 1, 0], order.tolist()
     order[0] = 1
     for thread in threads:
         thread.join(30)
+    assert done == 1 and before == [0, 0, 0]
     assert order.tolist() == [1, 1, 1]
 
 
