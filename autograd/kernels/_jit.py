@@ -45,6 +45,14 @@ def part(function):
     loaded first. Copies that were optimized in different places add up in different orders, so the
     first process, which compiles, would not have the bits of the next, which reads from the disk.
     """
+    return numba.njit(nogil=True, error_model="numpy", fastmath=FLAGS, forceinline=True)(function)
+
+
+def inner_part(function):
+    """The same for a function that Python never calls: such a call would crash.
+
+    It has no wrapper for it, which takes longer to compile than a small function itself.
+    """
     return numba.njit(
         nogil=True, error_model="numpy", fastmath=FLAGS, forceinline=True,
         no_cpython_wrapper=True, no_cfunc_wrapper=True,

@@ -19,7 +19,7 @@ import numpy as np
 from numba import float32, int64
 
 from autograd.kernels._calls import caller
-from autograd.kernels._jit import jit, part
+from autograd.kernels._jit import inner_part, jit
 from autograd.kernels._stages import chunks
 from tinygrad_llm.generation.step_parts import (
     activate,
@@ -52,13 +52,13 @@ _multiply = caller(*MULTIPLY)
 # --- what a chunk of a stage does -----------------------------------------------------------------
 
 
-@part
+@inner_part
 def row_at(address, i, n):
     """Row i of an array (..., n) at an address."""
     return array_at(address + 4 * i * n, (n,))
 
 
-@part
+@inner_part
 def add_branch(model, work, m, after, bias):
     """x = x + after(branch), for token m."""
     C = model.n_embd
@@ -68,7 +68,7 @@ def add_branch(model, work, m, after, bias):
     add(x, branch)
 
 
-@part
+@inner_part
 def start_branch(model, work, m, to, before, bias):
     """h = before(x), for token m, in row ``to`` of h."""
     C = model.n_embd
@@ -79,19 +79,19 @@ def start_branch(model, work, m, to, before, bias):
         copy(x, h)
 
 
-@part
+@inner_part
 def rows_per_chunk(matrix):
     return max(1, CHUNK // matrix[ROW_BYTES])
 
 
-@part
+@inner_part
 def n_chunks(matrix):
     """How many chunks the product with a matrix has."""
     step = rows_per_chunk(matrix)
     return (matrix[N_ROWS] + step - 1) // step
 
 
-@part
+@inner_part
 def product(model, matrix, M, x, y, chunk, bias):
     """y = x W^T + b, for some rows of W; returns the first and the one after the last.
 
@@ -108,7 +108,7 @@ def product(model, matrix, M, x, y, chunk, bias):
     return begin, end
 
 
-@part
+@inner_part
 def project(model, layer, matrices, work, chunk, n_q, n_k):
     """Queries, keys and values: one of n_q + n_k + n_k chunks."""
     M = work.n_tokens
@@ -120,7 +120,7 @@ def project(model, layer, matrices, work, chunk, n_q, n_k):
         product(model, matrices[layer.v], M, work.h, work.v, chunk - n_q - n_k, layer.v_bias)
 
 
-@part
+@inner_part
 def gated(model, layer, matrices, work, chunk):
     """gates = act(h W_gate^T) * (h W_up^T), or without a gate act(h W_up^T)."""
     M = work.n_tokens
@@ -137,7 +137,7 @@ def gated(model, layer, matrices, work, chunk):
             gate(gates, row_at(work.ups, m, model.n_hidden)[begin:end])
 
 
-@part
+@inner_part
 def make_query(model, layer, work, m, head):
     """The query of a token and a head, normalized and turned."""
     H, D = model.n_head, model.head_dim
@@ -145,7 +145,7 @@ def make_query(model, layer, work, m, head):
     finish(model, layer, work, m, row_at(work.q, m, H * D), head, layer.q_norm, q)
 
 
-@part
+@inner_part
 def store_key_and_value(model, layer, work, cache, m, head):
     """The key, normalized and turned, and the value go to the token's slot of the cache."""
     G, D, R = model.n_kv_head, model.head_dim, cache.slots
@@ -156,7 +156,7 @@ def store_key_and_value(model, layer, work, cache, m, head):
     copy(row_at(work.v, m * G + head, D), value)
 
 
-@part
+@inner_part
 def finish(model, layer, work, m, heads, head, norm, y):
     """y = one of the heads of token m, normalized, and turned by the angles of its position."""
     D, half = model.head_dim, model.n_turned // 2
@@ -172,7 +172,7 @@ def finish(model, layer, work, m, heads, head, norm, y):
         turn(y, row_at(work.cos, angles, half), row_at(work.sin, angles, half))
 
 
-@part
+@inner_part
 def look_back(model, layer, work, cache, m, head, scores):
     """What a head of a token finds among the tokens up to its own, or in its window of them."""
     H, G, D, R = model.n_head, model.n_kv_head, model.head_dim, cache.slots

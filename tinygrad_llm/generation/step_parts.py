@@ -9,7 +9,7 @@ from numba import carray, types
 from numba.extending import intrinsic
 
 from autograd.kernels._functions import tanh
-from autograd.kernels._jit import part
+from autograd.kernels._jit import inner_part
 from autograd.kernels.attention.cpu import divide, exponentials, inner, largest_of
 from autograd.kernels.gelu.cpu import gelu_and_slope
 from autograd.kernels.glu.cpu import silu_and_slope
@@ -26,7 +26,7 @@ def _pointer(typing_context, address):
     return types.CPointer(types.float32)(types.int64), generate
 
 
-@part
+@inner_part
 def array_at(address, shape):
     """The float32 array at an address; nothing checks it."""
     return carray(_pointer(address), shape)
@@ -43,13 +43,13 @@ def _integer(typing_context, address):
     return types.int64(types.int64), generate
 
 
-@part
+@inner_part
 def integer_at(address, i):
     """Number i of an int64 array at an address."""
     return _integer(address + 8 * i)
 
 
-@part
+@inner_part
 def add_vector(y, address):
     """y + b, b at an address (0: there is none)."""
     if address != 0:
@@ -58,7 +58,7 @@ def add_vector(y, address):
             y[i] += b[i]
 
 
-@part
+@inner_part
 def normalize(model, x, whole, weight, bias, y):
     """y = (x - mean) / sqrt(variance + eps) * (offset + weight) + bias.
 
@@ -82,21 +82,21 @@ def normalize(model, x, whole, weight, bias, y):
     add_vector(y, bias)
 
 
-@part
+@inner_part
 def copy(x, y):
     """y = x, in place of y (``y[:] = x`` compiles ten times as long)."""
     for i in range(len(y)):
         y[i] = x[i]
 
 
-@part
+@inner_part
 def add(x, y):
     """x + y, in place of x."""
     for i in range(len(x)):
         x[i] += y[i]
 
 
-@part
+@inner_part
 def turn(x, cos, sin):
     """Rotary embedding: channels j and j + R/2 are turned by the angle j of the position."""
     half = len(cos)
@@ -106,7 +106,7 @@ def turn(x, cos, sin):
         x[half + j] = a * sin[j] + b * cos[j]
 
 
-@part
+@inner_part
 def attend(q, keys, values, first, last, scale, cap, scores, y):
     """y = sum_s p_s v_s with p = softmax(cap(scale q k_s)), for positions s from first to last.
 
@@ -126,7 +126,7 @@ def attend(q, keys, values, first, last, scale, cap, scores, y):
     divide(y, total)
 
 
-@part
+@inner_part
 def _scores(q, keys, scale, cap, scores):
     for s in range(len(keys)):
         scores[s] = scale * inner(q, keys[s])
@@ -136,7 +136,7 @@ def _scores(q, keys, scale, cap, scores):
             scores[s] = cap * tanh(scores[s] * per_cap)
 
 
-@part
+@inner_part
 def _add_weighted(weights, values, y):
     for s in range(len(values)):
         w, v = weights[s], values[s]
@@ -144,7 +144,7 @@ def _add_weighted(weights, values, y):
             y[d] += w * v[d]
 
 
-@part
+@inner_part
 def activate(x, activation):
     """act(x), in place of x."""
     if activation == SILU:
@@ -156,14 +156,14 @@ def activate(x, activation):
             x[i] = gelu_and_slope(x[i], approximate)[0]
 
 
-@part
+@inner_part
 def gate(x, up):
     """x * up, in place of x."""
     for i in range(len(x)):
         x[i] *= up[i]
 
 
-@part
+@inner_part
 def cap_all(x, cap):
     """cap tanh(x / cap), in place of x; a cap of 0 means none."""
     if cap > 0:

@@ -10,7 +10,7 @@ A format is a function that decodes a group of weights into Vectors, next to its
 
 import numpy as np
 
-from autograd.kernels._jit import jit, part
+from autograd.kernels._jit import inner_part, jit
 from autograd.kernels._threads import parallel_rows, rows_per_part
 from autograd.kernels.dispatch import kernel_lock
 from tinygrad_llm.quantized import vectors as v
@@ -34,27 +34,27 @@ def table_row(matrix: QuantizedMatrix) -> list[int]:
 # --- one weight, where a row may end within a group -----------------------------------------------
 
 
-@part
+@inner_part
 def one_f32(row, c):
     return v.float32_at(row + 4 * c)
 
 
-@part
+@inner_part
 def one_f16(row, c):
     return v.float16_at(row + 2 * c)
 
 
-@part
+@inner_part
 def one_bf16(row, c):
     return v.bfloat16_at(row + 2 * c)
 
 
-@part
+@inner_part
 def one_int8(row, c):
     return v.int8_at(row + c)
 
 
-@part
+@inner_part
 def none(row, c):
     """Rows of blocks have no such weights."""
     return np.float32(0)
@@ -63,32 +63,32 @@ def none(row, c):
 # --- one group: address of the row, number of the group -> its weights, as Vectors ----------------
 
 
-@part
+@inner_part
 def f32(row, k):
     at = row + 128 * k
     return v.load_float32(at), v.load_float32(at + 64)
 
 
-@part
+@inner_part
 def f16(row, k):
     at = row + 64 * k
     return v.load_float16(at), v.load_float16(at + 32)
 
 
-@part
+@inner_part
 def bf16(row, k):
     at = row + 64 * k
     return v.load_bfloat16(at), v.load_bfloat16(at + 32)
 
 
-@part
+@inner_part
 def int8(row, k):
     """w = q; the scale of the row multiplies its sum."""
     at = row + 32 * k
     return v.load_int8(at), v.load_int8(at + 16)
 
 
-@part
+@inner_part
 def q8_0(row, k):
     """w = d q."""
     at = row + 34 * k
@@ -96,7 +96,7 @@ def q8_0(row, k):
     return v.multiply(d, v.load_int8(at + 2)), v.multiply(d, v.load_int8(at + 18))
 
 
-@part
+@inner_part
 def q4_0(row, k):
     """w = d (q - 8) = d q - 8 d."""
     at = row + 18 * k
@@ -105,7 +105,7 @@ def q4_0(row, k):
     return v.four_bits(at + 2, 0, d, m), v.four_bits(at + 2, 4, d, m)
 
 
-@part
+@inner_part
 def q4_1(row, k):
     """w = d q + m."""
     at = row + 20 * k
@@ -113,7 +113,7 @@ def q4_1(row, k):
     return v.four_bits(at + 4, 0, d, m), v.four_bits(at + 4, 4, d, m)
 
 
-@part
+@inner_part
 def q4_k(row, k):
     """w = (d s) q - m t, s and t of 6 bits; quarter i of a block is two groups of 32.
 
@@ -142,12 +142,12 @@ def q4_k(row, k):
     )
 
 
-@part
+@inner_part
 def _times(a, whole):
     return v.multiply(a, v.splat(np.float32(whole)))
 
 
-@part
+@inner_part
 def q6_k(row, k):
     """w = (d s) (q - 32), s for 16 weights; half i of a block is four groups of 32.
 
@@ -164,7 +164,7 @@ def q6_k(row, k):
     )
 
 
-@part
+@inner_part
 def _six_bits(d, scales, low, low_shift, high, high_shift):
     s, t = v.two_int8(scales)
     return (
@@ -187,7 +187,7 @@ def rows_of(group, one, size=32):
     """
 
     def tile(count):
-        @part
+        @inner_part
         def products(p_row, q_row, x, y, m, p, q):
             """Rows p and q of W times x[m], ..., x[m + count - 1]."""
             n, R = x.shape[1], y.shape[1]
