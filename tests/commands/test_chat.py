@@ -198,7 +198,7 @@ def test_at_a_terminal(models):
     person = Person("chat", str(models / "endless"), "--no-verify", "--max-tokens", "100000")
     assert "/help lists the commands" in person.wait_for("> ")
     person.type("Hello\n")
-    assert person.wait_for("0123456789") == "Hello\r\n\r\n"
+    assert person.wait_for("0123456789").startswith("Hello\r\n\r\n")  # perhaps a notice follows
     person.press_ctrl_c()
     assert "^C" in person.wait_for("stopped")
     person.wait_for("> ")
@@ -364,10 +364,11 @@ def test_params():
     assert (sampling.temperature, sampling.top_k, sampling.top_p, sampling.seed) == (0, 5, None, 3)
     for line, words in (
         ("/params fly 1", "there is no option fly: known are max_new_tokens, temperature"),
-        ("/params temperature warm", "temperature cannot be warm"),
+        ("/params temperature warm", "temperature is warm, expected a number"),
         ("/params temperature -1", "the temperature is -1.0"),
-        ("/params seed none", "seed cannot be none"),
-        ("/params stop x", "stop cannot be x here"),
+        ("/params seed none", "seed is none, expected a whole number"),
+        ("/params top_k abc", "top_k is abc, expected a whole number or none"),
+        ("/params stop x", "stop cannot be changed during a chat: start again with --stop"),
         ("/params temperature", "/params takes nothing, or a name and a value"),
         ("/params max_new_tokens 0", "max_new_tokens is 0"),
     ):

@@ -260,9 +260,11 @@ def test_bar_on_a_terminal(monkeypatch):
     terminal = Terminal()
     monkeypatch.setattr("sys.stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")
-    with module.progress_bar("downloading x") as bar:
-        bar(500_000, 1_000_000)
-    assert "downloading x" in terminal.text and "0.5/1.0 MB" in terminal.text
+    monkeypatch.setenv("COLUMNS", "80")
+    label = "downloading a model with a rather long name from somewhere"
+    with module.progress_bar(label) as bar:
+        bar(50_000_000, 100_000_000)
+    assert label in terminal.text and "50.0/100.0 MB" in terminal.text
 
 
 def test_cache_folder(tmp_path, monkeypatch):

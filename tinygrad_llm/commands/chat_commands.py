@@ -159,6 +159,7 @@ def _name(word: str) -> str:
 def _changed(options: SamplingOptions, name: str, text: str) -> SamplingOptions:
     """The options with one changed. Raises UserError for a name or value that is not possible."""
     kinds = get_type_hints(SamplingOptions).get(_name(name))
+    option = _name(name).replace("_", "-")
     if kinds is None:
         known = ", ".join(f.name for f in fields(SamplingOptions))
         raise UserError(f"there is no option {name}: known are {known}")
@@ -175,7 +176,11 @@ def _changed(options: SamplingOptions, name: str, text: str) -> SamplingOptions:
         changed = replace(options, **{_name(name): value})
         check_sampling(changed)
         return changed
-    raise UserError(f"{name} cannot be {text} here")
+    words = {int: "a whole number", float: "a number", NoneType: "none"}
+    expected = [words[kind] for kind in get_args(kinds) or (kinds,) if kind in words]
+    if expected in ([], ["none"]):
+        raise UserError(f"{name} cannot be changed during a chat: start again with --{option}")
+    raise UserError(f"{name} is {text}, expected {' or '.join(expected)}")
 
 
 def _shown(value: Any) -> str:

@@ -208,18 +208,18 @@ def progress_bar(label: str) -> Iterator[Progress]:
             BarColumn,
             DownloadColumn,
             Progress as Bar,
-            TextColumn,
             TimeRemainingColumn,
             TransferSpeedColumn,
         )
 
+        console = Console(stderr=True)
+        console.print(label, markup=False, highlight=False)  # a line of its own: the bar fits below
         with Bar(
-            TextColumn("{task.description}"),
             BarColumn(),
             DownloadColumn(),
             TransferSpeedColumn(),
             TimeRemainingColumn(),
-            console=Console(stderr=True),
+            console=console,
         ) as bar:
             task = bar.add_task(label, total=None)
             yield lambda done, total: bar.update(task, completed=done, total=total)
