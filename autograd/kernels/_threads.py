@@ -42,7 +42,9 @@ def parallel_rows(kernel, n_rows, step, *arguments):
             kernel(*arguments, 0, n_rows)
         return
     work = _Work(kernel, arguments, n_rows, step)
-    helpers = _helpers()[: work.parts - 1]
+    # The first call compiles the kernel, for up to a minute. A helper could not be interrupted.
+    compiled = getattr(kernel, "overloads", True)
+    helpers = _helpers()[: work.parts - 1] if compiled else []
     try:
         for helper in helpers:
             helper.give(work)
@@ -52,10 +54,7 @@ def parallel_rows(kernel, n_rows, step, *arguments):
             if error is not None:
                 raise error
     except BaseException:
-        work.drop_the_rest()
-        for helper in helpers:
-            with helper.busy:  # waits for what it has begun
-                pass
+        work.abandon(helpers)
         raise
 
 
@@ -80,10 +79,16 @@ class _Work:
                 report(None)
         return done
 
-    def drop_the_rest(self):
-        """No part begins after this."""
-        while self.next_part() < self.parts:
-            pass
+    def abandon(self, helpers):
+        """Begin no more parts, and wait for those that the helpers have begun."""
+        try:
+            while self.next_part() < self.parts:
+                pass
+            for helper in helpers:
+                with helper.busy:
+                    pass
+        except KeyboardInterrupt:  # one more, while we wait: the first is raised soon enough
+            self.abandon(helpers)
 
 
 class _Helper:

@@ -1,6 +1,7 @@
 """The threads of the compiled kernels: who runs which rows, errors, and systems that refuse."""
 
 import os
+import signal
 import threading
 import time
 
@@ -105,6 +106,39 @@ def test_ctrl_c_waits_for_the_helpers(three_threads, monkeypatch, where):
     x = np.zeros(50)
     parallel_rows(add_one, 50, 1, x)  # and the helpers are there for the next
     assert x.tolist() == [1] * 50 and events == found
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="the system has no such signals")
+def test_a_second_ctrl_c_waits_too(three_threads):
+    events, busy, main = [], threading.Event(), threading.main_thread().ident
+
+    def kernel(start, stop):
+        if threading.current_thread() is threading.main_thread():
+            assert busy.wait(20)
+            threading.Timer(0.1, signal.pthread_kill, (main, signal.SIGINT)).start()
+            raise KeyboardInterrupt
+        events.append("begun")
+        busy.set()
+        time.sleep(0.5)
+        events.append("done")
+
+    with pytest.raises(KeyboardInterrupt):
+        parallel_rows(kernel, 50, 1)
+    assert 1 <= events.count("begun") == events.count("done")
+
+
+def test_the_first_call_compiles_in_the_calling_thread(three_threads):
+    class Kernel:
+        """A kernel that numba has compiled for no types yet."""
+
+        overloads, threads = {}, set()
+
+        def __call__(self, start, stop):
+            time.sleep(0.01)
+            self.threads.add(threading.current_thread())
+
+    parallel_rows(Kernel(), 20, 1)
+    assert Kernel.threads == {threading.main_thread()}
 
 
 def test_rows_per_part():
