@@ -13,7 +13,7 @@ from autograd import Tensor, ops
 from autograd.testing import check_grad
 from tinygrad_llm.quantized.blocks import FORMATS, dequantize
 from tinygrad_llm.quantized.decoding import decode_rows
-from tinygrad_llm.quantized.linear import Product, linear, look_up, times_transposed
+from tinygrad_llm.quantized.linear import Product, embedding, linear, times_transposed
 from tinygrad_llm.quantized.matrix import (
     INT8,
     STORED,
@@ -214,9 +214,9 @@ def test_look_up_decodes_only_the_rows_it_needs(rng):
     for name in STORED:
         matrix = random_matrix(rng, 10, 256, name)
         ids = np.array([[3, 3, 9], [0, 1, 2]])
-        np.testing.assert_array_equal(look_up(matrix, ids).data, matrix.dequantize()[ids])
+        np.testing.assert_array_equal(embedding(matrix, ids).data, matrix.dequantize()[ids])
         for wrong in (-1, 10):
             with pytest.raises(IndexError, match=f"id {wrong} is outside"):
-                look_up(matrix, np.array([wrong]))
+                embedding(matrix, np.array([wrong]))
     with pytest.raises(TypeError, match="ids are integers"):
-        look_up(matrix, np.array([0.5]))
+        embedding(matrix, np.array([0.5]))

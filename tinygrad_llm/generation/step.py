@@ -13,7 +13,7 @@ from tinygrad_llm.generation.step_kernel import PER_LAYER, step
 from tinygrad_llm.generation.step_records import CACHE, WORK
 from tinygrad_llm.generation.step_tables import describe
 from tinygrad_llm.model import GPT
-from tinygrad_llm.quantized.linear import look_up
+from tinygrad_llm.quantized.linear import ops_for
 
 
 class Step:
@@ -97,11 +97,11 @@ class Step:
     def _embed(self, ids: np.ndarray, positions: np.ndarray) -> np.ndarray:
         """The residual stream at the beginning: (M, C), a new array."""
         if isinstance(self.model, GPT):
-            tokens = look_up(self.model.wte.weight, ids).data  # (M, C)
+            table = self.model.wte.weight
+            tokens = ops_for(table).embedding(table, ids).data  # (M, C)
             return tokens + self.model.wpe.weight.data[positions]
-        return look_up(self.model.embed_tokens.weight, ids).data * np.float32(
-            self.model.config.embedding_scale
-        )
+        table, scale = self.model.embed_tokens.weight, self.model.config.embedding_scale
+        return ops_for(table).embedding(table, ids).data * np.float32(scale)
 
     def _angles(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """cos and sin of the tokens' positions: (kinds, M, R/2) each."""

@@ -35,7 +35,7 @@ from tinygrad_llm.model.layers import (
 )
 from tinygrad_llm.model.module import Module, ModuleList
 from tinygrad_llm.model.summary import summary
-from tinygrad_llm.quantized.linear import feed_forward, linear, linear_cross_entropy
+from tinygrad_llm.quantized.linear import ops_for
 
 
 class CausalSelfAttention(Module):
@@ -100,7 +100,9 @@ class MLP(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         fc, proj = self.c_fc, self.c_proj
-        y = feed_forward(x, fc.weight, fc.bias, proj.weight, proj.bias, approximate="tanh")
+        y = ops_for(fc.weight).feed_forward(
+            x, fc.weight, fc.bias, proj.weight, proj.bias, approximate="tanh"
+        )
         return self.dropout(y)  # (B, T, C)
 
 
@@ -196,7 +198,7 @@ class GPT(Module):
 
     def logits(self, h: Tensor) -> Tensor:
         """The output layer: hidden states (..., C) -> logits (..., V)."""
-        return linear(h, self.wte.weight)
+        return ops_for(self.wte.weight).linear(h, self.wte.weight)
 
     def loss(
         self,
@@ -213,7 +215,8 @@ class GPT(Module):
         raises for targets that do not fit.
         """
         h = self.hidden(ids)  # (B, T, C)
-        return linear_cross_entropy(h, self.wte.weight, targets, ignore_index, reduction)
+        table = self.wte.weight
+        return ops_for(table).linear_cross_entropy(h, table, targets, ignore_index, reduction)
 
     def next_token_logits(self, ids: np.ndarray | Tensor) -> Tensor:
         """Logits (B, V) for the id that follows the last position of ``ids`` (B, T).

@@ -12,7 +12,7 @@ import numpy as np
 from autograd import Parameter, Tensor, ops
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.model.module import Module
-from tinygrad_llm.quantized.linear import linear, look_up
+from tinygrad_llm.quantized.linear import ops_for
 
 
 class Linear(Module):
@@ -27,7 +27,7 @@ class Linear(Module):
         self.bias = Parameter(np.zeros(out_features, np.float32)) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
-        return linear(x, self.weight, self.bias)
+        return ops_for(self.weight).linear(x, self.weight, self.bias)
 
 
 class LayerNorm(Module):
@@ -82,7 +82,7 @@ class Embedding(Module):
         self.padding_idx = padding_idx
 
     def forward(self, ids: np.ndarray | Tensor) -> Tensor:
-        return look_up(self.weight, ids, self.padding_idx)
+        return ops_for(self.weight).embedding(self.weight, ids, self.padding_idx)
 
 
 def look_up_tokens(table: Embedding, ids: np.ndarray | Tensor, block_size: int) -> Tensor:

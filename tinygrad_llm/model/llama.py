@@ -32,7 +32,7 @@ from tinygrad_llm.model.layers import Embedding, Linear, RMSNorm, look_up_tokens
 from tinygrad_llm.model.module import Module, ModuleList
 from tinygrad_llm.model.rotary import cos_sin, frequencies
 from tinygrad_llm.model.summary import llama_summary
-from tinygrad_llm.quantized.linear import linear, linear_cross_entropy
+from tinygrad_llm.quantized.linear import ops_for
 
 
 class Attention(Module):
@@ -210,7 +210,7 @@ class Llama(Module):
 
     def logits(self, h):
         """The output layer: hidden states (..., C) -> logits (..., V)."""
-        logits, cap = linear(h, self.head), self.config.logit_softcap
+        logits, cap = ops_for(self.head).linear(h, self.head), self.config.logit_softcap
         return logits if cap is None else cap * ops.tanh(logits / cap)
 
     def loss(self, ids, targets, ignore_index=-100, reduction="mean"):
@@ -221,7 +221,8 @@ class Llama(Module):
         h = self.hidden(ids)  # (B, T, C)
         if self.config.logit_softcap is not None:
             return ops.cross_entropy(self.logits(h), targets, ignore_index, reduction)
-        return linear_cross_entropy(h, self.head, targets, ignore_index, reduction)
+        head = self.head
+        return ops_for(head).linear_cross_entropy(h, head, targets, ignore_index, reduction)
 
     def next_token_logits(self, ids):
         """Logits (B, V) for the id that follows the last position of ``ids`` (B, T)."""

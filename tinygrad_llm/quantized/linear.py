@@ -1,7 +1,7 @@
-"""What layers compute with weights that are parameters, or that are stored quantized.
+"""Functions of ``autograd.ops``, for weights that are stored quantized.
 
-The first half are functions of ``autograd.ops`` that also take a QuantizedMatrix for a weight. All
-comes down to one product, and the derivative of it is another:
+A layer calls ``ops_for(weight).linear(x, weight)``. All of them come down to one product, and the
+derivative of it is another:
 
     y = x W^T        g_x = g W
 
@@ -14,6 +14,7 @@ of W at a time become numbers, which are then used for all of x: at no time is t
 of more.
 """
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,13 +30,19 @@ TILE = 1 << 20
 """Weights that are numbers at the same time."""
 
 
-def linear(x: Tensor, weight, bias=None) -> Tensor:
-    """x W^T + b: x (..., C), W (R, C) a Parameter or a QuantizedMatrix, b (R,) -> (..., R).
+def ops_for(weight: Any) -> Any:
+    """Where the functions are that multiply with a weight: ``autograd.ops``, or this module.
+
+    They have the same names and arguments in both.
+    """
+    return sys.modules[__name__] if isinstance(weight, QuantizedMatrix) else ops
+
+
+def linear(x: Tensor, weight: QuantizedMatrix, bias: Any = None) -> Tensor:
+    """x W^T + b: x (..., C), W (R, C), b (R,) -> (..., R).
 
     Raises ValueError when the shapes do not fit.
     """
-    if not isinstance(weight, QuantizedMatrix):
-        return ops.linear(x, weight, bias)
     if x.shape[-1:] != weight.shape[1:]:
         raise ValueError(
             f"linear: x has shape {x.shape} and the matrix {weight.shape}: the last axis of x must "
@@ -45,34 +52,28 @@ def linear(x: Tensor, weight, bias=None) -> Tensor:
     return y if bias is None else y + bias
 
 
-def look_up(table, ids, padding_idx=None) -> Tensor:
-    """The rows of a table (V, C), a Parameter or a QuantizedMatrix: ids (...) -> (..., C).
+def embedding(weight: QuantizedMatrix, ids: Any, padding_idx: int | None = None) -> Tensor:
+    """The rows of a table (V, C): ids (...) -> (..., C).
 
-    Raises IndexError for an id outside the table.
+    Raises TypeError for ids that are not integers, IndexError for one outside the table.
     """
-    if not isinstance(table, QuantizedMatrix):
-        return ops.embedding(table, ids, padding_idx)
     ids = ids.data if isinstance(ids, Tensor) else np.asarray(ids)
     if ids.dtype.kind not in "iu":
         raise TypeError(f"ids are integers, but these are {ids.dtype}")
-    outside = (ids < 0) | (ids >= table.shape[0])
+    outside = (ids < 0) | (ids >= weight.shape[0])
     if outside.any():
-        raise IndexError(f"id {ids[outside][0]} is outside the table of {table.shape[0]:,} rows")
-    return Tensor(table.dequantize(ids))
+        raise IndexError(f"id {ids[outside][0]} is outside the table of {weight.shape[0]:,} rows")
+    return Tensor(weight.dequantize(ids))
 
 
 def feed_forward(x, fc_weight, fc_bias, proj_weight, proj_bias, approximate="none") -> Tensor:
     """GELU(x W_fc^T + b_fc) W_proj^T + b_proj: x (..., C) -> (..., C)."""
-    if not any(isinstance(w, QuantizedMatrix) for w in (fc_weight, proj_weight)):
-        return ops.feed_forward(x, fc_weight, fc_bias, proj_weight, proj_bias, approximate)
     hidden = ops.gelu(linear(x, fc_weight, fc_bias), approximate)
     return linear(hidden, proj_weight, proj_bias)
 
 
 def linear_cross_entropy(h, weight, targets, ignore_index=-100, reduction="mean") -> Tensor:
     """Cross-entropy, in nats, of the logits h W^T: h (..., C), targets (...)."""
-    if not isinstance(weight, QuantizedMatrix):
-        return ops.linear_cross_entropy(h, weight, targets, ignore_index, reduction)
     return ops.cross_entropy(linear(h, weight), targets, ignore_index, reduction)
 
 
