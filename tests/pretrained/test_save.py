@@ -1,13 +1,14 @@
 """save_pretrained: what is written is opened by load_pretrained and by transformers."""
 
 import json
+import os
 
 import numpy as np
 import pytest
 from small_models import TEXT, small_model, small_tokenizer
 
 from tinygrad_llm.errors import UserError
-from tinygrad_llm.pretrained import load_pretrained, save_pretrained
+from tinygrad_llm.pretrained import load_pretrained, save_gguf, save_pretrained
 from tinygrad_llm.pretrained.encode import DTYPES, encoded
 from tinygrad_llm.quantized.blocks import dequantize
 from tinygrad_llm.tokenizer import Tokenizer
@@ -89,3 +90,16 @@ def test_a_weight_too_large_leaves_no_file(tmp_path):
     with pytest.raises(UserError, match="tensor model.norm.weight cannot be stored as F16"):
         save_pretrained(model, None, tmp_path / "model", "f16")
     assert not [*(tmp_path / "model").iterdir()]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="symbolic links need rights there")
+def test_no_file_is_written_through_a_link(tmp_path):
+    mine = tmp_path / "mine"
+    mine.write_bytes(b"precious")
+    for name in ("model.safetensors", "config.json", "tokenizer.json", "model.gguf"):
+        (tmp_path / f".partial-{name}").symlink_to(mine)
+        (tmp_path / f".partial-{os.getpid()}-{name}").symlink_to(mine)
+    save_pretrained(small_model("llama"), small_tokenizer(), tmp_path)
+    save_gguf(small_model("llama"), small_tokenizer(), tmp_path / "model.gguf")
+    assert mine.read_bytes() == b"precious"
+    assert not any(path.is_symlink() for path in tmp_path.glob("[!.]*"))

@@ -7,6 +7,7 @@ processes out of one folder, and ``mapping.py`` gives the memory of mapped files
 
 from tinygrad_llm.files.atomic import (
     PARTIAL,
+    atomic_file,
     file_sha256,
     remove_partials,
     sync_folder,
@@ -17,6 +18,7 @@ from tinygrad_llm.files.atomic import (
 
 __all__ = [
     "PARTIAL",
+    "atomic_file",
     "file_sha256",
     "remove_partials",
     "sync_folder",

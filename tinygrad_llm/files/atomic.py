@@ -8,8 +8,10 @@ import errno
 import hashlib
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from tinygrad_llm.errors import UserError
 
@@ -35,19 +37,27 @@ def user_path(text: str | os.PathLike) -> Path:
         ) from None
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file with this content to ``path``, replacing any file there."""
+@contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to write to, which gets the name ``path`` at the end of the block, replacing any file
+    there. If the block raises, nothing of it is left."""
     partial = path.with_name(f"{PARTIAL}{path.name}")
     try:
         partial.unlink(missing_ok=True)
         with open(partial, "xb") as file:  # a new file, never one that a link points to
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file with this content to ``path``, replacing any file there."""
+    with atomic_file(path) as file:
+        file.write(data)
 
 
 def write_folder_atomically(path: Path, fill: Callable[[Path], None]) -> None:

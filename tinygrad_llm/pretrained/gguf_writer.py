@@ -5,7 +5,6 @@ reader will find, and can be asked the same things as an open file. The numbers 
 when they are written, one tensor at a time.
 """
 
-import os
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_llm.files import PARTIAL, sync_folder
+from tinygrad_llm.files import atomic_file
 from tinygrad_llm.pretrained.encode import encoded, size_in_bytes
 from tinygrad_llm.pretrained.gguf_file import TYPES, GGUFFile, TensorInfo
 from tinygrad_llm.pretrained.gguf_values import ARRAY, BOOLEAN, NUMBERS, STRING
@@ -60,18 +59,9 @@ def write_gguf(draft: Draft) -> None:
 
     Raises OSError if the disk is full, and UserError for a number that is too large for its format.
     """
-    path = draft.path
-    partial = path.with_name(f"{PARTIAL}{path.name}")
-    try:
-        with open(partial, "wb") as file:
-            for piece in _pieces(draft):
-                file.write(piece)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-    sync_folder(path.parent)
+    with atomic_file(draft.path) as file:
+        for piece in _pieces(draft):
+            file.write(piece)
 
 
 def _pieces(draft: Draft) -> Iterator[bytes | memoryview]:

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_llm.errors import UserError
-from tinygrad_llm.files import PARTIAL, sync_folder
+from tinygrad_llm.files import atomic_file
 from tinygrad_llm.files.json_file import Text, Whole, parse_json, short
 from tinygrad_llm.pretrained.encode import encoded
 
@@ -83,20 +83,11 @@ def write_tensors(
     head = json.dumps(header, separators=(",", ":")).encode()
     head += b" " * (-len(head) % 8)  # to align the data
 
-    path = Path(path)
-    partial = path.with_name(f"{PARTIAL}{path.name}")
-    try:
-        with open(partial, "wb") as file:
-            file.write(len(head).to_bytes(8, "little") + head)
-            for name in names:
-                for piece in _stored(tensors[name], form, name):
-                    file.write(piece.data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-    sync_folder(path.parent)
+    with atomic_file(Path(path)) as file:
+        file.write(len(head).to_bytes(8, "little") + head)
+        for name in names:
+            for piece in _stored(tensors[name], form, name):
+                file.write(piece.data)
 
 
 def _stored(array: np.ndarray, form: str | None, name: str) -> Iterator[np.ndarray]:

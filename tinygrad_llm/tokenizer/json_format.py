@@ -67,7 +67,9 @@ def write_files(
     try:
         directory.mkdir(parents=True, exist_ok=True)
         for name, content in contents.items():
-            with open(partial[name], "w", encoding="utf-8", newline="\n") as file:
+            partial[name].unlink(missing_ok=True)
+            # a new file, never one that a link points to
+            with open(partial[name], "x", encoding="utf-8", newline="\n") as file:
                 json.dump(content, file, ensure_ascii=False, indent=2)
                 file.write("\n")
                 file.flush()
