@@ -7,6 +7,6 @@
 ``dispatch.py`` chooses between them; nothing else in the project knows which one ran.
 
 The kernels share ``_jit.py`` (compiling), ``_disk_cache.py`` (compiled kernels on disk),
-``_functions.py`` (exp, erf, maximum), ``_gemm.py`` and ``_blas.py`` (matrix products), and
-``_threads.py`` and ``_stages.py`` (threads).
+``_functions.py`` (exp, erf, tanh, maximum), ``_gemm.py`` and ``_blas.py`` (matrix products),
+``_threads.py`` and ``_stages.py`` (threads), and ``_calls.py`` (calls by address).
 """

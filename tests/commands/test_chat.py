@@ -56,7 +56,7 @@ def piped(models, monkeypatch, capsys, tmp_path):
 
 
 def sentence(error):
-    """The one sentence on standard error, after the note that the files have no checksums."""
+    """The one sentence on standard error."""
     assert error.count("\n") == 1 and error.startswith("error: "), error
     return error
 

@@ -66,7 +66,6 @@ def test_matrices_that_stay_as_they_are_stored(kind, weights, tmp_path):
 @every_kind
 @pytest.mark.parametrize("dtype", ["f16", "bf16", "q8_0"])
 def test_matrices_are_rounded_and_nothing_else(kind, dtype, tmp_path):
-    model, path = saved(tmp_path, kind, dtype)
     exact = load_gguf(saved(tmp_path, kind)[1])
     _, path = saved(tmp_path, kind, dtype)
     found = dict(load_gguf(path).named_parameters())

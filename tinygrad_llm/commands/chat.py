@@ -121,7 +121,7 @@ class Chat(ChatState):
         return ids
 
     def _show(self, writing: Writing) -> bool:
-        """Write an answer out; whether Ctrl-C stopped it."""
+        """Write an answer out; returns whether Ctrl-C stopped it."""
         signals = (signal.SIGINT,) if self.screen.interactive else ()
         try:
             with StopSignals(signals) as stop:

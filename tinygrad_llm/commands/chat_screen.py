@@ -164,7 +164,7 @@ class Terminal(Pipe):
 
 
 def _line_editing(commands: Sequence[str]) -> bool:
-    """Turn on line editing and the tab key; whether prompts may mark control codes."""
+    """Turn on line editing and the tab key; returns whether prompts may mark control codes."""
     try:
         import readline
     except ImportError:  # Windows has its own

@@ -18,8 +18,7 @@ from tinygrad_llm.files.checksums import write_sums
 from tinygrad_llm.files.json_file import read_json
 
 if TYPE_CHECKING:
-    from tinygrad_llm.model.gpt import GPT
-    from tinygrad_llm.model.llama import Llama
+    from tinygrad_llm.model import Model
     from tinygrad_llm.tokenizer import Tokenizer
 
 GENERATION = "generation_config.json"
@@ -68,9 +67,7 @@ def _check_new(out: Path) -> None:
         raise UserError(f"cannot write {out}: {parent} is a file, not a folder")
 
 
-def _write_file(
-    model: "GPT | Llama", tokenizer: "Tokenizer", out: Path, options: ExportOptions
-) -> None:
+def _write_file(model: "Model", tokenizer: "Tokenizer", out: Path, options: ExportOptions) -> None:
     """The model, with the name and the licence of the GGUF file that it comes from."""
     from tinygrad_llm.pretrained.gguf_file import read_gguf
     from tinygrad_llm.pretrained.gguf_save import save_gguf
@@ -84,7 +81,7 @@ def _write_file(
 
 
 def _write_directory(
-    model: "GPT | Llama", tokenizer: "Tokenizer", out: Path, options: ExportOptions
+    model: "Model", tokenizer: "Tokenizer", out: Path, options: ExportOptions
 ) -> None:
     """The model, with what its own directory says about sampling and the end of an answer."""
     from tinygrad_llm.pretrained.names import find_model

@@ -1,4 +1,4 @@
-"""A model and its tokenizer, from what a user types: for the commands that write text."""
+"""A model and its tokenizer, from what a user types: for chat, generate and export."""
 
 import sys
 from typing import TYPE_CHECKING
@@ -12,12 +12,11 @@ from tinygrad_llm.generation import DraftModel, PromptLookup
 from tinygrad_llm.terminal import one_line
 
 if TYPE_CHECKING:
-    from tinygrad_llm.model.gpt import GPT
-    from tinygrad_llm.model.llama import Llama
+    from tinygrad_llm.model import Model
     from tinygrad_llm.tokenizer import Tokenizer
 
 
-def open_model(name: str, options: ModelOptions) -> tuple["GPT | Llama", "Tokenizer"]:
+def open_model(name: str, options: ModelOptions) -> tuple["Model", "Tokenizer"]:
     """The model that a run, a checkpoint, a directory, a file or a name means, and its tokenizer.
 
     A run's files are compared with their checksums. Raises UserError, and FileNotFoundError, for

@@ -130,7 +130,7 @@ class ChatOptions(ModelOptions, SamplingOptions):
     model: Annotated[Positional[str], arg(metavar="[MODEL]")] = CHAT_MODEL
     """A model directory of Hugging Face, a GGUF file, a run, a checkpoint or a name."""
     system: Annotated[str | None, also("--system-prompt", "-s")] = None
-    """What the model is told about its part; None means what its template says."""
+    """Instructions to the model before the conversation; None means what its template says."""
     context: Annotated[int | None, also("-c")] = None
     """Tokens that a conversation can have; None means the model's own limit, at most 8,192."""
     drop_oldest: bool = False

@@ -31,8 +31,7 @@ from tinygrad_llm.terminal import typed_text
 from tinygrad_llm.tokenizer.special import END_OF_TEXT
 
 if TYPE_CHECKING:
-    from tinygrad_llm.model.gpt import GPT
-    from tinygrad_llm.model.llama import Llama
+    from tinygrad_llm.model import Model
     from tinygrad_llm.tokenizer import Tokenizer
 
 SECONDS_UNEXPLAINED = 3
@@ -46,7 +45,7 @@ class Writer:
 
     def __init__(
         self,
-        model: "GPT | Llama",
+        model: "Model",
         tokenizer: "Tokenizer",
         draft: DraftModel | PromptLookup | None = None,
     ) -> None:

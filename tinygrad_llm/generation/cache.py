@@ -90,7 +90,7 @@ class KVCache:
 
     @functools.cached_property
     def addresses(self) -> np.ndarray:
-        """For the fused step: of each layer where its keys and values are, and R: (n_layer, 3)."""
+        """For the fused step: where each layer's keys and values are, and its R: (n_layer, 3)."""
         pairs = zip(self.keys, self.values, strict=True)
         return np.array([(k.ctypes.data, v.ctypes.data, k.shape[2]) for k, v in pairs], np.int64)
 
@@ -117,8 +117,7 @@ class KVCache:
         return length
 
     def check_room(self, counts: Sequence[int]) -> None:
-        """Raise UserError unless ``counts[b]`` more tokens fit into each row, and all that they see
-        is there."""
+        """Raise UserError unless row b has room for ``counts[b]`` tokens, and all that they see."""
         for row, (ids, n) in enumerate(zip(self.ids, counts, strict=True)):
             if len(ids) + n > self.max_length:
                 raise UserError(

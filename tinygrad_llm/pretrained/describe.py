@@ -9,12 +9,11 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from tinygrad_llm.config import GPTConfig, LlamaConfig
+from tinygrad_llm.config import GPTConfig, ModelConfig
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import file_sha256
 from tinygrad_llm.files.json_file import read_bounded
-from tinygrad_llm.model.gpt import GPT
-from tinygrad_llm.model.llama import Llama
+from tinygrad_llm.model import Model
 from tinygrad_llm.model.quantize import num_weights
 from tinygrad_llm.pretrained.directory import CONFIG
 from tinygrad_llm.pretrained.gguf_file import read_gguf
@@ -72,8 +71,8 @@ def _directory(path: Path) -> tuple[list[Path], Tensors]:
     return sorted({tensor.path for tensor in stored}), tensors
 
 
-def _sizes(model: GPT | Llama) -> str:
-    config: GPTConfig | LlamaConfig = model.config
+def _sizes(model: Model) -> str:
+    config: ModelConfig = model.config
     text = f"{config.n_layer} layers, {config.n_embd:,} channels, {config.n_head} heads"
     if isinstance(config, GPTConfig):
         return f"{text}, {4 * config.n_embd:,} channels in the feed-forward layer"
@@ -99,7 +98,7 @@ def _tensors(count: int) -> str:
     return "1 tensor" if count == 1 else f"{count} tensors"
 
 
-def _vocabulary(model: GPT | Llama, tokenizer: Tokenizer | None) -> Facts:
+def _vocabulary(model: Model, tokenizer: Tokenizer | None) -> Facts:
     vocabulary = f"{model.config.vocab_size:,} ids"
     if tokenizer is None:
         return [("vocabulary", f"{vocabulary}; there is no tokenizer")]

@@ -6,8 +6,7 @@ import numpy as np
 
 from autograd import Parameter
 from tinygrad_llm.errors import UserError
-from tinygrad_llm.model.gpt import GPT
-from tinygrad_llm.model.llama import Llama
+from tinygrad_llm.model import Llama, Model
 from tinygrad_llm.model.quantize import set_weight
 from tinygrad_llm.pretrained.gguf_file import GGUFFile, read_gguf
 from tinygrad_llm.pretrained.gguf_gpt2 import load_gpt2
@@ -30,7 +29,7 @@ def load_gguf(
     seed: int = 0,
     finite: bool = True,
     weights: str = "float32",
-) -> GPT | Llama:
+) -> Model:
     """The model in a GGUF file (or in one that is open), in evaluation mode.
 
     With ``weights="float32"`` quantized weights become ``dtype``, "float32" or "float64", one

@@ -294,14 +294,14 @@ def read_stored(
     matrix = stored_matrix(data, info.format, info.shape[1])
     if isinstance(matrix, QuantizedMatrix):
         if finite:
-            check_scales(matrix, name, file.path)
+            _check_finite_rows(matrix, name, file.path)
         return matrix
     if finite:
         check_finite(matrix, name, file.path)
     return Parameter(matrix)
 
 
-def check_scales(matrix: QuantizedMatrix, name: str, path: Path) -> None:
+def _check_finite_rows(matrix: QuantizedMatrix, name: str, path: Path) -> None:
     """Raise UserError if a weight is NaN or infinite, some rows at a time."""
     step = max(1, (1 << 20) // matrix.shape[1])
     for begin in range(0, matrix.shape[0], step):

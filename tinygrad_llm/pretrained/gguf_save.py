@@ -15,10 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_llm.config import GPTConfig, LlamaConfig
+from tinygrad_llm.config import GPTConfig, LlamaConfig, ModelConfig
 from tinygrad_llm.errors import UserError
-from tinygrad_llm.model.gpt import GPT
-from tinygrad_llm.model.llama import Llama
+from tinygrad_llm.model import GPT, Llama, Model
 from tinygrad_llm.model.rotary import frequencies
 from tinygrad_llm.pretrained import gguf_gpt2
 from tinygrad_llm.pretrained.directory import float32_arrays
@@ -47,7 +46,7 @@ Arrays = dict[str, tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]]
 
 
 def save_gguf(
-    model: GPT | Llama,
+    model: Model,
     tokenizer: Tokenizer,
     path: str | os.PathLike,
     dtype: str = "f32",
@@ -106,9 +105,9 @@ def _format(name: str, shape: tuple[int, ...], dtype: str) -> str:
     return DTYPES[dtype]
 
 
-def _check_config(config: GPTConfig | LlamaConfig, draft: Draft) -> None:
+def _check_config(config: ModelConfig, draft: Draft) -> None:
     """Raise UserError unless the reader finds this config in the file."""
-    found: GPTConfig | LlamaConfig
+    found: ModelConfig
     if isinstance(config, GPTConfig):
         found = replace(gguf_gpt2.read_config(draft), dropout=config.dropout)
     else:

@@ -8,8 +8,7 @@ import numpy as np
 
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files.json_file import short
-from tinygrad_llm.model.gpt import GPT
-from tinygrad_llm.model.llama import Llama
+from tinygrad_llm.model import Model
 from tinygrad_llm.pretrained import gpt2
 from tinygrad_llm.pretrained.directory import CONFIG
 from tinygrad_llm.pretrained.gguf_file import read_gguf
@@ -26,7 +25,7 @@ WEIGHTS = ("float32", "int8", "as-stored")
 
 def load_pretrained(
     path_or_name: str | os.PathLike, dtype: str = "float32", weights: str = "float32"
-) -> tuple[GPT | Llama, Tokenizer | None]:
+) -> tuple[Model, Tokenizer | None]:
     """(model, tokenizer) of a model that is on disk, or that a name means.
 
     ``path_or_name`` is one of
@@ -56,7 +55,7 @@ def load_pretrained(
     return _load(find_model(path_or_name), dtype=dtype, weights=weights)
 
 
-def load_stored(path: Path) -> tuple[GPT | Llama, Tokenizer | None]:
+def load_stored(path: Path) -> tuple[Model, Tokenizer | None]:
     """The model and the tokenizer of a model directory or GGUF file, to look at.
 
     Its matrices stay in the files, and numbers may be NaN or infinite: they are not read.
@@ -64,9 +63,9 @@ def load_stored(path: Path) -> tuple[GPT | Llama, Tokenizer | None]:
     return _load(path, weights="as-stored", finite=False)
 
 
-def _load(path: Path, **options: Any) -> tuple[GPT | Llama, Tokenizer | None]:
+def _load(path: Path, **options: Any) -> tuple[Model, Tokenizer | None]:
     tokenizer: Tokenizer | None
-    model: GPT | Llama
+    model: Model
     if path.is_dir():
         model, tokenizer = _load_model(path, **options), _load_tokenizer(path)
     else:
@@ -77,7 +76,7 @@ def _load(path: Path, **options: Any) -> tuple[GPT | Llama, Tokenizer | None]:
     return model, tokenizer
 
 
-def _load_model(directory: Path, **options: Any) -> GPT | Llama:
+def _load_model(directory: Path, **options: Any) -> Model:
     model_type = read_model_type(directory / CONFIG)
     if model_type == "gpt2":
         return gpt2.load_model(directory, **options)

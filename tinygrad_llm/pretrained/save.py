@@ -3,8 +3,7 @@
 import os
 from pathlib import Path
 
-from tinygrad_llm.model.gpt import GPT
-from tinygrad_llm.model.llama import Llama
+from tinygrad_llm.model import GPT, Model
 from tinygrad_llm.pretrained.gpt2 import save_model
 from tinygrad_llm.pretrained.llama import save_llama
 from tinygrad_llm.tokenizer import Tokenizer
@@ -12,7 +11,7 @@ from tinygrad_llm.tokenizer.conventions import bos_and_eos
 
 
 def save_pretrained(
-    model: GPT | Llama,
+    model: Model,
     tokenizer: Tokenizer | None,
     directory: str | os.PathLike,
     dtype: str = "f32",

@@ -190,7 +190,7 @@ def _bytes_in(folder: Path) -> int:
 
 
 def _reason(log: str) -> str:
-    """What went wrong, from pip's output: what the network said, or else pip's first error."""
+    """What went wrong, from pip's output: what the network said, or pip's first error."""
     if causes := re.findall(r"\[Errno -?\d+\] ([\w ]+)|(Read timed out)", log):
         return causes[0][0] or causes[0][1]
     errors = re.findall(r"^ERROR: (.+)", log, re.MULTILINE)

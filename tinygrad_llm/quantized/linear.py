@@ -31,7 +31,7 @@ TILE = 1 << 20
 
 
 def ops_for(weight: Any) -> Any:
-    """Where the functions are that multiply with a weight: ``autograd.ops``, or this module.
+    """The module whose functions multiply with a weight: ``autograd.ops``, or this one.
 
     They have the same names and arguments in both.
     """
@@ -55,7 +55,8 @@ def linear(x: Tensor, weight: QuantizedMatrix, bias: Any = None) -> Tensor:
 def embedding(weight: QuantizedMatrix, ids: Any, padding_idx: int | None = None) -> Tensor:
     """The rows of a table (V, C): ids (...) -> (..., C).
 
-    Raises TypeError for ids that are not integers, IndexError for one outside the table.
+    The table has no gradient, so ``padding_idx`` changes nothing. Raises TypeError for ids that are
+    not integers, IndexError for one outside the table.
     """
     ids = ids.data if isinstance(ids, Tensor) else np.asarray(ids)
     if ids.dtype.kind not in "iu":
@@ -67,13 +68,19 @@ def embedding(weight: QuantizedMatrix, ids: Any, padding_idx: int | None = None)
 
 
 def feed_forward(x, fc_weight, fc_bias, proj_weight, proj_bias, approximate="none") -> Tensor:
-    """GELU(x W_fc^T + b_fc) W_proj^T + b_proj: x (..., C) -> (..., C)."""
+    """GELU(x W_fc^T + b_fc) W_proj^T + b_proj: x (..., C), W_fc (M, C), W_proj (C, M) -> (..., C).
+
+    ``approximate`` is that of ``ops.gelu``. Raises ValueError when the shapes do not fit.
+    """
     hidden = ops.gelu(linear(x, fc_weight, fc_bias), approximate)
     return linear(hidden, proj_weight, proj_bias)
 
 
 def linear_cross_entropy(h, weight, targets, ignore_index=-100, reduction="mean") -> Tensor:
-    """Cross-entropy, in nats, of the logits h W^T: h (..., C), targets (...)."""
+    """Cross-entropy, in nats, of the logits h W^T: h (..., C), W (V, C), targets (...).
+
+    Here the logits exist at once. Raises what ``linear`` and ``ops.cross_entropy`` raise.
+    """
     return ops.cross_entropy(linear(h, weight), targets, ignore_index, reduction)
 
 

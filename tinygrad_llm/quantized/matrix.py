@@ -18,7 +18,8 @@ class QuantizedMatrix:
     """R rows of C weights.
 
     ``data`` is uint8 (R, bytes of a row), perhaps in a mapped file, and never changes; ``format``
-    is one of STORED. ``scales`` (R,), float32, belongs to INT8 alone.
+    is one of STORED. ``scales`` (R,), float32, belongs to INT8 alone. Raises ValueError for another
+    format, and for data or scales of another type, shape or memory layout.
     """
 
     data: np.ndarray
@@ -80,8 +81,8 @@ def _block(name: str) -> tuple[int, int]:
 def quantize_int8(weights: np.ndarray | QuantizedMatrix) -> QuantizedMatrix:
     """The nearest INT8 matrix: weights (R, C) -> w = scale_r q, with max_c |q| = 127 in each row.
 
-    The error of a weight is at most half of its row's scale. Raises ValueError for weights that are
-    NaN or infinite.
+    In a row of zeros the scale is 0. The error of a weight is at most half of its row's scale.
+    Raises ValueError for weights that are NaN or infinite.
     """
     data = np.empty(weights.shape, np.int8)
     scales = np.empty(weights.shape[0], np.float32)

@@ -6,7 +6,7 @@ and the sums of so few numbers cost more than the products. A ``Vector`` keeps s
 until the end of a row. On a processor whose registers are smaller, the compiler uses several.
 
 Addresses are whole numbers, so that one table can describe weights of any format. Nothing checks
-them: ``matrix.py`` makes the tables, from arrays whose sizes it has checked.
+them: ``products.py`` makes the tables, from matrices whose sizes ``matrix.py`` has checked.
 """
 
 from llvmlite import ir
