@@ -108,9 +108,9 @@ def test_notes_are_lines(here, capsys):
         (["llama", "--out", "gpt2", "--format", "gguf"], "gpt2 already exists"),
         (["llama", "--out", "gpt2/config.json", "--format", "gguf"], "config.json already exists"),
         (["llama", "--out", "gpt2/config.json/x"], "config.json is a file, not a folder"),
-        (["nowhere"], "nowhere"),
+        (["nowhere"], "no file or folder nowhere, and no model is known by this name"),
         (["llama", "--out", ""], "the path is empty"),
-        (["llama", "--dtype", "q4_0"], "q4_0"),
+        (["llama", "--dtype", "q4_0"], "dtype"),
     ],
 )
 def test_bad_input_is_one_sentence(here, arguments, words, capsys):

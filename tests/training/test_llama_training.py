@@ -5,9 +5,11 @@ import json
 import os
 import signal
 
+import numpy as np
 import pytest
 from caches import new_cache
 
+from autograd.kernels.dispatch import Kernel
 from tinygrad_llm import cli
 from tinygrad_llm.commands import session
 from tinygrad_llm.config import PRESETS, GPTConfig, LlamaConfig, TrainConfig
@@ -123,14 +125,21 @@ def test_a_model_is_built_by_its_config():
     assert (llama.embed_tokens.weight.data == again.embed_tokens.weight.data).all()
 
 
-def test_the_kernels_of_a_llama_are_compiled_beforehand():
+def test_the_kernels_of_a_llama_are_compiled_beforehand(monkeypatch):
+    called, implementation = set(), Kernel.implementation
+
+    def record(self, target):
+        called.add((self.op, self.name, target))
+        return implementation(self, target)
+
+    monkeypatch.setattr(Kernel, "implementation", record)
     layers = (True, False)
     config = LlamaConfig(
-        n_layer=2,
-        n_head=4,
-        n_kv_head=2,
-        sliding_window=4,
-        sliding_layers=layers,
-        rope_layers=layers,
-    )
-    assert compile_kernels(config) > 0
+        vocab_size=300, block_size=16, n_layer=2, n_head=4, n_kv_head=2, n_embd=32, n_hidden=48,
+        sliding_window=4, sliding_layers=layers, rope_layers=layers,
+    )  # fmt: skip
+    compile_kernels(config)
+    before = called.copy()
+    model, ids = build_model(config), np.zeros((2, 16), np.int64)
+    model.loss(ids, ids).backward()
+    assert ("grouped_query_attention", "backward", "cpu") in called and called == before
