@@ -34,7 +34,10 @@ def here(tmp_path, monkeypatch):
     monkeypatch.setenv("TINYGRAD_LLM_CACHE", new_cache(tmp_path))
     monkeypatch.setattr(session, "gemm_limit", lambda: 1e9)
     monkeypatch.chdir(tmp_path)
-    return tmp_path
+    before = signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job may ignore it
+    yield tmp_path
+    signal.signal(signal.SIGINT, before)
 
 
 def stop_after(steps, monkeypatch):
