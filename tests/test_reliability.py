@@ -81,7 +81,9 @@ class World:
             result = self.train(folder)
         assert result["code"] == 0, result["log"]
         assert self.end(folder / "runs" / name) == self.expected
-        assert not [p for p in (folder.parent / "cache").rglob("*") if ".partial" in p.name]
+        left = [p for p in (folder.parent / "cache").rglob("*") if ".partial" in p.name]
+        # a compiled kernel that was half written is deleted after an hour (_disk_cache.py)
+        assert not [p for p in left if p.parent.name != "kernels"]
 
 
 @pytest.fixture(scope="module")
