@@ -83,15 +83,11 @@ class Step:
             work[name] = array.ctypes.data
         tables, caches = self._tables, cache.addresses.view(CACHE, np.recarray)[:, 0]
         counters = _stages.new_counters(PER_LAYER * len(tables.layers) + 2)
-
-        def run(start: int, stop: int) -> None:
-            """What each thread does. It keeps the arrays alive, of which the record has addresses,
-            until the last thread has ended, even if Ctrl-C ends the first."""
-            assert arrays
-            step(tables.model, tables.layers, tables.matrices, caches, work, counters, start, stop)
-
-        with kernel_lock:
-            parallel_rows(run, n_threads(), 1)
+        with kernel_lock:  # parallel_rows returns when no thread needs the arrays any more
+            parallel_rows(
+                step, n_threads(), 1, tables.model, tables.layers, tables.matrices, caches, work,
+                counters,
+            )  # fmt: skip
         return logits
 
     def _embed(self, ids: np.ndarray, positions: np.ndarray) -> np.ndarray:
