@@ -391,3 +391,18 @@ def test_wrong_truncation(to):
     decoder([[1, 2]], cache)
     with pytest.raises(UserError, match=f"row 0 has 2 tokens and cannot be shortened to {to}"):
         cache.truncate(to)
+
+
+def test_nothing_is_compiled_before_the_step_is_needed(monkeypatch):
+    def compiled(model):
+        raise AssertionError("the step was made")
+
+    monkeypatch.setattr("tinygrad_llm.generation.decoder._step_of", compiled)
+    model = GPT(GPTConfig(vocab_size=11, block_size=8, n_layer=1, n_head=1, n_embd=4)).eval()
+    for decoder, kernels in ((Decoder(model), "reference"), (Decoder(model, fused=False), "auto")):
+        with use_kernels(kernels):
+            assert decoder([[1, 2]], decoder.cache()).shape == (1, 11)
+    assert decoder.refusal == "fused is False"
+    decoder = Decoder(model)
+    with pytest.raises(AssertionError, match="the step was made"):
+        decoder([[1]], decoder.cache())

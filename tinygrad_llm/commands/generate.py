@@ -99,12 +99,13 @@ def stream_text(
 
     A piece never ends inside a character. An empty prompt starts a new document. The text ends
     when the model ends the document, or after ``max_new_tokens``. The model's mode (dropout on or
-    off) is restored at the end.
+    off) is restored at the end. The compiled step is not used: to compile it takes longer than a
+    short text.
     """
     ids = prompt_ids(tokenizer, prompt)
     yield prompt
     rng = np.random.default_rng(options.seed)
-    for (piece,) in Writer(model, tokenizer).write(ids, options, rng):
+    for (piece,) in Writer(model, tokenizer, fused=False).write(ids, options, rng):
         yield piece
 
 

@@ -40,7 +40,8 @@ SECONDS_UNEXPLAINED = 3
 class Writer:
     """A model that continues ids, and the tokenizer that makes text of them.
 
-    draft: what guesses tokens ahead (``generation/speculative.py``), if anything does.
+    draft: what guesses tokens ahead (``generation/speculative.py``), if anything does. fused: that
+    of ``Decoder``.
     """
 
     def __init__(
@@ -48,9 +49,10 @@ class Writer:
         model: "Model",
         tokenizer: "Tokenizer",
         draft: DraftModel | PromptLookup | None = None,
+        fused: bool = True,
     ) -> None:
         self.model = model
-        self.decoder = Decoder(model)
+        self.decoder = Decoder(model, fused)
         self.tokenizer = tokenizer
         self.draft = draft
         self.ending_ids = ending_ids(tokenizer)

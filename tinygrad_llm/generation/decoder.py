@@ -10,6 +10,7 @@ It reads every weight once for all of them, and Python's part in a token is smal
 """
 
 from collections.abc import Sequence
+from functools import cached_property
 from itertools import groupby
 from typing import Any
 
@@ -37,16 +38,25 @@ class Decoder:
     replaced, as ``astype`` and ``to`` do: make a new Decoder then.
 
     The compiled step runs for float32 in main memory; within ``use_kernels("reference")``, and for
-    layers that it does not know, the model itself runs. ``refusal`` is the reason, or None.
+    layers that it does not know, the model itself runs. It is compiled at its first use, which
+    takes some 20 seconds once per machine; with ``fused=False`` the model runs at every step.
     """
 
-    def __init__(self, model: Any) -> None:
-        self.model = model
-        self._step, self.refusal = _step_of(model)
+    def __init__(self, model: Any, fused: bool = True) -> None:
+        self.model, self.fused = model, fused
 
     def __reduce__(self) -> Any:
         """A copy of a decoder, or one in another process, finds the weights of its own model."""
-        return Decoder, (self.model,)
+        return Decoder, (self.model, self.fused)
+
+    @cached_property
+    def _step_or_reason(self) -> tuple[Any, str | None]:
+        return _step_of(self.model) if self.fused else (None, "fused is False")
+
+    @property
+    def refusal(self) -> str | None:
+        """Why the compiled step does not run for this model, or None."""
+        return self._step_or_reason[1]
 
     def cache(self, batch_size: int = 1, max_length: int | None = None) -> KVCache:
         """An empty cache of the type of the model's numbers, where the model is."""
@@ -101,11 +111,12 @@ class Decoder:
         """For each row logits (n, V): after all of its new tokens, or after the last of them."""
         total = sum(map(len, tokens))
         suits = type(cache.keys[0]) is np.ndarray and cache.keys[0].dtype == np.float32
-        if self._step is None or not suits or self.model.training or runs_reference():
+        if total == 0 or not suits or self.model.training or runs_reference():
             return self._read(tokens, cache, all_positions)
-        if not 0 < total <= self._step.most_tokens:
+        step, _ = self._step_or_reason
+        if step is None or total > step.most_tokens:
             return self._read(tokens, cache, all_positions)
-        logits = self._step(tokens, cache, all_positions)  # (N, V)
+        logits = step(tokens, cache, all_positions)  # (N, V)
         counts = [len(row) if all_positions else min(len(row), 1) for row in tokens]
         return np.split(logits, np.cumsum(counts)[:-1])
 
