@@ -39,7 +39,7 @@ class Decoder:
 
     The compiled step runs for float32 in main memory; within ``use_kernels("reference")``, and for
     layers that it does not know, the model itself runs. It is compiled at its first use, which
-    takes some 20 seconds once per machine; with ``fused=False`` the model runs at every step.
+    takes about 25 seconds once per machine; with ``fused=False`` the model runs at every step.
     """
 
     def __init__(self, model: Any, fused: bool = True) -> None:

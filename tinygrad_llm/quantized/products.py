@@ -1,8 +1,8 @@
 """Products with weights as they are stored: y = W x, for a few x, without a float32 copy of W.
 
 A generator multiplies every weight by one number for each token, so its time is that of reading the
-weights: a format of 4 bits is read in an eighth of the time of float32. The numbers of x and the
-sums stay float32, so y is, but for rounding, what the dequantized matrix would give.
+weights, of which a format of 8 bits has a quarter of the bytes. The numbers of x and the sums stay
+float32, so y is, but for rounding, what the dequantized matrix would give.
 
 A format is a function that decodes a group of weights into Vectors, next to its formula
 (docs/block_formats.md draws the bytes). The loops around it are the same for all.
