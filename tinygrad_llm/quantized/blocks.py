@@ -56,20 +56,20 @@ def q4_1(block: np.ndarray) -> np.ndarray:
     return number(block["d"]) * q.astype(np.float32) + number(block["m"])
 
 
-def _five_bits(block: np.ndarray) -> np.ndarray:
-    """q of 5 bits: four in ``q``, and the highest in ``high``, 32 bits for 32 weights."""
+def five_bits(block: np.ndarray) -> np.ndarray:
+    """q of 5 bits, uint8: four in ``q``, and the highest in ``high``, 32 bits for 32 weights."""
     high = np.unpackbits(block["high"], axis=-1, bitorder="little")  # (n, 32)
-    return (unpack(block["q"], 4) | high << 4).astype(np.float32)
+    return unpack(block["q"], 4) | high << 4
 
 
 def q5_0(block: np.ndarray) -> np.ndarray:
     """w = d (q - 16), q of 5 bits."""
-    return number(block["d"]) * (_five_bits(block) - 16)
+    return number(block["d"]) * (five_bits(block).astype(np.float32) - 16)
 
 
 def q5_1(block: np.ndarray) -> np.ndarray:
     """w = d q + m, q of 5 bits."""
-    return number(block["d"]) * _five_bits(block) + number(block["m"])
+    return number(block["d"]) * five_bits(block).astype(np.float32) + number(block["m"])
 
 
 def q8_0(block: np.ndarray) -> np.ndarray:

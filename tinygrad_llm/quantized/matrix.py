@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_llm.quantized.blocks import FORMATS, dequantize
+from tinygrad_llm.quantized.blocks import FORMATS, dequantize, five_bits
 
 INT8 = "INT8"
 """Whole numbers from -127 to 127 with one float32 scale for each row: not a format of GGUF."""
@@ -104,10 +104,8 @@ def quantize_int8(weights: np.ndarray | QuantizedMatrix) -> QuantizedMatrix:
 def q8_0_of_q5_0(data: np.ndarray) -> np.ndarray:
     """Rows of Q5_0 blocks as Q8_0 blocks of the same weights: w = d (q - 16), and q - 16 fits."""
     blocks = data.reshape(-1).view(FORMATS["Q5_0"].layout)
-    high = np.unpackbits(blocks["high"], axis=-1, bitorder="little")  # (n, 32)
-    low = np.concatenate([blocks["q"] & 15, blocks["q"] >> 4], axis=-1)  # (n, 32)
     result = np.empty(len(blocks), FORMATS["Q8_0"].layout)
-    result["d"], result["q"] = blocks["d"], (low | high << 4).astype(np.int8) - 16
+    result["d"], result["q"] = blocks["d"], five_bits(blocks).astype(np.int8) - 16
     return result.view(np.uint8).reshape(len(data), -1)
 
 
