@@ -160,7 +160,7 @@ class Kernel:
         if kind not in self._implementations:
             module = f"{self.package}.{kind}"
             function = None
-            if importlib.util.find_spec(module) is not None and (kind != "cpu" or _compiling()):
+            if importlib.util.find_spec(module) is not None and (kind != "cpu" or compiling()):
                 function = getattr(importlib.import_module(module), self.name, None)
             self._implementations[kind] = function
         return self._implementations[kind]
@@ -175,7 +175,7 @@ class Kernel:
         """Why the fast kernel cannot run these arguments, as a sentence; None if it can."""
         target = xp.device
         if self.implementation(target) is None:
-            if target == "cpu" and not _compiling():
+            if target == "cpu" and not compiling():
                 return "numba compiles nothing, since NUMBA_DISABLE_JIT is set"
             return f"autograd/kernels/{self.op} has no {target} kernel for {self.name}"
         for option in kwargs:
@@ -197,7 +197,8 @@ class Kernel:
         return None
 
 
-def _compiling():
+def compiling():
+    """Whether there are compiled kernels: numba compiles nothing if NUMBA_DISABLE_JIT is set."""
     from autograd.kernels import _jit  # loads numba: not before a kernel is needed
 
     return _jit.COMPILING

@@ -18,7 +18,7 @@ import numpy as np
 
 from autograd import no_grad
 from autograd.device import to_numpy
-from autograd.kernels.dispatch import runs_reference
+from autograd.kernels.dispatch import compiling, runs_reference
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.generation.cache import KVCache
 
@@ -146,9 +146,7 @@ class Decoder:
 
 def _step_of(model: Any) -> tuple[Any, str | None]:
     """The compiled step of a model, or None and the reason."""
-    from autograd.kernels import _jit  # loads numba
-
-    if not _jit.COMPILING:
+    if not compiling():
         return None, "numba compiles nothing, since NUMBA_DISABLE_JIT is set"
     from tinygrad_llm.generation.step import Step
     from tinygrad_llm.generation.step_tables import NoStep

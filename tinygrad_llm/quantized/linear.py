@@ -22,6 +22,7 @@ import numpy as np
 
 from autograd import Tensor, ops
 from autograd.engine import Op
+from autograd.kernels.dispatch import compiling
 from tinygrad_llm.quantized.matrix import QuantizedMatrix
 
 FEW_ROWS = 16
@@ -118,7 +119,7 @@ class TransposedProduct(Product):
 def times_transposed(x: np.ndarray, matrix: QuantizedMatrix) -> np.ndarray:
     """x W^T: x (N, C), contiguous -> (N, R)."""
     y = np.empty((len(x), matrix.shape[0]), x.dtype)
-    if len(x) <= FEW_ROWS and x.dtype == np.float32 and _compiling():
+    if len(x) <= FEW_ROWS and x.dtype == np.float32 and compiling():
         from tinygrad_llm.quantized.products import product
 
         product(matrix, x, y)
@@ -135,7 +136,7 @@ def tiles(matrix: QuantizedMatrix, dtype: Any) -> Iterator[tuple[slice, np.ndarr
     """
     n_rows, n_columns = matrix.shape
     step = max(1, TILE // n_columns)
-    fast = dtype == np.float32 and _compiling()
+    fast = dtype == np.float32 and compiling()
     room = np.empty((min(step, n_rows), n_columns), np.float32) if fast else None
     for begin in range(0, n_rows, step):
         rows = slice(begin, min(begin + step, n_rows))
@@ -147,9 +148,3 @@ def tiles(matrix: QuantizedMatrix, dtype: Any) -> Iterator[tuple[slice, np.ndarr
         weights = room[: rows.stop - begin]
         decode_rows(matrix, begin, weights)
         yield rows, weights
-
-
-def _compiling():
-    from autograd.kernels import _jit
-
-    return _jit.COMPILING
