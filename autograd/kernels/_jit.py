@@ -24,6 +24,7 @@ from autograd.kernels._disk_cache import DiskCache
 # Never nnan or ninf. Nor arcp: with it 1 / sqrt(x) becomes an estimate and a Newton step, which is
 # NaN where x is infinite. A kernel that needs one reciprocal for many quotients computes it.
 FLAGS = {"reassoc", "contract", "nsz"}
+KERNEL = {"fastmath": FLAGS, "error_model": "numpy", "nogil": True}
 # Helpers keep the order in which they are written, and are inlined into the loop that calls them.
 HELPER = {"fastmath": {"contract"}, "error_model": "numpy", "forceinline": True}
 
@@ -33,7 +34,7 @@ COMPILING = not numba.config.DISABLE_JIT
 
 def jit(function):
     """Compile a serial kernel: no GIL, NaN and infinities respected, cached by _disk_cache.py."""
-    dispatcher = numba.njit(nogil=True, error_model="numpy", fastmath=FLAGS)(function)
+    dispatcher = numba.njit(**KERNEL)(function)
     dispatcher._cache = DiskCache(function, _helpers_hash(_package(function)))
     return dispatcher
 
@@ -45,7 +46,7 @@ def part(function):
     loaded first. Copies that were optimized in different places add up in different orders, so the
     first process, which compiles, would not have the bits of the next, which reads from the disk.
     """
-    return numba.njit(nogil=True, error_model="numpy", fastmath=FLAGS, forceinline=True)(function)
+    return numba.njit(**KERNEL, forceinline=True)(function)
 
 
 def inner_part(function):
@@ -53,10 +54,8 @@ def inner_part(function):
 
     It has no wrapper for it, which takes longer to compile than a small function itself.
     """
-    return numba.njit(
-        nogil=True, error_model="numpy", fastmath=FLAGS, forceinline=True,
-        no_cpython_wrapper=True, no_cfunc_wrapper=True,
-    )(function)  # fmt: skip
+    no_wrappers = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    return numba.njit(**KERNEL, **no_wrappers, forceinline=True)(function)
 
 
 def _package(function):

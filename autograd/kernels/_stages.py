@@ -29,7 +29,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from autograd.kernels._jit import FLAGS
+from autograd.kernels._jit import KERNEL
 
 LINE = 8
 """int64 numbers in a cache line: counters of which two share one would slow each other down."""
@@ -78,7 +78,7 @@ llvmlite.binding.add_symbol("autograd_yield", ctypes.cast(_find_yield(), ctypes.
 _yield = types.ExternalFunction("autograd_yield", types.int32())
 
 
-@numba.njit(nogil=True, error_model="numpy", fastmath=FLAGS)
+@numba.njit(**KERNEL)
 def chunks(counters, n):
     """The chunks of a stage that fall to this thread, some of 0 to n - 1; then waits for all n.
 
