@@ -1,4 +1,4 @@
-"""What the fused step is told: records of whole numbers and addresses (``step_tables.py`` and
+"""What the fused step needs to know: records of whole numbers and addresses (``step_tables.py`` and
 ``step.py`` fill them in, ``step_kernel.py`` reads them).
 
 Matrices are numbers of rows in the table of matrices (quantized/products.py); -1 means that there
