@@ -9,7 +9,7 @@ from gguf_bytes import random_blocks
 
 from tinygrad_llm.quantized.blocks import FORMATS, dequantize, unpack
 
-PAGE = (Path(__file__).parents[2] / "docs" / "block_formats.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "block_formats.md").read_text(encoding="utf-8")
 RNG = np.random.default_rng(7)
 
 
