@@ -384,6 +384,12 @@ def test_a_model_alone_takes_rows_of_one_length():
         decoder.model([[1]], cache)
 
 
+def test_a_model_alone_takes_what_fits():
+    model = make("Llama")
+    with no_grad(), pytest.raises(UserError, match="row 0 of the cache has 0 of at most 3 tokens"):
+        model([[1, 2, 3, 4]], KVCache(model.config, max_length=3, dtype="float64"))
+
+
 @pytest.mark.parametrize("to", [-1, 3])
 def test_wrong_truncation(to):
     decoder = Decoder(make("Llama"))

@@ -113,6 +113,7 @@ class KVCache:
                 f"the rows of the cache have lengths {self.lengths.tolist()}, but a model by "
                 "itself continues rows of one length: a Decoder takes any"
             )
+        self.check_room([T] * B)
         self.reserve([T] * B)
         return length
 
@@ -131,8 +132,7 @@ class KVCache:
                 )
 
     def reserve(self, counts: Sequence[int]) -> None:
-        """The same, and these tokens are about to be written: they may overwrite old ones."""
-        self.check_room(counts)
+        """These tokens have room, and are about to be written: they may overwrite old ones."""
         np.maximum(self._written, self.lengths + np.asarray(counts), out=self._written)
 
     def layer(self, layer: int) -> "LayerCache":
