@@ -14,13 +14,13 @@ import sys
 
 import pytest
 from command_server import KILLED, CommandServer
+from small_corpus import small_corpus
 
 from tinygrad_llm.training.checkpoint import read_index, verify_checkpoint
 from tinygrad_llm.training.metrics import read_metrics
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
 
-TEXT = "".join(f"def f{i}(x):\n    return x + {i * 7 % 13}\n\n" for i in range(60))
 TRAIN = (
     "train --data ../../corpus.txt --n-layer 1 --n-head 1 --n-embd 4 --block-size 4 "
     "--batch-size 1 --vocab-size 260 --steps 3 --eval-every 2 --save-every 1 --eval-batches 1 "
@@ -33,7 +33,7 @@ class World:
 
     def __init__(self, folder, server):
         self.folder, self.server, self.count = folder, server, 0
-        (folder / "corpus.txt").write_text(TEXT)
+        (folder / "corpus.txt").write_text(small_corpus(60))
         self.whole = self.train(self.place())
         assert self.whole["code"] == 0, self.whole["log"]
         self.expected = self.end(self.whole["folder"] / "runs/tiny")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from chain_model import END, START, chain_model, chat_tokenizer
+from piped_command import run_piped
 
 from autograd import use_kernels
 from tinygrad_llm import cli
@@ -46,11 +47,8 @@ def piped(models, monkeypatch, capsys, tmp_path):
 
     def chat(text, *options, model="hi"):
         data = text if isinstance(text, bytes) else text.encode()
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data), encoding="utf-8"))
-        with use_kernels("reference"):
-            code = cli.main(["chat", str(models / model), "--no-verify", *options])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
+        argv = ["chat", str(models / model), "--no-verify", *options]
+        return run_piped(argv, data, monkeypatch, capsys)
 
     return chat
 

@@ -21,6 +21,7 @@ from typing import get_args
 import numpy as np
 import pytest
 from caches import new_cache
+from small_corpus import small_corpus
 
 from tinygrad_llm import __version__, cli, config as config_module
 from tinygrad_llm.commands import options as options_module
@@ -34,17 +35,12 @@ SMALL = (
 ).split()
 
 
-def text(n=120):
-    """A small corpus with something to learn."""
-    return "".join(f"def f{i}(x):\n    return x + {i * 7 % 13}\n\n" for i in range(n))
-
-
 @pytest.fixture
 def here(tmp_path, monkeypatch):
     """An empty working folder with a corpus next to it; the cache is elsewhere, too."""
     folder = tmp_path / "here"
     folder.mkdir()
-    (tmp_path / "corpus.txt").write_text(text())
+    (tmp_path / "corpus.txt").write_text(small_corpus())
     monkeypatch.setenv("TINYGRAD_LLM_CACHE", new_cache(tmp_path))
     monkeypatch.chdir(folder)
     return folder
@@ -54,7 +50,7 @@ def here(tmp_path, monkeypatch):
 def trained(tmp_path_factory):
     """A finished run, made once; treat it as read-only. (run, what was printed)"""
     folder = tmp_path_factory.mktemp("trained")
-    (folder / "corpus.txt").write_text(text())
+    (folder / "corpus.txt").write_text(small_corpus())
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TINYGRAD_LLM_CACHE", new_cache(folder))
         patch.chdir(folder)
@@ -394,7 +390,7 @@ def test_another_corpus_cannot_be_resumed(here, trained, capsys):
     copy = copy_of(trained[0], here)
     truncate_final(copy)
     content = json.loads((copy / "run.json").read_text())
-    (here / "other.txt").write_text(text(100))
+    (here / "other.txt").write_text(small_corpus(100))
     content["options"]["data"] = str(here / "other.txt")
     (copy / "run.json").write_text(json.dumps(content))
     code, _, err = run(["train", "--resume", str(copy)], capsys)
@@ -542,7 +538,7 @@ def test_tokenizer_commands(here, trained, capsysbinary, monkeypatch):
 def test_data_commands(here, capsys):
     (here / "texts").mkdir()
     for i in range(30):
-        (here / "texts" / f"{i}.txt").write_text(text(20) + f"# {i}\n")
+        (here / "texts" / f"{i}.txt").write_text(small_corpus(20) + f"# {i}\n")
     (here / "texts" / "copy.txt").write_text((here / "texts" / "3.txt").read_text())
     (here / "texts" / "picture.png").write_bytes(b"\x89PNG")
     command = ["data", "prepare", "texts", "--vocab-size", "290"]

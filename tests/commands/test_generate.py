@@ -1,14 +1,12 @@
 """``generate``: what it writes and where, prompts, stop strings, several texts, drafts."""
 
-import io
 import re
-import sys
 
 import pytest
 from chain_model import END, START, chain_model, chat_tokenizer
+from piped_command import run_piped
 
 from autograd import use_kernels
-from tinygrad_llm import cli
 from tinygrad_llm.commands.generate import prompt_ids, stream_text
 from tinygrad_llm.commands.text_options import SamplingOptions
 from tinygrad_llm.pretrained.save import save_pretrained
@@ -32,14 +30,11 @@ def generate(models, capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
 
     def command(model, *options, stdin=b""):
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8"))
         options = [
             str(models / o.removeprefix("models/")) if "models/" in o else o for o in options
         ]
-        with use_kernels("reference"):
-            code = cli.main(["generate", str(models / model), "--no-verify", *options])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
+        argv = ["generate", str(models / model), "--no-verify", *options]
+        return run_piped(argv, stdin, monkeypatch, capsys)
 
     return command
 

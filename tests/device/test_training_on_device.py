@@ -10,6 +10,7 @@ import sys
 import numpy as np
 import pytest
 from caches import new_cache
+from small_corpus import small_corpus
 
 from autograd import use_kernels
 from autograd.device import namespace_on, to_numpy
@@ -273,8 +274,7 @@ def cuda(device, monkeypatch):
 def test_train_and_generate(tmp_path, cuda, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TINYGRAD_LLM_CACHE", new_cache(tmp_path))
-    text = "".join(f"def f{i}(x):\n    return x + {i * 7 % 13}\n\n" for i in range(120))
-    (tmp_path / "corpus.txt").write_text(text)
+    (tmp_path / "corpus.txt").write_text(small_corpus())
     moved = []
     real = GPT.to
     monkeypatch.setattr(

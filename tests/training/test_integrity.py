@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from caches import new_cache
+from small_corpus import small_corpus
 
 from autograd import use_kernels
 from tinygrad_llm import cli
@@ -26,7 +27,6 @@ from tinygrad_llm.training import checkpoint as ckpt
 from tinygrad_llm.training.metrics import is_finished, read_metrics
 
 ROOT = Path(__file__).parents[2]
-TEXT = "".join(f"def f{i}(x):\n    return x + {i * 7 % 13}\n\n" for i in range(60))
 TRAIN = (
     "train --data corpus.txt --out run --n-layer 1 --n-head 1 --n-embd 4 --block-size 4 "
     "--batch-size 1 --vocab-size 260 --steps 4 --eval-every 2 --save-every 2 --eval-batches 1 "
@@ -40,7 +40,7 @@ RESUME = ["train", "--resume", "run"]
 def kept(tmp_path_factory):
     """A finished run, made once, and everything that belongs to it."""
     folder = tmp_path_factory.mktemp("kept")
-    (folder / "corpus.txt").write_text(TEXT)
+    (folder / "corpus.txt").write_text(small_corpus(60))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TINYGRAD_LLM_CACHE", new_cache(folder))
         patch.setattr(session, "gemm_limit", lambda: 1e9)

@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 import pytest
-from caches import new_cache
 
 from tinygrad_llm import cli
 from tinygrad_llm.commands.console import Pace, step_text
@@ -18,15 +17,6 @@ SMALL = (
     "--n-layer 1 --n-head 2 --n-embd 8 --block-size 8 --batch-size 2 --vocab-size 300 "
     "--eval-batches 1 --sample-tokens 0 --data corpus.txt"
 ).split()
-
-
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    lines = (f"def f{i}(x):\n    return x + {i * 7 % 13}\n\n" for i in range(120))
-    (tmp_path / "corpus.txt").write_text("".join(lines))
-    monkeypatch.setenv("TINYGRAD_LLM_CACHE", new_cache(tmp_path))
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def train(*arguments):

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 from caches import new_cache
+from small_corpus import small_corpus
 
 from tinygrad_llm.training.metrics import read_metrics
 
 ROOT = Path(__file__).parents[2]
-TEXT = "".join(f"def f{i}(x):\n    return x + {i * 7 % 13}\n\n" for i in range(120))
 OPTIONS = (
     "--data ../corpus.txt --n-layer 1 --n-head 2 --n-embd 8 --block-size 8 --batch-size 2 "
     "--vocab-size 300 --steps 300 --eval-every 20 --save-every 20 --eval-batches 1 "
@@ -29,7 +29,7 @@ OPTIONS = (
 @pytest.fixture
 def here(tmp_path):
     """An empty working folder with a corpus next to it."""
-    (tmp_path / "corpus.txt").write_text(TEXT)
+    (tmp_path / "corpus.txt").write_text(small_corpus())
     (tmp_path / "here").mkdir()
     return tmp_path / "here"
 
@@ -66,7 +66,7 @@ def uninterrupted(tmp_path_factory):
     """sha256 of the final weights of a run that nothing stopped."""
     folder = tmp_path_factory.mktemp("uninterrupted") / "here"
     folder.mkdir()
-    (folder.parent / "corpus.txt").write_text(TEXT)
+    (folder.parent / "corpus.txt").write_text(small_corpus())
     assert start(folder, *OPTIONS).wait() == 0
     return final_files(folder / "runs" / "tiny")
 
