@@ -7,11 +7,17 @@ import numpy as np
 
 from tinygrad_llm.config import GPTConfig
 from tinygrad_llm.errors import UserError
-from tinygrad_llm.files.json_file import Number, Whole, short
+from tinygrad_llm.files.json_file import Number, Whole
 from tinygrad_llm.model.gpt import GPT
 from tinygrad_llm.model.quantize import set_weight
 from tinygrad_llm.pretrained.gguf_file import GGUFFile
-from tinygrad_llm.pretrained.gguf_names import read_facts, read_stored
+from tinygrad_llm.pretrained.gguf_names import (
+    TABLE,
+    check_tensors,
+    read_facts,
+    read_stored,
+    vocab_size,
+)
 from tinygrad_llm.pretrained.llama_config import MAX_LAYERS
 from tinygrad_llm.pretrained.tensor_file import check_finite
 from tinygrad_llm.quantized.matrix import quantize_int8
@@ -25,7 +31,7 @@ LAYER = {
     "mlp.c_fc": "ffn_up",
     "mlp.c_proj": "ffn_down",
 }
-TABLE, HEAD = "token_embd.weight", "output.weight"
+HEAD = "output.weight"
 
 _SIZE = Whole(1, 2**31 - 1)
 SCHEMA = {
@@ -71,8 +77,7 @@ def read_config(file: GGUFFile) -> GPTConfig:
     Raises UserError for metadata that are missing or not what they should be.
     """
     facts = read_facts(file, SCHEMA)
-    if TABLE not in file.tensors or len(file.tensors[TABLE].shape) != 2:
-        raise UserError(f"{file.path} has no tensor {TABLE} with two axes: it is no language model")
+    rows = vocab_size(file)
     width = facts["embedding_length"]
     if facts["feed_forward_length"] != 4 * width:
         raise UserError(
@@ -81,7 +86,7 @@ def read_config(file: GGUFFile) -> GPTConfig:
         )
     try:
         return GPTConfig(
-            vocab_size=file.tensors[TABLE].shape[0],
+            vocab_size=rows,
             block_size=facts["context_length"],
             n_layer=facts["block_count"],
             n_head=facts["attention.head_count"],
@@ -105,23 +110,7 @@ def load_gpt2(
     Some files store the token table once more, as the output layer: it must be the same there.
     """
     config = read_config(file)
-    expected = shapes(config)
-    for name, shape in expected.items():
-        if name not in file.tensors:
-            raise UserError(
-                f"{file.path} has no tensor {name} of shape {shape}, which its metadata ask for: "
-                "it is a part of a model, or damaged"
-            )
-        if (found := file.tensors[name].shape) != shape:
-            raise UserError(
-                f"{file.path}: tensor {name} has shape {found}, but its metadata ask for {shape}"
-            )
-    for name in file.tensors:
-        if name not in expected and name != HEAD:
-            raise UserError(
-                f"{file.path} has a tensor {short(name)}, which a GPT-2 with its metadata does not "
-                "have"
-            )
+    check_tensors(file, shapes(config), optional=(HEAD,))
     if HEAD in file.tensors and not _is_table(file):
         raise UserError(
             f"{file.path}: {HEAD} differs from {TABLE}, but this model uses one table for both: "

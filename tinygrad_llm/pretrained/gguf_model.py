@@ -11,8 +11,10 @@ from tinygrad_llm.model.quantize import set_weight
 from tinygrad_llm.pretrained.gguf_file import GGUFFile, read_gguf
 from tinygrad_llm.pretrained.gguf_gpt2 import load_gpt2
 from tinygrad_llm.pretrained.gguf_names import (
+    FREQUENCIES,
     architecture,
-    hugging_face_names,
+    check_tensors,
+    gguf_name,
     read_options,
     read_stored,
     read_tensor,
@@ -44,46 +46,31 @@ def load_gguf(
     these but the last are checked.
     """
     file = path if isinstance(path, GGUFFile) else read_gguf(path)
-    if architecture(file) == "gpt2":
+    kind = architecture(file)
+    if kind == "gpt2":
         return load_gpt2(file, dtype, seed, finite, weights)
     options = read_options(file)
     try:
         config = from_options(options)
     except ValueError as error:
         raise UserError(f"{file.path}: {error}") from error
-    stored = hugging_face_names(file)
-    expected = {name: part for name, (part,) in layout(config, options["model_type"]).items()}
-    for name, part in expected.items():
-        if name not in stored:
-            raise UserError(
-                f"{file.path} has no tensor for {name} of shape {part.shape}, which its metadata "
-                "ask for: it is a part of a model, or damaged"
-            )
-        shape = file.tensors[stored[name]].shape
-        if shape != part.shape:
-            raise UserError(
-                f"{file.path}: tensor {stored[name]} has shape {shape}, but its metadata ask for "
-                f"{part.shape}"
-            )
-    for name in stored:
-        if name not in expected:
-            raise UserError(
-                f"{file.path} has a tensor {stored[name]}, which a model with its metadata does "
-                "not have"
-            )
+    tensors = layout(config, options["model_type"])
+    expected = {gguf_name(name, kind): part for name, (part,) in tensors.items()}
+    optional = (FREQUENCIES,) if kind == "llama" else ()  # read_options has looked at them
+    check_tensors(file, {name: part.shape for name, part in expected.items()}, optional)
     model = Llama(config, seed=seed, initialize=False)
     layers = dict(model.named_modules())
     for name, part in expected.items():
         owner, _, attribute = part.name.rpartition(".")
         if weights != "float32" and len(part.shape) == 2:
-            matrix = read_stored(file, stored[name], options, finite)
+            matrix = read_stored(file, name, options, finite)
             if weights == "int8":
                 matrix = quantize_int8(matrix.data if isinstance(matrix, Parameter) else matrix)
-                file.forget(stored[name])
+                file.forget(name)
             set_weight(layers[owner], matrix)
             continue
-        numbers = read_tensor(file, stored[name], options, np.dtype(dtype))
+        numbers = read_tensor(file, name, options, np.dtype(dtype))
         if finite:
-            check_finite(numbers, stored[name], file.path)
+            check_finite(numbers, name, file.path)
         getattr(layers[owner], attribute).data = numbers
     return model.eval()

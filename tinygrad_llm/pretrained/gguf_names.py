@@ -109,8 +109,6 @@ def read_options(file: GGUFFile) -> dict[str, Any]:
     """
     kind = architecture(file)
     facts = read_facts(file, SCHEMA)
-    if TABLE not in file.tensors or len(file.tensors[TABLE].shape) != 2:
-        raise UserError(f"{file.path} has no tensor {TABLE} with two axes: it is no language model")
     heads = facts["attention.head_count"]
     default = 256 if kind == "gemma3" else facts["embedding_length"] // heads
     head_dim = facts.get("attention.key_length", default)
@@ -121,7 +119,7 @@ def read_options(file: GGUFFile) -> dict[str, Any]:
                 "head, is supported"
             )
     options = {
-        "vocab_size": file.tensors[TABLE].shape[0],
+        "vocab_size": vocab_size(file),
         "hidden_size": facts["embedding_length"],
         "intermediate_size": facts["feed_forward_length"],
         "num_hidden_layers": facts["block_count"],
@@ -135,6 +133,13 @@ def read_options(file: GGUFFile) -> dict[str, Any]:
     }
     more = _gemma3 if kind == "gemma3" else _llama
     return options | more(file, facts, options)
+
+
+def vocab_size(file: GGUFFile) -> int:
+    """The rows of the token table. Raises UserError if there is no such matrix."""
+    if TABLE not in file.tensors or len(file.tensors[TABLE].shape) != 2:
+        raise UserError(f"{file.path} has no tensor {TABLE} with two axes: it is no language model")
+    return file.tensors[TABLE].shape[0]
 
 
 def read_facts(file: GGUFFile, schema: dict[str, Any]) -> dict[str, Any]:
@@ -222,41 +227,33 @@ def _llama3(file: GGUFFile, head_dim: int, theta: float) -> dict[str, Any]:
 # --- tensors --------------------------------------------------------------------------------------
 
 
-def hugging_face_names(file: GGUFFile) -> dict[str, str]:
-    """Hugging Face's name of each tensor -> its name in the file.
+def check_tensors(
+    file: GGUFFile, expected: dict[str, tuple[int, ...]], optional: tuple[str, ...] = ()
+) -> None:
+    """Raise UserError unless the file has these tensors, of these shapes, and no other.
 
-    Raises UserError for a tensor that the architecture does not have.
+    The ``optional`` ones may be missing; their shapes are not checked.
     """
-    kind = architecture(file)
-    names = {}
-    for name in file.tensors:
-        if name == FREQUENCIES and kind == "llama":
-            continue  # see _llama3
-        ours = _hugging_face_name(name, LAYER | MORE[kind])
-        if ours is None:
+    for name, shape in expected.items():
+        if name not in file.tensors:
             raise UserError(
-                f"{file.path} has a tensor {short(name)} of shape {file.tensors[name].shape}, "
-                f"which the architecture {kind} does not have"
+                f"{file.path} has no tensor {name} of shape {shape}, which its metadata ask for: "
+                "it is a part of a model, or damaged"
             )
-        names[ours] = name
-    return names
-
-
-def _hugging_face_name(name: str, layer: dict[str, str]) -> str | None:
-    """blk.3.attn_q.weight -> model.layers.3.self_attn.q_proj.weight"""
-    match = re.fullmatch(r"(?:blk\.(0|[1-9]\d{0,5})\.)?(\w+)\.(weight|bias)", name, re.ASCII)
-    if match is None:
-        return None
-    number, module, part = match.groups()
-    known = TOP if number is None else layer
-    if module not in known:
-        return None
-    prefix = "" if number is None else f"model.layers.{number}."
-    return f"{prefix}{known[module]}.{part}"
+        if (found := file.tensors[name].shape) != shape:
+            raise UserError(
+                f"{file.path}: tensor {name} has shape {found}, but its metadata ask for {shape}"
+            )
+    for name, info in file.tensors.items():
+        if name not in expected and name not in optional:
+            raise UserError(
+                f"{file.path} has a tensor {short(name)} of shape {info.shape}, which a "
+                f"{architecture(file)} with its metadata does not have"
+            )
 
 
 def gguf_name(name: str, kind: str) -> str:
-    """The inverse: model.layers.3.self_attn.q_proj.weight -> blk.3.attn_q.weight"""
+    """model.layers.3.self_attn.q_proj.weight -> blk.3.attn_q.weight"""
     module, _, part = name.rpartition(".")
     layer = re.match(r"model\.layers\.(\d+)\.", module)
     prefix = f"blk.{layer[1]}." if layer else ""
