@@ -26,19 +26,22 @@ GENERATION = "generation_config.json"
 
 def run(options: ExportOptions) -> int:
     """Load the model and write it."""
+    from tinygrad_llm.pretrained.names import find_model
+
     if options.format == "safetensors" and options.dtype == "q8_0":
         raise UserError("q8_0 weights exist in GGUF files only: use --format gguf, or another type")
     out = user_path(_name(options) if options.out is None else options.out)
     _check_new(out)
+    source = find_model(options.model)
     model, tokenizer = open_model(
-        options.model, ModelOptions(weights="float32", no_verify=options.no_verify)
+        str(source), ModelOptions(weights="float32", no_verify=options.no_verify)
     )
     console = make_console()
     write = _write_directory if options.format == "safetensors" else _write_file
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with console.progress(f"writing {model.num_parameters():,} parameters as {options.dtype}"):
-            write(model, tokenizer, out, options)
+            write(model, tokenizer, source, out, options.dtype)
     except OSError as error:
         raise UserError(
             f"cannot write {out} ({error.strerror or error}): nothing of it is left; free some "
@@ -67,31 +70,30 @@ def _check_new(out: Path) -> None:
         raise UserError(f"cannot write {out}: {parent} is a file, not a folder")
 
 
-def _write_file(model: "Model", tokenizer: "Tokenizer", out: Path, options: ExportOptions) -> None:
+def _write_file(
+    model: "Model", tokenizer: "Tokenizer", source: Path, out: Path, dtype: str
+) -> None:
     """The model, with the name and the licence of the GGUF file that it comes from."""
     from tinygrad_llm.pretrained.gguf_file import read_gguf
     from tinygrad_llm.pretrained.gguf_save import save_gguf
-    from tinygrad_llm.pretrained.names import find_model
 
-    source = find_model(options.model)
     metadata = read_gguf(source).metadata if source.is_file() else {}
     about = [metadata.get(f"general.{key}") for key in ("name", "license")]
     name, licence = (value if isinstance(value, str) else None for value in about)
-    save_gguf(model, tokenizer, out, options.dtype, name, licence)
+    save_gguf(model, tokenizer, out, dtype, name, licence)
 
 
 def _write_directory(
-    model: "Model", tokenizer: "Tokenizer", out: Path, options: ExportOptions
+    model: "Model", tokenizer: "Tokenizer", source: Path, out: Path, dtype: str
 ) -> None:
     """The model, with what its own directory says about sampling and the end of an answer."""
-    from tinygrad_llm.pretrained.names import find_model
     from tinygrad_llm.pretrained.save import save_pretrained
 
-    advice = find_model(options.model) / GENERATION
+    advice = source / GENERATION
     content = read_json(advice, {...: object}) if advice.is_file() else None
 
     def fill(folder: Path) -> None:
-        save_pretrained(model, tokenizer, folder, options.dtype)
+        save_pretrained(model, tokenizer, folder, dtype)
         if content is not None:
             (folder / GENERATION).write_text(json.dumps(content, indent=2) + "\n", "utf-8")
         write_sums(folder)
