@@ -116,6 +116,49 @@ def test_the_number_of_threads_leaves_no_trace(case, small_parts, monkeypatch):
 
 @every_case
 @both_dtypes
+@pytest.mark.parametrize("rows, columns", [(1, 16), (3, 16), (3, 33)])
+def test_where_the_arrays_lie_leaves_no_trace(case, dtype, rows, columns, monkeypatch):
+    """A loop that reads one array and writes another is vectorized for arrays that lie apart.
+
+    LLVM compiles it a second time, number by number, for an output that begins within a few vectors
+    of an input. A sum in such a loop has other bits then, and small arrays are often neighbours.
+    """
+    inputs = case.inputs(rows, columns, dtype)
+    apart = flat(case.run(fast(case.op), **inputs))  # which also compiles: that calls np.empty
+    for last in inputs:
+        memory = Memory()
+        monkeypatch.setattr(np, "empty", memory.empty)
+        monkeypatch.setattr(np, "empty_like", memory.empty_like)
+        order = sorted(inputs, key=lambda name: name == last)
+        close = flat(case.run(fast(case.op), **{n: memory.copy(inputs[n]) for n in order}))
+        monkeypatch.undo()
+        for a, b in zip(close, apart, strict=True):
+            np.testing.assert_array_equal(a, b, err_msg=f"results right behind {last}")
+
+
+class Memory:
+    """Arrays one behind the other, as malloc often puts small ones."""
+
+    def __init__(self):
+        self.bytes = np.zeros(1 << 22, "u1")
+        self.used = 0
+
+    def empty(self, shape, dtype=float):
+        array = np.ndarray(shape, dtype, buffer=self.bytes, offset=self.used)
+        self.used += -(-array.nbytes // 16) * 16
+        return array
+
+    def empty_like(self, x, dtype=None):
+        return self.empty(x.shape, dtype or x.dtype)
+
+    def copy(self, x):
+        array = self.empty_like(x)
+        array[...] = x
+        return array
+
+
+@every_case
+@both_dtypes
 def test_parts_of_the_usual_size(case, dtype):
     # in attention a part is some of the heads: test_attention_around_its_tiles has several parts
     rows, columns = (157, 8) if "attention" in case.op else (1501, 131)

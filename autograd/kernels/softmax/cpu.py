@@ -31,12 +31,15 @@ def _forward(x, y, start, stop):
     V = x.shape[1]
     for i in range(start, stop):
         row, out = x[i], y[i]
+        # The sum comes from a loop over out alone. A loop that reads row and writes out runs one
+        # number at a time where out lies right behind row, and would add up in another order.
         top = x.dtype.type(-np.inf)
         for j in range(V):
+            out[j] = row[j]
             top = maximum(top, row[j])
         total = x.dtype.type(0)
         for j in range(V):
-            e = exp(row[j] - top)
+            e = exp(out[j] - top)
             out[j] = e
             total += e
         scale = x.dtype.type(1) / total
