@@ -129,6 +129,7 @@ class Ours:
     def reset(self):
         from tinygrad_llm.config import TrainConfig
         from tinygrad_llm.model.gpt import GPT
+        from tinygrad_llm.training.next_tokens import NextTokens
         from tinygrad_llm.training.optim import AdamW
         from tinygrad_llm.training.trainer import Trainer
 
@@ -138,8 +139,9 @@ class Ours:
         options = TrainConfig(steps=10**9, lr=LR, warmup_steps=0, min_lr_ratio=1.0, grad_clip=CLIP)
         self.source = OneBatch()
         self.trainer = Trainer(
-            model, self.source, AdamW(model.named_parameters(), LR, BETAS, EPS, DECAY), options,
-            validation=None, token_bytes=None, checkpoints=None, metrics=None, console=None,
+            model, NextTokens(model, self.source, validation=None, token_bytes=None),
+            AdamW(model.named_parameters(), LR, BETAS, EPS, DECAY), options,
+            checkpoints=None, metrics=None, console=None,
         )  # fmt: skip
 
     def step(self, x, y):

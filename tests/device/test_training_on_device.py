@@ -26,6 +26,7 @@ from tinygrad_llm.tokenizer import Tokenizer
 from tinygrad_llm.training import checkpoint as ckpt
 from tinygrad_llm.training.evaluation import evaluate, whole
 from tinygrad_llm.training.metrics import MetricsWriter
+from tinygrad_llm.training.next_tokens import NextTokens
 from tinygrad_llm.training.optim import AdamW, global_norm
 from tinygrad_llm.training.trainer import Trainer
 
@@ -121,7 +122,7 @@ class Quiet:
     def start(self, done, total):
         pass
 
-    def step(self, line):
+    def step(self, line, loss, note):
         pass
 
     def stop(self):
@@ -136,10 +137,12 @@ def trainer(folder, where, model=None, steps=4):
     model = model or GPT(SHAPE, seed=5).to(where)
     checkpoints = ckpt.Checkpoints(folder, Tokenizer([]))
     checkpoints.folder.mkdir(parents=True, exist_ok=True)
+    task = NextTokens(
+        model, Loader(TOKENS, 3, SHAPE.block_size, seed=7), TOKENS[:100],
+        np.ones(SHAPE.vocab_size, np.int64), grad_accumulation=2,
+    )  # fmt: skip
     return Trainer(
-        model, Loader(TOKENS, 3, SHAPE.block_size, seed=7),
-        AdamW(model.named_parameters(), betas=(0.9, 0.95), weight_decay=0.1), config,
-        validation=TOKENS[:100], token_bytes=np.ones(SHAPE.vocab_size, np.int64),
+        model, task, AdamW(model.named_parameters(), betas=(0.9, 0.95), weight_decay=0.1), config,
         checkpoints=checkpoints, metrics=MetricsWriter(folder / "metrics.jsonl"), console=Quiet(),
     )  # fmt: skip
 
@@ -155,8 +158,12 @@ def test_training_step_by_step(tmp_path, device):
         moved = dict(there.model.named_parameters())[name]
         assert moved.device == device
         close(moved.numpy(), p.numpy(), 1e-3)
-    a, b = here.quick_evaluation(), there.quick_evaluation()
+    a, b = (
+        evaluate(run.model, whole(TOKENS[:100], 8, 3), run.task.token_bytes)
+        for run in (here, there)
+    )
     assert b.loss == pytest.approx(a.loss, rel=1e-4) and (a.tokens, a.bytes) == (b.tokens, b.bytes)
+    assert there.task.quick_evaluation() == pytest.approx(here.task.quick_evaluation(), rel=1e-4)
 
 
 def test_the_whole_loop_and_its_checkpoints(tmp_path, device):

@@ -13,6 +13,7 @@ from tinygrad_llm.errors import UserError
 from tinygrad_llm.model.gpt import GPT
 from tinygrad_llm.training.evaluation import Evaluation, evaluate, fixed_part, whole
 from tinygrad_llm.training.metrics import MetricsWriter, is_finished, read_metrics, truncate
+from tinygrad_llm.training.next_tokens import NextTokens
 from tinygrad_llm.training.plot import plot_loss, smooth
 
 CONFIG = GPTConfig(vocab_size=11, block_size=6, n_layer=1, n_head=2, n_embd=8, dropout=0.5)
@@ -158,7 +159,8 @@ def test_plain_lines_at_the_start_and_at_evaluations():
     assert type(console) is PlainConsole
     console.start(0, 20)
     for line in LINES:
-        console.step(line | EVALUATED if line["step"] % 10 == 0 else line)
+        line = line | EVALUATED if line["step"] % 10 == 0 else line
+        console.step(line, line["train_loss"], NextTokens.note(line))
     console.stop()
     shown = stream.getvalue().splitlines()
     assert [line.split()[1] for line in shown] == ["1/20", "10/20", "20/20"]
@@ -176,8 +178,9 @@ def test_the_terminal_shows_a_bar_and_plain_text_unchanged():
         progress(1, 2)
     console.start(0, 20)
     for line in LINES:
-        console.step(line)
-    console.step(LINES[-1] | EVALUATED)
+        console.step(line, line["train_loss"], NextTokens.note(line))
+    line = LINES[-1] | EVALUATED
+    console.step(line, line["train_loss"], NextTokens.note(line))
     console.stop()
     console.stop()  # harmless
     assert "[bold]not markup[/] 12" in stream.getvalue()

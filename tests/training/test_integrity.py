@@ -388,7 +388,7 @@ def test_a_finished_run_needs_no_corpus_and_is_tidied(run):
 def test_a_report_that_cannot_be_written(run, monkeypatch):
     from tinygrad_llm.commands.console import PlainConsole
 
-    def full(self, line):
+    def full(self, line, loss, note):
         raise OSError(28, os.strerror(28))
 
     with monkeypatch.context() as patch:

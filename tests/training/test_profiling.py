@@ -64,8 +64,8 @@ def test_the_share_is_the_rate_over_the_peak():
     line = {"step": 1, "train_loss": 3.0, "tokens_per_second": 300.0}
     for peak, shown in ((400.0, "300 tokens/s (75% of peak)  "), (None, "300 tokens/s  ")):
         pace = Pace(0, 10, peak)
-        pace.add(line)
-        assert shown in step_text(line, pace)
+        pace.add(line, 3.0)
+        assert shown in step_text(pace)
 
 
 def test_tokens_at_the_limit():

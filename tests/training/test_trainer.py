@@ -21,8 +21,9 @@ from tinygrad_llm.model.gpt import GPT
 from tinygrad_llm.pretrained.gpt2 import load_model
 from tinygrad_llm.tokenizer import Tokenizer
 from tinygrad_llm.training import checkpoint as ckpt
-from tinygrad_llm.training.evaluation import Evaluation
+from tinygrad_llm.training.evaluation import evaluate, whole
 from tinygrad_llm.training.metrics import MetricsWriter, read_metrics
+from tinygrad_llm.training.next_tokens import NextTokens
 from tinygrad_llm.training.optim import AdamW
 from tinygrad_llm.training.trainer import Trainer
 
@@ -39,7 +40,7 @@ class Quiet:
     def start(self, done, total):
         self.running = True
 
-    def step(self, line):
+    def step(self, line, loss, note):
         self.lines.append(line)
 
     def stop(self):
@@ -64,13 +65,19 @@ def options(**changes):
 def trainer(tmp_path, config=None, model=None, loader=None, checkpoints=None, shape=SHAPE):
     config = config or options()
     model = model or GPT(shape, seed=5)
+    loader = loader or Loader(TOKENS, config.batch_size, shape.block_size, seed=7)
     return Trainer(
         model,
-        loader or Loader(TOKENS, config.batch_size, shape.block_size, seed=7),
+        NextTokens(
+            model,
+            loader,
+            TOKENS[:100],
+            np.ones(shape.vocab_size, np.int64),
+            grad_accumulation=config.grad_accumulation,
+            eval_batches=config.eval_batches,
+        ),
         AdamW(model.named_parameters(), betas=(0.9, 0.95), weight_decay=0.1),
         config,
-        validation=TOKENS[:100],
-        token_bytes=np.ones(shape.vocab_size, np.int64),
         checkpoints=checkpoints or NoCheckpoints(),
         metrics=MetricsWriter(tmp_path / "metrics.jsonl"),
         console=Quiet(),
@@ -184,18 +191,19 @@ def test_evaluates_saves_and_logs_on_time(tmp_path):
     checkpoints = NoCheckpoints()
     t = trainer(tmp_path, options(steps=7, eval_every=2, save_every=3), checkpoints=checkpoints)
     losses = iter([4.0, 5.0, 3.0, 6.0])
-    real = t.quick_evaluation
-    t.quick_evaluation = lambda: type(real())(next(losses), 1, 1)
+    real = t.task.quick_evaluation
+    t.task.quick_evaluation = lambda: real() | {"val_loss": next(losses)}
     assert t.train() is None
     with_validation = [line["step"] for line in t.console.lines if "val_loss" in line]
     assert with_validation == [2, 4, 6, 7]
     # at 2 and 6 because it improved (6 is a multiple of 3 too), at 3, and at the last step
     assert checkpoints.saved == [(2, 2), (3, 2), (6, 6), (7, 6)]
-    result = t.final_evaluation()
+    sentence = t.final_evaluation()
     lines = read_metrics(tmp_path / "metrics.jsonl")
     assert [m["step"] for m in lines] == [1, 2, 3, 4, 5, 6, 7, 7]
-    assert lines[-1]["final"] is True and lines[-1]["val_loss"] == result.loss
-    assert result.tokens == 99
+    whole_text = evaluate(t.model, whole(TOKENS[:100], 8, 3), t.task.token_bytes)
+    assert lines[-1]["final"] is True and lines[-1]["val_loss"] == whole_text.loss
+    assert sentence == f"validation, all 99 tokens: {whole_text}"
 
 
 def test_resuming_is_bit_for_bit(tmp_path):
@@ -320,7 +328,7 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path):
 
 def test_a_validation_loss_that_is_not_finite_stops_the_run(tmp_path):
     t = trainer(tmp_path)
-    t.quick_evaluation = lambda: Evaluation(math.nan, 1, 1)
+    t.task.quick_evaluation = lambda: {"val_loss": math.nan}
     with pytest.raises(UserError, match="the validation loss is nan at step 2"):
         t.train()
     assert t.checkpoints.saved == [] and len(read_metrics(tmp_path / "metrics.jsonl")) == 1

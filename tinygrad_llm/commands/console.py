@@ -7,7 +7,7 @@ both, control codes in the text are shown as escapes (terminal.py).
     write(text)                  text as it is generated, without a line end
     progress(label)              context manager that yields progress(done, total)
     start(done, total)           the training loop begins,
-    step(metrics)                has done a step (a line of metrics.py),
+    step(metrics, loss, note)    has done a step (a line of metrics.py) and remarks on it,
     stop()                       and is over, for whatever reason
 """
 
@@ -66,14 +66,14 @@ class PlainConsole:
         self._pace = Pace(done, total, self.peak_rate)
         self._shown = time.monotonic()
 
-    def step(self, line: Metrics) -> None:
-        """Show a step, given its line of metrics."""
-        self._pace.add(line)
+    def step(self, line: Metrics, loss: float, note: str = "") -> None:
+        """Show a step, given its line of metrics; one with a note is always shown."""
+        self._pace.add(line, loss)
         now = time.monotonic()
         first = self._pace.done == self._pace.first_step + 1
-        if first or "val_loss" in line or now - self._shown >= PACE:
+        if first or note or now - self._shown >= PACE:
             self._shown = now
-            self.say(step_text(line, self._pace))
+            self.say(step_text(self._pace, note))
 
     def stop(self) -> None:
         """The training loop is over."""
@@ -124,8 +124,8 @@ class TerminalConsole(PlainConsole):
         self._task = self._bar.add_task("training", completed=done, total=total, status="")
         self._bar.start()
 
-    def step(self, line: Metrics) -> None:
-        self._pace.add(line)
+    def step(self, line: Metrics, loss: float, note: str = "") -> None:
+        self._pace.add(line, loss)
         pace = self._pace
         self._bar.update(
             self._task,
@@ -133,8 +133,8 @@ class TerminalConsole(PlainConsole):
             status=f"loss [cyan]{pace.loss:.3f}[/]  {pace.rate_text().strip()}  "
             f"{clock(pace.seconds_left())} left",
         )
-        if "val_loss" in line:
-            self.say(step_text(line, pace))
+        if note:
+            self.say(step_text(pace, note))
 
     def stop(self) -> None:
         if self._bar is not None:
@@ -156,13 +156,13 @@ class Pace:
         self.loss = self.tokens_per_second = 0.0
         self._weight = 0.0
 
-    def add(self, line: Metrics) -> None:
-        """Add a step's line of metrics to the averages."""
+    def add(self, line: Metrics, loss: float) -> None:
+        """Add a step's line of metrics, and its loss, to the averages."""
         self.done = line["step"]
         # A moving average, corrected for its start at zero (as in Adam).
         self._weight = 0.95 * self._weight + 0.05
         share = 0.05 / self._weight
-        self.loss += share * (line["train_loss"] - self.loss)
+        self.loss += share * (loss - self.loss)
         self.tokens_per_second += share * (line["tokens_per_second"] - self.tokens_per_second)
 
     def rate_text(self) -> str:
@@ -178,19 +178,14 @@ class Pace:
         return (time.monotonic() - self.started) / max(1, steps) * (self.total - self.done)
 
 
-def step_text(line: Metrics, pace: Pace) -> str:
-    """One step as a line of text."""
+def step_text(pace: Pace, note: str = "") -> str:
+    """The step that was added last as a line of text."""
     width = len(str(pace.total))
     text = (
-        f"step {line['step']:>{width}}/{pace.total}  loss {pace.loss:.4f}  "
+        f"step {pace.done:>{width}}/{pace.total}  loss {pace.loss:.4f}  "
         f"{pace.rate_text()}  {clock(pace.seconds_left())} left"
     )
-    if "val_loss" in line:
-        text += (
-            f"  validation: loss {line['val_loss']:.4f}, perplexity {line['val_perplexity']:.1f}, "
-            f"{line['val_bits_per_byte']:.3f} bits per byte"
-        )
-    return text
+    return f"{text}  {note}" if note else text
 
 
 def clock(seconds: float) -> str:

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tinygrad_llm.commands.console import PlainConsole, clock
 from tinygrad_llm.commands.generate import stream_text
@@ -17,6 +18,7 @@ from tinygrad_llm.config import TrainConfig
 from tinygrad_llm.data import Prepared
 from tinygrad_llm.files import remove_partials
 from tinygrad_llm.machine.interrupt import exit_code
+from tinygrad_llm.model import Model
 from tinygrad_llm.terminal import one_line, shell_command
 from tinygrad_llm.training import runs
 from tinygrad_llm.training.checkpoint import read_index
@@ -24,20 +26,37 @@ from tinygrad_llm.training.metrics import read_metrics
 from tinygrad_llm.training.plot import plot_loss
 from tinygrad_llm.training.trainer import Trainer
 
+if TYPE_CHECKING:
+    from tinygrad_llm.tokenizer import Tokenizer
+
 
 def finish(
-    console: PlainConsole, trainer: Trainer, run: Path, prepared: Prepared, started: float
+    console: PlainConsole,
+    trainer: Trainer,
+    run: Path,
+    config: TrainConfig,
+    prepared: Prepared,
+    started: float,
 ) -> int:
     """Evaluate, plot, write a sample and say where everything is; returns the exit code.
 
     ``started`` is when the command began, by ``time.monotonic``.
     """
     # The plot comes before the sample: if the reader presses Ctrl-C, all files are there.
+    tokenizer = trainer.checkpoints.tokenizer
+
+    def sample() -> None:
+        prompt = _sample_prompt(config, tokenizer, prepared)
+        _write_sample(console, trainer.model, tokenizer, prompt, config)
+
+    def report() -> None:
+        _report(console, run, _sample_prompt(config, tokenizer, prepared), started)
+
     tasks: dict[str, Callable[[], None]] = {
-        "the final evaluation": lambda: _evaluate(console, trainer),
-        "the plot": lambda: _plot(run, trainer.config),
-        "the sample": lambda: _write_sample(console, trainer, prepared),
-        "the report": lambda: _report(console, run, _sample_prompt(trainer, prepared), started),
+        "the final evaluation": lambda: console.say(f"\n{trainer.final_evaluation()}"),
+        "the plot": lambda: _plot(run, config),
+        "the sample": sample,
+        "the report": report,
     }
     return _do_all(tasks, run)
 
@@ -85,39 +104,33 @@ def _report_failure(sentence: str, run: Path) -> None:
 # --- the tasks ---------------------------------------------------------------------------------
 
 
-def _evaluate(console: PlainConsole, trainer: Trainer) -> None:
-    result = trainer.final_evaluation()
-    console.say(f"\nvalidation, all {result.tokens:,} tokens: {result}")
-
-
 def _plot(run: Path, config: TrainConfig) -> None:
     title = f"{config.preset} on {Path(config.data).name}"
     plot_loss(read_metrics(run / runs.METRICS_FILE), run / runs.PLOT_FILE, title)
 
 
-def _write_sample(console: PlainConsole, trainer: Trainer, prepared: Prepared) -> None:
-    config = trainer.config
+def _write_sample(
+    console: PlainConsole, model: Model, tokenizer: "Tokenizer", prompt: str, config: TrainConfig
+) -> None:
     if not config.sample_tokens:
         return
     options = SamplingOptions(max_new_tokens=config.sample_tokens, seed=config.seed)
-    prompt = _sample_prompt(trainer, prepared)
     console.say(
         f"\na sample (temperature {options.temperature}, top-k {options.top_k}, "
         f"seed {options.seed}):\n"
     )
-    for piece in stream_text(trainer.model, trainer.checkpoints.tokenizer, prompt, options):
+    for piece in stream_text(model, tokenizer, prompt, options):
         console.write(piece)
     console.say("\n")
 
 
-def _sample_prompt(trainer: Trainer, prepared: Prepared) -> str:
+def _sample_prompt(config: TrainConfig, tokenizer: "Tokenizer", prepared: Prepared) -> str:
     """The start of the sample: by default the first line of the validation text."""
-    config = trainer.config
     if config.sample_prompt is not None:
         return config.sample_prompt
     if config.data == "stdlib":
         return "def "
-    beginning = trainer.checkpoints.tokenizer.decode(prepared.validation[:16])
+    beginning = tokenizer.decode(prepared.validation[:16])
     lines = beginning.partition("<|endoftext|>")[0].rstrip("\ufffd").strip().splitlines()
     return lines[0] if lines else ""
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get
 from tinygrad_llm.commands.console import PlainConsole
 from tinygrad_llm.commands.corpus import prepare_corpus
 from tinygrad_llm.commands.finish import make_missing
-from tinygrad_llm.commands.session import SavedState, Session, locked, make_loader, warm_up
+from tinygrad_llm.commands.pretraining import make_loader, pretraining
+from tinygrad_llm.commands.session import SavedState, locked, warm_up
 from tinygrad_llm.commands.start import new_model
 from tinygrad_llm.config import TrainConfig
 from tinygrad_llm.data import CleanOptions, Prepared
@@ -66,9 +67,10 @@ def resume(console: PlainConsole, options: TrainConfig, started: float) -> int:
         _note_other_versions(console, content["versions"])
         loader = make_loader(config, model.config, prepared)
         warm_up(console, model.config, config.device)
-        return Session(
-            run, config, model, tokenizer, prepared, loader, console, started, saved
-        ).train()
+        session = pretraining(
+            console, run, config, model, tokenizer, prepared, loader, started, saved
+        )
+        return session.train()
 
 
 def _check_no_other_options(options: TrainConfig) -> None:

@@ -7,18 +7,16 @@ away.
 
 import contextlib
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from tinygrad_llm.commands.console import PlainConsole
-from tinygrad_llm.commands.finish import finish
-from tinygrad_llm.config import ModelConfig, TrainConfig
-from tinygrad_llm.data import Loader, Prepared, check_tokens
+from tinygrad_llm.config import ModelConfig
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files.lock import RunLock
 from tinygrad_llm.machine.speed import gemm_limit, tokens_at_limit
@@ -30,10 +28,8 @@ from tinygrad_llm.training.checkpoint import Checkpoints
 from tinygrad_llm.training.metrics import MetricsWriter, truncate
 from tinygrad_llm.training.optim import AdamW
 from tinygrad_llm.training.profiling import ProfilingTrainer
-from tinygrad_llm.training.trainer import Trainer
-
-if TYPE_CHECKING:
-    from tinygrad_llm.tokenizer import Tokenizer
+from tinygrad_llm.training.task import Task
+from tinygrad_llm.training.trainer import Options, Trainer
 
 
 @dataclass(frozen=True)
@@ -45,45 +41,57 @@ class SavedState:
     state: dict[str, Any]
 
 
+class SessionOptions(Options, Protocol):
+    """The options of a run that its session needs, as in TrainConfig."""
+
+    @property
+    def weight_decay(self) -> float: ...
+    @property
+    def beta1(self) -> float: ...
+    @property
+    def beta2(self) -> float: ...
+    @property
+    def profile(self) -> bool: ...
+
+
 @dataclass(frozen=True)
 class Session:
     """A run with everything its training needs; ``train`` does the rest."""
 
     run: Path
-    config: TrainConfig
+    config: SessionOptions
     model: Model
-    tokenizer: "Tokenizer"
-    prepared: Prepared
-    loader: Loader
+    task: Task
+    checkpoints: Checkpoints
     console: PlainConsole
-    started: float
-    """When the command began, by ``time.monotonic``."""
+    finish: Callable[[Trainer], int]
+    """What follows the last step; returns the exit code."""
+    step_size: str
+    """What a step learns from, for the report: "4,096 tokens"."""
     saved: SavedState | None = None
     """The state to continue from; None means step 0."""
 
     def train(self) -> int:
         """Do the remaining steps and what follows them; returns the exit code."""
-        checkpoints = Checkpoints(self.run, self.tokenizer)
         with _saying_how_to_continue(self.run):
-            checkpoints.folder.mkdir(exist_ok=True)
+            self.checkpoints.folder.mkdir(exist_ok=True)
         with MetricsWriter(self.run / runs.METRICS_FILE) as metrics:
-            trainer = self.trainer(checkpoints, metrics)
+            trainer = self.trainer(metrics)
             with _saying_how_to_continue(self.run):
-                self._remove_later_steps(checkpoints)
+                self._remove_later_steps(self.checkpoints)
                 self._announce(trainer)
                 stopped_by = trainer.train()
             if stopped_by is None:
-                return finish(self.console, trainer, self.run, self.prepared, self.started)
+                return self.finish(trainer)
         self._report_stop(trainer, stopped_by)
         return 128 + stopped_by
 
-    def trainer(self, checkpoints: Checkpoints, metrics: MetricsWriter) -> Trainer:
+    def trainer(self, metrics: MetricsWriter) -> Trainer:
         """The trainer of this run, in the saved state if there is one."""
         kind = partial(ProfilingTrainer, folder=self.run) if self.config.profile else Trainer
         trainer = kind(
-            self.model, self.loader, self._optimizer(), self.config,
-            validation=self.prepared.validation, token_bytes=self.tokenizer.token_bytes(),
-            checkpoints=checkpoints, metrics=metrics, console=self.console,
+            self.model, self.task, self._optimizer(), self.config,
+            checkpoints=self.checkpoints, metrics=metrics, console=self.console,
         )  # fmt: skip
         if self.saved is not None:
             trainer.load_state(self.saved.arrays, self.saved.state)
@@ -93,7 +101,8 @@ class Session:
         c = self.config
         assert c.lr is not None
         betas = (c.beta1, c.beta2)
-        return AdamW(self.model.named_parameters(), c.lr, betas, weight_decay=c.weight_decay)
+        trained = [(name, p) for name, p in self.model.named_parameters() if p.requires_grad]
+        return AdamW(trained, c.lr, betas, weight_decay=c.weight_decay)
 
     def _remove_later_steps(self, checkpoints: Checkpoints) -> None:
         """Bring the folder back to the step that the run continues from.
@@ -117,8 +126,7 @@ class Session:
         steps = self.config.steps
         if trainer.step:
             self.console.say(f"continuing after step {trainer.step} of {steps}")
-        tokens = self.loader.batch_size * self.loader.block_size * self.config.grad_accumulation
-        self.console.say(f"training for {steps} steps of {tokens:,} tokens, run folder {self.run}")
+        self.console.say(f"training for {steps} steps of {self.step_size}, run folder {self.run}")
 
     def _report_stop(self, trainer: Trainer, number: int) -> None:
         name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
@@ -141,21 +149,6 @@ def locked(console: PlainConsole, run: Path) -> Iterator[None]:
                 "trains there"
             )
         yield
-
-
-def make_loader(config: TrainConfig, model: ModelConfig, prepared: Prepared) -> Loader:
-    """The training batches; raises UserError for tokens that do not suit the model."""
-    assert config.batch_size is not None
-    check_tokens(prepared.validation, model.vocab_size, "the validation tokens")
-    if len(prepared.validation) < 2:
-        raise UserError(
-            f"the validation text has {len(prepared.validation)} token, expected at least 2; use "
-            "a longer text"
-        )
-    return Loader(
-        prepared.train, config.batch_size, model.block_size, config.seed,
-        vocab_size=model.vocab_size,
-    )  # fmt: skip
 
 
 def warm_up(console: PlainConsole, model: ModelConfig, device: str) -> None:

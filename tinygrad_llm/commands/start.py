@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from tinygrad_llm.commands.console import PlainConsole
 from tinygrad_llm.commands.corpus import open_tokenizer, prepare_corpus
-from tinygrad_llm.commands.session import Session, locked, make_loader, warm_up
+from tinygrad_llm.commands.pretraining import make_loader, pretraining
+from tinygrad_llm.commands.session import locked, warm_up
 from tinygrad_llm.config import TrainConfig
 from tinygrad_llm.data import DATASETS, CleanOptions, Prepared
 from tinygrad_llm.device import arrays_on
@@ -35,7 +36,8 @@ def start(console: PlainConsole, config: TrainConfig, started: float) -> int:
     run = runs.create_run(config.out, config.preset)
     with locked(console, run):
         _write_run_file(run, config, model, prepared)
-        return Session(run, config, model, tokenizer, prepared, loader, console, started).train()
+        session = pretraining(console, run, config, model, tokenizer, prepared, loader, started)
+        return session.train()
 
 
 def new_model(console: PlainConsole, config: TrainConfig) -> tuple[Model, "Tokenizer", Prepared]:

@@ -52,19 +52,27 @@ GENERATOR_SCHEMA = {
     "has_uint32": Whole(0, 1),
     "uinteger": Whole(0, 2**32 - 1),
 }
-STATE_SCHEMA = {
-    "format": FORMAT,
-    "options?": (Text("[0-9a-f]{64}", "a sha256"), None),
-    "step": Whole(0),
-    "best": ({"step": Whole(0), "val_loss": float}, None),
-    "loader": {
-        "tokens": Whole(1),
-        "batch_size": Whole(1),
-        "block_size": Whole(1),
-        "bit_generator": GENERATOR_SCHEMA,
-    },
-    "random": {"model?": GENERATOR_SCHEMA},
+CORPUS_SCHEMA = {
+    "tokens": Whole(1),
+    "batch_size": Whole(1),
+    "block_size": Whole(1),
+    "bit_generator": GENERATOR_SCHEMA,
 }
+
+
+def state_schema(task: Any) -> dict[str, Any]:
+    """What a training state looks like, with that of the run's task (``Task.state_dict``) in it."""
+    return {
+        "format": FORMAT,
+        "options?": (Text("[0-9a-f]{64}", "a sha256"), None),
+        "step": Whole(0),
+        "best": ({"step": Whole(0), "val_loss": float}, None),
+        "loader": task,
+        "random": {"model?": GENERATOR_SCHEMA},
+    }
+
+
+STATE_SCHEMA = state_schema(CORPUS_SCHEMA)
 
 
 class Checkpoints:

@@ -1,8 +1,9 @@
 """metrics.jsonl: one JSON object per line, one line per training step.
 
-Keys: step (counted from 1), train_loss, lr, grad_norm, tokens_per_second; at evaluations also
-val_loss, val_perplexity and val_bits_per_byte. The last line of a finished run has ``"final":
-true`` and the evaluation of the whole validation text.
+Every line has a step, counted from 1, grad_norm and tokens_per_second. In pretraining the other
+keys are train_loss and lr, and at evaluations val_loss, val_perplexity and val_bits_per_byte. Fine-
+tuning has those of Hugging Face's TRL: loss, learning_rate, eval_loss, rewards/margins and so on.
+The last line of a finished run has ``"final": true`` and the evaluation of all validation data.
 
 Lines are collected and written together. A process that is killed may leave a torn last line, and
 lines of later steps than its last checkpoint; the reader drops the former, ``truncate`` the latter.
@@ -33,6 +34,7 @@ LINE_SCHEMA = {
     "val_perplexity?": _NUMBER,
     "val_bits_per_byte?": _NUMBER,
     "final?": True,
+    ...: _NUMBER,
 }
 MAX_LINE = 4096  # bytes
 

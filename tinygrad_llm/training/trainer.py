@@ -5,26 +5,25 @@
         scale them down if they are too long    clipping
         move the weights against them           AdamW, learning rate of this step
 
-The trainer is handed everything it works with and decides only the order: it knows no tokenizer
-(except how many bytes a token stands for), no corpus and no file format. Only two parts of a step
-draw random numbers, the loader and the model's dropout, and the saved state includes both; so a
+The trainer is handed everything it works with and decides only the order: it knows no tokenizer, no
+data and no file format. What the model learns from is a task (task.py). Only two parts of a step
+draw random numbers, the task and the model's dropout, and the saved state includes both; so a
 resumed run continues with exactly the numbers it would have had.
 """
 
+import collections
 import math
 import time
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import numpy as np
 
-from tinygrad_llm.config import TrainConfig
-from tinygrad_llm.data.loader import IGNORE, Loader
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.machine.interrupt import StopSignals
-from tinygrad_llm.training.evaluation import Evaluation, evaluate, fixed_part, whole
 from tinygrad_llm.training.metrics import Metrics, MetricsWriter
 from tinygrad_llm.training.optim import AdamW, clip_scale, global_norm
 from tinygrad_llm.training.schedule import learning_rate
+from tinygrad_llm.training.task import Task
 
 if TYPE_CHECKING:
     from tinygrad_llm.model import Model
@@ -38,17 +37,35 @@ class Console(Protocol):
 
     def start(self, done: int, total: int) -> None: ...
 
-    def step(self, line: Metrics) -> None: ...
+    def step(self, line: Metrics, loss: float, note: str) -> None: ...
 
     def stop(self) -> None: ...
 
     def say(self, text: str) -> None: ...
 
 
-class Trainer:
-    """Trains ``model`` on the batches of ``loader`` for ``config.steps`` steps.
+class Options(Protocol):
+    """The options of the loop, as in TrainConfig; all are numbers once a recipe has filled them."""
 
-    ``validation`` is a row of token ids and ``token_bytes`` the length of each id in bytes.
+    @property
+    def steps(self) -> int | None: ...
+    @property
+    def lr(self) -> float | None: ...
+    @property
+    def min_lr_ratio(self) -> float: ...
+    @property
+    def warmup_steps(self) -> int | None: ...
+    @property
+    def grad_clip(self) -> float: ...
+    @property
+    def eval_every(self) -> int: ...
+    @property
+    def save_every(self) -> int: ...
+
+
+class Trainer:
+    """Trains ``model`` on ``task`` for ``config.steps`` steps.
+
     ``checkpoints`` has ``save(model, arrays, state, best_step)``. ``config`` must be complete
     (``TrainConfig.with_recipe``).
     """
@@ -56,18 +73,15 @@ class Trainer:
     def __init__(
         self,
         model: "Model",
-        loader: Loader,
+        task: Task,
         optimizer: AdamW,
-        config: TrainConfig,
+        config: Options,
         *,
-        validation: np.ndarray,
-        token_bytes: np.ndarray,
         checkpoints: "Checkpoints",
         metrics: MetricsWriter,
         console: Console,
     ) -> None:
-        self.model, self.loader, self.optimizer, self.config = model, loader, optimizer, config
-        self.validation, self.token_bytes = validation, token_bytes
+        self.model, self.task, self.optimizer, self.config = model, task, optimizer, config
         self.checkpoints, self.metrics, self.console = checkpoints, metrics, console
         self.parameters = list(optimizer.params.values())
         self.step = 0  # steps done
@@ -80,19 +94,19 @@ class Trainer:
     def train_step(self) -> Metrics:
         """Do one optimizer step and return its line of metrics.
 
-        The micro-batches' losses are means, each weighted by its share of all valid tokens, so the
+        The micro-batches' losses are means, each weighted by its share of all terms, so the
         gradient is that of a single large batch, wherever the masked targets are. Raises UserError,
         before any weight is changed, if the loss or a gradient is not finite.
         """
         start = time.perf_counter()
-        batches = [self.loader.next_batch() for _ in range(self.config.grad_accumulation)]
-        valid = [int(np.count_nonzero(y != IGNORE)) for _, y in batches]
-        tokens = sum(valid)
-        total_loss = 0.0
-        for (x, y), n in zip(batches, valid, strict=True):
-            share = n / max(1, tokens)
-            loss = self.model.loss(x, y)
+        names, step = self.task.names, self.task.next_step()
+        terms = sum(batch.terms for batch in step.batches)
+        total_loss, means = 0.0, collections.Counter[str]()
+        for batch in step.batches:
+            share = batch.terms / max(1, terms)
+            loss, metrics = self.task.loss(batch.content)
             total_loss += share * loss.item()
+            means.update({name: share * value for name, value in metrics.items()})
             loss.backward(np.asarray(share, dtype=loss.dtype))
         norm = global_norm(self.parameters)
         if not math.isfinite(total_loss):
@@ -104,12 +118,15 @@ class Trainer:
         self.optimizer.step(grad_scale=clip_scale(norm, self.config.grad_clip))
         self.optimizer.zero_grad()
         self.step += 1
+        tokens = sum(batch.tokens for batch in step.batches)
         return {
             "step": self.step,
-            "train_loss": total_loss,
-            "lr": self.optimizer.lr,
+            names.loss: total_loss,
+            names.learning_rate: self.optimizer.lr,
             "grad_norm": norm,
             "tokens_per_second": tokens / (time.perf_counter() - start),
+            **step.metrics,
+            **means,
         }
 
     def learning_rate(self) -> float:
@@ -167,38 +184,32 @@ class Trainer:
         return signals.received
 
     def _advance(self, last: bool) -> None:
-        c = self.config
+        c, names = self.config, self.task.names
         line = self.train_step()
         improved = False
         if self.step % c.eval_every == 0 or last:
-            result = self.quick_evaluation()
-            if not math.isfinite(result.loss):
-                self._stop_at_bad_number(f"the validation loss is {result.loss}", self.step)
-            line.update(as_metrics(result))
-            improved = self.best is None or result.loss < self.best["val_loss"]
+            result = self.task.quick_evaluation()
+            validation_loss = result[names.validation_loss]
+            if not math.isfinite(validation_loss):
+                self._stop_at_bad_number(f"the validation loss is {validation_loss}", self.step)
+            line.update(result)
+            improved = self.best is None or validation_loss < self.best["val_loss"]
             if improved:
-                self.best = {"step": self.step, "val_loss": result.loss}
+                self.best = {"step": self.step, "val_loss": validation_loss}
         self.metrics.write(line)
-        self.console.step(line)
+        self.console.step(line, line[names.loss], self.task.note(line))
         if time.monotonic() - self._flushed > FLUSH_SECONDS:
             self.metrics.flush()
             self._flushed = time.monotonic()
         if self.step % c.save_every == 0 or improved or last:
             self._save()
 
-    def quick_evaluation(self) -> Evaluation:
-        """Score a fixed part of the validation text."""
-        T, B = self.loader.block_size, self.loader.batch_size
-        part = fixed_part(self.validation, T, B, self.config.eval_batches)
-        return evaluate(self.model, part, self.token_bytes)
-
-    def final_evaluation(self) -> Evaluation:
-        """Score the whole validation text and write it as the last line of the metrics."""
-        batches = whole(self.validation, self.loader.block_size, self.loader.batch_size)
-        result = evaluate(self.model, batches, self.token_bytes)
-        self.metrics.write({"step": self.step, **as_metrics(result), "final": True})
+    def final_evaluation(self) -> str:
+        """Use all validation data, write the last line of the metrics, and return a sentence."""
+        metrics, sentence = self.task.final_evaluation()
+        self.metrics.write({"step": self.step, **metrics, "final": True})
         self.metrics.sync()
-        return result
+        return sentence
 
     # --- the state -----------------------------------------------------------------------------
 
@@ -219,7 +230,7 @@ class Trainer:
         state = {
             "step": self.step,
             "best": self.best,
-            "loader": self.loader.state_dict(),
+            "loader": self.task.state_dict(),
             "random": {} if rng is None else {"model": rng.bit_generator.state},
         }
         return self.optimizer.state_dict(), state
@@ -234,19 +245,10 @@ class Trainer:
             )
         self.optimizer.load_state_dict(arrays)
         try:
-            self.loader.load_state_dict(state["loader"])
+            self.task.load_state_dict(state["loader"])
             if self.model.rng is not None:
                 self.model.rng.bit_generator.state = state["random"]["model"]
             self.step, self.best = state["step"], state["best"]
         except (KeyError, TypeError) as error:
             raise UserError(f"the training state is incomplete or damaged ({error!r})") from None
         self._saved_step = self.step
-
-
-def as_metrics(result: Evaluation) -> Metrics:
-    """An evaluation, under the names used in metrics.jsonl."""
-    return {
-        "val_loss": result.loss,
-        "val_perplexity": result.perplexity,
-        "val_bits_per_byte": result.bits_per_byte,
-    }

@@ -1,0 +1,56 @@
+"""What a session of ``train`` works with: a model that learns from the next tokens of a corpus."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tinygrad_llm.commands.console import PlainConsole
+from tinygrad_llm.commands.finish import finish
+from tinygrad_llm.commands.session import SavedState, Session
+from tinygrad_llm.config import ModelConfig, TrainConfig
+from tinygrad_llm.data import Loader, Prepared, check_tokens
+from tinygrad_llm.errors import UserError
+from tinygrad_llm.model import Model
+from tinygrad_llm.training.checkpoint import Checkpoints
+from tinygrad_llm.training.next_tokens import NextTokens
+
+if TYPE_CHECKING:
+    from tinygrad_llm.tokenizer import Tokenizer
+
+
+def make_loader(config: TrainConfig, model: ModelConfig, prepared: Prepared) -> Loader:
+    """The training batches; raises UserError for tokens that do not suit the model."""
+    assert config.batch_size is not None
+    check_tokens(prepared.validation, model.vocab_size, "the validation tokens")
+    if len(prepared.validation) < 2:
+        raise UserError(
+            f"the validation text has {len(prepared.validation)} token, expected at least 2; use "
+            "a longer text"
+        )
+    return Loader(
+        prepared.train, config.batch_size, model.block_size, config.seed,
+        vocab_size=model.vocab_size,
+    )  # fmt: skip
+
+
+def pretraining(
+    console: PlainConsole,
+    run: Path,
+    config: TrainConfig,
+    model: Model,
+    tokenizer: "Tokenizer",
+    prepared: Prepared,
+    loader: Loader,
+    started: float,
+    saved: SavedState | None = None,
+) -> Session:
+    """The session of a run; ``started`` is when the command began, by ``time.monotonic``."""
+    task = NextTokens(
+        model, loader, prepared.validation, tokenizer.token_bytes(),
+        grad_accumulation=config.grad_accumulation, eval_batches=config.eval_batches,
+    )  # fmt: skip
+    tokens = loader.batch_size * loader.block_size * config.grad_accumulation
+    return Session(
+        run, config, model, task, Checkpoints(run, tokenizer), console,
+        finish=lambda trainer: finish(console, trainer, run, config, prepared, started),
+        step_size=f"{tokens:,} tokens", saved=saved,
+    )  # fmt: skip
