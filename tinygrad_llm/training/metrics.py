@@ -18,7 +18,7 @@ from typing import Any
 
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import write_atomically
-from tinygrad_llm.files.json_file import Whole, parse_json
+from tinygrad_llm.files.json_file import Whole, check_json, parse_json
 from tinygrad_llm.terminal import shell_command
 
 Metrics = dict[str, Any]
@@ -34,8 +34,8 @@ LINE_SCHEMA = {
     "val_perplexity?": _NUMBER,
     "val_bits_per_byte?": _NUMBER,
     "final?": True,
-    ...: _NUMBER,
 }
+FINE_TUNING_SCHEMA = {"step": Whole(0), "final?": True, ...: _NUMBER}
 MAX_LINE = 4096  # bytes
 
 
@@ -115,7 +115,7 @@ def read_metrics(path: Path) -> list[Metrics]:
         with open(path, "rb") as file:
             while (line := file.readline(MAX_LINE + 1)).endswith(b"\n"):
                 name = f"line {len(metrics) + 1} of {path}"
-                metrics.append(parse_json(line, name, LINE_SCHEMA, advice="remove that line"))
+                metrics.append(_parse(line, name))
     except FileNotFoundError:
         return []
     except OSError as error:
@@ -126,6 +126,14 @@ def read_metrics(path: Path) -> list[Metrics]:
             "line of metrics: the file is damaged"
         )
     return metrics
+
+
+def _parse(line: bytes, name: str) -> Metrics:
+    advice = "remove that line"
+    content: Metrics = parse_json(line, name, {...: object}, advice=advice)
+    fine_tuning = "loss" in content or "eval_loss" in content
+    check_json(content, name, FINE_TUNING_SCHEMA if fine_tuning else LINE_SCHEMA, advice=advice)
+    return content
 
 
 def check_steps(path: Path, step: int) -> None:
