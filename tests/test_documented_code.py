@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import os
 import platform
 import re
 import shlex
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from caches import new_cache
+from chain_model import END, chain_model, chat_tokenizer
 from oracle import numpy_table
 from oracle.choices import CHOICES
 from oracle.judge import judge
@@ -23,6 +25,8 @@ from tinygrad_llm.commands import gradcheck
 from tinygrad_llm.commands.options import GradcheckOptions
 from tinygrad_llm.config import GPTConfig
 from tinygrad_llm.model.gpt import GPT
+from tinygrad_llm.pretrained import save_pretrained
+from tinygrad_llm.tokenizer import Tokenizer
 from tinygrad_llm.training.metrics import read_metrics
 
 ROOT = Path(__file__).parent.parent
@@ -117,8 +121,28 @@ def without_lines(text):
     return re.sub(r"\.py:\d+", ".py", text)
 
 
+@pytest.mark.parametrize("kind", ["small", "real"])
+def test_readme_pretrained_model(kind, tmp_path):
+    """In a folder where the model's name is that of a small model, or of the real file."""
+    pretrained, _, _ = python_blocks(ROOT / "README.md")
+    (name,) = re.findall(r'load_pretrained\("(.+)"\)', pretrained)
+    if kind == "small":
+        conventions = chat_tokenizer().conventions._replace(eos_id=END)
+        tokenizer = Tokenizer.from_vocabulary(chat_tokenizer().vocabulary, conventions)
+        save_pretrained(chain_model("Rome."), tokenizer, tmp_path / name)
+        expected = "Rome.<|im_end|>"
+    else:
+        folder = os.environ.get("TINYGRAD_LLM_TEST_MODELS")
+        files = sorted(Path(folder).glob("**/SmolLM2-135M-Instruct*.gguf")) if folder else []
+        if not files:
+            pytest.skip("TINYGRAD_LLM_TEST_MODELS names no folder with SmolLM2-135M-Instruct")
+        (tmp_path / name).symlink_to(files[0].resolve())
+        (expected,) = re.findall(r"This prints `(.+)`", (ROOT / "README.md").read_text())
+    assert run("-c", pretrained, cwd=tmp_path) == f"{expected}\n"
+
+
 def test_readme_first_look():
-    first_look, _ = python_blocks(ROOT / "README.md")
+    _, first_look, _ = python_blocks(ROOT / "README.md")
     assert len([line for line in first_look.splitlines() if line.strip()]) == 15
     losses = [float(x) for x in re.findall(r"loss (\d+\.\d+)", run("-c", first_look))]
     assert len(losses) == 5 and losses == sorted(losses, reverse=True)
@@ -126,7 +150,7 @@ def test_readme_first_look():
 
 
 def test_readme_gradient_check():
-    _, ten_lines = python_blocks(ROOT / "README.md")
+    _, _, ten_lines = python_blocks(ROOT / "README.md")
     assert len([line for line in ten_lines.splitlines() if line.strip()]) <= 10
     assert "gradient check passed: 6 checks" in run("-c", ten_lines)
     op = ten_lines[ten_lines.index("class ") : ten_lines.index("print(")].strip()
