@@ -54,7 +54,12 @@ def their_model(path):
 
 @every_model
 def test_greedy_text_is_that_of_transformers(path):
-    """Each token read once, by the cache, and the weights as numbers and as the file has them."""
+    """Each token read once, by the cache, and the weights as numbers and as the file has them.
+
+    transformers reads the text at once. Where it, too, finds each token the most likely after those
+    before it, its own greedy text is this one: the first token is the same, and if n are, so is the
+    next.
+    """
     theirs = their_model(path)
     import torch
 
@@ -62,18 +67,17 @@ def test_greedy_text_is_that_of_transformers(path):
     gaps = []
     for text in PROMPTS:
         ids = models[0][1].add_bos_eos(models[0][1].encode(text))
-        found = theirs.generate(
-            torch.tensor([ids]), attention_mask=torch.ones(1, len(ids)), do_sample=False,
-            min_new_tokens=N_NEW, max_new_tokens=N_NEW, eos_token_id=[],
-            output_logits=True, return_dict_in_generate=True,
-        )  # fmt: skip
-        expected = found.sequences[0, len(ids) :].tolist()
-        assert len(expected) == N_NEW
-        best = torch.cat(found.logits).topk(2).values  # (N_NEW, 2)
-        gaps.append((best[:, 0] - best[:, 1]).min().item())
-        for model, _ in models:
-            steps = generate(model, np.array([ids]), N_NEW, temperature=0)
-            assert [int(token) for (token,) in steps] == expected, (text, gaps[-1])
+        found, as_stored = (
+            [int(token) for (token,) in generate(model, np.array([ids]), N_NEW, temperature=0)]
+            for model, _ in models
+        )
+        assert len(found) == N_NEW
+        with torch.no_grad():
+            logits = theirs(torch.tensor([ids + found[:-1]]), logits_to_keep=N_NEW).logits[0]
+        best = logits.topk(2)  # (N_NEW, 2)
+        gaps.append((best.values[:, 0] - best.values[:, 1]).min().item())
+        assert found == best.indices[:, 0].tolist(), (text, gaps[-1])
+        assert as_stored == found, (text, gaps[-1])
     print(f"{path.name}: the two best logits are at least {min(gaps):.5f} apart")
 
 
@@ -99,3 +103,15 @@ def test_logits_beyond_a_window(path):
     for found in (at_once, np.array(by_cache)):
         assert np.abs(found - expected).max() < 1e-4 * np.abs(expected).max()
         assert (found.argmax(axis=1) == expected.argmax(axis=1)).all()
+
+
+@pytest.mark.parametrize("path", MODELS, ids=lambda path: path.name)
+def test_logits_of_any_ids(path):
+    theirs = their_model(path)
+    import torch
+
+    ids = np.random.default_rng(0).integers(0, 10_000, (2, 40))
+    with torch.no_grad():
+        expected = theirs(torch.tensor(ids)).logits.numpy()
+    found = load_pretrained(path)[0](ids).data
+    assert np.abs(found - expected).max() < 1e-4 * np.abs(expected).max()
