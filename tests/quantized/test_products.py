@@ -20,7 +20,6 @@ from tinygrad_llm.quantized.matrix import (
     QuantizedMatrix,
     q8_0_of_q5_0,
     quantize_int8,
-    stored_matrix,
 )
 from tinygrad_llm.quantized.products import multiply, table_row
 
@@ -150,13 +149,6 @@ def test_many_rows_of_x_get_the_same_weights(name, rng):
 def test_q5_0_is_stored_as_q8_0_without_loss(rng):
     data = random_blocks(rng, 5, 96, "Q5_0")
     np.testing.assert_array_equal(dequantize(q8_0_of_q5_0(data), "Q8_0"), dequantize(data, "Q5_0"))
-    assert stored_matrix(data, "Q5_0", 96).format == "Q8_0"
-
-
-@pytest.mark.parametrize("name", ["Q5_1", "Q2_K", "Q3_K", "Q5_K"])
-def test_formats_without_products_become_numbers(name, rng):
-    data = random_blocks(rng, 5, 256, name)
-    np.testing.assert_array_equal(stored_matrix(data, name, 256), dequantize(data, name))
 
 
 def test_int8_is_the_nearest_of_its_grid(rng):

@@ -37,11 +37,16 @@ def describe(path: Path, sha256: bool = False) -> Facts:
     With ``sha256`` the checksums of all files of weights are among them. Raises UserError as
     ``load_pretrained`` does.
     """
-    model, tokenizer = load_stored(path)
     if path.is_dir():
+        model, tokenizer = load_stored(path)
         kind, files, tensors = read_model_type(path / CONFIG), *_directory(path)
+        licence = _licence(path, _licence_on_hub(path / "README.md"))
     else:
-        kind, files, tensors = _gguf(path)
+        file = read_gguf(path)
+        model, tokenizer = load_stored(file)
+        kind, files = architecture(file), [path]
+        tensors = [(info.format, info.nbytes) for info in file.tensors.values()]
+        licence = _licence(path.parent, file.metadata.get("general.license"))
     facts = [
         ("model", str(path)),
         ("architecture", f"{kind}: {_sizes(model)}"),
@@ -49,7 +54,7 @@ def describe(path: Path, sha256: bool = False) -> Facts:
         ("weights", format_sizes(tensors)),
         ("context", f"{model.config.block_size:,} tokens"),
         *_vocabulary(model, tokenizer),
-        ("licence", _licence(path)),
+        ("licence", licence),
     ]
     if sha256:
         facts += [("sha256", f"{file_sha256(file)}  {file.name}") for file in files]
@@ -57,12 +62,6 @@ def describe(path: Path, sha256: bool = False) -> Facts:
 
 
 Tensors = list[tuple[str, int]]  # the format and the bytes of each
-
-
-def _gguf(path: Path) -> tuple[str, list[Path], Tensors]:
-    file = read_gguf(path)
-    tensors = [(info.format, info.nbytes) for info in file.tensors.values()]
-    return architecture(file), [path], tensors
 
 
 def _directory(path: Path) -> tuple[list[Path], Tensors]:
@@ -130,12 +129,8 @@ def _token(tokenizer: Tokenizer, i: int) -> str:
         return f"({i})"
 
 
-def _licence(path: Path) -> str:
-    """What the files say about it."""
-    if path.is_dir():
-        folder, name = path, _licence_on_hub(path / "README.md")
-    else:
-        folder, name = path.parent, read_gguf(path).metadata.get("general.license")
+def _licence(folder: Path, name: object) -> str:
+    """What the files say about it: its ``name``, and whether ``folder`` has its text."""
     shown = name[:80] if isinstance(name, str) and name else "not named in the files"
     texts = [folder / file for file in LICENCES if (folder / file).is_file()]
     return f"{shown}; its text is {texts[0]}" if texts else shown

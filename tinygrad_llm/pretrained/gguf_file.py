@@ -10,6 +10,7 @@ when it is asked for, piece by piece, so that reading one takes hardly more than
 
 import mmap
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
@@ -74,16 +75,32 @@ class GGUFFile:
 
     def read(self, name: str, dtype: Any = np.float32) -> np.ndarray:
         """A tensor as numbers: a new array of ``dtype``, decoded in float32."""
-        info = self.info(name)
-        form = FORMATS[info.format]
-        weights = np.empty(info.shape, dtype)
-        flat, stored = weights.reshape(-1), self.stored(name).reshape(-1)
-        step = PIECE // form.size * form.layout.itemsize  # bytes
-        for i, begin in enumerate(range(0, info.nbytes, step)):
-            piece = stored[begin : begin + step]
-            flat[i * PIECE : (i + 1) * PIECE] = dequantize(piece, info.format)
-            forget_pages(self._data, info.begin + begin, info.begin + begin + step)
+        weights = np.empty(self.info(name).shape, dtype)
+        flat, at = weights.reshape(-1), 0
+        for piece in self.pieces(name):
+            flat[at : at + len(piece)] = piece
+            at += len(piece)
         return weights
+
+    def pieces(self, name: str, size: int = PIECE) -> Iterator[np.ndarray]:
+        """A tensor's weights in order, float32 (size,) at a time; the last piece may be shorter.
+
+        ``size`` is a multiple of the format's block.
+        """
+        form = self.info(name).format
+        return (dequantize(piece, form) for piece in self.stored_pieces(name, size))
+
+    def stored_pieces(self, name: str, size: int = PIECE) -> Iterator[np.ndarray]:
+        """The bytes of a tensor's weights, uint8, those of ``size`` weights at a time.
+
+        The memory of a piece is given back to the system when the next one is asked for.
+        """
+        info = self.info(name)
+        form, stored = FORMATS[info.format], self.stored(name).reshape(-1)
+        step = size // form.size * form.layout.itemsize  # bytes
+        for begin in range(0, info.nbytes, step):
+            yield stored[begin : begin + step]
+            forget_pages(self._data, info.begin + begin, info.begin + begin + step)
 
     def forget(self, name: str) -> None:
         """Let the system take back the memory of a tensor that was read through ``stored``."""
@@ -113,6 +130,7 @@ def read_gguf(path: str | os.PathLike) -> GGUFFile:
         tensors = _tensors(values, n_tensors, metadata, path)
     except Broken as error:
         raise UserError(f"{path} is not a whole GGUF file ({error}): download it again") from None
+    forget_pages(data, 0, values.at)
     return GGUFFile(path, data, metadata, tensors)
 
 

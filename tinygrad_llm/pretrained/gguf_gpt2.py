@@ -9,18 +9,16 @@ from tinygrad_llm.config import GPTConfig
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files.json_file import Number, Whole
 from tinygrad_llm.model.gpt import GPT
-from tinygrad_llm.model.quantize import set_weight
+from tinygrad_llm.pretrained.fill import fill
 from tinygrad_llm.pretrained.gguf_file import GGUFFile
 from tinygrad_llm.pretrained.gguf_names import (
     TABLE,
     check_tensors,
     read_facts,
-    read_stored,
     vocab_size,
 )
+from tinygrad_llm.pretrained.gguf_source import GGUFSource
 from tinygrad_llm.pretrained.llama_config import MAX_LAYERS
-from tinygrad_llm.pretrained.tensor_file import check_finite
-from tinygrad_llm.quantized.matrix import quantize_int8
 
 TOP = {"wte": "token_embd", "wpe": "position_embd", "ln_f": "output_norm"}
 LAYER = {
@@ -117,20 +115,9 @@ def load_gpt2(
             "its output weights are not tied"
         )
     model = GPT(config, seed=seed, initialize=False)
-    matrices = dict(model.named_modules())
-    for name, parameter in list(model.named_parameters()):
-        owner, _, kind = name.rpartition(".")
-        is_matrix = kind == "weight" and parameter.ndim == 2 and owner != "wpe"
-        if weights == "as-stored" and is_matrix:
-            set_weight(matrices[owner], read_stored(file, gguf_name(name), {}, finite))
-            continue
-        numbers = file.read(gguf_name(name), np.dtype(dtype))
-        if finite:
-            check_finite(numbers, gguf_name(name), file.path)
-        if weights == "int8" and is_matrix:
-            set_weight(matrices[owner], quantize_int8(numbers))
-        else:
-            parameter.data = numbers
+    names = [name for name, _ in model.named_parameters()]
+    sources = {name: GGUFSource(file, gguf_name(name), {}, finite) for name in names}
+    fill(model, sources, dtype, weights)
     return model.eval()
 
 
@@ -139,6 +126,6 @@ def _is_table(file: GGUFFile) -> bool:
     head, table = file.tensors[HEAD], file.tensors[TABLE]
     if head.shape != table.shape:
         return False
-    if head.format == table.format:
-        return np.array_equal(file.stored(HEAD), file.stored(TABLE))
-    return np.array_equal(file.read(HEAD), file.read(TABLE), equal_nan=True)
+    in_pieces = file.stored_pieces if head.format == table.format else file.pieces
+    pairs = zip(in_pieces(HEAD), in_pieces(TABLE), strict=True)
+    return all(np.array_equal(one, other, equal_nan=True) for one, other in pairs)

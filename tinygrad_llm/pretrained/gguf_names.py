@@ -11,19 +11,15 @@ sliding layers, and five of these for every layer that sees everything.
 """
 
 import re
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from autograd import Parameter
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files.json_file import Number, Whole, check_json, short
 from tinygrad_llm.model.rotary import frequencies
 from tinygrad_llm.pretrained.gguf_file import GGUFFile
 from tinygrad_llm.pretrained.llama_config import MAX_LAYERS
-from tinygrad_llm.pretrained.tensor_file import check_finite
-from tinygrad_llm.quantized.matrix import QuantizedMatrix, stored_matrix
 
 TABLE, FREQUENCIES = "token_embd.weight", "rope_freqs.weight"
 TOP = {"token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head"}
@@ -263,49 +259,7 @@ def gguf_name(name: str, kind: str) -> str:
     return f"{prefix}{found}.{part}"
 
 
-def read_tensor(
-    file: GGUFFile, name: str, options: dict[str, Any], dtype: Any = np.float32
-) -> np.ndarray:
-    """A tensor with the numbers that a Hugging Face directory has: a new array of ``dtype``.
-
-    ``name`` is the file's, ``options`` are those of ``read_options``.
-    """
-    weights = file.read(name, dtype)
-    if options["model_type"] == "gemma3_text" and name.endswith("norm.weight"):
-        return weights - 1
-    n_head = _permuted_heads(name, options)
-    return weights if n_head is None else unpermute(weights, n_head)
-
-
-def read_stored(
-    file: GGUFFile, name: str, options: dict[str, Any], finite: bool = True
-) -> QuantizedMatrix | Parameter:
-    """A matrix as the file stores it, with its rows in the order of a Hugging Face directory.
-
-    Raises UserError, unless ``finite`` is False, for weights that are NaN or infinite.
-    """
-    info, data = file.info(name), file.stored(name)
-    n_head = _permuted_heads(name, options)
-    if n_head is not None:
-        data = unpermute(data, n_head)
-    matrix = stored_matrix(data, info.format, info.shape[1])
-    if isinstance(matrix, QuantizedMatrix):
-        if finite:
-            _check_finite_rows(matrix, name, file.path)
-        return matrix
-    if finite:
-        check_finite(matrix, name, file.path)
-    return Parameter(matrix)
-
-
-def _check_finite_rows(matrix: QuantizedMatrix, name: str, path: Path) -> None:
-    """Raise UserError if a weight is NaN or infinite, some rows at a time."""
-    step = max(1, (1 << 20) // matrix.shape[1])
-    for begin in range(0, matrix.shape[0], step):
-        check_finite(matrix.dequantize(slice(begin, begin + step)), name, path)
-
-
-def _permuted_heads(name: str, options: dict[str, Any]) -> int | None:
+def permuted_heads(name: str, options: dict[str, Any]) -> int | None:
     """The number of heads of a tensor whose rows are permuted; None for others."""
     if options.get("model_type") == "llama":
         if ".attn_q." in name:

@@ -55,6 +55,13 @@ def read_tokenizer(file: GGUFFile) -> Tokenizer | None:
         raise UserError(f"{file.path}: its tokenizer is refused: {reason}") from None
 
 
+def forget_lists(file: GGUFFile) -> None:
+    """Remove the lists that ``read_tokenizer`` reads: they may take more memory than a layer."""
+    for key, kind in KEYS.values():
+        if isinstance(kind, list):
+            file.metadata.pop(key, None)
+
+
 def _value(file: GGUFFile, key: str, kind: Any) -> Any:
     """A value of the metadata, an array as a list; None if there is none."""
     value = file.metadata.get(key)

@@ -13,21 +13,24 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from tinygrad_llm.config import GPTConfig
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files.json_file import Number, Whole, read_json, short
 from tinygrad_llm.model.gpt import GPT
-from tinygrad_llm.model.quantize import set_weight
 from tinygrad_llm.pretrained.directory import (
     CONFIG,
     check_config_exists,
     float32_arrays,
     write_model,
 )
-from tinygrad_llm.pretrained.weights import Reader, check_tensor, check_tied, stored_tensors
-from tinygrad_llm.quantized.matrix import STORED, QuantizedMatrix, quantize_int8
+from tinygrad_llm.pretrained.fill import fill
+from tinygrad_llm.pretrained.weights import (
+    Reader,
+    RowsSource,
+    check_tensor,
+    check_tied,
+    stored_tensors,
+)
 
 PREFIX = "transformer."
 TABLE, POSITIONS, HEAD = "wte.weight", "wpe.weight", "lm_head.weight"
@@ -145,32 +148,15 @@ def load_model(
             )
     model = GPT(config, seed=seed, initialize=False)
     with closing(Reader()) as reader:
-        layers = dict(model.named_modules())
-        for name, parameter in list(model.named_parameters()):
+        sources = {}
+        for name, _ in model.named_parameters():
             key, conv1d = names[name], name.endswith(CONV1D)
-            layer = layers[name.rpartition(".")[0]]
-            is_matrix = parameter.ndim == 2 and name != POSITIONS
-            if weights == "as-stored" and is_matrix and stored[key].dtype in STORED:
-                matrix = reader.matrix(key, stored[key], slice(0, stored[key].shape[0]), finite)
-                set_weight(layer, _transposed(matrix) if conv1d else matrix)
-                continue
-            numbers = reader.read(key, stored[key], slice(None), dtype, finite)
-            numbers = np.ascontiguousarray(numbers.T) if conv1d else numbers
-            if weights == "int8" and is_matrix:
-                set_weight(layer, quantize_int8(numbers))
-            else:
-                parameter.data = numbers
+            sources[name] = RowsSource(reader, key, stored[key], slice(None), finite, conv1d)
+        fill(model, sources, dtype, weights)
         if HEAD in names:
             reason = "this model uses one table for both: its output weights are not tied"
             check_tied(reader, stored, names[TABLE], names[HEAD], reason)
     return model.eval()
-
-
-def _transposed(matrix: QuantizedMatrix) -> QuantizedMatrix:
-    """The transpose of a matrix of numbers, a copy."""
-    numbers = matrix.data.view(f"u{matrix.data.shape[1] // matrix.shape[1]}")
-    data = np.ascontiguousarray(numbers.T).view(np.uint8)
-    return QuantizedMatrix(data, matrix.format, (matrix.shape[1], matrix.shape[0]))
 
 
 def _stored_names(keys: Iterable[str], directory: Path) -> dict[str, str]:

@@ -17,18 +17,18 @@ from tinygrad_llm.config import LlamaConfig
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files.json_file import short
 from tinygrad_llm.model.llama import Llama
-from tinygrad_llm.model.quantize import set_weight
 from tinygrad_llm.pretrained.directory import CONFIG, float32_arrays, write_model
+from tinygrad_llm.pretrained.fill import fill
 from tinygrad_llm.pretrained.llama_config import read_config
 from tinygrad_llm.pretrained.llama_config_writer import to_options
 from tinygrad_llm.pretrained.weights import (
     Reader,
+    RowsSource,
     StoredTensor,
     check_tensor,
     check_tied,
     stored_tensors,
 )
-from tinygrad_llm.quantized.matrix import STORED, quantize_int8
 
 HEAD, TABLE = "lm_head.weight", "model.embed_tokens.weight"
 BUFFER = "rotary_emb.inv_freq"
@@ -125,25 +125,15 @@ def load_llama(
     expected = layout(config, model_type)
     _check_tensors(stored, expected, directory)
     model = Llama(config, seed=seed, initialize=False)
-    layers = dict(model.named_modules())
     with closing(Reader()) as reader:
+        sources = {}
         for name, parts in expected.items():
             row = 0
             for part in parts:
                 rows = slice(row, row + part.shape[0])
-                owner, _, attribute = part.name.rpartition(".")
+                sources[part.name] = RowsSource(reader, name, stored[name], rows, finite)
                 row = rows.stop
-                is_matrix = len(part.shape) == 2
-                if weights != "float32" and is_matrix and stored[name].dtype in STORED:
-                    matrix = reader.matrix(name, stored[name], rows, finite)
-                    matrix = quantize_int8(matrix) if weights == "int8" else matrix
-                    set_weight(layers[owner], matrix)
-                    continue
-                numbers = reader.read(name, stored[name], rows, dtype, finite)
-                if weights == "int8" and is_matrix:
-                    set_weight(layers[owner], quantize_int8(numbers))
-                else:
-                    getattr(layers[owner], attribute).data = numbers
+        fill(model, sources, dtype, weights)
         if config.tied and HEAD in stored:
             reason = f"the {CONFIG} next to it says that they are one (tie_word_embeddings)"
             check_tied(reader, stored, TABLE, HEAD, reason)

@@ -11,9 +11,9 @@ from tinygrad_llm.files.json_file import short
 from tinygrad_llm.model import Model
 from tinygrad_llm.pretrained import gpt2
 from tinygrad_llm.pretrained.directory import CONFIG
-from tinygrad_llm.pretrained.gguf_file import read_gguf
+from tinygrad_llm.pretrained.gguf_file import GGUFFile, read_gguf
 from tinygrad_llm.pretrained.gguf_model import load_gguf
-from tinygrad_llm.pretrained.gguf_tokenizer import read_tokenizer
+from tinygrad_llm.pretrained.gguf_tokenizer import forget_lists, read_tokenizer
 from tinygrad_llm.pretrained.llama import load_llama
 from tinygrad_llm.pretrained.llama_config import MODEL_TYPES, read_model_type
 from tinygrad_llm.pretrained.names import find_model
@@ -52,25 +52,26 @@ def load_pretrained(
         raise UserError(f"weights is {weights!r}, but must be {', '.join(WEIGHTS)}")
     if weights != "float32" and dtype != "float32":
         raise UserError(f"{weights} weights are multiplied in float32: dtype must be float32")
-    return _load(find_model(path_or_name), dtype=dtype, weights=weights)
+    path = find_model(path_or_name)
+    return _load(path if path.is_dir() else read_gguf(path), dtype=dtype, weights=weights)
 
 
-def load_stored(path: Path) -> tuple[Model, Tokenizer | None]:
-    """The model and the tokenizer of a model directory or GGUF file, to look at.
+def load_stored(path: Path | GGUFFile) -> tuple[Model, Tokenizer | None]:
+    """The model and the tokenizer of a model directory or open GGUF file, to look at.
 
     Its matrices stay in the files, and numbers may be NaN or infinite: they are not read.
     """
     return _load(path, weights="as-stored", finite=False)
 
 
-def _load(path: Path, **options: Any) -> tuple[Model, Tokenizer | None]:
-    tokenizer: Tokenizer | None
-    model: Model
-    if path.is_dir():
-        model, tokenizer = _load_model(path, **options), _load_tokenizer(path)
+def _load(path: Path | GGUFFile, **options: Any) -> tuple[Model, Tokenizer | None]:
+    """The tokenizer comes first: what it takes to build is free again when the weights come."""
+    if isinstance(path, Path):
+        tokenizer, model = _load_tokenizer(path), _load_model(path, **options)
     else:
-        file = read_gguf(path)
-        model, tokenizer = load_gguf(file, **options), read_tokenizer(file)
+        tokenizer = read_tokenizer(path)
+        forget_lists(path)
+        model, path = load_gguf(path, **options), path.path
     if tokenizer is not None:
         check_ids(tokenizer, model.config.vocab_size, path)
     return model, tokenizer

@@ -9,17 +9,19 @@ piece.
 import contextlib
 import math
 import mmap
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from autograd import Parameter
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files.json_file import Text, read_json, short
 from tinygrad_llm.files.mapping import forget_pages
 from tinygrad_llm.pretrained.directory import CONFIG, WEIGHTS
 from tinygrad_llm.pretrained.tensor_file import check_finite, read_header
-from tinygrad_llm.quantized.matrix import QuantizedMatrix
+from tinygrad_llm.quantized.matrix import STORED, QuantizedMatrix
 
 INDEX = "model.safetensors.index.json"
 INDEX_SCHEMA = {
@@ -179,21 +181,18 @@ class Reader:
                 check_finite(piece, name, tensor.path)
         return array
 
-    def matrix(
-        self, name: str, tensor: StoredTensor, rows: slice, finite: bool = True
-    ) -> QuantizedMatrix:
-        """Some rows of a matrix of F32, F16 or BF16, as they lie in the mapped file.
-
-        Raises UserError, unless ``finite`` is False, for numbers that are NaN or infinite.
-        """
-        if finite:
-            for begin in range(rows.start, rows.stop, step := max(1, PIECE // tensor.shape[1])):
-                self.read(name, tensor, slice(begin, min(begin + step, rows.stop)), "float32")
+    def matrix(self, tensor: StoredTensor, rows: slice) -> QuantizedMatrix:
+        """Some rows of a matrix of F32, F16 or BF16, as they lie in the mapped file."""
         n_rows, n_columns = rows.stop - rows.start, tensor.shape[1]
         size = np.dtype(FLOATS[tensor.dtype]).itemsize * n_columns
         offset = tensor.offset + rows.start * size
         data = np.frombuffer(self._map(tensor.path), np.uint8, n_rows * size, offset)
         return QuantizedMatrix(data.reshape(n_rows, size), tensor.dtype, (n_rows, n_columns))
+
+    def forget(self, tensor: StoredTensor) -> None:
+        """Let the system take back the memory of a tensor that was read through ``matrix``."""
+        size = np.dtype(FLOATS[tensor.dtype]).itemsize * math.prod(tensor.shape)
+        forget_pages(self._map(tensor.path), tensor.offset, tensor.offset + size)
 
     def _map(self, path: Path) -> mmap.mmap:
         if path not in self._maps:
@@ -209,3 +208,55 @@ class Reader:
         for data in self._maps.values():
             with contextlib.suppress(BufferError):
                 data.close()
+
+
+class RowsSource:
+    """A parameter of a model: some rows of a tensor, or (``transposed``) all of it, as columns.
+
+    With ``finite=False`` numbers may be NaN or infinite.
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        name: str,
+        tensor: StoredTensor,
+        rows: slice,
+        finite: bool,
+        transposed: bool = False,
+    ) -> None:
+        self.reader, self.name, self.tensor, self.finite = reader, name, tensor, finite
+        self.rows = slice(*rows.indices(tensor.shape[0])[:2])
+        self.transposed = transposed
+        shape = (self.rows.stop - self.rows.start, *tensor.shape[1:])
+        self.shape = shape[::-1] if transposed else shape
+
+    def numbers(self, dtype: str) -> np.ndarray:
+        """All of it, a new array."""
+        numbers = self.reader.read(self.name, self.tensor, self.rows, dtype, self.finite)
+        return np.ascontiguousarray(numbers.T) if self.transposed else numbers
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """The rows of a matrix in order, float32, some at a time."""
+        if self.transposed:
+            yield self.numbers("float32")
+            return
+        step = max(1, PIECE // self.shape[1])
+        for begin in range(self.rows.start, self.rows.stop, step):
+            rows = slice(begin, min(begin + step, self.rows.stop))
+            yield self.reader.read(self.name, self.tensor, rows, "float32", self.finite)
+
+    def matrix(self) -> QuantizedMatrix | Parameter:
+        """A matrix as it lies in the mapped file; a copy, if it is transposed."""
+        if self.tensor.dtype not in STORED:
+            return Parameter(self.numbers("float32"))
+        if self.finite:
+            for _ in self.blocks():  # it checks them
+                pass
+        matrix = self.reader.matrix(self.tensor, self.rows)
+        if not self.transposed:
+            return matrix
+        numbers = matrix.data.view(f"u{matrix.data.shape[1] // matrix.shape[1]}")
+        data = np.ascontiguousarray(numbers.T).view(np.uint8)
+        self.reader.forget(self.tensor)
+        return QuantizedMatrix(data, matrix.format, (self.shape[0], self.shape[1]))

@@ -1,5 +1,6 @@
 """A matrix of weights as it is stored: bytes, and how they are to be read."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,8 @@ INT8 = "INT8"
 """Whole numbers from -127 to 127 with one float32 scale for each row: not a format of GGUF."""
 STORED = ("F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q4_K", "Q6_K", INT8)
 """The formats whose weights are multiplied as they are stored (products.py)."""
+
+PIECE = 1 << 18  # weights that are quantized at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,21 +87,33 @@ def quantize_int8(weights: np.ndarray | QuantizedMatrix) -> QuantizedMatrix:
     In a row of zeros the scale is 0. The error of a weight is at most half of its row's scale.
     Raises ValueError for weights that are NaN or infinite.
     """
-    data = np.empty(weights.shape, np.int8)
-    scales = np.empty(weights.shape[0], np.float32)
-    for begin in range(0, weights.shape[0], 1024):  # pieces: the float32 copies stay small
-        rows = slice(begin, begin + 1024)
-        if isinstance(weights, QuantizedMatrix):
-            piece = weights.dequantize(rows)
-        else:
-            piece = np.asarray(weights[rows], np.float32)
-        scale = np.abs(piece).max(axis=1) / np.float32(127)  # (rows,)
-        if not np.isfinite(scale).all():
-            raise ValueError("weights that are NaN or infinite cannot be quantized")
-        scales[begin : begin + len(piece)] = scale
-        scale[scale == 0] = 1
-        data[begin : begin + len(piece)] = np.rint(piece / scale[:, None])
-    return QuantizedMatrix(data.view(np.uint8), INT8, weights.shape, scales)
+    return quantize_rows(_some_rows(weights), weights.shape)
+
+
+def quantize_rows(blocks: Iterable[np.ndarray], shape: tuple[int, ...]) -> QuantizedMatrix:
+    """``quantize_int8`` of a matrix (R, C) whose rows come in blocks (r, C), one after another."""
+    data = np.empty(shape, np.int8)
+    scales = np.empty(shape[0], np.float32)
+    end = 0
+    for block in blocks:
+        for piece in _some_rows(block):
+            begin, end = end, end + len(piece)
+            piece = np.asarray(piece, np.float32)
+            scale = np.abs(piece).max(axis=1) / np.float32(127)  # (rows,)
+            if not np.isfinite(scale).all():
+                raise ValueError("weights that are NaN or infinite cannot be quantized")
+            scales[begin:end] = scale
+            scale[scale == 0] = 1
+            data[begin:end] = np.rint(piece / scale[:, None])
+    return QuantizedMatrix(data.view(np.uint8), INT8, (shape[0], shape[1]), scales)
+
+
+def _some_rows(weights: np.ndarray | QuantizedMatrix) -> Iterator[np.ndarray]:
+    """The rows of a matrix, so few at a time that float32 copies of them stay small."""
+    step = max(1, PIECE // weights.shape[1])
+    for begin in range(0, weights.shape[0], step):
+        rows = slice(begin, begin + step)
+        yield weights.dequantize(rows) if isinstance(weights, QuantizedMatrix) else weights[rows]
 
 
 def q8_0_of_q5_0(data: np.ndarray) -> np.ndarray:
@@ -107,16 +122,3 @@ def q8_0_of_q5_0(data: np.ndarray) -> np.ndarray:
     result = np.empty(len(blocks), FORMATS["Q8_0"].layout)
     result["d"], result["q"] = blocks["d"], five_bits(blocks).astype(np.int8) - 16
     return result.view(np.uint8).reshape(len(data), -1)
-
-
-def stored_matrix(data: np.ndarray, name: str, n_columns: int) -> QuantizedMatrix | np.ndarray:
-    """A matrix of a file, uint8 (R, bytes of a row) in a format of GGUF, for products.
-
-    Formats without products of their own: Q5_0 becomes Q8_0, of the same weights; Q5_1, Q2_K, Q3_K
-    and Q5_K become float32 arrays (R, C).
-    """
-    if name == "Q5_0":
-        data, name = q8_0_of_q5_0(data), "Q8_0"
-    if name in STORED:
-        return QuantizedMatrix(data, name, (len(data), n_columns))
-    return dequantize(data, name)
