@@ -1,4 +1,4 @@
-"""Small models of the Llama family as transformers builds and saves them, with random weights.
+"""Small models as transformers builds and saves them, with random weights.
 
 transformers' float64 is not: it computes normalization, angles and softmax in float32, whatever the
 type of the model. ``exact()`` turns these conversions into conversions to float64.
@@ -72,7 +72,8 @@ MODELS = {
         },
     ),
 }  # fmt: skip
-"""A name -> (model_type, options that differ from SIZES)."""
+"""The Llama family: a name -> (model_type, options that differ from SIZES)."""
+ALL_MODELS = {**MODELS, "GPT-2": ("gpt2", {})}
 
 
 @contextmanager
@@ -100,10 +101,10 @@ def exact():
 
 
 def build(name, seed=0):
-    """A model of MODELS, in float64, in evaluation mode. Call it within ``exact()``."""
+    """A model of ALL_MODELS, in float64, in evaluation mode. Call it within ``exact()``."""
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     transformers = pytest.importorskip("transformers", reason="transformers is not installed")
-    model_type, options = MODELS[name]
+    model_type, options = ALL_MODELS[name]
     config = transformers.AutoConfig.for_model(model_type, **{**SIZES, **options})
     config.dtype = torch.float64
     model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation="eager")

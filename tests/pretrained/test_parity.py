@@ -1,11 +1,13 @@
-"""The Llama family against transformers: logits and every gradient, on small random models."""
+"""GPT-2 and the Llama family against transformers: logits and every gradient, on random weights."""
 
 import numpy as np
 import pytest
-from transformers_models import MODELS, build, exact
+from transformers_models import ALL_MODELS, build, exact
 
 from autograd import use_kernels
-from tinygrad_llm.pretrained import load_pretrained, save_llama
+from tinygrad_llm.model import GPT
+from tinygrad_llm.pretrained import load_pretrained, save_llama, save_model
+from tinygrad_llm.pretrained.gpt2 import CONV1D, PREFIX
 from tinygrad_llm.pretrained.llama import layout
 from tinygrad_llm.pretrained.llama_config import read_config
 
@@ -21,7 +23,7 @@ def relative(found, expected):
     return np.abs(found - expected).max() / np.abs(expected).max()
 
 
-@pytest.fixture(scope="module", params=MODELS)
+@pytest.fixture(scope="module", params=ALL_MODELS)
 def case(request, tmp_path_factory):
     """(directory, logits, loss, gradients by the names of the file), in float64."""
     directory = tmp_path_factory.mktemp("model")
@@ -58,21 +60,32 @@ def test_loss_and_every_gradient(case, dtype, tolerance):
     loss = model.loss(IDS, TARGETS)
     loss.backward()
     assert abs(loss.item() - expected) < tolerance * expected
-    ours = {name: p.grad.data for name, p in model.named_parameters()}
-    files = layout(model.config, read_config(directory / "config.json")[0])
-    assert set(files) == set(gradients)
-    assert sorted(part.name for parts in files.values() for part in parts) == sorted(ours)
-    for name, parts in files.items():
-        found = np.concatenate([ours[part.name] for part in parts])
+    ours = by_names_of_the_file(model, directory)
+    assert set(ours) == set(gradients)
+    for name, found in ours.items():
         assert relative(found, gradients[name]) < tolerance, name
+
+
+def by_names_of_the_file(model, directory):
+    """Every gradient of a model, as transformers names it and lays it out."""
+    ours = {name: p.grad.data for name, p in model.named_parameters()}
+    if isinstance(model, GPT):  # Conv1D's weights are transposed
+        return {PREFIX + name: g.T if name.endswith(CONV1D) else g for name, g in ours.items()}
+    files = layout(model.config, read_config(directory / "config.json")[0])
+    assert sorted(part.name for parts in files.values() for part in parts) == sorted(ours)
+    return {
+        name: np.concatenate([ours[part.name] for part in parts]) for name, parts in files.items()
+    }
 
 
 # --- how the numbers are stored ------------------------------------------------------------------
 
 
-def test_shards(tmp_path):
+@pytest.mark.parametrize("name", ["Phi-3", "Gemma 3", "GPT-2"])
+def test_shards(name, tmp_path):
+    """Of each layout: query, key and value in one tensor; a tied head; Conv1D."""
     with exact():
-        theirs = build("Phi-3")
+        theirs = build(name)
         theirs.save_pretrained(tmp_path, max_shard_size="40KB")
         expected = theirs(torch.tensor(IDS)).logits.detach().numpy()
     assert len(list(tmp_path.glob("model-*.safetensors"))) > 2
@@ -102,7 +115,8 @@ def test_transformers_opens_what_we_save(case, tmp_path):
     import transformers
 
     model, _ = load_pretrained(case[0])
-    save_llama(model, tmp_path, bos_token_id=1, eos_token_id=[2, 3])
+    save = save_model if isinstance(model, GPT) else save_llama
+    save(model, tmp_path, bos_token_id=1, eos_token_id=[2, 3])
     opened, info = transformers.AutoModelForCausalLM.from_pretrained(
         tmp_path, output_loading_info=True, attn_implementation="eager"
     )
