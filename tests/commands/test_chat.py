@@ -91,6 +91,8 @@ def test_an_answer_that_is_cut_says_why(piped):
     assert err == "the answer ends here because max_new_tokens is 7\n"
     code, out, err = piped("Hello\n", "--stop", "345", "--stop", "9", model="endless")
     assert (code, out, err) == (0, "012\n", "")
+    code, out, err = piped("Hello\n", "--stop-ids", str(ord("5")), model="endless")
+    assert (code, out, err) == (0, "01234\n", "")
 
 
 def test_a_context_that_is_full(piped):
@@ -373,6 +375,8 @@ def test_params():
         ("/params seed none", "seed is none, expected a whole number"),
         ("/params top_k abc", "top_k is abc, expected a whole number or none"),
         ("/params stop x", "stop cannot be changed during a chat: start again with --stop"),
+        ("/params stop_ids 5", "cannot be changed during a chat: start again with --stop-ids"),
+        ("/params logit_bias 3", "cannot be changed during a chat: start again with --logit-bias"),
         ("/params temperature", "/params takes nothing, or a name and a value"),
         ("/params max_new_tokens 0", "max_new_tokens is 0"),
     ):

@@ -223,6 +223,7 @@ BAD = [
     ("generate .", "neither a run nor a model directory"),
     ("generate nowhere --max-new-tokens 0", "max_new_tokens is 0"),
     ("generate nowhere --stop=", "a stop string is empty"),
+    ("generate nowhere --stop-ids 2 -1", "stop_ids is -1, but must be at least 0"),
     ("generate nowhere --n 0", "n is 0"),
     ("generate nowhere --device cuda --weights int8", "int8 weights are multiplied on the CPU"),
     ("generate nowhere --prompt-file nowhere.txt", "cannot read nowhere.txt"),

@@ -61,6 +61,16 @@ def test_the_text_ends_before_a_stop_string(generate):
     assert generate("endless", *options, "-n", "6") == (0, "012345\n", "")  # nothing follows the 5
 
 
+def test_the_text_ends_before_a_stop_id(generate):
+    options = ["-p", ":", "--quiet", "--stop-ids", str(ord("7")), str(ord("4"))]
+    assert generate("endless", *options) == (0, "0123\n", "")
+    assert generate("endless", *options, "--stop", "2") == (0, "01\n", "")
+    assert generate("hi", "-p", ":", "--stop-ids", "1") == (0, ":Hi, you!\n", "")  # its own end
+    code, out, err = generate("hi", "-p", ":", "--stop-ids", "257", "258")
+    assert (code, out) == (2, "")
+    assert err == "error: the stop id 258 is none of the model's, which are 0 to 257\n"
+
+
 def test_several_texts(generate):
     code, out, err = generate("endless", "-p", ":", "-n", "3", "--n", "2", "--stats")
     assert (code, out) == (0, ":012\n:012\n")

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from types import NoneType
+from types import NoneType, UnionType
 from typing import Any, get_args, get_type_hints
 
 import numpy as np
@@ -163,7 +163,8 @@ def _changed(options: SamplingOptions, name: str, text: str) -> SamplingOptions:
     if kinds is None:
         known = ", ".join(f.name for f in fields(SamplingOptions))
         raise UserError(f"there is no option {name}: known are {known}")
-    for kind in get_args(kinds) or (kinds,):
+    possible = get_args(kinds) if isinstance(kinds, UnionType) else (kinds,)
+    for kind in possible:
         try:
             if kind is NoneType:
                 value: Any = {"none": None}[text.lower()]
@@ -177,8 +178,8 @@ def _changed(options: SamplingOptions, name: str, text: str) -> SamplingOptions:
         check_sampling(changed)
         return changed
     words = {int: "a whole number", float: "a number", NoneType: "none"}
-    expected = [words[kind] for kind in get_args(kinds) or (kinds,) if kind in words]
-    if expected in ([], ["none"]):
+    expected = [words[kind] for kind in possible if kind in words]
+    if not expected:
         raise UserError(f"{name} cannot be changed during a chat: start again with --{option}")
     raise UserError(f"{name} is {text}, expected {' or '.join(expected)}")
 

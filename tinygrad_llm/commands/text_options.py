@@ -49,6 +49,8 @@ class SamplingOptions:
     """Ids of tokens, each with a number that is added to its logit."""
     stop: Annotated[UseAppendAction[tuple[str, ...]], also("-r", "--reverse-prompt")] = ()
     """End before this string; can be given several times."""
+    stop_ids: tuple[int, ...] = ()
+    """End before one of these ids too, not only where the model ends its text."""
     seed: int = 1337
     """The same seed, text and model give the same continuation."""
 
@@ -57,6 +59,8 @@ class SamplingOptions:
         check_count("seed", self.seed, low=0)
         if "" in self.stop:
             raise UserError("a stop string is empty: the text would end before its first character")
+        for stop_id in self.stop_ids:
+            check_count("stop_ids", stop_id, low=0)
 
 
 @dataclass(frozen=True, kw_only=True)

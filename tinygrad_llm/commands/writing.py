@@ -93,6 +93,7 @@ class Writing:
     ) -> None:
         self._writer = writer
         self._stop_strings = [typed_text(s, "a stop string") for s in options.stop]
+        self._ending_ids = {*writer.ending_ids, *stop_ids(options, writer.model)}
         self._streams = [
             TextStream(writer.tokenizer.stream(after=prompt[-1]), self._stop_strings)
             for _ in range(n)
@@ -105,7 +106,7 @@ class Writing:
             rng=rng,
             n=n,
             logprobs=logprobs,
-            stop_ids=writer.ending_ids,
+            stop_ids=tuple(self._ending_ids),
             stop=stop_at(self._streams),
             draft=writer.draft,
             cache=cache,
@@ -115,7 +116,7 @@ class Writing:
         self.ids: list[list[int]] = [[] for _ in range(n)]
         """The ids of each text so far, without one that ended it."""
         self.ended = [False] * n
-        """Whether the model, or a stop string, has ended each text, as opposed to its length."""
+        """Whether an id or a stop string has ended each text, as opposed to its length."""
         self.steps: list[Step] = []
         """What ``generate`` yielded, if log-probabilities were asked for."""
         self.prompt_tokens = len(prompt)
@@ -154,7 +155,7 @@ class Writing:
             if self._with_logprobs:
                 self.steps.append(step)
             for row, new in enumerate(step.ids if self._with_logprobs else step):
-                if new in self._writer.ending_ids:
+                if new in self._ending_ids:
                     self.ended[row] = True
                 elif new != FINISHED:
                     self.ids[row].append(int(new))
@@ -218,6 +219,17 @@ def sampling_arguments(options: SamplingOptions) -> dict[str, Any]:
 def check_sampling(options: SamplingOptions) -> None:
     """Raise UserError for options that ``generate`` would refuse."""
     generate(lambda ids: ids, [[0]], 0, block_size=1, **sampling_arguments(options))
+
+
+def stop_ids(options: SamplingOptions, model: "Model") -> tuple[int, ...]:
+    """Those of the options. Raises UserError for an id that the model does not have."""
+    size = model.config.vocab_size
+    for stop_id in options.stop_ids:
+        if stop_id >= size:
+            raise UserError(
+                f"the stop id {stop_id} is none of the model's, which are 0 to {size - 1}"
+            )
+    return options.stop_ids
 
 
 def ending_ids(tokenizer: "Tokenizer") -> tuple[int, ...]:
