@@ -81,7 +81,7 @@ def test_autograd_never_imports_the_language_model():
 def test_models_know_no_tokenizer_data_or_trainer():
     below = [*ROOT.glob("tinygrad_llm/model/*.py")]
     assert len(below) > 3
-    above = ("tokenizer", "data", "training", "generation", "pretrained", "cli", "commands")
+    above = "tokenizer data training generation pretrained finetune cli commands".split()
     forbidden = [f"tinygrad_llm.{n}" for n in above]
     for path in below:
         assert starts(imports(path), *forbidden) == [], name_of(path)
@@ -93,6 +93,13 @@ def test_generation_sees_token_ids_only():
     for path in files:
         found = starts(imports(path), "tinygrad_llm.tokenizer", "tinygrad_llm.data", "tiktoken")
         assert found == [], name_of(path)
+
+
+def test_fine_tuning_knows_no_command_line():
+    files = [*ROOT.glob("tinygrad_llm/finetune/*.py")]
+    assert len(files) > 1
+    for path in files:
+        assert starts(imports(path), "tinygrad_llm.commands") == [], name_of(path)
 
 
 def test_nothing_imports_the_command_line():

@@ -122,7 +122,10 @@ def _describe_llama(memory: _Memory, model: Llama, record: Any, layers: Any) -> 
     record.softcap = config.attention_softcap or 0
     record.logit_softcap = config.logit_softcap or 0
     record.last_norm, record.last_norm_bias = memory.norm(model.norm)
-    record.head = memory.matrix(model.head)
+    if model.lm_head is None:
+        record.head = memory.matrix(model.embed_tokens.weight)
+    else:
+        record.head, _ = memory.linear(model.lm_head)
     for i, (block, layer) in enumerate(zip(model.layers, layers, strict=True)):
         attention, mlp = block.self_attn, block.mlp
         for name, linear in (

@@ -100,9 +100,10 @@ class MLP(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         fc, proj = self.c_fc, self.c_proj
-        y = ops_for(fc.weight).feed_forward(
-            x, fc.weight, fc.bias, proj.weight, proj.bias, approximate="tanh"
-        )
+        if all(type(layer) is Linear and isinstance(layer.weight, Tensor) for layer in (fc, proj)):
+            y = ops.feed_forward(x, fc.weight, fc.bias, proj.weight, proj.bias, approximate="tanh")
+        else:  # quantized, or with an adapter
+            y = proj(ops.gelu(fc(x), "tanh"))
         return self.dropout(y)  # (B, T, C)
 
 

@@ -147,7 +147,7 @@ class Llama(Module):
 
     def __init__(self, config, seed=0, initialize=True, recompute=False):
         self.config, self.recompute = config, recompute
-        self.rng = None  # a GPT draws its dropout masks from one; here nothing is random
+        self.rng = None  # a GPT draws its dropout masks from one; here only adapters may
         self.embed_tokens = Embedding(config.vocab_size, config.n_embd)
         self.layers = ModuleList(Block(config, layer) for layer in range(config.n_layer))
         self.norm = RMSNorm(config.n_embd, config.norm_eps, config.norm_offset)
@@ -189,7 +189,8 @@ class Llama(Module):
             if cache is not None:
                 x = block(x, tables, cache.layer(layer))
             else:
-                x = recompute(block, x, tables) if self.recompute else block(x, tables)
+                rngs = () if self.rng is None else (self.rng,)
+                x = recompute(block, x, tables, rngs=rngs) if self.recompute else block(x, tables)
         if cache is not None:
             cache.append(ids)
         return self.norm(x)  # (B, T, C)
@@ -210,16 +211,19 @@ class Llama(Module):
 
     def logits(self, h):
         """The output layer: hidden states (..., C) -> logits (..., V)."""
-        logits, cap = ops_for(self.head).linear(h, self.head), self.config.logit_softcap
+        layer, table, cap = self.lm_head, self.embed_tokens.weight, self.config.logit_softcap
+        logits = ops_for(table).linear(h, table) if layer is None else layer(h)
         return logits if cap is None else cap * ops.tanh(logits / cap)
 
     def loss(self, ids, targets, ignore_index=-100, reduction="mean"):
         """Cross-entropy, in nats, of the logits of ``ids`` (B, T) against ``targets`` (B, T).
 
-        As GPT.loss: the logits never exist at once, unless they have a soft-cap.
+        As GPT.loss: the logits never exist at once, unless they have a soft-cap or the output layer
+        has an adapter.
         """
         h = self.hidden(ids)  # (B, T, C)
-        if self.config.logit_softcap is not None:
+        plain = self.lm_head is None or type(self.lm_head) is Linear
+        if self.config.logit_softcap is not None or not plain:
             return ops.cross_entropy(self.logits(h), targets, ignore_index, reduction)
         head = self.head
         return ops_for(head).linear_cross_entropy(h, head, targets, ignore_index, reduction)

@@ -18,8 +18,14 @@ TORCH_NAMES = {"f32": "float32", "f16": "float16", "bf16": "bfloat16"}
 
 
 def float32_arrays(model: Module) -> dict[str, np.ndarray]:
-    """The parameters of ``model`` by name. Raises ValueError unless all are float32."""
+    """The parameters of ``model`` by name. Raises ValueError unless all are float32, and for a
+    model with adapters."""
     for name, parameter in model.named_parameters():
+        if ".base_layer." in name:
+            raise ValueError(
+                f"{name} belongs to a layer with an adapter: merge the adapter with "
+                "merge_lora(model) first, or save it alone with save_adapter"
+            )
         if parameter.dtype != np.float32:
             raise ValueError(
                 f"tensor {name} is {parameter.dtype}, and model directories hold float32: convert "

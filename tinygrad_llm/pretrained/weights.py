@@ -57,7 +57,7 @@ def stored_tensors(directory: Path) -> dict[str, StoredTensor]:
     Raises UserError for files that are missing, damaged or not what the index says.
     """
     if (directory / WEIGHTS).is_file():
-        return _in_file(directory / WEIGHTS)
+        return tensors_in(directory / WEIGHTS)
     index = directory / INDEX
     if not index.is_file():
         raise UserError(
@@ -72,7 +72,7 @@ def stored_tensors(directory: Path) -> dict[str, StoredTensor]:
         path = directory / file
         if not path.is_file():
             raise UserError(f"there is no file {path}, which {index} names: download it again")
-        tensors = _in_file(path)
+        tensors = tensors_in(path)
         for name in tensors:
             if where.get(name) != file:
                 place = f"in {short(where[name])}" if name in where else "nowhere"
@@ -90,7 +90,8 @@ def stored_tensors(directory: Path) -> dict[str, StoredTensor]:
     return found
 
 
-def _in_file(path: Path) -> dict[str, StoredTensor]:
+def tensors_in(path: Path) -> dict[str, StoredTensor]:
+    """Every tensor of one file, by name; only the header is read."""
     header = read_header(path)
     with open(path, "rb") as file:
         start = 8 + int.from_bytes(file.read(8), "little")  # where the data begins

@@ -68,15 +68,6 @@ def embedding(weight: QuantizedMatrix, ids: Any, padding_idx: int | None = None)
     return Tensor(weight.dequantize(ids))
 
 
-def feed_forward(x, fc_weight, fc_bias, proj_weight, proj_bias, approximate="none") -> Tensor:
-    """GELU(x W_fc^T + b_fc) W_proj^T + b_proj: x (..., C), W_fc (M, C), W_proj (C, M) -> (..., C).
-
-    ``approximate`` is that of ``ops.gelu``. Raises ValueError when the shapes do not fit.
-    """
-    hidden = ops.gelu(linear(x, fc_weight, fc_bias), approximate)
-    return linear(hidden, proj_weight, proj_bias)
-
-
 def linear_cross_entropy(h, weight, targets, ignore_index=-100, reduction="mean") -> Tensor:
     """Cross-entropy, in nats, of the logits h W^T: h (..., C), W (V, C), targets (...).
 

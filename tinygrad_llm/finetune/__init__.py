@@ -1,0 +1,1 @@
+"""Fine-tuning: from a pretrained model to one that does what it is asked."""
