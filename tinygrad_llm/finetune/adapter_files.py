@@ -151,22 +151,23 @@ def _layers_of(model: Module, folder: Path, config: AdapterConfig) -> Layers:
     ours = {**bare, **ours}  # PEFT on a model without output layer: no "model." at the beginning
     layers: Layers = {}
     for key, tensor in tensors_in(path).items():
+        shown = short(key.removeprefix(PREFIX))  # what is long is cut
         part = next((part for part in PARTS if key.endswith(f".{part}")), None)
         if part is None or not key.startswith(PREFIX):
             raise UserError(
-                f"{path} has a tensor {short(key)}, which is no part of an adapter on a linear "
+                f"{path} has a tensor {shown}, which is no part of an adapter on a linear "
                 f"layer: expected are names like {PREFIX}LAYER.lora_A.weight"
             )
         layer = key.removeprefix(PREFIX).removesuffix(f".{part}")
         if layer not in ours:
             raise UserError(
-                f"{path} has a tensor {short(key)}, but this {type(model).__name__} has no linear "
+                f"{path} has a tensor {shown}, but this {type(model).__name__} has no linear "
                 f"layer of this name, only {', '.join(kinds(linear_layers(model)))}"
                 f"{_another_base(config)}"
             )
         if tensor.dtype not in FLOATS:
             raise UserError(
-                f"{path}: tensor {short(key)} is of type {tensor.dtype}: supported are "
+                f"{path}: tensor {shown} is of type {tensor.dtype}: supported are "
                 f"{', '.join(FLOATS)}"
             )
         layers.setdefault(ours[layer], {})[PARTS[part]] = tensor
