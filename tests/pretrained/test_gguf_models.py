@@ -5,6 +5,7 @@ compared.
 """
 
 import os
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +21,18 @@ pytestmark = pytest.mark.skipif(
 every_model = pytest.mark.parametrize("path", MODELS, ids=lambda path: path.name)
 
 
+@lru_cache(maxsize=1)
+def their_reader(path):
+    """Opening a file takes it seconds: it makes an array of every token."""
+    return pytest.importorskip("gguf", reason="gguf is not installed").GGUFReader(path)
+
+
 @every_model
 def test_every_tensor(path):
     """Up to two million weights from the beginning of each, and as many from the end."""
-    gguf = pytest.importorskip("gguf", reason="gguf is not installed")
-    ours, theirs = read_gguf(path), gguf.GGUFReader(path)
+    ours, theirs = read_gguf(path), their_reader(path)
+    import gguf
+
     assert list(ours.tensors) == [tensor.name for tensor in theirs.tensors]
     for tensor in theirs.tensors:
         name = tensor.name
@@ -40,8 +48,7 @@ def test_every_tensor(path):
 
 @every_model
 def test_metadata(path):
-    gguf = pytest.importorskip("gguf", reason="gguf is not installed")
-    ours, theirs = read_gguf(path).metadata, gguf.GGUFReader(path).fields
+    ours, theirs = read_gguf(path).metadata, their_reader(path).fields
     assert set(ours) == {key for key in theirs if not key.startswith("GGUF.")}
     for key, value in ours.items():
         value = value.tolist() if isinstance(value, np.ndarray) else value
