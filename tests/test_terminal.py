@@ -12,7 +12,7 @@ from tinygrad_llm.commands.console import PlainConsole, TerminalConsole
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import user_path
 from tinygrad_llm.terminal import one_line, printable, shell_command, typed_text
-from tinygrad_llm.training.plot import LONGEST_TITLE, _shown, plot_loss
+from tinygrad_llm.training.plot import LONGEST_TITLE, plot_loss, shown_title
 
 HOSTILE = "a\x1b[2Jb\x1b]0;title\x07c\rd\x9b1me\x00f\x7fg\u202eh\tz\n"
 SHOWN = r"a\x1b[2Jb\x1b]0;title\x07c\x0dd\x9b1me\x00f\x7fg\u202eh" + "\tz\n"
@@ -111,7 +111,7 @@ def test_any_name_can_be_the_title_of_the_plot(tmp_path, title, recwarn):
     plot_loss([{"step": 1, "train_loss": 2.0}], tmp_path / "loss.png", f"tiny on {title}")
     assert (tmp_path / "loss.png").read_bytes().startswith(b"\x89PNG")
     assert [str(w.message) for w in recwarn] == []
-    assert len(_shown(title)) <= LONGEST_TITLE
+    assert len(shown_title(title)) <= LONGEST_TITLE
 
 
 def test_the_plot_does_not_depend_on_the_users_style(tmp_path):

@@ -18,7 +18,8 @@ from small_corpus import small_corpus
 
 from autograd import use_kernels
 from tinygrad_llm import cli
-from tinygrad_llm.commands import finish, resume, session
+from tinygrad_llm.commands import finish, resume, saved_run, session
+from tinygrad_llm.config import TrainConfig
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import lock
 from tinygrad_llm.files.checksums import SUMS, verify, write_sums
@@ -265,7 +266,8 @@ FIRST_OPTIONS = (
 def test_options_of_the_first_version_are_read(run):
     content = json.loads((run / "run.json").read_text())
     content["options"] = {name: content["options"][name] for name in FIRST_OPTIONS}
-    assert resume.options_of(content, run).n_embd == 4
+    options = saved_run.options_of(content, run, TrainConfig, resume.NEW_OPTIONS)
+    assert options.n_embd == 4
 
 
 def test_an_option_that_is_missing(run):

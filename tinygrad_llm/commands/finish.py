@@ -7,7 +7,7 @@ makes what is missing.
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,7 +58,7 @@ def finish(
         "the sample": sample,
         "the report": report,
     }
-    return _do_all(tasks, run)
+    return do_all(tasks, run)
 
 
 def make_missing(console: PlainConsole, run: Path, config: TrainConfig) -> int:
@@ -75,10 +75,10 @@ def make_missing(console: PlainConsole, run: Path, config: TrainConfig) -> int:
         _plot(run, config)
         console.say(f"plot        {run / runs.PLOT_FILE}")
 
-    return _do_all({"the plot": draw}, run)
+    return do_all({"the plot": draw}, run)
 
 
-def _do_all(tasks: dict[str, Callable[[], None]], run: Path) -> int:
+def do_all(tasks: Mapping[str, Callable[[], None]], run: Path) -> int:
     """Do every task, even if others fail; returns 1 if one did, 130 if Ctrl-C stopped it."""
     code = 0
     for name, task in tasks.items():

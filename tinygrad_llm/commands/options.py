@@ -9,8 +9,10 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, arg, subcommand
 
+from tinygrad_llm.commands.finetune_options import FinetuneCommands
 from tinygrad_llm.commands.text_options import ChatOptions, GenerateOptions
-from tinygrad_llm.config import TrainConfig
+from tinygrad_llm.config import TrainConfig, check_count
+from tinygrad_llm.errors import UserError
 
 
 def positional(name: str) -> Any:
@@ -133,6 +135,33 @@ class InfoOptions:
 
 
 @dataclass(frozen=True)
+class ClassifyTextOptions:
+    """Classify texts, one a line, with a model of `finetune classify`."""
+
+    model: Annotated[str, positional("MODEL")]
+    """A run of finetune classify (its best checkpoint is used), a checkpoint or a model
+    directory."""
+    file: Annotated[Positional[str | None], positional("[FILE]")] = None
+    """File of texts, one a line; with --text-column a table (CSV, TSV, JSON lines, Parquet). None
+    means lines of standard input."""
+    json: bool = False
+    """Write a JSON object a line: text, label and the probability of every label."""
+    text_column: str | None = None
+    """FILE is a table, and this is the name of its column of texts."""
+    label_column: str | None = None
+    """Name of its column of labels: the predictions are compared with them."""
+    max_length: int = 256
+    """Longest text, in tokens; of a longer one, the beginning is read."""
+
+    def __post_init__(self) -> None:
+        check_count("max_length", self.max_length)
+        if self.text_column is not None and self.file is None:
+            raise UserError("--text-column needs a FILE: only lines come from standard input")
+        if self.label_column is not None and self.text_column is None:
+            raise UserError("--label-column needs a --text-column, too: FILE must be a table")
+
+
+@dataclass(frozen=True)
 class CommandLine:
     """The program: one of the commands."""
 
@@ -140,6 +169,8 @@ class CommandLine:
         Annotated[TrainConfig, subcommand("train")]
         | Annotated[GenerateOptions, subcommand("generate")]
         | Annotated[ChatOptions, subcommand("chat")]
+        | Annotated[FinetuneCommands, subcommand("finetune")]
+        | Annotated[ClassifyTextOptions, subcommand("classify")]
         | Annotated[TokenizerCommands, subcommand("tokenizer")]
         | Annotated[DataCommands, subcommand("data")]
         | Annotated[ExportOptions, subcommand("export")]

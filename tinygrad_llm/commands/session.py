@@ -118,7 +118,8 @@ class Session:
             best = self.saved.state["best"] or {"step": step}
             checkpoints.continue_from(self.saved.checkpoint, best["step"])
         truncate(self.run / runs.METRICS_FILE, step)
-        (self.run / runs.PLOT_FILE).unlink(missing_ok=True)
+        for picture in self.run.glob("*.png"):
+            picture.unlink()
 
     # --- what it reports -----------------------------------------------------------------------
 

@@ -8,11 +8,16 @@ import numpy as np
 
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import write_atomically
+from tinygrad_llm.files.json_file import read_json
 from tinygrad_llm.model.module import Module
 from tinygrad_llm.pretrained.encode import DTYPES
 from tinygrad_llm.pretrained.tensor_file import write_tensors
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
+SCORE = "score.weight"
+"""The output layer of a classifier, which has no other."""
+CLASSIFIER = "ForSequenceClassification"
+"""How transformers' names of its classifiers end."""
 TORCH_NAMES = {"f32": "float32", "f16": "float16", "bf16": "bfloat16"}
 """What weights can be stored as in a model directory, and PyTorch's name of it."""
 
@@ -57,3 +62,9 @@ def check_config_exists(path: Path) -> None:
     """Raise UserError if there is no config at ``path``."""
     if not path.is_file():
         raise UserError(f"there is no file {path}: is {path.parent} a model directory?")
+
+
+def is_classifier(directory: Path) -> bool:
+    """Whether the config of a model directory says that its output layer scores classes."""
+    options = read_json(directory / CONFIG, {"architectures?": ([str], None), ...: object})
+    return any(name.endswith(CLASSIFIER) for name in options.get("architectures") or [])

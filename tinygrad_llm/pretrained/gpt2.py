@@ -13,12 +13,15 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tinygrad_llm.config import GPTConfig
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files.json_file import Number, Whole, read_json, short
 from tinygrad_llm.model.gpt import GPT
 from tinygrad_llm.pretrained.directory import (
     CONFIG,
+    SCORE,
     check_config_exists,
     float32_arrays,
     write_model,
@@ -74,12 +77,21 @@ def save_model(
     ``eos_token_id`` is the id of the end of text, ``bos_token_id`` that of its beginning: GPT-2 has
     one for both. Raises OSError if the disk is full, and ValueError for parameters of another type.
     """
+    write_model(Path(directory), *to_files(model, bos_token_id, eos_token_id), dtype)
+
+
+def to_files(
+    model: GPT, bos_token_id: int | None = None, eos_token_id: int | list[int] | None = None
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The tensors of ``model`` (float32), by the file's names, and the content of config.json.
+
+    Raises ValueError for parameters of another type.
+    """
     tensors = {
         PREFIX + name: value.T if name.endswith(CONV1D) else value
         for name, value in float32_arrays(model).items()
     }
-    config = _to_hugging_face(model.config, bos_token_id, eos_token_id)
-    write_model(Path(directory), tensors, config, dtype)
+    return tensors, _to_hugging_face(model.config, bos_token_id, eos_token_id)
 
 
 def _to_hugging_face(
@@ -115,6 +127,7 @@ def load_model(
     finite: bool = True,
     dtype: str = "float32",
     weights: str = "float32",
+    classifier: bool = False,
 ) -> GPT:
     """The GPT in a directory written by ``save_model``, by transformers or by OpenAI.
 
@@ -123,7 +136,8 @@ def load_model(
     F16 or BF16 stay in the mapped file, apart from Conv1D's, which are copied. Tensor names may
     lack the "transformer." prefix. Dropout becomes the config's resid_pdrop; attn_pdrop, dropout of
     the attention weights, has no counterpart here. ``seed`` is that of the dropout masks. The model
-    is in evaluation mode, as in transformers: call ``.train()`` to train.
+    is in evaluation mode, as in transformers: call ``.train()`` to train. Of a ``classifier``
+    everything but its output layer is read.
 
     Raises UserError, naming the file and the option or tensor, for files that are missing,
     truncated or of another model, and, unless ``finite`` is False, for weights that are NaN or
@@ -133,6 +147,8 @@ def load_model(
     directory = Path(directory)
     config = read_config(directory / CONFIG)
     stored = stored_tensors(directory)
+    if classifier:
+        stored.pop(SCORE, None)
     names = _stored_names(stored, directory)
     expected = set()
     for name, shape in expected_shapes(config):  # ends at the first that does not fit

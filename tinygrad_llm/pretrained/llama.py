@@ -8,6 +8,7 @@ those to gate and up as another: they are split into rows here.
 
 import os
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,9 +18,9 @@ from tinygrad_llm.config import LlamaConfig
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files.json_file import short
 from tinygrad_llm.model.llama import Llama
-from tinygrad_llm.pretrained.directory import CONFIG, float32_arrays, write_model
+from tinygrad_llm.pretrained.directory import CONFIG, SCORE, float32_arrays, write_model
 from tinygrad_llm.pretrained.fill import fill
-from tinygrad_llm.pretrained.llama_config import read_config
+from tinygrad_llm.pretrained.llama_config import Options, read_config
 from tinygrad_llm.pretrained.llama_config_writer import to_options
 from tinygrad_llm.pretrained.weights import (
     Reader,
@@ -107,12 +108,13 @@ def load_llama(
     seed: int = 0,
     finite: bool = True,
     weights: str = "float32",
+    classifier: bool = False,
 ) -> Llama:
     """The model in a directory written by ``save_llama`` or by transformers, in evaluation mode.
 
     Its tensors may be F64, F32, F16 or BF16, and become ``dtype``, "float32" or "float64". With
     ``weights="int8"`` each matrix is then quantized. With "as-stored" the matrices of F32, F16 and
-    BF16 stay in the mapped files.
+    BF16 stay in the mapped files. Of a ``classifier`` everything but its output layer is read.
 
     Raises UserError, naming the file and the option or tensor, for files that are missing, damaged
     or of another model, and, unless ``finite`` is False, for weights that are NaN or infinite.
@@ -122,6 +124,9 @@ def load_llama(
     directory = Path(directory)
     model_type, config = read_config(directory / CONFIG)
     stored = stored_tensors(directory)
+    if classifier:
+        stored.pop(SCORE, None)
+        config = replace(config, tied=True)
     expected = layout(config, model_type)
     _check_tensors(stored, expected, directory)
     model = Llama(config, seed=seed, initialize=False)
@@ -163,10 +168,21 @@ def save_llama(
 ) -> None:
     """Write ``model`` (float32) into ``directory``, which is created if need be.
 
-    ``dtype`` is what the weights are stored as: "f32", "f16" or "bf16". The model_type is the first
-    one that has the model's options, so a Mistral without a window is saved as a llama. As for
-    ``save_model``, each file appears whole or not at all. Raises UserError if no model_type has
-    these options, OSError if the disk is full, and ValueError for parameters of another type.
+    ``dtype`` is what the weights are stored as: "f32", "f16" or "bf16". As for ``save_model``, each
+    file appears whole or not at all. Raises what ``to_files`` raises, and OSError if the disk is
+    full.
+    """
+    write_model(Path(directory), *to_files(model, bos_token_id, eos_token_id), dtype)
+
+
+def to_files(
+    model: Llama, bos_token_id: int | None = None, eos_token_id: int | list[int] | None = None
+) -> tuple[dict[str, np.ndarray], Options]:
+    """The tensors of ``model`` (float32), by the file's names, and the content of config.json.
+
+    The model_type is the first one that has the model's options, so a Mistral without a window is
+    saved as a llama. Raises UserError if no model_type has these options, and ValueError for
+    parameters of another type.
     """
     options = to_options(model.config)
     parameters = float32_arrays(model)
@@ -180,4 +196,4 @@ def save_llama(
         "pad_token_id": None,
         "initializer_range": 0.02,
     }
-    write_model(Path(directory), tensors, options, dtype)
+    return tensors, options

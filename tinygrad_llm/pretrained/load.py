@@ -10,7 +10,7 @@ from tinygrad_llm.errors import UserError
 from tinygrad_llm.files.json_file import short
 from tinygrad_llm.model import Model
 from tinygrad_llm.pretrained import gpt2
-from tinygrad_llm.pretrained.directory import CONFIG
+from tinygrad_llm.pretrained.directory import CONFIG, is_classifier
 from tinygrad_llm.pretrained.gguf_file import GGUFFile, read_gguf
 from tinygrad_llm.pretrained.gguf_model import load_gguf
 from tinygrad_llm.pretrained.gguf_tokenizer import forget_lists, read_tokenizer
@@ -79,6 +79,10 @@ def _load(path: Path | GGUFFile, **options: Any) -> tuple[Model, Tokenizer | Non
 
 def _load_model(directory: Path, **options: Any) -> Model:
     model_type = read_model_type(directory / CONFIG)
+    if is_classifier(directory):
+        raise UserError(
+            f"{directory} is a classifier, which has no next token: use `tinygrad-llm classify`"
+        )
     if model_type == "gpt2":
         return gpt2.load_model(directory, **options)
     if model_type in MODEL_TYPES:

@@ -2,10 +2,13 @@
 
 import os
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from tinygrad_llm.model import GPT, Model
-from tinygrad_llm.pretrained.gpt2 import save_model
-from tinygrad_llm.pretrained.llama import save_llama
+from tinygrad_llm.pretrained import gpt2, llama
+from tinygrad_llm.pretrained.directory import write_model
 from tinygrad_llm.tokenizer import Tokenizer
 from tinygrad_llm.tokenizer.conventions import bos_and_eos
 
@@ -25,15 +28,20 @@ def save_pretrained(
     weight that is too large for ``dtype``; OSError if the disk is full; ValueError for parameters
     that are not float32.
     """
+    write_model(Path(directory), *to_files(model, tokenizer), dtype)
+    if tokenizer is not None:
+        tokenizer.save(Path(directory), model_max_length=model.config.block_size)
+
+
+def to_files(
+    model: Model, tokenizer: Tokenizer | None
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The tensors of a model (float32), by the file's names, and the content of config.json."""
     bos: int | None = None
     eos: int | list[int] | None = None
     if tokenizer is not None:
         bos, eos = bos_and_eos(tokenizer.conventions, tokenizer.special_tokens)
         if len(tokenizer.stop_ids) > 1:  # any of them ends an answer
             eos = list(tokenizer.stop_ids)
-    if isinstance(model, GPT):
-        save_model(model, directory, bos, eos, dtype)
-    else:
-        save_llama(model, directory, bos, eos, dtype)
-    if tokenizer is not None:
-        tokenizer.save(Path(directory), model_max_length=model.config.block_size)
+    kind = gpt2 if isinstance(model, GPT) else llama
+    return kind.to_files(model, bos, eos)

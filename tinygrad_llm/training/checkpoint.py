@@ -18,6 +18,7 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,8 +79,14 @@ STATE_SCHEMA = state_schema(CORPUS_SCHEMA)
 class Checkpoints:
     """The checkpoints of one run. Keeps the last and the best one, and deletes the others."""
 
-    def __init__(self, run: Path, tokenizer: "Tokenizer") -> None:
-        self.run, self.tokenizer = run, tokenizer
+    def __init__(
+        self,
+        run: Path,
+        tokenizer: "Tokenizer",
+        save_model: Callable[["Model", Path], None] | None = None,
+    ) -> None:
+        """``save_model`` writes what a run trains into a folder; None means ``save_pretrained``."""
+        self.run, self.tokenizer, self._save_model = run, tokenizer, save_model
         self.folder = run / CHECKPOINTS
         self._options = options_sha256(run) if (run / RUN_FILE).is_file() else None
 
@@ -100,7 +107,10 @@ class Checkpoints:
         from tinygrad_llm.pretrained.tensor_file import write_tensors
 
         def fill(folder: Path) -> None:
-            save_pretrained(model, self.tokenizer, folder)
+            if self._save_model is not None:
+                self._save_model(model, folder)
+            else:
+                save_pretrained(model, self.tokenizer, folder)
             write_tensors(folder / STATE_ARRAYS, arrays)
             content = {"format": FORMAT, "options": self._options, **state}
             text = json.dumps(content, indent=2, allow_nan=False) + "\n"

@@ -55,7 +55,7 @@ def _draw(metrics: list[Metrics], title: str) -> bytes:
     axes.set_xlabel("step")
     axes.set_ylabel("loss (nats per token)")
     axes.set_title(
-        _shown(title), loc="left", fontsize=11, color=INK, fontweight="bold", parse_math=False
+        shown_title(title), loc="left", fontsize=11, color=INK, fontweight="bold", parse_math=False
     )
     axes.grid(color=FAINT, linewidth=0.8)
     axes.set_axisbelow(True)
@@ -85,7 +85,7 @@ def _draw_validation(axes: Any, validation: list[Metrics]) -> None:
         )  # fmt: skip
 
 
-def _shown(title: str) -> str:
+def shown_title(title: str) -> str:
     """The title without characters that no font can draw, cut to the width of the picture."""
     title = one_line(title).encode("utf-8", "backslashreplace").decode("utf-8")
     return title if len(title) <= LONGEST_TITLE else f"{title[: LONGEST_TITLE - 1]}\u2026"

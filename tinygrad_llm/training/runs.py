@@ -21,7 +21,7 @@ from typing import Any
 from tinygrad_llm import __version__
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import user_path, write_atomically
-from tinygrad_llm.files.json_file import Whole, read_json
+from tinygrad_llm.files.json_file import Text, Whole, read_json
 
 RUN_FILE, METRICS_FILE, PLOT_FILE, CHECKPOINTS = (
     "run.json",
@@ -30,13 +30,18 @@ RUN_FILE, METRICS_FILE, PLOT_FILE, CHECKPOINTS = (
     "checkpoints",
 )
 FORMAT = 1  # of run.json and of the training state in a checkpoint
-PLACES = ("data", "tokenizer", "out", "resume")  # options that say where things are
+PLACES = (
+    "model", "data", "validation_data", "test_data", "tokenizer", "out", "resume"
+)  # fmt: skip
+"""Options that say where things are."""
 RUN_SCHEMA = {
     "format": FORMAT,
     "options": {...: (str, int, float, bool, None)},  # config.py knows each
     "model?": dict,
     "parameters?": Whole(0),
     "corpus?": {...: object},
+    "task?": Text("[a-z]{1,20}", "sft"),  # of a fine-tuning run: its kind ...
+    "inputs?": {...: object},  # ... and the sha256 of its model and data
     "versions": {...: str},
 }
 

@@ -1,0 +1,192 @@
+"""A fine-tuning run from its start, or from where it was stopped, to its end.
+
+Both ways lead through ``_prepare``: the same model, data and options give the same beginning, and a
+checkpoint then brings the weights, the optimizer and the position in the data to where it was
+saved. run.json has the sha256 of the model's files and of the data, so that neither can change
+unnoticed.
+"""
+
+import importlib
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from tinygrad_llm.commands.console import PlainConsole
+from tinygrad_llm.commands.finetune_finish import finish, make_missing
+from tinygrad_llm.commands.finetune_options import KINDS, FinetuneOptions
+from tinygrad_llm.commands.finetune_parts import Base, Parts
+from tinygrad_llm.commands.saved_run import (
+    note_other_versions,
+    options_of,
+    saved_state,
+    say_finished,
+)
+from tinygrad_llm.commands.session import SavedState, Session, locked
+from tinygrad_llm.errors import UserError
+from tinygrad_llm.files import file_sha256, user_path
+from tinygrad_llm.machine.warmup import compile_kernels
+from tinygrad_llm.model.freezing import training_cost
+from tinygrad_llm.model.summary import parameter_count
+from tinygrad_llm.pretrained.load import load_pretrained
+from tinygrad_llm.pretrained.names import find_model
+from tinygrad_llm.training import runs
+from tinygrad_llm.training.checkpoint import Checkpoints, state_schema, step_of
+from tinygrad_llm.training.metrics import is_finished
+
+DATA = ("data", "validation_data", "test_data")
+"""The options that name files of data."""
+
+
+def start(console: PlainConsole, options: FinetuneOptions, started: float) -> int:
+    """Fine-tune in a new run; returns the exit code."""
+    runs.check_out(options.out)
+    options = _with_absolute_paths(options)
+    inputs = _inputs(options)
+    base, parts = _prepare(console, options)
+    run = runs.create_run(options.out, options.task)
+    with locked(console, run):
+        _write_run_file(run, base, parts, inputs)
+        parts.before(run)
+        return _session(console, run, base, parts, started).train()
+
+
+def resume(
+    console: PlainConsole,
+    run: Path,
+    checkpoint: Path | None,
+    content: dict[str, Any],
+    started: float,
+    *,
+    verify: bool,
+) -> int:
+    """Continue a run, which this process has locked, from ``checkpoint``; returns the exit code.
+
+    ``content`` is that of its run.json. Without a checkpoint it starts from the beginning.
+    """
+    task = content["task"]
+    if task not in KINDS:
+        raise UserError(
+            f"{run / runs.RUN_FILE} is of a run of {task!r}, which this version does not know; "
+            f"known are {', '.join(KINDS)}"
+        )
+    options = options_of(content, run, KINDS[task])
+    if checkpoint is not None and _is_finished(run, checkpoint, options):
+        say_finished(console, run, options.steps)
+        return make_missing(console, run, _module(options).PICTURES)
+    _check_inputs(run, _inputs(options), content.get("inputs", {}))
+    base, parts = _prepare(console, options)
+    note_other_versions(console, content["versions"])
+    if checkpoint is None:
+        parts.before(run)
+        return _session(console, run, base, parts, started).train()
+    schema = state_schema(parts.state_schema)
+    saved = saved_state(console, run, checkpoint, schema, verify=verify)
+    parts.load_model(parts.model, checkpoint)
+    return _session(console, run, base, parts, started, saved).train()
+
+
+def _is_finished(run: Path, checkpoint: Path, options: FinetuneOptions) -> bool:
+    return is_finished(run / runs.METRICS_FILE) and step_of(checkpoint) == options.steps
+
+
+# --- the session ---------------------------------------------------------------------------------
+
+
+def _module(options: FinetuneOptions) -> Any:
+    return importlib.import_module(f"tinygrad_llm.commands.finetune_{options.task}")
+
+
+def _prepare(console: PlainConsole, options: FinetuneOptions) -> tuple[Base, Parts]:
+    """The model to start from, and what the kind makes of it and of the data."""
+    path = Path(str(options.model))
+    model, tokenizer = load_pretrained(path)
+    if tokenizer is None:
+        raise UserError(
+            f"{path} has no tokenizer: there must be a tokenizer.json next to the model"
+        )
+    base = Base(path, model, tokenizer)
+    console.say(f"model       {path}: {parameter_count(model.config):,} parameters")
+    parts: Parts = _module(options).prepare(console, options, base)
+    parts.model.train()
+    console.say(f"to train    {training_cost(parts.model)}")
+    console.say("compiling the kernels (once per machine; they are cached) ...")
+    console.say(f"kernels ready in {compile_kernels(model.config):.1f} s")
+    return base, parts
+
+
+def _session(
+    console: PlainConsole,
+    run: Path,
+    base: Base,
+    parts: Parts,
+    started: float,
+    saved: SavedState | None = None,
+) -> Session:
+    checkpoints = Checkpoints(run, base.tokenizer, parts.save_model)
+    pictures = _module(parts.options).PICTURES
+    return Session(
+        run, parts.options, parts.model, parts.task, checkpoints, console,
+        finish=lambda trainer: finish(console, trainer, run, parts, pictures, started),
+        step_size=parts.step_size, saved=saved,
+    )  # fmt: skip
+
+
+# --- run.json ------------------------------------------------------------------------------------
+
+
+def _with_absolute_paths(options: FinetuneOptions) -> FinetuneOptions:
+    """The options with the paths that names mean: a run may be resumed from another folder."""
+    paths: dict[str, Any] = {"model": str(find_model(str(options.model)).resolve())}
+    for name in DATA:
+        if (value := getattr(options, name, None)) is not None:
+            path = user_path(value)
+            if not path.is_file():
+                what = "is not a file" if path.exists() else "does not exist"
+                raise UserError(f"the data {path} {what}")
+            paths[name] = str(path.resolve())
+    return replace(options, **paths)
+
+
+def _inputs(options: FinetuneOptions) -> dict[str, Any]:
+    """The sha256 of every file that the run depends on."""
+    files = {file.name: file_sha256(file) for file in _model_files(Path(str(options.model)))}
+    data = {name: getattr(options, name, None) for name in DATA}
+    return {"model": files, **{name: file_sha256(Path(p)) for name, p in data.items() if p}}
+
+
+def _model_files(path: Path) -> Iterator[Path]:
+    if path.is_file():
+        yield path
+        return
+    for pattern in ("*.safetensors", "config.json", "tokenizer.json"):
+        yield from sorted(p for p in path.glob(pattern) if not p.name.startswith("training_"))
+
+
+def _check_inputs(run: Path, now: dict[str, Any], before: dict[str, Any]) -> None:
+    """Raise UserError unless the model and the data are those that the run was started with."""
+    for name, value in now.items():
+        if value != before.get(name):
+            what = "the model" if name == "model" else f"--{name.replace('_', '-')}"
+            raise UserError(
+                f"{what} has changed since {run} was started, so the run cannot continue as it "
+                "was; restore the file, or start a new run"
+            )
+
+
+def _write_run_file(run: Path, base: Base, parts: Parts, inputs: dict[str, Any]) -> None:
+    facts = {
+        "task": parts.options.task,
+        "model": asdict(base.model.config),
+        "parameters": base.model.num_parameters(),
+        "inputs": inputs,
+    }
+    try:
+        runs.write_run_file(run, asdict(parts.options), facts)
+    except OSError as error:
+        shutil.rmtree(run, ignore_errors=True)  # it is still empty
+        raise UserError(
+            f"cannot write the run folder {run} ({error.strerror}); free some space, or choose "
+            "another with --out"
+        ) from None

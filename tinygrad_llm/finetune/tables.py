@@ -1,0 +1,134 @@
+"""Tables of named columns from a file: CSV, TSV, JSON lines, JSON, Parquet (with pyarrow).
+
+Every row comes with where it is in its file, so that whatever is wrong with it later can be said
+in one sentence with file and line.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tinygrad_llm.errors import UserError
+from tinygrad_llm.files import user_path
+from tinygrad_llm.files.json_file import parse_json, read_bounded
+
+MAX_BYTES = 1 << 32
+FORMATS = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row's values by column, and its place: "line 7 of FILE"."""
+
+    values: dict[str, Any]
+    place: str
+
+    def text(self, column: str) -> str:
+        """The value of a column as text. Raises UserError if there is none, or no such column."""
+        if column not in self.values:
+            names = ", ".join(map(str, self.values))
+            raise UserError(f"{self.place} has no column {column!r}: its columns are {names}")
+        value = self.values[column]
+        if not isinstance(value, str | int | float | bool):
+            raise UserError(f"{self.place}: {column} is {json.dumps(value)[:60]}, expected text")
+        return str(value)
+
+
+def read_table(path: str | Path) -> list[Row]:
+    """The rows of a file; its name's ending says which format it has (FORMATS).
+
+    The first line of CSV and TSV names the columns; TSV has no quotes. Raises UserError for another
+    ending, a file without rows, what is not UTF-8, and rows that are damaged.
+    """
+    path = user_path(path)
+    kind = path.suffix.lower()
+    if kind not in FORMATS:
+        raise UserError(
+            f"{path}: cannot tell the format from the name, expected one of {', '.join(FORMATS)}"
+        )
+    if kind == ".parquet":
+        rows = list(_parquet(path))
+    else:
+        text = decoded(read_bounded(path, MAX_BYTES), str(path))
+        reader = {".csv": _csv, ".tsv": _tsv, ".jsonl": _json_lines, ".json": _json}[kind]
+        rows = list(reader(text, path))
+    if not rows:
+        raise UserError(f"{path} has no rows")
+    return rows
+
+
+def decoded(data: bytes, name: str) -> str:
+    """UTF-8 as text. Raises UserError, which names the line, for what is not."""
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise UserError(f"line {line} of {name} is not UTF-8 text") from None
+
+
+def _csv(text: str, path: Path) -> Iterator[Row]:
+    yield from _separated(csv.reader(io.StringIO(text, newline=""), strict=True), path)
+
+
+def _tsv(text: str, path: Path) -> Iterator[Row]:
+    lines = io.StringIO(text, newline=None)
+    yield from _separated(csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE), path)
+
+
+def _separated(reader: Any, path: Path) -> Iterator[Row]:
+    """The rows of a ``csv.reader``, whose first names the columns."""
+    names: list[str] | None = None
+    while True:
+        first = reader.line_num + 1  # a quoted value may go over several lines
+        try:
+            values = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise UserError(f"line {reader.line_num} of {path} is damaged ({error})") from None
+        if not values:
+            continue
+        if names is None:
+            names = values
+            if len(set(names)) < len(names):
+                raise UserError(f"line {first} of {path} names a column twice")
+            continue
+        if len(values) != len(names):
+            raise UserError(
+                f"line {first} of {path} has {len(values)} columns, but the first line names "
+                f"{len(names)}"
+            )
+        yield Row(dict(zip(names, values, strict=True)), f"line {first} of {path}")
+
+
+def _json_lines(text: str, path: Path) -> Iterator[Row]:
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            place = f"line {number} of {path}"
+            yield Row(parse_json(line.encode(), place, {...: object}), place)
+
+
+def _json(text: str, path: Path) -> Iterator[Row]:
+    rows = parse_json(text.encode(), str(path), [{...: object}])
+    for number, values in enumerate(rows, 1):
+        yield Row(values, f"row {number} of {path}")
+
+
+def _parquet(path: Path) -> Iterator[Row]:
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError:
+        raise UserError(
+            f"reading {path} needs pyarrow: pip install pyarrow, or convert it to JSON lines"
+        ) from None
+    try:
+        rows = parquet.read_table(path).to_pylist()
+    except (pyarrow.ArrowException, OSError) as error:
+        raise UserError(f"cannot read {path} ({' '.join(str(error).split())[:200]})") from None
+    for number, values in enumerate(rows, 1):
+        yield Row(values, f"row {number} of {path}")
