@@ -14,6 +14,7 @@ damaged, every later process ends with EOFError or a crash until the file is del
   read only if it belongs to this user and no one else can write to it.
 """
 
+import contextlib
 import functools
 import hashlib
 import inspect
@@ -42,6 +43,23 @@ UNUSED = 60 * 24 * 3600
 """Seconds after which an entry that no process has read is deleted."""
 ABANDONED = 3600
 """Seconds after which a file that is still half written must be left from a dead process."""
+
+
+_to_tell: list = []
+
+
+@contextlib.contextmanager
+def before_compiling(tell):
+    """Call ``tell()`` before the first kernel that is compiled inside the ``with`` statement.
+
+    Never, if all that is needed can be loaded. This is for a message to the person who waits.
+    """
+    _to_tell.append(tell)
+    try:
+        yield
+    finally:
+        if tell in _to_tell:
+            _to_tell.remove(tell)
 
 
 class DiskCache(_Cache):
@@ -76,11 +94,11 @@ class DiskCache(_Cache):
     def load_overload(self, signature, target_context):
         """The compiled function for these types, or None."""
         target_context.refresh()  # numba's part of the contract
-        if not self._enabled:
-            return None
-        path = self._path(signature, target_context.codegen())
+        path = self._path(signature, target_context.codegen()) if self._enabled else None
         payload = None if path is None else _read(path)
         if payload is None:
+            while _to_tell:
+                _to_tell.pop()()
             return None
         return self._form.rebuild(target_context, pickle.loads(payload))
 

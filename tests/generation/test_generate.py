@@ -1,5 +1,7 @@
 """The loop of generation: rows, endings, prompts, what is yielded."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -26,6 +28,8 @@ from tinygrad_llm.model import GPT
         ({"sampler_order": ("top_k", "top_p", "min_p", "heat")}, "must name each of temperature"),
         ({"repetition_penalty": 0}, "repetition penalty is 0,"),
         ({"repetition_penalty": np.nan}, "repetition penalty is nan"),
+        ({"repetition_penalty": 1e-320}, "penalty is 1e-320, but must be from 0.000001 to 1,000,0"),
+        ({"repetition_penalty": 1e300}, "repetition penalty is 1e\\+300, but must be"),
         ({"presence_penalty": np.inf}, "presence_penalty is inf"),
         ({"frequency_penalty": np.nan}, "frequency_penalty is nan"),
         ({"logit_bias": {1: np.nan}}, "bias of id 1 is nan"),
@@ -54,6 +58,14 @@ def test_bad_options_are_refused_before_the_first_step(options, words):
     }  # fmt: skip
     with pytest.raises(UserError, match=words) as caught:
         generate(lambda ids: np.zeros((1, 3)), **options)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 3), (2, 3), (3,), ()])
+def test_a_function_whose_logits_have_another_shape_is_refused(shape):
+    words = rf"logits of shape {re.escape(str(shape))} for ids .* expected \(B, V\) = \(1, V\)"
+    with pytest.raises(UserError, match=words) as caught:
+        next(generate(lambda ids: np.zeros(shape), [[1]], 1, block_size=4))
     assert "\n" not in str(caught.value)
 
 

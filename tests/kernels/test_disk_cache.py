@@ -65,6 +65,20 @@ def test_the_second_process_compiles_nothing(folder):
     assert the_entry(folder).name.startswith("test_disk_cache.add_two-")
 
 
+def test_who_waits_is_told_before_the_first_kernel_is_compiled(folder):
+    told = []
+    with _disk_cache.before_compiling(lambda: told.append([*folder.parent.glob("*/*")])):
+        compiled(hits=0)
+        the_entry(folder).unlink()
+        compiled(hits=0)
+    assert told == [[]]  # once, and before anything was there
+    with _disk_cache.before_compiling(lambda: told.append("loading")):
+        compiled(hits=1)
+    the_entry(folder).unlink()
+    compiled(hits=0)  # later: no one asks
+    assert told == [[]]
+
+
 DAMAGES = {
     "emptied": lambda data: b"",
     "cut in the digest": lambda data: data[:10],

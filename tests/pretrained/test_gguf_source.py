@@ -4,6 +4,7 @@ import re
 import struct
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from gguf_bytes import file, info, pair, random_blocks, string, u32
 from autograd import Parameter
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files.mapping import AROUND
+from tinygrad_llm.pretrained import gguf_gpt2
 from tinygrad_llm.pretrained.gguf_file import PIECE, read_gguf
 from tinygrad_llm.pretrained.gguf_names import unpermute
 from tinygrad_llm.pretrained.gguf_source import GGUFSource
@@ -84,6 +86,27 @@ def test_a_weight_that_is_not_finite_is_refused(tmp_path, form, name):
             read()
     unchecked = source(tmp_path, data, shape, form, name, finite=False)
     assert unchecked.matrix().shape == shape
+
+
+@pytest.mark.parametrize("form", ["Q8_0", "F32", "Q5_K"])
+def test_gpt2s_output_layer_is_compared_with_the_table_in_pieces(tmp_path, form):
+    """In the same format or in another; only whole tables take as much memory as a table."""
+    shape = (16 * PIECE // 256, 256)
+    data = finite_blocks(np.random.default_rng(0), form, *shape)
+    for change, expected in ((0, True), (1, False)):
+        numbers = dequantize(data, form).copy()
+        numbers[-1, -1] += change
+        stored = numbers if change or form != "Q8_0" else data
+        head = "Q8_0" if stored is data else "F32"
+        infos = [info("token_embd.weight", shape, form, 0)]
+        infos.append(info("output.weight", shape, head, data.nbytes))
+        path = tmp_path / "model.gguf"
+        path.write_bytes(file([], infos, data.tobytes() + stored.tobytes()))
+        opened = read_gguf(path)
+        tracemalloc.start()
+        assert gguf_gpt2._is_table(opened) == expected
+        assert tracemalloc.get_traced_memory()[1] < 0.5 * numbers.nbytes
+        tracemalloc.stop()
 
 
 # --- memory ---------------------------------------------------------------------------------------

@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 from model_files import INDEX, WEIGHTS, split
 
-from tinygrad_llm.config import LlamaConfig
+from tinygrad_llm.config import GPTConfig, LlamaConfig
 from tinygrad_llm.errors import UserError
-from tinygrad_llm.model import Llama
+from tinygrad_llm.model import GPT, Llama
 from tinygrad_llm.pretrained import names, save_pretrained
 from tinygrad_llm.pretrained.names import HUB, find_model
+from tinygrad_llm.tokenizer.json_format import LETTERS
 
 ROOT = Path(__file__).parents[2]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -97,6 +98,11 @@ def hub(tmp_path_factory):
     save_pretrained(Llama(LlamaConfig(300, 16, 2, 4, 2, 16, 24)), None, folder / "one")
     save_pretrained(Llama(LlamaConfig(300, 16, 2, 4, 2, 16, 24)), None, folder / "two")
     split(folder / "two")
+    (folder / "older").mkdir()
+    save_pretrained(GPT(GPTConfig(300, 16, 2, 2, 16)), None, folder / "older")
+    letters = {letter: i for i, letter in enumerate(LETTERS)}
+    (folder / "older" / "vocab.json").write_text(json.dumps(letters | {"<|endoftext|>": 256}))
+    (folder / "older" / "merges.txt").write_text("#version: 0.2\n")
     (folder / "other").mkdir()
     (folder / "other" / "config.json").write_text("{}")
     (folder / "one" / "pytorch_model.bin").write_bytes(b"\x80\x04.")
@@ -141,17 +147,18 @@ def test_a_hub(hub, tmp_path):
         "owner/files": "has no config.json: if it has GGUF files",
         "owner/files/other.gguf": "has no file other.gguf",
     }
-    found = ["owner/one", "owner/two@v1", "owner/files/small.Q8_0.gguf"]
+    found = ["owner/one", "owner/two@v1", "owner/files/small.Q8_0.gguf", "owner/older"]
     lines = run(hub, tmp_path, *found, *sentences)
-    one, two, file = lines[:3]
+    one, two, file, older = lines[:4]
     assert one.endswith(COMMIT) and two.endswith(COMMIT) and file.endswith("/small.Q8_0.gguf")
     assert sorted(os.listdir(one)) == ["README.md", "config.json", WEIGHTS]  # and no pickle
     assert sorted(os.listdir(two)) == [
         "config.json", INDEX, "part-0.safetensors", "part-1.safetensors",
     ]  # fmt: skip
+    assert sorted(os.listdir(older)) == ["config.json", "merges.txt", WEIGHTS, "vocab.json"]
     # The hub is asked once for the commit, of which all files are.
     assert hub.asked.count("/api/models/owner/one/revision/main") == 1
-    for line, sentence in zip(lines[3:], sentences.values(), strict=True):
+    for line, sentence in zip(lines[4:], sentences.values(), strict=True):
         assert line.startswith("refused: ") and sentence in line
     # Without a network, what is there is used.
     assert run(hub, tmp_path, "owner/one", HF_HUB_OFFLINE="1") == [one] and hub.asked == []

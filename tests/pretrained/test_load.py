@@ -10,7 +10,8 @@ from model_files import split
 from tinygrad_llm.config import GPTConfig, LlamaConfig
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.model import GPT, Llama
-from tinygrad_llm.pretrained import load_pretrained, save_pretrained
+from tinygrad_llm.pretrained import gguf_file, load_pretrained, save_pretrained
+from tinygrad_llm.pretrained.describe import describe
 from tinygrad_llm.pretrained.gguf_file import read_gguf
 from tinygrad_llm.pretrained.gguf_save import save_gguf
 from tinygrad_llm.pretrained.gguf_tokenizer import read_tokenizer
@@ -191,6 +192,16 @@ def test_weights_that_cannot_be(tmp_path):
 
 
 # --- paths ----------------------------------------------------------------------------------------
+
+
+def test_a_gguf_file_is_opened_once_to_describe_it(tmp_path, monkeypatch):
+    path, opened = tmp_path / "model.gguf", []
+    save_gguf(a_llama(), TOKENIZER, path, licence="mit")
+    whole = gguf_file._map
+    monkeypatch.setattr(gguf_file, "_map", lambda path: opened.append(path) or whole(path))
+    facts = dict(describe(path, sha256=True))
+    assert opened == [path]
+    assert facts["licence"] == "mit" and facts["architecture"].startswith("llama: 2 layers")
 
 
 def test_a_run_means_its_best_checkpoint(tmp_path):

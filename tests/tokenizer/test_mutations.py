@@ -30,7 +30,7 @@ def check(file):
         tokenizer = Tokenizer.load(file)
         ids = tokenizer.encode(TEXT, "all")
     except UserError as error:
-        assert "\n" not in str(error) and len(str(error)) < 700
+        assert str(error).isprintable() and len(str(error)) < 700
         return False
     assert tokenizer.decode(ids) == TEXT == tokenizer.decode(tokenizer.encode(TEXT))
     assert tokenizer.token_bytes().sum() == sum(map(len, tokenizer.ranks))
@@ -71,6 +71,19 @@ def test_a_byte_of_readable_text_must_have_a_token(saved, tmp_path, byte):
     file.write_text(json.dumps(content))
     with pytest.raises(UserError, match=rf"no token for the byte 0x{byte.hex()}: .* lose"):
         Tokenizer.load(file)
+
+
+@pytest.mark.parametrize("step", ["post_processor", "pre_tokenizer", "normalizer", "decoder"])
+def test_a_sentence_has_no_control_codes(saved, tmp_path, step):
+    """A step's name comes from the file, and could clear the reader's screen."""
+    content = json.loads((saved / "tokenizer.json").read_bytes())
+    inner = {"type": "\x1b[2J\x00\u202e"}
+    content[step] = {"type": "Sequence", "decoders": [inner]} if step == "decoder" else inner
+    file = tmp_path / "tokenizer.json"
+    file.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"\\x1b\[2J\\x00\\u202e") as caught:
+        Tokenizer.load(file)
+    assert str(caught.value).isprintable()
 
 
 @pytest.mark.soak

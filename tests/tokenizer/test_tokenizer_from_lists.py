@@ -31,9 +31,9 @@ def test_the_heap_equals_the_reference(symbols, merges):
 
 def test_any_two_that_spell_a_token_are_joined():
     spellings = {0: "a", 1: "b", 2: "ab", 3: "aba"}
-    ranks = {"ab": (1, 2), "aba": (0, 3)}
-    assert merge_by_rank([0, 1, 0, 1], JoinedSpelling(spellings, ranks)) == [3, 1]
-    assert merge_by_rank([7, 0, 1], JoinedSpelling(spellings, ranks)) == [7, 2]
+    joins = JoinedSpelling(spellings, {"ab": 2, "aba": 3}, {"ab": 1, "aba": 0})
+    assert merge_by_rank([0, 1, 0, 1], joins) == [3, 1]
+    assert merge_by_rank([7, 0, 1], joins) == [7, 2]
 
 
 TRAINED = train_bpe([TEXT * 4], 288, "gpt2", ["<s>", "</s>"])

@@ -189,20 +189,23 @@ class Writing:
 @contextlib.contextmanager
 def _explaining_a_wait() -> Iterator[None]:
     """Say at a terminal what happens, if the first token takes long."""
+    from autograd.kernels._disk_cache import before_compiling
+
+    compiles = threading.Event()
 
     def explain() -> None:
-        print(
-            "reading the prompt (and compiling the kernels: once per machine and kind of weights)",
-            file=sys.stderr,
-            flush=True,
-        )
+        what = "reading the prompt"
+        if compiles.is_set():
+            what = "compiling the kernels (once per machine and kind of weights)"
+        print(what, file=sys.stderr, flush=True)
 
     timer = threading.Timer(SECONDS_UNEXPLAINED, explain)
     timer.daemon = True
     if sys.stderr.isatty():
         timer.start()
     try:
-        yield
+        with before_compiling(compiles.set):
+            yield
     finally:
         timer.cancel()
 

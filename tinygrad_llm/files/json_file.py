@@ -285,9 +285,10 @@ def short(value: Any) -> str:
 def short_reason(error: Exception) -> str:
     """Why a file is refused, on one line, without its middle if it is long.
 
-    The sentence may quote the file, which can contain anything.
+    The sentence may quote the file, which can contain anything: control codes become escapes.
     """
     reason = re.sub(r"\s+", " ", str(error))
+    reason = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in reason)
     half = MAX_REASON // 2
     return reason if len(reason) <= MAX_REASON else f"{reason[:half]} ... {reason[-half:]}"
 

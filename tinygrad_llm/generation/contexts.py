@@ -64,8 +64,15 @@ class Uncached:
         for length in sorted({len(s) for s in cropped if s}):
             rows = [b for b, s in enumerate(cropped) if len(s) == length]
             ids = np.array([cropped[b] for b in rows], dtype=np.int64)  # (rows, length)
-            for b, logits in zip(rows, in_main_memory(self._function(ids)), strict=True):
-                results[b] = logits
+            logits = np.asarray(in_main_memory(self._function(ids)))
+            if logits.ndim != 2 or len(logits) != len(rows):
+                raise UserError(
+                    f"the function has returned logits of shape {logits.shape} for ids of shape "
+                    f"{ids.shape}, expected (B, V) = ({len(rows)}, V): those of the next id alone, "
+                    "such as logits[:, -1]"
+                )
+            for b, row in zip(rows, logits, strict=True):
+                results[b] = row
         return results
 
     def last_logits(self, ids: list[int], n: int) -> list[np.ndarray]:

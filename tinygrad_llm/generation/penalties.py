@@ -35,10 +35,10 @@ class PenaltyOptions:
     unused_ids: Sequence[int] | np.ndarray = ()
 
     def __post_init__(self) -> None:
-        if not 0 < self.repetition_penalty < math.inf:
+        if not 1e-6 <= self.repetition_penalty <= 1e6:
             raise UserError(
-                f"the repetition penalty is {self.repetition_penalty}, but must be a finite number "
-                "above 0 (1 changes nothing, above 1 discourages repetition)"
+                f"the repetition penalty is {self.repetition_penalty}, but must be from 0.000001 "
+                "to 1,000,000 (1 changes nothing, above 1 discourages repetition)"
             )
         for name in ("presence_penalty", "frequency_penalty"):
             if not math.isfinite(value := getattr(self, name)):

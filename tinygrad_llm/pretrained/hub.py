@@ -31,6 +31,8 @@ SMALL = [
     "LICENSE",
 ]
 """All files that are read apart from the weights, which the index names if there are several."""
+OLDER = ["vocab.json", "merges.txt", "added_tokens.json", "special_tokens_map.json"]
+"""And those that are read if there is no tokenizer.json (``tokenizer/gpt2_files.py``)."""
 
 
 def download(model: str, file: str | None = None, revision: str | None = None) -> Path:
@@ -52,7 +54,8 @@ def download(model: str, file: str | None = None, revision: str | None = None) -
                 f"name one of them, as {model}/FILE.gguf"
             )
         files = _weights(folder)
-        hub.snapshot_download(model, revision=folder.name, allow_patterns=files)
+        older = [] if (folder / "tokenizer.json").is_file() else OLDER
+        hub.snapshot_download(model, revision=folder.name, allow_patterns=[*files, *older])
         for name in files:
             _present(folder, name, model)
     return folder

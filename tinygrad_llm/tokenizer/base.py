@@ -392,7 +392,8 @@ class Tokenizer:
     def load(cls, path: str | os.PathLike) -> "Tokenizer":
         """The tokenizer of a tokenizer.json, given the file or its directory; keeps its ids.
 
-        Raises FileNotFoundError, or UserError naming the file and what was expected of it.
+        A directory may have GPT-2's own files instead, vocab.json and merges.txt. Raises
+        FileNotFoundError, or UserError naming the file and what was expected of it.
         """
         file = json_reader.find_file(Path(path))
         vocabulary, conventions = json_reader.read_file(file)

@@ -104,7 +104,7 @@ class ByteLevelEngine:
     def _merge_ranks(self) -> Merges:
         ranks = self.vocabulary.ranks
         if self.vocabulary.merges is None:
-            return JoinedSpelling(self.tokens, {token: (i, i) for token, i in ranks.items()})
+            return JoinedSpelling(self.tokens, ranks, ranks)
         by_pair: dict[tuple[int, int], tuple[int, int]] = {}
         for rank, (left, right) in enumerate(self.vocabulary.merges):
             by_pair.setdefault((ranks[left], ranks[right]), (rank, ranks[left + right]))

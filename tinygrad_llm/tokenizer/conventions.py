@@ -7,6 +7,7 @@ and the ids that end an answer are in generation_config.json or in the model's c
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from tinygrad_llm.errors import UserError
@@ -29,20 +30,23 @@ def read_conventions(
     added: Mapping[str, int],
     prefix_ids: tuple[int, ...] = (),
     suffix_ids: tuple[int, ...] = (),
+    names: Mapping[str, str] = MappingProxyType({}),
 ) -> Conventions:
     """What the files in `folder` say; added: name -> id of the added tokens.
 
+    names: bos_token, ... -> name, which counts before what tokenizer_config.json says.
     A config without a BOS leaves the first id that is added before every text. Raises UserError for
     a damaged file.
     """
     config: dict[str, Any] = {}
     if (folder / CONFIG_FILE).exists():
         config = read_json(folder / CONFIG_FILE, {...: object}, max_bytes=MAX_CONFIG_BYTES)
-    names = {}
+    found = {}
     for key, value in config.items():
         name = value.get("content") if isinstance(value, dict) else value
         if key.endswith("_token") and isinstance(name, str):
-            names[key] = name
+            found[key] = name
+    names = found | {**names}
     bos, eos = (added.get(names.get(key, "")) for key in ("bos_token", "eos_token"))
     if bos is None and prefix_ids:
         bos = prefix_ids[0]

@@ -14,6 +14,7 @@ from tinygrad_llm.errors import UserError
 from tinygrad_llm.files.json_file import read_json, short_reason
 from tinygrad_llm.tokenizer import patterns
 from tinygrad_llm.tokenizer.conventions import read_conventions
+from tinygrad_llm.tokenizer.gpt2_files import VOCAB_FILE, has_gpt2_files, read_gpt2_files
 from tinygrad_llm.tokenizer.json_format import TOKENIZER_FILE
 from tinygrad_llm.tokenizer.json_sentencepiece import parse_sentencepiece
 from tinygrad_llm.tokenizer.json_tables import Tables, kind, read_ranks, require
@@ -28,7 +29,12 @@ MAX_PAIRS = 10_000  # of special tokens that are compared with each other
 
 
 def find_file(path: Path) -> Path:
-    """The tokenizer.json that `path` is or holds; raises FileNotFoundError if there is none."""
+    """The tokenizer.json that `path` is or holds; raises FileNotFoundError if there is none.
+
+    In a folder with GPT-2's own files instead (``gpt2_files.py``), the first of these.
+    """
+    if path.is_dir() and has_gpt2_files(path):
+        return path / VOCAB_FILE
     file = path / TOKENIZER_FILE if path.is_dir() else path
     if not file.is_file():
         raise FileNotFoundError(f"there is no tokenizer at {path}: expected a {TOKENIZER_FILE}")
@@ -36,11 +42,15 @@ def find_file(path: Path) -> Path:
 
 
 def read_file(file: Path) -> tuple[Vocabulary | SentencePieceVocabulary, Conventions]:
-    """The content of a tokenizer.json and of the files next to it that say how it is used.
+    """What ``find_file`` has found, with the files next to it that say how it is used.
 
     Raises UserError naming the file and what was expected.
     """
-    content = read_json(file, {...: object}, max_bytes=MAX_FILE_BYTES)
+    names: dict[str, str] = {}
+    if file.name == VOCAB_FILE:
+        content, names = read_gpt2_files(file.parent)
+    else:
+        content = read_json(file, {...: object}, max_bytes=MAX_FILE_BYTES)
     with refusals_name(file):
         vocabulary = _parse(content)
         prefix, suffix = _added_around(content.get("post_processor"))
@@ -48,7 +58,7 @@ def read_file(file: Path) -> tuple[Vocabulary | SentencePieceVocabulary, Convent
         for name in (*prefix, *suffix):
             require(name in added, f"its post_processor adds {name!r}, which is no added token")
     prefix_ids, suffix_ids = (tuple(added[name] for name in names) for names in (prefix, suffix))
-    return vocabulary, read_conventions(file.parent, added, prefix_ids, suffix_ids)
+    return vocabulary, read_conventions(file.parent, added, prefix_ids, suffix_ids, names)
 
 
 @contextmanager

@@ -110,8 +110,8 @@ def recover_merges(ranks: Mapping[bytes, int]) -> list[tuple[bytes, bytes]]:
     first = 1 + max(ranks.values(), default=0)  # the ids of the bytes here: some have no token
     spellings = {i: token for token, i in ranks.items()}
     spellings |= {first + b: bytes([b]) for b in range(256)}
-    lower: dict[bytes, tuple[int, int]] = {}  # the tokens so far -> (rank, id)
-    joins = JoinedSpelling(spellings, lower)
+    lower: dict[bytes, int] = {}  # the tokens so far -> id, which is the rank
+    joins = JoinedSpelling(spellings, lower, lower)
     merges = []
     for token, rank in sorted(ranks.items(), key=lambda item: item[1]):
         if len(token) > 1:
@@ -122,7 +122,7 @@ def recover_merges(ranks: Mapping[bytes, int]) -> list[tuple[bytes, bytes]]:
                     "rank, so this vocabulary cannot be written as a list of merges"
                 )
             merges.append((parts[0], parts[1]))
-        lower[token] = rank, rank
+        lower[token] = rank
     return merges
 
 

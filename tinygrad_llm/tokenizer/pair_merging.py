@@ -28,20 +28,26 @@ class Merges(Protocol):
 class JoinedSpelling(Generic[Spelling]):
     """The merges of a vocabulary without a list of them: any two that together spell a token.
 
-    spellings: id -> token. ranks: token -> (rank, id).
+    spellings: id -> token. ids: token -> id. ranks: token -> rank.
     """
 
     def __init__(
-        self, spellings: Mapping[int, Spelling], ranks: Mapping[Spelling, tuple[int, int]]
+        self,
+        spellings: Mapping[int, Spelling],
+        ids: Mapping[Spelling, int],
+        ranks: Mapping[Spelling, int],
     ) -> None:
         self._spellings: Mapping[int, Spelling] = spellings
-        self._ranks: Mapping[Spelling, tuple[int, int]] = ranks
+        self._ids: Mapping[Spelling, int] = ids
+        self._ranks: Mapping[Spelling, int] = ranks
 
     def get(self, pair: Pair, /) -> tuple[int, int] | None:
         left, right = pair
         if left not in self._spellings or right not in self._spellings:
             return None
-        return self._ranks.get(self._spellings[left] + self._spellings[right])
+        joined = self._spellings[left] + self._spellings[right]
+        i = self._ids.get(joined)
+        return None if i is None else (self._ranks[joined], i)
 
 
 def merge_by_rank(symbols: Iterable[int], merges: Merges) -> list[int]:

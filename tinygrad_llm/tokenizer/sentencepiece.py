@@ -43,10 +43,7 @@ class SentencePieceEngine:
             self._merges = vocabulary.merges
         else:
             spellings = {i: piece for piece, i in vocabulary.pieces.items()}
-            ranks = vocabulary.ranks or {}
-            self._merges = JoinedSpelling(
-                spellings, {piece: (ranks[piece], i) for piece, i in vocabulary.pieces.items()}
-            )
+            self._merges = JoinedSpelling(spellings, vocabulary.pieces, vocabulary.ranks or {})
         self._words = self._word_pattern()
 
     def append(self, ids: array, text: str, after: int | None = None) -> None:
