@@ -390,10 +390,9 @@ class Tokenizer:
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "Tokenizer":
-        """The tokenizer of a tokenizer.json, given the file or its directory; keeps its ids.
+        """The tokenizer of a tokenizer.json, or of a directory with one or a GPT-2's files.
 
-        A directory may have GPT-2's own files instead, vocab.json and merges.txt. Raises
-        FileNotFoundError, or UserError naming the file and what was expected of it.
+        Raises FileNotFoundError, or UserError naming the file and what was expected of it.
         """
         file = json_reader.find_file(Path(path))
         vocabulary, conventions = json_reader.read_file(file)
