@@ -14,6 +14,7 @@ import numpy as np
 from tinygrad_llm.commands.console import PlainConsole
 from tinygrad_llm.commands.finetune_options import ClassifyOptions
 from tinygrad_llm.commands.finetune_parts import Base, Parts, Picture, steps_of
+from tinygrad_llm.commands.finetune_storage import load_trained, save_trained
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.finetune.classification import Classification, Examples
 from tinygrad_llm.finetune.confusion import draw_confusion, scores_table, write_scores
@@ -26,6 +27,7 @@ from tinygrad_llm.finetune.labelled import (
     read_labelled,
     split,
 )
+from tinygrad_llm.finetune.lora import merged
 from tinygrad_llm.finetune.order import ORDER_SCHEMA
 from tinygrad_llm.model.classifier import Classifier
 from tinygrad_llm.pretrained.classifier import load_classifier, save_classifier
@@ -40,7 +42,8 @@ def prepare(console: PlainConsole, options: ClassifyOptions, base: Base) -> Part
     labels, examples = _read(console, options, base)
     train, validation, test = (examples[name] for name in PARTS)
     model = Classifier(base.model, labels, options.pooling, options.seed)
-    model.freeze(options.train_layers)
+    if options.lora_r is None:
+        model.freeze(None if options.train_layers == "all" else options.train_layers)
     task = Classification(
         model, train, validation, test, seed=options.seed, batch_size=options.batch_size,
         grad_accumulation=options.grad_accumulation, balanced=options.balanced,
@@ -51,8 +54,11 @@ def prepare(console: PlainConsole, options: ClassifyOptions, base: Base) -> Part
         if not kept:
             console.say("note: its output takes too much memory, so each step computes it anew")
 
-    def load(model: Classifier, folder: Path) -> None:
-        model.load_state_dict(load_classifier(folder)[0].state_dict())
+    def save(model: Classifier, folder: Path) -> None:
+        with merged(model.body):
+            save_classifier(model, base.tokenizer, folder)
+        if options.lora_r is not None:
+            save_trained(model, folder)
 
     def report_scores(run: Path) -> None:
         name, scores = list(task.final.items())[-1]
@@ -63,11 +69,15 @@ def prepare(console: PlainConsole, options: ClassifyOptions, base: Base) -> Part
     return Parts(
         replace(options, steps=steps_of(options, len(train))), model, task, ORDER_SCHEMA,
         step_size=f"{options.batch_size * options.grad_accumulation} texts",
-        save_model=lambda model, folder: save_classifier(model, base.tokenizer, folder),
-        load_model=load,
+        save_model=save, load_model=load_classes if options.lora_r is None else load_trained,
         after={"the table of scores": report_scores},
         advice={"classify": ("classify",)},
     )  # fmt: skip
+
+
+def load_classes(model: Classifier, folder: Path) -> None:
+    """Give ``model`` all weights of a classifier's directory."""
+    model.load_state_dict(load_classifier(folder)[0].state_dict())
 
 
 # --- the data ------------------------------------------------------------------------------------

@@ -53,6 +53,22 @@ class FinetuneOptions:
     """AdamW's decay of the mean of the gradients."""
     beta2: float = 0.999
     """AdamW's decay of the mean of their squares."""
+    lora_r: int | None = None
+    """Rank of LoRA's adapters, which are trained in place of the model's weights; None trains the
+    weights."""
+    lora_alpha: float = 32.0
+    """What the adapters add is multiplied by alpha / r."""
+    lora_dropout: float = 0.0
+    """Dropout of the adapters' input."""
+    lora_targets: str = "all-linear"
+    """The layers that get one: all-linear (all but the output layer), names with commas between
+    them (q_proj,v_proj) or a regular expression."""
+    use_rslora: bool = False
+    """Multiply by alpha / sqrt(r) instead."""
+    use_dora: bool = False
+    """Train the lengths of the weights' rows, too (DoRA)."""
+    weights: Literal["float32", "int8", "as-stored"] = "float32"
+    """How the model's matrices are stored in memory; other than float32 only with --lora-r."""
     grad_clip: float = 1.0
     """Clip gradients to this global norm (0: no clipping)."""
     eval_every: int = 50
@@ -101,6 +117,13 @@ class FinetuneOptions:
                 raise UserError(
                     f"{name} is {getattr(self, name)}, but must be at least 0 and below 1"
                 )
+        if self.lora_r is not None:
+            check_count("lora_r", self.lora_r)
+        elif self.weights != "float32":
+            raise UserError(
+                f"weights is {self.weights}, but matrices can be trained only in float32: add "
+                "--lora-r 16, which trains adapters in their place"
+            )
         if self.out is not None and user_path(self.out).name in ("", ".."):
             raise UserError(
                 f"out is {self.out!r}, which already exists: name a new folder for the run"
@@ -121,9 +144,9 @@ class ClassifyOptions(FinetuneOptions):
     """File of test data; None sets a share of --data aside."""
     test_share: float = 0.2
     """Share of --data for the test at the end, unless there is a file for it."""
-    train_layers: int | None = 1
+    train_layers: int | Literal["all"] = 1
     """Train the last blocks, this many, with the last normalization and the new output layer, and
-    freeze all below; None trains every weight."""
+    freeze all below."""
     pooling: Literal["last", "mean"] = "last"
     """What is classified: the hidden state of the last token, or the mean of all."""
     balanced: bool = False
@@ -141,8 +164,18 @@ class ClassifyOptions(FinetuneOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.train_layers is not None:
+        if self.train_layers != "all":
             check_count("train_layers", self.train_layers, low=0)
+            if self.lora_r is not None:
+                raise UserError(
+                    f"lora_r is {self.lora_r} and train_layers {self.train_layers}, but LoRA "
+                    "adapts every block: add --train-layers all"
+                )
+        if self.weights != "float32":
+            raise UserError(
+                f"weights is {self.weights}, but a classifier's checkpoint has the whole model, in "
+                "float32"
+            )
         if not 0 <= self.test_share < 1 or self.validation_share + self.test_share >= 1:
             raise UserError(
                 f"validation_share is {self.validation_share} and test_share {self.test_share}, "

@@ -17,6 +17,7 @@ from tinygrad_llm.commands.console import PlainConsole
 from tinygrad_llm.commands.finetune_finish import finish, make_missing
 from tinygrad_llm.commands.finetune_options import KINDS, FinetuneOptions
 from tinygrad_llm.commands.finetune_parts import Base, Parts
+from tinygrad_llm.commands.finetune_storage import adapt
 from tinygrad_llm.commands.saved_run import (
     note_other_versions,
     options_of,
@@ -101,13 +102,14 @@ def _module(options: FinetuneOptions) -> Any:
 def _prepare(console: PlainConsole, options: FinetuneOptions) -> tuple[Base, Parts]:
     """The model to start from, and what the kind makes of it and of the data."""
     path = Path(str(options.model))
-    model, tokenizer = load_pretrained(path)
+    model, tokenizer = load_pretrained(path, weights=options.weights)
     if tokenizer is None:
         raise UserError(
             f"{path} has no tokenizer: there must be a tokenizer.json next to the model"
         )
     base = Base(path, model, tokenizer)
     console.say(f"model       {path}: {parameter_count(model.config):,} parameters")
+    adapt(model, options)
     parts: Parts = _module(options).prepare(console, options, base)
     parts.model.train()
     console.say(f"to train    {training_cost(parts.model)}")

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from tinygrad_llm.tokenizer import Tokenizer
 
 INDEX = "index.json"
-MODEL_FILE = "model.safetensors"
+MODEL_FILE, ADAPTER_FILE = "model.safetensors", "adapter_model.safetensors"
 STATE_ARRAYS, STATE = "training_state.safetensors", "training_state.json"
 _NAME = re.compile(r"step-(\d{6,})(-\d+)?", re.ASCII)
 
@@ -243,7 +243,7 @@ def resolve(run: str | Path) -> Path:
     path is neither.
     """
     path = _folder(run)
-    return path if (path / MODEL_FILE).is_file() else path / CHECKPOINTS / read_index(path)["best"]
+    return path if _is_checkpoint(path) else path / CHECKPOINTS / read_index(path)["best"]
 
 
 def run_of(run: str | Path) -> Path:
@@ -252,7 +252,7 @@ def run_of(run: str | Path) -> Path:
     Raises UserError for a model that is not a checkpoint of a run.
     """
     path = _folder(run)
-    if not (path / MODEL_FILE).is_file():
+    if not _is_checkpoint(path):
         return path
     if path.parent.name != CHECKPOINTS:
         raise UserError(
@@ -268,7 +268,7 @@ def resolve_resume(run: str | Path) -> tuple[Path, Path | None]:
     The checkpoint is None if the run was stopped before its first one.
     """
     path = _folder(run)
-    if (path / MODEL_FILE).is_file():
+    if _is_checkpoint(path):
         checkpoint = path
     elif (path / CHECKPOINTS / INDEX).exists():
         checkpoint = path / CHECKPOINTS / read_index(path)["last"]
@@ -289,7 +289,7 @@ def _folder(run: str | Path) -> Path:
     if not path.is_dir():
         what = "is a file, not a folder" if path.exists() else "does not exist"
         raise UserError(f"the run {path} {what}; expected a folder that `train` has written")
-    if (path / MODEL_FILE).is_file():
+    if _is_checkpoint(path):
         return path.resolve()
     if (path / CHECKPOINTS).is_dir() or (path / RUN_FILE).is_file():
         return path
@@ -297,6 +297,11 @@ def _folder(run: str | Path) -> Path:
         f"{path} is neither a run nor a checkpoint: expected {CHECKPOINTS}/{INDEX} or {MODEL_FILE} "
         "in it"
     )
+
+
+def _is_checkpoint(path: Path) -> bool:
+    """Whether a folder has a model, or an adapter."""
+    return (path / MODEL_FILE).is_file() or (path / ADAPTER_FILE).is_file()
 
 
 def verify_checkpoint(checkpoint: Path) -> str | None:
