@@ -52,12 +52,11 @@ def load_pretrained(
         raise UserError(f"weights is {weights!r}, but must be {', '.join(WEIGHTS)}")
     if weights != "float32" and dtype != "float32":
         raise UserError(f"{weights} weights are multiplied in float32: dtype must be float32")
-    path = find_model(path_or_name)
-    return _load(path if path.is_dir() else read_gguf(path), dtype=dtype, weights=weights)
+    return _load(find_model(path_or_name), dtype=dtype, weights=weights)
 
 
 def load_stored(path: Path | GGUFFile) -> tuple[Model, Tokenizer | None]:
-    """The model and the tokenizer of a model directory or open GGUF file, to look at.
+    """The model and the tokenizer of a model directory or a GGUF file (or an open one), to look at.
 
     Its matrices stay in the files, and numbers may be NaN or infinite: they are not read.
     """
@@ -66,12 +65,13 @@ def load_stored(path: Path | GGUFFile) -> tuple[Model, Tokenizer | None]:
 
 def _load(path: Path | GGUFFile, **options: Any) -> tuple[Model, Tokenizer | None]:
     """The tokenizer comes first: what it takes to build is free again when the weights come."""
-    if isinstance(path, Path):
+    if isinstance(path, Path) and path.is_dir():
         tokenizer, model = _load_tokenizer(path), _load_model(path, **options)
     else:
-        tokenizer = read_tokenizer(path)
-        forget_lists(path)
-        model, path = load_gguf(path, **options), path.path
+        file = path if isinstance(path, GGUFFile) else read_gguf(path)
+        tokenizer = read_tokenizer(file)
+        forget_lists(file)
+        model, path = load_gguf(file, **options), file.path
     if tokenizer is not None:
         check_ids(tokenizer, model.config.vocab_size, path)
     return model, tokenizer
