@@ -46,6 +46,7 @@ COMMANDS: dict[type, str] = {
     options.DataPrepare: "data:prepare",
     options.DataList: "data:list_corpora",
     options.ExportOptions: "export",
+    options.FuseOptions: "export:fuse",
     options.GradcheckOptions: "gradcheck",
     options.InfoOptions: "info",
 }

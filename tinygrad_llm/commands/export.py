@@ -1,7 +1,8 @@
 """``tinygrad-llm export MODEL``: a model in the files of other programs.
 
-safetensors makes a directory for transformers, gguf one file for llama.cpp. Nothing is replaced,
-and what is written appears whole or not at all.
+``fuse`` is the same for a model with an adapter, under mlx-lm's name for it. safetensors makes a
+directory for transformers, gguf one file for llama.cpp. Nothing is replaced, and what is written
+appears whole or not at all.
 """
 
 import json
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from tinygrad_llm.commands.console import make_console
 from tinygrad_llm.commands.models import open_model
-from tinygrad_llm.commands.options import ExportOptions
+from tinygrad_llm.commands.options import ExportOptions, FuseOptions
 from tinygrad_llm.commands.text_options import ModelOptions
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import user_path, write_folder_atomically
@@ -34,7 +35,8 @@ def run(options: ExportOptions) -> int:
     _check_new(out)
     source = find_model(options.model)
     model, tokenizer = open_model(
-        str(source), ModelOptions(weights="float32", no_verify=options.no_verify)
+        str(source),
+        ModelOptions(weights="float32", adapter=options.adapter, no_verify=options.no_verify),
     )
     console = make_console()
     write = _write_directory if options.format == "safetensors" else _write_file
@@ -51,6 +53,20 @@ def run(options: ExportOptions) -> int:
     size = sum(path.stat().st_size for path in files)
     console.say(f"{options.format}: {out}, {size / 1e6:,.1f} MB")
     return 0
+
+
+def fuse(options: FuseOptions) -> int:
+    """Write the model with the adapter in its weights."""
+    out = f"{Path(options.model).name.removesuffix('.gguf')}-fused"
+    return run(
+        ExportOptions(
+            options.model,
+            dtype=options.dtype,
+            adapter=options.adapter,
+            out=options.out or out,
+            no_verify=options.no_verify,
+        )
+    )
 
 
 def _name(options: ExportOptions) -> str:

@@ -21,6 +21,7 @@ from tinygrad_llm.commands.options import InfoOptions
 from tinygrad_llm.config import PRESETS
 from tinygrad_llm.data import cache_folder
 from tinygrad_llm.errors import UserError
+from tinygrad_llm.files import user_path
 from tinygrad_llm.machine.process import keep_freed_memory
 from tinygrad_llm.machine.speed import gemm_limit, tokens_at_limit, training_rate
 from tinygrad_llm.machine.warmup import compile_kernels
@@ -34,8 +35,16 @@ def run(options: InfoOptions) -> int:
         from tinygrad_llm.pretrained.describe import describe
         from tinygrad_llm.pretrained.names import find_model
 
-        show(make_console(), describe(find_model(options.model), options.sha256))
+        path = find_model(options.model)
+        facts = describe(path, options.sha256)
+        if options.adapter is not None:
+            from tinygrad_llm.finetune.describe import describe_adapter
+
+            facts += describe_adapter(path, user_path(options.adapter))
+        show(make_console(), facts)
         return 0
+    if options.adapter is not None:
+        raise UserError("--adapter is for a model: name the one that it belongs to")
     if options.sha256:
         raise UserError("--sha256 is for a model: name one, as in `tinygrad-llm info MODEL`")
     rows = [("system", f"{platform.system()} {platform.machine()}, {processors()}")]

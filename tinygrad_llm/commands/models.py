@@ -1,6 +1,7 @@
 """A model and its tokenizer, from what a user types: for chat, generate and export."""
 
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tinygrad_llm.commands.text_options import ModelOptions
@@ -19,9 +20,11 @@ if TYPE_CHECKING:
 def open_model(name: str, options: ModelOptions) -> tuple["Model", "Tokenizer"]:
     """The model that a run, a checkpoint, a directory, a file or a name means, and its tokenizer.
 
-    A run's files are compared with their checksums. Raises UserError, and FileNotFoundError, for
-    what cannot be loaded.
+    An adapter is merged into the weights: those of the layers that it changes are then float32,
+    unless int8 is asked for. A run's files are compared with their checksums. Raises UserError, and
+    FileNotFoundError, for what cannot be loaded.
     """
+    from tinygrad_llm.model.quantize import quantize_model
     from tinygrad_llm.pretrained.load import load_pretrained
     from tinygrad_llm.pretrained.names import find_model
     from tinygrad_llm.training.checkpoint import verify_checkpoint
@@ -31,9 +34,17 @@ def open_model(name: str, options: ModelOptions) -> tuple["Model", "Tokenizer"]:
     path = find_model(name)
     if user_path(name).is_dir() and not options.no_verify and (note := verify_checkpoint(path)):
         print(one_line(note), file=sys.stderr)
-    model, tokenizer = load_pretrained(path, weights=weights)
+    late = options.adapter is not None and weights == "int8"  # rounded once it is merged
+    model, tokenizer = load_pretrained(path, weights="float32" if late else weights)
     if tokenizer is None:
         raise UserError(f"{name} has no tokenizer: expected tokenizer.json next to the weights")
+    if options.adapter is not None:
+        from tinygrad_llm.finetune.lora import load_adapter, merge_lora
+
+        load_adapter(model, user_path(options.adapter))
+        merge_lora(model)
+    if late:
+        quantize_model(model)
     return model.to(options.device), tokenizer
 
 
@@ -42,7 +53,7 @@ def open_writer(name: str, options: ModelOptions) -> Writer:
     model, tokenizer = open_model(name, options)
     draft: DraftModel | PromptLookup | None = None
     if options.draft_model is not None:
-        smaller, its_tokenizer = open_model(options.draft_model, options)
+        smaller, its_tokenizer = open_model(options.draft_model, replace(options, adapter=None))
         if its_tokenizer.fingerprint() != tokenizer.fingerprint():
             raise UserError(
                 f"the draft model {options.draft_model} has another tokenizer than {name}: its "

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from tyro.conf import Positional, arg, subcommand
 
 from tinygrad_llm.commands.finetune_options import FinetuneCommands
-from tinygrad_llm.commands.text_options import ChatOptions, GenerateOptions
+from tinygrad_llm.commands.text_options import ChatOptions, GenerateOptions, also
 from tinygrad_llm.config import TrainConfig, check_count
 from tinygrad_llm.errors import UserError
 
@@ -108,10 +108,33 @@ class ExportOptions:
     """safetensors makes a directory, gguf a file."""
     dtype: Literal["f32", "f16", "bf16", "q8_0"] = "f32"
     """What the weights are stored as; q8_0, about 8.5 bits per weight, for gguf only."""
+    adapter: Annotated[str | None, also("--adapter-path")] = None
+    """Folder of a LoRA adapter, ours or PEFT's, which is added to the weights."""
     out: str | None = None
     """Where to write, which must not exist; None means MODEL-DTYPE in the current folder."""
     no_verify: bool = False
     """Use a run's files without comparing them with their checksums."""
+
+
+@dataclass(frozen=True)
+class FuseOptions:
+    """Add a LoRA adapter to a model's weights: a directory for transformers, without adapter."""
+
+    model: Annotated[str, positional("MODEL")]
+    """A run (its best checkpoint is used), a checkpoint, a model directory of Hugging Face, a GGUF
+    file or a name."""
+    adapter: Annotated[str | None, also("--adapter-path")] = None
+    """Folder of the adapter, ours or PEFT's."""
+    out: str | None = None
+    """Where to write, which must not exist; None means MODEL-fused in the current folder."""
+    dtype: Literal["f32", "f16", "bf16"] = "f32"
+    """What the weights are stored as."""
+    no_verify: bool = False
+    """Use a run's files without comparing them with their checksums."""
+
+    def __post_init__(self) -> None:
+        if self.adapter is None:
+            raise UserError("fuse needs the folder of an adapter: --adapter DIR")
 
 
 @dataclass(frozen=True)
@@ -132,6 +155,8 @@ class InfoOptions:
     """A model directory of Hugging Face, a GGUF file, a run, a checkpoint or a name."""
     sha256: bool = False
     """Show the checksums of the model's files of weights, too."""
+    adapter: Annotated[str | None, also("--adapter-path")] = None
+    """Folder of a LoRA adapter for the model, to show as well."""
 
 
 @dataclass(frozen=True)
@@ -174,6 +199,7 @@ class CommandLine:
         | Annotated[TokenizerCommands, subcommand("tokenizer")]
         | Annotated[DataCommands, subcommand("data")]
         | Annotated[ExportOptions, subcommand("export")]
+        | Annotated[FuseOptions, subcommand("fuse")]
         | Annotated[GradcheckOptions, subcommand("gradcheck")]
         | Annotated[InfoOptions, subcommand("info")]
     )

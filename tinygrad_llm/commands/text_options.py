@@ -70,6 +70,8 @@ class ModelOptions:
     weights: Literal["float32", "int8", "as-stored"] | None = None
     """Matrices in memory: float32, int8 (rounded, with a scale for each row), or as-stored: in the
     types of the file; None means as-stored, and float32 on a GPU."""
+    adapter: Annotated[str | None, also("--adapter-path")] = None
+    """Folder of a LoRA adapter, ours or PEFT's, which is added to the model's weights."""
     draft_model: Annotated[str | None, also("-md")] = None
     """A smaller model with the same tokenizer, which guesses tokens ahead: quicker where it is
     right, and the text has the same distribution."""
