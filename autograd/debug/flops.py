@@ -8,6 +8,10 @@ its forward once more for every input that wants a gradient: for a product that 
 
 from math import prod
 
+import numpy as np
+
+from autograd.device import namespace
+
 MOVES = {
     "AsType", "BroadcastTo", "Concatenate", "Diagonal", "Embedding", "Flip", "GetItem", "Pad",
     "Reshape", "Roll", "Sort", "TakeAlongAxis", "Transpose", "Tril", "Triu",
@@ -38,10 +42,15 @@ def _causal_attention(op, shapes, out):
 
 
 def _grouped_query_attention(op, shapes, out):
-    time, keys = out[2], shapes[1][2]  # query i sees keys 0 to i + keys - time, or its window
-    window = keys if op.options[1] is None else op.options[1]
-    seen = sum(min(window, keys - time + i + 1) for i in range(time))
-    return 4 * prod(out[:2]) * seen * out[3]
+    time, keys = out[2], shapes[1][2]
+    _, window, _, documents = op.options
+    xp = np if documents is None else namespace(documents)
+    seen = xp.arange(keys - time, keys)[None, :] + 1  # a query sees keys up to its own position
+    if documents is not None:
+        seen = seen - documents
+    if window is not None:
+        seen = xp.minimum(seen, window)
+    return 4 * int(xp.sum(seen)) * prod(out[:2]) // len(seen) * out[3]
 
 
 def _attention(op, shapes, out):

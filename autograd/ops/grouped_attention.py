@@ -1,11 +1,15 @@
-"""Attention of the Llama family: heads that share keys, a window, and a cap on the scores."""
+"""Attention of the Llama family: shared keys, a window, a cap on the scores, and documents."""
 
 import math
+from typing import Any
+
+import numpy as np
 
 from autograd._tensor import Tensor, TensorLike
+from autograd.device import namespace
 from autograd.engine import Op
 from autograd.kernels import grouped_query_attention as kernel
-from autograd.ops.arguments import floating, integer, of_one_type, real
+from autograd.ops.arguments import floating, integer, integer_array, of_one_type, real
 
 __all__ = ["grouped_query_attention"]
 
@@ -16,7 +20,8 @@ class GroupedQueryAttention(Op):
     """y = softmax(mask(cap(scale q K^T))) V, where H / G heads of q share a head of K and V.
 
     Shapes: q (B, H, T, D), k (B, G, S, D), v (B, G, S, D) -> (B, H, T, D)
-    Saves: q, k, v, y; caches two numbers per row of the attention weights, which are computed again
+    Saves: q, k, v, y; caches two numbers per row of the attention weights, which are computed
+        again; keeps the documents
     Derivative: that of ScaledDotProductAttention, with g_S times the slope of the cap, 1 - tanh^2,
         and g_k and g_v summed over the heads of q that share them
     Derivation: autograd/kernels/grouped_query_attention/README.md
@@ -26,8 +31,8 @@ class GroupedQueryAttention(Op):
     save_output = True
     fresh_gradients = True
 
-    def __init__(self, scale, window, softcap):
-        self.options = scale, window, softcap
+    def __init__(self, scale, window, softcap, documents=None):
+        self.options = scale, window, softcap, documents
 
     def forward(self, xp, q, k, v):
         y, self.cache = kernel.forward(xp, q, k, v, *self.options)
@@ -45,6 +50,7 @@ def grouped_query_attention(
     window: int | None = None,
     softcap: float | None = None,
     scale: float | None = None,
+    documents: TensorLike | None = None,
 ) -> Tensor:
     """Causal attention whose H query heads share G heads of keys and values (Ainslie et al. 2023).
 
@@ -54,6 +60,9 @@ def grouped_query_attention(
     position, or with a ``window`` only the last ``window`` of them, its own included (Beltagy et
     al. 2020). With a ``softcap``, a score s becomes softcap * tanh(s / softcap), as in Gemma 2.
     ``scale`` is 1/sqrt(D) by default.
+
+    Where a row holds several documents, ``documents`` (B, T), integers, names for each query the
+    position from 0 to its own at which its document begins: it sees no key before that.
 
     The kernel works in tiles: memory is linear in T, and keys that no query of a tile sees are
     skipped. It reads q, k and v as they are where they were transposed from (B, T, H, D), a linear
@@ -71,7 +80,29 @@ def grouped_query_attention(
         raise ValueError(f"{_NAME}: softcap is {softcap}, but must be positive and finite")
     if scale is None:
         scale = 1 / math.sqrt(max(1, q.shape[-1]))
-    return GroupedQueryAttention(float(real(_NAME, "scale", scale)), window, softcap)(q, k, v)
+    starts = None if documents is None else _checked_documents(documents, q.shape, k.shape)
+    op = GroupedQueryAttention(float(real(_NAME, "scale", scale)), window, softcap, starts)
+    return op.reading(documents)(q, k, v)
+
+
+def _checked_documents(documents: TensorLike, q: tuple[int, ...], k: tuple[int, ...]) -> Any:
+    """The starts of the documents as a raw array (B, T) of int64."""
+    starts = integer_array(f"{_NAME} documents", documents)
+    (B, _, T, _), S = q, k[2]
+    if starts.shape != (B, T):
+        raise ValueError(
+            f"{_NAME}: documents has shape {starts.shape}, expected {(B, T)}: for each query the "
+            "position at which its document begins"
+        )
+    xp = namespace(starts)
+    wrong = (starts < 0) | (starts > xp.arange(S - T, S))
+    if wrong.any():
+        b, t = (int(i[0]) for i in xp.nonzero(wrong))
+        raise ValueError(
+            f"{_NAME}: documents[{b}, {t}] is {int(starts[b, t])}, expected a position from 0 to "
+            f"{S - T + t}, that of the query itself"
+        )
+    return xp.asarray(starts, dtype=np.int64, order="C")
 
 
 def _check_shapes(q, k, v):

@@ -63,12 +63,19 @@ def _turned(x, a, b):
     return y
 
 
-def _gqa(q, k, v, window=9, cap=None):
-    """Row by row: the query at position p sees the keys from p - window + 1 to p."""
+DOCUMENTS = np.array([[0, 0, 2, 2, 2, 2], [0, 1, 1, 1, 1, 5]])
+
+
+def _gqa(q, k, v, window=9, cap=None, documents=None):
+    """Row by row: the query at position p sees the keys from p - window + 1 to p.
+
+    But none before its document.
+    """
     y, (heads, T), (groups, S) = np.zeros(q.shape), q.shape[1:3], k.shape[1:3]
     for b, h, t in np.ndindex(q.shape[:3]):
         p, i = S - T + t, h * groups // heads
-        seen = slice(max(0, p - window + 1), p + 1)
+        document = 0 if documents is None else documents[b, t]
+        seen = slice(max(document, p - window + 1), p + 1)
         scores = k[b, i, seen] @ q[b, h, t] / math.sqrt(q.shape[-1])
         scores = cap * np.tanh(scores / cap) if cap else scores
         y[b, h, t] = softmax_of(scores) @ v[b, i, seen]
@@ -101,6 +108,17 @@ ATTENTION = [
         cache=2 * 3 * 3,
         kernel=True,
         note="window, cap, old keys",
+    ),
+    Sample(
+        "grouped_query_attention",
+        lambda q, k, v: ops.grouped_query_attention(q, k, v, window=3, documents=DOCUMENTS),
+        lambda q, k, v: _gqa(q, k, v, 3, documents=DOCUMENTS),
+        ((2, 2, 6, 2), (2, 1, 6, 2), (2, 1, 6, 2)),
+        empty=((2, 0, 6, 2), (2, 1, 6, 2), (2, 1, 6, 2)),
+        keeps=(0, 1, 2, "y"),
+        cache=2 * 2 * 2 * 6,
+        kernel=True,
+        note="documents and a window",
     ),
     Sample(
         "rope",

@@ -201,3 +201,70 @@ def test_wrong_options():
             attend(*arrays, softcap=softcap)
     with pytest.raises(TypeError, match="scale must be a number"):
         attend(*arrays, scale="1")
+
+
+LENGTHS = [[5, 60, 1, 64, 20], [150], [1, 1, 83, 65]]  # of the documents in three rows of 150
+
+
+def starts(lengths):
+    """The documents of a row, as the operation takes them."""
+    return np.repeat(np.cumsum([0, *lengths[:-1]]), lengths)
+
+
+@both_dtypes
+@pytest.mark.parametrize("mode", ["auto", "reference"])
+@pytest.mark.parametrize("options", [{}, {"window": 30}, {"window": 70, "softcap": 1.5}])
+def test_a_row_of_documents_is_its_documents(options, mode, dtype):
+    arrays, g = heads(3, 4, 2, 150, 150, 8, dtype), normal(3, 4, 150, 8, dtype=dtype, seed=9)
+    documents = np.stack([starts(row) for row in LENGTHS])
+    tolerance = 1e-5 if dtype == "f4" else 1e-13
+    with use_kernels(mode):
+        xs = [Tensor(a, requires_grad=True) for a in arrays]
+        y = ops.grouped_query_attention(*xs, documents=documents, **options)
+        whole = [y, *grad(y, xs, g)]
+        for b, row in enumerate(LENGTHS):
+            for start, length in zip(np.cumsum([0, *row]), row, strict=False):
+                part = (slice(b, b + 1), slice(None), slice(start, start + length))
+                xs = [Tensor(a[part], requires_grad=True) for a in arrays]
+                y = ops.grouped_query_attention(*xs, **options)
+                for a, alone in zip(whole, [y, *grad(y, xs, g[part])], strict=True):
+                    np.testing.assert_allclose(a.data[part], alone.data, atol=tolerance)
+
+
+@both_dtypes
+@pytest.mark.parametrize("dtype_of_documents", [np.uint8, np.int32])
+def test_other_documents_change_nothing_and_get_no_gradient(dtype_of_documents, dtype):
+    q, k, v = heads(1, 2, 1, 150, 150, 8, dtype)
+    documents = starts([5, 60, 1, 64, 20])[None].astype(dtype_of_documents)
+    before = attend(q, k, v, documents=documents)
+    own = slice(66, 130)
+    other_k, other_v = np.full_like(k, 9), np.full_like(v, -3)
+    other_k[:, :, own], other_v[:, :, own] = k[:, :, own], v[:, :, own]
+    after = attend(q, other_k, other_v, documents=documents)
+    np.testing.assert_array_equal(after[:, :, own], before[:, :, own])
+    g = np.zeros_like(q)
+    g[:, :, own] = 1
+    xs = [Tensor(a, requires_grad=True) for a in (q, k, v)]
+    for a in grad(ops.grouped_query_attention(*xs, documents=documents), xs, g):
+        assert np.abs(a.data[:, :, own]).min(axis=-1).max() > 0
+        assert not a.data[:, :, :66].any() and not a.data[:, :, 130:].any()
+
+
+def test_one_document_from_the_start_is_the_same_bit_for_bit():
+    arrays = heads(2, 4, 2, 100, 100, 8, "f4")
+    documents = np.zeros((2, 100), int)
+    np.testing.assert_array_equal(attend(*arrays, documents=documents), attend(*arrays))
+
+
+def test_documents_are_checked():
+    arrays = heads(2, 2, 1, 3, 5, 4)
+    fits = [[0, 3, 3], [2, 2, 4]]
+    attend(*arrays, documents=np.array(fits))
+    for wrong, error, sentence in [
+        (np.zeros((2, 5), int), ValueError, r"documents has shape \(2, 5\), expected \(2, 3\)"),
+        (np.zeros((2, 3)), TypeError, "documents must be integers, not float64"),
+        (np.array([[0, 3, 3], [2, 2, 5]]), ValueError, r"documents\[1, 2\] is 5, expected .* to 4"),
+        (np.array([[0, -1, 3], [2, 2, 4]]), ValueError, r"documents\[0, 1\] is -1"),
+    ]:
+        with pytest.raises(error, match=sentence):
+            attend(*arrays, documents=wrong)

@@ -115,14 +115,16 @@ def attention(f, qkv, g, n_head=2):
     return y, f.backward(xp, g, qkv, y, n_head, cache=cache), f.backward(xp, g, qkv, y, n_head)
 
 
-def grouped_query_attention(note, window=None, softcap=None, old=2):
+def grouped_query_attention(note, window=None, softcap=None, old=2, document=None):
     """Two query heads for one of keys; ``old`` keys come before those of the queries' positions.
 
-    So no query sees only one key: its gradient would be 0, or nothing but rounding.
+    So no query sees only one key: its gradient would be 0, or nothing but rounding. With
+    ``document``, a row is documents of about this length, and only the first query of each does.
     """
 
     def run(f, q, k, v, g):
-        options = (q.shape[-1] ** -0.5, window, softcap)
+        starts = None if document is None else documents_of(document, q.shape, old)
+        options = (q.shape[-1] ** -0.5, window, softcap, starts)
         y, cache = f.forward(xp, q, k, v, *options)
         backward = [f.backward(xp, g, q, k, v, y, *options, cache=kept) for kept in (cache, None)]
         return y, *backward
@@ -132,6 +134,13 @@ def grouped_query_attention(note, window=None, softcap=None, old=2):
         return dict(q=q, k=k, v=k, g=q)
 
     return Case("grouped_query_attention", run, shapes, note)
+
+
+def documents_of(length, shape, old):
+    """(B, T): a document of row b begins every length + b positions."""
+    B, _, T, _ = shape
+    positions, lengths = np.arange(old, old + T), length + np.arange(B)[:, None]
+    return positions // lengths * lengths
 
 
 def some_targets(n, classes):
@@ -196,6 +205,8 @@ CASES = [
     grouped_query_attention("with wide window and old keys", window=70, old=21),
     grouped_query_attention("with cap and window", window=17, softcap=1.5, old=3),
     grouped_query_attention("with cap and old keys", softcap=2.0, old=70),
+    grouped_query_attention("with documents", document=23),
+    grouped_query_attention("with long documents, cap and window", 50, 2.0, 30, document=100),
     *map(cross_entropy, REDUCTIONS),
     *map(linear_cross_entropy, REDUCTIONS),
     Case("adamw", adamw, lambda x, c: dict(g=x, p=x, m=x, v=x)),

@@ -43,7 +43,10 @@ for _layout in ("half", "interleaved"):
         [normal(2, 5, 7)],
         lambda x, layout=_layout: ops.rope(x, np.cos(ANGLES), np.sin(ANGLES), layout),
     )
-for _options in ({}, {"window": 2}, {"softcap": 0.7, "window": 3}):
+DOCUMENTS = np.array([[0, 1, 1], [2, 2, 4]])
+for _options in (
+    {}, {"window": 2}, {"softcap": 0.7, "window": 3}, {"documents": DOCUMENTS, "window": 2}
+):  # fmt: skip
     CASES[f"grouped_query_attention {_options}"] = (
         [normal(2, 4, 3, 2), normal(2, 2, 5, 2), normal(2, 2, 5, 2)[::-1]],
         lambda q, k, v, o=_options: ops.grouped_query_attention(q, k, v, **o),

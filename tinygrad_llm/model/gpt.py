@@ -32,10 +32,14 @@ from tinygrad_llm.model.layers import (
     Linear,
     look_up_tokens,
     normal_,
+    positions_in,
 )
 from tinygrad_llm.model.module import Module, ModuleList
 from tinygrad_llm.model.summary import summary
 from tinygrad_llm.quantized.linear import ops_for
+
+Documents = np.ndarray | None
+"""(B, T), integers: for each token, the position in its row at which its document begins."""
 
 
 class CausalSelfAttention(Module):
@@ -59,6 +63,7 @@ class CausalSelfAttention(Module):
     fused operation.
 
     With a cache, the T tokens also see the keys and values of those before them, which it has kept.
+    With ``documents``, no token sees one before the start of its own document.
     """
 
     def __init__(self, config: GPTConfig, rng: np.random.Generator | None = None):
@@ -67,21 +72,22 @@ class CausalSelfAttention(Module):
         self.c_proj = Linear(config.n_embd, config.n_embd)
         self.resid_dropout = Dropout(config.dropout, rng)
 
-    def forward(self, x: Tensor, cache: Any = None) -> Tensor:
+    def forward(self, x: Tensor, cache: Any = None, documents: Documents = None) -> Tensor:
         qkv = self.c_attn(x)  # (B, T, 3 C)
-        if cache is None:
+        if cache is None and documents is None:
             y = ops.causal_attention(qkv, self.n_head)  # (B, T, C)
         else:
-            y = self._attend_with(cache, qkv)
+            y = self._attend(qkv, cache, documents)
         return self.resid_dropout(self.c_proj(y))  # (B, T, C)
 
-    def _attend_with(self, cache: Any, qkv: Tensor) -> Tensor:
+    def _attend(self, qkv: Tensor, cache: Any, documents: Documents) -> Tensor:
         B, T, _ = qkv.shape
         heads = ops.reshape(qkv, (B, T, 3, self.n_head, -1))
         q, k, v = (ops.swapaxes(heads[:, :, i], 1, 2) for i in range(3))  # (B, H, T, D)
-        k, v = cache.extend(k, v)  # (B, H, S, D)
-        y = ops.swapaxes(ops.grouped_query_attention(q, k, v), 1, 2)  # (B, T, H, D)
-        return ops.reshape(y, (B, T, -1))  # (B, T, C)
+        if cache is not None:
+            k, v = cache.extend(k, v)  # (B, H, S, D)
+        y = ops.grouped_query_attention(q, k, v, documents=documents)
+        return ops.reshape(ops.swapaxes(y, 1, 2), (B, T, -1))  # (B, T, C)
 
 
 class MLP(Module):
@@ -116,8 +122,8 @@ class Block(Module):
         self.ln_2 = LayerNorm(config.n_embd, config.layer_norm_epsilon)
         self.mlp = MLP(config, rng)
 
-    def forward(self, x: Tensor, cache: Any = None) -> Tensor:
-        x = x + self.attn(self.ln_1(x), cache)  # (B, T, C)
+    def forward(self, x: Tensor, cache: Any = None, documents: Documents = None) -> Tensor:
+        x = x + self.attn(self.ln_1(x), cache, documents)  # (B, T, C)
         return x + self.mlp(self.ln_2(x))  # (B, T, C)
 
 
@@ -162,40 +168,55 @@ class GPT(Module):
             elif parameter.ndim == 2:
                 normal_(parameter, std, rng)
 
-    def embed(self, ids: np.ndarray | Tensor, cache: Any = None) -> Tensor:
+    def embed(
+        self, ids: np.ndarray | Tensor, cache: Any = None, documents: Documents = None
+    ) -> Tensor:
         """What each token is plus where it stands: ids (B, T) -> (B, T, C).
 
-        With a cache, the first stands after the tokens in it.
+        With a cache, the first stands after the tokens in it; with ``documents``, each stands where
+        it is in its own.
         """
         tokens = look_up_tokens(self.wte, ids, self.config.block_size)  # (B, T, C)
+        if documents is not None:
+            return self.drop(tokens + self.wpe(positions_in(documents, ids, cache)))
         B, T, _ = tokens.shape
         start = 0 if cache is None else cache.start(B, T)
         return self.drop(tokens + self.wpe.weight[start : start + T])
 
-    def hidden(self, ids: np.ndarray | Tensor, cache: Any = None) -> Tensor:
+    def hidden(
+        self, ids: np.ndarray | Tensor, cache: Any = None, documents: Documents = None
+    ) -> Tensor:
         """The residual stream after the last normalization: ids (B, T) -> (B, T, C).
 
         With a ``KVCache`` (of generation/cache.py) the ids continue the B rows in it, and are added
         to them. Its rows must have the same length; gradients must be off.
+
+        Where a row holds several documents, ``documents`` (B, T) names for each token the position
+        at which its own begins. It sees nothing before that, and its position is counted from
+        there: the result is that of each document in a row of its own, but for rounding.
         """
-        x = self.embed(ids, cache)  # (B, T, C)
+        x = self.embed(ids, cache, documents)  # (B, T, C)
         for layer, block in enumerate(self.h):
             if cache is not None:
                 x = block(x, cache.layer(layer))
+            elif self.recompute:
+                x = recompute(block, x, None, documents, rngs=(self.rng,))
             else:
-                x = recompute(block, x, rngs=(self.rng,)) if self.recompute else block(x)
+                x = block(x, None, documents)
         if cache is not None:
             cache.append(ids)
         return self.ln_f(x)  # (B, T, C)
 
-    def forward(self, ids: np.ndarray | Tensor, cache: Any = None) -> Tensor:
+    def forward(
+        self, ids: np.ndarray | Tensor, cache: Any = None, documents: Documents = None
+    ) -> Tensor:
         """Logits (B, T, V) for the id that follows each position of ``ids`` (B, T).
 
-        ``cache`` is that of ``hidden``. Raises TypeError unless ids are integers; UserError unless
-        1 <= B, 1 <= T <= block_size, and every id is in the vocabulary. So do the other methods
-        that take ids.
+        ``cache`` and ``documents`` are those of ``hidden``. Raises TypeError unless ids are
+        integers; UserError unless 1 <= B, 1 <= T <= block_size, and every id is in the vocabulary.
+        So do the other methods that take ids.
         """
-        return self.logits(self.hidden(ids, cache))  # (B, T, V)
+        return self.logits(self.hidden(ids, cache, documents))  # (B, T, V)
 
     def logits(self, h: Tensor) -> Tensor:
         """The output layer: hidden states (..., C) -> logits (..., V)."""
@@ -207,15 +228,16 @@ class GPT(Module):
         targets: np.ndarray | Tensor,
         ignore_index: int = -100,
         reduction: str = "mean",
+        documents: Documents = None,
     ) -> Tensor:
         """Cross-entropy, in nats, of the logits of ``ids`` (B, T) against ``targets`` (B, T).
 
         ``reduction`` is "mean" (over the targets that are not ``ignore_index``; 0 if there are
         none), "sum", or "none" for (B, T). The (B, T, V) logits never exist at once: the last
         matrix product and the loss are one operation. Raises what ``ops.linear_cross_entropy``
-        raises for targets that do not fit.
+        raises for targets that do not fit. ``documents`` are those of ``hidden``.
         """
-        h = self.hidden(ids)  # (B, T, C)
+        h = self.hidden(ids, documents=documents)  # (B, T, C)
         table = self.wte.weight
         return ops_for(table).linear_cross_entropy(h, table, targets, ignore_index, reduction)
 

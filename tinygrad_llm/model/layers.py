@@ -7,6 +7,8 @@ An optimizer refuses a model whose weights are all still zero: it would not lear
 Shape letters: B sequences of T tokens, C channels, V token ids.
 """
 
+from typing import Any
+
 import numpy as np
 
 from autograd import Parameter, Tensor, ops
@@ -108,6 +110,30 @@ def look_up_tokens(table: Embedding, ids: np.ndarray | Tensor, block_size: int) 
             f"{block_size}: keep its last {block_size}, or use a model with a larger block_size"
         )
     return tokens
+
+
+def positions_in(documents: np.ndarray, ids: np.ndarray | Tensor, cache: Any = None) -> np.ndarray:
+    """Where each token stands in its document, (B, T), counted from 0.
+
+    ``documents`` (B, T) names for each token the position in its row at which its document begins,
+    so that a row (a b c) (d e) has 0 0 0 3 3. Raises UserError unless they are such integers of the
+    shape of ``ids``, and with a cache, whose rows are one document each.
+    """
+    documents = np.asarray(documents)
+    if cache is not None:
+        raise UserError("documents and a cache cannot be combined: a cache holds one text per row")
+    if documents.dtype.kind not in "iu" or documents.shape != ids.shape:
+        raise UserError(
+            f"documents are {documents.dtype} {documents.shape}, expected integers {ids.shape}: "
+            "for each token the position in its row at which its document begins"
+        )
+    positions = np.arange(ids.shape[1]) - documents.astype(np.int64)
+    if documents.min() < 0 or positions.min() < 0:
+        raise UserError(
+            "documents must hold positions from 0 to the token's own: a document begins at or "
+            "before each of its tokens"
+        )
+    return positions
 
 
 class Dropout(Module):

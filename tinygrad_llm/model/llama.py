@@ -28,7 +28,14 @@ import numpy as np
 
 from autograd import ops
 from autograd.functional import recompute
-from tinygrad_llm.model.layers import Embedding, Linear, RMSNorm, look_up_tokens, normal_
+from tinygrad_llm.model.layers import (
+    Embedding,
+    Linear,
+    RMSNorm,
+    look_up_tokens,
+    normal_,
+    positions_in,
+)
 from tinygrad_llm.model.module import Module, ModuleList
 from tinygrad_llm.model.rotary import cos_sin, frequencies
 from tinygrad_llm.model.summary import llama_summary
@@ -47,7 +54,8 @@ class Attention(Module):
         o_proj                   (B, T, H D) -> (B, T, C)
 
     From the scores to p v is one operation, ``ops.grouped_query_attention``. With a cache, the T
-    tokens also see the keys and values of those before them, which it has kept.
+    tokens also see the keys and values of those before them, which it has kept. With ``documents``,
+    no token sees one before the start of its own document.
     """
 
     def __init__(self, config, layer):
@@ -64,7 +72,7 @@ class Attention(Module):
             self.q_norm = RMSNorm(q_size, config.norm_eps, config.norm_offset)
             self.k_norm = RMSNorm(k_size, config.norm_eps, config.norm_offset)
 
-    def forward(self, x, tables, cache=None):
+    def forward(self, x, tables, cache=None, documents=None):
         q, k, v = self.q_proj(x), self.k_proj(x), self.v_proj(x)
         if self.qk_norm == "all":
             q, k = self.q_norm(q), self.k_norm(k)
@@ -76,7 +84,8 @@ class Attention(Module):
         q, k, v = (ops.swapaxes(a, 1, 2) for a in (q, k, v))  # (B, H or G, T, D)
         if cache is not None:
             k, v = cache.extend(k, v)  # (B, G, S, D)
-        y = ops.grouped_query_attention(q, k, v, self.window, self.softcap, self.scale)
+        options = self.window, self.softcap, self.scale
+        y = ops.grouped_query_attention(q, k, v, *options, documents=documents)
         y = ops.swapaxes(y, 1, 2)  # (B, T, H, D)
         return self.o_proj(ops.reshape(y, (*y.shape[:2], -1)))  # (B, T, C)
 
@@ -126,8 +135,8 @@ class Block(Module):
         self.mlp = MLP(config)
         self.post_feedforward_layernorm = norm("after")
 
-    def forward(self, x, tables, cache=None):
-        y = self.self_attn(_normed(self.input_layernorm, x), tables, cache)
+    def forward(self, x, tables, cache=None, documents=None):
+        y = self.self_attn(_normed(self.input_layernorm, x), tables, cache, documents)
         x = x + _normed(self.post_attention_layernorm, y)  # (B, T, C)
         y = self.mlp(_normed(self.pre_feedforward_layernorm, x))
         return x + _normed(self.post_feedforward_layernorm, y)  # (B, T, C)
@@ -174,23 +183,32 @@ class Llama(Module):
         scale = self.config.embedding_scale
         return tokens if scale == 1 else scale * tokens
 
-    def hidden(self, ids, cache=None):
+    def hidden(self, ids, cache=None, documents=None):
         """The residual stream after the last normalization: ids (B, T) -> (B, T, C).
 
         With a ``KVCache`` (of generation/cache.py) the ids continue the B rows in it, and are added
         to them. Its rows must have the same length; gradients must be off.
+
+        Where a row holds several documents, ``documents`` (B, T) names for each token the position
+        at which its own begins. It sees nothing before that, and its position is counted from
+        there: the result is that of each document in a row of its own, but for rounding.
         """
         x = self.embed(ids)  # (B, T, C)
-        T, start = x.shape[1], 0
-        if cache is not None:
-            start = cache.start(*x.shape[:2])
+        if documents is None:
+            start = 0 if cache is None else cache.start(*x.shape[:2])
+            positions = slice(start, start + x.shape[1])
+        else:
+            positions = positions_in(documents, ids, cache)
+        tables = self.rotary.tables(positions, x.dtype)
+        rngs = () if self.rng is None else (self.rng,)
         for layer, block in enumerate(self.layers):
-            tables = self.rotary.tables(layer, start, start + T, x.dtype)
+            turn = tables[self.rotary.kind(layer)]
             if cache is not None:
-                x = block(x, tables, cache.layer(layer))
+                x = block(x, turn, cache.layer(layer))
+            elif self.recompute:
+                x = recompute(block, x, turn, None, documents, rngs=rngs)
             else:
-                rngs = () if self.rng is None else (self.rng,)
-                x = recompute(block, x, tables, rngs=rngs) if self.recompute else block(x, tables)
+                x = block(x, turn, None, documents)
         if cache is not None:
             cache.append(ids)
         return self.norm(x)  # (B, T, C)
@@ -200,14 +218,14 @@ class Llama(Module):
         """The matrix (V, C) of the output layer: with tied weights, the token table."""
         return (self.embed_tokens if self.lm_head is None else self.lm_head).weight
 
-    def forward(self, ids, cache=None):
+    def forward(self, ids, cache=None, documents=None):
         """Logits (B, T, V) for the id that follows each position of ``ids`` (B, T).
 
-        ``cache`` is that of ``hidden``. Raises TypeError unless ids are integers; UserError unless
-        1 <= B, 1 <= T <= block_size, and every id is in the vocabulary. So do the other methods
-        that take ids.
+        ``cache`` and ``documents`` are those of ``hidden``. Raises TypeError unless ids are
+        integers; UserError unless 1 <= B, 1 <= T <= block_size, and every id is in the vocabulary.
+        So do the other methods that take ids.
         """
-        return self.logits(self.hidden(ids, cache))  # (B, T, V)
+        return self.logits(self.hidden(ids, cache, documents))  # (B, T, V)
 
     def logits(self, h):
         """The output layer: hidden states (..., C) -> logits (..., V)."""
@@ -215,13 +233,13 @@ class Llama(Module):
         logits = ops_for(table).linear(h, table) if layer is None else layer(h)
         return logits if cap is None else cap * ops.tanh(logits / cap)
 
-    def loss(self, ids, targets, ignore_index=-100, reduction="mean"):
+    def loss(self, ids, targets, ignore_index=-100, reduction="mean", documents=None):
         """Cross-entropy, in nats, of the logits of ``ids`` (B, T) against ``targets`` (B, T).
 
         As GPT.loss: the logits never exist at once, unless they have a soft-cap or the output layer
         has an adapter.
         """
-        h = self.hidden(ids)  # (B, T, C)
+        h = self.hidden(ids, documents=documents)  # (B, T, C)
         plain = self.lm_head is None or type(self.lm_head) is Linear
         if self.config.logit_softcap is not None or not plain:
             return ops.cross_entropy(self.logits(h), targets, ignore_index, reduction)
@@ -267,10 +285,14 @@ class Rotary:
             self.kept[kind, dtype] = kept
         return kept
 
-    def tables(self, layer, start, stop, dtype):
-        """(cos, sin), (T, 1, R/2), of the T positions from ``start`` to ``stop`` - 1; None for a
-        layer without rotary embedding."""
-        if (kind := self.kind(layer)) is None:
-            return None
-        cos, sin = self.table(kind, stop, dtype)
-        return cos[start:stop], sin[start:stop]
+    def tables(self, positions, dtype):
+        """(cos, sin) for each kind of layer, and None for layers without rotary embedding.
+
+        ``positions`` is a slice of T, for tables (T, 1, R/2), or an array (B, T), for tables
+        (B, T, 1, R/2).
+        """
+        stop = positions.stop if isinstance(positions, slice) else int(positions.max()) + 1
+        found = {None: None}
+        for kind in self.frequencies:
+            found[kind] = tuple(table[positions] for table in self.table(kind, stop, dtype))
+        return found

@@ -3,9 +3,10 @@
 The tiles are those of ../attention/cpu.py, which explains them: products of 64 rows and columns by
 BLAS, and between two products loops over single rows. What is different:
 
-- Keys that the whole tile does not see, behind it or before its window, are skipped. Positions need
-  not begin where tiles do, so the edges of what is visible cross up to two blocks, and the loops
-  that hide what is beyond an edge run over these blocks alone.
+- Keys that the whole tile does not see, behind it or before its window and its documents, are
+  skipped. Positions need not begin where tiles do, so the edges of what is visible cross blocks,
+  and the loops that hide what is beyond an edge run over these blocks alone. A window and documents
+  are the same to the loops: each query has a first key.
 - A cap on the scores is one more loop over each row.
 - Heads that share keys work independently: backward makes the gradients of keys and values for each
   query head, and adds up those of a group at the end. The threads then have B H heads to share,
@@ -33,24 +34,24 @@ from autograd.kernels.attention.cpu import (
 )
 
 
-def forward(xp, q, k, v, scale, window, softcap):
+def forward(xp, q, k, v, scale, window, softcap, documents=None):
     q, k, v = map(_by_token, (q, k, v))
     B, T, H, _ = q.shape
     y = np.empty_like(q)
     top, total = (np.empty((B, H, T), q.dtype) for _ in range(2))
-    _each_head(_forward, q, k, v, y, top, total, scale, window, softcap)
+    _each_head(_forward, q, k, v, y, top, total, scale, window, softcap, documents)
     return y.swapaxes(1, 2), (top, total)
 
 
-def backward(xp, g, q, k, v, y, scale, window, softcap, cache=None):
+def backward(xp, g, q, k, v, y, scale, window, softcap, documents=None, cache=None):
     if cache is None:
-        cache = forward(xp, q, k, v, scale, window, softcap)[1]
+        cache = forward(xp, q, k, v, scale, window, softcap, documents)[1]
     g, q, k, v, y = map(_by_token, (g, q, k, v, y))
     (B, T, H, D), (S, G) = q.shape, k.shape[1:3]
     top, total = (np.reshape(a, (B, H, T)) for a in cache)
     g_q, (g_k, g_v) = np.empty_like(q), np.zeros((2, B, S, H, D), q.dtype)
     arrays = q, k, v, y, top, total, g, g_q, g_k, g_v
-    _each_head(_backward, *arrays, scale, window, softcap)
+    _each_head(_backward, *arrays, scale, window, softcap, documents)
     if G != H:
         g_k, g_v = (a.reshape(B, S, G, H // G, D).sum(axis=3) for a in (g_k, g_v))
     return tuple(a.swapaxes(1, 2) for a in (g_q, g_k, g_v))
@@ -62,20 +63,22 @@ def _by_token(x):
 
 
 def _each_head(kernel, q, k, *arrays_and_options):
-    *arrays, scale, window, softcap = arrays_and_options
+    *arrays, scale, window, softcap, documents = arrays_and_options
     (B, T, H, _), S = q.shape, k.shape[1]
     window = S if window is None else min(window, S)
-    numbers = (q.dtype.type(scale), window, q.dtype.type(softcap or 0))
+    first = np.maximum(0, np.arange(S - T, S) - window + 1)  # the first key that each query sees
+    first = np.tile(first, (B, 1)) if documents is None else np.maximum(first, documents)  # (B, T)
+    options = first, q.dtype.type(scale), window, q.dtype.type(softcap or 0)
     if not available():  # the same loops in Python, with NumPy's products
-        kernel.py_func(q, k, *arrays, *numbers, 0, B * H)
+        kernel.py_func(q, k, *arrays, *options, 0, B * H)
         return
     with _blas.one_thread_each():
         step = rows_per_part(B * H, T * min(S, window + TILE))
-        parallel_rows(kernel, B * H, step, q, k, *arrays, *numbers)
+        parallel_rows(kernel, B * H, step, q, k, *arrays, *options)
 
 
 @jit
-def _forward(q, k, v, y, top, total, scale, window, cap, start, stop):
+def _forward(q, k, v, y, top, total, first, scale, window, cap, start, stop):
     T, H, D = q.shape[1:]
     S, G = k.shape[1:3]
     one = y.dtype.type(1)
@@ -87,13 +90,13 @@ def _forward(q, k, v, y, top, total, scale, window, cap, start, stop):
         transpose(k[b, :, kv], k_columns[:, :S])
         for i in range(0, T, TILE):
             J = min(i + TILE, T)
-            begin, end = _visible(S - T + i, S - T + J, window)
+            begin, end = first[b, i:J].min() // TILE * TILE, S - T + J
             p, y_tile = scores[: J - i], y[b, i:J, h]
             for j in range(begin, end, TILE):
                 to = min(j + TILE, end)
                 block = p[:, j - begin : to - begin]
                 gemm_in_kernel(q[b, i:J, h], k_columns[:, j:to], block, scale, False)
-            n = _cap_and_hide(scores, S - T + i, S - T + J, begin, window, cap)
+            n = _cap_and_hide(scores, S - T + i, end, begin, first[b, i:J], cap)
             for t in range(J - i):
                 top[b, h, i + t] = largest_of(scores[t, :n])
             for t in range(J - i):
@@ -106,7 +109,7 @@ def _forward(q, k, v, y, top, total, scale, window, cap, start, stop):
 
 
 @jit
-def _backward(q, k, v, y, top, total, g, g_q, g_k, g_v, scale, window, cap, start, stop):
+def _backward(q, k, v, y, top, total, g, g_q, g_k, g_v, first, scale, window, cap, start, stop):
     T, H, D = q.shape[1:]
     S, G = k.shape[1:3]
     one, width = y.dtype.type(1), row_length(min(S, window + 2 * TILE))
@@ -120,7 +123,7 @@ def _backward(q, k, v, y, top, total, g, g_q, g_k, g_v, scale, window, cap, star
         transpose(v[b, :, kv], v_columns[:, :S])
         for i in range(0, T, TILE):
             J = min(i + TILE, T)
-            begin, end = _visible(S - T + i, S - T + J, window)
+            begin, end = first[b, i:J].min() // TILE * TILE, S - T + J
             p, g_s, q_tile, g_tile = weights[: J - i], g_scores[: J - i], q[b, i:J, h], g[b, i:J, h]
             for j in range(begin, end, TILE):
                 to = min(j + TILE, end)
@@ -128,7 +131,7 @@ def _backward(q, k, v, y, top, total, g, g_q, g_k, g_v, scale, window, cap, star
                 gemm_in_kernel(q_tile, k_columns[:, j:to], p[:, near:far], scale, False)
                 # for now g_s is the gradient of the weights p
                 gemm_in_kernel(g_tile, v_columns[:, j:to], g_s[:, near:far], one, False)
-            n = _cap_and_hide(weights, S - T + i, S - T + J, begin, window, cap)
+            n = _cap_and_hide(weights, S - T + i, end, begin, first[b, i:J], cap)
             for t in range(i, J):
                 along[t - i] = inner(g[b, t, h], y[b, t, h])
             for t in range(i, J):
@@ -147,27 +150,21 @@ def _backward(q, k, v, y, top, total, g, g_q, g_k, g_v, scale, window, cap, star
 
 
 @part
-def _visible(first, last, window):
-    """The keys that the queries at positions first to last - 1 may see, from a whole block on."""
-    return max(0, first - window + 1) // TILE * TILE, last
-
-
-@part
-def _cap_and_hide(scores, first, last, begin, window, cap):
+def _cap_and_hide(scores, position, end, begin, first, cap):
     """Cap the scores, and set those that are not visible to minus infinity.
 
-    Column 0 is key ``begin``, row 0 the query at position ``first``. Returns the number of columns,
-    whole blocks: those after key last - 1, never computed, are hidden like the rest of the future.
+    Column 0 is key ``begin``, row 0 the query at ``position``, which sees no key before first[0].
+    Returns the number of columns, whole blocks: those from key ``end`` on, never computed, are
+    hidden like the rest of the future.
     """
-    n = (last - begin + TILE - 1) // TILE * TILE
-    future = (first - begin) // TILE * TILE  # all columns before it are visible in every row
-    past = (max(0, last - window - begin) + TILE - 1) // TILE * TILE  # and all from here on
-    for t in range(last - first):
-        position = first + t - begin
+    n = (end - begin + TILE - 1) // TILE * TILE
+    future = (position - begin) // TILE * TILE  # all columns before it are no row's future
+    past = (first.max() - begin + TILE - 1) // TILE * TILE  # and no row's past from here on
+    for t in range(end - position):
         if cap > 0:
             _cap(scores[t, :n], cap)
-        _hide_after(scores[t, future:n], position - future)
-        _hide_before(scores[t, :past], position - window + 1)
+        _hide_after(scores[t, future:n], position + t - begin - future)
+        _hide_before(scores[t, :past], first[t] - begin)
     return n
 
 

@@ -14,7 +14,7 @@ def split(xp, q, k):
     return xp.reshape(q, (B, G, H // G, T, D)), xp.reshape(k, (B, G, 1, S, D))
 
 
-def weights(xp, q, k, scale, window, softcap, cache=None):
+def weights(xp, q, k, scale, window, softcap, documents, cache=None):
     """How much query t looks at key s (B, G, H/G, T, S): rows sum to 1.
 
     Returns them, the slope of the cap (1 without one), and the largest score m of every row and the
@@ -32,6 +32,9 @@ def weights(xp, q, k, scale, window, softcap, cache=None):
     visible = distance >= 0
     if window is not None:
         visible = visible & (distance < window)
+    if documents is not None:
+        same = xp.arange(S)[None, None, :] >= documents[:, :, None]  # (B, T, S)
+        visible = visible & same[:, None, None, :, :]
     scores = xp.where(visible, scores, -math.inf)
     m = xp.max(scores, axis=-1) if cache is None else cache[0]  # (B, G, H/G, T)
     e = xp.exp(scores - m[..., None])
@@ -39,14 +42,15 @@ def weights(xp, q, k, scale, window, softcap, cache=None):
     return e / z[..., None], slope, m, z
 
 
-def forward(xp, q, k, v, scale, window, softcap):
-    p, _, *cache = weights(xp, q, k, scale, window, softcap)  # (B, G, H/G, T, S)
+def forward(xp, q, k, v, scale, window, softcap, documents=None):
+    p, _, *cache = weights(xp, q, k, scale, window, softcap, documents)  # (B, G, H/G, T, S)
     y = p @ split(xp, q, v)[1]  # (B, G, H/G, T, D)
     return xp.reshape(y, q.shape), tuple(cache)
 
 
-def backward(xp, g, q, k, v, y, scale, window, softcap, cache=None):
-    p, slope, *_ = weights(xp, q, k, scale, window, softcap, cache)  # (B, G, H/G, T, S)
+def backward(xp, g, q, k, v, y, scale, window, softcap, documents=None, cache=None):
+    options = scale, window, softcap, documents
+    p, slope, *_ = weights(xp, q, k, *options, cache)  # (B, G, H/G, T, S)
     g, v_heads = split(xp, g, v)
     y, q_heads = (split(xp, a, v)[0] for a in (y, q))  # (B, G, H/G, T, D)
     g_p = g @ xp.swapaxes(v_heads, -1, -2)  # (B, G, H/G, T, S)

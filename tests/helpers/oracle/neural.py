@@ -180,13 +180,18 @@ def scaled_dot_product_attention(rng):
 def grouped_query_attention(rng):
     B, G, R, T, old, D, window = (int(i) for i in rng.integers(1, 4, 7))
     S, cap = T + old - 1, [None, 0.7][rng.integers(2)]
-    options = {"window": window, "softcap": cap, "scale": 0.6}
+    starts = np.sort(rng.integers(0, S - T + 1 + np.arange(T), (B, T)))
+    documents = starts if rng.integers(2) else None
+    options = {"window": window, "softcap": cap, "scale": 0.6, "documents": documents}
 
     def theirs(q, k, v):
         k, v = (x.repeat_interleave(R, 1) for x in (k, v))
         s = 0.6 * q @ k.mT
         s = s if cap is None else cap * torch.tanh(s / cap)
         seen = torch.ones(T, S).tril(S - T) * torch.ones(T, S).triu(S - T - window + 1)
+        if documents is not None:
+            first = torch.tensor(documents)[:, None, :, None]
+            seen = seen * (torch.arange(S) >= first)  # (B, 1, T, S)
         return torch.softmax(s + torch.log(seen).to(s), -1) @ v
 
     shapes = [(B, G * R, T, D), (B, G, S, D), (B, G, S, D)]
