@@ -89,7 +89,8 @@ def prepare():
     """Import what a command would, and keep the measurement of the machine's speed short."""
     import importlib
 
-    for name in ("train", "generate", "tokenizer", "data", "info"):
+    names = ["train", "generate", "tokenizer", "data", "info", "finetune"]
+    for name in [*names, *(f"finetune_{kind}" for kind in finetune_kinds())]:
         importlib.import_module(f"tinygrad_llm.commands.{name}")
     import tinygrad_llm.cli
     from tinygrad_llm.commands import finish, session
@@ -100,14 +101,22 @@ def prepare():
     assert tinygrad_llm.cli
 
 
+def finetune_kinds():
+    from tinygrad_llm.commands.finetune_options import KINDS
+
+    return KINDS
+
+
 def work(request, output, write):
     """In the child: run the command and end the process."""
     from autograd import use_kernels
     from tinygrad_llm.__main__ import program
     from tinygrad_llm.commands import finish
+    from tinygrad_llm.finetune import confusion, curves
 
     if not request["plot"]:
         finish.plot_loss = lambda metrics, path, title: finish_plot(path)
+        curves.picture = confusion.picture = lambda *_, **__: b"a picture"
     os.dup2(output, 1)
     os.dup2(output, 2)
     os.close(output)
