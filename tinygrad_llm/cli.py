@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import tinygrad_llm
-from tinygrad_llm.commands import finetune_options, options, text_options
+from tinygrad_llm.commands import finetune_kinds, options, text_options
 from tinygrad_llm.config import TrainConfig
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.machine.interrupt import exit_code
@@ -37,8 +37,8 @@ COMMANDS: dict[type, str] = {
     TrainConfig: "train",
     text_options.GenerateOptions: "generate",
     text_options.ChatOptions: "chat",
-    **dict.fromkeys(finetune_options.KINDS.values(), "finetune"),
-    finetune_options.ResumeOptions: "finetune:continue_run",
+    **dict.fromkeys(finetune_kinds.KINDS.values(), "finetune"),
+    finetune_kinds.ResumeOptions: "finetune:continue_run",
     options.ClassifyTextOptions: "classify",
     options.TokenizerTrain: "tokenizer:train",
     options.TokenizerEncode: "tokenizer:encode",

@@ -8,7 +8,8 @@ the kinds differ in what they put into it (``finetune_parts.py``).
 import time
 
 from tinygrad_llm.commands.console import make_console
-from tinygrad_llm.commands.finetune_options import FinetuneOptions, ResumeOptions
+from tinygrad_llm.commands.finetune_kinds import ResumeOptions
+from tinygrad_llm.commands.finetune_options import FinetuneOptions
 from tinygrad_llm.commands.finetune_session import start
 from tinygrad_llm.commands.resume import resume
 from tinygrad_llm.config import TrainConfig

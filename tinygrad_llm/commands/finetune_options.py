@@ -1,4 +1,4 @@
-"""The options of ``tinygrad-llm finetune``: what every kind has, and what each adds to it.
+"""The options that every kind of ``tinygrad-llm finetune`` has, and those of classification.
 
 A field without a default is a positional argument; the string below a field is its help. Names and
 defaults are those of Hugging Face's TRL where it has them. This file is imported even for
@@ -8,7 +8,7 @@ defaults are those of Hugging Face's TRL where it has them. This file is importe
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
-from tyro.conf import Positional, arg, subcommand
+from tyro.conf import Positional, arg
 
 from tinygrad_llm.config import check_count
 from tinygrad_llm.errors import UserError
@@ -181,27 +181,3 @@ class ClassifyOptions(FinetuneOptions):
                 f"validation_share is {self.validation_share} and test_share {self.test_share}, "
                 "but must leave something to train on: their sum must be below 1"
             )
-
-
-KINDS: dict[str, type[FinetuneOptions]] = {"classify": ClassifyOptions}
-"""Every kind by its name. The kind ``x`` is made in commands/finetune_x.py."""
-
-
-@dataclass(frozen=True)
-class ResumeOptions:
-    """Continue a fine-tuning run, as train --resume does."""
-
-    resume: Annotated[str, arg(metavar="RUN")]
-    """A run of any kind, or one of its checkpoints."""
-    no_verify: bool = False
-    """Use the run's files without comparing them with their checksums."""
-
-
-@dataclass(frozen=True)
-class FinetuneCommands:
-    """Fine-tune a model: classify; or continue a run: resume."""
-
-    command: (
-        Annotated[ClassifyOptions, subcommand("classify")]
-        | Annotated[ResumeOptions, subcommand("resume")]
-    )

@@ -5,7 +5,7 @@ A kind is a module commands/finetune_<name>.py with
     prepare(console, options, base) -> Parts     reads the data and makes the task
     PICTURES                                     file name -> a function that draws it from a run
 
-and a class of options in finetune_options.py. Everything else is the same for all of them
+a class of options, and a row in finetune_kinds.py. Everything else is the same for all of them
 (finetune_session.py).
 """
 

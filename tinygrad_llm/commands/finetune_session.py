@@ -15,7 +15,8 @@ from typing import Any
 
 from tinygrad_llm.commands.console import PlainConsole
 from tinygrad_llm.commands.finetune_finish import finish, make_missing
-from tinygrad_llm.commands.finetune_options import KINDS, FinetuneOptions
+from tinygrad_llm.commands.finetune_kinds import KINDS
+from tinygrad_llm.commands.finetune_options import FinetuneOptions
 from tinygrad_llm.commands.finetune_parts import Base, Parts
 from tinygrad_llm.commands.finetune_storage import adapt
 from tinygrad_llm.commands.saved_run import (

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, arg, subcommand
 
-from tinygrad_llm.commands.finetune_options import FinetuneCommands
+from tinygrad_llm.commands.finetune_kinds import FinetuneCommands
 from tinygrad_llm.commands.text_options import ChatOptions, GenerateOptions, also
 from tinygrad_llm.config import TrainConfig, check_count
 from tinygrad_llm.errors import UserError
