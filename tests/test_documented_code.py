@@ -50,6 +50,11 @@ def test_generation_page_runs():
     run("-c", "\n".join(blocks))
 
 
+def test_lora_page_runs(tmp_path):
+    (block,) = python_blocks(ROOT / "docs" / "lora.md")
+    assert "of 26,784 parameters are trained" in run("-c", block, cwd=tmp_path)
+
+
 def test_debugging_page_runs(tmp_path, monkeypatch):
     """Each block, with the model and tensors it speaks of; the fourth plants a write."""
     monkeypatch.chdir(tmp_path)

@@ -15,6 +15,7 @@ from tinygrad_llm.finetune.lora import (
     LoraLinear,
     adapter_names,
     add_lora,
+    disable_adapter,
     merge_lora,
     merged,
     set_adapter,
@@ -373,6 +374,25 @@ def test_several_adapters_on_one_base():
     set_adapter(model, "second")
     merge_lora(model)
     assert close(model(IDS).data, outputs["second"]) and adapter_names(model) == []
+
+
+def test_a_reference_without_a_second_model():
+    """The adapter is off for a while: gradients so far stay, and more can be added to them."""
+    model = base_model()
+    base = model(IDS).data
+    stir(add_lora(model, 4))
+    found, loss = model(IDS).data, model.loss(IDS, TARGETS)
+    with disable_adapter(model):
+        np.testing.assert_array_equal(model(IDS).data, base)
+        assert model.loss(IDS, TARGETS)._node is None
+    np.testing.assert_array_equal(model(IDS).data, found)
+    loss.backward()
+    gradients = [p.grad.data.copy() for _, p in trainable_parameters(model)]
+    with disable_adapter(model):
+        model(IDS)
+    model.loss(IDS, TARGETS).backward()
+    for (_, parameter), once in zip(trainable_parameters(model), gradients, strict=True):
+        assert close(parameter.grad.data, 2 * once, 1e-6)
 
 
 def test_a_copy_has_its_own_adapter():

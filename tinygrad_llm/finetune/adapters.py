@@ -106,7 +106,8 @@ def attach(
 def set_adapter(model: Module, name: str | None) -> None:
     """Make an adapter the active one, and the one that is trained; None: the base alone.
 
-    Raises UserError if the model has no adapter of this name.
+    The gradients of the others are forgotten. Raises UserError if the model has no adapter of this
+    name.
     """
     layers, names = lora_layers(model), adapter_names(model)
     if name is not None and name not in names:
@@ -164,6 +165,22 @@ def merged(model: Module) -> Iterator[None]:
     finally:
         for where, layer in layers.items():
             replace_module(model, where, layer)
+
+
+@contextmanager
+def disable_adapter(model: Module) -> Iterator[None]:
+    """Within this, the model computes as without adapters: the reference of DPO, for example.
+
+    What is trained and its gradients stay as they are, unlike with ``set_adapter(model, None)``.
+    """
+    layers = [(layer, layer.active) for layer in lora_layers(model).values()]
+    for layer, _ in layers:
+        layer.active = None
+    try:
+        yield
+    finally:
+        for layer, active in layers:
+            layer.active = active
 
 
 @no_grad()
