@@ -102,7 +102,7 @@ def prepare():
 
 
 def finetune_kinds():
-    from tinygrad_llm.commands.finetune_options import KINDS
+    from tinygrad_llm.commands.finetune_kinds import KINDS
 
     return KINDS
 

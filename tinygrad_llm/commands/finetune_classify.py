@@ -61,10 +61,10 @@ def prepare(console: PlainConsole, options: ClassifyOptions, base: Base) -> Part
             save_trained(model, folder)
 
     def report_scores(run: Path) -> None:
-        name, scores = list(task.final.items())[-1]
+        name, scores = list(task.held_out().items())[-1]
         split = "test" if name == "test" else "validation"
         write_scores(run, split, labels, scores.confusion)
-        console.say(f"\n{scores_table(labels, scores.confusion)}\n")
+        console.say(f"\n{split}:\n{scores_table(labels, scores.confusion)}")
 
     return Parts(
         replace(options, steps=steps_of(options, len(train))), model, task, ORDER_SCHEMA,

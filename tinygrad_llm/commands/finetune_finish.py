@@ -1,10 +1,11 @@
-"""After the last step of a fine-tuning run: the final evaluation, samples, pictures, the report.
+"""After the last step of a fine-tuning run: samples, the final evaluation, pictures, the report.
 
 As in ``finish.py``, the run is trained and saved by then: a failure is reported, the rest is still
 done, and ``train --resume`` of the finished run draws the pictures that are missing.
 """
 
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -26,12 +27,14 @@ def finish(
     pictures: dict[str, Picture],
     started: float,
 ) -> int:
-    """Evaluate, do what the kind adds, draw, and say where everything is; returns the exit code.
+    """Do what the kind adds, evaluate, draw, and say where everything is; returns the exit code.
 
     ``started`` is when the command began, by ``time.monotonic``.
     """
-    tasks = {"the final evaluation": lambda: console.say(f"\n{trainer.final_evaluation()}")}
-    tasks |= {name: partial(task, run) for name, task in parts.after.items()}
+    tasks: dict[str, Callable[[], None]] = {
+        name: partial(task, run) for name, task in parts.after.items()
+    }
+    tasks["the final evaluation"] = lambda: console.say(f"\n{trainer.final_evaluation()}\n")
     tasks |= {f"the picture {name}": partial(draw, run) for name, draw in pictures.items()}
     tasks["the report"] = lambda: _report(console, run, parts, pictures, started)
     return do_all(tasks, run)

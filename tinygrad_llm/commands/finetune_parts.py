@@ -56,7 +56,8 @@ class Parts:
     before: Callable[[Path], None] = lambda run: None
     """What precedes the first step, such as samples of the base model."""
     after: dict[str, Callable[[Path], None]] = field(default_factory=dict)
-    """What follows the final evaluation, by name ("the samples"), before the pictures."""
+    """What follows the last step, by name ("the samples"). The final evaluation comes after it:
+    once that is written, the run is finished, and only pictures are made again."""
     advice: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """What can be done with the run, by name: a command of ours, to which the run is added."""
 

@@ -88,8 +88,7 @@ class Classification:
         self.model, self.train, self.validation, self.test = model, train, validation, test
         self.batch_size, self.grad_accumulation = batch_size, grad_accumulation
         self.order = Order(len(train), seed, train.classes if balanced else None)
-        self.final: dict[str, Scores] = {}
-        """The scores of the final evaluation, by the name of the split."""
+        self._held_out: dict[str, Scores] = {}
 
     def keep_frozen_parts(self, progress: Progress = lambda done, total: None) -> bool:
         """Compute the frozen part's output for all texts, unless it takes more than MAX_KEPT bytes.
@@ -152,19 +151,27 @@ class Classification:
         matrix = confusion_matrix(part.classes, predicted, len(self.model.labels))
         return Scores(nats / len(part), matrix)
 
+    def held_out(self) -> dict[str, Scores]:
+        """The scores of the validation texts ("eval"), and of those of the test if there are any.
+
+        They are computed once, when training is over.
+        """
+        if not self._held_out:
+            self._held_out["eval"] = self.evaluate(self.validation)
+            if len(self.test):
+                self._held_out["test"] = self.evaluate(self.test)
+        return self._held_out
+
     def quick_evaluation(self) -> Metrics:
         return self.evaluate(self.validation).metrics("eval")
 
     def final_evaluation(self) -> tuple[Metrics, str]:
-        """Score the validation texts, and those of the test if there are any."""
-        self.final = {"eval": self.evaluate(self.validation)}
-        lines = [f"validation, {len(self.validation):,} texts: {self.final['eval']}"]
-        if len(self.test):
-            self.final["test"] = self.evaluate(self.test)
-            lines.append(f"test, {len(self.test):,} texts: {self.final['test']}")
         metrics: Metrics = {}
-        for split, scores in self.final.items():
-            metrics |= scores.metrics(split)
+        lines = []
+        for name, scores in self.held_out().items():
+            metrics |= scores.metrics(name)
+            what = {"eval": "validation", "test": "test"}[name]
+            lines.append(f"{what}, {scores.confusion.sum():,} texts: {scores}")
         return metrics, "\n".join(lines)
 
     @staticmethod

@@ -108,12 +108,15 @@ class Classifier(Module):
 
     def _blocks(self, x: Tensor, first: int, last: int) -> Tensor:
         """Blocks ``first`` to ``last`` - 1 of the body: (B, T, C) -> (B, T, C)."""
-        for layer in range(first, last):
-            block = self.blocks[layer]
-            if isinstance(self.body, GPT):
+        blocks = self.blocks[first:last]
+        if isinstance(self.body, GPT):
+            for block in blocks:
                 x = block(x)
-            else:
-                x = block(x, self.body.rotary.tables(layer, 0, x.shape[1], x.dtype))
+            return x
+        rotary = self.body.rotary
+        tables = rotary.tables(slice(x.shape[1]), x.dtype)
+        for layer, block in enumerate(blocks, first):
+            x = block(x, tables[rotary.kind(layer)])
         return x
 
 
