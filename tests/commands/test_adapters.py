@@ -1,6 +1,7 @@
 """``--adapter`` wherever a command takes a model, and ``fuse``."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ def here(tmp_path, monkeypatch):
     save_pretrained(small_model("llama"), small_tokenizer(), tmp_path / "llama")
     for kind in ("llama", "gpt2"):
         save_adapter(adapted(kind), tmp_path / f"for-{kind}", base=kind)
+    save_adapter(adapted(), tmp_path / "nameless")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -94,6 +96,24 @@ def test_info(here, capsys):
     assert facts["trained on"] == "llama" and "parameters" in facts
 
 
+def test_an_adapter_or_its_run_stands_for_the_model_with_it(here, capsys):
+    """The model is the one that its files name; of a run, the best checkpoint counts."""
+    words = ("generate", "--prompt", "the cat", "--temperature", "0", "--max-new-tokens", "12")
+    expected = output(capsys, *words, "llama", "--adapter", "for-llama")
+    assert output(capsys, *words, "for-llama") == expected
+    checkpoints = here / "run" / "checkpoints"
+    shutil.copytree(here / "for-llama", checkpoints / "step-000002")
+    shutil.copytree(here / "for-gpt2", checkpoints / "step-000003")
+    index = {"last": "step-000003", "best": "step-000002"}
+    (checkpoints / "index.json").write_text(json.dumps(index))
+    for run in (["run"], ["llama", "--adapter", "run"]):
+        assert output(capsys, *words, *run) == expected
+    output(capsys, "fuse", "run", "--out", "fused")
+    assert output(capsys, *words, "fused") == expected
+    best = output(capsys, "info", "llama", "--adapter", "run/checkpoints/step-000002")
+    assert output(capsys, "info", "run") == best
+
+
 @pytest.mark.parametrize(
     "words, sentence",
     [
@@ -104,6 +124,10 @@ def test_info(here, capsys):
         ("generate llama --adapter for-gpt2", "the adapter belongs to another base, \"gpt2\""),
         ("info llama --adapter for-gpt2", "the adapter belongs to another base"),
         ("info --adapter for-llama", "--adapter is for a model: name the one that it belongs to"),
+        ("chat for-llama --adapter for-llama", "for-llama is an adapter itself, so --adapter "
+         "for-llama would be a second one"),
+        ("generate nameless", "nameless/adapter_config.json does not name the model that the "
+         "adapter belongs to: use that model with --adapter nameless"),
         ("fuse llama --adapter for-llama --out llama", "llama already exists: choose another"),
     ],
 )  # fmt: skip

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tinygrad_llm.commands.console import make_console
-from tinygrad_llm.commands.models import open_model
+from tinygrad_llm.commands.models import find_parts, open_model
 from tinygrad_llm.commands.options import ExportOptions, FuseOptions
 from tinygrad_llm.commands.text_options import ModelOptions
 from tinygrad_llm.errors import UserError
@@ -27,16 +27,14 @@ GENERATION = "generation_config.json"
 
 def run(options: ExportOptions) -> int:
     """Load the model and write it."""
-    from tinygrad_llm.pretrained.names import find_model
-
     if options.format == "safetensors" and options.dtype == "q8_0":
         raise UserError("q8_0 weights exist in GGUF files only: use --format gguf, or another type")
     out = user_path(_name(options) if options.out is None else options.out)
     _check_new(out)
-    source = find_model(options.model)
+    source, folder = find_parts(options.model, options.adapter)
+    adapter = None if folder is None else str(folder)
     model, tokenizer = open_model(
-        str(source),
-        ModelOptions(weights="float32", adapter=options.adapter, no_verify=options.no_verify),
+        str(source), ModelOptions(weights="float32", adapter=adapter, no_verify=options.no_verify)
     )
     console = make_console()
     write = _write_directory if options.format == "safetensors" else _write_file
@@ -57,12 +55,15 @@ def run(options: ExportOptions) -> int:
 
 def fuse(options: FuseOptions) -> int:
     """Write the model with the adapter in its weights."""
+    source, adapter = find_parts(options.model, options.adapter)
+    if adapter is None:
+        raise UserError("fuse needs the folder of an adapter: --adapter DIR")
     out = f"{Path(options.model).name.removesuffix('.gguf')}-fused"
     return run(
         ExportOptions(
-            options.model,
+            str(source),
             dtype=options.dtype,
-            adapter=options.adapter,
+            adapter=str(adapter),
             out=options.out or out,
             no_verify=options.no_verify,
         )

@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 
 from tinygrad_llm.commands.console import PlainConsole, make_console
+from tinygrad_llm.commands.models import find_parts
 from tinygrad_llm.commands.options import InfoOptions
 from tinygrad_llm.config import PRESETS
 from tinygrad_llm.data import cache_folder
 from tinygrad_llm.errors import UserError
-from tinygrad_llm.files import user_path
 from tinygrad_llm.machine.process import keep_freed_memory
 from tinygrad_llm.machine.speed import gemm_limit, tokens_at_limit, training_rate
 from tinygrad_llm.machine.warmup import compile_kernels
@@ -32,15 +32,13 @@ from tinygrad_llm.training.runs import versions
 def run(options: InfoOptions) -> int:
     """Print the table, or that of a model."""
     if options.model is not None:
+        from tinygrad_llm.finetune.describe import describe_adapter
         from tinygrad_llm.pretrained.describe import describe
-        from tinygrad_llm.pretrained.names import find_model
 
-        path = find_model(options.model)
+        path, adapter = find_parts(options.model, options.adapter)
         facts = describe(path, options.sha256)
-        if options.adapter is not None:
-            from tinygrad_llm.finetune.describe import describe_adapter
-
-            facts += describe_adapter(path, user_path(options.adapter))
+        if adapter is not None:
+            facts += describe_adapter(path, adapter)
         show(make_console(), facts)
         return 0
     if options.adapter is not None:

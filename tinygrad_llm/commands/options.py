@@ -122,19 +122,15 @@ class FuseOptions:
 
     model: Annotated[str, positional("MODEL")]
     """A run (its best checkpoint is used), a checkpoint, a model directory of Hugging Face, a GGUF
-    file or a name."""
+    file or a name; or a run or an adapter whose files name its model."""
     adapter: Annotated[str | None, also("--adapter-path")] = None
-    """Folder of the adapter, ours or PEFT's."""
+    """Folder of the adapter, ours or PEFT's, or the run that has trained it."""
     out: str | None = None
     """Where to write, which must not exist; None means MODEL-fused in the current folder."""
     dtype: Literal["f32", "f16", "bf16"] = "f32"
     """What the weights are stored as."""
     no_verify: bool = False
     """Use a run's files without comparing them with their checksums."""
-
-    def __post_init__(self) -> None:
-        if self.adapter is None:
-            raise UserError("fuse needs the folder of an adapter: --adapter DIR")
 
 
 @dataclass(frozen=True)
