@@ -6,7 +6,7 @@ from small_models import VOCAB_SIZE, small_model
 from task_steps import IGNORE, Row, continues_bit_for_bit, row, steps, trainer_of
 
 from tinygrad_llm.errors import UserError
-from tinygrad_llm.finetune.batches import collate
+from tinygrad_llm.finetune.collate import collate
 from tinygrad_llm.finetune.logps import token_statistics
 from tinygrad_llm.finetune.lora import add_lora
 from tinygrad_llm.finetune.losses import sft_loss

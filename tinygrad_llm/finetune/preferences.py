@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from autograd import Tensor, ops
-from tinygrad_llm.finetune.batches import Rows, collate
 from tinygrad_llm.finetune.classification import by_length, evaluating
+from tinygrad_llm.finetune.collate import Rows, collate
 from tinygrad_llm.finetune.logps import (
     hidden_statistics,
     hidden_token_logps,

@@ -14,8 +14,8 @@ import numpy as np
 
 from tinygrad_llm.data.cache import cache_folder, check_entry, get_or_build, hash_parts
 from tinygrad_llm.errors import UserError
-from tinygrad_llm.finetune.batches import batches_by_length
 from tinygrad_llm.finetune.classification import evaluating
+from tinygrad_llm.finetune.collate import batches_by_length
 from tinygrad_llm.finetune.logps import hidden_token_logps, over_tokens
 from tinygrad_llm.model.quantize import stored_matrices
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from autograd import Tensor
-from tinygrad_llm.finetune.batches import Rows, batches_by_length, collate
 from tinygrad_llm.finetune.classification import evaluating
+from tinygrad_llm.finetune.collate import Rows, batches_by_length, collate
 from tinygrad_llm.finetune.logps import hidden_statistics
 from tinygrad_llm.finetune.losses import hidden_sft_loss
 from tinygrad_llm.finetune.metrics import sft_metrics
