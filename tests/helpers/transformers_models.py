@@ -92,12 +92,13 @@ def exact():
             args = tuple(map(wide, args))
             return function(*args, **{k: wide(v) for k, v in (kwargs or {}).items()})
 
+    before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     try:
         with Wide():
             yield
     finally:
-        torch.set_default_dtype(torch.float32)
+        torch.set_default_dtype(before)
 
 
 def build(name, seed=0):
