@@ -67,6 +67,15 @@ def close(found, expected, where=""):
 # --- the same model twice ------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """For matrices this small, PyTorch's threads mostly wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
 def directories(tmp_path_factory):
     folders = [tmp_path_factory.mktemp(name) for name in ("policy", "reference")]
