@@ -7,6 +7,7 @@ in one sentence with file and line.
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import user_path
-from tinygrad_llm.files.json_file import parse_json, read_bounded
+from tinygrad_llm.files.json_file import check_json, parse_json, read_bounded
 
 MAX_BYTES = 1 << 32
 FORMATS = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
@@ -113,9 +114,35 @@ def _json_lines(text: str, path: Path) -> Iterator[Row]:
 
 
 def _json(text: str, path: Path) -> Iterator[Row]:
-    rows = parse_json(text.encode(), str(path), [{...: object}])
-    for number, values in enumerate(rows, 1):
-        yield Row(values, f"row {number} of {path}")
+    rows = parse_json(text.encode(), str(path), [object])
+    for values, line in zip(rows, _lines_of_elements(text), strict=True):
+        place = f"line {line} of {path}"
+        check_json(values, place, {...: object})
+        yield Row(values, place)
+
+
+# What separates the elements of a list, and what may contain it: strings and other brackets.
+_SEPARATORS = re.compile(r'"(?:[^"\\]|\\.)*"|[][{},]')
+
+
+def _lines_of_elements(text: str) -> Iterator[int]:
+    """The line on which each element of a list begins, in text that is known to be a JSON list."""
+    depth, line, counted = 0, 1, 0
+    for found in _SEPARATORS.finditer(text):
+        mark = found[0]
+        if mark in "[{":
+            depth += 1
+        elif mark in "]}":
+            depth -= 1
+        if depth == 1 and mark in ",[":
+            rest = _NOT_SPACE.search(text, found.end())
+            if rest is not None and rest[0] != "]":  # an empty list has no elements
+                line += text.count("\n", counted, rest.start())
+                counted = rest.start()
+                yield line
+
+
+_NOT_SPACE = re.compile(r"\S")
 
 
 def _parquet(path: Path) -> Iterator[Row]:

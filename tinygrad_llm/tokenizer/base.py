@@ -7,7 +7,6 @@ text can never produce by accident, any bytes (not only valid UTF-8) in and out,
 """
 
 import contextlib
-import json
 import operator
 import os
 from array import array
@@ -310,14 +309,14 @@ class Tokenizer:
         message stays text. Raises UserError if the tokenizer has no template, or if the template
         fails, takes too long or tries to leave its sandbox.
         """
-        names = frozenset(self._special_ids)
-        used = json.dumps([messages, variables], default=str, ensure_ascii=False)
-        hidden = chat_template.StandIns(names, (used, self.conventions.chat_template or ""))
-        text = self.render_chat(
-            hidden.hide(messages), add_generation_prompt, **hidden.hide(variables)
-        )
+        given = {**variables, "messages": messages, "add_generation_prompt": add_generation_prompt}
+        texts, restore = chat_template.render_hidden(self.conventions, self._special_ids, [given])
+        return self.encode_rendered(texts[0], restore)
+
+    def encode_rendered(self, text: str, restore: Callable[[str], str]) -> list[int]:
+        """The ids of a text, or of a part of one, that ``chat_template.render_hidden`` made."""
         ids = array("I")
-        self._append(ids, text, names, hidden.restore)
+        self._append(ids, text, frozenset(self._special_ids), restore)
         return ids.tolist()
 
     def render_chat(

@@ -14,7 +14,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,14 @@ MAX_REASON = 300  # characters of the template's own message
 _PRIVATE = range(0x100000, 0x10FFFE)  # the last plane of Unicode's private characters
 
 
+class TemplateFailed(UserError):
+    """A chat template cannot write a conversation: that with the number ``index``, if it is one."""
+
+    def __init__(self, sentence: str, index: int | None = None) -> None:
+        super().__init__(sentence)
+        self.index = index
+
+
 def render(template: str, variables: Mapping[str, Any]) -> str:
     """The text that a chat template writes.
 
@@ -37,9 +45,18 @@ def render(template: str, variables: Mapping[str, Any]) -> str:
     UserError for variables that are not JSON, and for a template that fails, that tries to leave
     its sandbox, or that takes too long or too much memory.
     """
+    return render_all(template, [variables])[0]
+
+
+def render_all(template: str, conversations: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The texts for the variables of several conversations, within the limits of one.
+
+    Raises as ``render`` does; a TemplateFailed names the conversation that could not be written.
+    """
     limits = {"bytes": MAX_BYTES, "seconds": SECONDS, "characters": MAX_CHARACTERS}
     try:
-        task = json.dumps({"template": template, "variables": dict(variables), "limits": limits})
+        given = [dict(variables) for variables in conversations]
+        task = json.dumps({"template": template, "conversations": given, "limits": limits})
     except (TypeError, ValueError, RecursionError) as error:
         raise UserError(
             f"the messages cannot be passed to the chat template: they are no JSON ({error})"
@@ -65,8 +82,8 @@ def render(template: str, variables: Mapping[str, Any]) -> str:
     if "error" in answer:
         reason = re.sub(r"\s+", " ", answer["error"])[:MAX_REASON]
         printable = "".join(c if c.isprintable() else "\ufffd" for c in reason)
-        raise UserError(f"the chat template failed: {printable}")
-    return answer["text"]
+        raise TemplateFailed(f"the chat template failed: {printable}", answer.get("index"))
+    return answer["texts"]
 
 
 def render_conversation(conventions: Conventions, variables: Mapping[str, Any]) -> str:
@@ -74,14 +91,33 @@ def render_conversation(conventions: Conventions, variables: Mapping[str, Any]) 
 
     variables: messages, add_generation_prompt and whatever else is passed to the template.
     """
+    return _render(conventions, [variables])[0]
+
+
+def render_hidden(
+    conventions: Conventions, names: Iterable[str], conversations: Sequence[Mapping[str, Any]]
+) -> tuple[list[str], Callable[[str], str]]:
+    """Texts whose special tokens are the template's own, and what restores the users' text in them.
+
+    names: of the special tokens. conversations: for each, the variables of the template. A name in
+    a text, or in a part of one, is a special token; all the rest passes through the function before
+    it is encoded. Raises as ``render_all`` does, and for a missing template.
+    """
+    used = json.dumps(conversations, default=str, ensure_ascii=False)
+    hidden = StandIns(names, (used, conventions.chat_template or ""))
+    given = [
+        {key: hidden.hide(value) for key, value in variables.items()} for variables in conversations
+    ]
+    return _render(conventions, given), hidden.restore
+
+
+def _render(conventions: Conventions, conversations: Sequence[Mapping[str, Any]]) -> list[str]:
     if conventions.chat_template is None:
         raise UserError(
             "this tokenizer has no chat template: its model was not trained on conversations"
         )
-    missing = {"tools": None, "documents": None}
-    return render(
-        conventions.chat_template, {**missing, **conventions.template_variables, **variables}
-    )
+    common = {"tools": None, "documents": None, **conventions.template_variables}
+    return render_all(conventions.chat_template, [{**common, **given} for given in conversations])
 
 
 class StandIns:

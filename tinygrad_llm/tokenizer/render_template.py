@@ -1,7 +1,8 @@
 """The program that renders a chat template; ``chat_template.py`` runs it in a process of its own.
 
-It reads {"template": ..., "variables": ..., "limits": ...} from standard input and writes
-{"text": ...} or {"error": ...}. It imports nothing of this project, so it starts quickly.
+It reads {"template": ..., "conversations": [variables, ...], "limits": ...} from standard input and
+writes {"texts": [...]} or {"error": ..., "index": of the conversation}. It imports nothing of this
+project, so it starts quickly.
 
 A template is a program by a stranger. Jinja's sandbox keeps it from Python's internals, but not
 from looping for ever or from filling the memory, and neither can be stopped from inside the process
@@ -10,6 +11,7 @@ that does it. So the process has limits, and the one that started it has a clock
 
 import json
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -57,22 +59,32 @@ def to_json(
     )
 
 
-def render(template: str, variables: dict[str, Any], max_characters: int) -> str:
-    """The text of a template, in the environment that Hugging Face gives chat templates."""
+def renderer(template: str, max_characters: int) -> Callable[[dict[str, Any]], str]:
+    """A function from variables to the text of a template.
+
+    The environment is that which Hugging Face gives chat templates. All texts together have at most
+    ``max_characters``.
+    """
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[GenerationTag, loopcontrols]
     )
     environment.filters["tojson"] = to_json
     environment.globals["raise_exception"] = raise_exception
     environment.globals["strftime_now"] = strftime_now
-    pieces = []
+    compiled = environment.from_string(template)
     room = max_characters
-    for piece in environment.from_string(template).generate(variables):
-        room -= len(piece)
-        if room < 0:
-            raise TemplateError(f"it writes more than {max_characters:,} characters")
-        pieces.append(piece)
-    return "".join(pieces)
+
+    def render(variables: dict[str, Any]) -> str:
+        nonlocal room
+        pieces = []
+        for piece in compiled.generate(variables):
+            room -= len(piece)
+            if room < 0:
+                raise TemplateError(f"it writes more than {max_characters:,} characters")
+            pieces.append(piece)
+        return "".join(pieces)
+
+    return render
 
 
 def set_limits(max_bytes: int, max_seconds: int) -> None:
@@ -88,16 +100,21 @@ def main() -> None:
     """Render what standard input asks for."""
     task = json.loads(sys.stdin.buffer.read())
     set_limits(task["limits"]["bytes"], task["limits"]["seconds"])
-    answer: dict[str, str]
+    answer: dict[str, Any]
+    texts: list[str] = []
+    index = None  # of the conversation that a fault belongs to
     try:
-        answer = {"text": render(task["template"], task["variables"], task["limits"]["characters"])}
+        render = renderer(task["template"], task["limits"]["characters"])
+        for index, variables in enumerate(task["conversations"]):  # noqa: B007
+            texts.append(render(variables))
+        answer = {"texts": texts}
     except MemoryError:
         answer = {"error": "it needs too much memory"}
     except RecursionError:
         answer = {"error": "it calls itself without end"}
     except Exception as error:  # a template can fail in any way that Python can
         answer = {"error": f"{type(error).__name__}: {error}"[:1000]}
-    sys.stdout.write(json.dumps(answer))  # in ASCII
+    sys.stdout.write(json.dumps({**answer, "index": index}))  # in ASCII
 
 
 if __name__ == "__main__":
