@@ -4,27 +4,14 @@ The variable TINYGRAD_LLM_TEST_MODELS names a folder with .gguf files; without i
 compared.
 """
 
-import os
-from functools import lru_cache
-from pathlib import Path
-
 import numpy as np
 import pytest
+from real_models import MODELS, needs_models, their_reader
 
 from tinygrad_llm.pretrained.gguf_file import read_gguf
 
-FOLDER = os.environ.get("TINYGRAD_LLM_TEST_MODELS")
-MODELS = sorted(Path(FOLDER).glob("**/*.gguf")) if FOLDER else []
-pytestmark = pytest.mark.skipif(
-    not MODELS, reason="TINYGRAD_LLM_TEST_MODELS names no folder with .gguf files"
-)
+pytestmark = needs_models
 every_model = pytest.mark.parametrize("path", MODELS, ids=lambda path: path.name)
-
-
-@lru_cache(maxsize=1)
-def their_reader(path):
-    """Opening a file takes it seconds: it makes an array of every token."""
-    return pytest.importorskip("gguf", reason="gguf is not installed").GGUFReader(path)
 
 
 @every_model

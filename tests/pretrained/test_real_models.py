@@ -5,22 +5,18 @@ compared. transformers decodes the files with the gguf library. The larger model
 ``pytest -m soak`` has them.
 """
 
-import os
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
+from real_models import MODELS, needs_models, their_reader
 
 from autograd import no_grad
 from tinygrad_llm.generation import Decoder, generate
 from tinygrad_llm.pretrained import load_pretrained
 
-FOLDER = os.environ.get("TINYGRAD_LLM_TEST_MODELS")
-MODELS = sorted(Path(FOLDER).glob("**/*.gguf")) if FOLDER else []
-pytestmark = pytest.mark.skipif(
-    not MODELS, reason="TINYGRAD_LLM_TEST_MODELS names no folder with .gguf files"
-)
+pytestmark = needs_models
 SMALL = 1 << 27  # bytes
 every_model = pytest.mark.parametrize(
     "path",
@@ -45,11 +41,13 @@ PAGE = Path(__file__).parents[2] / "docs" / "architecture.md"
 def their_model(path):
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     transformers = pytest.importorskip("transformers", reason="transformers is not installed")
-    pytest.importorskip("gguf", reason="gguf is not installed")
+    gguf = pytest.importorskip("gguf", reason="gguf is not installed")
     pytest.importorskip("accelerate", reason="accelerate, which transformers needs, is missing")
-    return transformers.AutoModelForCausalLM.from_pretrained(
-        path.parent, gguf_file=path.name, dtype=torch.float32, attn_implementation="eager"
-    ).eval()
+    with pytest.MonkeyPatch.context() as patch:  # it would open the file twice
+        patch.setattr(gguf, "GGUFReader", lambda name: their_reader(Path(name)))
+        return transformers.AutoModelForCausalLM.from_pretrained(
+            path.parent, gguf_file=path.name, dtype=torch.float32, attn_implementation="eager"
+        ).eval()
 
 
 @every_model
