@@ -56,3 +56,30 @@ def test_it_continues_where_it_was(classes, done):
 def test_a_state_of_other_data():
     with pytest.raises(UserError, match="of a run over 7 rows, but there are 8"):
         Order(8, 0).load_state_dict(Order(7, 0).state_dict())
+
+
+LENGTHS = np.random.default_rng(0).integers(1, 1000, 61)
+
+
+def test_rows_of_similar_lengths_come_together():
+    order = Order(61, 3, lengths=LENGTHS, group=4)
+    epochs = [order.next(61) for _ in range(5)]
+    assert all(sorted(epoch) == list(range(61)) for epoch in epochs)
+    groups = np.concatenate(epochs)[:304].reshape(76, 4)
+    spreads = np.ptp(LENGTHS[groups], axis=1)  # groups over the end of an epoch are mixed
+    assert (
+        np.median(spreads) < 150 < np.median(np.ptp(LENGTHS[Order(61, 3).next(60)].reshape(15, 4)))
+    )
+    longest = LENGTHS[groups[:15]].max(axis=1)
+    assert (np.diff(longest) > 0).any() and (np.diff(longest) < 0).any()  # they are shuffled
+    sets = [{frozenset(group) for group in groups[i : i + 15].tolist()} for i in (0, 16)]
+    assert len(sets[0] & sets[1]) < 5  # and made anew
+
+
+def test_an_order_by_length_continues_where_it_was():
+    whole = Order(61, 3, lengths=LENGTHS, group=4).next(400)
+    order = Order(61, 3, lengths=LENGTHS, group=4)
+    order.next(172)
+    other = Order(61, 3, lengths=LENGTHS, group=4)
+    other.load_state_dict(order.state_dict())
+    np.testing.assert_array_equal(other.next(228), whole[172:])

@@ -46,6 +46,10 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.chosen)
 
+    def longest(self) -> list[np.ndarray]:
+        """The longer ids of each pair."""
+        return [max(c.ids, r.ids, key=len) for c, r in zip(self.chosen, self.rejected, strict=True)]
+
     def batch(self, numbers: np.ndarray) -> tuple[Rows, np.ndarray | None]:
         """Some pairs: the chosen answers and then the rejected ones, and the reference's part."""
         rows = [side[i] for side in (self.chosen, self.rejected) for i in numbers]
@@ -72,7 +76,7 @@ class Preferences(RowsTask):
     ) -> None:
         check_rows(train, "pairs to train on")
         check_rows(validation, "pairs to validate on")
-        super().__init__(len(train), **options)
+        super().__init__([len(ids) for ids in train.longest()], **options)
         self.model, self.train, self.validation = model, train, validation
         self.loss_type, self.beta, self.label_smoothing = loss_type, beta, label_smoothing
 
@@ -115,11 +119,8 @@ class Preferences(RowsTask):
     def evaluate(self, pairs: Pairs) -> Metrics:
         """The loss of pairs and their metrics: means over the pairs."""
         totals: dict[str, float] = {}
-        longest = [
-            max(c.ids, r.ids, key=len) for c, r in zip(pairs.chosen, pairs.rejected, strict=True)
-        ]
         with evaluating(self.model):
-            for numbers in by_length(longest, self.batch_size):
+            for numbers in by_length(pairs.longest(), self.batch_size):
                 loss, metrics = self._loss(*pairs.batch(numbers), measures=True)
                 for name, value in {"loss": loss.item(), **metrics}.items():
                     totals[name] = totals.get(name, 0.0) + len(numbers) * value

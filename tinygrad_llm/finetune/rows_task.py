@@ -1,10 +1,11 @@
 """What the tasks that learn from rows have in common: their order, and how far a run has come.
 
-A step draws ``grad_accumulation`` micro-batches of ``batch_size`` rows, in an order that is
-shuffled anew in each epoch. Metrics for which the logits are needed cost another pass through the
-output layer: they are measured at step 1 and at every ``log_every``-th.
+A step draws ``grad_accumulation`` micro-batches of ``batch_size`` rows of similar lengths, in an
+order that is shuffled anew in each epoch. Metrics for which the logits are needed cost another pass
+through the output layer: they are measured at step 1 and at every ``log_every``-th.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,20 +21,23 @@ ROWS_SCHEMA = {**ORDER_SCHEMA, "step": Whole(0), "num_tokens": Whole(0)}
 
 
 class RowsTask:
-    """A task over ``count`` rows. Each kind says what a batch of them is, and what it loses."""
+    """A task over rows of these lengths, in tokens.
+
+    Each kind says what a batch of them is, and what it loses.
+    """
 
     names = Names(loss="loss", learning_rate="learning_rate", validation_loss="eval_loss")
 
     def __init__(
         self,
-        count: int,
+        lengths: Sequence[int],
         *,
         seed: int = 0,
         batch_size: int = 8,
         grad_accumulation: int = 1,
         log_every: int = 10,
     ) -> None:
-        self.order = Order(count, seed)
+        self.order = Order(len(lengths), seed, lengths=lengths, group=batch_size)
         self.batch_size, self.grad_accumulation = batch_size, grad_accumulation
         self.log_every = log_every
         self.step = 0  # steps drawn

@@ -34,7 +34,7 @@ class SFT(RowsTask):
     ) -> None:
         check_rows(train, "rows to train on")
         check_rows(validation, "rows to validate on")
-        super().__init__(len(train), **options)
+        super().__init__([len(row.ids) for row in train], **options)
         self.model, self.train, self.validation = model, train, validation
 
     def batch(self, numbers: np.ndarray) -> Batch:
