@@ -56,6 +56,12 @@ def make(variant, dtype="float64"):
     return model.astype(dtype).eval()
 
 
+def make_llama(**options):
+    """A Llama in float32 with other sizes."""
+    model = Llama(LlamaConfig(**{**SIZES, **options}), seed=0)
+    return model.astype("float32").eval()
+
+
 def random_ids(*shape, seed=1):
     return np.random.default_rng(seed).integers(0, 53, shape)
 
@@ -144,6 +150,93 @@ def test_long_prompts_are_read_in_chunks(monkeypatch):
     monkeypatch.undo()
     for row, logits in zip(ids, found, strict=True):
         assert_near(logits, full_logits(model, row[:31]))
+
+
+class Pieces:
+    """A compiled step that notes how many tokens of each row it reads, and for how many it is
+    asked what follows."""
+
+    def __init__(self, step):
+        self.step, self.seen = step, []
+        self.most_tokens, self.most_in_steps = step.most_tokens, step.most_in_steps
+
+    def __call__(self, tokens, cache, n_asked):
+        self.seen.append(([len(new) for new in tokens], list(n_asked)))
+        return self.step(tokens, cache, n_asked)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_short_prompts_are_read_in_several_steps(variant):
+    model, rows = make(variant, "float32"), random_ids(4, 40)
+    decoder = Decoder(model)
+    step, _ = decoder._step_or_reason
+    model.hidden = None  # the model itself does not run
+    counts, found = [9, 0, 20, 3], {}
+    tokens = [row[:n] for row, n in zip(rows, counts, strict=True)]
+    for every in (False, True):
+        pieces, cache = Pieces(step), decoder.cache(4)
+        decoder.__dict__["_step_or_reason"] = (pieces, None)
+        found[every] = decoder(tokens, cache, all_positions=every)
+        assert [read for read, _ in pieces.seen] == [[9, 0, 7, 0], [0, 0, 13, 3]]
+        asked = [[9, 0, 7, 0], [0, 0, 13, 3]] if every else [[1, 0, 0, 0], [0, 0, 1, 1]]
+        assert [n for _, n in pieces.seen] == asked
+        assert cache.ids == [new.tolist() for new in tokens]
+    del model.hidden
+    for b, n in enumerate(counts):
+        if n == 0:
+            assert not found[False][b].any() and found[True][b].shape == (0, 53)
+            continue
+        expected = full_logits(model, rows[b, :n])
+        assert_near(found[True][b], expected, "float32")
+        np.testing.assert_array_equal(found[False][b], found[True][b][-1])
+
+
+def test_longer_prompts_run_the_model(monkeypatch):
+    model, ids = make("Llama", "float32"), random_ids(40)
+    decoder = Decoder(model)
+    step, _ = decoder._step_or_reason
+    monkeypatch.setattr(step, "most_in_steps", 39)
+    expected, lengths, hidden = full_logits(model, ids), [], model.hidden
+    monkeypatch.setattr(model, "hidden", lambda i, c: (lengths.append(i.shape), hidden(i, c))[1])
+    for n in (39, 40):
+        found = decoder([ids[:n]], decoder.cache())
+        assert_near(found[0], expected[n - 1], "float32")
+    assert lengths == [(1, 40)]
+
+
+@pytest.mark.parametrize("variant", ["GPT-2", "Gemma", "OLMo 2"])
+def test_the_number_of_threads_changes_no_bit(variant, monkeypatch):
+    model, ids = make(variant, "float32"), random_ids(3, 12)
+    decoder, found = Decoder(model), []
+    for n in (1, 2, 3):
+        monkeypatch.setattr("tinygrad_llm.generation.step.n_threads", lambda n=n: n)
+        monkeypatch.setattr("autograd.kernels._threads.n_threads", lambda n=n: n)
+        cache = decoder.cache(3)
+        found.append([decoder(ids[:, t : t + 4], cache) for t in (0, 4, 8)])
+    np.testing.assert_array_equal(found[1], found[0])
+    np.testing.assert_array_equal(found[2], found[0])
+
+
+@pytest.mark.parametrize("head_dim", [16, 48, 64, 72, 128])
+def test_heads_wider_than_a_register(head_dim):
+    """Values are added 64 channels at a time, then 16, then one."""
+    model = make_llama(n_head=2, n_kv_head=1, n_embd=16, n_hidden=16, head_dim=head_dim)
+    ids, decoder = random_ids(30), Decoder(model)
+    cache, expected = decoder.cache(), full_logits(model, ids)
+    found = decoder([ids[:16]], cache, all_positions=True)[0]
+    assert_near(found, expected[:16], "float32")
+    for t in range(16, 30):
+        assert_near(decoder([ids[t : t + 1]], cache)[0], expected[t], "float32")
+
+
+def test_products_of_many_chunks():
+    """Matrices of several chunks, whose rows are no multiple of their number."""
+    model = make_llama(
+        n_layer=1, n_head=9, n_kv_head=3, n_embd=1160, n_hidden=1001, head_dim=72, vocab_size=701
+    )
+    ids, decoder = random_ids(6), Decoder(model)
+    found = decoder([ids], decoder.cache(), all_positions=True)[0]
+    assert_near(found, full_logits(model, ids), "float32")
 
 
 @pytest.mark.parametrize("name", MODELS)

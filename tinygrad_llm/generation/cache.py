@@ -207,11 +207,17 @@ class KVCache:
 
     def _has_what_follows(self, row: int, length: int) -> bool:
         """Whether every layer still has the keys that a token at position ``length`` sees."""
-        for keys, window in zip(self.keys, self.windows, strict=True):
+        written = int(self._written[row])
+        for R, window in self._rings:
             first = 0 if window is None else max(0, length - window + 1)
-            if first < min(length, self._written[row] - keys.shape[2]):
+            if first < min(length, written - R):
                 return False
         return True
+
+    @functools.cached_property
+    def _rings(self) -> set[tuple[int, int | None]]:
+        """How many slots layers have, and their window: most models have one or two kinds."""
+        return {(keys.shape[2], w) for keys, w in zip(self.keys, self.windows, strict=True)}
 
 
 class LayerCache(NamedTuple):

@@ -6,12 +6,13 @@ prompts are read in chunks, so that the memory for them is that of one chunk; an
 the largest matrix, runs only where logits are asked for.
 
 For a few tokens at a time, as in generation, the whole model is one compiled call: step_kernel.py.
-It reads every weight once for all of them, and Python's part in a token is small.
+It reads every weight once for all of them, and Python's part in a token is small. A short prompt,
+such as a turn of a conversation, is read in several such calls.
 """
 
 from collections.abc import Sequence
 from functools import cached_property
-from itertools import groupby
+from itertools import accumulate, groupby
 from typing import Any
 
 import numpy as np
@@ -96,29 +97,34 @@ class Decoder:
                     "another tokenizer"
                 )
         cache.check_room([len(row) for row in new])
-        logits = self._logits(new, cache, all_positions)
+        step = self._step_for(sum(map(len, new)), cache)
+        if step is None:
+            rows = self._read(new, cache, all_positions)
+        else:
+            n_asked = [len(row) if all_positions else min(len(row), 1) for row in new]
+            logits = _in_steps(step, new, cache, n_asked)  # (N, V)
+            if len(logits) == len(new) and not all_positions:
+                return logits
+            rows = [
+                logits[end - n : end] for n, end in zip(n_asked, accumulate(n_asked), strict=True)
+            ]
         if all_positions:
-            return logits
+            return rows
         last = np.zeros((len(new), V), cache.keys[0].dtype)
-        for b, found in enumerate(logits):
+        for b, found in enumerate(rows):
             if len(found):
                 last[b] = found[-1]
         return last
 
-    def _logits(
-        self, tokens: list[list[int]], cache: KVCache, all_positions: bool
-    ) -> list[np.ndarray]:
-        """For each row logits (n, V): after all of its new tokens, or after the last of them."""
-        total = sum(map(len, tokens))
+    def _step_for(self, n_tokens: int, cache: KVCache) -> Any:
+        """The compiled step if it is the way to read so many new tokens, or None."""
         suits = type(cache.keys[0]) is np.ndarray and cache.keys[0].dtype == np.float32
-        if total == 0 or not suits or self.model.training or runs_reference():
-            return self._read(tokens, cache, all_positions)
+        if not suits or self.model.training or runs_reference():
+            return None
+        if n_tokens == 0:
+            return None
         step, _ = self._step_or_reason
-        if step is None or total > step.most_tokens:
-            return self._read(tokens, cache, all_positions)
-        logits = step(tokens, cache, all_positions)  # (N, V)
-        counts = [len(row) if all_positions else min(len(row), 1) for row in tokens]
-        return np.split(logits, np.cumsum(counts)[:-1])
+        return step if step is not None and n_tokens <= step.most_in_steps else None
 
     def _read(
         self, tokens: list[list[int]], cache: KVCache, all_positions: bool
@@ -142,6 +148,23 @@ class Decoder:
                 found.append(to_numpy(self.model.logits(h[:, -1:]).data))
             logits[begin:end] = np.concatenate(found, axis=1)
         return logits
+
+
+def _in_steps(step: Any, tokens: list[list[int]], cache: KVCache, n_asked: list[int]) -> np.ndarray:
+    """Logits (N, V) after the last ``n_asked[b]`` new tokens of each row b, row by row.
+
+    The compiled step takes up to ``most_tokens`` at a time; rows may be cut anywhere.
+    """
+    places = [(b, i) for b, new in enumerate(tokens) for i in range(len(new))]
+    found = []
+    for begin in range(0, len(places), step.most_tokens):
+        piece: list[list[int]] = [[] for _ in tokens]
+        asked = [0] * len(tokens)
+        for b, i in places[begin : begin + step.most_tokens]:
+            piece[b].append(tokens[b][i])
+            asked[b] += i >= len(tokens[b]) - n_asked[b]
+        found.append(step(piece, cache, asked))
+    return found[0] if len(found) == 1 else np.concatenate(found)
 
 
 def _step_of(model: Any) -> tuple[Any, str | None]:

@@ -25,67 +25,76 @@ class Step:
     """
 
     most_tokens = 16
-    """New tokens in one step; for more of them, BLAS's products are faster."""
+    """New tokens in one step: a ring of the cache has room for so many beyond its window."""
+    most_in_steps = 64
+    """Up to so many new tokens are read in several steps; docs/generation.md has the times."""
 
     def __init__(self, model: Any) -> None:
         self.model = model
         self._tables = describe(model)
 
     def __call__(
-        self, tokens: Sequence[Sequence[int]], cache: KVCache, all_positions: bool
+        self, tokens: Sequence[Sequence[int]], cache: KVCache, n_asked: Sequence[int]
     ) -> np.ndarray:
         """Add ``tokens`` to the rows of the cache, at most ``most_tokens`` in all.
 
-        Returns logits (N, V), float32, after the last token of each row that has any; with
-        ``all_positions`` after each token, row by row.
+        Returns logits (N, V), float32, after the last ``n_asked[b]`` new tokens of each row b, row
+        by row.
         """
-        counts = [len(new) for new in tokens]
-        lengths = [len(ids) for ids in cache.ids]
-        ids = np.array([i for new in tokens for i in new], np.int64)
-        rows = np.repeat(np.arange(len(counts)), counts)
-        positions = np.concatenate(
-            [np.arange(at, at + n) for at, n in zip(lengths, counts, strict=True)]
-        )
-        asked = np.arange(len(ids))
-        if not all_positions:
-            asked = asked[np.diff(rows, append=-1) != 0]  # the last of each row
-        cache.reserve(counts)
+        ids: list[int] = []
+        rows: list[int] = []
+        positions: list[int] = []
+        asked: list[int] = []
+        for b, (new, old) in enumerate(zip(tokens, cache.ids, strict=True)):
+            ids += new
+            rows += [b] * len(new)
+            positions += range(len(old), len(old) + len(new))
+            asked += range(len(ids) - n_asked[b], len(ids))
+        cache.reserve([len(new) for new in tokens])
         logits = self._run(ids, rows, positions, asked, cache)
-        for row, new in zip(cache.ids, tokens, strict=True):
-            row.extend(new)
+        for old, new in zip(cache.ids, tokens, strict=True):
+            old.extend(new)
         return logits
 
     def _run(
         self,
-        ids: np.ndarray,
-        rows: np.ndarray,
-        positions: np.ndarray,
-        asked: np.ndarray,
+        ids: list[int],
+        rows: list[int],
+        positions: list[int],
+        asked: list[int],
         cache: KVCache,
     ) -> np.ndarray:
-        model, M, F = self._tables.model, len(ids), np.float32
-        C, D, H, G = model.n_embd, model.head_dim, model.n_head, model.n_kv_head
-        cos, sin = self._angles(positions)
-        logits = np.empty((len(asked), model.vocab_size), F)
-        arrays = {
-            "rows": rows, "positions": positions, "asked": asked, "cos": cos, "sin": sin,
-            "x": self._embed(ids, positions), "h": np.empty((M, C), F),
-            "branch": np.zeros((M, C), F),
-            "q": np.empty((M, H * D), F), "k": np.empty((M, G * D), F),
-            "v": np.empty((M, G * D), F), "queries": np.empty((M, H * D), F),
-            "y": np.empty((M, H * D), F), "gates": np.empty((M, model.n_hidden), F),
-            "ups": np.empty((M, model.n_hidden), F), "logits": logits,
+        tables, M, threads = self._tables, len(ids), n_threads()
+        model = tables.model[0]
+        C, D, H, G = (int(model[name]) for name in ("n_embd", "head_dim", "n_head", "n_kv_head"))
+        logits = np.empty((len(asked), model["vocab_size"]), np.float32)
+        x, angles = self._embed(np.array(ids), np.array(positions)), self._angles(max(positions))
+        integers = np.array(
+            [*range(M), *rows, *positions, *asked, *map(_address, angles)], np.int64
+        )
+        n_hidden = int(model["n_hidden"])
+        floats = {
+            "branch": C, "middle": C, "h": threads * C, "q": H * D, "k": G * D, "v": G * D,
+            "y": H * D, "gates": n_hidden, "ups": n_hidden,
         }  # fmt: skip
-        work = np.rec.array(np.zeros(1, WORK))[0]
-        work.n_tokens, work.n_asked = M, len(asked)
-        work.longest = positions.max() + 1
-        for name, array in arrays.items():
-            work[name] = array.ctypes.data
-        tables, caches = self._tables, cache.addresses.view(CACHE, np.recarray)[:, 0]
-        counters = _stages.new_counters(PER_LAYER * len(tables.layers) + 2)
+        room = np.empty(sum(floats.values()) * M + len(floats) * LINE, np.float32)
+        room[: M * C + LINE] = 0  # ``branch``
+        fields = {"n_tokens": M, "n_asked": len(asked), "longest": max(positions) + 1}
+        fields |= {"x": _address(x), "logits": _address(logits)}
+        for i, name in enumerate(("tokens", "rows", "positions", "asked")):
+            fields[name] = _address(integers) + 8 * M * i
+        fields["angles"] = fields["asked"] + 8 * len(asked)
+        at = _address(room)
+        for name, size in floats.items():
+            at = -(-at // (4 * LINE)) * 4 * LINE
+            fields[name] = at
+            at += 4 * M * size
+        work = np.array([tuple(fields[name] for name in WORK.names or ())], WORK)
+        caches = cache.addresses.view(CACHE)[:, 0]
+        counters = _stages.new_counters(PER_LAYER * len(tables.layers) + 1)
         with kernel_lock:  # parallel_rows returns when no thread needs the arrays any more
             parallel_rows(
-                step, n_threads(), 1, tables.model, tables.layers, tables.matrices, caches, work,
+                step, threads, 1, tables.model, tables.layers, tables.matrices, caches, work,
                 counters,
             )  # fmt: skip
         return logits
@@ -99,16 +108,19 @@ class Step:
         table, scale = self.model.embed_tokens.weight, self.model.config.embedding_scale
         return ops_for(table).embedding(table, ids).data * np.float32(scale)
 
-    def _angles(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """cos and sin of the tokens' positions: (kinds, M, R/2) each."""
+    def _angles(self, last: int) -> list[np.ndarray]:
+        """cos and sin, (T, 1, R/2) each, of at least the positions up to ``last``, for each kind of
+        layer."""
         if isinstance(self.model, GPT):
-            return _NO_ANGLES
-        rotary, length = self.model.rotary, int(positions.max()) + 1
-        found = [
-            rotary.table(kind, length, np.dtype(np.float32)) for kind in sorted(rotary.frequencies)
-        ]
-        cos, sin = (np.stack([pair[i][positions, 0] for pair in found]) for i in range(2))
-        return cos, sin
+            return []
+        rotary, dtype = self.model.rotary, np.dtype(np.float32)
+        kinds = sorted(rotary.frequencies)
+        return [array for kind in kinds for array in rotary.table(kind, last + 1, dtype)]
 
 
-_NO_ANGLES = (np.zeros((1, 0, 0), np.float32),) * 2
+LINE = 16
+"""float32 numbers in a cache line: products are faster with arrays that begin with one."""
+
+
+def _address(array: np.ndarray) -> int:
+    return array.ctypes.data

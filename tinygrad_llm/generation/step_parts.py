@@ -14,6 +14,7 @@ from autograd.kernels.attention.cpu import divide, exponentials, inner, largest_
 from autograd.kernels.gelu.cpu import gelu_and_slope
 from autograd.kernels.glu.cpu import silu_and_slope
 from tinygrad_llm.generation.step_records import GELU_TANH, LAYER_NORM, SILU
+from tinygrad_llm.quantized import vectors as v
 
 
 @intrinsic
@@ -136,12 +137,37 @@ def _scores(q, keys, scale, cap, scores):
             scores[s] = cap * tanh(scores[s] * per_cap)
 
 
+def _columns(n):
+    """For n Vectors of channels, from channel d on: they stay in registers for all s."""
+
+    @inner_part
+    def add(weights, values, y, d):
+        to, at = y.ctypes.data + 4 * d, values.ctypes.data + 4 * d
+        sums = v.read(n, to)
+        for s in range(len(values)):
+            sums = v.add_products(sums, (v.splat(weights[s]),), at, 4 * v.LANES)
+            at += 4 * len(y)
+        v.write(sums, to)
+
+    return add
+
+
+_add_four, _add_one = _columns(4), _columns(1)
+
+
 @inner_part
 def _add_weighted(weights, values, y):
+    """y + sum_s w_s v_s, in place of y."""
+    d, D = 0, len(y)
+    while d + 4 * v.LANES <= D:
+        _add_four(weights, values, y, d)
+        d += 4 * v.LANES
+    while d + v.LANES <= D:
+        _add_one(weights, values, y, d)
+        d += v.LANES
     for s in range(len(values)):
-        w, v = weights[s], values[s]
-        for d in range(len(y)):
-            y[d] += w * v[d]
+        for i in range(d, D):
+            y[i] += weights[s] * values[s, i]
 
 
 @inner_part

@@ -39,19 +39,23 @@ CACHE = _record("keys values slots")
 """One layer's part of a cache: two arrays (B, G, R, D), and R."""
 
 WORK = _record(
-    "n_tokens n_asked longest rows positions asked cos sin "
-    "x h branch q k v queries y gates ups logits"
+    "n_tokens n_asked longest tokens rows positions asked angles "
+    "x middle branch h q k v y gates ups logits"
 )
 """One step for M tokens, of which N are asked for their successors.
 
     longest               the most positions of a row
     rows, positions       int64 (M,): where each token stands
-    asked                 int64 (N,)
-    cos, sin              (kinds, M, R/2): the rotary tables
-    x                     (M, C): the residual stream, at first the embeddings
-    h, branch             (M, C): x, normalized; what a branch adds to x
+    tokens, asked         int64 (M,) and (N,): the numbers of all tokens, 0 to M - 1, and of those
+                          that are asked
+    angles                int64: for each kind of layer the addresses of the rotary tables, cos and
+                          sin, (T, R/2)
+    x, middle             (M, C): the residual stream before a layer, at first the embeddings, and
+                          between its attention and its mlp
+    branch                (M, C): what a branch adds to it, at first 0
+    h                     (threads, M, C): the residual stream, normalized
     q, k, v               (M, H D), (M, G D), (M, G D)
-    queries, y            (M, H, D): q, normalized and turned; what the heads found
+    y                     (M, H D): what the heads found
     gates, ups            (M, n_hidden): within the mlp
     logits                (N, V)
 """

@@ -36,8 +36,8 @@ class NoStep(Exception):
 class Tables(NamedTuple):
     """A model for the fused step."""
 
-    model: Any
-    """A record MODEL."""
+    model: np.ndarray
+    """A record MODEL (1,)."""
     layers: np.ndarray
     """Records LAYER (n_layer,)."""
     matrices: np.ndarray
@@ -50,7 +50,8 @@ def describe(model: Any) -> Tables:
     """The tables of a model. Raises NoStep for a layer or type that the kernel does not know."""
     memory, config = _Memory(), model.config
     layers = np.rec.array(np.zeros(config.n_layer, LAYER))
-    record = np.rec.array(np.zeros(1, MODEL))[0]
+    models = np.rec.array(np.zeros(1, MODEL))
+    record = models[0]
     if type(model) is Llama:
         _describe_llama(memory, model, record, layers)
     elif type(model) is GPT:
@@ -61,7 +62,10 @@ def describe(model: Any) -> Tables:
         record[name] = getattr(config, name)
     record.n_hidden = memory.matrices[layers[0].up][N_ROWS]
     record.multiply = address_of(multiply, *MULTIPLY)
-    return Tables(record, layers, np.array(memory.matrices, np.int64), memory.kept)
+    matrices = np.array(memory.matrices, np.int64)
+    return Tables(
+        models.view(MODEL, np.ndarray), layers.view(LAYER, np.ndarray), matrices, memory.kept
+    )
 
 
 class _Memory:

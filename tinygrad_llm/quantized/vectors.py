@@ -251,6 +251,19 @@ def add_products(typing_context, sums, weights, x, step):
     return sums(sums, weights, types.int64, types.int64), generate
 
 
+@intrinsic(prefer_literal=True)
+def read(typing_context, n, address):
+    """A tuple of n Vectors, one after the other, from an address on; n is a constant."""
+    result = types.UniTuple(Vector, n.literal_value)
+
+    def generate(context, builder, signature, arguments):
+        steps = (ir.Constant(_LONG, 4 * LANES * i) for i in range(result.count))
+        vectors = [_read(builder, builder.add(arguments[1], step), _VECTOR) for step in steps]
+        return context.make_tuple(builder, result, vectors)
+
+    return result(n, types.int64), generate
+
+
 @intrinsic
 def write(typing_context, weights, address):
     """Write the Vectors of a tuple, one after the other, to an address."""
