@@ -23,11 +23,18 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no 
 
 STEPS = "--steps 3 --eval-every 2 --save-every 1 --batch-size 2 --grad-accumulation 2".split()
 CLASSIFY = "finetune classify ../../{model} --data ../../texts.tsv".split()
+ROWS = "--template plain --max-length 60".split()
+SFT = [*"finetune sft ../../{model} --data ../../pairs.jsonl --sample-tokens 3".split(), *ROWS]
+DPO = [*"finetune dpo ../../{model} --data ../../pairs.jsonl --sample-tokens 3".split(), *ROWS]
 COMMANDS = {
     "classify": [*CLASSIFY, "--balanced", *STEPS],
     "classify with LoRA": [
         *CLASSIFY, *"--train-layers all --lora-r 2 --lora-dropout 0.1".split(), *STEPS
     ],
+    "sft": [*SFT, "--packing", *STEPS],
+    "sft with LoRA": [*SFT, "--lora-r", "2", "--lora-dropout", "0.1", *STEPS],
+    "dpo with LoRA": [*DPO, *"--lora-r 2 --lora-dropout 0.1 --loss-type kto".split(), *STEPS],
+    "reward": [*"finetune reward ../../{model} --data ../../pairs.jsonl".split(), *ROWS, *STEPS],
 }  # fmt: skip
 """Every kind of run. "{model}" is gpt2, which has dropout, or llama."""
 
@@ -39,6 +46,17 @@ def texts():
     return "\n".join(["label\ttext", *rows]) + "\n"
 
 
+def pairs():
+    """Rows that are completions for one kind of run, and preferences for another."""
+    words = "the cat sat on a mat and the dog ran to its log".split()
+    rows = [
+        {"prompt": f"say {words[i % 9]}", "completion": f"the {words[i % 7]} {i}",
+         "chosen": f"a {words[i % 5]}", "rejected": f"no {i}"}
+        for i in range(12)
+    ]  # fmt: skip
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
 class World:
     """A folder with models and data, in which one kind of run is made."""
 
@@ -47,6 +65,7 @@ class World:
         for kind in ("gpt2", "llama"):
             save_pretrained(small_model(kind), small_tokenizer(), folder / kind)
         (folder / "texts.tsv").write_text(texts())
+        (folder / "pairs.jsonl").write_text(pairs())
         here = self.place()
         result = self.run(self.argv, here)
         assert result["code"] == 0, result["log"]

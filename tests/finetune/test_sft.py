@@ -3,13 +3,15 @@
 import numpy as np
 import pytest
 from small_models import VOCAB_SIZE, small_model
-from task_steps import IGNORE, Row, continues_bit_for_bit, row, steps, trainer_of
+from task_steps import continues_bit_for_bit, row, steps, trainer_of
 
 from tinygrad_llm.errors import UserError
-from tinygrad_llm.finetune.collate import collate
+from tinygrad_llm.finetune.collate import collate, hidden
+from tinygrad_llm.finetune.examples import IGNORE
 from tinygrad_llm.finetune.logps import token_statistics
 from tinygrad_llm.finetune.lora import add_lora
 from tinygrad_llm.finetune.losses import sft_loss
+from tinygrad_llm.finetune.packing import pack
 from tinygrad_llm.finetune.sft import SFT
 from tinygrad_llm.model.quantize import quantize_model
 
@@ -51,7 +53,7 @@ def test_the_loss_is_the_mean_over_the_labels_of_all_rows(kind):
 def test_padding_has_no_effect(kind):
     model = small_model(kind).astype("float64")
     batch = collate(ROWS)
-    h = batch.hidden(model).numpy()
+    h = hidden(model, batch).numpy()
     for b, one in enumerate(ROWS):
         assert (batch.labels[b, len(one.ids) :] == IGNORE).all()
         own = model.hidden(one.ids[None]).numpy()[0]
@@ -80,19 +82,9 @@ def test_micro_batches_give_the_gradient_of_one_large_batch():
         np.testing.assert_allclose(small[name], gradient, rtol=0, atol=1e-13, err_msg=name)
 
 
-def packed(rows):
-    """Rows one after another in a single one."""
-    starts = np.cumsum([0, *(len(one.ids) for one in rows)])
-    return Row(
-        np.concatenate([one.ids for one in rows]),
-        np.concatenate([one.labels for one in rows]),
-        np.concatenate([np.full(len(r.ids), s) for r, s in zip(rows, starts[:-1], strict=True)]),
-    )
-
-
 def test_packed_rows_have_the_loss_and_the_gradient_of_separate_ones():
     separate, line = gradients(ROWS, batch_size=4)
-    together, other = gradients([packed(ROWS[:2]), packed(ROWS[2:])], batch_size=2)
+    together, other = gradients(pack(ROWS, 20), batch_size=2)
     for name in ("loss", "entropy", "mean_token_accuracy", "num_tokens"):
         assert other[name] == pytest.approx(line[name], rel=1e-12), name
     for name, gradient in separate.items():

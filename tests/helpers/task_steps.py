@@ -4,28 +4,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tinygrad_llm.finetune.examples import IGNORE, Example
 from tinygrad_llm.model.freezing import trainable_parameters
 from tinygrad_llm.training.optim import AdamW
 from tinygrad_llm.training.trainer import Trainer
 
-IGNORE = -100
-
-
-@dataclass
-class Row:
-    """A row of training data."""
-
-    ids: np.ndarray
-    labels: np.ndarray
-    documents: np.ndarray | None = None
-
 
 def row(rng, vocab_size, prompt, answer):
-    """A row of random ids: ``prompt`` tokens, and the labels of ``answer`` more."""
+    """An example of random ids: ``prompt`` tokens, and the labels of ``answer`` more."""
     tokens = rng.integers(0, vocab_size, prompt + answer)
     labels = tokens[1:].copy()
     labels[: prompt - 1] = IGNORE
-    return Row(tokens[:-1], labels)
+    return Example(tokens[:-1], labels)
 
 
 class Quiet:

@@ -6,8 +6,11 @@ from typing import Annotated
 from tyro.conf import arg, subcommand
 
 from tinygrad_llm.commands.finetune_options import ClassifyOptions, FinetuneOptions
+from tinygrad_llm.commands.finetune_row_options import DPOOptions, RewardOptions, SFTOptions
 
-KINDS: dict[str, type[FinetuneOptions]] = {"classify": ClassifyOptions}
+KINDS: dict[str, type[FinetuneOptions]] = {
+    kind.task: kind for kind in (ClassifyOptions, SFTOptions, DPOOptions, RewardOptions)
+}
 """Every kind by its name. The kind ``x`` is made in commands/finetune_x.py."""
 
 
@@ -23,9 +26,12 @@ class ResumeOptions:
 
 @dataclass(frozen=True)
 class FinetuneCommands:
-    """Fine-tune a model: classify; or continue a run: resume."""
+    """Fine-tune a model: classify, sft, dpo, reward; or continue a run: resume."""
 
     command: (
         Annotated[ClassifyOptions, subcommand("classify")]
+        | Annotated[SFTOptions, subcommand("sft")]
+        | Annotated[DPOOptions, subcommand("dpo")]
+        | Annotated[RewardOptions, subcommand("reward")]
         | Annotated[ResumeOptions, subcommand("resume")]
     )

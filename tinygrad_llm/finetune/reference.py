@@ -15,7 +15,8 @@ import numpy as np
 from tinygrad_llm.data.cache import cache_folder, check_entry, get_or_build, hash_parts
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.finetune.classification import evaluating
-from tinygrad_llm.finetune.collate import batches_by_length
+from tinygrad_llm.finetune.collate import hidden, in_order_of_length
+from tinygrad_llm.finetune.examples import Example
 from tinygrad_llm.finetune.logps import hidden_token_logps, over_tokens
 from tinygrad_llm.model.quantize import stored_matrices
 
@@ -25,20 +26,20 @@ Progress = Callable[[int, int], None]
 
 
 def answer_logps(
-    model: Any, rows: Sequence[Any], progress: Progress = lambda done, total: None
+    model: Any, rows: Sequence[Example], progress: Progress = lambda done, total: None
 ) -> np.ndarray:
     """The summed log-probability of the labels of each row (N,); dropout is off."""
     logps, done = np.zeros(len(rows), np.float64), 0
     with evaluating(model):
-        for numbers, batch in batches_by_length(rows, BATCH):
-            tokens = hidden_token_logps(batch.hidden(model), model, batch.labels)
+        for numbers, batch in in_order_of_length(rows, BATCH):
+            tokens = hidden_token_logps(hidden(model, batch), model, batch.labels)
             logps[numbers] = over_tokens(tokens, batch.labels).numpy()
             progress(done := done + len(numbers), len(rows))
     return logps
 
 
 def cached_logps(
-    model: Any, rows: Sequence[Any], progress: Progress = lambda done, total: None
+    model: Any, rows: Sequence[Example], progress: Progress = lambda done, total: None
 ) -> tuple[np.ndarray, bool]:
     """``answer_logps``, and whether they were in the cache already.
 
@@ -75,9 +76,7 @@ def _model_hash(model: Any) -> str:
     return digest.hexdigest()
 
 
-def _rows_hash(rows: Sequence[Any]) -> str:
+def _rows_hash(rows: Sequence[Example]) -> str:
     return hash_parts(
-        part.astype(np.int64).tobytes()
-        for row in rows
-        for part in (np.asarray(row.ids), np.asarray(row.labels))
+        part.astype(np.int64).tobytes() for row in rows for part in (row.ids, row.labels)
     )

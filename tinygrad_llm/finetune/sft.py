@@ -2,8 +2,8 @@
 
     loss = -log p(label), averaged over all labels of the step that are not -100
 
-Which labels count is decided where the rows are made (rows.py): usually those of the answers, with
-the token that ends each. A row may hold several documents (packing.py).
+Which labels count is decided where the examples are made (examples.py): usually those of the
+answers, with the token that ends each. A row may hold several examples (packing.py).
 """
 
 from collections.abc import Sequence
@@ -12,25 +12,31 @@ from typing import Any
 import numpy as np
 
 from autograd import Tensor
+from tinygrad_llm.finetune.batches import Rows
 from tinygrad_llm.finetune.classification import evaluating
-from tinygrad_llm.finetune.collate import Rows, batches_by_length, collate
+from tinygrad_llm.finetune.collate import collate, hidden, in_order_of_length
+from tinygrad_llm.finetune.examples import Example
 from tinygrad_llm.finetune.logps import hidden_statistics
 from tinygrad_llm.finetune.losses import hidden_sft_loss
 from tinygrad_llm.finetune.metrics import sft_metrics
+from tinygrad_llm.finetune.packing import Packed
 from tinygrad_llm.finetune.rows_task import RowsTask, check_rows, evaluation_metrics
 from tinygrad_llm.training.metrics import Metrics
 from tinygrad_llm.training.task import Batch
 
 
 class SFT(RowsTask):
-    """Learn the labels of ``train``; the rows of ``validation`` are held out.
+    """Learn the labels of ``train``; the examples ``validation`` are held out.
 
-    Rows have ``ids`` and ``labels`` (T,), and packed ones ``documents`` (T,). The other options are
-    those of ``RowsTask``.
+    The other options are those of ``RowsTask``.
     """
 
     def __init__(
-        self, model: Any, train: Sequence[Any], validation: Sequence[Any], **options: int
+        self,
+        model: Any,
+        train: Sequence[Example] | Sequence[Packed],
+        validation: Sequence[Example],
+        **options: int,
     ) -> None:
         check_rows(train, "rows to train on")
         check_rows(validation, "rows to validate on")
@@ -38,11 +44,12 @@ class SFT(RowsTask):
         self.model, self.train, self.validation = model, train, validation
 
     def batch(self, numbers: np.ndarray) -> Batch:
-        rows = collate([self.train[i] for i in numbers])
-        return Batch(rows, terms=rows.terms, tokens=rows.tokens)
+        rows = [self.train[i] for i in numbers]
+        batch = collate(rows)
+        return Batch(batch, terms=batch.counted, tokens=sum(len(row.ids) for row in rows))
 
     def loss(self, content: Rows) -> tuple[Tensor, Metrics]:
-        h = content.hidden(self.model)  # (B, T, C)
+        h = hidden(self.model, content)  # (B, T, C)
         metrics = self._statistics(h, content) if self.measures else {}
         return hidden_sft_loss(h, self.model, content.labels), metrics
 
@@ -51,16 +58,16 @@ class SFT(RowsTask):
 
     # --- evaluation --------------------------------------------------------------------------
 
-    def evaluate(self, rows: Sequence[Any]) -> Metrics:
-        """The loss of rows and their metrics, means over the labels that count."""
+    def evaluate(self, examples: Sequence[Example]) -> Metrics:
+        """The loss of examples and their metrics, means over the labels that count."""
         totals, terms = {"loss": 0.0}, 0
         with evaluating(self.model):
-            for _, batch in batches_by_length(rows, self.batch_size):
-                h = batch.hidden(self.model)
+            for _, batch in in_order_of_length(examples, self.batch_size):
+                h = hidden(self.model, batch)
                 loss = hidden_sft_loss(h, self.model, batch.labels).item()
                 for name, value in {"loss": loss, **self._statistics(h, batch)}.items():
-                    totals[name] = totals.get(name, 0.0) + batch.terms * value
-                terms += batch.terms
+                    totals[name] = totals.get(name, 0.0) + batch.counted * value
+                terms += batch.counted
         return {name: total / max(1, terms) for name, total in totals.items()}
 
     def quick_evaluation(self) -> Metrics:
@@ -68,7 +75,7 @@ class SFT(RowsTask):
 
     def final_evaluation(self) -> tuple[Metrics, str]:
         metrics = self.quick_evaluation()
-        terms = sum(collate([row]).terms for row in self.validation)
+        terms = sum(example.counted for example in self.validation)
         count = f"{len(self.validation):,} rows, {terms:,} labels"
         return metrics, f"held out, {count}: {self.note(metrics).removeprefix('held out: ')}"
 

@@ -1,0 +1,138 @@
+"""``finetune sft`` and ``finetune dpo``: what they read, say, write and refuse."""
+
+import json
+
+import pytest
+from small_models import small_model, small_tokenizer
+
+from tinygrad_llm import cli
+from tinygrad_llm.pretrained import load_pretrained, save_pretrained
+from tinygrad_llm.pretrained.classifier import load_classifier
+from tinygrad_llm.training.checkpoint import resolve
+from tinygrad_llm.training.metrics import read_metrics
+
+WORDS = "the cat sat on a mat and the dog ran to its log".split()
+
+
+def completions(count=12):
+    return [
+        {"prompt": f"say {WORDS[i % 9]}", "completion": f"the {WORDS[i % 7]} {i}"}
+        for i in range(count)
+    ]
+
+
+def preferences(count=12):
+    return [
+        {"prompt": f"say {WORDS[i % 9]}", "chosen": f"a {WORDS[i % 7]}", "rejected": f"no {i}"}
+        for i in range(count)
+    ]
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A folder with a model and data, which is the current one."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TINYGRAD_LLM_CACHE", str(tmp_path / "cache"))
+    save_pretrained(small_model("llama"), small_tokenizer(), tmp_path / "model")
+    (tmp_path / "sft.json").write_text(json.dumps(completions()))
+    (tmp_path / "dpo.jsonl").write_text("".join(json.dumps(r) + "\n" for r in preferences()))
+    return tmp_path
+
+
+SMALL = "--template plain --max-length 60 --batch-size 3 --eval-every 2 --sample-tokens 4".split()
+SFT = ["finetune", "sft", "model", "--data", "sft.json", *SMALL]
+DPO = ["finetune", "dpo", "model", "--data", "dpo.jsonl", *SMALL]
+
+
+def test_sft_reports_learns_and_writes_a_run(place, capsys):
+    assert cli.main([*SFT, "--steps", "3", "--lr", "1e-3"]) == 0
+    out = capsys.readouterr().out
+    for text in (
+        "sft.json: 12 of 12 rows are used",
+        "validation  1 examples:",
+        "before      held out: loss ",
+        "held out, 1 rows, ",
+        "loss.png",
+        "tinygrad-llm generate",
+    ):
+        assert text in out, out
+    run = place / "runs" / "sft"
+    lines = read_metrics(run / "metrics.jsonl")
+    assert [line["step"] for line in lines] == [1, 2, 3, 3] and lines[-1]["final"]
+    assert lines[1]["eval_loss"] < 10 and lines[0]["entropy"] > 0
+    samples = json.loads((run / "samples.json").read_text())
+    assert set(samples) == {"prompts", "expected", "before", "after"}
+    assert len(samples["before"]) == len(samples["after"]) == 1
+    assert samples["prompts"][0].startswith("say ")
+    assert samples["expected"][0].startswith("the ")
+    assert (run / "loss.png").stat().st_size > 5000
+    assert load_pretrained(run)[0].num_parameters() == small_model("llama").num_parameters()
+
+
+def test_packed_rows_take_fewer_steps(place, capsys):
+    assert cli.main([*SFT, "--packing", "--epochs", "1", "--no-completion-only-loss"]) == 0
+    assert ", packed into " in capsys.readouterr().out
+    run = place / "runs" / "sft"
+    options = json.loads((run / "run.json").read_text())["options"]
+    assert options["packing"] and options["steps"] < 4
+
+
+def test_dpo_starts_at_ln_2_and_takes_the_reference_from_the_cache(place, capsys):
+    argv = [*DPO, "--steps", "2", "--lora-r", "2", "--lr", "1e-3"]
+    assert cli.main(argv) == 0
+    out = capsys.readouterr().out
+    assert "log-probabilities of 24 answers computed and cached" in out
+    assert "before      held out: loss 0.6931, margin " in out
+    assert "step 1/2  loss 0.6931" in out
+    run = place / "runs" / "dpo"
+    first, second, *_ = read_metrics(run / "metrics.jsonl")
+    assert first["rewards/margins"] == pytest.approx(0, abs=1e-5)
+    assert second["eval_rewards/margins"] != 0 and "logits/chosen" in first
+    assert (run / "rewards.png").stat().st_size > 5000
+    assert (resolve(run) / "adapter_config.json").is_file()
+
+    assert cli.main([*argv, "--beta", "0.3"]) == 0
+    assert "log-probabilities of 24 answers from the cache" in capsys.readouterr().out
+
+
+def test_a_reward_model_scores_the_chosen_answers_higher(place, capsys):
+    argv = ["finetune", "reward", "model", "--data", "dpo.jsonl", *SMALL[:-2]]
+    assert cli.main([*argv, "--steps", "12", "--lr", "3e-3"]) == 0
+    assert "before      held out: loss " in capsys.readouterr().out
+    run = place / "runs" / "reward"
+    *lines, final = read_metrics(run / "metrics.jsonl")
+    assert final["eval_accuracy"] == 1 and final["eval_margin"] > 0
+    assert {"min_reward", "mean_reward", "max_reward", "accuracy", "margin"} <= set(lines[0])
+    model, _ = load_classifier(run)
+    assert model.labels == ("reward",) and model.score.weight.shape[0] == 1
+
+
+@pytest.mark.parametrize("loss_type", ["sigmoid_norm", "orpo", "kto", "ipo"])
+def test_every_loss_type_runs(place, capsys, loss_type):
+    assert cli.main([*DPO, "--steps", "1", "--loss-type", loss_type, "--samples", "0"]) == 0
+    (line, final) = read_metrics(place / "runs" / "dpo" / "metrics.jsonl")
+    own = {"orpo": "log_odds_ratio", "kto": "kl"}.get(loss_type, "rewards/margins")
+    assert own in line and final["final"]
+    assert not (place / "runs" / "dpo" / "samples.json").exists()
+    assert ("reference   " in capsys.readouterr().out) == (loss_type != "orpo")
+
+
+@pytest.mark.parametrize(
+    "argv, sentence",
+    [
+        ([*DPO, "--beta", "0"], "beta is 0.0, but must be above 0"),
+        ([*DPO, "--loss-type", "ipo", "--label-smoothing", "0.1"], "works with the loss types"),
+        ([*DPO, "--loss-type", "kto", "--reference-free"], "kto compares with the reference"),
+        ([*SFT, "--log-every", "0"], "log_every"),
+        (["finetune", "reward", *DPO[2:5], "--weights", "int8", "--lora-r", "2"], "in float32"),
+        (["finetune", "reward", *DPO[2:5], "--train-layers", "1", "--lora-r", "2"], "adapts every"),
+        ([*SFT, "--template", "chat"], "chat template"),
+        ([*SFT[:4], "dpo.jsonl"], "expected one of: messages; prompt and completion"),
+        ([*SFT[:4], "dpo.jsonl"], "text (--skip-faulty drops such rows)"),
+        ([*SFT, "--validation-share", "0.99"], "12 rows, too few to train on some"),
+    ],
+)
+def test_bad_input_is_one_sentence(place, capsys, argv, sentence):
+    assert cli.main(argv) == 2
+    err = capsys.readouterr().err
+    assert sentence in err and err.count("\n") == 1, err
