@@ -6,7 +6,7 @@ from small_models import VOCAB_SIZE, small_model
 from task_steps import continues_bit_for_bit, row, steps, trainer_of
 
 from tinygrad_llm.errors import UserError
-from tinygrad_llm.finetune.collate import collate, hidden
+from tinygrad_llm.finetune.collate import collate
 from tinygrad_llm.finetune.examples import IGNORE
 from tinygrad_llm.finetune.logps import token_statistics
 from tinygrad_llm.finetune.lora import add_lora
@@ -53,7 +53,7 @@ def test_the_loss_is_the_mean_over_the_labels_of_all_rows(kind):
 def test_padding_has_no_effect(kind):
     model = small_model(kind).astype("float64")
     batch = collate(ROWS)
-    h = hidden(model, batch).numpy()
+    h = batch.hidden(model).numpy()
     for b, one in enumerate(ROWS):
         assert (batch.labels[b, len(one.ids) :] == IGNORE).all()
         own = model.hidden(one.ids[None]).numpy()[0]

@@ -14,6 +14,7 @@ from tinygrad_llm.commands.finetune_parts import Base
 from tinygrad_llm.commands.finetune_row_options import RowOptions
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.finetune.examples import Example
+from tinygrad_llm.finetune.logps import lengths
 from tinygrad_llm.finetune.rows import FaultyRow, Report
 
 Item = TypeVar("Item")
@@ -68,5 +69,5 @@ def say_counts(
 ) -> None:
     """Say how many examples, tokens and labels a part has."""
     tokens = sum(len(example.ids) for example in examples)
-    labels = sum(example.counted for example in examples)
+    labels = sum(int(lengths(example.labels)) for example in examples)
     console.say(f"{name:<11} {what}: {tokens:,} tokens, {labels:,} of which are learned{more}")

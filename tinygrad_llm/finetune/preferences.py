@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from autograd import Tensor, no_grad, ops
-from tinygrad_llm.finetune.batches import Rows
 from tinygrad_llm.finetune.classification import by_length, evaluating
-from tinygrad_llm.finetune.collate import collate, first_answer, hidden
-from tinygrad_llm.finetune.examples import IGNORE, Example
+from tinygrad_llm.finetune.collate import Rows, collate, first_answer
+from tinygrad_llm.finetune.examples import Example
 from tinygrad_llm.finetune.logps import (
+    IGNORE,
     hidden_statistics,
     hidden_token_logps,
     lengths,
@@ -113,7 +113,7 @@ class Preferences(RowsTask):
     def _loss(self, pairs: PairBatch, measures: bool) -> tuple[Tensor, Metrics]:
         """The mean loss of B pairs, and their metrics; with ``measures`` those of tokens, too."""
         rows = pairs.rows
-        h = hidden(self.model, rows)  # (2 B, T, C)
+        h = rows.hidden(self.model)  # (2 B, T, C)
         token_logps = hidden_token_logps(h, self.model, rows.labels)  # (2 B, T)
         average = self.loss_type == "orpo"
         chosen, rejected = halves(over_tokens(token_logps, rows.labels, average))  # (B,) each
@@ -147,7 +147,7 @@ class Preferences(RowsTask):
         if reference is None or mismatched is None:
             raise ValueError("KTO needs a reference, and mismatched prompts and answers")
         with no_grad():
-            h = hidden(self.model, mismatched)
+            h = mismatched.hidden(self.model)
             logps = hidden_token_logps(h, self.model, mismatched.labels)
         kl = kto_kl(over_tokens(logps, mismatched.labels), reference[2])
         losses, rewards = kto_loss(

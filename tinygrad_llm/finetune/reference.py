@@ -15,7 +15,7 @@ import numpy as np
 from tinygrad_llm.data.cache import cache_folder, check_entry, get_or_build, hash_parts
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.finetune.classification import evaluating
-from tinygrad_llm.finetune.collate import hidden, in_order_of_length
+from tinygrad_llm.finetune.collate import batches_by_length
 from tinygrad_llm.finetune.examples import Example
 from tinygrad_llm.finetune.logps import hidden_token_logps, over_tokens
 from tinygrad_llm.model.quantize import stored_matrices
@@ -31,8 +31,8 @@ def answer_logps(
     """The summed log-probability of the labels of each row (N,); dropout is off."""
     logps, done = np.zeros(len(rows), np.float64), 0
     with evaluating(model):
-        for numbers, batch in in_order_of_length(rows, BATCH):
-            tokens = hidden_token_logps(hidden(model, batch), model, batch.labels)
+        for numbers, batch in batches_by_length(rows, BATCH):
+            tokens = hidden_token_logps(batch.hidden(model), model, batch.labels)
             logps[numbers] = over_tokens(tokens, batch.labels).numpy()
             progress(done := done + len(numbers), len(rows))
     return logps

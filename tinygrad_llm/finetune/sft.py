@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 
 from autograd import Tensor
-from tinygrad_llm.finetune.batches import Rows
 from tinygrad_llm.finetune.classification import evaluating
-from tinygrad_llm.finetune.collate import collate, hidden, in_order_of_length
+from tinygrad_llm.finetune.collate import Rows, batches_by_length, collate
 from tinygrad_llm.finetune.examples import Example
 from tinygrad_llm.finetune.logps import hidden_statistics
 from tinygrad_llm.finetune.losses import hidden_sft_loss
@@ -44,12 +43,11 @@ class SFT(RowsTask):
         self.model, self.train, self.validation = model, train, validation
 
     def batch(self, numbers: np.ndarray) -> Batch:
-        rows = [self.train[i] for i in numbers]
-        batch = collate(rows)
-        return Batch(batch, terms=batch.counted, tokens=sum(len(row.ids) for row in rows))
+        rows = collate([self.train[i] for i in numbers])
+        return Batch(rows, terms=rows.terms, tokens=rows.tokens)
 
     def loss(self, content: Rows) -> tuple[Tensor, Metrics]:
-        h = hidden(self.model, content)  # (B, T, C)
+        h = content.hidden(self.model)  # (B, T, C)
         metrics = self._statistics(h, content) if self.measures else {}
         return hidden_sft_loss(h, self.model, content.labels), metrics
 
@@ -62,12 +60,12 @@ class SFT(RowsTask):
         """The loss of examples and their metrics, means over the labels that count."""
         totals, terms = {"loss": 0.0}, 0
         with evaluating(self.model):
-            for _, batch in in_order_of_length(examples, self.batch_size):
-                h = hidden(self.model, batch)
+            for _, batch in batches_by_length(examples, self.batch_size):
+                h = batch.hidden(self.model)
                 loss = hidden_sft_loss(h, self.model, batch.labels).item()
                 for name, value in {"loss": loss, **self._statistics(h, batch)}.items():
-                    totals[name] = totals.get(name, 0.0) + batch.counted * value
-                terms += batch.counted
+                    totals[name] = totals.get(name, 0.0) + batch.terms * value
+                terms += batch.terms
         return {name: total / max(1, terms) for name, total in totals.items()}
 
     def quick_evaluation(self) -> Metrics:
@@ -75,7 +73,7 @@ class SFT(RowsTask):
 
     def final_evaluation(self) -> tuple[Metrics, str]:
         metrics = self.quick_evaluation()
-        terms = sum(example.counted for example in self.validation)
+        terms = sum(collate([row]).terms for row in self.validation)
         count = f"{len(self.validation):,} rows, {terms:,} labels"
         return metrics, f"held out, {count}: {self.note(metrics).removeprefix('held out: ')}"
 
