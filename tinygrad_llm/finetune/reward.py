@@ -36,6 +36,10 @@ class ScoredPairs:
     def __len__(self) -> int:
         return len(self.chosen)
 
+    def longest(self) -> list[np.ndarray]:
+        """The longer row of each pair."""
+        return [max(both, key=len) for both in zip(self.chosen, self.rejected, strict=True)]
+
     def rows(self, numbers: np.ndarray) -> list[np.ndarray]:
         """The chosen answers of some pairs, and then the rejected ones."""
         return [side[i] for side in (self.chosen, self.rejected) for i in numbers]
@@ -59,7 +63,7 @@ class Reward(RowsTask):
     ) -> None:
         check_rows(train, "pairs to train on")
         check_rows(validation, "pairs to validate on")
-        super().__init__(len(train), **options)
+        super().__init__([len(ids) for ids in train.longest()], **options)
         self.model, self.train, self.validation, self.center = model, train, validation, center
 
     def batch(self, numbers: np.ndarray) -> Batch:
@@ -81,10 +85,9 @@ class Reward(RowsTask):
 
     def evaluate(self, pairs: ScoredPairs) -> Metrics:
         """The loss of pairs and their metrics."""
-        longest = [max(both, key=len) for both in zip(pairs.chosen, pairs.rejected, strict=True)]
         rewards = np.zeros((2, len(pairs)), self.model.score.weight.dtype)
         with evaluating(self.model):
-            for numbers in by_length(longest, self.batch_size):
+            for numbers in by_length(pairs.longest(), self.batch_size):
                 chosen, rejected = self._rewards(pairs.rows(numbers))
                 rewards[0, numbers], rewards[1, numbers] = chosen.numpy(), rejected.numpy()
             losses = reward_loss(rewards[0], rewards[1], center=self.center).numpy()
