@@ -60,16 +60,17 @@ class Order:
 
     def _shuffled(self) -> np.ndarray:
         rng = np.random.default_rng((self.seed, self.epoch))
-        if self.lengths is not None:
-            return self._by_length(rng.permutation(self.rows), self.lengths, rng)
-        if self.classes is None:
-            return rng.permutation(self.rows)
-        names = rng.permutation(np.unique(self.classes))  # who gets one more is random
+        order = self._balanced(self.classes, rng) if self.classes is not None else None
+        order = rng.permutation(self.rows if order is None else order)
+        return order if self.lengths is None else self._by_length(order, self.lengths, rng)
+
+    def _balanced(self, classes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        names = rng.permutation(np.unique(classes))  # who gets one more is random
         rows = []
         for i, name in enumerate(names):
-            members = rng.permutation(np.flatnonzero(self.classes == name))
+            members = rng.permutation(np.flatnonzero(classes == name))
             rows.append(np.resize(members, (self.rows + i) // len(names)))  # repeats them
-        return rng.permutation(np.concatenate(rows))
+        return np.concatenate(rows)
 
     def _by_length(
         self, order: np.ndarray, lengths: np.ndarray, rng: np.random.Generator
