@@ -46,6 +46,7 @@ NOT_MEASURED = {
     ("cosh", SMALL): "1 + x^2 / 2 is 1: its slope of 1e-12 cannot be seen",
     ("arctan", LARGE): "pi / 2 - 1 / x is pi / 2: its slope of 1e-24 cannot be seen",
     ("grouped_query_attention", LARGE): NOISE,
+    ("grouped_query_attention (documents and a window)", LARGE): NOISE,
     ("causal_attention", LARGE): "of products of 1e24 softmax's gradient is rounding noise alone",
     ("feed_forward (none)", LARGE): "the last bias is lost in an output of 1e48",
     ("feed_forward (tanh)", LARGE): "the last bias is lost in an output of 1e48",
