@@ -22,8 +22,8 @@ def best_fit(lengths: Sequence[int], capacity: int) -> list[list[int]]:
     """The numbers of the items in each row, such that few rows of ``capacity`` hold all.
 
     The longest items come first, those of one length in their order, and each goes into the row in
-    which it leaves the least room. That takes at most 11/9 of the fewest possible rows, and one
-    more (Johnson 1973). Raises ValueError for an item longer than a row.
+    which it leaves the least room. At worst that takes about 11/9 of the fewest possible rows
+    (Johnson et al. 1974). Raises ValueError for an item longer than a row.
     """
     if max(lengths, default=0) > capacity:
         raise ValueError(f"an item of length {max(lengths)} does not fit into {capacity}")
