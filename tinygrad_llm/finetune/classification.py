@@ -67,8 +67,8 @@ class Scores:
 class Classification:
     """Learn to classify the texts of ``train``; ``validation`` and ``test`` are held out.
 
-    A step has ``grad_accumulation`` micro-batches of ``batch_size`` texts of similar lengths. With
-    ``balanced`` every class is drawn equally often.
+    A step has ``grad_accumulation`` micro-batches of ``batch_size`` texts. With ``balanced`` every
+    class is drawn equally often.
     """
 
     names = Names(loss="loss", learning_rate="learning_rate", validation_loss="eval_loss")
@@ -87,8 +87,8 @@ class Classification:
     ) -> None:
         self.model, self.train, self.validation, self.test = model, train, validation, test
         self.batch_size, self.grad_accumulation = batch_size, grad_accumulation
-        lengths, classes = [len(ids) for ids in train.ids], train.classes if balanced else None
-        self.order = Order(len(train), seed, classes, lengths=lengths, group=batch_size)
+        # Not by length, which often goes with the class: batches would be of one class each.
+        self.order = Order(len(train), seed, train.classes if balanced else None)
         self._held_out: dict[str, Scores] = {}
 
     def keep_frozen_parts(self, progress: Progress = lambda done, total: None) -> bool:
