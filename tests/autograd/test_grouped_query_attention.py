@@ -250,6 +250,22 @@ def test_other_documents_change_nothing_and_get_no_gradient(dtype_of_documents, 
         assert not a.data[:, :, :66].any() and not a.data[:, :, 130:].any()
 
 
+@both_dtypes
+@pytest.mark.parametrize("window", [None, 40])
+def test_starts_in_any_order(dtype, window):
+    """The kernel skips what no query of a tile sees, whichever of them sees most."""
+    arrays, g = heads(2, 2, 1, 200, 210, 8, dtype), normal(2, 2, 200, 8, dtype=dtype, seed=9)
+    documents = np.random.default_rng(0).integers(0, 11 + np.arange(200), (2, 200))
+    found = []
+    for mode in ("auto", "reference"):
+        xs = [Tensor(a, requires_grad=True) for a in arrays]
+        with use_kernels(mode):
+            y = ops.grouped_query_attention(*xs, window=window, documents=documents)
+            found.append([y, *grad(y, xs, g)])
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(a.data, b.data, atol=1e-5 if dtype == "f4" else 1e-13)
+
+
 def test_one_document_from_the_start_is_the_same_bit_for_bit():
     arrays = heads(2, 4, 2, 100, 100, 8, "f4")
     documents = np.zeros((2, 100), int)
