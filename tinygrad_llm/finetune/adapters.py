@@ -69,8 +69,10 @@ def add_lora(
                 f"above {min(n_out, n_in)} adds nothing: choose a smaller r or other targets"
             )
     check_new(model, name)
-    attach(model, {where: (r, alpha) for where in layers}, name, dropout, use_rslora, use_dora)
-    rng = np.random.default_rng(seed)
+    ranks = {where: (r, alpha) for where in layers}
+    weights_seed, dropout_seed = np.random.SeedSequence(seed).spawn(2)
+    attach(model, ranks, name, dropout, use_rslora, use_dora, dropout_seed)
+    rng = np.random.default_rng(weights_seed)
     for layer in lora_layers(model).values():
         if name in layer.adapters:
             layer.adapters[name].initialize(rng)
@@ -85,9 +87,12 @@ def attach(
     dropout: float,
     use_rslora: bool,
     use_dora: bool,
-    seed: int = 0,
+    seed: int | np.random.SeedSequence = 0,
 ) -> None:
-    """Add an adapter of zeros to the layers with these names, each with its (r, alpha)."""
+    """Add an adapter of zeros to the layers with these names, each with its (r, alpha).
+
+    ``seed`` is that of the dropout masks, if the model has no ``rng`` yet.
+    """
     if dropout > 0 and getattr(model, "rng", None) is None:
         vars(model)["rng"] = np.random.default_rng(seed)
     rng = getattr(model, "rng", None)
@@ -155,12 +160,13 @@ def merged(model: Module) -> Iterator[None]:
     inside, nor the reverse.
     """
     layers = {where: layer for where, layer in lora_layers(model).items() if layer.active}
-    for where, layer in layers.items():
-        n_out, n_in = layer_shape(layer)
-        plain = Linear(n_in, n_out, bias=False).train(layer.training)
-        plain.weight, plain.bias = Parameter(_merged_weight(layer), requires_grad=False), layer.bias
-        replace_module(model, where, plain)
     try:
+        for where, layer in layers.items():
+            n_out, n_in = layer_shape(layer)
+            plain = Linear(n_in, n_out, bias=False).train(layer.training)
+            plain.weight = Parameter(_merged_weight(layer), requires_grad=False)
+            plain.bias = layer.bias
+            replace_module(model, where, plain)
         yield
     finally:
         for where, layer in layers.items():
