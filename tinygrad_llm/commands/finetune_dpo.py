@@ -13,17 +13,14 @@ from pathlib import Path
 import numpy as np
 
 from tinygrad_llm.commands.console import PlainConsole
-from tinygrad_llm.commands.finetune_parts import Base, Parts, Picture, steps_of
+from tinygrad_llm.commands.finetune_answers import answering
+from tinygrad_llm.commands.finetune_parts import Base, Parts, Picture
 from tinygrad_llm.commands.finetune_row_options import DPOOptions
 from tinygrad_llm.commands.finetune_rows import longest_row, read_split, say_counts
-from tinygrad_llm.commands.finetune_samples import Samples, prompts_of
-from tinygrad_llm.commands.finetune_sft import advice
-from tinygrad_llm.commands.finetune_storage import save_and_load
 from tinygrad_llm.finetune.curves import Panel, draw_curves
 from tinygrad_llm.finetune.examples import Pair, load_pairs
 from tinygrad_llm.finetune.preferences import Pairs, Preferences, with_mismatched
 from tinygrad_llm.finetune.reference import cached_logps
-from tinygrad_llm.finetune.rows_task import ROWS_SCHEMA
 from tinygrad_llm.training import runs
 from tinygrad_llm.training.metrics import read_metrics
 
@@ -44,20 +41,7 @@ def prepare(console: PlainConsole, options: DPOOptions, base: Base) -> Parts:
         batch_size=options.batch_size, grad_accumulation=options.grad_accumulation,
         log_every=options.log_every,
     )  # fmt: skip
-    prompts = prompts_of(held_out.chosen, base.tokenizer, options.samples)
-    samples = Samples(console, base.model, base.tokenizer, prompts, options.sample_tokens)
-
-    def before(run: Path) -> None:
-        console.say(f"before      {task.note(task.quick_evaluation())}")
-        samples.before(run)
-
-    save, load = save_and_load(base, options)
-    return Parts(
-        replace(options, steps=steps_of(options, len(train))), base.model, task, ROWS_SCHEMA,
-        step_size=f"{options.batch_size * options.grad_accumulation} pairs",
-        save_model=save, load_model=load, before=before, after={"the samples": samples.after},
-        advice=advice(base),
-    )  # fmt: skip
+    return answering(console, options, base, task, held_out.chosen, len(train), "pairs")
 
 
 def _pairs(

@@ -25,10 +25,9 @@ from tinygrad_llm.commands.saved_run import (
     saved_state,
     say_finished,
 )
-from tinygrad_llm.commands.session import SavedState, Session, locked
+from tinygrad_llm.commands.session import SavedState, Session, locked, make_kernels_ready
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import file_sha256, user_path
-from tinygrad_llm.machine.warmup import compile_kernels
 from tinygrad_llm.model.freezing import training_cost
 from tinygrad_llm.model.summary import parameter_count
 from tinygrad_llm.pretrained.load import load_pretrained
@@ -114,8 +113,7 @@ def _prepare(console: PlainConsole, options: FinetuneOptions) -> tuple[Base, Par
     parts: Parts = _module(options).prepare(console, options, base)
     parts.model.train()
     console.say(f"to train    {training_cost(parts.model)}")
-    console.say("compiling the kernels (once per machine; they are cached) ...")
-    console.say(f"kernels ready in {compile_kernels(model.config):.1f} s")
+    make_kernels_ready(console, model.config)
     return base, parts
 
 

@@ -6,20 +6,17 @@ The model answers a few held-out prompts before and after.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tinygrad_llm.commands.console import PlainConsole
-from tinygrad_llm.commands.finetune_parts import Base, Parts, Picture, steps_of
+from tinygrad_llm.commands.finetune_answers import answering
+from tinygrad_llm.commands.finetune_parts import Base, Parts, Picture
 from tinygrad_llm.commands.finetune_row_options import SFTOptions
 from tinygrad_llm.commands.finetune_rows import longest_row, read_split, say_counts
-from tinygrad_llm.commands.finetune_samples import Samples, prompts_of
-from tinygrad_llm.commands.finetune_storage import save_and_load
 from tinygrad_llm.finetune.curves import Panel, draw_curves
 from tinygrad_llm.finetune.examples import load_examples
 from tinygrad_llm.finetune.packing import pack
-from tinygrad_llm.finetune.rows_task import ROWS_SCHEMA
 from tinygrad_llm.finetune.sft import SFT
 from tinygrad_llm.training import runs
 from tinygrad_llm.training.metrics import read_metrics
@@ -42,26 +39,7 @@ def prepare(console: PlainConsole, options: SFTOptions, base: Base) -> Parts:
         base.model, rows, held_out, seed=options.seed, batch_size=options.batch_size,
         grad_accumulation=options.grad_accumulation, log_every=options.log_every,
     )  # fmt: skip
-    prompts = prompts_of(held_out, base.tokenizer, options.samples)
-    samples = Samples(console, base.model, base.tokenizer, prompts, options.sample_tokens)
-
-    def before(run: Path) -> None:
-        console.say(f"before      {task.note(task.quick_evaluation())}")
-        samples.before(run)
-
-    save, load = save_and_load(base, options)
-    return Parts(
-        replace(options, steps=steps_of(options, len(rows))), base.model, task, ROWS_SCHEMA,
-        step_size=f"{options.batch_size * options.grad_accumulation} rows",
-        save_model=save, load_model=load, before=before, after={"the samples": samples.after},
-        advice=advice(base),
-    )  # fmt: skip
-
-
-def advice(base: Base) -> dict[str, tuple[str, ...]]:
-    """What can be done with the trained model."""
-    command = "chat" if base.tokenizer.conventions.chat_template is not None else "generate"
-    return {command: (command,)}
+    return answering(console, options, base, task, held_out, len(rows), "rows")
 
 
 def _draw(run: Path) -> None:

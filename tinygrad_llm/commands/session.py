@@ -152,8 +152,8 @@ def locked(console: PlainConsole, run: Path) -> Iterator[None]:
         yield
 
 
-def warm_up(console: PlainConsole, model: ModelConfig, device: str) -> None:
-    """Compile or load the kernels before the clock starts, then measure this machine's peak."""
+def make_kernels_ready(console: PlainConsole, model: ModelConfig, device: str = "cpu") -> None:
+    """Compile or load the kernels, and say so."""
     from autograd.kernels._disk_cache import before_compiling
 
     with before_compiling(
@@ -161,6 +161,11 @@ def warm_up(console: PlainConsole, model: ModelConfig, device: str) -> None:
     ):
         seconds = compile_kernels(model, device)
     console.say(f"kernels ready in {seconds:.1f} s")
+
+
+def warm_up(console: PlainConsole, model: ModelConfig, device: str) -> None:
+    """Compile or load the kernels before the clock starts, then measure this machine's peak."""
+    make_kernels_ready(console, model, device)
     if device != "cpu":
         return
     limit = gemm_limit()

@@ -27,7 +27,7 @@ from tinygrad_llm.finetune.logps import (
 )
 from tinygrad_llm.finetune.losses import DPO_LOSSES, dpo_loss, kto_kl, kto_loss, orpo_loss
 from tinygrad_llm.finetune.metrics import orpo_metrics, pair_token_metrics, preference_metrics
-from tinygrad_llm.finetune.rows_task import RowsTask, check_rows, evaluation_metrics
+from tinygrad_llm.finetune.rows_task import RowsTask, check_rows
 from tinygrad_llm.training.metrics import Metrics
 from tinygrad_llm.training.task import Batch
 
@@ -168,13 +168,8 @@ class Preferences(RowsTask):
                     totals[name] = totals.get(name, 0.0) + len(numbers) * value
         return {name: total / len(pairs) for name, total in totals.items()}
 
-    def quick_evaluation(self) -> Metrics:
-        return evaluation_metrics(self.evaluate(self.validation))
-
-    def final_evaluation(self) -> tuple[Metrics, str]:
-        metrics = self.quick_evaluation()
-        note = self.note(metrics).removeprefix("held out: ")
-        return metrics, f"held out, {len(self.validation):,} pairs: {note}"
+    def held_out(self) -> str:
+        return f"{len(self.validation):,} pairs"
 
     @staticmethod
     def note(line: Metrics) -> str:

@@ -17,7 +17,7 @@ from tinygrad_llm.finetune.collate import all_tokens
 from tinygrad_llm.finetune.examples import Example
 from tinygrad_llm.finetune.losses import reward_loss
 from tinygrad_llm.finetune.metrics import reward_model_metrics
-from tinygrad_llm.finetune.rows_task import RowsTask, check_rows, evaluation_metrics
+from tinygrad_llm.finetune.rows_task import RowsTask, check_rows
 from tinygrad_llm.model.classifier import Classifier
 from tinygrad_llm.training.metrics import Metrics
 from tinygrad_llm.training.task import Batch
@@ -93,13 +93,8 @@ class Reward(RowsTask):
             losses = reward_loss(rewards[0], rewards[1], center=self.center).numpy()
         return {"loss": float(losses.mean()), **reward_model_metrics(rewards[0], rewards[1])}
 
-    def quick_evaluation(self) -> Metrics:
-        return evaluation_metrics(self.evaluate(self.validation))
-
-    def final_evaluation(self) -> tuple[Metrics, str]:
-        metrics = self.quick_evaluation()
-        note = self.note(metrics).removeprefix("held out: ")
-        return metrics, f"held out, {len(self.validation):,} pairs: {note}"
+    def held_out(self) -> str:
+        return f"{len(self.validation):,} pairs"
 
     @staticmethod
     def note(line: Metrics) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from autograd import Tensor
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files.json_file import Whole
 from tinygrad_llm.finetune.order import ORDER_SCHEMA, Order
@@ -26,6 +27,7 @@ class RowsTask:
     Each kind says what a batch of them is, and what it loses.
     """
 
+    validation: Any
     names = Names(loss="loss", learning_rate="learning_rate", validation_loss="eval_loss")
 
     def __init__(
@@ -47,6 +49,10 @@ class RowsTask:
         """The micro-batch of the rows with these numbers."""
         raise NotImplementedError
 
+    def loss(self, content: Any) -> tuple[Tensor, Metrics]:
+        """The mean loss of a micro-batch, and its metrics."""
+        raise NotImplementedError
+
     @property
     def measures(self) -> bool:
         """Whether this step measures what the logits are needed for."""
@@ -58,6 +64,26 @@ class RowsTask:
         self.step += 1
         self.num_tokens += sum(batch.tokens for batch in batches)
         return Step(batches, {"epoch": self.epoch, "num_tokens": self.num_tokens})
+
+    def evaluate(self, rows: Any) -> Metrics:
+        """The loss of rows, and what else is measured."""
+        raise NotImplementedError
+
+    def held_out(self) -> str:
+        """How much is held out, for the report."""
+        raise NotImplementedError
+
+    @staticmethod
+    def note(line: Metrics) -> str:
+        raise NotImplementedError
+
+    def quick_evaluation(self) -> Metrics:
+        return evaluation_metrics(self.evaluate(self.validation))
+
+    def final_evaluation(self) -> tuple[Metrics, str]:
+        metrics = self.quick_evaluation()
+        note = self.note(metrics).removeprefix("held out: ")
+        return metrics, f"held out, {self.held_out()}: {note}"
 
     @property
     def epoch(self) -> float:

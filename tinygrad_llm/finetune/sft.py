@@ -19,7 +19,7 @@ from tinygrad_llm.finetune.logps import hidden_statistics
 from tinygrad_llm.finetune.losses import hidden_sft_loss
 from tinygrad_llm.finetune.metrics import sft_metrics
 from tinygrad_llm.finetune.packing import Packed
-from tinygrad_llm.finetune.rows_task import RowsTask, check_rows, evaluation_metrics
+from tinygrad_llm.finetune.rows_task import RowsTask, check_rows
 from tinygrad_llm.training.metrics import Metrics
 from tinygrad_llm.training.task import Batch
 
@@ -68,14 +68,9 @@ class SFT(RowsTask):
                 terms += batch.terms
         return {name: total / max(1, terms) for name, total in totals.items()}
 
-    def quick_evaluation(self) -> Metrics:
-        return evaluation_metrics(self.evaluate(self.validation))
-
-    def final_evaluation(self) -> tuple[Metrics, str]:
-        metrics = self.quick_evaluation()
+    def held_out(self) -> str:
         terms = sum(collate([row]).terms for row in self.validation)
-        count = f"{len(self.validation):,} rows, {terms:,} labels"
-        return metrics, f"held out, {count}: {self.note(metrics).removeprefix('held out: ')}"
+        return f"{len(self.validation):,} rows, {terms:,} labels"
 
     @staticmethod
     def note(line: Metrics) -> str:

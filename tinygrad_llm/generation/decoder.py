@@ -119,9 +119,7 @@ class Decoder:
     def _step_for(self, n_tokens: int, cache: KVCache) -> Any:
         """The compiled step if it is the way to read so many new tokens, or None."""
         suits = type(cache.keys[0]) is np.ndarray and cache.keys[0].dtype == np.float32
-        if not suits or self.model.training or runs_reference():
-            return None
-        if n_tokens == 0:
+        if n_tokens == 0 or not suits or self.model.training or runs_reference():
             return None
         step, _ = self._step_or_reason
         return step if step is not None and n_tokens <= step.most_in_steps else None
