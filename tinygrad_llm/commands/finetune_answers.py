@@ -1,6 +1,6 @@
 """What the kinds that train a model to answer put into a session: SFT and preferences.
 
-The model answers a few held-out prompts before the first step and after the last.
+The model answers a few held-out prompts before the first step and at every evaluation.
 """
 
 from collections.abc import Sequence
@@ -31,13 +31,14 @@ def answering(
 
     def before(run: Path) -> None:
         console.say(f"before      {task.note(task.quick_evaluation())}")
-        samples.before(run)
+        samples.write(run, 0)
 
     save, load = save_and_load(base, options)
     command = "chat" if base.tokenizer.conventions.chat_template is not None else "generate"
     return Parts(
         replace(options, steps=steps_of(options, n_rows)), base.model, task, ROWS_SCHEMA,
         step_size=f"{options.batch_size * options.grad_accumulation} {unit}",
-        save_model=save, load_model=load, before=before, after={"the samples": samples.after},
+        save_model=save, load_model=load, before=before, after_evaluation=samples.write,
+        after={"the samples": samples.show},
         advice={command: (command,)},
     )  # fmt: skip

@@ -25,6 +25,9 @@ class FinetuneOptions:
     model: Annotated[Positional[str | None], arg(metavar="[MODEL]")] = None
     """The model to start from: a model directory of Hugging Face, a GGUF file, a run (its best
     checkpoint is used), a checkpoint or a name. It may be left out only with --resume."""
+    adapter: str | None = None
+    """Folder of a LoRA adapter, ours or PEFT's, that is merged into the model first. A run of LoRA
+    as MODEL means the same: its adapter on its model."""
     data: str | None = None
     """File of training data."""
     validation_data: str | None = None

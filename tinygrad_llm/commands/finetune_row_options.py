@@ -34,7 +34,7 @@ class SampledOptions(RowOptions):
     """What those of them have in common whose model writes text."""
 
     samples: int = 3
-    """Held-out prompts that are answered before and after the training."""
+    """Held-out prompts that are answered before the training and at every evaluation."""
     sample_tokens: int = 64
     """Most tokens of such an answer."""
 

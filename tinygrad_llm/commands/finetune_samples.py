@@ -1,11 +1,16 @@
-"""What a model answers to a few prompts, before and after: samples.json of a run, and a table.
+"""What a model answers to a few prompts in the course of a run: samples.jsonl, and a table.
 
 The prompts are those of held-out rows. The most likely token is always taken, so a difference
-between the two answers comes from the training alone.
+between two answers comes from the training alone. A line of the file is
+
+    {"step": 50, "prompt": "...", "answer": "...", "expected": "..."}
+
+Step 0 is the model before the training.
 """
 
 import io
 import json
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -18,16 +23,17 @@ from tinygrad_llm.commands.console import PlainConsole
 from tinygrad_llm.commands.text_options import SamplingOptions
 from tinygrad_llm.commands.writing import Writer
 from tinygrad_llm.files import write_atomically
-from tinygrad_llm.files.json_file import read_json
+from tinygrad_llm.files.json_file import Whole, parse_json, read_bounded
 from tinygrad_llm.finetune.logps import IGNORE
 from tinygrad_llm.finetune.lora import merged
 from tinygrad_llm.model.quantize import stored_matrices
-from tinygrad_llm.terminal import printable
+from tinygrad_llm.terminal import one_line, printable
 from tinygrad_llm.tokenizer import Tokenizer
 
-FILE = "samples.json"
+FILE = "samples.jsonl"
+MAX_BYTES = 1 << 28
 WIDTH = 100  # of the table, in characters
-_SCHEMA = {"prompts": [str], "expected": [str], "before?": [str], "after?": [str]}
+_SCHEMA = {"step": Whole(0), "prompt": str, "answer": str, "expected": str}
 
 
 @dataclass(frozen=True)
@@ -63,7 +69,7 @@ def _pieces(ids: np.ndarray, tokenizer: Tokenizer) -> list[str]:
 
 
 class Samples:
-    """The answers of ``model`` to ``prompts``; before and after training go into a run's folder."""
+    """The answers of ``model`` to ``prompts``, which are added to the file of a run."""
 
     def __init__(
         self,
@@ -76,57 +82,72 @@ class Samples:
         self.console, self.model, self.tokenizer, self.prompts = console, model, tokenizer, prompts
         self.options = SamplingOptions(max_new_tokens=max_new_tokens, temperature=0)
 
-    def before(self, run: Path) -> None:
-        """Write the answers of the model as it is before the first step."""
-        self._write(run, {"before": list(self._answers("before"))})
+    def write(self, run: Path, step: int) -> None:
+        """Answer, and write the answers as those of the model after ``step`` steps.
 
-    def after(self, run: Path) -> None:
-        """Write those of the trained model, and show both in a table."""
+        Lines of this step and of later ones are replaced: a run that continues from an earlier
+        checkpoint has none twice, and none is missing.
+        """
         if not self.prompts:
             return
-        path = run / FILE
-        earlier = read_json(path, _SCHEMA).get("before") if path.is_file() else None
-        before = {} if earlier is None else {"before": earlier}
-        self._write(run, {**before, "after": list(self._answers("after"))})
-        self.console.say(f"\n{samples_table(run)}")
+        started = time.monotonic()
+        answers = list(self._answers())
+        seconds = time.monotonic() - started
+        lines = [line for line in read_samples(run) if line["step"] < step]
+        lines += [
+            {"step": step, "prompt": p.text, "answer": answer, "expected": p.expected}
+            for p, answer in zip(self.prompts, answers, strict=True)
+        ]
+        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+        write_atomically(run / FILE, text.encode())
+        self.console.say(f"answers after step {step} ({seconds:.1f} s):")
+        for prompt, answer in zip(self.prompts, answers, strict=True):
+            self.console.say(f"  {_shortened(prompt.text, 32)} -> {_shortened(answer, WIDTH - 38)}")
 
-    def _answers(self, when: str) -> Iterator[str]:
-        if not self.prompts:
-            return
+    def show(self, run: Path) -> None:
+        """Show the first answers next to the last ones, as a table."""
+        if self.prompts and (run / FILE).exists():
+            self.console.say(f"\n{samples_table(run)}")
+
+    def _answers(self) -> Iterator[str]:
         quantized = bool(stored_matrices(self.model))
         faster: AbstractContextManager = nullcontext() if quantized else merged(self.model)
-        label = f"samples {when} training"
-        with faster, self.console.progress(label) as progress:
+        with faster:
             writer = Writer(self.model, self.tokenizer, fused=False)
-            for done, prompt in enumerate(self.prompts, 1):
+            for prompt in self.prompts:
                 writing = writer.write(prompt.ids.tolist(), self.options, np.random.default_rng(0))
                 for _ in writing:
                     pass
-                progress(done, len(self.prompts))
                 yield writing.texts[0].strip()
 
-    def _write(self, run: Path, answers: dict[str, list[str]]) -> None:
-        if not self.prompts:
-            return
-        content = {
-            "prompts": [prompt.text for prompt in self.prompts],
-            "expected": [prompt.expected for prompt in self.prompts],
-            **answers,
-        }
-        text = json.dumps(content, ensure_ascii=False, indent=2) + "\n"
-        write_atomically(run / FILE, text.encode("utf-8", "backslashreplace"))
+
+def read_samples(run: Path) -> list[dict[str, Any]]:
+    """The lines of a run's file of samples; none if there is no file. Raises UserError."""
+    path = run / FILE
+    if not path.exists():
+        return []
+    lines = read_bounded(path, MAX_BYTES).splitlines()
+    return [parse_json(line, f"line {n} of {path}", _SCHEMA) for n, line in enumerate(lines, 1)]
 
 
 def samples_table(run: Path) -> str:
-    """The samples of a run as a table."""
+    """The answers before the first step and after the last one, as a table."""
     from rich.console import Console
     from rich.table import Table
 
-    content = read_json(run / FILE, _SCHEMA)
-    columns = [name for name in ("prompts", "before", "after", "expected") if name in content]
-    table = Table(*(name.removesuffix("s") for name in columns), show_lines=True)
-    for row in zip(*(content[name] for name in columns), strict=True):
-        table.add_row(*(printable(cell) for cell in row))
+    lines = read_samples(run)
+    ends = lines[0]["step"], lines[-1]["step"]
+    before, after = ([line for line in lines if line["step"] == step] for step in ends)
+    table = Table("prompt", "before", f"after step {ends[1]}", "expected", show_lines=True)
+    for first, last in zip(before, after, strict=True):
+        cells = (first["prompt"], first["answer"], last["answer"], last["expected"])
+        table.add_row(*(printable(cell) for cell in cells))
     out = io.StringIO()
     Console(file=out, width=WIDTH, markup=False, highlight=False, emoji=False).print(table)
     return out.getvalue().rstrip()
+
+
+def _shortened(text: str, width: int) -> str:
+    """The text in one line of at most ``width`` characters."""
+    text = one_line(text)
+    return text if len(text) <= width else f"{text[: width - 3]}..."
