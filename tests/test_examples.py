@@ -30,6 +30,7 @@ SAYS = {
     "14_kv_cache.py": r"positions computed: 8,808 without, 207 with",
     "15_sampling.py": r"top-k 5 +5 +\d\d\.\d%",
     "16_speculative_decoding.py": r"40 tokens in \d\d? passes of the model, the same as",
+    "19_where_dpo_pushes.py": r"11,520 numbers, of which the two differ by at most \de-1[67]",
 }
 
 

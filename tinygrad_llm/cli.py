@@ -40,6 +40,7 @@ COMMANDS: dict[type, str] = {
     **dict.fromkeys(finetune_kinds.KINDS.values(), "finetune"),
     finetune_kinds.ResumeOptions: "finetune:continue_run",
     options.ClassifyTextOptions: "classify",
+    options.InspectOptions: "inspect",
     options.TokenizerTrain: "tokenizer:train",
     options.TokenizerEncode: "tokenizer:encode",
     options.TokenizerDecode: "tokenizer:decode",

@@ -80,19 +80,22 @@ class DPOOptions(SampledOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 < self.beta < float("inf"):
-            raise UserError(f"beta is {self.beta}, but must be above 0 and finite")
-        if not 0 <= self.label_smoothing <= 0.5:
-            raise UserError(
-                f"label_smoothing is {self.label_smoothing}, but must be between 0 and 0.5"
-            )
-        if self.label_smoothing and self.loss_type not in ("sigmoid", "sigmoid_norm"):
-            raise UserError(
-                f"label_smoothing is {self.label_smoothing}, but works with the loss types sigmoid "
-                f"and sigmoid_norm, not with {self.loss_type}"
-            )
+        check_preference_loss(self.loss_type, self.beta, self.label_smoothing)
         if self.reference_free and self.loss_type == "kto":
             raise UserError("kto compares with the reference, so it cannot be reference-free")
+
+
+def check_preference_loss(loss_type: str, beta: float, label_smoothing: float) -> None:
+    """Raise UserError for options that a loss of preferences cannot have."""
+    if not 0 < beta < float("inf"):
+        raise UserError(f"beta is {beta}, but must be above 0 and finite")
+    if not 0 <= label_smoothing <= 0.5:
+        raise UserError(f"label_smoothing is {label_smoothing}, but must be between 0 and 0.5")
+    if label_smoothing and loss_type not in ("sigmoid", "sigmoid_norm"):
+        raise UserError(
+            f"label_smoothing is {label_smoothing}, but works with the loss types sigmoid and "
+            f"sigmoid_norm, not with {loss_type}"
+        )
 
 
 @dataclass(frozen=True)

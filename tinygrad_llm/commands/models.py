@@ -82,12 +82,12 @@ def _adapter_folder(name: str) -> Path | None:
 
 
 def load_parts(
-    path: Path, adapters: Sequence[Path], weights: str
+    path: Path, adapters: Sequence[Path], weights: str, *, merge_last: bool = True
 ) -> tuple["Model", "Tokenizer | None"]:
     """The model at ``path`` with the adapters merged into its weights, and its tokenizer.
 
     The weights of the layers that an adapter changes are float32 then; with int8, all are rounded
-    after that.
+    after that. Without ``merge_last`` the last adapter can still be disabled.
     """
     from tinygrad_llm.finetune.lora import load_adapter, merge_lora
     from tinygrad_llm.model.quantize import quantize_model
@@ -97,13 +97,16 @@ def load_parts(
     model, tokenizer = load_pretrained(path, weights="float32" if late else weights)
     for folder in adapters:
         load_adapter(model, folder)
-        merge_lora(model)
+        if merge_last or folder != adapters[-1]:
+            merge_lora(model)
     if late:
         quantize_model(model)
     return model, tokenizer
 
 
-def open_model(name: str, options: ModelOptions) -> tuple["Model", "Tokenizer"]:
+def open_model(
+    name: str, options: ModelOptions, *, merge_last: bool = True
+) -> tuple["Model", "Tokenizer"]:
     """The model that a run, a checkpoint, a directory, a file or a name means, and its tokenizer.
 
     Adapters are merged into the weights (``load_parts``). A run's files are compared with their
@@ -117,7 +120,7 @@ def open_model(name: str, options: ModelOptions) -> tuple["Model", "Tokenizer"]:
     for folder in ([path] if user_path(name).is_dir() else []) + adapters:
         if not options.no_verify and folder.is_dir() and (note := verify_checkpoint(folder)):
             print(one_line(note), file=sys.stderr)
-    model, tokenizer = load_parts(path, adapters, weights)
+    model, tokenizer = load_parts(path, adapters, weights, merge_last=merge_last)
     if tokenizer is None:
         raise UserError(f"{name} has no tokenizer: expected tokenizer.json next to the weights")
     return model.to(options.device), tokenizer
