@@ -197,7 +197,7 @@ def _pushes(
     """The lines, with how far engine and closed form are apart at any position (b, t)."""
     difference = largest = 0.0
     for b, t in np.ndindex(labels.shape):
-        expected = closed_form(measured.logits[b, t], labels[b, t], factors[b])  # (V,)
+        expected = closed_form(measured.logits[b, t], int(labels[b, t]), float(factors[b]))
         difference = max(difference, float(np.abs(measured.g_logits[b, t] - expected).max()))
         largest = max(largest, float(np.abs(expected).max()))
     return Pushes(loss_type, measured.loss, tuple(lines), difference, largest)
