@@ -293,7 +293,7 @@ def test_backward_computes_no_product_for_a_frozen_weight(monkeypatch):
 
     backward = linear_kernel.backward
     monkeypatch.setattr(linear_kernel, "backward", spy)
-    model = stir(add_lora(base_model(), 4))
+    model = stir(add_lora(base_model(), 4, dropout=0.1)).train()  # without, it is all low_rank.py's
     loss = model.loss(IDS, TARGETS)
     assert loss._node.needs == (True, False)  # nor for the output layer
     loss.backward()
