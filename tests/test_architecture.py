@@ -114,6 +114,14 @@ def test_inspection_watches_and_is_not_needed():
             assert starts(imports(path), "tinygrad_llm.inspect") == [], name_of(path)
 
 
+def test_evals_know_neither_training_nor_the_command_line():
+    files = [*ROOT.glob("tinygrad_llm/evals/*.py")]
+    assert len(files) > 1
+    for path in files:
+        above = [f"tinygrad_llm.{name}" for name in ("training", "finetune", "commands")]
+        assert starts(imports(path), *above) == [], name_of(path)
+
+
 def test_nothing_imports_the_command_line():
     allowed = {"tinygrad_llm/__main__.py"}
     for path in SOURCES:

@@ -27,6 +27,10 @@ CLASSIFY = "finetune classify ../../{model} --data ../../texts.tsv".split()
 ROWS = "--template plain --max-length 60".split()
 SFT = [*"finetune sft ../../{model} --data ../../pairs.jsonl --sample-tokens 3".split(), *ROWS]
 DPO = [*"finetune dpo ../../adapter --data ../../pairs.jsonl --sample-tokens 3".split(), *ROWS]
+GRPO = """
+finetune grpo ../../{model} --data ../../pairs.jsonl --sample-tokens 3 --num-generations 2
+--max-completion-length 4 --reward length:3 --reward ../../rewards.py:short --lr 1e-3
+""".split()
 COMMANDS = {
     "classify": [*CLASSIFY, "--balanced", *STEPS],
     "classify with LoRA": [
@@ -38,6 +42,10 @@ COMMANDS = {
         *DPO, *"--lora-r 2 --lora-dropout 0.1 --loss-type kto".split(), *STEPS
     ],
     "reward": [*"finetune reward ../../{model} --data ../../pairs.jsonl".split(), *ROWS, *STEPS],
+    "grpo": [*GRPO, *ROWS, *STEPS, "--num-iterations", "2"],
+    "grpo with LoRA": [
+        *GRPO, *ROWS, *STEPS, *"--lora-r 2 --lora-dropout 0.1 --beta 0.1 --loss-type grpo".split()
+    ],
 }  # fmt: skip
 """Every kind of run. "{model}" is gpt2, which has dropout, or llama, on which the adapter is."""
 
@@ -60,6 +68,9 @@ def pairs():
     return "".join(json.dumps(row) + "\n" for row in rows)
 
 
+REWARDS = "def short(completions, **_):\n    return [1 / (1 + len(one)) for one in completions]\n"
+
+
 class World:
     """A folder with models and data, in which one kind of run is made."""
 
@@ -71,6 +82,7 @@ class World:
         save_adapter(adapter, folder / "adapter", base=str(folder / "llama"))
         (folder / "texts.tsv").write_text(texts())
         (folder / "pairs.jsonl").write_text(pairs())
+        (folder / "rewards.py").write_text(REWARDS)
         here = self.place()
         result = self.run(self.argv, here)
         assert result["code"] == 0, result["log"]

@@ -62,6 +62,8 @@ class Parts:
     after: dict[str, Callable[[Path], None]] = field(default_factory=dict)
     """What follows the last step, by name ("the samples"). The final evaluation comes after it:
     once that is written, the run is finished, and only pictures are made again."""
+    best: str = "lowest validation loss"
+    """Why the best checkpoint is the best."""
     advice: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """What can be done with the run, by name: a command of ours, to which the run is added."""
 

@@ -54,10 +54,15 @@ def _prompt_of(row: Any, tokenizer: Tokenizer) -> Prompt:
     counts = np.asarray(row.labels) != IGNORE
     first = int(np.argmax(counts))
     ids, answer = np.asarray(row.ids)[: first + 1], np.asarray(row.labels)[counts]
+    return prompt_of_ids(ids, tokenizer, "".join(_pieces(answer, tokenizer)))
+
+
+def prompt_of_ids(ids: np.ndarray, tokenizer: Tokenizer, expected: str) -> Prompt:
+    """A prompt with the text of what it asks, and the answer in the data."""
     pieces = _pieces(ids, tokenizer)
     # The last piece of a conversation begins the answer; the one before it is what was asked.
     text = pieces[-2].removeprefix("user\n") if len(pieces) > 1 else "".join(pieces)
-    return Prompt(ids, text.strip(), "".join(_pieces(answer, tokenizer)).strip())
+    return Prompt(ids, text.strip(), expected.strip())
 
 
 def _pieces(ids: np.ndarray, tokenizer: Tokenizer) -> list[str]:
@@ -138,10 +143,12 @@ def samples_table(run: Path) -> str:
     lines = read_samples(run)
     ends = lines[0]["step"], lines[-1]["step"]
     before, after = ([line for line in lines if line["step"] == step] for step in ends)
-    table = Table("prompt", "before", f"after step {ends[1]}", "expected", show_lines=True)
+    names = ["prompt", "before", f"after step {ends[1]}"]
+    names += ["expected"] if any(line["expected"] for line in lines) else []
+    table = Table(*names, show_lines=True)
     for first, last in zip(before, after, strict=True):
         cells = (first["prompt"], first["answer"], last["answer"], last["expected"])
-        table.add_row(*(printable(cell) for cell in cells))
+        table.add_row(*(printable(cell) for cell in cells[: len(names)]))
     out = io.StringIO()
     Console(file=out, width=WIDTH, markup=False, highlight=False, emoji=False).print(table)
     return out.getvalue().rstrip()

@@ -36,6 +36,7 @@ from tinygrad_llm.commands.session import (
 )
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import file_sha256, user_path
+from tinygrad_llm.finetune.rewards import file_of, with_file
 from tinygrad_llm.model.freezing import training_cost
 from tinygrad_llm.model.summary import parameter_count
 from tinygrad_llm.training import runs
@@ -155,17 +156,26 @@ def _with_absolute_paths(options: FinetuneOptions) -> FinetuneOptions:
     A run of LoRA as the model becomes its model and its adapter.
     """
     path, adapters = find_parts(str(options.model), options.adapter)
-    paths: dict[str, Any] = {"model": str(path.resolve())}
+    changed: dict[str, Any] = {"model": str(path.resolve())}
     if adapters:
-        paths["adapter"] = str(adapters[-1].resolve())
+        changed["adapter"] = str(adapters[-1].resolve())
     for name in DATA:
         if (value := getattr(options, name, None)) is not None:
-            path = user_path(value)
-            if not path.is_file():
-                what = "is not a file" if path.exists() else "does not exist"
-                raise UserError(f"the data {path} {what}")
-            paths[name] = str(path.resolve())
-    return replace(options, **paths)
+            changed[name] = str(_existing(user_path(value), "the data"))
+    if specs := getattr(options, "reward", ()):
+        files = [(spec, file_of(spec)) for spec in specs]
+        changed["reward"] = tuple(
+            spec if file is None else with_file(spec, _existing(file, "the reward file"))
+            for spec, file in files
+        )
+    return replace(options, **changed)
+
+
+def _existing(path: Path, name: str) -> Path:
+    if not path.is_file():
+        what = "is not a file" if path.exists() else "does not exist"
+        raise UserError(f"{name} {path} {what}")
+    return path.resolve()
 
 
 def _inputs(options: FinetuneOptions) -> dict[str, Any]:
@@ -175,7 +185,12 @@ def _inputs(options: FinetuneOptions) -> dict[str, Any]:
     for number, folder in enumerate(adapters, 1):
         files |= {f"{number}/{file.name}": file_sha256(file) for file in _model_files(folder)}
     data = {name: getattr(options, name, None) for name in DATA}
-    return {"model": files, **{name: file_sha256(Path(p)) for name, p in data.items() if p}}
+    rewards = [file for spec in getattr(options, "reward", ()) if (file := file_of(spec))]
+    return {
+        "model": files,
+        **{name: file_sha256(Path(p)) for name, p in data.items() if p},
+        **({"reward": [file_sha256(file) for file in rewards]} if rewards else {}),
+    }
 
 
 def _model_files(path: Path) -> Iterator[Path]:

@@ -197,14 +197,18 @@ def load_prompts(
     as_chat: bool = False,
     columns: Mapping[str, str] | None = None,
     skip_faulty: bool = False,
+    system: str | None = None,
 ) -> tuple[list[Prompt], Report]:
     """The prompts of a file, in its order, and what was left out.
 
     Arguments and errors are those of ``load_examples``. A prompt longer than ``max_length`` is
-    dropped: without its end it would be another question.
+    dropped: without its end it would be another question. system: the system prompt of
+    conversations that have none.
     """
     report = Report(skip_faulty)
     asked = used_rows(read_rows(path, columns), report, question, as_chat)
+    if system is not None:
+        asked = [_with_system(one, system) for one in asked]
     chats = iter(encode_prompts(tokenizer, [x for x in asked if isinstance(x, Chat)], report))
     prompts = []
     for one in asked:
@@ -216,6 +220,14 @@ def load_prompts(
         else:
             prompts.append(Prompt(ids, one.row.values, one.row.place))
     return _nonempty(prompts, report, path), report
+
+
+def _with_system(one: Said, system: str) -> Said:
+    if isinstance(one, Text):
+        raise UserError("a system prompt is for conversations, but the prompts are plain text")
+    if one.prompt[0]["role"] == "system":
+        return one
+    return Chat(one.row, [{"role": "system", "content": system}, *one.prompt], one.answer)
 
 
 def end_id(tokenizer: Tokenizer) -> int:

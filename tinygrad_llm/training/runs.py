@@ -36,7 +36,7 @@ PLACES = (
 """Options that say where things are."""
 RUN_SCHEMA = {
     "format": FORMAT,
-    "options": {...: (str, int, float, bool, None)},  # config.py knows each
+    "options": {...: (str, int, float, bool, None, [str], [float])},  # config.py knows each
     "model?": dict,
     "parameters?": Whole(0),
     "corpus?": {...: object},
