@@ -28,9 +28,10 @@ from typing import Any
 import numpy as np
 
 from tinygrad_llm.errors import UserError
-from tinygrad_llm.evals.gsm8k import METHODS, extract_answer, same_number
+from tinygrad_llm.evals.gsm8k import extract_answer, same_number
 from tinygrad_llm.files import user_path
 
+GSM8K = {"gsm8k_strict": "strict", "gsm8k_flexible": "flexible"}
 KINDS = "gsm8k_strict, gsm8k_flexible, format:REGEX, length:N, FILE.py:NAME"
 
 
@@ -127,9 +128,8 @@ def load_reward(spec: str) -> Reward:
 
     Raises UserError, one sentence, for one that does not exist or cannot be loaded.
     """
-    for method in METHODS:
-        if spec == f"gsm8k_{method}":
-            return Reward(spec, _gsm8k(method))
+    if spec in GSM8K:
+        return Reward(spec, _gsm8k(spec))
     kind, _, argument = spec.partition(":")
     if kind == "format" and argument:
         return Reward("format", _format(argument))
@@ -172,15 +172,14 @@ def _from_file(spec: str) -> Reward:
 # --- ours -----------------------------------------------------------------------------------------
 
 
-def _gsm8k(method: str) -> Callable[..., list[float]]:
+def _gsm8k(name: str) -> Callable[..., list[float]]:
     def reward(completions: Sequence[Any], answer: Any = None, **_: Any) -> list[float]:
         if answer is None:
             raise UserError(
-                f"the reward gsm8k_{method} needs a column answer, with solutions such as "
-                '"... #### 72"'
+                f'the reward {name} needs a column answer, with solutions such as "... #### 72"'
             )
         return [
-            float(same_number(extract_answer(text_of(one), method), _gold(solution)))
+            float(same_number(extract_answer(text_of(one), GSM8K[name]), _gold(solution)))
             for one, solution in zip(completions, answer, strict=True)
         ]
 
