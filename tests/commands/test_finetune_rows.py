@@ -89,6 +89,9 @@ def test_a_reward_model_scores_the_chosen_answers_higher(place, capsys):
     assert {"min_reward", "mean_reward", "max_reward", "accuracy", "margin"} <= set(lines[0])
     model, _ = load_classifier(run)
     assert model.labels == ("reward",) and model.score.weight.shape[0] == 1
+    capsys.readouterr()
+    assert cli.main(["classify", "runs/reward", "sft.json"]) == 2
+    assert "as a reward model does: it has no classes" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("loss_type", ["sigmoid_norm", "orpo", "kto", "ipo"])
@@ -113,10 +116,23 @@ def test_every_loss_type_runs(place, capsys, loss_type):
         ([*SFT, "--template", "chat"], "chat template"),
         ([*SFT[:4], "dpo.jsonl"], "expected one of: messages; prompt and completion"),
         ([*SFT[:4], "dpo.jsonl"], "text (--skip-faulty drops such rows)"),
-        ([*SFT, "--validation-share", "0.99"], "12 rows, too few to train on some"),
+        ([*SFT, "--validation-share", "0.99"], "too few rows (12) to train on some"),
+        ([*SFT, "--use-dora"], "error: use_dora is True, but does nothing without --lora-r"),
+        ([*SFT, "--lora-alpha", "8"], "lora_alpha is 8.0, but does nothing without --lora-r"),
+        ([*SFT[:2], *SFT[3:]], "error: MODEL is missing: "),
     ],
 )
 def test_bad_input_is_one_sentence(place, capsys, argv, sentence):
     assert cli.main(argv) == 2
     err = capsys.readouterr().err
     assert sentence in err and err.count("\n") == 1, err
+
+
+def test_held_out_rows_that_are_trained_on_are_counted(place, capsys):
+    rows = [json.dumps(row) for row in completions(4)]
+    (place / "held_out.jsonl").write_text("\n".join([*rows, json.dumps({"text": "new"})]))
+    short = ["--steps", "1", "--samples", "0"]
+    assert cli.main([*SFT, *short, "--validation-data", "held_out.jsonl"]) == 0
+    assert "note: 4 of the 5 held-out rows are trained on, too" in capsys.readouterr().out
+    assert cli.main([*SFT, *short]) == 0
+    assert "trained on, too" not in capsys.readouterr().out

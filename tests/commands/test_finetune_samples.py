@@ -1,10 +1,13 @@
 """The answers of a run to fixed prompts: when they are written, and that none comes twice."""
 
+import errno
 import io
+from dataclasses import replace
 
 import pytest
 from small_models import small_model, small_tokenizer
 
+from tinygrad_llm.commands import finetune_samples
 from tinygrad_llm.commands.console import PlainConsole
 from tinygrad_llm.commands.finetune_samples import (
     FILE,
@@ -73,3 +76,25 @@ def test_a_damaged_line_is_named(samples, tmp_path):
         file.write('{"step": 1}\n')
     with pytest.raises(UserError, match=r"line 3 of .*samples.jsonl"):
         samples.write(tmp_path, 2)
+
+
+def test_an_answer_ends_with_the_context(samples, tmp_path, monkeypatch):
+    asked, write = [], finetune_samples.Writer.write
+
+    def spy(self, prompt, options, rng):
+        asked.append(len(prompt) + options.max_new_tokens)
+        return write(self, prompt, options, rng)
+
+    monkeypatch.setattr(finetune_samples.Writer, "write", spy)
+    samples.options = replace(samples.options, max_new_tokens=10**6)
+    samples.write(tmp_path, 0)
+    assert asked == [samples.model.config.block_size] * 2
+
+
+def test_a_full_disk_is_one_sentence(samples, tmp_path, monkeypatch):
+    def full(path, content):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(finetune_samples, "write_atomically", full)
+    with pytest.raises(UserError, match=rf"cannot write .*{FILE} \(No space left .*--resume"):
+        samples.write(tmp_path, 0)

@@ -68,6 +68,7 @@ def test_numbers_and_flags_are_text(tmp_path):
         ("a.csv", "text,label\nx,a\ny\n", "line 3 of .* has 1 columns, but the first line names 2"),
         ("a.csv", 'text,label\nx,a\n"y,b\n', "line 3 of .* is damaged"),
         ("a.tsv", b"text\tlabel\nx\ta\n\xff\tb\n", "line 3 of .* is not UTF-8 text"),
+        ("a.csv", "text,label\nx,a\n".encode("utf-16"), "is UTF-16 text, .* save it as UTF-8"),
         ("a.tsv", "text\tlabel\nx\ta\tb\n", "line 2 of .* has 3 columns"),
         ("a.jsonl", '{"text": "x"}\n{"text": \n', "line 2 of .* is not whole JSON"),
         ("a.jsonl", '{"text": "x"}\n["y"]\n', "line 2 of .* is a list, expected a JSON object"),

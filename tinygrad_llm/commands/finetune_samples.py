@@ -13,7 +13,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from tinygrad_llm.finetune.lora import merged
 from tinygrad_llm.model.quantize import stored_matrices
 from tinygrad_llm.terminal import one_line, printable
 from tinygrad_llm.tokenizer import Tokenizer
+from tinygrad_llm.training.metrics import cannot_write
 
 FILE = "samples.jsonl"
 MAX_BYTES = 1 << 28
@@ -104,7 +105,10 @@ class Samples:
             for p, answer in zip(self.prompts, answers, strict=True)
         ]
         text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-        write_atomically(run / FILE, text.encode())
+        try:
+            write_atomically(run / FILE, text.encode())
+        except OSError as error:
+            raise cannot_write(run / FILE, error) from error
         self.console.say(f"answers after step {step} ({seconds:.1f} s):")
         for prompt, answer in zip(self.prompts, answers, strict=True):
             self.console.say(f"  {_shortened(prompt.text, 32)} -> {_shortened(answer, WIDTH - 38)}")
@@ -120,7 +124,10 @@ class Samples:
         with faster:
             writer = Writer(self.model, self.tokenizer, fused=False)
             for prompt in self.prompts:
-                writing = writer.write(prompt.ids.tolist(), self.options, np.random.default_rng(0))
+                room = self.model.config.block_size - len(prompt.ids)
+                longest = max(1, min(self.options.max_new_tokens, room))
+                options = replace(self.options, max_new_tokens=longest)
+                writing = writer.write(prompt.ids.tolist(), options, np.random.default_rng(0))
                 for _ in writing:
                     pass
                 yield writing.texts[0].strip()

@@ -4,6 +4,7 @@ Every row comes with where it is in its file, so that whatever is wrong with it 
 in one sentence with file and line.
 """
 
+import codecs
 import csv
 import io
 import json
@@ -67,6 +68,8 @@ def decoded(data: bytes, name: str) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
+        if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+            raise UserError(f"{name} is UTF-16 text, expected UTF-8: save it as UTF-8") from None
         line = data[: error.start].count(b"\n") + 1
         raise UserError(f"line {line} of {name} is not UTF-8 text") from None
 
