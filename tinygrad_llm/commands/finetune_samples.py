@@ -11,21 +11,22 @@ Step 0 is the model before the training.
 import io
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tinygrad_llm.commands.console import PlainConsole
-from tinygrad_llm.commands.text_options import SamplingOptions
-from tinygrad_llm.commands.writing import Writer
+from tinygrad_llm.commands.writing import ending_ids
 from tinygrad_llm.files import write_atomically
 from tinygrad_llm.files.json_file import Whole, parse_json, read_bounded
+from tinygrad_llm.finetune.classification import evaluating
 from tinygrad_llm.finetune.logps import IGNORE
 from tinygrad_llm.finetune.lora import merged
+from tinygrad_llm.generation import FINISHED, Decoder, generate
 from tinygrad_llm.model.quantize import stored_matrices
 from tinygrad_llm.terminal import one_line, printable
 from tinygrad_llm.tokenizer import Tokenizer
@@ -86,7 +87,8 @@ class Samples:
         max_new_tokens: int,
     ) -> None:
         self.console, self.model, self.tokenizer, self.prompts = console, model, tokenizer, prompts
-        self.options = SamplingOptions(max_new_tokens=max_new_tokens, temperature=0)
+        self.max_new_tokens = max_new_tokens
+        self.ends = ending_ids(tokenizer)
 
     def write(self, run: Path, step: int) -> None:
         """Answer, and write the answers as those of the model after ``step`` steps.
@@ -97,7 +99,7 @@ class Samples:
         if not self.prompts:
             return
         started = time.monotonic()
-        answers = list(self._answers())
+        answers = self._answers()
         seconds = time.monotonic() - started
         lines = [line for line in read_samples(run) if line["step"] < step]
         lines += [
@@ -118,19 +120,29 @@ class Samples:
         if self.prompts and (run / FILE).exists():
             self.console.say(f"\n{samples_table(run)}")
 
-    def _answers(self) -> Iterator[str]:
+    def _answers(self) -> list[str]:
+        """All at once, one row for each prompt, which ends where the model's context does."""
         quantized = bool(stored_matrices(self.model))
         faster: AbstractContextManager = nullcontext() if quantized else merged(self.model)
-        with faster:
-            writer = Writer(self.model, self.tokenizer, fused=False)
-            for prompt in self.prompts:
-                room = self.model.config.block_size - len(prompt.ids)
-                longest = max(1, min(self.options.max_new_tokens, room))
-                options = replace(self.options, max_new_tokens=longest)
-                writing = writer.write(prompt.ids.tolist(), options, np.random.default_rng(0))
-                for _ in writing:
-                    pass
-                yield writing.texts[0].strip()
+        ids = np.zeros((len(self.prompts), max(len(p.ids) for p in self.prompts)), np.int64)
+        mask, room = np.zeros_like(ids), []
+        for row, prompt in enumerate(self.prompts):
+            ids[row, -len(prompt.ids) :], mask[row, -len(prompt.ids) :] = prompt.ids, 1
+            room.append(self.model.config.block_size - len(prompt.ids))
+
+        def is_full(row: int, _: int) -> bool:
+            room[row] -= 1
+            return room[row] <= 0
+
+        with faster, evaluating(self.model):
+            steps = generate(
+                Decoder(self.model), ids, self.max_new_tokens, temperature=0, attention_mask=mask,
+                stop_ids=self.ends, stop=is_full,
+                unused_ids=self.tokenizer.unused_ids(self.model.config.vocab_size),
+            )  # fmt: skip
+            found = np.array(list(steps)).T  # (B, T)
+        skipped = (FINISHED, *self.ends)
+        return [self.tokenizer.decode(row[~np.isin(row, skipped)]).strip() for row in found]
 
 
 def read_samples(run: Path) -> list[dict[str, Any]]:
