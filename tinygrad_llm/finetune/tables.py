@@ -7,7 +7,6 @@ in one sentence with file and line.
 import codecs
 import csv
 import io
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from typing import Any
 
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import user_path
-from tinygrad_llm.files.json_file import check_json, parse_json, read_bounded
+from tinygrad_llm.files.json_file import check_json, parse_json, read_bounded, short
 
 MAX_BYTES = 1 << 32
 FORMATS = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
@@ -36,7 +35,7 @@ class Row:
             raise UserError(f"{self.place} has no column {column!r}: its columns are {names}")
         value = self.values[column]
         if not isinstance(value, str | int | float | bool):
-            raise UserError(f"{self.place}: {column} is {json.dumps(value)[:60]}, expected text")
+            raise UserError(f"{self.place}: {column} is {short(value)}, expected text")
         return str(value)
 
 
