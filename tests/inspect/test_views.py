@@ -28,7 +28,7 @@ def read_token(text, **more):
 
 
 SFT = Pushes(
-    "sft", 0.7, (Line("row", (read_token("why"), token(" so", -0.4), token(EVIL, -0.1)), -0.5),),
+    "sft", 0.7, (Line("row", (read_token(f"why{EVIL}"), token(" so", -0.4), token(EVIL, -0.1)), -0.5),),
     1e-9, 0.4,
 )  # fmt: skip
 PAIR = Pushes(
@@ -101,6 +101,9 @@ def test_the_table_has_the_numbers():
 @pytest.mark.parametrize("pushes", [SFT, PAIR, PACKED])
 def test_nothing_in_a_token_controls_the_terminal(pushes):
     text = printed(pushes, width=200)
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", text)
+    text = printed(pushes, force_terminal=True, color_system="truecolor", width=200)
+    text = re.sub(r"\x1b\[[\d;]*m", "", text)  # colours
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", text)
 
 

@@ -59,7 +59,7 @@ def tokens_text(line: Line, scale: float, colored: bool) -> "Text":
             text.append(shown.replace("\n", "\\n\n"), style=_style(token.gradient, share))
         else:
             mark = f"{'+' if token.gradient < 0 else '-'}{round(9 * share)}"
-            text.append(f"[{printable(token.text).replace(chr(10), chr(92) + 'n')} {mark}]")
+            text.append("[" + shown.replace("\n", "\\n") + f" {mark}]")
     return text
 
 
