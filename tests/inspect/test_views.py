@@ -28,7 +28,8 @@ def read_token(text, **more):
 
 
 SFT = Pushes(
-    "sft", 0.7, (Line("row", (read_token(f"why{EVIL}"), token(" so", -0.4), token(EVIL, -0.1)), -0.5),),
+    "sft", 0.7,
+    (Line("row", (read_token(EVIL), token(" so", -0.4), token(EVIL, -0.1)), -0.5),),
     1e-9, 0.4,
 )  # fmt: skip
 PAIR = Pushes(
