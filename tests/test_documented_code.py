@@ -79,7 +79,12 @@ def test_the_pushes_that_are_shown_are_those_of_the_real_model(capsys):
     page = (ROOT / "docs" / "where_the_loss_pushes.md").read_text()
     (shown,) = re.findall(r"^```\n(chosen:.*?)^```", page, re.M | re.S)
     assert main(["inspect", str(models[0]), "--data", str(data), "--row", "8"]) == 0
-    assert capsys.readouterr().out.startswith(shown)
+    mark = r"(?<= [+-])\d(?=\])"  # in ninths of the largest push, so rounding may move one by 1
+    printed = capsys.readouterr().out
+    beginning = printed[: len(shown)]
+    assert re.sub(mark, "9", beginning) == re.sub(mark, "9", shown)
+    of_both = ([int(m) for m in re.findall(mark, text)] for text in (beginning, shown))
+    assert max(abs(a - b) for a, b in zip(*of_both, strict=True)) <= 1
 
 
 def test_debugging_page_runs(tmp_path, monkeypatch):

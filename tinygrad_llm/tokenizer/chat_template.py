@@ -21,7 +21,10 @@ from typing import Any
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.tokenizer.vocabulary import Conventions
 
-SECONDS = 10  # a template takes milliseconds, and the process that renders it about 0.1 s to start
+SECONDS = (
+    10  # of CPU; a template takes milliseconds, and the process that renders it 0.1 s to start
+)
+WAIT = 6 * SECONDS  # on a machine that does other work, too
 MAX_CHARACTERS = 1 << 24
 MAX_BYTES = 1 << 30
 
@@ -67,11 +70,11 @@ def render_all(template: str, conversations: Sequence[Mapping[str, Any]]) -> lis
             [sys.executable, "-P", str(program)],
             input=task.encode(),
             capture_output=True,
-            timeout=SECONDS,
+            timeout=WAIT,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise UserError(f"the chat template took more than {SECONDS} s: it was stopped") from None
+        raise UserError(f"the chat template took more than {WAIT} s: it was stopped") from None
     except OSError as error:
         raise UserError(f"the chat template cannot be rendered ({error})") from None
     try:
