@@ -287,7 +287,9 @@ def test_the_answers_differ_from_step_to_step_and_not_from_run_to_run():
     first = one.answers.answers
     assert first == same.answers.answers != other.answers.answers
     assert len(set(map(tuple, first))) > 4
+    one.order.position = 0  # the same prompts again
     one.next_step()
+    assert np.array_equal(one.answers.prompts, same.answers.prompts)
     assert one.answers.answers != first
 
 
