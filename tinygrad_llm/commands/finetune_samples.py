@@ -12,7 +12,6 @@ import io
 import json
 import time
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,11 +22,9 @@ from tinygrad_llm.commands.console import PlainConsole
 from tinygrad_llm.commands.writing import ending_ids
 from tinygrad_llm.files import write_atomically
 from tinygrad_llm.files.json_file import Whole, parse_json, read_bounded
-from tinygrad_llm.finetune.classification import evaluating
 from tinygrad_llm.finetune.logps import IGNORE
-from tinygrad_llm.finetune.lora import merged
-from tinygrad_llm.generation import FINISHED, Decoder, generate
-from tinygrad_llm.model.quantize import stored_matrices
+from tinygrad_llm.finetune.rollouts import policy
+from tinygrad_llm.generation import FINISHED, generate
 from tinygrad_llm.terminal import one_line, printable
 from tinygrad_llm.tokenizer import Tokenizer
 from tinygrad_llm.training.metrics import cannot_write
@@ -122,8 +119,6 @@ class Samples:
 
     def _answers(self) -> list[str]:
         """All at once, one row for each prompt, which ends where the model's context does."""
-        quantized = bool(stored_matrices(self.model))
-        faster: AbstractContextManager = nullcontext() if quantized else merged(self.model)
         ids = np.zeros((len(self.prompts), max(len(p.ids) for p in self.prompts)), np.int64)
         mask, room = np.zeros_like(ids), []
         for row, prompt in enumerate(self.prompts):
@@ -134,9 +129,9 @@ class Samples:
             room[row] -= 1
             return room[row] <= 0
 
-        with faster, evaluating(self.model):
+        with policy(self.model) as decoder:
             steps = generate(
-                Decoder(self.model), ids, self.max_new_tokens, temperature=0, attention_mask=mask,
+                decoder, ids, self.max_new_tokens, temperature=0, attention_mask=mask,
                 stop_ids=self.ends, stop=is_full,
                 unused_ids=self.tokenizer.unused_ids(self.model.config.vocab_size),
             )  # fmt: skip

@@ -5,7 +5,7 @@ into the weights. Their log-probabilities by the path of training are the same t
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -92,15 +92,12 @@ def policy(model: Module) -> Iterator[Decoder]:
     """Within this, a decoder that writes as the model does with its adapter, without dropout.
 
     A Decoder reads where the weights are, which takes milliseconds, and merging an adapter makes
-    new ones: both are done anew for every rollout. Quantized matrices stay what they are, and the
-    adapter next to them: merged, they would be another policy.
+    new ones: both are done anew each time. Quantized matrices stay what they are, and the adapter
+    next to them: merged, they would be another policy.
     """
-    with evaluating(model):
-        if stored_matrices(model):
-            yield Decoder(model, fused=False)
-        else:
-            with merged(model):
-                yield Decoder(model)
+    adapter = nullcontext() if stored_matrices(model) else merged(model)
+    with evaluating(model), adapter:
+        yield Decoder(model)
 
 
 def _answers(
