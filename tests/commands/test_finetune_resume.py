@@ -171,7 +171,7 @@ def test_killed_before_answers_are_written(world):
     """They are on disk before the checkpoint of their step, so none can be missing."""
     name = f"os.rename runs/{world.name}/.partial-samples.jsonl"
     found = [at for at, operation in enumerate(world.operations) if operation == name]
-    assert len(found) == (3 if world.argv[1] in ("sft", "dpo") else 0)  # steps 0, 2 and 3
+    assert len(found) == (3 if world.argv[1] in ("sft", "dpo", "grpo") else 0)  # steps 0, 2 and 3
     for at in found:
         killed_and_continued(world, at)
 
