@@ -61,7 +61,7 @@ def test_it_reports_learns_and_writes_a_run(place, capsys):
         "training    9 prompts of ",
         "rewards     letters, length",
         "reference   the model without the adapter",
-        "before      held out: reward ",
+        "before      held out, 2 prompts: reward ",
         "training for 3 steps of 8 answers",
         " groups without spread; gradient ",
         "held out, 2 prompts: reward ",

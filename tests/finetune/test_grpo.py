@@ -398,6 +398,7 @@ def test_an_evaluation_takes_the_most_likely_answers_and_changes_nothing():
     assert model.training and model.rng.bit_generator.state == state and task.generation == 0
     metrics, sentence = task.final_evaluation()
     assert sentence.startswith("held out, 2 prompts: reward ")
+    assert task.note(found).startswith("held out, 1 prompt: reward ")  # not all of them
     model.eval()
     greedy = [
         [int(step[0]) for step in generate(model, p.ids[None], 6, temperature=0, stop_ids=STOP)]

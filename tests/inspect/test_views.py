@@ -70,6 +70,7 @@ def test_tokens_have_colours_on_a_terminal():
     red, green = (int(down[i]) for i in (1, 2))
     assert red > green
     assert re.search(r"\x1b\[90mwhy", text)  # grey
+    assert "green: made more likely, red: less likely" in text
 
 
 def test_a_stronger_push_is_stronger_in_colour():
@@ -88,6 +89,7 @@ def test_without_colour_there_are_marks(way, monkeypatch):
     assert "38;2" not in text and "48;2" not in text
     assert "why[ a +4][ fork +9]" in text
     assert "why[ a -4][ knife -7][" in text
+    assert "[the +9]: made more likely, [the -2]: less likely" in text
 
 
 def test_the_table_has_the_numbers():

@@ -165,7 +165,7 @@ def test_a_hub(hub, tmp_path):
     closed = {"HF_ENDPOINT": "http://127.0.0.1:9"}
     again, missing = run(hub, tmp_path, "owner/one", "owner/new", **closed)
     assert again == one
-    assert "the Hugging Face hub cannot be reached, and owner/new is not in its cache" in missing
+    assert "there is no file or folder owner/new, the Hugging Face hub cannot be reached" in missing
 
 
 # --- a library that fails, and one that is not there ----------------------------------------------
@@ -196,7 +196,7 @@ def library(monkeypatch, raised):
 @pytest.mark.parametrize(
     "raised, words",
     [
-        ("LocalEntryNotFoundError", ["cannot be reached", "is not in its cache"]),
+        ("LocalEntryNotFoundError", ["no file or folder", "is not in its cache"]),
         ("GatedRepoError", ["https://huggingface.co/openai-community/gpt2", "hf auth login"]),
         ("RepositoryNotFoundError", ["no model of this name on the Hugging Face hub"]),
         ("RevisionNotFoundError", ["has no revision None"]),

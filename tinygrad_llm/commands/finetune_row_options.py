@@ -53,7 +53,7 @@ class SFTOptions(SampledOptions):
     task: ClassVar[str] = "sft"
 
     completion_only_loss: bool = True
-    """Learn the answers alone; otherwise the prompts, too."""
+    """On: only the answers are learned. With --no-completion-only-loss, the prompts, too."""
     packing: bool = False
     """Put several examples into a row of --max-length, each as if it stood alone: less padding.
     --batch-size then counts such rows."""

@@ -173,7 +173,7 @@ class InspectOptions:
     neighbor: int | None = None
     """With sft: number of another row that is packed next to it, and whose labels do not count."""
     completion_only_loss: bool = True
-    """With sft: the answers alone count; otherwise the prompts, too."""
+    """With sft: only the answers count. With --no-completion-only-loss, the prompts, too."""
     loss_type: Literal["sigmoid", "sigmoid_norm", "hinge", "ipo", "ipo_sum", "orpo"] = "sigmoid"
     """With dpo: the loss, as in finetune dpo."""
     beta: float = 0.1

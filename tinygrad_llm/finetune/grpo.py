@@ -234,8 +234,7 @@ class GRPO(RowsTask):
 
     def final_evaluation(self) -> tuple[Metrics, str]:
         metrics = evaluation_metrics(self.evaluate(self.validation))
-        note = self.note(metrics).removeprefix("held out: ")
-        return metrics, f"held out, {len(self.validation):,} prompts: {note}"
+        return metrics, _held_out(metrics, len(self.validation))
 
     def note(self, line: Metrics) -> str:
         """The truth about the batch, and of an evaluation."""
@@ -246,11 +245,7 @@ class GRPO(RowsTask):
                 f"{_without_spread(line['frac_reward_zero_std'])}; {self._why(line)}"
             )
         if "eval_reward" in line:
-            parts.append(
-                f"held out: reward {line['eval_reward']:.3f} +- {line['eval_reward_std']:.3f} of "
-                f"the most likely answers, {line['eval_completions/mean_length']:.0f} tokens each, "
-                f"{line['eval_completions/clipped_ratio']:.0%} cut off"
-            )
+            parts.append(_held_out(line, min(self.eval_prompts, len(self.validation))))
         return "; ".join(parts)
 
     def _why(self, line: Metrics) -> str:
@@ -297,3 +292,13 @@ def _without_spread(share: float) -> str:
     if share in (0, 1):
         return f"{'all' if share else 'no'} groups without spread"
     return f"{share:.0%} of the groups without spread"
+
+
+def _held_out(line: Metrics, count: int) -> str:
+    """An evaluation in words, with the number of prompts that were answered."""
+    prompts = f"{count:,} prompt{'s' if count != 1 else ''}"
+    return (
+        f"held out, {prompts}: reward {line['eval_reward']:.3f} +- {line['eval_reward_std']:.3f} "
+        f"of the most likely answers, {line['eval_completions/mean_length']:.0f} tokens each, "
+        f"{line['eval_completions/clipped_ratio']:.0%} cut off"
+    )

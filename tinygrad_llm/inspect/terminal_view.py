@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 UP, DOWN = (0, 110, 50), (185, 30, 40)  # backgrounds of the strongest push, under white text
 PALE = 0.25  # strength of colour of the weakest
 
+LEGEND = {
+    True: "green: made more likely, red: less likely, grey: does not count",
+    False: "[the +9]: made more likely, [the -2]: less likely, 9 is the largest push; no brackets: "
+    "does not count",
+}
+
 
 def show(pushes: Pushes, console: "Console") -> None:
     """Print what the loss says: tokens, then numbers."""
@@ -31,6 +37,8 @@ def show(pushes: Pushes, console: "Console") -> None:
         console.print(f"{line.name}:", style="bold")
         console.print(tokens_text(line, strongest(pushes), colored), soft_wrap=not colored)
         console.print()
+    console.print(LEGEND[colored], soft_wrap=True, markup=False, highlight=False)
+    console.print()
     for line in pushes.lines:
         console.print(numbers(line, pushes.is_pair), soft_wrap=True)
         console.print()

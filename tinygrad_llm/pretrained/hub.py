@@ -112,8 +112,9 @@ def _errors_as_sentences(hub: Any, model: str, revision: str | None) -> Iterator
         ) from None
     except errors.LocalEntryNotFoundError:
         raise UserError(
-            f"the Hugging Face hub cannot be reached, and {model} is not in its cache on this "
-            "machine: check the network, or copy the model's folder here and name it"
+            f"there is no file or folder {model}, the Hugging Face hub cannot be reached, and "
+            f"{model} is not in its cache on this machine: check the path or the network, or copy "
+            "the model's folder here and name it"
         ) from None
     except errors.EntryNotFoundError as error:
         raise UserError(f"the model {model} has no such file ({short_reason(error)})") from None
