@@ -105,12 +105,47 @@ def test_every_loss_type_runs(place, capsys, loss_type):
     assert ("reference   " in capsys.readouterr().out) == (loss_type != "orpo")
 
 
+def judged(labels):
+    rows = [{**row, "label": label} for row, label in zip(completions(), labels, strict=False)]
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def test_kto_learns_from_single_answers(place, capsys):
+    (place / "kto.jsonl").write_text(judged([True, False, True] * 4))
+    argv = [*DPO[:4], "kto.jsonl", *DPO[5:], "--loss-type", "kto", "--grad-accumulation", "2"]
+    assert cli.main([*argv, "--validation-share", "0.5", "--steps", "3", "--lr", "1e-2"]) == 0
+    out = capsys.readouterr().out
+    assert "training    6 answers, " in out and "desirable: " in out
+    assert "log-probabilities of 24 answers" in out  # each with a mismatched one
+    lines = read_metrics(place / "runs" / "dpo" / "metrics.jsonl")
+    assert lines[0]["loss"] == pytest.approx(0.5, abs=1e-5)  # at first nothing is preferred
+    assert lines[-1]["eval_loss"] != lines[1]["eval_loss"]
+    assert {"eval_kl", "eval_rewards/chosen", "eval_rewards/rejected"} <= set(lines[-1])
+    assert (place / "runs" / "dpo" / "rewards.png").stat().st_size > 5000
+
+
+def test_a_pair_is_two_answers_for_kto(place, capsys):
+    assert cli.main([*DPO, "--loss-type", "kto", "--steps", "1", "--samples", "0"]) == 0
+    out = capsys.readouterr().out
+    assert "training    22 answers, 11 of them desirable: " in out
+    assert "validation  2 answers, 1 of them desirable: " in out
+
+
+def test_a_label_that_is_neither(place, capsys):
+    (place / "kto.jsonl").write_text(judged([True, "maybe"] * 6))
+    assert cli.main([*DPO[:4], "kto.jsonl", *DPO[5:], "--loss-type", "kto"]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: line 2 of ") and err.count("\n") == 1
+    assert 'label is "maybe", expected true or false (--skip-faulty drops such rows; ' in err
+
+
 @pytest.mark.parametrize(
     "argv, sentence",
     [
         ([*DPO, "--beta", "0"], "beta is 0.0, but must be above 0"),
         ([*DPO, "--loss-type", "ipo", "--label-smoothing", "0.1"], "works with the loss types"),
         ([*DPO, "--loss-type", "kto", "--reference-free"], "kto compares with the reference"),
+        ([*DPO, "--desirable-weight", "2"], "desirable_weight is 2.0, but works with kto, not sig"),
         ([*SFT, "--log-every", "0"], "log_every"),
         (["finetune", "reward", *DPO[2:5], "--weights", "int8", "--lora-r", "2"], "in float32"),
         (["finetune", "reward", *DPO[2:5], "--train-layers", "1", "--lora-r", "2"], "adapts every"),

@@ -10,7 +10,14 @@ import pytest
 from chat_templates import chat_tokenizer, tokenizer_with
 
 from tinygrad_llm.errors import UserError
-from tinygrad_llm.finetune.examples import IGNORE, load_examples, load_pairs, load_prompts
+from tinygrad_llm.finetune.examples import (
+    IGNORE,
+    Pair,
+    load_examples,
+    load_judged,
+    load_pairs,
+    load_prompts,
+)
 from tinygrad_llm.finetune.rows import FaultyRow, Report
 from tinygrad_llm.finetune.tables import Row, read_table
 from tinygrad_llm.tokenizer import Tokenizer
@@ -180,6 +187,42 @@ def test_pairs(case, tmp_path):
     for found, answer in zip(pair.examples(), expected[1:], strict=True):
         assert read(tokenizer, found) == (expected[0] + answer, answer)
     assert report.lines() == ["1 of 1 rows are used"]
+
+
+LIKED = [(True, True), (False, False), (1, True), ("true", True), (" False", False), ("0", False)]
+
+
+def test_answers_with_labels(tmp_path):
+    rows = [{"prompt": "Q", "completion": f"A{i}", "label": x} for i, (x, _) in enumerate(LIKED)]
+    found, report = load_judged(file_of(tmp_path, *rows), BYTES, 500)
+    assert report.lines() == [f"{len(LIKED)} of {len(LIKED)} rows are used"]
+    assert [one.liked for one in found] == [liked for _, liked in LIKED]
+    assert [read(BYTES, one) for one in found] == [
+        (f"QA{i}{END}", f"A{i}{END}") for i in range(len(LIKED))
+    ]
+
+
+def test_pairs_are_answers_too(tmp_path):
+    path = file_of(tmp_path, {"prompt": "Q", "chosen": "A", "rejected": "B"})
+    (found,), _ = load_judged(path, BYTES, 500)
+    assert isinstance(found, Pair)
+
+
+@pytest.mark.parametrize(
+    "row, words",
+    [
+        ({"prompt": "Q", "completion": "A"}, "expected one of: prompt, completion and label; prom"),
+        ({"prompt": "Q", "completion": "A", "label": 2}, "label is 2, expected true or false"),
+        ({"prompt": "Q", "completion": " ", "label": True}, "the response is empty"),
+    ],
+)
+def test_a_faulty_judgement_is_one_sentence_with_file_and_line(row, words, tmp_path):
+    good = {"prompt": "Q", "completion": "A", "label": False}
+    path = file_of(tmp_path, good, row)
+    with pytest.raises(FaultyRow, match=f"^line 2 of {re.escape(str(path))}: .*{words}"):
+        load_judged(path, BYTES, 500)
+    (found,), report = load_judged(path, BYTES, 500, skip_faulty=True)
+    assert not found.liked and len(report.lines()) == 2
 
 
 def test_prompts_come_with_the_other_columns(tmp_path):

@@ -70,11 +70,16 @@ class DPOOptions(SampledOptions):
     ] = "sigmoid"  # fmt: skip
     """DPO with summed log-probabilities, as in the paper (sigmoid), or with their means
     (sigmoid_norm); hinge; IPO per token (ipo), or summed as in its paper (ipo_sum); ORPO, which
-    needs no reference; KTO, for which chosen answers are desirable and rejected ones are not."""
+    needs no reference; KTO, which takes pairs, or rows of prompt, completion and label (true for a
+    desirable answer)."""
     beta: float = 0.1
     """How strongly the model is held to the reference; of ORPO, the weight of the odds ratio."""
     label_smoothing: float = 0.0
     """Share of pairs whose answers are expected to be exchanged, for sigmoid and sigmoid_norm."""
+    desirable_weight: float = 1.0
+    """Weight of desirable answers, for kto: to balance them if they are fewer than others."""
+    undesirable_weight: float = 1.0
+    """Weight of undesirable answers, for kto."""
     reference_free: bool = False
     """Compare with a reference that finds all answers equally likely."""
     lr: float = 1e-6
@@ -83,6 +88,12 @@ class DPOOptions(SampledOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_preference_loss(self.loss_type, self.beta, self.label_smoothing)
+        for name in ("desirable_weight", "undesirable_weight"):
+            weight = getattr(self, name)
+            if not 0 <= weight < float("inf"):
+                raise UserError(f"{name} is {weight}, but must be at least 0 and finite")
+            if weight != 1 and self.loss_type != "kto":
+                raise UserError(f"{name} is {weight}, but works with kto, not {self.loss_type}")
         if self.reference_free and self.loss_type == "kto":
             raise UserError("kto compares with the reference, so it cannot be reference-free")
 

@@ -2,6 +2,7 @@
 
     load_examples   ids and labels                       supervised fine-tuning
     load_pairs      a prompt, what is chosen, what is rejected      DPO, ORPO, a reward model
+    load_judged     a prompt, an answer, whether it is liked        KTO
     load_prompts    a prompt, and the other columns of its row      GRPO
 
 A text ends with the id that ends texts, a turn of a conversation with the mark that ends it
@@ -27,6 +28,7 @@ from tinygrad_llm.finetune.rows import (
     Report,
     Said,
     Text,
+    judged,
     preference,
     question,
     read_rows,
@@ -58,6 +60,15 @@ class Pair:
         """The prompt with each answer; labels count on the answer."""
         chosen, rejected = (completed(self.prompt, a) for a in (self.chosen, self.rejected))
         return chosen, rejected
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A prompt with an answer, the ids (T,) and labels (T,), and whether the answer is liked."""
+
+    ids: np.ndarray
+    labels: np.ndarray
+    liked: bool
 
 
 @dataclass(frozen=True)
@@ -117,8 +128,21 @@ def encode_examples(
 ) -> list[Example]:
     """The examples of rows that have been read; the report says what was left out."""
     heard = used_rows(rows, report, said, as_chat)
-    examples = []
+    found = _examples_of(heard, tokenizer, max_length, report, completion_only)
+    return [example for example in found if example is not None]
+
+
+def _examples_of(
+    heard: Sequence[Said],
+    tokenizer: Tokenizer,
+    max_length: int,
+    report: Report,
+    completion_only: bool = True,
+) -> list[Example | None]:
+    """An example of what each row says; None, and a line of the report, where there is none."""
+    examples: list[Example | None] = []
     for one, masked in zip(heard, _encoded(tokenizer, heard, report), strict=True):
+        examples.append(None)
         if masked is None:
             continue
         ids, answered = masked.ids, masked.turns >= 0
@@ -131,8 +155,38 @@ def encode_examples(
             report.cut.append(one.row.place)
         ids = ids[: max_length + 1]
         counts = answered[: len(ids)] if completion_only else np.ones(len(ids), bool)
-        examples.append(shifted(ids, counts))
+        examples[-1] = shifted(ids, counts)
     return examples
+
+
+def load_judged(
+    path: Any,
+    tokenizer: Tokenizer,
+    max_length: int,
+    *,
+    as_chat: bool = False,
+    columns: Mapping[str, str] | None = None,
+    skip_faulty: bool = False,
+) -> tuple[list[Any], Report]:
+    """The answers of a file, each with what is thought of it, in its order, and what was left out.
+
+    A file of preferences has pairs: a liked answer and another. Arguments and errors are those of
+    ``load_examples``.
+    """
+    rows = read_rows(path, columns)
+    if rows and {"chosen", "rejected"} <= rows[0].values.keys():
+        return load_pairs(
+            path, tokenizer, max_length, as_chat=as_chat, columns=columns, skip_faulty=skip_faulty
+        )
+    report = Report(skip_faulty)
+    both = used_rows(rows, report, judged, as_chat)
+    found = _examples_of([one for one, _ in both], tokenizer, max_length, report)
+    judgements = [
+        Judged(example.ids, example.labels, liked)
+        for example, (_, liked) in zip(found, both, strict=True)
+        if example is not None
+    ]
+    return _nonempty(judgements, report, path), report
 
 
 def load_pairs(

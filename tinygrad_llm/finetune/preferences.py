@@ -2,36 +2,34 @@
 
     DPO and its relatives   against a reference, the model before the first step
     ORPO                    without a reference
-    KTO                     against it too, but each answer by itself
 
 All are means over pairs of functions of the log-probabilities of whole answers (losses.py). The
 chosen and the rejected answers of a micro-batch are read together, as one batch of 2 B rows.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from autograd import Tensor, no_grad, ops
+from autograd import Tensor, ops
 from tinygrad_llm.finetune.classification import by_length, evaluating
-from tinygrad_llm.finetune.collate import Rows, collate, first_answer
+from tinygrad_llm.finetune.collate import Rows, collate
 from tinygrad_llm.finetune.examples import Example
 from tinygrad_llm.finetune.logps import (
-    IGNORE,
     hidden_statistics,
     hidden_token_logps,
     lengths,
     over_tokens,
 )
-from tinygrad_llm.finetune.losses import DPO_LOSSES, dpo_loss, kto_kl, kto_loss, orpo_loss
+from tinygrad_llm.finetune.losses import DPO_LOSSES, dpo_loss, orpo_loss
 from tinygrad_llm.finetune.metrics import orpo_metrics, pair_token_metrics, preference_metrics
 from tinygrad_llm.finetune.rows_task import RowsTask, check_rows
 from tinygrad_llm.training.metrics import Metrics
 from tinygrad_llm.training.task import Batch
 
-LOSSES = (*DPO_LOSSES, "orpo", "kto")
+LOSSES = (*DPO_LOSSES, "orpo")
 ROUNDING = 5e-5  # mean rewards below this are those of a model that is still its reference
 
 
@@ -41,22 +39,19 @@ class PairBatch:
 
     rows: Rows
     reference: np.ndarray | None
-    """The reference's log-probabilities: a row for each of ``sides``, (2 or 3, B)."""
-    mismatched: Rows | None
+    """The reference's log-probabilities of both answers, (2, B)."""
 
 
 @dataclass(frozen=True)
 class Pairs:
     """N pairs of examples: a prompt with the chosen answer, and with the rejected one.
 
-    ``reference`` (2 or 3, N) are the reference's log-probabilities of ``sides``; None if it has no
-    say. ``mismatched`` are prompts with answers to other ones, which KTO needs.
+    ``reference`` (2, N) are the reference's log-probabilities of both; None if it has no say.
     """
 
     chosen: Sequence[Example]
     rejected: Sequence[Example]
     reference: np.ndarray | None = None
-    mismatched: Sequence[Example] | None = None
 
     def __len__(self) -> int:
         return len(self.chosen)
@@ -65,17 +60,11 @@ class Pairs:
         """The longer ids of each pair."""
         return [max(c.ids, r.ids, key=len) for c, r in zip(self.chosen, self.rejected, strict=True)]
 
-    @property
-    def sides(self) -> list[Sequence[Example]]:
-        """What there is of each pair."""
-        return [side for side in (self.chosen, self.rejected, self.mismatched) if side is not None]
-
     def batch(self, numbers: np.ndarray) -> PairBatch:
         """The pairs with these numbers."""
         return PairBatch(
             collate([side[i] for side in (self.chosen, self.rejected) for i in numbers]),
             None if self.reference is None else self.reference[:, numbers],
-            None if self.mismatched is None else collate([self.mismatched[i] for i in numbers]),
         )
 
 
@@ -105,8 +94,7 @@ class Preferences(RowsTask):
 
     def batch(self, numbers: np.ndarray) -> Batch:
         pairs = self.train.batch(numbers)
-        tokens = sum(len(side[i].ids) for side in self.train.sides[:2] for i in numbers)
-        return Batch(pairs, terms=len(numbers), tokens=tokens)
+        return Batch(pairs, terms=len(numbers), tokens=pairs.rows.tokens)
 
     def loss(self, content: PairBatch) -> tuple[Tensor, Metrics]:
         return self._loss(content, self.measures)
@@ -131,31 +119,12 @@ class Preferences(RowsTask):
         if self.loss_type == "orpo":
             losses, *rewards = orpo_loss(chosen, rejected, self.beta)
             return ops.mean(losses), (rewards[0], rewards[1]), orpo_metrics(chosen, rejected)
-        if self.loss_type == "kto":
-            return self._kto(chosen, rejected, pairs)
         reference = (None, None) if pairs.reference is None else pairs.reference
         losses, *rewards = dpo_loss(
             chosen, rejected, reference[0], reference[1], self.beta, self.label_smoothing,
             self.loss_type, halves(lengths(pairs.rows.labels)),
         )  # fmt: skip
         return ops.mean(losses), (rewards[0], rewards[1]), {}
-
-    def _kto(
-        self, chosen: Tensor, rejected: Tensor, pairs: PairBatch
-    ) -> tuple[Tensor, tuple[Tensor, Tensor], Metrics]:
-        """The chosen answers are desirable, the rejected ones undesirable: 2 B answers."""
-        reference, mismatched = pairs.reference, pairs.mismatched
-        if reference is None or mismatched is None:
-            raise ValueError("KTO needs a reference, and mismatched prompts and answers")
-        with no_grad():
-            h = mismatched.hidden(self.model)
-            logps = hidden_token_logps(h, self.model, mismatched.labels)
-        kl = kto_kl(over_tokens(logps, mismatched.labels), reference[2])
-        losses, rewards = kto_loss(
-            ops.concatenate([chosen, rejected]), np.concatenate([reference[0], reference[1]]),
-            np.arange(2 * len(chosen)) < len(chosen), kl, self.beta,
-        )  # fmt: skip
-        return ops.mean(losses), halves(rewards), {"kl": kl}
 
     # --- evaluation --------------------------------------------------------------------------
 
@@ -188,18 +157,3 @@ class Preferences(RowsTask):
 def halves(x: Any) -> tuple[Any, Any]:
     """The first B and the last B of 2 B rows."""
     return x[: len(x) // 2], x[len(x) // 2 :]
-
-
-def with_mismatched(pairs: Pairs, max_length: int) -> Pairs:
-    """The pairs, with each prompt followed by the chosen answer to the next one, for KTO.
-
-    At most ``max_length`` tokens of each are kept.
-    """
-    answers = [*pairs.chosen[1:], *pairs.chosen[:1]]
-    mismatched = []
-    for row, other in zip(pairs.chosen, answers, strict=True):
-        end, start = first_answer(row), first_answer(other)
-        ids = np.concatenate([row.ids[: end + 1], other.ids[start + 1 :]])[:max_length]
-        labels = np.concatenate([np.full(end, IGNORE), other.labels[start:]])[:max_length]
-        mismatched.append(Example(ids, labels))
-    return replace(pairs, mismatched=mismatched)

@@ -4,6 +4,7 @@
     conversation        {"messages": [{"role", "content"}, ...]}
     completion          {"prompt", "completion"}
     instruction         {"instruction", "input", "output"}                  Alpaca; no input: ""
+    judged completion   {"prompt", "completion", "label"}, whose label is true or false
     preference          {"prompt", "chosen", "rejected"}
     ... of an instruction    {"instruction", "input", "chosen", "rejected"}
     ... without a prompt     {"chosen", "rejected"}, conversations whose beginning is the prompt
@@ -30,6 +31,7 @@ MESSAGES = [{"role": ("system", "user", "assistant"), "content": str, ...: objec
 _TEXT_OR_MESSAGES = (str, MESSAGES)
 
 FORMS = "messages; prompt and completion; instruction and output; text"
+LABELS = {"true": True, "1": True, "false": False, "0": False}
 PREFERENCE_FORMS = "prompt, chosen and rejected; instruction, chosen and rejected"
 
 
@@ -143,6 +145,17 @@ def said(row: Row, as_chat: bool = False) -> Said:
             raise FaultyRow(row, "an empty text", "the text is empty")
         return Text(row, None, text)
     _no_form(row, FORMS)
+
+
+def judged(row: Row, as_chat: bool = False) -> tuple[Said, bool]:
+    """What a row says, and whether that is liked. Raises FaultyRow."""
+    if not _has(row, "prompt", "completion", "label"):
+        _no_form(row, f"prompt, completion and label; {PREFERENCE_FORMS}")
+    label = LABELS.get(str(row.values["label"]).strip().lower())
+    if label is None:
+        sentence = f"label is {short(row.values['label'])}, expected true or false"
+        raise FaultyRow(row, "a label that is neither true nor false", sentence)
+    return _answered(row, _part(row, "prompt"), _part(row, "completion"), as_chat), label
 
 
 def preference(row: Row, as_chat: bool = False) -> tuple[Said, Said]:

@@ -105,12 +105,13 @@ class Trainer:
         start = time.perf_counter()
         names, step = self.task.names, self.task.next_step()
         terms = sum(batch.terms for batch in step.batches)
-        total_loss, means = 0.0, collections.Counter[str]()
+        total_loss, means, shares = 0.0, collections.Counter[str](), collections.Counter[str]()
         for batch in step.batches:
             share = batch.terms / max(1, terms)
             loss, metrics = self.task.loss(batch.content)
             total_loss += share * loss.item()
             means.update({name: share * value for name, value in metrics.items()})
+            shares.update(dict.fromkeys(metrics, share))
             loss.backward(np.asarray(share, dtype=loss.dtype))
         norm = global_norm(self.parameters)
         if not math.isfinite(total_loss):
@@ -130,7 +131,8 @@ class Trainer:
             "grad_norm": norm,
             "tokens_per_second": tokens / (time.perf_counter() - start),
             **step.metrics,
-            **means,
+            # a micro-batch may lack a metric: of answers that it has none of, for example
+            **{name: total / (shares[name] or 1) for name, total in means.items()},
         }
 
     def learning_rate(self) -> float:
