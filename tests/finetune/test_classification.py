@@ -228,6 +228,18 @@ def test_an_evaluation_in_numbers():
     assert "validation, 12 texts: loss" in sentence and "test, 12 texts: loss" in sentence
 
 
+def test_a_class_that_is_never_predicted_is_named():
+    subject = task("gpt2", dtype=np.float64)
+    names = subject.model.labels
+    assert subject._never_predicted(np.array([[9, 0, 0], [2, 0, 0], [0, 0, 0]])) == names[1]
+    assert subject._never_predicted(np.array([[9, 0, 0], [2, 1, 0], [1, 0, 0]])) == ""
+    weight = subject.model.parameters()[-1]
+    weight.assign_(np.zeros(weight.shape))  # all logits are equal, and the first class is taken
+    _, sentence = subject.final_evaluation()
+    missed = f"no text was taken for {names[1]}, {names[2]}: the accuracy is that of a guess"
+    assert sentence.count(missed) == 2
+
+
 def test_an_evaluation_changes_no_step():
     trainer, other = trainer_of(task()), trainer_of(task())
     other.task.quick_evaluation()

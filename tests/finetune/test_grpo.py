@@ -382,7 +382,7 @@ def test_a_step_has_the_names_of_trl():
 def test_the_note_says_which_zero_is_right():
     for loss_type, words in (
         ("grpo", "a loss of 0 is right: advantages average to 0"),
-        ("dapo", "a loss near 0 is right: minus the mean advantage of a token"),
+        ("dapo", "a loss near 0, of either sign, is right: minus a token's mean advantage"),
     ):
         task = task_of(exact(), loss_type=loss_type)
         line = trainer_of(task).train_step()

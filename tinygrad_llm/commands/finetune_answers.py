@@ -22,12 +22,14 @@ def answering(
     prompts: list[Prompt],
     n_rows: int,
     unit: str,
+    longest: int | None = None,
 ) -> Parts:
     """The parts of a run of ``task``, which has ``n_rows`` to train on, counted in ``unit``.
 
-    ``prompts`` are those of the samples.
+    ``prompts`` are those of the samples, whose answers have at most ``longest`` tokens.
     """
-    samples = Samples(console, base.model, base.tokenizer, prompts, options.sample_tokens)
+    sample_tokens = min(options.sample_tokens, longest or options.sample_tokens)
+    samples = Samples(console, base.model, base.tokenizer, prompts, sample_tokens)
 
     def before(run: Path) -> None:
         console.say(f"before      {task.note(task.quick_evaluation())}")

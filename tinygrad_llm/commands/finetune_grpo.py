@@ -51,7 +51,8 @@ def prepare(console: PlainConsole, options: GRPOOptions, base: Base) -> Parts:
         for one in held_out[: options.samples]
     ]
     n_rows = len(train) * options.num_generations * options.num_iterations
-    parts = answering(console, options, base, task, prompts, n_rows, "answers")
+    longest = options.max_completion_length
+    parts = answering(console, options, base, task, prompts, n_rows, "answers", longest)
     return replace(parts, state_schema=GRPO_SCHEMA, best="highest reward")
 
 

@@ -173,7 +173,20 @@ class Classification:
             metrics |= scores.metrics(name)
             what = {"eval": "validation", "test": "test"}[name]
             lines.append(f"{what}, {scores.confusion.sum():,} texts: {scores}")
+            if never := self._never_predicted(scores.confusion):
+                lines.append(
+                    f"no text was taken for {never}: the accuracy is that of a guess. More steps, "
+                    "a higher --lr or --balanced may help"
+                )
         return metrics, "\n".join(lines)
+
+    def _never_predicted(self, confusion: np.ndarray) -> str:
+        """The classes that occur, if all texts were taken for another one."""
+        taken = confusion.any(axis=0)
+        missed = confusion.any(axis=1) & ~taken
+        if taken.sum() > 1:
+            return ""
+        return ", ".join(label for label, no in zip(self.model.labels, missed, strict=True) if no)
 
     @staticmethod
     def note(line: Metrics) -> str:

@@ -256,7 +256,8 @@ class GRPO(RowsTask):
         if line["clip_ratio/region_mean"]:
             return f"{gradient}, {line['clip_ratio/region_mean']:.1%} of the tokens clipped"
         if self.loss_type == "dapo":
-            return f"{gradient}; a loss near 0 is right: minus the mean advantage of a token"
+            right = "a loss near 0, of either sign, is right: minus a token's mean advantage"
+            return f"{gradient}; {right}"
         return f"{gradient}; a loss of 0 is right: advantages average to 0"
 
     # --- the state ---------------------------------------------------------------------------
