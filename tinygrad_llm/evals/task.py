@@ -10,10 +10,11 @@ how a row of its file becomes a ``Document``, and how a question is written:
         chance = 1 / 4
 
         def documents(self, folder):
-            rows = read_table(data_file(folder, "capitals.jsonl"))
+            rows = read_rows(data_file(folder, "capitals"))
+            values = [row.fits({"question": str, "choices": [str], "gold": int}) for row in rows]
             return [
-                Document(i, row.text("question"), tuple(row.values["choices"]), row.values["gold"])
-                for i, row in enumerate(rows)
+                Document(i, v["question"], tuple(v["choices"]), v["gold"], fields=v)
+                for i, v in enumerate(values)
             ]
 
         def prompt(self, document):
@@ -39,6 +40,9 @@ from tinygrad_llm.evals.requests import (
     Request,
     Score,
 )
+
+ENDINGS = (".jsonl", ".json", ".parquet", ".csv", ".gz")
+"""Of files with data."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,8 @@ class Task:
     main: ClassVar[str] = "acc"
     """The metric that tables show first."""
     lower_is_better: ClassVar[frozenset[str]] = frozenset()
+    means: ClassVar[bool] = True
+    """Whether metrics of all documents are the means of those of each."""
     needs_chat: ClassVar[bool] = False
     """Whether the model must have a chat template."""
     chat_form: ClassVar[str | None] = None
@@ -200,12 +206,16 @@ def as_chat(turns: Sequence[tuple[str, str]], question: str) -> Chat:
 
 
 def data_file(folder: Path, *names: str) -> Path:
-    """The first of the files ``names`` that is in ``folder``. Raises UserError if there is none."""
+    """The first of these files in ``folder``; a name without an ending stands for each of ENDINGS.
+
+    Raises UserError, which says what was expected, if there is none.
+    """
     for name in names:
-        if (path := folder / name).is_file():
-            return path
-    *others, last = names
-    listed = f"{', '.join(others)} or {last}" if others else last
+        known = name.endswith(ENDINGS)
+        for path in (folder / f"{name}{ending}" for ending in ("",) * known or ENDINGS):
+            if path.is_file():
+                return path
+    listed = " or ".join(n if n.endswith(ENDINGS) else f"{n}{ENDINGS[0]}" for n in names[:2])
     raise UserError(f"{folder} has no {listed}: --data must name the folder of the task's files")
 
 

@@ -1,12 +1,18 @@
 """The table of all tasks. A new one is a short file (task.py shows one) and a line here."""
 
-from tinygrad_llm.evals import mmlu
+from tinygrad_llm.evals import arc, hellaswag, mmlu, perplexity, piqa, winogrande
 from tinygrad_llm.evals.task import Task
 
 _ALL: tuple[Task, ...] = (
+    perplexity.Perplexity(),
     mmlu.MMLU(),
     mmlu.MMLUCompletion(),
     mmlu.MMLUChat(),
+    arc.ARCEasy(),
+    arc.ARCChallenge(),
+    hellaswag.HellaSwag(),
+    piqa.PIQA(),
+    winogrande.WinoGrande(),
 )
 
 TASKS = {task.name: task for task in _ALL}
