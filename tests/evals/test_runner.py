@@ -65,8 +65,11 @@ def test_a_context_too_small_says_how_many_examples_fit(folder):
                 if request.context.count("Answer:") > 3:
                     raise ContextTooSmall(i, 1234, 1000)
 
-    with pytest.raises(UserError, match=r"mmlu: document 0 of differences has 1,234 tokens with 5 "
-                       r"examples, but the model reads at most 1,000: 2 examples fit"):  # fmt: skip
+    sentence = (
+        "mmlu: document 0 of differences has 1,234 tokens with 5 examples, but the model reads at "
+        "most 1,000; it fits with 2 examples: use --num-fewshot 2"
+    )
+    with pytest.raises(UserError, match=f"^{sentence}$"):
         prepare(MMLU, folder, Settings(), Small())
 
 

@@ -67,7 +67,9 @@ def prepare(task: Task, folder: Path, settings: Settings, model: Answering) -> l
             shots = [e for e in examples if e.group == document.group][:k]
             if len(shots) < k:
                 of = f" of {document.group}" if document.group else ""
-                raise UserError(f"{task.name} has {len(shots)} examples{of}, but {k} are asked for")
+                raise UserError(
+                    f"{task.name} has {_examples(len(shots))}{of}, but {k} are asked for"
+                )
             return shots
 
         asked: list[Document] = documents
@@ -268,7 +270,7 @@ def _too_small(
     where = f"document {document.number}" + (f" of {document.group}" if document.group else "")
     sentence = (
         f"{task.name}: {where} has {error.tokens:,} tokens"
-        + (f" with {n_shots} examples" if n_shots else "")
+        + (f" with {_examples(n_shots)}" if n_shots else "")
         + f", but the model reads at most {error.limit:,}"
     )
     for k in range(n_shots - 1, -1, -1):
@@ -276,6 +278,10 @@ def _too_small(
             model.check(flat(build(k)))
         except ContextTooSmall:
             continue
-        return UserError(f"{sentence}: {k} examples fit, --num-fewshot {k}")
+        return UserError(f"{sentence}; it fits with {_examples(k)}: use --num-fewshot {k}")
     without = " even without examples" if n_shots else ""
     return UserError(f"{sentence}: it does not fit{without}")
+
+
+def _examples(k: int) -> str:
+    return "1 example" if k == 1 else f"{k or 'no'} examples"
