@@ -26,6 +26,7 @@ import tempfile
 from pathlib import Path
 
 from _machine import add_json_option, environment, say_environment, spread, table, write_json
+from _preload import NoCompiler, vendor_library
 from _train_engines import CONFIGS, ENGINES, MODES, prepare, prepare_gemm, write_weights
 from _workers import Ended, Worker, interpreters, serve
 
@@ -40,10 +41,6 @@ TARGETS = {
     ("small", "torch-bf16"): 0.85, ("gpt2", "torch-bf16"): 1.1,
     ("small", "share"): 0.84, ("gpt2", "share"): 0.88,
 }  # fmt: skip
-VENDOR_CHECK = """
-int mkl_serv_intel_cpu_true(void) { return 1; }
-int mkl_serv_intel_cpu(void) { return 1; }
-"""
 
 
 class Skipped(Exception):
@@ -72,7 +69,10 @@ class Race:
         """A worker that has warmed up; raises Skipped if it cannot run."""
         environment = {}
         if engine == "torch-avx512":
-            environment["LD_PRELOAD"] = str(self.preload())
+            try:
+                environment["LD_PRELOAD"] = str(vendor_library(self.folder))
+            except NoCompiler as error:
+                raise Skipped(str(error)) from None
         try:
             worker = Worker(
                 __file__, "--config", self.name, "--serve", f"{engine}:{mode}", self.weights(),
@@ -91,21 +91,6 @@ class Race:
             command = [sys.executable, __file__, "--config", self.name, "--write", str(path)]
             subprocess.run(command, check=True)
         return path
-
-    def preload(self):
-        """The library that answers MKL's vendor check; raises Skipped without cc."""
-        library = self.folder / "vendor.so"
-        if not library.exists():
-            source = self.folder / "vendor.c"
-            source.write_text(VENDOR_CHECK)
-            command = ["cc", "-shared", "-fPIC", "-O1", "-o", str(library), str(source)]
-            try:
-                subprocess.run(command, check=True, capture_output=True, text=True)
-            except FileNotFoundError:
-                raise Skipped("its library needs a C compiler called cc") from None
-            except subprocess.CalledProcessError as error:
-                raise Skipped(f"cc failed: {error.stderr.strip()}") from None
-        return library
 
     def choose(self, engine):
         """Run every mode of an engine for a few steps and keep the fastest."""

@@ -10,8 +10,8 @@ sampling, where a rule of acceptance keeps the distribution exact, and proves th
 over every case. Part 3 is the arithmetic of how many tokens a pass yields. Part 4 needs no second
 model: it looks for the last words in the text itself.
 
-Before: 15_sampling.py. The proof for any distribution, and the page to read, is
-tinygrad_llm/generation/speculative.py.
+Before: 15_sampling.py. Next: 17_sft_masks.py. The proof for any distribution, and the page to read,
+is tinygrad_llm/generation/speculative.py.
 """
 
 import textwrap

@@ -1,4 +1,4 @@
-"""The model of examples 13, 15 and 16: a small Llama that has read the Zen of Python many times.
+"""A small model for the examples: a Llama that has read the Zen of Python many times.
 
 It takes a few seconds to train, knows its page nearly by heart, and is good for nothing more. What
 the examples show with it is true of any model: those that take MODEL also run with a real one.

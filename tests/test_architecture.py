@@ -102,6 +102,28 @@ def test_fine_tuning_knows_no_command_line():
         assert starts(imports(path), "tinygrad_llm.commands") == [], name_of(path)
 
 
+def test_inspection_watches_and_is_not_needed():
+    """It may look at models and fine-tuning; only commands look at it."""
+    files = [*ROOT.glob("tinygrad_llm/inspect/*.py")]
+    assert len(files) > 1
+    above = [f"tinygrad_llm.{n}" for n in "commands cli training generation pretrained".split()]
+    for path in files:
+        assert starts(imports(path), *above) == [], name_of(path)
+    for path in SOURCES:
+        if not {"commands", "inspect"} & set(path.parts):
+            assert starts(imports(path), "tinygrad_llm.inspect") == [], name_of(path)
+
+
+def test_evals_know_neither_training_nor_the_command_line():
+    """The style of pictures is common to all, and lies where the first one is drawn."""
+    files = [*ROOT.glob("tinygrad_llm/evals/*.py")]
+    assert len(files) > 1
+    for path in files:
+        above = [f"tinygrad_llm.{name}" for name in ("training", "finetune", "commands")]
+        found = starts(imports(path), *above)
+        assert starts(found, "tinygrad_llm.training.plot") == found, name_of(path)
+
+
 def test_nothing_imports_the_command_line():
     allowed = {"tinygrad_llm/__main__.py"}
     for path in SOURCES:

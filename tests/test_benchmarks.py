@@ -10,10 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from small_models import small_model, small_tokenizer
 
 from tinygrad_llm.config import LlamaConfig
 from tinygrad_llm.machine.stages import STAGES
 from tinygrad_llm.model.llama import Llama
+from tinygrad_llm.pretrained import save_pretrained
 from tinygrad_llm.pretrained.llama import save_llama
 
 ROOT = Path(__file__).parent.parent
@@ -45,7 +47,7 @@ def test_every_benchmark_is_tested():
     names = {p.stem for p in (ROOT / "benchmarks").glob("[!_]*.py")}
     assert names == {
         "op_overhead", "train_step", "stages", "kernels", "scaling", "memory", "tokenizer",
-        "startup", "generate",
+        "startup", "generate", "finetune",
     }  # fmt: skip
 
 
@@ -283,4 +285,71 @@ def test_generate(tmp_path):
 )  # fmt: skip
 def test_generate_refuses(arguments, message):
     out, err = run("generate", *arguments, code=2)
+    assert message in err and "Traceback" not in err
+
+
+# --- finetune -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    """A folder with a model, and a file of pairs of which some fit into 20 tokens."""
+    save_pretrained(small_model("llama"), small_tokenizer(), tmp_path / "model")
+    rows = [{"prompt": f"say {i}", "chosen": "the cat", "rejected": f"no {i}"} for i in range(40)]
+    (tmp_path / "pairs.json").write_text(json.dumps(rows))
+    return tmp_path
+
+
+@pytest.mark.skipif(find_spec("peft") is None, reason="peft is not installed")
+def test_finetune_against_torch_computes_the_same(pairs):
+    arguments = ["--model", pairs / "model", "--engines", "ours,torch", "--smoke", "--json"]
+    out, err = run("finetune", *arguments, "--work", "full,dpo,grpo")
+    found = json.loads(out)["kinds"]
+    assert set(found) == {"full", "dpo", "grpo"}
+    for kind, one in found.items():
+        for name in ("ours", "torch"):
+            engine = one["engines"][name]
+            assert 0 < engine["rate"]["min"] <= engine["rate"]["median"] <= engine["rate"]["max"]
+            assert engine["peak_rss_bytes"] > 1e7
+            assert len(engine["losses"]) == (0 if kind == "grpo" else 3)
+            assert re.search(rf"^{kind}, .*/s +{name} +{NUMBER} ", err, re.M), err
+        ratio = one["ratios"]["torch"]
+        assert ratio["min"] <= ratio["median"] <= ratio["max"]
+        ours, theirs = (one["engines"][name]["peak_rss_bytes"] for name in ("ours", "torch"))
+        assert ratio["memory"] == pytest.approx(ours / theirs)
+    assert found["dpo"]["engines"]["ours"]["losses"][0] == pytest.approx(np.log(2), abs=1e-6)
+    for text in ("full: 8 tokens a step, 8 labels", "dpo: 16 tokens a step, 8 labels"):
+        assert text in err
+
+
+def test_finetune_with_the_rows_of_a_file(pairs):
+    arguments = ["--model", pairs / "model", "--work", "dpo", "--engines", "ours,torch-avx512"]
+    file = ["--data", pairs / "pairs.json", "--batch", 3, "--smoke", "--length", 20, "--json"]
+    out, err = run("finetune", *arguments, *file, **without(pairs, "torch"))
+    (one,) = json.loads(out)["kinds"].values()
+    assert set(one["engines"]) == {"ours"} and one["ratios"] == {}
+    assert one["engines"]["ours"]["losses"][0] == pytest.approx(np.log(2), abs=1e-6)
+    assert "torch-avx512 skipped, No module named 'torch'" in err
+    tokens, labels = map(int, re.search(r"dpo: (\d+) tokens a step, (\d+) labels", err).groups())
+    assert 0 < labels < tokens < 3 * 2 * 20
+
+
+def test_fine_tuning_with_other_losses_is_noticed(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    from finetune import check_losses
+
+    check_losses("lora", {"ours": [4.0, 3.0], "torch": [4.0005, 2.9995]})
+    for wrong in (3.002, float("nan")):
+        with pytest.raises(SystemExit, match="lora: torch computes a different loss: at step 2"):
+            check_losses("lora", {"ours": [4.0, 3.0], "torch": [4.0, wrong]})
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [(("--engines", "jax"), "--engines jax: choose among ours, torch"),
+     (("--work", "ppo"), "--work ppo: choose among full, lora, dpo, grpo"),
+     ((), "--model is missing"), (("--model", "x", "--group", "0"), "--group is too small")],
+)  # fmt: skip
+def test_finetune_refuses(arguments, message):
+    _, err = run("finetune", *arguments, code=2)
     assert message in err and "Traceback" not in err

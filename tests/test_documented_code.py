@@ -20,7 +20,7 @@ from reader import run
 
 from autograd import Tensor, ops, samples
 from autograd.debug import ChangedError
-from tinygrad_llm.cli import COMMANDS, parse
+from tinygrad_llm.cli import COMMANDS, main, parse
 from tinygrad_llm.commands import gradcheck
 from tinygrad_llm.commands.options import GradcheckOptions
 from tinygrad_llm.config import GPTConfig
@@ -55,11 +55,38 @@ def test_lora_page_runs(tmp_path):
     assert "of 26,784 parameters are trained" in run("-c", block, cwd=tmp_path)
 
 
+def test_where_the_loss_pushes_page_runs(tmp_path):
+    (block,) = python_blocks(ROOT / "docs" / "where_the_loss_pushes.md")
+    printed = run("-c", block, cwd=tmp_path)
+    assert printed.count("counts True ") >= 5 and printed.count("counts False  dL/dz +0.0000") >= 1
+    assert "loss 0.6931, engine and closed form differ by" in printed
+    assert "</html>" in (tmp_path / "pushes.html").read_text()
+
+
+def test_the_pushes_that_are_shown_are_the_examples():
+    page = (ROOT / "docs" / "where_the_loss_pushes.md").read_text()
+    shown = re.search(r"^```\n(   chosen .*?)^```", page, re.M | re.S)[1]
+    printed = run(str(ROOT / "examples" / "19_where_dpo_pushes.py"))
+    assert shown in "\n".join(line.rstrip() for line in printed.splitlines())
+
+
+def test_the_pushes_that_are_shown_are_those_of_the_real_model(capsys):
+    folders = [os.environ.get(f"TINYGRAD_LLM_TEST_{name}", "") for name in ("MODELS", "DATA")]
+    models = sorted(Path(folders[0] or "gone").glob("**/SmolLM2-135M-Instruct*.gguf"))
+    data = Path(folders[1] or "gone") / "instruction-data-with-preference.json"
+    if not models or not data.is_file():
+        pytest.skip("TINYGRAD_LLM_TEST_MODELS and TINYGRAD_LLM_TEST_DATA name no SmolLM2 and data")
+    page = (ROOT / "docs" / "where_the_loss_pushes.md").read_text()
+    (shown,) = re.findall(r"^```\n(chosen:.*?)^```", page, re.M | re.S)
+    assert main(["inspect", str(models[0]), "--data", str(data), "--row", "8"]) == 0
+    assert capsys.readouterr().out.startswith(shown)
+
+
 def test_debugging_page_runs(tmp_path, monkeypatch):
     """Each block, with the model and tensors it speaks of; the fourth plants a write."""
     monkeypatch.chdir(tmp_path)
     blocks = python_blocks(ROOT / "docs" / "debugging.md")
-    assert len(blocks) == 8
+    assert len(blocks) == 9
     for number, code in enumerate(blocks, 1):
         x = Tensor(np.ones((2, 3)), requires_grad=True)
         w = Tensor(np.ones(3), requires_grad=True)

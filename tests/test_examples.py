@@ -30,6 +30,11 @@ SAYS = {
     "14_kv_cache.py": r"positions computed: 8,808 without, 207 with",
     "15_sampling.py": r"top-k 5 +5 +\d\d\.\d%",
     "16_speculative_decoding.py": r"40 tokens in \d\d? passes of the model, the same as",
+    "17_sft_masks.py": r"one too late +0\.00\d\d +0\.0000 +(?!Lima).*\n.*the end .* Lima is",
+    "18_lora.py": r"s B A, r = 4 +\|█.* +\| +4\n",
+    "19_where_dpo_pushes.py": r"11,520 numbers, of which the two differ by at most \de-1[67]",
+    "20_grpo.py": r"steps 111 to 120 +0\.9\d +#+\n(.*\n)*   (9|10) of 10 are right",
+    "21_classifier.py": r"output layer +256 +\d+\.\d +(100\.0|9\d\.\d)%",
 }
 
 

@@ -41,6 +41,7 @@ COMMANDS: dict[type, str] = {
     finetune_kinds.ResumeOptions: "finetune:continue_run",
     options.ClassifyTextOptions: "classify",
     eval_options.EvalOptions: "eval",
+    options.InspectOptions: "inspect",
     options.TokenizerTrain: "tokenizer:train",
     options.TokenizerEncode: "tokenizer:encode",
     options.TokenizerDecode: "tokenizer:decode",
@@ -189,6 +190,7 @@ def _one_line(box: str) -> str:
     relevant = parts[1:2] + [p for p in parts[2:] if p and p[0] in ("Perhaps", "Available")]
     text = "; ".join(" ".join(words).rstrip(".") for words in relevant)
     text = re.sub(r"^Error parsing \w+: (?=[a-z_])", "", text)  # a UserError of the dataclass
+    text = text.removeprefix("Error parsing command.command: ")  # likewise, of `finetune KIND`
     for theirs, ours in _PARSERS_WORDS:
         text = re.sub(theirs, ours, text)
     return f"{text} (see `{PROGRAM} --help`)"

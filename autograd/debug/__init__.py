@@ -4,6 +4,7 @@
     detect_anomaly       stops at the first NaN or infinity, in forward or backward
     detect_changes       what was written into between forward and backward
     register_op_hook     a function that sees what ops compute (for tensors: Tensor.register_hook)
+    keep_outputs         tensors inside a model, whose gradients can then be asked for
     profile              time, memory and arithmetic per op and per line
     draw_graph           the graph as Mermaid, DOT or a page to click through
     record_graph         the same, with the values and gradients that passed
@@ -16,7 +17,7 @@ from autograd.debug.anomaly import AnomalyError, detect_anomaly
 from autograd.debug.changes import ChangedError, detect_changes
 from autograd.debug.graph import Graph, draw_graph, record_graph
 from autograd.debug.ledger import Ledger, LedgerError, record_gradients
-from autograd.debug.op_hooks import register_op_hook
+from autograd.debug.op_hooks import keep_outputs, register_op_hook
 from autograd.debug.profiler import profile
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "detect_anomaly",
     "detect_changes",
     "draw_graph",
+    "keep_outputs",
     "profile",
     "record_gradients",
     "record_graph",

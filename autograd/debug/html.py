@@ -39,8 +39,12 @@ def page(graph, title):
         "DRAWING": drawing,
         "DATA": as_script_data([_details(n) for n in nodes]),
     }
-    text = _TEMPLATE.read_text(encoding="utf-8")
-    head, *rest = text.split("{{")
+    return fill(_TEMPLATE.read_text(encoding="utf-8"), fields)
+
+
+def fill(template: str, fields: dict[str, str]) -> str:
+    """A page: the template with the text of each field in the place of its name, {{NAME}}."""
+    head, *rest = template.split("{{")
     parts = [head]
     for piece in rest:  # one pass: a value that looks like a field is left alone
         name, _, tail = piece.partition("}}")

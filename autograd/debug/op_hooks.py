@@ -5,7 +5,8 @@ They observe only; what they return is ignored. To replace a gradient, hook the 
 """
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from autograd._tensor import Tensor
@@ -107,3 +108,26 @@ def register_op_hook(
     hook = OpHook(op, forward, backward)
     hook.start()
     return hook
+
+
+@contextmanager
+def keep_outputs(op: type[Op] | str) -> Iterator[list[Tensor]]:
+    """The outputs of an op's calls, in their order: the tensors inside a model, to differentiate.
+
+        with keep_outputs("Embedding") as outputs:
+            loss = model.loss(ids, targets)
+        (g,) = grad(loss, outputs[:1])
+
+    ``op`` is an Op subclass or its name. An output that depends on nothing trained becomes a leaf
+    that requires a gradient, so frozen weights do not hide what reaches it. Raises what
+    ``register_op_hook`` raises.
+    """
+    outputs: list[Tensor] = []
+
+    def keep(op, inputs, output):
+        if not output.requires_grad:
+            output.requires_grad = True
+        outputs.append(output)
+
+    with register_op_hook(op, forward=keep):
+        yield outputs

@@ -13,7 +13,7 @@ import pytest
 from leaves import leaf
 
 from autograd import Op, Parameter, Tensor, grad, ops
-from autograd.debug import register_op_hook
+from autograd.debug import keep_outputs, register_op_hook
 
 # --- tensor hooks ---------------------------------------------------------------------------------
 
@@ -354,3 +354,33 @@ def test_a_custom_op_has_a_name():
 def test_a_hook_is_a_function():
     with pytest.raises(TypeError, match="a hook is a function of the gradient, not int"):
         leaf(3).register_hook(3)
+
+
+# --- tensors inside a model -----------------------------------------------------------------------
+
+
+def test_the_gradient_of_a_tensor_that_no_variable_names():
+    x = leaf(3)
+    with keep_outputs("Exp") as outputs:
+        loss = (ops.exp(2 * x) * ops.exp(x)).sum()
+    ops.exp(x)
+    assert len(outputs) == 2
+    first, second = outputs
+    g_first, g_second = grad(loss, outputs)
+    np.testing.assert_array_equal(g_first.data, second.data)
+    np.testing.assert_array_equal(g_second.data, first.data)
+
+
+def test_kept_outputs_of_frozen_parts_require_a_gradient():
+    table = Parameter(np.arange(6.0).reshape(3, 2), requires_grad=False)
+    with keep_outputs("Embedding") as outputs:
+        loss = (ops.embedding(table, np.array([2, 0])) * np.array([[1.0, 2.0], [3.0, 4.0]])).sum()
+    assert outputs[0].is_leaf and not table.requires_grad
+    (g,) = grad(loss, outputs)
+    np.testing.assert_array_equal(g.data, [[1.0, 2.0], [3.0, 4.0]])
+
+
+def test_only_known_ops_are_kept():
+    with pytest.raises(ValueError, match="there is no op 'Embeding'.*Embedding"):
+        with keep_outputs("Embeding"):
+            pass

@@ -148,6 +148,13 @@ def test_a_line_for_every_text(here, capsys, monkeypatch):
     assert run(["classify", str(resolve("run")), "lines.txt"], capsys) == (0, out, "")
 
 
+def test_only_line_ends_separate_texts(here, capsys):
+    (here / "lines.txt").write_bytes("the cat\u2028sat\x0b3\r\non the log\n".encode())
+    code, out, _ = run(["classify", "run", "lines.txt", "--json"], capsys)
+    texts = [json.loads(line)["text"] for line in out.splitlines()]
+    assert code == 0 and texts == ["the cat\u2028sat\x0b3", "on the log"]
+
+
 def test_json(here, capsys):
     (here / "lines.txt").write_text("the cat sat 3\n\u00e9\n")
     code, out, _ = run(["classify", "run", "lines.txt", "--json"], capsys)

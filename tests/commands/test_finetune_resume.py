@@ -15,6 +15,7 @@ import pytest
 from command_server import KILLED, CommandServer
 from small_models import small_model, small_tokenizer
 
+from tinygrad_llm.finetune.lora import add_lora, save_adapter
 from tinygrad_llm.pretrained import save_pretrained
 from tinygrad_llm.training.checkpoint import read_index, verify_checkpoint
 from tinygrad_llm.training.metrics import read_metrics
@@ -25,7 +26,11 @@ STEPS = "--steps 3 --eval-every 2 --save-every 1 --batch-size 2 --grad-accumulat
 CLASSIFY = "finetune classify ../../{model} --data ../../texts.tsv".split()
 ROWS = "--template plain --max-length 60".split()
 SFT = [*"finetune sft ../../{model} --data ../../pairs.jsonl --sample-tokens 3".split(), *ROWS]
-DPO = [*"finetune dpo ../../{model} --data ../../pairs.jsonl --sample-tokens 3".split(), *ROWS]
+DPO = [*"finetune dpo ../../adapter --data ../../pairs.jsonl --sample-tokens 3".split(), *ROWS]
+GRPO = """
+finetune grpo ../../{model} --data ../../pairs.jsonl --sample-tokens 3 --num-generations 2
+--max-completion-length 4 --reward length:3 --reward ../../rewards.py:short --lr 1e-3
+""".split()
 COMMANDS = {
     "classify": [*CLASSIFY, "--balanced", *STEPS],
     "classify with LoRA": [
@@ -33,10 +38,16 @@ COMMANDS = {
     ],
     "sft": [*SFT, "--packing", *STEPS],
     "sft with LoRA": [*SFT, "--lora-r", "2", "--lora-dropout", "0.1", *STEPS],
-    "dpo with LoRA": [*DPO, *"--lora-r 2 --lora-dropout 0.1 --loss-type kto".split(), *STEPS],
+    "dpo with LoRA on an adapter": [
+        *DPO, *"--lora-r 2 --lora-dropout 0.1 --loss-type kto".split(), *STEPS
+    ],
     "reward": [*"finetune reward ../../{model} --data ../../pairs.jsonl".split(), *ROWS, *STEPS],
+    "grpo": [*GRPO, *ROWS, *STEPS, "--num-iterations", "2"],
+    "grpo with LoRA": [
+        *GRPO, *ROWS, *STEPS, *"--lora-r 2 --lora-dropout 0.1 --beta 0.1 --loss-type grpo".split()
+    ],
 }  # fmt: skip
-"""Every kind of run. "{model}" is gpt2, which has dropout, or llama."""
+"""Every kind of run. "{model}" is gpt2, which has dropout, or llama, on which the adapter is."""
 
 
 def texts():
@@ -57,6 +68,9 @@ def pairs():
     return "".join(json.dumps(row) + "\n" for row in rows)
 
 
+REWARDS = "def short(completions, **_):\n    return [1 / (1 + len(one)) for one in completions]\n"
+
+
 class World:
     """A folder with models and data, in which one kind of run is made."""
 
@@ -64,8 +78,11 @@ class World:
         self.folder, self.server, self.argv, self.count = folder, server, argv, 0
         for kind in ("gpt2", "llama"):
             save_pretrained(small_model(kind), small_tokenizer(), folder / kind)
+        adapter = add_lora(small_model("llama"), 3)
+        save_adapter(adapter, folder / "adapter", base=str(folder / "llama"))
         (folder / "texts.tsv").write_text(texts())
         (folder / "pairs.jsonl").write_text(pairs())
+        (folder / "rewards.py").write_text(REWARDS)
         here = self.place()
         result = self.run(self.argv, here)
         assert result["code"] == 0, result["log"]
@@ -148,6 +165,15 @@ os.rename runs/{name}/.partial-loss.png
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_killed_before_a_file_operation(world, moment):
     killed_and_continued(world, world.operations.index(moment.format(name=world.name)))
+
+
+def test_killed_before_answers_are_written(world):
+    """They are on disk before the checkpoint of their step, so none can be missing."""
+    name = f"os.rename runs/{world.name}/.partial-samples.jsonl"
+    found = [at for at, operation in enumerate(world.operations) if operation == name]
+    assert len(found) == (3 if world.argv[1] in ("sft", "dpo") else 0)  # steps 0, 2 and 3
+    for at in found:
+        killed_and_continued(world, at)
 
 
 @pytest.mark.soak

@@ -3,45 +3,27 @@
 import json
 
 import pytest
+from caches import new_cache
+from finetune_rows import DPO, SFT, SMALL, completions, preferences
 from small_models import small_model, small_tokenizer
 
 from tinygrad_llm import cli
+from tinygrad_llm.commands.finetune_samples import read_samples
 from tinygrad_llm.pretrained import load_pretrained, save_pretrained
 from tinygrad_llm.pretrained.classifier import load_classifier
 from tinygrad_llm.training.checkpoint import resolve
 from tinygrad_llm.training.metrics import read_metrics
-
-WORDS = "the cat sat on a mat and the dog ran to its log".split()
-
-
-def completions(count=12):
-    return [
-        {"prompt": f"say {WORDS[i % 9]}", "completion": f"the {WORDS[i % 7]} {i}"}
-        for i in range(count)
-    ]
-
-
-def preferences(count=12):
-    return [
-        {"prompt": f"say {WORDS[i % 9]}", "chosen": f"a {WORDS[i % 7]}", "rejected": f"no {i}"}
-        for i in range(count)
-    ]
 
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
     """A folder with a model and data, which is the current one."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("TINYGRAD_LLM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("TINYGRAD_LLM_CACHE", new_cache(tmp_path))
     save_pretrained(small_model("llama"), small_tokenizer(), tmp_path / "model")
     (tmp_path / "sft.json").write_text(json.dumps(completions()))
     (tmp_path / "dpo.jsonl").write_text("".join(json.dumps(r) + "\n" for r in preferences()))
     return tmp_path
-
-
-SMALL = "--template plain --max-length 60 --batch-size 3 --eval-every 2 --sample-tokens 4".split()
-SFT = ["finetune", "sft", "model", "--data", "sft.json", *SMALL]
-DPO = ["finetune", "dpo", "model", "--data", "dpo.jsonl", *SMALL]
 
 
 def test_sft_reports_learns_and_writes_a_run(place, capsys):
@@ -51,6 +33,9 @@ def test_sft_reports_learns_and_writes_a_run(place, capsys):
         "sft.json: 12 of 12 rows are used",
         "validation  1 examples:",
         "before      held out: loss ",
+        "answers after step 0 (",
+        "answers after step 2 (",
+        "after step 3",
         "held out, 1 rows, ",
         "loss.png",
         "tinygrad-llm generate",
@@ -60,11 +45,10 @@ def test_sft_reports_learns_and_writes_a_run(place, capsys):
     lines = read_metrics(run / "metrics.jsonl")
     assert [line["step"] for line in lines] == [1, 2, 3, 3] and lines[-1]["final"]
     assert lines[1]["eval_loss"] < 10 and lines[0]["entropy"] > 0
-    samples = json.loads((run / "samples.json").read_text())
-    assert set(samples) == {"prompts", "expected", "before", "after"}
-    assert len(samples["before"]) == len(samples["after"]) == 1
-    assert samples["prompts"][0].startswith("say ")
-    assert samples["expected"][0].startswith("the ")
+    samples = read_samples(run)
+    assert [line["step"] for line in samples] == [0, 2, 3]
+    for line in samples:
+        assert line["prompt"].startswith("say ") and line["expected"].startswith("the ")
     assert (run / "loss.png").stat().st_size > 5000
     assert load_pretrained(run)[0].num_parameters() == small_model("llama").num_parameters()
 
@@ -105,6 +89,9 @@ def test_a_reward_model_scores_the_chosen_answers_higher(place, capsys):
     assert {"min_reward", "mean_reward", "max_reward", "accuracy", "margin"} <= set(lines[0])
     model, _ = load_classifier(run)
     assert model.labels == ("reward",) and model.score.weight.shape[0] == 1
+    capsys.readouterr()
+    assert cli.main(["classify", "runs/reward", "sft.json"]) == 2
+    assert "as a reward model does: it has no classes" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("loss_type", ["sigmoid_norm", "orpo", "kto", "ipo"])
@@ -113,7 +100,7 @@ def test_every_loss_type_runs(place, capsys, loss_type):
     (line, final) = read_metrics(place / "runs" / "dpo" / "metrics.jsonl")
     own = {"orpo": "log_odds_ratio", "kto": "kl"}.get(loss_type, "rewards/margins")
     assert own in line and final["final"]
-    assert not (place / "runs" / "dpo" / "samples.json").exists()
+    assert not (place / "runs" / "dpo" / "samples.jsonl").exists()
     assert ("reference   " in capsys.readouterr().out) == (loss_type != "orpo")
 
 
@@ -129,10 +116,23 @@ def test_every_loss_type_runs(place, capsys, loss_type):
         ([*SFT, "--template", "chat"], "chat template"),
         ([*SFT[:4], "dpo.jsonl"], "expected one of: messages; prompt and completion"),
         ([*SFT[:4], "dpo.jsonl"], "text (--skip-faulty drops such rows)"),
-        ([*SFT, "--validation-share", "0.99"], "12 rows, too few to train on some"),
+        ([*SFT, "--validation-share", "0.99"], "too few rows (12) to train on some"),
+        ([*SFT, "--use-dora"], "error: use_dora is True, but does nothing without --lora-r"),
+        ([*SFT, "--lora-alpha", "8"], "lora_alpha is 8.0, but does nothing without --lora-r"),
+        ([*SFT[:2], *SFT[3:]], "error: MODEL is missing: "),
     ],
 )
 def test_bad_input_is_one_sentence(place, capsys, argv, sentence):
     assert cli.main(argv) == 2
     err = capsys.readouterr().err
     assert sentence in err and err.count("\n") == 1, err
+
+
+def test_held_out_rows_that_are_trained_on_are_counted(place, capsys):
+    rows = [json.dumps(row) for row in completions(4)]
+    (place / "held_out.jsonl").write_text("\n".join([*rows, json.dumps({"text": "new"})]))
+    short = ["--steps", "1", "--samples", "0"]
+    assert cli.main([*SFT, *short, "--validation-data", "held_out.jsonl"]) == 0
+    assert "note: 4 of the 5 held-out rows are trained on, too" in capsys.readouterr().out
+    assert cli.main([*SFT, *short]) == 0
+    assert "trained on, too" not in capsys.readouterr().out

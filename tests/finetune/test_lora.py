@@ -293,7 +293,7 @@ def test_backward_computes_no_product_for_a_frozen_weight(monkeypatch):
 
     backward = linear_kernel.backward
     monkeypatch.setattr(linear_kernel, "backward", spy)
-    model = stir(add_lora(base_model(), 4))
+    model = stir(add_lora(base_model(), 4, dropout=0.1)).train()  # without, it is all low_rank.py's
     loss = model.loss(IDS, TARGETS)
     assert loss._node.needs == (True, False)  # nor for the output layer
     loss.backward()
@@ -426,11 +426,21 @@ def test_a_model_is_restored_when_merging_fails(monkeypatch):
     model = stir(add_lora(base_model(), 4))
     found, names = model(IDS).data, list(lora_layers(model))
     weights = [np.zeros((64, 64), np.float32)]  # enough for the first layer
-    monkeypatch.setattr(adapters, "_merged_weight", lambda layer: weights.pop())
+    monkeypatch.setattr(adapters, "_merged_weight", lambda where, layer: weights.pop())
     with pytest.raises(IndexError), merged(model):
         raise AssertionError("never reached")
     assert list(lora_layers(model)) == names
     np.testing.assert_array_equal(model(IDS).data, found)
+
+
+def test_a_merged_weight_must_be_finite():
+    model = stir(add_lora(base_model(), 4, targets="down_proj"))
+    layer = lora_layers(model)["layers.0.mlp.down_proj"].adapters["default"]
+    layer.A.assign_(1e30 * layer.A.data)
+    layer.B.assign_(1e30 * layer.B.data)
+    for merge in (merge_lora, lambda m: merged(m).__enter__()):
+        with pytest.raises(UserError, match=r"layers\.0\.mlp\.down_proj has infinite weights"):
+            merge(model)
 
 
 def test_generation_with_and_without_merging():

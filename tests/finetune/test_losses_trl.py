@@ -3,14 +3,11 @@
 Loss, metrics, every parameter's gradient, and the weights after three steps of AdamW.
 """
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from transformers_models import build, exact
 from trl_losses import bare, exact_backward, logged, trainers, with_statistics
 
-from autograd import Tensor
 from tinygrad_llm.finetune.advantages import advantages, reward_metrics
 from tinygrad_llm.finetune.logps import (
     IGNORE,
@@ -38,6 +35,8 @@ from tinygrad_llm.finetune.metrics import (
     reward_model_metrics,
     sft_metrics,
 )
+from tinygrad_llm.finetune.reward import LABELS as LABELS_OF_REWARDS
+from tinygrad_llm.model.classifier import Classifier
 from tinygrad_llm.pretrained import load_pretrained
 from tinygrad_llm.pretrained.llama import layout
 from tinygrad_llm.training.optim import AdamW
@@ -109,16 +108,38 @@ def logps(model, labels=LABELS, ids=IDS):
     return hidden_token_logps(model.hidden(ids[:, :-1]), model, labels)
 
 
-def statistics(model):
-    return hidden_statistics(model.hidden(INPUTS), model, LABELS)
+def statistics(model, ids, labels):
+    return hidden_statistics(model.hidden(ids[:, :-1]), model, labels)
 
 
-def compare(ours, theirs, our_loss, their_loss, skip=(), steps=3):
-    """``our_loss(model, reference)`` and ``their_loss()`` return a loss and its metrics."""
+WHOLE = [[0, 1, 2, 3]]
+parts = pytest.mark.parametrize("parts", [WHOLE, [[0, 2], [1, 3]]], ids=["whole", "micro-batches"])
+"""The rows of each micro-batch. Of pairs, the first half of the rows is chosen."""
+masked = pytest.mark.parametrize("masked", [False, True], ids=["", "masked"])
+"""Whether nothing counts in row 1."""
+
+
+def without_row(answer, masked):
+    return np.where((np.arange(4) == 1)[:, None] & masked, 0, answer)
+
+
+def labels_of(answer, ids=IDS):
+    """Shifted labels (4, T - 1) where ``answer`` (4, T) is 1."""
+    return np.where(answer == 1, ids, IGNORE)[:, 1:]
+
+
+def compare(ours, theirs, our_loss, their_loss, parts=WHOLE, shares=None, skip=(), steps=3):
+    """``our_loss(model, reference, rows)`` and ``their_loss(rows)`` return a loss and its metrics.
+
+    ``shares`` are what each of our losses counts, and of theirs, in the loss of the step.
+    """
     model, reference = ours
+    body = getattr(model, "body", model)
+    prefix = "" if body is model else "body."
     names = {  # of each parameter in the file, and here
-        name: part.name for name, (part,) in layout(model.config, "llama").items()
+        name: prefix + part.name for name, (part,) in layout(body.config, "llama").items()
     }
+    names["score.weight"] = "score.weight"  # of a reward model
     parameters = dict(model.named_parameters())
     one = AdamW(model.named_parameters(), lr=1e-4, weight_decay=0.01)
     groups = [  # as in ours and in Hugging Face's Trainer, only matrices decay
@@ -126,16 +147,18 @@ def compare(ours, theirs, our_loss, their_loss, skip=(), steps=3):
         {"params": [p for p in theirs[0].parameters() if p.ndim == 1], "weight_decay": 0.0},
     ]
     other = torch.optim.AdamW(groups, lr=1e-4)
+    shares = shares or [(1 / len(parts), 1 / len(parts))] * len(parts)
     for step in range(steps):
-        loss, found = our_loss(model, reference)
-        expected_loss, expected = their_loss()
-        close(loss.item(), expected_loss.item(), "loss")
-        expected = {k: v for k, v in expected.items() if k not in ("num_tokens", *skip)}
-        assert found.keys() == expected.keys()
-        for name, value in expected.items():
-            close(found[name], value, name)
-        loss.backward()
-        expected_loss.backward()
+        for rows, (our_share, their_share) in zip(parts, shares, strict=True):
+            loss, found = our_loss(model, reference, rows)
+            expected_loss, expected = their_loss(rows)
+            close(our_share * loss.item(), their_share * expected_loss.item(), "loss")
+            expected = {k: v for k, v in expected.items() if k not in ("num_tokens", *skip)}
+            assert found.keys() == expected.keys()
+            for name, value in expected.items():
+                close(found[name], value, name)
+            loss.backward(our_share)
+            (their_share * expected_loss).backward()
         for name, p in theirs[0].named_parameters():
             close(parameters[names[name]].grad.numpy(), p.grad.numpy(), f"gradient of {name}")
         assert step or max(float(p.grad.abs().max()) for p in theirs[0].parameters()) > 1e-3
@@ -153,211 +176,216 @@ def tensors(**arrays):
 # --- SFT -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("masked_row", [False, True])
-def test_sft(ours, theirs, masked_row):
-    labels = np.where((np.arange(4) == 1)[:, None] & masked_row, IGNORE, LABELS)
-    whole = np.pad(labels, [(0, 0), (1, 0)], constant_values=IGNORE)
-
-    def our_loss(model, _):
-        h = model.hidden(INPUTS)
-        return hidden_sft_loss(h, model, labels), sft_metrics(hidden_statistics(h, model, labels))
-
-    trainer = bare(
-        TRL.sft, theirs[0], compute_loss_func=None, label_smoother=None,
-        args={"loss_type": "nll", "average_tokens_across_devices": False},
-    )  # fmt: skip
-
-    def their_loss():
-        inputs = tensors(input_ids=IDS, attention_mask=PADDING, labels=whole)
-        return trainer.compute_loss(theirs[0], inputs), logged(trainer)
-
-    compare(ours, theirs, our_loss, their_loss)
-
-
-def test_sft_in_micro_batches(ours, theirs):
+@pytest.mark.parametrize("parts", [WHOLE, [[1], [0, 2, 3]]], ids=["whole", "micro-batches"])
+@masked
+def test_sft(ours, theirs, parts, masked):
     """Theirs divides each sum by the tokens of the step, ours weights each mean by its share."""
-    model, parts, n = ours[0], (slice(0, 1), slice(1, 4)), int((LABELS != IGNORE).sum())
-    labels = np.pad(LABELS, [(0, 0), (1, 0)], constant_values=IGNORE)
+    answer = without_row(ANSWER, masked)
+    labels, whole = labels_of(answer), np.where(answer == 1, IDS, IGNORE)
+    n = int((labels != IGNORE).sum())
+    shares = [((labels[rows] != IGNORE).sum() / n, 1) for rows in parts]
+
+    def our_loss(model, _, rows):
+        h = model.hidden(INPUTS[rows])
+        metrics = sft_metrics(hidden_statistics(h, model, labels[rows]))
+        return hidden_sft_loss(h, model, labels[rows]), metrics
+
     trainer = bare(
         TRL.sft, theirs[0], compute_loss_func=None, label_smoother=None,
         args={"loss_type": "nll", "average_tokens_across_devices": False},
     )  # fmt: skip
-    for rows in parts:
-        share = (LABELS[rows] != IGNORE).sum() / n
-        hidden_sft_loss(model.hidden(INPUTS[rows]), model, LABELS[rows]).backward(share)
-        inputs = tensors(input_ids=IDS[rows], attention_mask=PADDING[rows], labels=labels[rows])
-        trainer.compute_loss(theirs[0], inputs, num_items_in_batch=n).backward()
-    g = theirs[0].model.layers[1].mlp.up_proj.weight.grad.numpy()
-    close(model.layers[1].mlp.up_proj.weight.grad.numpy(), g)
+
+    def their_loss(rows):
+        inputs = tensors(input_ids=IDS[rows], attention_mask=PADDING[rows], labels=whole[rows])
+        n_step = None if parts is WHOLE else n
+        loss = trainer.compute_loss(theirs[0], inputs, num_items_in_batch=n_step)
+        return loss, logged(trainer)
+
+    compare(ours, theirs, our_loss, their_loss, parts, shares)
 
 
 # --- pairs: the first two rows are chosen, the last two rejected ---------------------------------
 
 
-def their_dpo(theirs, loss_type, beta, **attributes):
-    return bare(
+def their_dpo(theirs, loss_type, beta, answer, **attributes):
+    """TRL's DPO, as a function of the rows."""
+    trainer = bare(
         TRL.dpo, theirs[0], ref_model=theirs[1], loss_types=[loss_type], loss_weights=[1.0],
         beta=beta, f_divergence_type="reverse_kl", ld_alpha=None, use_weighting=False,
-        precompute_ref_logps=False, **attributes,
+        **{"precompute_ref_logps": False, **attributes},
     )  # fmt: skip
 
+    def their_loss(rows):
+        inputs = tensors(
+            input_ids=IDS[rows], attention_mask=PADDING[rows], completion_mask=answer[rows]
+        )
+        if trainer.precompute_ref_logps:  # of a reference that finds all answers equally likely
+            nothing = torch.zeros(len(rows) // 2, dtype=torch.float64)
+            inputs |= {"ref_chosen_logps": nothing, "ref_rejected_logps": nothing}
+        return trainer._compute_loss(theirs[0], inputs, False), logged(trainer)
 
+    return their_loss
+
+
+def our_dpo(answer, *options, with_reference=True, **more):
+    """Ours, of the same rows."""
+    labels = labels_of(answer)
+
+    def our_loss(model, reference, rows):
+        half, n = len(rows) // 2, lengths(labels[rows])
+        policy, fixed = (
+            over_tokens(logps(m, labels[rows], IDS[rows]), labels[rows]) for m in (model, reference)
+        )
+        references = (fixed[:half], fixed[half:]) if with_reference else (None, None)
+        losses, *rewards = dpo_loss(
+            policy[:half], policy[half:], *references, *options, lengths=(n[:half], n[half:]),
+            **more,
+        )  # fmt: skip
+        metrics = preference_metrics(*rewards, policy[:half], policy[half:])
+        return losses.mean(), metrics | pair_token_metrics(
+            statistics(model, IDS[rows], labels[rows])
+        )
+
+    return our_loss
+
+
+@parts
+@masked
 @pytest.mark.parametrize(
     "loss_type, beta",
     [("sigmoid", 0.1), ("sigmoid_norm", 0.5), ("hinge", 0.02), ("ipo", 0.3)],
 )
-def test_dpo(ours, theirs, loss_type, beta):
-    n = lengths(LABELS)
-
-    def our_loss(model, reference):
-        policy, fixed = (over_tokens(logps(m), LABELS) for m in (model, reference))
-        losses, *rewards = dpo_loss(
-            policy[:2], policy[2:], fixed[:2], fixed[2:], beta, loss_type=loss_type,
-            lengths=(n[:2], n[2:]),
-        )  # fmt: skip
-        metrics = preference_metrics(*rewards, policy[:2], policy[2:])
-        return losses.mean(), metrics | pair_token_metrics(statistics(model))
-
-    trainer = their_dpo(theirs, loss_type, beta)
-
-    def their_loss():
-        inputs = tensors(input_ids=IDS, attention_mask=PADDING, completion_mask=ANSWER)
-        return trainer._compute_loss(theirs[0], inputs, False), logged(trainer)
-
-    compare(ours, theirs, our_loss, their_loss)
+def test_dpo(ours, theirs, loss_type, beta, parts, masked):
+    answer = without_row(ANSWER, masked)
+    one, other = (
+        our_dpo(answer, beta, loss_type=loss_type),
+        their_dpo(theirs, loss_type, beta, answer),
+    )
+    compare(ours, theirs, one, other, parts)
 
 
-def test_dpo_without_a_reference(ours, theirs):
-    def our_loss(model, _):
-        policy = over_tokens(logps(model), LABELS)
-        losses, *rewards = dpo_loss(policy[:2], policy[2:], None, None)
-        metrics = preference_metrics(*rewards, policy[:2], policy[2:])
-        return losses.mean(), metrics | pair_token_metrics(statistics(model))
-
-    trainer = their_dpo(theirs, "sigmoid", 0.1)
-    trainer.precompute_ref_logps = True
-
-    def their_loss():
-        nothing = np.zeros(2)
-        inputs = tensors(
-            input_ids=IDS, attention_mask=PADDING, completion_mask=ANSWER,
-            ref_chosen_logps=nothing, ref_rejected_logps=nothing,
-        )  # fmt: skip
-        return trainer._compute_loss(theirs[0], inputs, False), logged(trainer)
-
-    compare(ours, theirs, our_loss, their_loss)
+@parts
+def test_dpo_without_a_reference(ours, theirs, parts):
+    one = our_dpo(ANSWER, with_reference=False)
+    other = their_dpo(theirs, "sigmoid", 0.1, ANSWER, precompute_ref_logps=True)
+    compare(ours, theirs, one, other, parts)
 
 
-def test_dpo_with_label_smoothing(ours, theirs):
-    """TRL has this form in its "aot", which is DPO if there is a single pair."""
-    pair = [0, 2]
-
-    def our_loss(model, reference):
-        policy, fixed = (over_tokens(logps(m), LABELS) for m in (model, reference))
-        losses, *_ = dpo_loss(policy[:1], policy[2:3], fixed[:1], fixed[2:3], 0.3, 0.2)
-        return losses.mean(), {}
-
-    trainer = their_dpo(theirs, "aot", 0.3, label_smoothing=0.2)
-
-    def their_loss():
-        inputs = tensors(
-            input_ids=IDS[pair], attention_mask=PADDING[pair], completion_mask=ANSWER[pair]
-        )
-        return trainer._compute_loss(theirs[0], inputs, False), {}
-
-    compare(ours, theirs, our_loss, their_loss)
+@masked
+def test_dpo_with_label_smoothing(ours, theirs, masked):
+    """TRL has this form in its "aot", which is DPO if there is a single pair in a batch."""
+    answer = without_row(ANSWER, masked)
+    one = our_dpo(answer, 0.3, 0.2)
+    other = their_dpo(theirs, "aot", 0.3, answer, label_smoothing=0.2)
+    compare(ours, theirs, one, other, [[0, 2], [1, 3]])
 
 
-def test_orpo(ours, theirs):
-    everything = np.where(PADDING == 1, IDS, IGNORE)[:2, 1:]  # theirs imitates the prompts too
+@parts
+def test_orpo(ours, theirs, parts):
+    """Of a row in which nothing counts, theirs is NaN."""
+    everything = labels_of(PADDING)  # theirs imitates the prompts too
 
-    def our_loss(model, _):
-        policy = over_tokens(logps(model), LABELS, average=True)
-        nll = hidden_sft_loss(model.hidden(INPUTS[:2]), model, everything)
-        losses, *rewards = orpo_loss(policy[:2], policy[2:], 0.3, nll)
-        metrics = preference_metrics(*rewards, policy[:2], policy[2:])
-        return losses.mean(), metrics | orpo_metrics(policy[:2], policy[2:], nll)
+    def our_loss(model, _, rows):
+        half, labels = len(rows) // 2, LABELS[rows]
+        policy = over_tokens(logps(model, labels, IDS[rows]), labels, average=True)
+        imitated = everything[rows[:half]]
+        nll = hidden_sft_loss(model.hidden(INPUTS[rows[:half]]), model, imitated)
+        losses, *rewards = orpo_loss(policy[:half], policy[half:], 0.3, nll)
+        metrics = preference_metrics(*rewards, policy[:half], policy[half:])
+        return losses.mean(), metrics | orpo_metrics(policy[:half], policy[half:], nll)
 
     trainer = bare(TRL.orpo, theirs[0], beta=0.3, is_encoder_decoder=False, padding_value=0)
 
-    def their_loss():
-        batch = {}
-        for name, rows in (("chosen", slice(0, 2)), ("rejected", slice(2, 4))):
-            batch[f"{name}_input_ids"] = torch.tensor(IDS[rows])
-            batch[f"{name}_attention_mask"] = torch.tensor(PADDING[rows])
-            batch[f"{name}_labels"] = torch.tensor(np.where(ANSWER == 1, IDS, IGNORE)[rows])
+    def their_loss(rows):
+        batch, half = {}, len(rows) // 2
+        for name, side in (("chosen", rows[:half]), ("rejected", rows[half:])):
+            batch[f"{name}_input_ids"] = torch.tensor(IDS[side])
+            batch[f"{name}_attention_mask"] = torch.tensor(PADDING[side])
+            batch[f"{name}_labels"] = torch.tensor(np.where(ANSWER == 1, IDS, IGNORE)[side])
         return trainer.get_batch_loss_metrics(theirs[0], batch)
 
     # its logits/... are means over prompts and padding as well
-    compare(ours, theirs, our_loss, their_loss, skip=("logits/chosen", "logits/rejected"))
+    skip = ("logits/chosen", "logits/rejected")
+    compare(ours, theirs, our_loss, their_loss, parts, skip=skip)
 
 
+@parts
+@masked
 @pytest.mark.parametrize("desirable", [[True, False, True, True], [False] * 4])
-def test_kto(ours, theirs, desirable):
-    desirable, weights = np.array(desirable), (1.3, 0.7)
-    mismatched = np.where(ANSWER == 1, OTHER_IDS, IGNORE)[:, 1:]
+def test_kto(ours, theirs, desirable, parts, masked):
+    """Answers that are liked or not, each with an answer to another prompt."""
+    desirable, weights, answer = np.array(desirable), (1.3, 0.7), without_row(ANSWER, masked)
+    labels, mismatched = labels_of(answer), labels_of(ANSWER, OTHER_IDS)
 
-    def our_loss(model, reference):
-        policy, fixed = (over_tokens(logps(m), LABELS) for m in (model, reference))
+    def our_loss(model, reference, rows):
+        policy, fixed = (
+            over_tokens(logps(m, labels[rows], IDS[rows]), labels[rows]) for m in (model, reference)
+        )
         kl = kto_kl(*(
-            over_tokens(logps(m, mismatched, OTHER_IDS), mismatched).numpy()
+            over_tokens(logps(m, mismatched[rows], OTHER_IDS[rows]), mismatched[rows]).numpy()
             for m in (model, reference)
         ))  # fmt: skip
-        losses, rewards = kto_loss(policy, fixed, desirable, kl, 0.2, *weights)
-        found, metrics = statistics(model), kto_metrics(rewards, policy, desirable, kl)
-        metrics["entropy"] = found.mean(found.entropy)
-        return losses.mean(), metrics
+        losses, rewards = kto_loss(policy, fixed, desirable[rows], kl, 0.2, *weights)
+        found = statistics(model, IDS[rows], labels[rows])
+        metrics = kto_metrics(rewards, policy, desirable[rows], kl)
+        return losses.mean(), metrics | {"entropy": found.mean(found.entropy)}
 
     trainer = bare(
         TRL.kto, theirs[0], ref_model=theirs[1], beta=0.2, loss_type="kto", calculate_KL=True,
         precompute_ref_logps=False, desirable_weight=weights[0], undesirable_weight=weights[1],
     )  # fmt: skip
 
-    def their_loss():
+    def their_loss(rows):
+        trainer._metrics.clear()
         inputs = tensors(
-            input_ids=IDS, attention_mask=PADDING, completion_mask=ANSWER, label=desirable,
-            KL_input_ids=OTHER_IDS, KL_attention_mask=PADDING, KL_completion_mask=ANSWER,
+            input_ids=IDS[rows], attention_mask=PADDING[rows], completion_mask=answer[rows],
+            label=desirable[rows], KL_input_ids=OTHER_IDS[rows], KL_attention_mask=PADDING[rows],
+            KL_completion_mask=ANSWER[rows],
         )  # fmt: skip
         return trainer._compute_loss(theirs[0], inputs, False), logged(trainer)
 
-    compare(ours, theirs, our_loss, their_loss, skip=("logits/chosen", "logits/rejected"))
+    skip = ("logits/chosen", "logits/rejected")
+    compare(ours, theirs, our_loss, their_loss, parts, skip=skip)
 
 
-class Scores:
-    """What a reward model's outputs look like to TRL: the rewards, whatever the texts."""
-
-    training = True
-
-    def __init__(self, scores):
-        self.outputs = SimpleNamespace(logits=scores[:, None])
-
-    def __call__(self, **inputs):
-        return self.outputs
+# --- a reward model ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("margin", [None, np.array([0.5, 0.0, 2.0])])
-def test_reward(margin):
-    chosen, rejected = (Tensor(x, requires_grad=True) for x in RNG.standard_normal((2, 3)))
-    loss = reward_loss(chosen, rejected, margin, center=0.01).mean()
-    loss.backward()
+@pytest.fixture
+def scorers(directories, tmp_path):
+    """(ours, theirs): the policy with a head of one class in place of its output layer."""
+    config = transformers.AutoConfig.from_pretrained(directories[0], num_labels=1, pad_token_id=0)
     with exact():
-        scores = torch.tensor(
-            np.concatenate([chosen.numpy(), rejected.numpy()]), requires_grad=True
+        torch.manual_seed(2)
+        other = transformers.AutoModelForSequenceClassification.from_pretrained(
+            directories[0], config=config, dtype=torch.float64, attn_implementation="eager"
         )
-        trainer = bare(TRL.reward, Scores(scores), args={"center_rewards_coefficient": 0.01})
-        inputs = tensors(attention_mask=np.ones((6, 2)))
+        model = Classifier(load_pretrained(directories[0], "float64")[0], LABELS_OF_REWARDS)
+        model.score.astype(np.float64)
+        model.score.weight.assign_(other.score.weight.detach().numpy())
+        yield model.train(), other.train()
+
+
+@parts
+@pytest.mark.parametrize("margin", [None, np.array([0.5, 2.0])], ids=["", "margin"])
+def test_reward(scorers, parts, margin):
+    n_tokens, ids = PADDING.sum(axis=1), np.where(PADDING == 1, IDS, 0)
+    trainer = bare(TRL.reward, scorers[1], args={"center_rewards_coefficient": 0.01})
+
+    def our_loss(model, _, rows):
+        rewards, half = model(ids[rows], n_tokens[rows])[:, 0], len(rows) // 2
+        more = None if margin is None else margin[rows[:half]]
+        chosen, rejected = rewards[:half], rewards[half:]
+        losses = reward_loss(chosen, rejected, more, center=0.01)
+        return losses.mean(), reward_model_metrics(chosen, rejected)
+
+    def their_loss(rows):
+        inputs = tensors(input_ids=ids[rows], attention_mask=PADDING[rows])
         if margin is not None:
-            inputs["margin"] = torch.tensor(margin)
-        expected = trainer.compute_loss(trainer.model, inputs)
-        expected.backward()
-    close(loss.item(), expected.item())
-    close(np.concatenate([chosen.grad.numpy(), rejected.grad.numpy()]), scores.grad.numpy())
-    metrics = logged(trainer)
-    del metrics["num_tokens"]
-    found = reward_model_metrics(chosen, rejected)
-    assert found.keys() == metrics.keys()
-    for name, value in metrics.items():
-        close(found[name], value, name)
+            inputs["margin"] = torch.tensor(margin[rows[: len(rows) // 2]])
+        return trainer.compute_loss(trainer.model, inputs), logged(trainer)
+
+    compare((scorers[0], None), (scorers[1],), our_loss, their_loss, parts)
 
 
 # --- GRPO ----------------------------------------------------------------------------------------
@@ -367,6 +395,7 @@ MASK = np.arange(T - N_PROMPT) < np.array([9, 4, 1, 6])[:, None]
 REWARDS = np.array([1.0, 0.25, 0.0, 2.0])
 
 
+@parts
 @pytest.mark.parametrize(
     "loss_type, on_policy, beta, bias_correction, epsilon_high, too_long",
     [
@@ -375,7 +404,10 @@ REWARDS = np.array([1.0, 0.25, 0.0, 2.0])
         *((loss_type, False, 0.3, False, 0.2, True) for loss_type in GRPO_LOSSES),
     ],
 )
-def test_grpo(ours, theirs, loss_type, on_policy, beta, bias_correction, epsilon_high, too_long):
+def test_grpo(
+    ours, theirs, loss_type, on_policy, beta, bias_correction, epsilon_high, too_long, parts
+):
+    """ "dapo" divides by the tokens of the step, and the others by the rows of a micro-batch."""
     mask = MASK.copy()
     if too_long:
         mask[0] = False
@@ -391,37 +423,38 @@ def test_grpo(ours, theirs, loss_type, on_policy, beta, bias_correction, epsilon
     options = dict(epsilon=0.2, epsilon_high=epsilon_high, beta=beta)
     options["use_bias_correction_kl"] = bias_correction
 
-    def our_loss(model, _):
-        new = logps(model, labels)[:, N_PROMPT - 1 :]
+    def our_loss(model, _, rows):
+        new = logps(model, labels[rows], IDS[rows])[:, N_PROMPT - 1 :]
+        arguments = (new, None if old is None else old[rows], fixed[rows], a[rows], mask[rows])
         loss = grpo_loss(
-            new, old, fixed, a, mask, **options, loss_type=loss_type, n_tokens=n_tokens,
-            max_length=20,
-        )  # fmt: skip
-        found = hidden_statistics(model.hidden(INPUTS), model, labels)
-        metrics = policy_metrics(new, old, fixed, a, mask, **options)
+            *arguments, **options, loss_type=loss_type, n_tokens=n_tokens, max_length=20
+        )
+        found = statistics(model, IDS[rows], labels[rows])
+        metrics = policy_metrics(*arguments, **options)
         return loss, metrics | {"entropy": found.mean(found.entropy)}
 
     trainer = bare(
         TRL.grpo, theirs[0], loss_type=loss_type, beta=beta, epsilon_low=0.2,
         epsilon_high=epsilon_high, importance_sampling_level="token", top_entropy_quantile=1.0,
         off_policy_mask_threshold=None, use_vllm=False, max_completion_length=20,
-        current_gradient_accumulation_steps=1, _entropy_bonus_enabled=False,
+        current_gradient_accumulation_steps=len(parts), _entropy_bonus_enabled=False,
         args={
-            "use_bias_correction_kl": bias_correction, "delta": None, "steps_per_generation": 1,
-            "report_to": [],
+            "use_bias_correction_kl": bias_correction, "delta": None, "report_to": [],
+            "steps_per_generation": len(parts),
         },
     )  # fmt: skip
 
-    def their_loss():
+    def their_loss(rows):
         inputs = tensors(
-            prompt_ids=IDS[:, :N_PROMPT], prompt_mask=np.ones((4, N_PROMPT), int),
-            completion_ids=IDS[:, N_PROMPT:], completion_mask=mask.astype(int), advantages=a,
-            ref_per_token_logps=fixed, num_items_in_batch=n_tokens,
+            prompt_ids=IDS[rows, :N_PROMPT], prompt_mask=np.ones((len(rows), N_PROMPT), int),
+            completion_ids=IDS[rows, N_PROMPT:], completion_mask=mask[rows].astype(int),
+            advantages=a[rows], ref_per_token_logps=fixed[rows], num_items_in_batch=n_tokens,
         )  # fmt: skip
-        inputs["old_per_token_logps"] = None if on_policy else torch.tensor(old)
+        inputs["old_per_token_logps"] = None if on_policy else torch.tensor(old[rows])
         return trainer._compute_loss(theirs[0], inputs), logged(trainer)
 
-    compare(ours, theirs, our_loss, their_loss)
+    share = 1 if loss_type == "dapo" else 1 / len(parts)
+    compare(ours, theirs, our_loss, their_loss, parts, [(share, 1)] * len(parts))
 
 
 @pytest.mark.parametrize("scale", ["group", "batch", "none"])

@@ -10,9 +10,9 @@ import pytest
 from chat_templates import chat_tokenizer, tokenizer_with
 
 from tinygrad_llm.errors import UserError
+from tinygrad_llm.files.tables import Row, read_table
 from tinygrad_llm.finetune.examples import IGNORE, load_examples, load_pairs, load_prompts
 from tinygrad_llm.finetune.rows import FaultyRow, Report
-from tinygrad_llm.finetune.tables import Row, read_table
 from tinygrad_llm.tokenizer import Tokenizer
 from tinygrad_llm.tokenizer.vocabulary import Conventions
 
@@ -252,7 +252,7 @@ FAULTS = {
     "half a character": ('{"prompt": "\\ud800", "completion": "b"}', "half a character"),
     "no form": ({"question": "a", "x": 1}, 'the row has "question", "x", expected one of: mess'),
     "nothing": ({}, "the row has nothing, expected one of"),
-    "null": ({"prompt": "a", "completion": None}, "expected one of: messages; prompt and compl"),
+    "null": ({"prompt": "a", "completion": None}, r'"completion" \(null\), expected one of: m'),
     "a number": ({"prompt": "a", "completion": 5}, "completion is 5, expected text or a list"),
     "a list": ({"text": ["a"]}, "text is a list, expected text"),
     "a message": ({"messages": [USER, "hi"]}, r'messages\[1\] is "hi", expected a JSON object'),

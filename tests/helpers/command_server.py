@@ -92,13 +92,15 @@ def prepare():
     names = ["train", "generate", "tokenizer", "data", "info", "finetune"]
     for name in [*names, *(f"finetune_{kind}" for kind in finetune_kinds())]:
         importlib.import_module(f"tinygrad_llm.commands.{name}")
-    import tinygrad_llm.cli
+    from tinygrad_llm import cli
     from tinygrad_llm.commands import finish, session
+
+    importlib.import_module("autograd.kernels._disk_cache")  # and numba with it
+    cli.parse(["finetune", "sft", "model", "--data", "file"])  # tyro imports and remembers much
 
     with tempfile.TemporaryDirectory() as folder:  # imports matplotlib, and has it find its fonts
         finish.plot_loss([{"step": 1, "train_loss": 1.0}], Path(folder, "loss.png"))
     session.gemm_limit = lambda: 1e9
-    assert tinygrad_llm.cli
 
 
 def finetune_kinds():

@@ -363,7 +363,7 @@ def test_keeping_memory_says_whether_it_can():
 
 @pytest.mark.parametrize(
     ("before", "set_to", "found"),
-    [("pass", None, "16 True"), ("pass", "4", "4 True"), ("import numpy", None, "None False")],
+    [("pass", None, "20 True"), ("pass", "4", "4 True"), ("import numpy", None, "None False")],
 )
 def test_blas_threads_sleep_where_numpy_has_not_begun(before, set_to, found):
     code = (

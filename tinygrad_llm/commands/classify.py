@@ -10,11 +10,11 @@ from tinygrad_llm.commands.options import ClassifyTextOptions
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import user_path
 from tinygrad_llm.files.json_file import read_bounded
+from tinygrad_llm.files.tables import MAX_BYTES, decoded, read_table
 from tinygrad_llm.finetune.classification import probabilities
 from tinygrad_llm.finetune.confusion import scores_table
 from tinygrad_llm.finetune.labelled import class_numbers, encode
 from tinygrad_llm.finetune.scores import accuracy, confusion_matrix
-from tinygrad_llm.finetune.tables import MAX_BYTES, decoded, read_table
 from tinygrad_llm.pretrained.classifier import load_classifier
 from tinygrad_llm.terminal import one_line
 
@@ -26,6 +26,11 @@ def run(options: ClassifyTextOptions) -> int:
     """
     console = make_console()
     model, tokenizer = load_classifier(options.model)
+    if len(model.labels) < 2:
+        raise UserError(
+            f"{options.model} scores a text with one number, as a reward model does: it has no "
+            "classes"
+        )
     texts, labels, places = _read(options)
     expected = class_numbers(labels, places, model.labels) if labels else None
     limit = min(options.max_length, model.body.config.block_size)
@@ -70,7 +75,7 @@ def _read(options: ClassifyTextOptions) -> tuple[list[str], list[str], list[str]
             raise UserError(f"standard input has more than {MAX_BYTES:,} bytes")
     else:
         name, data = options.file, read_bounded(user_path(options.file), MAX_BYTES)
-    texts = decoded(data, name).splitlines()
-    if not texts:
+    texts = decoded(data, name).replace("\r\n", "\n").removesuffix("\n").split("\n")
+    if texts == [""]:
         raise UserError(f"{name} is empty: expected texts, one a line")
     return texts, [], [f"line {number} of {name}" for number in range(1, len(texts) + 1)]

@@ -126,8 +126,8 @@ def _open(name: str, options: EvalOptions) -> tuple[Answering | None, str | None
         weights=options.weights, adapter=options.adapter, no_verify=options.no_verify
     )
     model, tokenizer = open_model(name, loading)
-    path, adapter = find_parts(name, options.adapter)
-    sha256 = _weights_sha256([path] if adapter is None else [path, adapter])
+    path, adapters = find_parts(name, options.adapter)
+    sha256 = _weights_sha256([path, *adapters])
     answering = LanguageModel(model, tokenizer, ending_ids(tokenizer), name, options.batch_size)
     return answering, sha256
 

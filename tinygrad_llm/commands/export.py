@@ -31,10 +31,10 @@ def run(options: ExportOptions) -> int:
         raise UserError("q8_0 weights exist in GGUF files only: use --format gguf, or another type")
     out = user_path(_name(options) if options.out is None else options.out)
     _check_new(out)
-    source, folder = find_parts(options.model, options.adapter)
-    adapter = None if folder is None else str(folder)
+    source, _ = find_parts(options.model, options.adapter)
     model, tokenizer = open_model(
-        str(source), ModelOptions(weights="float32", adapter=adapter, no_verify=options.no_verify)
+        options.model,
+        ModelOptions(weights="float32", adapter=options.adapter, no_verify=options.no_verify),
     )
     console = make_console()
     write = _write_directory if options.format == "safetensors" else _write_file
@@ -55,15 +55,14 @@ def run(options: ExportOptions) -> int:
 
 def fuse(options: FuseOptions) -> int:
     """Write the model with the adapter in its weights."""
-    source, adapter = find_parts(options.model, options.adapter)
-    if adapter is None:
+    if not find_parts(options.model, options.adapter)[1]:
         raise UserError("fuse needs the folder of an adapter: --adapter DIR")
     out = f"{Path(options.model).name.removesuffix('.gguf')}-fused"
     return run(
         ExportOptions(
-            str(source),
+            options.model,
             dtype=options.dtype,
-            adapter=str(adapter),
+            adapter=options.adapter,
             out=options.out or out,
             no_verify=options.no_verify,
         )

@@ -1,17 +1,15 @@
-"""What the kinds that train a model to answer put into a session: SFT and preferences.
+"""What the kinds that train a model to answer put into a session: SFT, preferences, GRPO.
 
-The model answers a few held-out prompts before the first step and after the last.
+The model answers a few held-out prompts before the first step and at every evaluation.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from tinygrad_llm.commands.console import PlainConsole
 from tinygrad_llm.commands.finetune_parts import Base, Parts, steps_of
 from tinygrad_llm.commands.finetune_row_options import SampledOptions
-from tinygrad_llm.commands.finetune_samples import Samples, prompts_of
+from tinygrad_llm.commands.finetune_samples import Prompt, Samples
 from tinygrad_llm.commands.finetune_storage import save_and_load
 from tinygrad_llm.finetune.rows_task import ROWS_SCHEMA, RowsTask
 
@@ -21,23 +19,26 @@ def answering(
     options: SampledOptions,
     base: Base,
     task: RowsTask,
-    held_out: Sequence[Any],
+    prompts: list[Prompt],
     n_rows: int,
     unit: str,
 ) -> Parts:
-    """The parts of a run of ``task``, which has ``n_rows`` to train on, counted in ``unit``."""
-    prompts = prompts_of(held_out, base.tokenizer, options.samples)
+    """The parts of a run of ``task``, which has ``n_rows`` to train on, counted in ``unit``.
+
+    ``prompts`` are those of the samples.
+    """
     samples = Samples(console, base.model, base.tokenizer, prompts, options.sample_tokens)
 
     def before(run: Path) -> None:
         console.say(f"before      {task.note(task.quick_evaluation())}")
-        samples.before(run)
+        samples.write(run, 0)
 
     save, load = save_and_load(base, options)
     command = "chat" if base.tokenizer.conventions.chat_template is not None else "generate"
     return Parts(
         replace(options, steps=steps_of(options, n_rows)), base.model, task, ROWS_SCHEMA,
         step_size=f"{options.batch_size * options.grad_accumulation} {unit}",
-        save_model=save, load_model=load, before=before, after={"the samples": samples.after},
+        save_model=save, load_model=load, before=before, after_evaluation=samples.write,
+        after={"the samples": samples.show},
         advice={command: (command,)},
     )  # fmt: skip

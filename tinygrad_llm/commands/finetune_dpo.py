@@ -17,6 +17,7 @@ from tinygrad_llm.commands.finetune_answers import answering
 from tinygrad_llm.commands.finetune_parts import Base, Parts, Picture
 from tinygrad_llm.commands.finetune_row_options import DPOOptions
 from tinygrad_llm.commands.finetune_rows import longest_row, read_split, say_counts
+from tinygrad_llm.commands.finetune_samples import prompts_of
 from tinygrad_llm.finetune.curves import Panel, draw_curves
 from tinygrad_llm.finetune.examples import Pair, load_pairs
 from tinygrad_llm.finetune.preferences import Pairs, Preferences, with_mismatched
@@ -41,7 +42,8 @@ def prepare(console: PlainConsole, options: DPOOptions, base: Base) -> Parts:
         batch_size=options.batch_size, grad_accumulation=options.grad_accumulation,
         log_every=options.log_every,
     )  # fmt: skip
-    return answering(console, options, base, task, held_out.chosen, len(train), "pairs")
+    prompts = prompts_of(held_out.chosen, base.tokenizer, options.samples)
+    return answering(console, options, base, task, prompts, len(train), "pairs")
 
 
 def _pairs(

@@ -63,7 +63,7 @@ def _report(
     folder = run / runs.CHECKPOINTS
     console.say(f"checkpoint  {folder / index['last']}")
     if index["best"] != index["last"]:
-        console.say(f"best        {folder / index['best']} (lowest validation loss)")
+        console.say(f"best        {folder / index['best']} ({parts.best})")
     for name in pictures:
         if (run / name).exists():
             console.say(f"picture     {run / name}")

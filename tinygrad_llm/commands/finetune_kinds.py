@@ -6,10 +6,16 @@ from typing import Annotated
 from tyro.conf import arg, subcommand
 
 from tinygrad_llm.commands.finetune_options import ClassifyOptions, FinetuneOptions
-from tinygrad_llm.commands.finetune_row_options import DPOOptions, RewardOptions, SFTOptions
+from tinygrad_llm.commands.finetune_row_options import (
+    DPOOptions,
+    GRPOOptions,
+    RewardOptions,
+    SFTOptions,
+)
 
 KINDS: dict[str, type[FinetuneOptions]] = {
-    kind.task: kind for kind in (ClassifyOptions, SFTOptions, DPOOptions, RewardOptions)
+    kind.task: kind
+    for kind in (ClassifyOptions, SFTOptions, DPOOptions, RewardOptions, GRPOOptions)
 }
 """Every kind by its name. The kind ``x`` is made in commands/finetune_x.py."""
 
@@ -26,12 +32,13 @@ class ResumeOptions:
 
 @dataclass(frozen=True)
 class FinetuneCommands:
-    """Fine-tune a model: classify, sft, dpo, reward; or continue a run: resume."""
+    """Fine-tune a model: classify, sft, dpo, reward, grpo; or continue a run: resume."""
 
     command: (
         Annotated[ClassifyOptions, subcommand("classify")]
         | Annotated[SFTOptions, subcommand("sft")]
         | Annotated[DPOOptions, subcommand("dpo")]
         | Annotated[RewardOptions, subcommand("reward")]
+        | Annotated[GRPOOptions, subcommand("grpo")]
         | Annotated[ResumeOptions, subcommand("resume")]
     )

@@ -5,7 +5,7 @@ defaults are those of Hugging Face's TRL where it has them. This file is importe
 ``--help``, so it imports nothing heavy.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Annotated, ClassVar, Literal
 
 from tyro.conf import Positional, arg
@@ -25,6 +25,9 @@ class FinetuneOptions:
     model: Annotated[Positional[str | None], arg(metavar="[MODEL]")] = None
     """The model to start from: a model directory of Hugging Face, a GGUF file, a run (its best
     checkpoint is used), a checkpoint or a name. It may be left out only with --resume."""
+    adapter: str | None = None
+    """Folder of a LoRA adapter, ours or PEFT's, that is merged into the model first. A run of LoRA
+    as MODEL means the same: its adapter on its model."""
     data: str | None = None
     """File of training data."""
     validation_data: str | None = None
@@ -124,6 +127,11 @@ class FinetuneOptions:
                 f"weights is {self.weights}, but matrices can be trained only in float32: add "
                 "--lora-r 16, which trains adapters in their place"
             )
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name.startswith(("lora_", "use_")) and self.lora_r is None:
+                if value != field.default:
+                    raise UserError(f"{field.name} is {value}, but does nothing without --lora-r")
         if self.out is not None and user_path(self.out).name in ("", ".."):
             raise UserError(
                 f"out is {self.out!r}, which already exists: name a new folder for the run"

@@ -28,6 +28,7 @@ class Base:
     """The model to start from, with its tokenizer. A kind may change the model."""
 
     path: Path
+    """The files of the model; if adapters were merged into it, the folder of the last."""
     model: Model
     tokenizer: Tokenizer
 
@@ -55,9 +56,14 @@ class Parts:
     """Gives the model the weights in such a folder."""
     before: Callable[[Path], None] = lambda run: None
     """What precedes the first step, such as samples of the base model."""
+    after_evaluation: Callable[[Path, int], None] = lambda run, step: None
+    """What follows each evaluation, given the step, such as samples. Its checkpoint comes later: a
+    run that is killed between the two does both again."""
     after: dict[str, Callable[[Path], None]] = field(default_factory=dict)
     """What follows the last step, by name ("the samples"). The final evaluation comes after it:
     once that is written, the run is finished, and only pictures are made again."""
+    best: str = "lowest validation loss"
+    """Why the best checkpoint is the best."""
     advice: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """What can be done with the run, by name: a command of ours, to which the run is added."""
 

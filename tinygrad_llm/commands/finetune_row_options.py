@@ -1,10 +1,12 @@
-"""The options of the kinds of fine-tuning that learn from rows: SFT, preferences, rewards.
+"""The options of the kinds of fine-tuning that learn from rows: SFT, preferences, rewards, GRPO.
 
 Names and defaults are those of Hugging Face's TRL where it has them. Imports nothing heavy.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
+
+from tyro.conf import UseAppendAction, arg
 
 from tinygrad_llm.commands.finetune_options import FinetuneOptions
 from tinygrad_llm.config import check_count
@@ -34,7 +36,7 @@ class SampledOptions(RowOptions):
     """What those of them have in common whose model writes text."""
 
     samples: int = 3
-    """Held-out prompts that are answered before and after the training."""
+    """Held-out prompts that are answered before the training and at every evaluation."""
     sample_tokens: int = 64
     """Most tokens of such an answer."""
 
@@ -80,19 +82,22 @@ class DPOOptions(SampledOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 < self.beta < float("inf"):
-            raise UserError(f"beta is {self.beta}, but must be above 0 and finite")
-        if not 0 <= self.label_smoothing <= 0.5:
-            raise UserError(
-                f"label_smoothing is {self.label_smoothing}, but must be between 0 and 0.5"
-            )
-        if self.label_smoothing and self.loss_type not in ("sigmoid", "sigmoid_norm"):
-            raise UserError(
-                f"label_smoothing is {self.label_smoothing}, but works with the loss types sigmoid "
-                f"and sigmoid_norm, not with {self.loss_type}"
-            )
+        check_preference_loss(self.loss_type, self.beta, self.label_smoothing)
         if self.reference_free and self.loss_type == "kto":
             raise UserError("kto compares with the reference, so it cannot be reference-free")
+
+
+def check_preference_loss(loss_type: str, beta: float, label_smoothing: float) -> None:
+    """Raise UserError for options that a loss of preferences cannot have."""
+    if not 0 < beta < float("inf"):
+        raise UserError(f"beta is {beta}, but must be above 0 and finite")
+    if not 0 <= label_smoothing <= 0.5:
+        raise UserError(f"label_smoothing is {label_smoothing}, but must be between 0 and 0.5")
+    if label_smoothing and loss_type not in ("sigmoid", "sigmoid_norm"):
+        raise UserError(
+            f"label_smoothing is {label_smoothing}, but works with the loss types sigmoid and "
+            f"sigmoid_norm, not with {loss_type}"
+        )
 
 
 @dataclass(frozen=True)
@@ -130,3 +135,87 @@ class RewardOptions(RowOptions):
                 f"weights is {self.weights}, but a reward model's checkpoint has the whole model, "
                 "in float32"
             )
+
+
+@dataclass(frozen=True)
+class GRPOOptions(SampledOptions):
+    """Let a model answer prompts, and make answers of high reward more likely: GRPO."""
+
+    task: ClassVar[str] = "grpo"
+
+    reward: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="REWARD")] = ()
+    """What an answer is worth: gsm8k_strict, gsm8k_flexible, format:REGEX, length:N, or
+    FILE.py:NAME for a function of your own; can be given several times."""
+    reward_weights: tuple[float, ...] = ()
+    """A weight for each reward; by default 1."""
+    prompt_column: str = "prompt"
+    """Name of the column with the prompts."""
+    system_prompt: str | None = None
+    """The system prompt of prompts that have none."""
+    num_generations: int = 8
+    """Answers to each prompt: a group."""
+    max_completion_length: int = 512
+    """Longest answer, in tokens."""
+    temperature: float = 1.0
+    """Divides the logits, where answers are sampled and where they are learned from."""
+    top_k: int | None = None
+    """Sample among the k most likely tokens (0: all)."""
+    top_p: float | None = None
+    """Sample among the most likely tokens whose probabilities add up to p; None means all."""
+    min_p: float | None = None
+    """Sample among the tokens that are at least this many times as likely as the most likely one;
+    None means all."""
+    loss_type: Literal["grpo", "dapo", "dr_grpo"] = "dapo"
+    """What the loss is a mean over: the answers (grpo), all their tokens (dapo), or all the tokens
+    that there could be (dr_grpo)."""
+    scale_rewards: Literal["group", "batch", "none"] = "group"
+    """What rewards are divided by: their standard deviation in the group, in the batch, or 1."""
+    beta: float = 0.0
+    """Weight of the distance to the model before the first step; above 0, without --lora-r, that
+    model is kept in memory, too."""
+    epsilon: float = 0.2
+    """How far the probability of a token may move from that at its writing, as a ratio."""
+    epsilon_high: float | None = None
+    """The same upwards; None means --epsilon."""
+    num_iterations: int = 1
+    """How often is learned from the same answers."""
+    steps_per_generation: int | None = None
+    """Micro-batches that the answers written at a time are divided into, a multiple of
+    --grad-accumulation; None means those of one step."""
+    mask_truncated_completions: bool = False
+    """Learn nothing from answers that were cut off at --max-completion-length."""
+    eval_prompts: int = 32
+    """Most held-out prompts that are answered at an evaluation; the final one takes all."""
+    batch_size: int = 8
+    """Answers in a micro-batch."""
+    log_every: int = 1
+    """Steps between measurements of the entropy, which takes all logits of the answers."""
+    lr: float = 1e-6
+    """Highest learning rate, reached after the warm-up."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.resume is None and not self.reward:
+            raise UserError(
+                "--reward is missing: gsm8k_strict, gsm8k_flexible, format:REGEX, length:N or "
+                "FILE.py:NAME"
+            )
+        if self.reward_weights and len(self.reward_weights) != len(self.reward):
+            raise UserError(
+                f"there are {len(self.reward_weights)} reward weights for {len(self.reward)} "
+                "rewards"
+            )
+        check_count("num_generations", self.num_generations, low=2)
+        for name in ("max_completion_length", "num_iterations", "eval_prompts"):
+            check_count(name, getattr(self, name))
+        if self.steps_per_generation is not None:
+            check_count("steps_per_generation", self.steps_per_generation)
+        if not 0 < self.temperature < float("inf"):
+            raise UserError(
+                f"temperature is {self.temperature}, but must be above 0 and finite: the answers "
+                "to a prompt must differ"
+            )
+        for name in ("beta", "epsilon", "epsilon_high"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < float("inf"):
+                raise UserError(f"{name} is {value}, but must be at least 0 and finite")

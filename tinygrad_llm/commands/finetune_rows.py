@@ -50,18 +50,35 @@ def read_split(
             console.say(f"            {line}")
         return items
 
-    train = read(options.data)
+    items = read(options.data)
     if options.validation_data is not None:
-        return train, read(options.validation_data)
-    order = np.random.default_rng(options.seed).permutation(len(train))
-    count = max(1, round(options.validation_share * len(train)))
-    if count >= len(train):
+        train, held_out = items, read(options.validation_data)
+    else:
+        train, held_out = _split(items, options)
+    known = set(map(_content, train))
+    copies = sum(_content(item) in known for item in held_out)
+    if copies:
+        console.say(
+            f"note: {copies:,} of the {len(held_out):,} held-out rows are trained on, too: what is "
+            "measured on them is memory"
+        )
+    return train, held_out
+
+
+def _content(item: Any) -> tuple[bytes, ...]:
+    return tuple(v.tobytes() for v in vars(item).values() if isinstance(v, np.ndarray))
+
+
+def _split(items: list[Item], options: RowOptions) -> tuple[list[Item], list[Item]]:
+    order = np.random.default_rng(options.seed).permutation(len(items))
+    count = max(1, round(options.validation_share * len(items)))
+    if count >= len(items):
         raise UserError(
-            f"{options.data} has {len(train):,} rows, too few to train on some and validate on "
+            f"{options.data} has too few rows ({len(items):,}) to train on some and validate on "
             "others: add rows, change --validation-share, or name a file with --validation-data"
         )
     held_out, rest = np.sort(order[:count]), np.sort(order[count:])
-    return [train[i] for i in rest], [train[i] for i in held_out]
+    return [items[i] for i in rest], [items[i] for i in held_out]
 
 
 def say_counts(

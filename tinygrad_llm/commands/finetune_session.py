@@ -10,6 +10,7 @@ import importlib
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +20,25 @@ from tinygrad_llm.commands.finetune_kinds import KINDS
 from tinygrad_llm.commands.finetune_options import FinetuneOptions
 from tinygrad_llm.commands.finetune_parts import Base, Parts
 from tinygrad_llm.commands.finetune_storage import adapt
+from tinygrad_llm.commands.models import find_parts, load_parts
 from tinygrad_llm.commands.saved_run import (
     note_other_versions,
     options_of,
     saved_state,
     say_finished,
 )
-from tinygrad_llm.commands.session import SavedState, Session, locked, make_kernels_ready
+from tinygrad_llm.commands.session import (
+    SavedState,
+    Session,
+    locked,
+    make_kernels_ready,
+    saying_when_it_compiles,
+)
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import file_sha256, user_path
+from tinygrad_llm.finetune.rewards import file_of, with_file
 from tinygrad_llm.model.freezing import training_cost
 from tinygrad_llm.model.summary import parameter_count
-from tinygrad_llm.pretrained.load import load_pretrained
-from tinygrad_llm.pretrained.names import find_model
 from tinygrad_llm.training import runs
 from tinygrad_llm.training.checkpoint import Checkpoints, state_schema, step_of
 from tinygrad_llm.training.metrics import is_finished
@@ -45,12 +52,13 @@ def start(console: PlainConsole, options: FinetuneOptions, started: float) -> in
     runs.check_out(options.out)
     options = _with_absolute_paths(options)
     inputs = _inputs(options)
-    base, parts = _prepare(console, options)
-    run = runs.create_run(options.out, options.task)
-    with locked(console, run):
-        _write_run_file(run, base, parts, inputs)
-        parts.before(run)
-        return _session(console, run, base, parts, started).train()
+    with saying_when_it_compiles(console):
+        base, parts = _prepare(console, options)
+        run = runs.create_run(options.out, options.task)
+        with locked(console, run):
+            _write_run_file(run, base, parts, inputs)
+            parts.before(run)
+            return _session(console, run, base, parts, started).train()
 
 
 def resume(
@@ -77,15 +85,17 @@ def resume(
         say_finished(console, run, options.steps)
         return make_missing(console, run, _module(options).PICTURES)
     _check_inputs(run, _inputs(options), content.get("inputs", {}))
-    base, parts = _prepare(console, options)
-    note_other_versions(console, content["versions"])
-    if checkpoint is None:
-        parts.before(run)
-        return _session(console, run, base, parts, started).train()
-    schema = state_schema(parts.state_schema)
-    saved = saved_state(console, run, checkpoint, schema, verify=verify)
-    parts.load_model(parts.model, checkpoint)
-    return _session(console, run, base, parts, started, saved).train()
+    with saying_when_it_compiles(console):
+        base, parts = _prepare(console, options)
+        note_other_versions(console, content["versions"])
+        saved = None
+        if checkpoint is None:
+            parts.before(run)
+        else:
+            schema = state_schema(parts.state_schema)
+            saved = saved_state(console, run, checkpoint, schema, verify=verify)
+            parts.load_model(parts.model, checkpoint)
+        return _session(console, run, base, parts, started, saved).train()
 
 
 def _is_finished(run: Path, checkpoint: Path, options: FinetuneOptions) -> bool:
@@ -101,14 +111,16 @@ def _module(options: FinetuneOptions) -> Any:
 
 def _prepare(console: PlainConsole, options: FinetuneOptions) -> tuple[Base, Parts]:
     """The model to start from, and what the kind makes of it and of the data."""
-    path = Path(str(options.model))
-    model, tokenizer = load_pretrained(path, weights=options.weights)
+    path, adapters = find_parts(str(options.model), options.adapter)
+    model, tokenizer = load_parts(path, adapters, options.weights)
     if tokenizer is None:
         raise UserError(
             f"{path} has no tokenizer: there must be a tokenizer.json next to the model"
         )
-    base = Base(path, model, tokenizer)
+    base = Base([path, *adapters][-1], model, tokenizer)
     console.say(f"model       {path}: {parameter_count(model.config):,} parameters")
+    for adapter in adapters:
+        console.say(f"adapter     {adapter}, merged into the model: the run starts from there")
     adapt(model, options)
     parts: Parts = _module(options).prepare(console, options, base)
     parts.model.train()
@@ -131,6 +143,7 @@ def _session(
         run, parts.options, parts.model, parts.task, checkpoints, console,
         finish=lambda trainer: finish(console, trainer, run, parts, pictures, started),
         step_size=parts.step_size, saved=saved,
+        after_evaluation=partial(parts.after_evaluation, run),
     )  # fmt: skip
 
 
@@ -138,30 +151,53 @@ def _session(
 
 
 def _with_absolute_paths(options: FinetuneOptions) -> FinetuneOptions:
-    """The options with the paths that names mean: a run may be resumed from another folder."""
-    paths: dict[str, Any] = {"model": str(find_model(str(options.model)).resolve())}
+    """The options with the paths that names mean: a run may be resumed from another folder.
+
+    A run of LoRA as the model becomes its model and its adapter.
+    """
+    path, adapters = find_parts(str(options.model), options.adapter)
+    changed: dict[str, Any] = {"model": str(path.resolve())}
+    if adapters:
+        changed["adapter"] = str(adapters[-1].resolve())
     for name in DATA:
         if (value := getattr(options, name, None)) is not None:
-            path = user_path(value)
-            if not path.is_file():
-                what = "is not a file" if path.exists() else "does not exist"
-                raise UserError(f"the data {path} {what}")
-            paths[name] = str(path.resolve())
-    return replace(options, **paths)
+            changed[name] = str(_existing(user_path(value), "the data"))
+    if specs := getattr(options, "reward", ()):
+        files = [(spec, file_of(spec)) for spec in specs]
+        changed["reward"] = tuple(
+            spec if file is None else with_file(spec, _existing(file, "the reward file"))
+            for spec, file in files
+        )
+    return replace(options, **changed)
+
+
+def _existing(path: Path, name: str) -> Path:
+    if not path.is_file():
+        what = "is not a file" if path.exists() else "does not exist"
+        raise UserError(f"{name} {path} {what}")
+    return path.resolve()
 
 
 def _inputs(options: FinetuneOptions) -> dict[str, Any]:
     """The sha256 of every file that the run depends on."""
-    files = {file.name: file_sha256(file) for file in _model_files(Path(str(options.model)))}
+    path, adapters = find_parts(str(options.model), options.adapter)
+    files = {file.name: file_sha256(file) for file in _model_files(path)}
+    for number, folder in enumerate(adapters, 1):
+        files |= {f"{number}/{file.name}": file_sha256(file) for file in _model_files(folder)}
     data = {name: getattr(options, name, None) for name in DATA}
-    return {"model": files, **{name: file_sha256(Path(p)) for name, p in data.items() if p}}
+    rewards = [file for spec in getattr(options, "reward", ()) if (file := file_of(spec))]
+    return {
+        "model": files,
+        **{name: file_sha256(Path(p)) for name, p in data.items() if p},
+        **({"reward": [file_sha256(file) for file in rewards]} if rewards else {}),
+    }
 
 
 def _model_files(path: Path) -> Iterator[Path]:
     if path.is_file():
         yield path
         return
-    for pattern in ("*.safetensors", "config.json", "tokenizer.json"):
+    for pattern in ("*.safetensors", "config.json", "adapter_config.json", "tokenizer.json"):
         yield from sorted(p for p in path.glob(pattern) if not p.name.startswith("training_"))
 
 

@@ -14,6 +14,7 @@ from tinygrad_llm.commands.finetune_answers import answering
 from tinygrad_llm.commands.finetune_parts import Base, Parts, Picture
 from tinygrad_llm.commands.finetune_row_options import SFTOptions
 from tinygrad_llm.commands.finetune_rows import longest_row, read_split, say_counts
+from tinygrad_llm.commands.finetune_samples import prompts_of
 from tinygrad_llm.finetune.curves import Panel, draw_curves
 from tinygrad_llm.finetune.examples import load_examples
 from tinygrad_llm.finetune.packing import pack
@@ -39,7 +40,8 @@ def prepare(console: PlainConsole, options: SFTOptions, base: Base) -> Parts:
         base.model, rows, held_out, seed=options.seed, batch_size=options.batch_size,
         grad_accumulation=options.grad_accumulation, log_every=options.log_every,
     )  # fmt: skip
-    return answering(console, options, base, task, held_out, len(rows), "rows")
+    prompts = prompts_of(held_out, base.tokenizer, options.samples)
+    return answering(console, options, base, task, prompts, len(rows), "rows")
 
 
 def _draw(run: Path) -> None:

@@ -35,9 +35,9 @@ def run(options: InfoOptions) -> int:
         from tinygrad_llm.finetune.describe import describe_adapter
         from tinygrad_llm.pretrained.describe import describe
 
-        path, adapter = find_parts(options.model, options.adapter)
+        path, adapters = find_parts(options.model, options.adapter)
         facts = describe(path, options.sha256)
-        if adapter is not None:
+        for adapter in adapters:
             facts += describe_adapter(path, adapter)
         show(make_console(), facts)
         return 0

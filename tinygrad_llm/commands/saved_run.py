@@ -38,14 +38,21 @@ def options_of(
     }
     where, advice = f"{run / runs.RUN_FILE} (options)", "start a new run"
     check_json(content["options"], where, schema, advice=advice)
+    values = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in content["options"].items()
+    }
     try:
-        return kind(**content["options"])
+        return kind(**values)
     except UserError as error:
         raise UserError(f"{where}: {error}; {advice}") from None
 
 
 def _kind(hint: Any) -> Any:
-    """A field's type as json_file.py spells it: Literal["a", "b"] or None is ("a", "b", None)."""
+    """A field's type as json_file.py spells it: Literal["a", "b"] or None is ("a", "b", None), and
+    tuple[str, ...] is [str]."""
+    if get_origin(hint) is tuple:
+        return [_kind(get_args(hint)[0])]
     if get_origin(hint) in (Union, types.UnionType, Literal):
         return tuple(_kind(one) for one in get_args(hint))
     return None if hint is type(None) else hint

@@ -70,6 +70,8 @@ class Session:
     """What a step learns from, for the report: "4,096 tokens"."""
     saved: SavedState | None = None
     """The state to continue from; None means step 0."""
+    after_evaluation: Callable[[int], None] = lambda step: None
+    """What follows an evaluation, given the number of the step."""
 
     def train(self) -> int:
         """Do the remaining steps and what follows them; returns the exit code."""
@@ -92,6 +94,7 @@ class Session:
         trainer = kind(
             self.model, self.task, self._optimizer(), self.config,
             checkpoints=self.checkpoints, metrics=metrics, console=self.console,
+            after_evaluation=self.after_evaluation,
         )  # fmt: skip
         if self.saved is not None:
             trainer.load_state(self.saved.arrays, self.saved.state)
@@ -152,20 +155,26 @@ def locked(console: PlainConsole, run: Path) -> Iterator[None]:
         yield
 
 
-def make_kernels_ready(console: PlainConsole, model: ModelConfig, device: str = "cpu") -> None:
-    """Compile or load the kernels, and say so."""
+@contextlib.contextmanager
+def saying_when_it_compiles(console: PlainConsole) -> Iterator[None]:
+    """Say so before the first kernel that is compiled within this, wherever that is."""
     from autograd.kernels._disk_cache import before_compiling
 
     with before_compiling(
         lambda: console.say("compiling the kernels (once per machine; they are cached) ...")
     ):
-        seconds = compile_kernels(model, device)
-    console.say(f"kernels ready in {seconds:.1f} s")
+        yield
+
+
+def make_kernels_ready(console: PlainConsole, model: ModelConfig, device: str = "cpu") -> None:
+    """Compile or load the kernels, and say how long it took."""
+    console.say(f"kernels ready in {compile_kernels(model, device):.1f} s")
 
 
 def warm_up(console: PlainConsole, model: ModelConfig, device: str) -> None:
     """Compile or load the kernels before the clock starts, then measure this machine's peak."""
-    make_kernels_ready(console, model, device)
+    with saying_when_it_compiles(console):
+        make_kernels_ready(console, model, device)
     if device != "cpu":
         return
     limit = gemm_limit()

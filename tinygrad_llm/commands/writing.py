@@ -188,21 +188,21 @@ class Writing:
 
 @contextlib.contextmanager
 def _explaining_a_wait() -> Iterator[None]:
-    """Say at a terminal what happens, if the first token takes long."""
+    """Say what happens if the first token takes long: of a long prompt, at a terminal alone."""
     from autograd.kernels._disk_cache import before_compiling
 
     compiles = threading.Event()
 
     def explain() -> None:
-        what = "reading the prompt"
         if compiles.is_set():
             what = "compiling the kernels (once per machine and kind of weights)"
-        print(what, file=sys.stderr, flush=True)
+            print(what, file=sys.stderr, flush=True)
+        elif sys.stderr.isatty():
+            print("reading the prompt", file=sys.stderr, flush=True)
 
     timer = threading.Timer(SECONDS_UNEXPLAINED, explain)
     timer.daemon = True
-    if sys.stderr.isatty():
-        timer.start()
+    timer.start()
     try:
         with before_compiling(compiles.set):
             yield

@@ -6,7 +6,7 @@ from typing import Any
 
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files.json_file import check_json, short
-from tinygrad_llm.finetune.tables import Row as TableRow, read_table
+from tinygrad_llm.files.tables import Row as TableRow, read_table
 
 
 class Row(TableRow):

@@ -275,10 +275,13 @@ def describe(kind: Any) -> str:
 
 
 def short(value: Any) -> str:
-    """A value as JSON in ASCII, cut short to fit a sentence; objects and lists by their type."""
+    """A value as JSON in ASCII, cut short to fit a sentence; objects and lists by their type.
+
+    A Parquet file may hold what JSON has no word for, such as bytes and dates: Python's is taken.
+    """
     if isinstance(value, dict | list):
         return _TYPES[type(value)]
-    text = json.dumps(value)
+    text = json.dumps(value) if isinstance(value, str | int | float | None) else ascii(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
 

@@ -133,12 +133,12 @@ def merge_lora(model: AnyModule) -> AnyModule:
 
     It is a model as ``load_pretrained`` returns it: every layer a Linear, every parameter trained.
     A quantized matrix that the adapter changes becomes float32. Raises UserError if no adapter is
-    active.
+    active, and if a merged weight is not finite.
     """
     active_name(model)
     for where, layer in lora_layers(model).items():
         if layer.active is not None:
-            weight = _merged_weight(layer)
+            weight = _merged_weight(where, layer)
             if isinstance(layer.base_layer.weight, Parameter):
                 layer.base_layer.weight.data = weight
             else:
@@ -164,7 +164,7 @@ def merged(model: Module) -> Iterator[None]:
         for where, layer in layers.items():
             n_out, n_in = layer_shape(layer)
             plain = Linear(n_in, n_out, bias=False).train(layer.training)
-            plain.weight = Parameter(_merged_weight(layer), requires_grad=False)
+            plain.weight = Parameter(_merged_weight(where, layer), requires_grad=False)
             plain.bias = layer.bias
             replace_module(model, where, plain)
         yield
@@ -190,8 +190,15 @@ def disable_adapter(model: Module) -> Iterator[None]:
 
 
 @no_grad()
-def _merged_weight(layer: LoraLinear) -> np.ndarray:
-    return layer.weight.data
+def _merged_weight(where: str, layer: LoraLinear) -> np.ndarray:
+    with np.errstate(over="ignore", invalid="ignore"):
+        weight = layer.weight
+    if not np.isfinite(weight.numpy()).all():
+        raise UserError(
+            f"{where} has infinite weights or NaN once the adapter is merged: its numbers or its "
+            "alpha are too large, or its training diverged"
+        )
+    return weight.data
 
 
 # --- the layers of a model ------------------------------------------------------------------------

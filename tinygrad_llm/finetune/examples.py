@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_llm.errors import UserError
+from tinygrad_llm.files.tables import Row
 from tinygrad_llm.finetune.logps import IGNORE
 from tinygrad_llm.finetune.masks import Masked, encode_prompts, mask_conversations
 from tinygrad_llm.finetune.rows import (
@@ -100,7 +101,22 @@ def load_examples(
     row is left.
     """
     report = Report(skip_faulty)
-    heard = used_rows(read_rows(path, columns), report, said, as_chat)
+    options = {"completion_only": completion_only, "as_chat": as_chat}
+    examples = encode_examples(read_rows(path, columns), tokenizer, max_length, report, **options)
+    return _nonempty(examples, report, path), report
+
+
+def encode_examples(
+    rows: Sequence[Row],
+    tokenizer: Tokenizer,
+    max_length: int,
+    report: Report,
+    *,
+    completion_only: bool = True,
+    as_chat: bool = False,
+) -> list[Example]:
+    """The examples of rows that have been read; the report says what was left out."""
+    heard = used_rows(rows, report, said, as_chat)
     examples = []
     for one, masked in zip(heard, _encoded(tokenizer, heard, report), strict=True):
         if masked is None:
@@ -116,7 +132,7 @@ def load_examples(
         ids = ids[: max_length + 1]
         counts = answered[: len(ids)] if completion_only else np.ones(len(ids), bool)
         examples.append(shifted(ids, counts))
-    return _nonempty(examples, report, path), report
+    return examples
 
 
 def load_pairs(
@@ -134,7 +150,20 @@ def load_pairs(
     one whose answers are equal once they are cut is dropped.
     """
     report = Report(skip_faulty)
-    both = used_rows(read_rows(path, columns), report, preference, as_chat)
+    pairs = encode_pairs(read_rows(path, columns), tokenizer, max_length, report, as_chat=as_chat)
+    return _nonempty(pairs, report, path), report
+
+
+def encode_pairs(
+    rows: Sequence[Row],
+    tokenizer: Tokenizer,
+    max_length: int,
+    report: Report,
+    *,
+    as_chat: bool = False,
+) -> list[Pair]:
+    """The pairs of rows that have been read; the report says what was left out."""
+    both = used_rows(rows, report, preference, as_chat)
     chosen = _encoded(tokenizer, [one for one, _ in both], report)
     left = [(*pair, liked) for pair, liked in zip(both, chosen, strict=True) if liked is not None]
     rejected = _encoded(tokenizer, [other for _, other, _ in left], report)
@@ -157,7 +186,7 @@ def load_pairs(
             if max(len(best), len(worst)) > room:
                 report.cut.append(place)
             pairs.append(Pair(prompt, best[:room], worst[:room]))
-    return _nonempty(pairs, report, path), report
+    return pairs
 
 
 def load_prompts(
@@ -168,14 +197,18 @@ def load_prompts(
     as_chat: bool = False,
     columns: Mapping[str, str] | None = None,
     skip_faulty: bool = False,
+    system: str | None = None,
 ) -> tuple[list[Prompt], Report]:
     """The prompts of a file, in its order, and what was left out.
 
     Arguments and errors are those of ``load_examples``. A prompt longer than ``max_length`` is
-    dropped: without its end it would be another question.
+    dropped: without its end it would be another question. system: the system prompt of
+    conversations that have none.
     """
     report = Report(skip_faulty)
     asked = used_rows(read_rows(path, columns), report, question, as_chat)
+    if system is not None:
+        asked = [_with_system(one, system) for one in asked]
     chats = iter(encode_prompts(tokenizer, [x for x in asked if isinstance(x, Chat)], report))
     prompts = []
     for one in asked:
@@ -187,6 +220,14 @@ def load_prompts(
         else:
             prompts.append(Prompt(ids, one.row.values, one.row.place))
     return _nonempty(prompts, report, path), report
+
+
+def _with_system(one: Said, system: str) -> Said:
+    if isinstance(one, Text):
+        raise UserError("a system prompt is for conversations, but the prompts are plain text")
+    if one.prompt[0]["role"] == "system":
+        return one
+    return Chat(one.row, [{"role": "system", "content": system}, *one.prompt], one.answer)
 
 
 def end_id(tokenizer: Tokenizer) -> int:

@@ -20,6 +20,7 @@ import numpy as np
 
 from autograd import Parameter, Tensor, no_grad, ops
 from autograd.device import bring, namespace
+from tinygrad_llm.finetune.low_rank import low_rank
 from tinygrad_llm.model.layers import Dropout, Linear
 from tinygrad_llm.model.module import Module, ModuleDict
 from tinygrad_llm.quantized.linear import ops_for, tiles
@@ -65,9 +66,12 @@ class Adapter(Module):
         limit = 1 / math.sqrt(self.A.shape[1])
         self.A.assign_(rng.uniform(-limit, limit, self.A.shape).astype(self.A.dtype))
 
-    def forward(self, x: Tensor, y: Tensor, base: Linear) -> Tensor:
-        """The layer's output with the change: x (..., in), y = base(x) (..., out)."""
+    def forward(self, x: Tensor, base: Linear) -> Tensor:
+        """The output of the layer ``base`` with the change: x (..., in) -> (..., out)."""
         dropped = self.dropout(x)
+        if self.magnitude is None and dropped is x and _is_constant(base):
+            return low_rank(x, base.weight, base.bias, self.A, self.B, self.scale)
+        y = base(x)
         h = self.scale * ops.linear(dropped, self.A)  # (..., r): a factor of few numbers
         change = ops.linear(h, self.B)  # (..., out)
         if self.magnitude is None:
@@ -127,6 +131,11 @@ def _like(base: Linear, array: np.ndarray) -> Any:
     return bring(namespace(weight.data), array) if isinstance(weight, Tensor) else array
 
 
+def _is_constant(base: Linear) -> bool:
+    """Whether the layer's own weight and bias get no gradients."""
+    return not any(isinstance(p, Tensor) and p.requires_grad for p in (base.weight, base.bias))
+
+
 def _state(weight: Any) -> tuple[Any, ...]:
     """What changes whenever the numbers of a weight do."""
     version = 0 if isinstance(weight, QuantizedMatrix) else weight._version[0]  # one is constant
@@ -145,8 +154,8 @@ class LoraLinear(Module):
         self.active: str | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.base_layer(x)
-        return y if self.active is None else self.adapters[self.active](x, y, self.base_layer)
+        base = self.base_layer
+        return base(x) if self.active is None else self.adapters[self.active](x, base)
 
     @property
     def weight(self) -> Any:

@@ -55,12 +55,13 @@ class Packed(NamedTuple):
 def pack(examples: Sequence[Example], length: int) -> list[Packed]:
     """All examples in few rows of at most ``length`` ids (``best_fit``)."""
     return [
-        _joined([examples[i] for i in row])
+        joined([examples[i] for i in row])
         for row in best_fit([len(example.ids) for example in examples], length)
     ]
 
 
-def _joined(examples: Sequence[Example]) -> Packed:
+def joined(examples: Sequence[Example]) -> Packed:
+    """All examples in one row, in their order."""
     lengths = [len(example.ids) for example in examples]
     return Packed(
         np.concatenate([example.ids for example in examples]),

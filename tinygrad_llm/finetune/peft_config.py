@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files.json_file import Number, Whole, read_json, short
+from tinygrad_llm.pretrained.directory import ADAPTER
 
-CONFIG = "adapter_config.json"
+CONFIG = ADAPTER
 SCHEMA = {
     "peft_type": "LORA",
     "r": Whole(1, 2**31),

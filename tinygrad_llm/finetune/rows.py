@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files.json_file import check_json, short
-from tinygrad_llm.finetune.tables import Row, read_table
+from tinygrad_llm.files.tables import Row, read_table
 
 Message = Mapping[str, Any]
 """{"role": "system", "user" or "assistant", "content": text}, and what a template may use more."""
@@ -273,7 +273,8 @@ def _has(row: Row, *names: str) -> bool:
 
 
 def _no_form(row: Row, forms: str) -> NoReturn:
-    names = ", ".join(map(short, row.values)) or "nothing"
+    null = {name: " (null)" if value is None else "" for name, value in row.values.items()}
+    names = ", ".join(f"{short(name)}{note}" for name, note in null.items()) or "nothing"
     raise FaultyRow(row, "missing fields", f"the row has {names}, expected one of: {forms}")
 
 

@@ -73,8 +73,8 @@ class RowsTask:
         """How much is held out, for the report."""
         raise NotImplementedError
 
-    @staticmethod
-    def note(line: Metrics) -> str:
+    def note(self, line: Metrics) -> str:
+        """What the progress line of a step says besides the loss."""
         raise NotImplementedError
 
     def quick_evaluation(self) -> Metrics:

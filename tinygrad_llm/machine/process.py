@@ -8,8 +8,10 @@ default glibc returns large blocks at once (munmap), and the kernel then clears 
 handing it out again, which costs about as much as the arithmetic done in it.
 
 Threads. After a product OpenBLAS's threads do not sleep: they spin for 2^26 ticks, about 20
-milliseconds, in case another product follows. Usually one of our kernels follows, whose own threads
-then share a core with an idle, spinning one.
+milliseconds, in case another product follows. If one of our kernels follows, its own threads share
+a core with an idle, spinning one. But waking a thread takes some 30 microseconds, and the kernels
+between the products of a few hundred tokens, as in fine-tuning, are not much longer. So the threads
+spin for a time that is short next to a kernel over a large batch, and long next to waking up.
 """
 
 import ctypes
@@ -19,7 +21,7 @@ import sys
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
 KEEP_UP_TO = 1 << 30  # blocks up to this size come from the heap, which is not trimmed
-SPIN = 16  # 2^16 ticks of the processor's clock, some 20 microseconds: the cost of waking up
+SPIN = 20  # 2^20 ticks of the processor's clock, some 0.4 milliseconds
 
 
 def keep_freed_memory() -> bool:

@@ -14,6 +14,8 @@ from tinygrad_llm.pretrained.encode import DTYPES
 from tinygrad_llm.pretrained.tensor_file import write_tensors
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
+ADAPTER = "adapter_config.json"
+"""What an adapter in PEFT's format has in place of a config."""
 SCORE = "score.weight"
 """The output layer of a classifier, which has no other."""
 CLASSIFIER = "ForSequenceClassification"

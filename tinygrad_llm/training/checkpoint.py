@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 INDEX = "index.json"
 MODEL_FILE, ADAPTER_FILE = "model.safetensors", "adapter_model.safetensors"
 STATE_ARRAYS, STATE = "training_state.safetensors", "training_state.json"
+STATE_BYTES = 1 << 26  # GRPO saves the answers that it has not learned all from
 _NAME = re.compile(r"step-(\d{6,})(-\d+)?", re.ASCII)
 
 INDEX_SCHEMA = dict.fromkeys(("last", "best"), Text(_NAME.pattern, "step-000500"))
@@ -325,7 +326,8 @@ def load_training_state(
     from tinygrad_llm.pretrained.tensor_file import check_finite, read_tensors
 
     path = checkpoint / STATE
-    state = read_json(path, schema, advice="resume from another checkpoint")
+    advice = "resume from another checkpoint"
+    state = read_json(path, schema, max_bytes=STATE_BYTES, advice=advice)
     if step_of(checkpoint) not in (-1, state["step"]):
         raise UserError(
             f"{path} is of step {state['step']}, but its folder is {checkpoint.name}: it belongs "

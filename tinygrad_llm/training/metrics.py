@@ -78,14 +78,7 @@ class MetricsWriter:
             if sync:
                 os.fsync(self._file.fileno())
         except OSError as error:
-            raise self._failed(error) from error
-
-    def _failed(self, error: OSError) -> UserError:
-        command = shell_command("tinygrad-llm", "train", "--resume", self.path.parent)
-        return UserError(
-            f"cannot write {self.path} ({error.strerror}); the checkpoints are intact: free some "
-            f"space and continue with `{command}`"
-        )
+            raise cannot_write(self.path, error) from error
 
     def close(self) -> None:
         """Write the remaining lines and close the file."""
@@ -158,3 +151,12 @@ def is_finished(path: Path) -> bool:
     """Whether the last line is the final evaluation."""
     metrics = read_metrics(path)
     return bool(metrics) and bool(metrics[-1].get("final"))
+
+
+def cannot_write(path: Path, error: OSError) -> UserError:
+    """What to say when a file in the folder of a run cannot be written."""
+    command = shell_command("tinygrad-llm", "train", "--resume", path.parent)
+    return UserError(
+        f"cannot write {path} ({error.strerror}); the checkpoints are intact: free some space and "
+        f"continue with `{command}`"
+    )

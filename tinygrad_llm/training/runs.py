@@ -31,12 +31,12 @@ RUN_FILE, METRICS_FILE, PLOT_FILE, CHECKPOINTS = (
 )
 FORMAT = 1  # of run.json and of the training state in a checkpoint
 PLACES = (
-    "model", "data", "validation_data", "test_data", "tokenizer", "out", "resume"
+    "model", "adapter", "data", "validation_data", "test_data", "tokenizer", "out", "resume"
 )  # fmt: skip
 """Options that say where things are."""
 RUN_SCHEMA = {
     "format": FORMAT,
-    "options": {...: (str, int, float, bool, None)},  # config.py knows each
+    "options": {...: (str, int, float, bool, None, [str], [float])},  # config.py knows each
     "model?": dict,
     "parameters?": Whole(0),
     "corpus?": {...: object},

@@ -14,6 +14,7 @@ resumed run continues with exactly the numbers it would have had.
 import collections
 import math
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import numpy as np
@@ -67,7 +68,8 @@ class Trainer:
     """Trains ``model`` on ``task`` for ``config.steps`` steps.
 
     ``checkpoints`` has ``save(model, arrays, state, best_step)``. ``config`` must be complete
-    (``TrainConfig.with_recipe``).
+    (``TrainConfig.with_recipe``). ``after_evaluation`` is called with the number of the step, after
+    its line and before its checkpoint.
     """
 
     def __init__(
@@ -80,9 +82,11 @@ class Trainer:
         checkpoints: "Checkpoints",
         metrics: MetricsWriter,
         console: Console,
+        after_evaluation: Callable[[int], None] = lambda step: None,
     ) -> None:
         self.model, self.task, self.optimizer, self.config = model, task, optimizer, config
         self.checkpoints, self.metrics, self.console = checkpoints, metrics, console
+        self.after_evaluation = after_evaluation
         self.parameters = list(optimizer.params.values())
         self.step = 0  # steps done
         self.best: dict[str, Any] | None = None  # step and val_loss of the best evaluation so far
@@ -187,7 +191,7 @@ class Trainer:
         c, names = self.config, self.task.names
         line = self.train_step()
         improved = False
-        if self.step % c.eval_every == 0 or last:
+        if evaluates := self.step % c.eval_every == 0 or last:
             result = self.task.quick_evaluation()
             validation_loss = result[names.validation_loss]
             if not math.isfinite(validation_loss):
@@ -198,6 +202,8 @@ class Trainer:
                 self.best = {"step": self.step, "val_loss": validation_loss}
         self.metrics.write(line)
         self.console.step(line, line[names.loss], self.task.note(line))
+        if evaluates:
+            self.after_evaluation(self.step)
         if time.monotonic() - self._flushed > FLUSH_SECONDS:
             self.metrics.flush()
             self._flushed = time.monotonic()

@@ -1,11 +1,13 @@
 """Tables from files of every format, and what is said about those that are wrong."""
 
+import datetime
 import json
 
 import pytest
 
 from tinygrad_llm.errors import UserError
-from tinygrad_llm.finetune.tables import read_table
+from tinygrad_llm.files.tables import Row, read_table
+from tinygrad_llm.finetune.rows import said
 
 ROWS = [{"text": "one, two", "label": "a"}, {"text": 'says "no"', "label": "b"}]
 
@@ -68,6 +70,7 @@ def test_numbers_and_flags_are_text(tmp_path):
         ("a.csv", "text,label\nx,a\ny\n", "line 3 of .* has 1 columns, but the first line names 2"),
         ("a.csv", 'text,label\nx,a\n"y,b\n', "line 3 of .* is damaged"),
         ("a.tsv", b"text\tlabel\nx\ta\n\xff\tb\n", "line 3 of .* is not UTF-8 text"),
+        ("a.csv", "text,label\nx,a\n".encode("utf-16"), "is UTF-16 text, .* save it as UTF-8"),
         ("a.tsv", "text\tlabel\nx\ta\tb\n", "line 2 of .* has 3 columns"),
         ("a.jsonl", '{"text": "x"}\n{"text": \n', "line 2 of .* is not whole JSON"),
         ("a.jsonl", '{"text": "x"}\n["y"]\n', "line 2 of .* is a list, expected a JSON object"),
@@ -84,3 +87,15 @@ def test_a_column_that_is_missing(tmp_path):
     (row,) = read_table(write(tmp_path, "a.csv", "Text,Label\nx,y\n"))
     with pytest.raises(UserError, match=r"line 2 of .* has no column 'text': .* are Text, Label"):
         row.text("text")
+
+
+def test_a_value_that_json_has_no_word_for_is_named(tmp_path):
+    pa = pytest.importorskip("pyarrow", reason="pyarrow is not installed: no Parquet")
+    pa.parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow has no Parquet")
+    rows = [{"text": b"caf\xe9", "prompt": datetime.date(2020, 1, 2), "completion": "x"}]
+    pa.parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
+    (row,) = read_table(tmp_path / "a.parquet")
+    with pytest.raises(UserError, match=r"row 1 of .*: text is b'caf\\xe9', expected text"):
+        row.text("text")
+    with pytest.raises(UserError, match=r"prompt is datetime\.date\(2020, 1, 2\), expected text"):
+        said(Row({k: v for k, v in row.values.items() if k != "text"}, row.place))

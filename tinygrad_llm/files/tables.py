@@ -4,9 +4,9 @@ Every row comes with where it is in its file, so that whatever is wrong with it 
 in one sentence with file and line.
 """
 
+import codecs
 import csv
 import io
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from typing import Any
 
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import user_path
-from tinygrad_llm.files.json_file import check_json, parse_json, read_bounded
+from tinygrad_llm.files.json_file import check_json, parse_json, read_bounded, short
 
 MAX_BYTES = 1 << 32
 FORMATS = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
@@ -35,7 +35,7 @@ class Row:
             raise UserError(f"{self.place} has no column {column!r}: its columns are {names}")
         value = self.values[column]
         if not isinstance(value, str | int | float | bool):
-            raise UserError(f"{self.place}: {column} is {json.dumps(value)[:60]}, expected text")
+            raise UserError(f"{self.place}: {column} is {short(value)}, expected text")
         return str(value)
 
 
@@ -67,6 +67,8 @@ def decoded(data: bytes, name: str) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
+        if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+            raise UserError(f"{name} is UTF-16 text, expected UTF-8: save it as UTF-8") from None
         line = data[: error.start].count(b"\n") + 1
         raise UserError(f"line {line} of {name} is not UTF-8 text") from None
 
