@@ -1,6 +1,6 @@
 """The table of all tasks. A new one is a short file (task.py shows one) and a line here."""
 
-from tinygrad_llm.evals import arc, hellaswag, mmlu, perplexity, piqa, winogrande
+from tinygrad_llm.evals import arc, hellaswag, humaneval, mmlu, perplexity, piqa, winogrande
 from tinygrad_llm.evals.task import Task
 
 _ALL: tuple[Task, ...] = (
@@ -13,6 +13,8 @@ _ALL: tuple[Task, ...] = (
     hellaswag.HellaSwag(),
     piqa.PIQA(),
     winogrande.WinoGrande(),
+    humaneval.HumanEval(),
+    humaneval.HumanEvalChat(),
 )
 
 TASKS = {task.name: task for task in _ALL}
