@@ -1,4 +1,4 @@
-"""Running programs that nobody has read: ``run_program`` says whether one reaches its end."""
+"""Runs programs that may be hostile: ``run_program`` says whether one reaches its end."""
 
 from tinygrad_llm.evals.sandbox.run import Limits, containment, run_program
 

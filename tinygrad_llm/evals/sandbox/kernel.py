@@ -74,8 +74,9 @@ def adopt_orphans() -> None:
 def enter_namespaces() -> None:
     """Leave the namespaces of the system; that of processes begins with the next child.
 
-    Inside, the user is nobody. It is the same user outside, who keeps the rights to their files. An
-    ordinary user needs a namespace of users to make the others; root can do without it.
+    Inside, the user has the id of the account "nobody"; outside it is the same user as before, with
+    the rights to their files. An ordinary user needs a namespace of users to make the others; root
+    can do without it.
     """
     user, group = os.geteuid(), os.getegid()
     flags = _NEWNS | _NEWUTS | _NEWIPC | _NEWPID | _NEWNET
