@@ -1,6 +1,16 @@
 """The table of all tasks. A new one is a short file (task.py shows one) and a line here."""
 
-from tinygrad_llm.evals import arc, hellaswag, humaneval, mmlu, perplexity, piqa, winogrande
+from tinygrad_llm.evals import (
+    arc,
+    gsm8k,
+    hellaswag,
+    humaneval,
+    math_answers,
+    mmlu,
+    perplexity,
+    piqa,
+    winogrande,
+)
 from tinygrad_llm.evals.task import Task
 
 _ALL: tuple[Task, ...] = (
@@ -13,6 +23,10 @@ _ALL: tuple[Task, ...] = (
     hellaswag.HellaSwag(),
     piqa.PIQA(),
     winogrande.WinoGrande(),
+    gsm8k.GSM8K(),
+    gsm8k.GSM8KChat(),
+    math_answers.MATH(),
+    math_answers.MATHChat(),
     humaneval.HumanEval(),
     humaneval.HumanEvalChat(),
 )
