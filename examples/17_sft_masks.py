@@ -26,6 +26,7 @@ from rich.text import Text
 
 from autograd import no_grad, ops
 from tinygrad_llm.config import LlamaConfig
+from tinygrad_llm.files.tables import Row
 from tinygrad_llm.finetune.collate import collate
 from tinygrad_llm.finetune.examples import Example, completed, shifted
 from tinygrad_llm.finetune.logps import IGNORE
@@ -33,7 +34,6 @@ from tinygrad_llm.finetune.losses import sft_loss
 from tinygrad_llm.finetune.masks import mask_conversations
 from tinygrad_llm.finetune.packing import pack
 from tinygrad_llm.finetune.rows import Chat, Report
-from tinygrad_llm.finetune.tables import Row
 from tinygrad_llm.generation import generate
 from tinygrad_llm.model.llama import Llama
 from tinygrad_llm.pretrained import load_pretrained

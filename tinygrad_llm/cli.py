@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import tinygrad_llm
-from tinygrad_llm.commands import finetune_kinds, options, text_options
+from tinygrad_llm.commands import eval_options, finetune_kinds, options, text_options
 from tinygrad_llm.config import TrainConfig
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.machine.interrupt import exit_code
@@ -40,6 +40,7 @@ COMMANDS: dict[type, str] = {
     **dict.fromkeys(finetune_kinds.KINDS.values(), "finetune"),
     finetune_kinds.ResumeOptions: "finetune:continue_run",
     options.ClassifyTextOptions: "classify",
+    eval_options.EvalOptions: "eval",
     options.InspectOptions: "inspect",
     options.TokenizerTrain: "tokenizer:train",
     options.TokenizerEncode: "tokenizer:encode",

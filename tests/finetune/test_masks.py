@@ -9,10 +9,10 @@ from chat_templates import CHATML, TEMPLATES, chat_tokenizer, tokenizer_with
 from real_tokenizers import folder_of
 
 from tinygrad_llm.errors import UserError
+from tinygrad_llm.files.tables import Row
 from tinygrad_llm.finetune import masks
 from tinygrad_llm.finetune.masks import encode_prompts, find_markers, mask_conversations
 from tinygrad_llm.finetune.rows import Chat, FaultyRow, Report
-from tinygrad_llm.finetune.tables import Row
 from tinygrad_llm.tokenizer import Tokenizer
 
 REAL = ["smollm2", "llama3", "qwen3", "gemma3"]

@@ -10,6 +10,7 @@ import pytest
 from chat_templates import chat_tokenizer, tokenizer_with
 
 from tinygrad_llm.errors import UserError
+from tinygrad_llm.files.tables import Row, read_table
 from tinygrad_llm.finetune.examples import (
     IGNORE,
     Pair,
@@ -19,7 +20,6 @@ from tinygrad_llm.finetune.examples import (
     load_prompts,
 )
 from tinygrad_llm.finetune.rows import FaultyRow, Report
-from tinygrad_llm.finetune.tables import Row, read_table
 from tinygrad_llm.tokenizer import Tokenizer
 from tinygrad_llm.tokenizer.vocabulary import Conventions
 

@@ -10,11 +10,11 @@ from tinygrad_llm.commands.options import ClassifyTextOptions
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import user_path
 from tinygrad_llm.files.json_file import read_bounded
+from tinygrad_llm.files.tables import MAX_BYTES, decoded, read_table
 from tinygrad_llm.finetune.classification import probabilities
 from tinygrad_llm.finetune.confusion import scores_table
 from tinygrad_llm.finetune.labelled import class_numbers, encode
 from tinygrad_llm.finetune.scores import accuracy, confusion_matrix
-from tinygrad_llm.finetune.tables import MAX_BYTES, decoded, read_table
 from tinygrad_llm.pretrained.classifier import load_classifier
 from tinygrad_llm.terminal import one_line
 

@@ -17,7 +17,7 @@ from tinygrad_llm.inspect.pushes import Pushes, explain_pair, explain_sft
 from tinygrad_llm.inspect.terminal_view import show
 
 if TYPE_CHECKING:
-    from tinygrad_llm.finetune.tables import Row
+    from tinygrad_llm.files.tables import Row
     from tinygrad_llm.model import Model
     from tinygrad_llm.tokenizer import Tokenizer
 

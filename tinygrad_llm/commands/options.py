@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, arg, subcommand
 
+from tinygrad_llm.commands.eval_options import EvalOptions
 from tinygrad_llm.commands.finetune_kinds import FinetuneCommands
 from tinygrad_llm.commands.finetune_row_options import check_preference_loss
 from tinygrad_llm.commands.text_options import ChatOptions, GenerateOptions, also
@@ -243,6 +244,7 @@ class CommandLine:
         | Annotated[ChatOptions, subcommand("chat")]
         | Annotated[FinetuneCommands, subcommand("finetune")]
         | Annotated[ClassifyTextOptions, subcommand("classify")]
+        | Annotated[EvalOptions, subcommand("eval")]
         | Annotated[InspectOptions, subcommand("inspect")]
         | Annotated[TokenizerCommands, subcommand("tokenizer")]
         | Annotated[DataCommands, subcommand("data")]

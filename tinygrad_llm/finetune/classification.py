@@ -186,7 +186,7 @@ class Classification:
         missed = confusion.any(axis=1) & ~taken
         if taken.sum() > 1:
             return ""
-        return ", ".join(label for label, no in zip(self.model.labels, missed, strict=True) if no)
+        return ", ".join(self.model.labels[i] for i in np.flatnonzero(missed))
 
     @staticmethod
     def note(line: Metrics) -> str:

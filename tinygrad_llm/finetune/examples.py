@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_llm.errors import UserError
+from tinygrad_llm.files.tables import Row
 from tinygrad_llm.finetune.logps import IGNORE
 from tinygrad_llm.finetune.masks import Masked, encode_prompts, mask_conversations
 from tinygrad_llm.finetune.rows import (
@@ -35,7 +36,6 @@ from tinygrad_llm.finetune.rows import (
     said,
     used_rows,
 )
-from tinygrad_llm.finetune.tables import Row
 from tinygrad_llm.tokenizer import Tokenizer
 from tinygrad_llm.tokenizer.conventions import bos_and_eos
 

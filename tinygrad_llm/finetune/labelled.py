@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from tinygrad_llm.errors import UserError
-from tinygrad_llm.finetune.tables import Row, read_table
+from tinygrad_llm.files.tables import Row, read_table
 from tinygrad_llm.tokenizer import Tokenizer
 
 

@@ -22,7 +22,7 @@ from typing import Any, NoReturn
 
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files.json_file import check_json, short
-from tinygrad_llm.finetune.tables import Row, read_table
+from tinygrad_llm.files.tables import Row, read_table
 
 Message = Mapping[str, Any]
 """{"role": "system", "user" or "assistant", "content": text}, and what a template may use more."""

@@ -197,12 +197,14 @@ class KVCache:
 
     def repeat(self, n: int) -> "KVCache":
         """A cache in which each row occurs n times: row b becomes rows b n to b n + n - 1."""
+        return self.take([row for row in range(len(self.ids)) for _ in range(n)])
+
+    def take(self, rows: Sequence[int]) -> "KVCache":
+        """A cache of copies of these rows, in this order; a row may occur several times."""
         copy = self.rows(0, len(self.ids))
-        copy.keys, copy.values = (
-            [a.repeat(n, axis=0) for a in s] for s in (self.keys, self.values)
-        )
-        copy.ids = [list(ids) for ids in self.ids for _ in range(n)]
-        copy._written = self._written.repeat(n)
+        copy.keys, copy.values = ([a[list(rows)] for a in s] for s in (self.keys, self.values))
+        copy.ids = [list(self.ids[row]) for row in rows]
+        copy._written = self._written[list(rows)]
         return copy
 
     def _has_what_follows(self, row: int, length: int) -> bool:

@@ -6,8 +6,8 @@ import json
 import pytest
 
 from tinygrad_llm.errors import UserError
+from tinygrad_llm.files.tables import Row, read_table
 from tinygrad_llm.finetune.rows import said
-from tinygrad_llm.finetune.tables import Row, read_table
 
 ROWS = [{"text": "one, two", "label": "a"}, {"text": 'says "no"', "label": "b"}]
 

@@ -1,0 +1,55 @@
+"""HellaSwag (Zellers et al. 2019): which of four endings continues a description?
+
+Data: DATA/hellaswag_val.jsonl of the original, or rows of the hub: activity_label, ctx_a, ctx_b,
+endings and label. The text is cleaned as lm-evaluation-harness does it: the marks that WikiHow's
+pages have left, such as "[title]", are removed.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from tinygrad_llm.evals.rows import Row, read_rows
+from tinygrad_llm.evals.task import Document, MultipleChoice, data_file
+
+_ROW = {
+    "activity_label": str, "ctx_a": str, "ctx_b": str, "endings": [str], "label": (int, str)
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class HellaSwag(MultipleChoice):
+    """Every ending continues "{activity}: {context}"; the usual figure is acc_norm."""
+
+    name = "hellaswag"
+    about = "HellaSwag, endings of descriptions; DATA/hellaswag_val.jsonl"
+    chance = 1 / 4
+    main = "acc_norm"
+
+    def documents(self, folder: Path) -> list[Document]:
+        return _read(folder, "hellaswag_val", "hellaswag/validation")
+
+    def examples(self, folder: Path) -> list[Document]:
+        return _read(folder, "hellaswag_train", "hellaswag/train")
+
+    def prompt(self, document: Document) -> str:
+        return document.question
+
+
+def _read(folder: Path, *names: str) -> list[Document]:
+    return [_document(i, row) for i, row in enumerate(read_rows(data_file(folder, *names)))]
+
+
+def _document(number: int, row: Row) -> Document:
+    values = row.fits(_ROW)
+    context = f"{values['ctx_a']} {values['ctx_b'].capitalize()}"
+    question = clean(f"{values['activity_label']}: {context}")
+    endings = tuple(map(clean, values["endings"]))
+    gold = row.choice(str(values["label"]), [str(i) for i in range(len(endings))])
+    return Document(number, question, endings, gold, fields=values)
+
+
+def clean(text: str) -> str:
+    """A text without the marks of WikiHow."""
+    text = re.sub(r"\[.*?\]", "", text.strip().replace(" [title]", ". "))
+    return text.replace("  ", " ")
