@@ -47,13 +47,19 @@ def prepare(console: PlainConsole, options: GRPOOptions, base: Base) -> Parts:
         grad_accumulation=options.grad_accumulation, log_every=options.log_every,
     )  # fmt: skip
     prompts = [
-        prompt_of_ids(one.ids, base.tokenizer, str(one.row.get("answer") or ""))
+        prompt_of_ids(one.ids, base.tokenizer, _expected(one))
         for one in held_out[: options.samples]
     ]
     n_rows = len(train) * options.num_generations * options.num_iterations
     longest = options.max_completion_length
     parts = answering(console, options, base, task, prompts, n_rows, "answers", longest)
     return replace(parts, state_schema=GRPO_SCHEMA, best="highest reward")
+
+
+def _expected(prompt: Prompt) -> str:
+    """The answer in the data, where it has one."""
+    columns = [prompt.row.get(name) for name in ("answer", "completion", "output")]
+    return next((text for text in columns if isinstance(text, str)), "")
 
 
 def _read(
