@@ -9,8 +9,9 @@ looks at what has become more likely.
 
     python examples/19_where_dpo_pushes.py
 
-Before: 18_lora.py. The derivation is in docs/finetuning.md, and docs/where_the_loss_pushes.md shows
-the same for any model and any row of data: tinygrad-llm inspect MODEL --data FILE.
+Before: 18_lora.py. Next: 20_grpo.py. The derivation is in docs/finetuning.md, and
+docs/where_the_loss_pushes.md shows the same for any model and any row of data:
+tinygrad-llm inspect MODEL --data FILE.
 """
 
 from _small_model import make_tokenizer, np, train_small_model
