@@ -205,6 +205,7 @@ def test_commands_that_are_shown_can_be_parsed(path):
     text = re.sub(
         r"<!-- train-output -->.*<!-- /train-output -->", "", path.read_text(), flags=re.S
     )
+    text = re.sub(r" *\\\n *", " ", text)  # a command on several lines
     for line in re.findall(r"^ {4}(?:.* && )?tinygrad-llm (.*)$", text, re.M):
         line = re.sub(r" [<>] \S+", "", line)  # the shell's part of it
         arguments = shlex.split(line, comments=True)
