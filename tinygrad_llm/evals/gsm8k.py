@@ -29,8 +29,6 @@ from tinygrad_llm.evals.rows import read_rows
 from tinygrad_llm.evals.task import Document, Task, Verdict, as_chat, data_file
 
 METHODS = ("strict", "flexible")
-LM_EVAL_STOPS = ("Question:", "</s>", "<|im_end|>")
-"""Where lm-evaluation-harness ends an answer; PROTOCOL_STOPS also has a blank line."""
 PROTOCOL_STOPS = ("Question:", "\n\n")
 
 # A minus counts where nothing stands directly before it that could be subtracted from.
