@@ -278,10 +278,11 @@ while frame := frame.f_back:
         if isinstance(value, str) and len(value) == 64: os.write(3, value.encode())
 os._exit(0)"""),
     ("has its callers jump over the error", "", FAILED, """
-import sys
+import dis, sys
 def tracer(frame, event, argument):
-    for line in range(frame.f_lineno + 1, frame.f_lineno + 5):
-        try: frame.f_lineno = line
+    lines = sorted({{line for _, line in dis.findlinestarts(frame.f_code)}})
+    if frame.f_lineno < lines[-2]:
+        try: frame.f_lineno = lines[-2]  # the report; the last line exits
         except ValueError: pass
     return tracer
 sys.settrace(tracer)
