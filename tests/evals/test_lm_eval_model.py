@@ -44,7 +44,7 @@ DATA = os.environ.get("TINYGRAD_LLM_TEST_DATA")
 needs_data = pytest.mark.skipif(not DATA, reason="TINYGRAD_LLM_TEST_DATA is not set")
 TEMPLATES = Path(lm_eval.__file__).parent / "tasks"
 TEMPLATE = (
-    "{% for m in messages %}<{{ m.role }}>{{ m.content }}</>{% endfor %}"
+    "{% for m in messages %}<{{ m.role }}>{{ m.content }}<|endoftext|>{% endfor %}"
     "{% if add_generation_prompt %}<assistant>{% endif %}"
 )
 
@@ -141,10 +141,10 @@ def test_hellaswag(model, tmp_path):
     rows = [
         {
             "ind": i, "activity_label": text(2), "ctx_a": text(8), "ctx_b": text(2),
-            "ctx": "unused", "endings": [text(rng.randrange(2, 9)) for _ in range(4)],
+            "ctx": "unused", "endings": ["a" + text(rng.randrange(1, 9)) for _ in range(4)],
             "label": str(rng.randrange(4)),
         }
-        for i in range(12)
+        for i in range(60)
     ]  # fmt: skip
     path = tmp_path / "hellaswag_val.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -265,7 +265,7 @@ def test_a_chat_is_scored_as_the_conversation_that_it_is(model):
     lm = LMEvalModel(model)
     turns = [{"role": "user", "content": "the <|endoftext|> cat"}]
     text = lm.apply_chat_template(turns)
-    assert text == "<user>the <|endoftext|> cat</><assistant>"
+    assert text == "<user>the <|endoftext|> cat<|endoftext|><assistant>"
     (found,) = lm.loglikelihood([Instance("loglikelihood", {}, (text, "the"), 0)], True)
     chat = Chat((Message("user", turns[0]["content"]),))
     assert found[0] == model_answer(model, Loglikelihood(chat, "the")).logp
