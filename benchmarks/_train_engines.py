@@ -78,10 +78,11 @@ def gpt_config(config):
 
 
 def one_step(model, config):
-    """A function that trains ``model`` for a step on one batch, the same each time, unclipped."""
+    """A function that trains what is not frozen of ``model``, unclipped, on the same batch."""
+    from tinygrad_llm.model.freezing import trainable_parameters
     from tinygrad_llm.training.optim import AdamW
 
-    optimizer = AdamW(model.named_parameters())
+    optimizer = AdamW(trainable_parameters(model))
     (x, y), *_ = batches(config, 1)
 
     def step():

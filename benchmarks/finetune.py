@@ -111,12 +111,15 @@ def made_up_pair(rng, V, T):
 
 
 def rows_of_file(kind, options, tokenizer, rng):
-    """Examples, alone or in pairs, of at most --length tokens; similar lengths are neighbours."""
+    """Examples, alone or in pairs, of at most --length tokens; similar lengths are neighbours.
+
+    Rows that cannot be used are left out.
+    """
     from tinygrad_llm.finetune.examples import load_examples, load_pairs
 
     load = load_pairs if kind == "dpo" else load_examples
     as_chat = tokenizer.conventions.chat_template is not None
-    found, _ = load(options.data, tokenizer, options.length, as_chat=as_chat)
+    found, _ = load(options.data, tokenizer, options.length, as_chat=as_chat, skip_faulty=True)
     rows = [list(one.examples()) if kind == "dpo" else [one] for one in found]
     rng.shuffle(rows)
     rows = rows[: BATCHES * options.batch]

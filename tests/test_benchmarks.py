@@ -16,6 +16,7 @@ from tinygrad_llm.config import LlamaConfig
 from tinygrad_llm.machine.stages import STAGES
 from tinygrad_llm.model.llama import Llama
 from tinygrad_llm.pretrained import save_pretrained
+from tinygrad_llm.pretrained.gguf_save import save_gguf
 from tinygrad_llm.pretrained.llama import save_llama
 
 ROOT = Path(__file__).parent.parent
@@ -206,6 +207,27 @@ def test_memory(tmp_path):
     assert tape["recomputed"]["peak"] < tape["kept"]["peak"]
     assert re.search(r"^kept +\d.* MB .* MB ", out, re.M)
     assert re.search(r"^recomputing keeps \d+\.\d% of the tape$", out, re.M)
+    assert "LoRA as stored" not in tape, "there is no file"
+    cost = tape["kept"]["cost"]
+    assert 3 * cost["weight_bytes"] == cost["training_bytes"] == 12 * cost["trained"]
+
+
+def test_memory_of_a_file_with_adapters(tmp_path):
+    model = small_model("llama")
+    save_gguf(model, small_tokenizer(), tmp_path / "model.gguf", "q8_0")
+    path = tmp_path / "memory.json"
+    arguments = ["--model", tmp_path / "model.gguf", "--length", 8, "--smoke", "--json", path]
+    out, _ = run("memory", *arguments)
+    tape = json.loads(path.read_text())["tape"]
+    costs = {kind: one["cost"] for kind, one in tape.items()}
+    assert costs["kept"]["trained"] == costs["kept"]["total"] == model.num_parameters()
+    lora = costs["LoRA"]
+    assert lora["trained"] == lora["total"] - model.num_parameters() > 0
+    for kind in ("LoRA on int8", "LoRA as stored"):
+        assert costs[kind]["trained"] == lora["trained"]
+        assert costs[kind]["weight_bytes"] < lora["weight_bytes"] < costs["kept"]["training_bytes"]
+        assert re.search(rf"^{kind} +{lora['trained']:,} ", out, re.M), out
+    assert tape["LoRA"]["peak"] < tape["kept"]["peak"]
 
 
 def test_scaling(tmp_path):

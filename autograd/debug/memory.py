@@ -1,14 +1,14 @@
 """The memory of the tape: which arrays the nodes of a graph keep for backward, and since when.
 
-Saved values, caches and masks count, each once, however many nodes keep it. Leaf tensors do not:
-they exist with or without a graph.
+Saved values, caches and masks count, each once, however many nodes keep it. Leaf tensors do not,
+nor do frozen parameters: they exist with or without a graph.
 """
 
 import weakref
 from collections import defaultdict
 from dataclasses import dataclass
 
-from autograd._tensor import Tensor
+from autograd._tensor import Parameter, Tensor
 from autograd.debug.format import place_at
 from autograd.device import is_array, namespace
 from autograd.functional.recomputation import Segment
@@ -40,7 +40,7 @@ class Tape:
         leaves = {
             id(_buffer(a._data))
             for a in args
-            if isinstance(a, Tensor) and isinstance(a._node, Leaf)
+            if isinstance(a, Tensor) and (isinstance(a, Parameter) or isinstance(a._node, Leaf))
         }
         buffers = [_buffer(array) for _, array in kept_arrays(op)]
         unique = {id(b): b for b in buffers if id(b) not in leaves}

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from autograd import Op, Tensor, no_grad, ops
+from autograd import Op, Parameter, Tensor, no_grad, ops
 from autograd.debug import profile
 
 
@@ -94,6 +94,15 @@ def test_peak_memory_names_what_holds_it():
     assert peak.holders[0][1].file.endswith("test_debug_profiler.py")
     sizes = np.cumsum([change for _, change, _ in p._tape.changes])
     assert sizes[-1] == 80 and small.shape == (10,)  # backward released the rest
+
+
+def test_a_frozen_parameter_is_no_part_of_the_tape():
+    x, w = Tensor(np.ones((2, 50)), requires_grad=True), Parameter(np.ones((9, 50)))
+    w.requires_grad = False
+    with profile() as p:
+        y = ops.linear(x, w)
+    assert p.peak.bytes == 0
+    del y
 
 
 def test_a_graph_that_is_dropped_without_backward_leaves_the_tape():

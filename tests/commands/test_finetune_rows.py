@@ -66,7 +66,8 @@ def test_dpo_starts_at_ln_2_and_takes_the_reference_from_the_cache(place, capsys
     assert cli.main(argv) == 0
     out = capsys.readouterr().out
     assert "log-probabilities of 24 answers computed and cached" in out
-    assert "before      held out: loss 0.6931, margin " in out
+    assert "before      held out: loss 0.6931, no preference yet: the model is its ref" in out
+    assert "held out: loss 0.6" in out.split("step 2/2")[1] and "chosen preferred" in out
     assert "step 1/2  loss 0.6931" in out
     run = place / "runs" / "dpo"
     first, second, *_ = read_metrics(run / "metrics.jsonl")
@@ -126,6 +127,20 @@ def test_bad_input_is_one_sentence(place, capsys, argv, sentence):
     assert cli.main(argv) == 2
     err = capsys.readouterr().err
     assert sentence in err and err.count("\n") == 1, err
+
+
+def test_a_faulty_row_says_what_would_be_left_without_such_rows(place, capsys):
+    rows = preferences(6)
+    for row in rows[2:4]:
+        row["rejected"] = row["chosen"]
+    (place / "dpo.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert cli.main([*DPO, "--steps", "1"]) == 2
+    end = "equal: nothing is preferred (--skip-faulty drops such rows; then 4 of 6 rows are used)\n"
+    err = capsys.readouterr().err
+    assert err.startswith("error: line 3 of ") and err.endswith(end)
+    assert cli.main([*DPO, "--steps", "1", "--samples", "0", "--skip-faulty"]) == 0
+    out = capsys.readouterr().out
+    assert "4 of 6 rows are used\n            2 dropped: equal answers (first: line 3 of " in out
 
 
 def test_held_out_rows_that_are_trained_on_are_counted(place, capsys):

@@ -90,7 +90,7 @@ def test_missing_keys_and_the_advice():
     "data, sentence",
     [
         (b"", "not whole JSON"),
-        (b'{"a": 1', "not whole JSON (Expecting ',' delimiter at line 1, column 8): it is damaged"),
+        (b'{"a": 1', "not whole JSON (Expecting ',' delimiter at column 8): it is damaged"),
         (b'{"a": 1} x', "not whole JSON (Extra data"),
         (b'{"a": "\xff"}', "not whole JSON (byte 7 is not UTF-8)"),
         (b'\xef\xbb\xbf{"a": 1}', "byte order mark"),

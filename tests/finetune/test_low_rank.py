@@ -122,8 +122,9 @@ def test_only_what_is_needed_is_computed():
         inputs[needed].requires_grad = True
         y = low_rank(inputs[0], weight, None, *inputs[1:], SCALE)
         assert isinstance(y._node, LowRank)
-        gradients = y._node.backward(np, np.ones(y.shape), *(p.data for p in inputs))
-        assert [g is not None for g in gradients] == [i == needed for i in range(3)]
+        arrays = [p.data for p in (*inputs, weight)]
+        gradients = y._node.backward(np, np.ones(y.shape), *arrays)
+        assert [g is not None for g in gradients] == [i == needed for i in range(4)]
 
 
 def test_a_weight_that_changed_before_backward_is_an_error():

@@ -32,16 +32,6 @@ def test_balanced_epochs():
     assert common[0] != common[1]
 
 
-def test_balanced_epochs_by_length():
-    classes, lengths = np.array([0] * 20 + [1] * 4), np.arange(24) % 7
-    order = Order(24, 0, classes, lengths=lengths, group=4)
-    for _ in range(3):
-        epoch = order.next(24)
-        assert np.bincount(classes[epoch]).tolist() == [12, 12]
-        spread = [np.ptp(lengths[epoch[i : i + 4]]) for i in range(0, 24, 4)]
-        assert max(spread) <= 3  # of 6
-
-
 def test_balanced_when_the_rows_do_not_divide():
     classes = np.array([0] * 8 + [1] * 2)
     for seed in range(20):

@@ -5,6 +5,7 @@ was read, dropped and cut is said.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import numpy as np
@@ -41,10 +42,15 @@ def read_split(
     arguments = {"as_chat": as_chat, "skip_faulty": options.skip_faulty, **more}
 
     def read(path: str | None) -> list[Item]:
+        where = (path, base.tokenizer, longest_row(options, base))
         try:
-            items, report = load(path, base.tokenizer, longest_row(options, base), **arguments)
+            items, report = load(*where, **arguments)
         except FaultyRow as error:
-            raise UserError(f"{error} (--skip-faulty drops such rows)") from None
+            left = ""
+            with suppress(UserError):  # none is
+                _, report = load(*where, **{**arguments, "skip_faulty": True})
+                left = f"; then {report.lines()[0]}"
+            raise UserError(f"{error} (--skip-faulty drops such rows{left})") from None
         console.say(f"data        {path}: {report.lines()[0]}")
         for line in report.lines()[1:]:
             console.say(f"            {line}")

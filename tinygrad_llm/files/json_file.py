@@ -129,7 +129,8 @@ def parse_json(
     except _Refused as error:
         raise UserError(f"{name} is refused: {error}{end}") from None
     except json.JSONDecodeError as error:
-        reason = f"{error.msg} at line {error.lineno}, column {error.colno}"
+        line = f"line {error.lineno}, " if b"\n" in data else ""
+        reason = f"{error.msg} at {line}column {error.colno}"
         raise UserError(
             f"{name} is not whole JSON ({reason}): it is damaged or was cut short{end}"
         ) from None

@@ -30,37 +30,38 @@ def low_rank(x: Tensor, weight: Any, bias: Any, A: Tensor, B: Tensor, scale: flo
 
     W is a Tensor or a QuantizedMatrix. W and b, which may be None, get no gradients.
     """
-    return LowRank(weight, bias, scale).reading(weight, bias)(x, A, B)
+    matrix = weight if isinstance(weight, QuantizedMatrix) else None
+    constants = [c for c in (weight if matrix is None else None, bias) if c is not None]
+    return LowRank(scale, matrix)(x, A, B, *constants)
 
 
 class LowRank(Op):
     """y = x W^T + b + s (x A^T) B^T, for constant W and b.
 
-    Shapes: x (..., in), A (r, in), B (out, r) -> (..., out)
-    Saves: x, A, B; caches h (N, r)
+    Shapes: x (..., in), A (r, in), B (out, r), W (out, in), b (out,) -> (..., out)
+    Saves: x, A, B, W; caches h (N, r)
+
+    A quantized W is no input but ``matrix``. There may be no b.
     """
 
-    save_inputs = (0, 1, 2)
     fresh_gradients = True
     works_in_place = True
 
-    def __init__(self, weight, bias, scale):
-        self.weight, self.bias = (w.data if isinstance(w, Tensor) else w for w in (weight, bias))
-        if isinstance(weight, QuantizedMatrix):
-            self.weight = weight
-        self.scale = scale
+    def __init__(self, scale, matrix=None):
+        self.scale, self.matrix = scale, matrix
+        self.save_inputs = (0, 1, 2, 3) if matrix is None else (0, 1, 2)
 
-    def forward(self, xp, x, A, B):
+    def forward(self, xp, x, A, B, *constants):
         self.cache = h = self._hidden(xp, x, A)  # (N, r)
-        if isinstance(self.weight, QuantizedMatrix):
-            y = Product(self.weight).forward(xp, x)  # (..., out)
-            if self.bias is not None:
-                y += self.bias
+        if self.matrix is None:
+            y = linear_kernel.forward(xp, x, constants[0], *(constants[1:] or (None,)))
         else:
-            y = linear_kernel.forward(xp, x, self.weight, self.bias)
+            y = Product(self.matrix).forward(xp, x)  # (..., out)
+            for bias in constants:
+                y += bias
         return xp.reshape(_plus_product(_rows(xp, y), h, B.T), y.shape)
 
-    def backward(self, xp, g, x, A, B, room=None):
+    def backward(self, xp, g, x, A, B, weight=None, room=None):
         g_x = g_A = g_B = None
         h = self.cache if self.cache is not None else self._hidden(xp, x, A)
         rows = _rows(xp, g)  # (N, out)
@@ -71,22 +72,22 @@ class LowRank(Op):
         if self.needs[1]:
             g_A = g_h.T @ _rows(xp, x)  # (r, in)
         if self.needs[0]:  # last: the next backward finds it in cache
-            g_x = _plus_product(self._times_weight(xp, rows, x, room), g_h, A)
+            g_x = _plus_product(self._times_weight(xp, rows, weight, x, room), g_h, A)
             g_x = xp.reshape(g_x, x.shape)
-        return g_x, g_A, g_B
+        return g_x, g_A, g_B, *(None for _ in self.inputs[3:])
 
     def _hidden(self, xp, x, A):
         """h (N, r): a factor of few numbers."""
         return self.scale * (_rows(xp, x) @ A.T)
 
-    def _times_weight(self, xp, g, x, room):
+    def _times_weight(self, xp, g, weight, x, room):
         """g W (N, in), added to x's gradient so far, if there is one that may be changed."""
         buffer = None if room is None else room.claim_buffer(0)
         total = None if buffer is None else xp.reshape(buffer, (-1, x.shape[-1]))
-        if isinstance(self.weight, QuantizedMatrix):
-            product = TransposedProduct(self.weight).apply(xp, g)
+        if self.matrix is not None:
+            product = TransposedProduct(self.matrix).apply(xp, g)
             return product if total is None else total + product
-        return g @ self.weight if total is None else _plus_product(total, g, self.weight)
+        return g @ weight if total is None else _plus_product(total, g, weight)
 
 
 def _rows(xp, x):

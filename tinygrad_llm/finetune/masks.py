@@ -93,8 +93,8 @@ def find_markers(tokenizer: Tokenizer) -> Markers:
     if not marked:
         raise UserError(
             "the tokenizer's chat template does not mark where the assistant's turns begin and "
-            "end, so it is not known which tokens to learn: write the rows as prompt and "
-            "completion, or use a template with such marks"
+            "end, so it is not known which tokens to learn: use a template with such marks, or "
+            "rows of prompt and completion and no template (--template plain)"
         )
     return Markers(begin, end)
 

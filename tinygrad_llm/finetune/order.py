@@ -25,9 +25,9 @@ class Order:
     draws every class gets the same number, give or take one, so rows of a rare class come several
     times and of a common one only some; which ones changes from epoch to epoch.
 
-    With ``lengths`` (rows,), rows that are drawn ``group`` at a time are of similar lengths, so
-    little of a padded batch is padding: of every POOL groups together, the shuffled rows are sorted
-    by length, and the groups shuffled again.
+    With ``lengths`` (rows,) in its place, rows that are drawn ``group`` at a time are of similar
+    lengths, so little of a padded batch is padding: of every POOL groups together, the shuffled
+    rows are sorted by length, and the groups shuffled again.
     """
 
     def __init__(
@@ -60,8 +60,9 @@ class Order:
 
     def _shuffled(self) -> np.ndarray:
         rng = np.random.default_rng((self.seed, self.epoch))
-        order = self._balanced(self.classes, rng) if self.classes is not None else None
-        order = rng.permutation(self.rows if order is None else order)
+        if self.classes is not None:
+            return rng.permutation(self._balanced(self.classes, rng))
+        order = rng.permutation(self.rows)
         return order if self.lengths is None else self._by_length(order, self.lengths, rng)
 
     def _balanced(self, classes: np.ndarray, rng: np.random.Generator) -> np.ndarray:

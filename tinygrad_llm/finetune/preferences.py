@@ -32,6 +32,7 @@ from tinygrad_llm.training.metrics import Metrics
 from tinygrad_llm.training.task import Batch
 
 LOSSES = (*DPO_LOSSES, "orpo", "kto")
+ROUNDING = 5e-5  # mean rewards below this are those of a model that is still its reference
 
 
 @dataclass(frozen=True)
@@ -175,8 +176,11 @@ class Preferences(RowsTask):
     def note(line: Metrics) -> str:
         if "eval_loss" not in line:
             return ""
+        found = f"held out: loss {line['eval_loss']:.4f}"
+        if max(abs(line[f"eval_rewards/{side}"]) for side in ("chosen", "rejected")) < ROUNDING:
+            return f"{found}, no preference yet: the model is its reference"
         return (
-            f"held out: loss {line['eval_loss']:.4f}, margin {line['eval_rewards/margins']:.4f}, "
+            f"{found}, margin {line['eval_rewards/margins']:.4f}, "
             f"chosen preferred {line['eval_rewards/accuracies']:.1%}"
         )
 
