@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from small_mmlu import write_mmlu
 from small_models import small_model, small_tokenizer
 
 from tinygrad_llm.config import LlamaConfig
@@ -18,6 +19,7 @@ from tinygrad_llm.model.llama import Llama
 from tinygrad_llm.pretrained import save_pretrained
 from tinygrad_llm.pretrained.gguf_save import save_gguf
 from tinygrad_llm.pretrained.llama import save_llama
+from tinygrad_llm.tokenizer import train_bpe
 
 ROOT = Path(__file__).parent.parent
 NUMBER = r"[\d,]+\.?\d*"
@@ -48,7 +50,7 @@ def test_every_benchmark_is_tested():
     names = {p.stem for p in (ROOT / "benchmarks").glob("[!_]*.py")}
     assert names == {
         "op_overhead", "train_step", "stages", "kernels", "scaling", "memory", "tokenizer",
-        "startup", "generate", "finetune",
+        "startup", "generate", "finetune", "eval",
     }  # fmt: skip
 
 
@@ -375,3 +377,22 @@ def test_fine_tuning_with_other_losses_is_noticed(monkeypatch):
 def test_finetune_refuses(arguments, message):
     _, err = run("finetune", *arguments, code=2)
     assert message in err and "Traceback" not in err
+
+
+# --- eval -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(find_spec("transformers") is None, reason="transformers is not installed")
+def test_eval(tmp_path):
+    tokenizer = train_bpe(["Answer: A B C D plus minus What is 1 2 3?\n" * 40], 270)
+    config = LlamaConfig(
+        vocab_size=270, block_size=1024, n_layer=1, n_head=2, n_embd=32, n_hidden=32
+    )
+    save_pretrained(Llama(config), tokenizer, tmp_path / "model")
+    data = write_mmlu(tmp_path / "data", n_test=3)
+    out, _ = run("eval", tmp_path / "model", "--data", data, "--limit", 3, "--rounds", 1,
+                 "--shots", 0, 5, "--batch-size", 2)  # fmt: skip
+    heads = re.findall(r"MMLU, (\d) shots: 3 items of \d+ tokens, batches of 2", out)
+    assert heads == ["0", "5"]
+    apart = [float(x) for x in re.findall(r"x our time   log p within (\S+)", out)]
+    assert len(apart) == 6 and max(apart) < 1e-4  # of three at two numbers of shots

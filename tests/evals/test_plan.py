@@ -71,6 +71,14 @@ def test_a_batch_has_at_most_so_many_new_tokens():
     assert [b.numbers for b in batches(readings(shorter), 8, 10**9)] == [[0, 1], [2]]
 
 
+def test_short_sequences_do_not_join_a_batch_of_long_ones():
+    """200 + 200 tokens are enough for a batch, 100 are not."""
+    contexts = [[i] * n for i, n in enumerate((200, 200, 190, 100, 90, 80))]
+    assert [b.numbers for b in batches(readings(contexts), 8, 10**9)] == [[0, 1, 2], [3, 4, 5]]
+    short = [[i] * n for i, n in enumerate((50, 40, 10, 1))]
+    assert [b.numbers for b in batches(readings(short), 8, 10**9)] == [[0, 1, 2, 3]]
+
+
 def test_the_longest_come_first():
     contexts = [[1], [2, 2, 2], [3, 3]]
     assert [b.numbers for b in batches(readings(contexts), 2, 10**9)] == [[1, 2], [0]]

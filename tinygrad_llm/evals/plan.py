@@ -13,7 +13,11 @@ GROUP_COST = 64
 """Tokens that a group must save: what reading its beginning costs more than its tokens do."""
 MAX_TOKENS = 4096
 """New tokens that are read at a time, unless a single sequence has more."""
+ENOUGH_TOKENS = 256
+"""New tokens with which a batch need not wait for more: no sequence that is much shorter than its
+longest joins it, since the padding would cost more than the next batch."""
 DEEPEST = 16
+"""How often a group is divided at most."""
 
 
 class Reading(NamedTuple):
@@ -57,16 +61,18 @@ def batches(
     for group in groups(contexts) if share else [Group(0, list(range(len(readings))))]:
         longest = max((readings[i].length for i in group.numbers), default=0)
         numbers: list[int] = []
-        rows = tokens = 0
+        rows = tokens = most = 0
         for i in sorted(group.numbers, key=lambda i: (-len(contexts[i]), -readings[i].length, i)):
             new = readings[i].tokens - group.shared
             full = len(numbers) == batch_size or tokens + new > MAX_TOKENS
+            full |= tokens >= ENOUGH_TOKENS and 4 * new < 3 * most
             if numbers and (full or (rows + readings[i].rows) * longest > max_cached):
                 found.append(Batch(group.shared, numbers, longest))
-                numbers, rows, tokens = [], 0, 0
+                numbers, rows, tokens, most = [], 0, 0, 0
             numbers.append(i)
             rows += readings[i].rows
             tokens += new
+            most = max(most, new)
         if numbers:
             found.append(Batch(group.shared, numbers, longest))
     return found
