@@ -1,6 +1,15 @@
 """The table of all tasks. A new one is a short file (task.py shows one) and a line here."""
 
-from tinygrad_llm.evals import arc, hellaswag, mmlu, perplexity, piqa, winogrande
+from tinygrad_llm.evals import (
+    arc,
+    docstrings,
+    hellaswag,
+    mmlu,
+    next_word,
+    perplexity,
+    piqa,
+    winogrande,
+)
 from tinygrad_llm.evals.task import Task
 
 _ALL: tuple[Task, ...] = (
@@ -13,6 +22,10 @@ _ALL: tuple[Task, ...] = (
     hellaswag.HellaSwag(),
     piqa.PIQA(),
     winogrande.WinoGrande(),
+    docstrings.Docstrings(),
+    docstrings.DocstringsChat(),
+    docstrings.SignaturesChat(),
+    next_word.NextWord(),
 )
 
 TASKS = {task.name: task for task in _ALL}
