@@ -12,16 +12,16 @@ continued if it is a training, and done again if it is not. The end is the same.
 import shutil
 import time
 from dataclasses import asdict
-from pathlib import Path
 
 from tinygrad_llm.commands.console import PlainConsole, clock, make_console
 from tinygrad_llm.commands.pipeline_options import PipelineOptions
 from tinygrad_llm.commands.pipeline_stages import STAGES, Stage, Work
-from tinygrad_llm.commands.pipeline_state import Record, State, files_sha256, open_state, sha256_of
 from tinygrad_llm.commands.session import locked
 from tinygrad_llm.data import DATASETS
 from tinygrad_llm.files import remove_partials, user_path
 from tinygrad_llm.machine.process import keep_freed_memory
+from tinygrad_llm.pipeline.report import HTML, MARKDOWN
+from tinygrad_llm.pipeline.state import Record, State, files_sha256, open_state, sha256_of
 from tinygrad_llm.terminal import shell_command
 from tinygrad_llm.training import runs
 
@@ -117,6 +117,6 @@ def _command(options: PipelineOptions) -> str:
 
 def _say_where(console: PlainConsole, work: Work, state: State) -> None:
     total = sum(record.seconds for record in state.stages.values())
-    console.say(f"\nreport      {work.folder / 'report.html'} (and report.md)")
+    console.say(f"\nreport      {work.folder / HTML} (and {MARKDOWN})")
     console.say(f"chat        {shell_command('tinygrad-llm', 'chat', work.folder / 'dpo')}")
     console.say(f"total       {clock(total)} for all stages")

@@ -1,5 +1,4 @@
-"""The options of ``tinygrad-llm pipeline``. This file is imported even for ``--help``, so it imports
-nothing heavy."""
+"""The options of ``tinygrad-llm pipeline``. It imports nothing heavy: it serves ``--help``, too."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal

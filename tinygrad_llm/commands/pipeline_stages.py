@@ -3,15 +3,19 @@
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from tinygrad_llm.commands import corpus as corpus_command, eval as eval_command
-from tinygrad_llm.commands import finetune_session, resume as resume_command
-from tinygrad_llm.commands import start as start_command
+from tinygrad_llm.commands import (
+    corpus as corpus_command,
+    eval as eval_command,
+    finetune_session,
+    resume as resume_command,
+    start as start_command,
+)
 from tinygrad_llm.commands.console import make_console
 from tinygrad_llm.commands.eval_options import EvalOptions
 from tinygrad_llm.commands.finetune_options import FinetuneOptions
@@ -27,20 +31,19 @@ from tinygrad_llm.data.cache import hash_parts
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.evals.docstrings import ASK_DOCSTRING, ASK_SIGNATURE
 from tinygrad_llm.evals.language_model import LanguageModel
-from tinygrad_llm.evals.requests import Chat, Generation, Message, Text
+from tinygrad_llm.evals.requests import Chat, Generation, Message
 from tinygrad_llm.evals.results import RESULTS, samples_file
-from tinygrad_llm.files import user_path, write_atomically, write_folder_atomically
-from tinygrad_llm.files.json_file import parse_json
+from tinygrad_llm.files import write_atomically, write_folder_atomically
 from tinygrad_llm.pipeline.chat import MARKS, with_chat
+from tinygrad_llm.pipeline.facts import MODELS, read_lines, to_lines
 from tinygrad_llm.pipeline.functions import Function, functions_of
 from tinygrad_llm.pipeline.questions import choices, next_words
+from tinygrad_llm.pipeline.report import HTML, MARKDOWN, write_report
 from tinygrad_llm.pipeline.rows import completions, preferences
 from tinygrad_llm.training import runs
 from tinygrad_llm.training.checkpoint import MODEL_FILE, resolve
 
 TASKS = ("perplexity", "next_word", "docstrings", "docstrings_chat", "signatures_chat")
-MODELS = ("untrained", "pretrain", "sft", "dpo")
-"""The stages that make a model, in order."""
 BEGINNINGS = ("def ", "import os\n\nclass ", "if __name__ == ")
 """What every model continues, for the report."""
 ANSWERED = 3  # questions of each kind that every model answers, for the report
@@ -148,7 +151,7 @@ def _collect(work: Work) -> int:
 
     def fill(folder: Path) -> None:
         for name, rows in files.items():
-            (folder / f"{name}.jsonl").write_text("".join(map(_line, rows)), encoding="utf-8")
+            (folder / f"{name}.jsonl").write_text(to_lines(rows), encoding="utf-8")
         (folder / "held_out.txt").write_text(_beginning(held_out_docs, preset.texts), "utf-8")
         (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n", "utf-8")
 
@@ -183,10 +186,6 @@ def _prompts(held_out: Sequence[Function]) -> list[dict[str, str]]:
             given, expected = pair if kind == "docstring" else pair[::-1]
             rows.append({"kind": kind, "prompt": ask.format(given), "expected": expected})
     return rows
-
-
-def _line(row: Mapping[str, Any]) -> str:
-    return json.dumps(row, ensure_ascii=False) + "\n"
 
 
 def _train_tokenizer(work: Work) -> int:
@@ -285,17 +284,8 @@ def _answer(work: Work, name: str, path: Path) -> None:
     texts: dict[int, Any] = {}
     for some in answering.answers(asked):
         texts |= some
-    lines = []
-    for i, row in enumerate(rows):
-        assert isinstance(texts[i], Text)
-        lines.append(_line({**row, "answer": texts[i].text}))
-    write_atomically(path, "".join(lines).encode("utf-8", "backslashreplace"))
-
-
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The objects of a JSONL file of ours."""
-    lines = path.read_bytes().splitlines()
-    return [parse_json(line, f"line {n} of {path}", {...: object}) for n, line in enumerate(lines, 1)]
+    answered = [{**row, "answer": texts[i].text} for i, row in enumerate(rows)]
+    write_atomically(path, to_lines(answered).encode("utf-8", "backslashreplace"))
 
 
 def _evaluation(model: str) -> Stage:
@@ -322,8 +312,6 @@ def _options(options: Any) -> dict[str, Any]:
 
 
 def _report(work: Work) -> int:
-    from tinygrad_llm.commands.pipeline_report import write_report
-
     write_report(work.folder)
     return 0
 
@@ -337,7 +325,7 @@ def _in(folder: str, *patterns: str) -> Callable[[Work], list[Path]]:
 
 STAGES = (
     Stage(
-        "data", "data", "collect the corpus, clean it, and make rows and questions of its functions",
+        "data", "data", "collect the corpus, clean it, make rows and questions of its functions",
         _collect, _in("data", "*"),
         lambda work: [work.preset.longest, work.preset.questions, work.preset.texts],
         reads_corpus=True,
@@ -375,7 +363,7 @@ STAGES = (
     _evaluation("dpo"),
     Stage(
         "report", "report", "write everything down",
-        _report, lambda work: [work.folder / n for n in ("report.md", "report.html")],
+        _report, lambda work: [work.folder / name for name in (MARKDOWN, HTML)],
         lambda work: None, needs=("data", *MODELS, *(f"eval {m}" for m in MODELS)),
     ),
 )  # fmt: skip

@@ -1,10 +1,10 @@
 """The chat format of a tokenizer that was trained here: ChatML, with two special tokens.
 
-    <|im_start|>user
-    Write the docstring of this function:
-    def area(width, height)<|im_end|>
-    <|im_start|>assistant
-    Return the area of a rectangle.<|im_end|>
+<|im_start|>user
+Write the docstring of this function:
+def area(width, height)<|im_end|>
+<|im_start|>assistant
+Return the area of a rectangle.<|im_end|>
 """
 
 from tinygrad_llm.errors import UserError

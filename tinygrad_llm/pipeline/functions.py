@@ -34,9 +34,7 @@ def functions_of(documents: Iterable[Document], longest: int) -> list[Function]:
     for document in documents:
         for signature, summary in _described(document):
             if len(summary) >= SHORTEST and len(signature) + len(summary) <= longest:
-                found.setdefault(
-                    (signature, summary), Function(document.name, signature, summary)
-                )
+                found.setdefault((signature, summary), Function(document.name, signature, summary))
     return list(found.values())
 
 
