@@ -35,6 +35,7 @@ SAYS = {
     "19_where_dpo_pushes.py": r"11,520 numbers, of which the two differ by at most \de-1[67]",
     "20_grpo.py": r"steps 111 to 120 +0\.9\d +#+\n(.*\n)*   (9|10) of 10 are right",
     "21_classifier.py": r"output layer +256 +\d+\.\d +(100\.0|9\d\.\d)%",
+    "24_pass_at_k.py": r"0\.10   0\.6513 .* 0\.5678  -0\.0836",
 }
 
 

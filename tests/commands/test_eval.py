@@ -176,3 +176,19 @@ def test_the_names_of_metrics_are_not_those_of_errors_or_bands(data, tmp_path):
     ]
     assert json.loads((tmp_path / "out" / "results.json").read_text())["config"]["seed"] == 0
     assert NO_LIMITS.name not in header
+
+
+def test_programs_run_only_where_that_is_allowed(tmp_path, capsys):
+    problem = {
+        "task_id": "Test/0", "prompt": "def one():\n", "entry_point": "one",
+        "canonical_solution": "    return 1\n",
+        "test": "def check(candidate):\n    assert candidate() == 1\n",
+    }  # fmt: skip
+    (tmp_path / "HumanEval.jsonl").write_text(json.dumps(problem) + "\n")
+    asked = ["oracle", "--tasks", "humaneval", "--data", tmp_path, "--out", tmp_path / "out"]
+    assert "allow it with --allow-code-execution" in fails(capsys, *asked)
+    assert "are all the same" in fails(capsys, *asked, "--allow-code-execution", "--num-samples", 2)
+    assert main(["eval", *map(str, asked), "--allow-code-execution"]) == 0
+    out = capsys.readouterr().out
+    assert "programs run with these protections:\nnamespaces " in out
+    assert read_results(tmp_path / "out")["results"]["humaneval"]["pass@1,none"] == 1

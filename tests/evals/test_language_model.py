@@ -129,6 +129,20 @@ def test_what_requests_have_in_common_is_read_once(monkeypatch):
     assert tokens_read(answering(batch_size=1, share=False), letters, monkeypatch) == whole
 
 
+def test_groups_do_not_mix():
+    """Two groups whose shared beginnings have the same length, one after the other."""
+    requests = [
+        Loglikelihood(f"{begin}{SHOTS[2:]}{question}", " a")
+        for begin in ("ab", "ba")
+        for question in ("the cat", "and the", "1234", "on the log")
+    ]
+    model = answering(batch_size=2)
+    found = collected(model, requests)
+    for number, request in enumerate(requests):
+        expected, _ = by_definition(model.model, model.encoder.pair(request))
+        assert found[number].logp == pytest.approx(expected, abs=2e-4)
+
+
 # --- where context and continuation meet ----------------------------------------------------------
 
 

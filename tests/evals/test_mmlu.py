@@ -8,6 +8,7 @@ from tinygrad_llm.errors import UserError
 from tinygrad_llm.evals.mmlu import read_subjects
 from tinygrad_llm.evals.requests import Chat, Loglikelihood, Message, Score
 from tinygrad_llm.evals.runner import Settings, prepare
+from tinygrad_llm.evals.task import Document
 from tinygrad_llm.evals.tasks import TASKS
 
 NAMES = ("mmlu", "mmlu_completion", "mmlu_chat")
@@ -68,14 +69,13 @@ def test_in_a_chat_the_letters_have_no_space(tmp_path):
     assert item.requests == [Loglikelihood(context, letter) for letter in "ABCD"]
 
 
-def test_the_two_normalizations_differ(tmp_path):
-    """Ten characters in one token against three in two: only per character is the first better."""
-    (item,) = prepare(TASKS["mmlu_completion"], one_question(tmp_path), Settings(), NO_LIMITS)
-    choices = ("characters", "low", "n", "m")
-    document = item.document.__class__(0, "", choices, gold=0)
-    answers = [Score(-4.0, 1), Score(-5.0, 2), Score(-90.0, 1), Score(-90.0, 1)]
-    verdict = TASKS["mmlu_completion"].verdict(document, answers)
-    assert verdict.metrics == {"acc": 1, "acc_norm": 1, "acc_norm_token": 0}
+@pytest.mark.parametrize("gold, metrics", [(0, (0, 1, 0)), (1, (0, 0, 1)), (2, (1, 0, 0))])
+def test_the_two_normalizations_differ(gold, metrics):
+    """The best per character, the best per token, the best, and one that is none of these."""
+    document = Document(0, "", ("characters", "low", "n", "m"), gold)
+    answers = [Score(-6.0, 1), Score(-5.0, 2), Score(-4.5, 1), Score(-90.0, 1)]
+    found = TASKS["mmlu_completion"].verdict(document, answers).metrics
+    assert tuple(found[name] for name in ("acc", "acc_norm", "acc_norm_token")) == metrics
 
 
 def test_a_letter_of_two_tokens_is_refused(tmp_path):

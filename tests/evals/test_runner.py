@@ -109,6 +109,25 @@ def test_a_killed_run_goes_on_and_ends_the_same(folder, tmp_path, count):
     assert killed.read_bytes() == whole.read_bytes()
 
 
+def test_answers_that_come_again_change_nothing(folder, tmp_path):
+    """A batch that was half done is computed again as a whole."""
+
+    class Again(KnownModel):
+        def answers(self, requests, done=()):
+            yield dict(enumerate(self._prepared))
+
+    items, path = items_of(folder), tmp_path / "samples.jsonl"
+    model = known_model("random", MMLU, items)
+    run_items(MMLU, model, items, path)
+    whole = path.read_bytes()
+    path.write_bytes(b"".join(whole.splitlines(keepends=True)[:5]))
+    seen = []
+    again = Again("random", known_model("first", MMLU, items)._prepared)
+    samples = run_items(MMLU, again, items, path, lambda done, total: seen.append(done))
+    assert path.read_bytes().splitlines()[:5] == whole.splitlines()[:5]
+    assert seen == [5, len(items)] and len(samples) == len(items)
+
+
 def test_samples_of_other_prompts_are_refused(folder, tmp_path):
     path, items = tmp_path / "samples.jsonl", items_of(folder)
     run_items(MMLU, known_model("first", MMLU, items), items, path)

@@ -26,6 +26,7 @@ from tinygrad_llm.evals.results import (
     write_results,
 )
 from tinygrad_llm.evals.runner import Settings, prepare, run_items, shots_for
+from tinygrad_llm.evals.sandbox import containment
 from tinygrad_llm.evals.task import Task, find_task
 from tinygrad_llm.evals.tasks import TASKS
 from tinygrad_llm.files import file_sha256, user_path, write_atomically
@@ -87,6 +88,8 @@ def evaluate(console: PlainConsole, options: EvalOptions) -> dict[str, Any]:
     model, sha256 = _open(name, options)
     # every mistake is found before the first task begins
     asked = [prepare(task, folder, settings, model or KnownModel(name, [])) for task in tasks]
+    if any(getattr(task, "allow_code_execution", False) for task in tasks):
+        console.say("\n".join(["programs run with these protections:", *containment()]))
     identity = {"model": name, "model_sha256": sha256, **_what_is_measured(options)}
     out = _folder_for(options.out or f"evals/{Path(name).name}", identity, options.out is None)
     started = time.time()

@@ -1,6 +1,7 @@
 """The options of ``tinygrad-llm eval``. This file is imported even for ``--help``, so it imports
 nothing heavy."""
 
+import math
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -49,11 +50,20 @@ class EvalOptions:
     """Of perplexity: tokens by which the window moves on; None means all but one."""
     prefix: bool = False
     """Of perplexity: score the first token, too, after the id that begins a text."""
+    allow_code_execution: bool = False
+    """Of humaneval: run the programs that the model writes, confined as docs/sandbox.md says."""
+    num_samples: int = 1
+    """Of humaneval: samples of each problem, n of pass@k."""
+    temperature: float = 0.0
+    """Of humaneval: how samples are drawn; 0 takes the most likely tokens."""
     no_verify: bool = False
     """Use a run's files without comparing them with their checksums."""
 
     def __post_init__(self) -> None:
         check_count("batch_size", self.batch_size)
+        check_count("num_samples", self.num_samples)
+        if not 0 <= self.temperature < math.inf:
+            raise UserError(f"temperature is {self.temperature}, expected 0 or more")
         check_count("seed", self.seed, low=0)
         for name, low in (("limit", 1), ("num_fewshot", 0)):
             if getattr(self, name) is not None:

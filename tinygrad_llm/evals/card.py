@@ -34,7 +34,7 @@ def _bars(content: Mapping[str, Any]) -> list[tuple[str, str, float, Any, Any, b
     for task, config in content["configs"].items():
         for name in (task, *content["group_subtasks"][task]):
             scored = content["results"][name]
-            main = [m for m in scored if is_metric(m) and m.split(",")[0] == config["main"]]
+            main = [m for m in scored if is_metric(m) and m.removesuffix(",none") == config["main"]]
             metric = (main or [m for m in scored if is_metric(m)])[0]
             band = scored.get(metric.replace(",", "_band,"))
             label = scored["alias"].removeprefix(" - ").replace("_", " ")

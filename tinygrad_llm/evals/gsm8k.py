@@ -1,18 +1,37 @@
 """GSM8K (Cobbe et al. 2021): word problems whose answer is a number.
 
-A solution in the data ends with "#### 72". What a model has written is read in one of two ways:
+    gsm8k       for base models: "Question: {q}\nAnswer:" after five solved examples
+    gsm8k_chat  the question as a user's turn, through the model's chat template
 
-    strict      the number after the first "####" that one follows
-    flexible    the same where there is one, otherwise the last number of the text
+A solution in the data ends with "#### 72". What a model has written is read in four ways, and all
+scores are reported, since they can be far apart:
 
-Numbers are compared as numbers: 10. = 10 = 10.0 = 20/2.
+    strict            the number after the first "####" that one follows
+    flexible          the same where there is one, otherwise the last number of the text
+    strict-match      lm-evaluation-harness's filters of these names, which compare the texts of
+    flexible-extract  numbers: there "10.0" is not "10", "..." is a number, and "####42" is no match
+
+The first two compare numbers as numbers: 10. = 10 = 10.0 = 20/2.
+
+Data: the original's files (https://github.com/openai/grade-school-math): gsm8k-test.jsonl or
+test.jsonl, and gsm8k-train*.jsonl or train.jsonl for the examples, in DATA or DATA/gsm8k.
 """
 
 import re
 import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
+
+from tinygrad_llm.evals.requests import Answer, Generation, Request, Text
+from tinygrad_llm.evals.rows import read_rows
+from tinygrad_llm.evals.task import Document, Task, Verdict, as_chat, data_file
 
 METHODS = ("strict", "flexible")
+LM_EVAL_STOPS = ("Question:", "</s>", "<|im_end|>")
+"""Where lm-evaluation-harness ends an answer; PROTOCOL_STOPS also has a blank line."""
+PROTOCOL_STOPS = ("Question:", "\n\n")
 
 # A minus counts where nothing stands directly before it that could be subtracted from.
 _SIGN = r"(?:(?<![\w.)])-\$?|\$-?)?"
@@ -63,3 +82,109 @@ def _plain(c: str) -> str:
     if c in "\u2212\ufe63\uff0d":
         return "-"
     return c if c.isascii() else str(unicodedata.decimal(c, c))
+
+
+# --- lm-evaluation-harness --------------------------------------------------------------------
+
+_LM_EVAL = {
+    "strict-match": re.compile(r"#### (-?[0-9.,]+)"),
+    "flexible-extract": re.compile(r"-?[$0-9.,]{2,}|-?[0-9]+"),
+}
+_IGNORED = re.compile(r"[,$]"), re.compile(r".*#### ", re.DOTALL), re.compile(r"\.$")
+
+
+def lm_eval_answer(text: str, name: str) -> str | None:
+    """What the filter ``name`` takes from a text: strict-match the first, flexible-extract the last
+    of what looks like a number; None where lm-evaluation-harness has "[invalid]"."""
+    found = _LM_EVAL[name].findall(text)
+    return (found[0] if name == "strict-match" else found[-1]).strip() if found else None
+
+
+def lm_eval_equal(answer: str | None, gold: str) -> bool:
+    """Whether an answer is the same text as a solution from its mark on, the ignored aside."""
+    return answer is not None and _compared(answer) == _compared(gold)
+
+
+def _compared(text: str) -> str:
+    for pattern in _IGNORED:
+        text = pattern.sub("", text)
+    return text.lower()
+
+
+# --- tasks ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class GSM8K(Task):
+    """The answer follows "Answer:", and is read in all four ways.
+
+    until: strings before which it ends. max_new_tokens: after which it is cut.
+    """
+
+    until: tuple[str, ...] = PROTOCOL_STOPS
+    max_new_tokens: int = 256
+
+    name = "gsm8k"
+    about = "GSM8K, solutions after five examples; DATA/gsm8k-{test,train}.jsonl"
+    n_shots = 5
+    main = "exact_match,flexible"
+    chat_form = "gsm8k_chat"
+
+    def documents(self, folder: Path) -> list[Document]:
+        return _read(data_file(folder, "gsm8k-test", "gsm8k/test", "gsm8k/gsm8k-test", "test"))
+
+    def examples(self, folder: Path) -> list[Document]:
+        for place in (folder, folder / "gsm8k"):
+            for path in sorted(place.glob("gsm8k-train*.jsonl")):
+                return _read(path)
+        return _read(data_file(folder, "gsm8k-train", "gsm8k/train", "train"))
+
+    def requests(self, document: Document, shots: Sequence[Document]) -> list[Request]:
+        shown = "".join(f"{_prompt(shot)} {solution(shot)}\n\n" for shot in shots)
+        return [Generation(f"{shown}{_prompt(document)}", self.until, self.max_new_tokens)]
+
+    def verdict(self, document: Document, answers: Sequence[Text]) -> Verdict:
+        (answer,) = answers
+        found = {method: extract_answer(answer.text, method) for method in METHODS}
+        right = {method: same_number(found[method], document.target) for method in METHODS}
+        for name in _LM_EVAL:
+            found[name] = lm_eval_answer(answer.text, name)
+            right[name] = lm_eval_equal(found[name], document.fields["answer"])
+        return Verdict({f"exact_match,{name}": float(r) for name, r in right.items()}, found)
+
+    def right_answers(self, document: Document, n_requests: int) -> list[Answer]:
+        return [Text(solution(document))]
+
+
+@dataclass(frozen=True)
+class GSM8KChat(GSM8K):
+    """The question is a user's turn; examples, if any, are turns before it."""
+
+    until: tuple[str, ...] = ()
+    max_new_tokens: int = 512
+
+    name = "gsm8k_chat"
+    about = "GSM8K through the chat template; DATA/gsm8k-{test,train}.jsonl"
+    n_shots = 0
+    needs_chat = True
+
+    def requests(self, document: Document, shots: Sequence[Document]) -> list[Request]:
+        context = as_chat([(s.question, solution(s)) for s in shots], document.question)
+        return [Generation(context, self.until, self.max_new_tokens)]
+
+
+def solution(document: Document) -> str:
+    """The solution without the calculator's spans, such as <<48/2=24>>."""
+    return re.sub(r"<<.*?>>", "", document.fields["answer"])
+
+
+def _prompt(document: Document) -> str:
+    return f"Question: {document.question}\nAnswer:"
+
+
+def _read(path: Path) -> list[Document]:
+    rows = [row.fits({"question": str, "answer": str}) for row in read_rows(path)]
+    return [
+        Document(i, v["question"], fields={**v, "target": extract_answer(v["answer"], "strict")})
+        for i, v in enumerate(rows)
+    ]

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinygrad_llm.errors import UserError
-from tinygrad_llm.evals.requests import Context, Loglikelihood, Request, Score
+from tinygrad_llm.evals.requests import Context, Score
 from tinygrad_llm.evals.task import Document, MultipleChoice, Verdict, as_chat
 from tinygrad_llm.files.json_file import read_bounded
 
@@ -153,7 +153,3 @@ class MMLUChat(MMLU):
     def context(self, document: Document, shots: Sequence[Document]) -> Context:
         turns = [(self.prompt(shot), self.answer_text(shot)) for shot in shots]
         return as_chat(turns, self.prompt(document))
-
-    def requests(self, document: Document, shots: Sequence[Document]) -> list[Request]:
-        context = self.context(document, shots)
-        return [Loglikelihood(context, letter) for letter in LETTERS]

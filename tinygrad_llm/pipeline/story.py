@@ -84,7 +84,7 @@ def _scores(facts: Facts) -> Table:
         cells, chance = [], 0.0
         for results in facts.results.values():
             value, (low, high), chance = score(results, task)
-            cells.append(f"{value:.1%} ({low:.0%} to {high:.0%})")
+            cells.append(f"{value:.1%} ({low * 100:.0f} to {high * 100:.0f})")
         rows.append([about, *cells, f"{chance:.0%}" if chance else ""])
     return Table(("", *MODELS.values(), "chance"), rows)
 

