@@ -158,15 +158,15 @@ def _html(block: Block) -> str:
             spans = "".join(f"<span>{html.escape(piece)}</span>" for piece in pieces)
             return f'<pre class="tokens">{spans}</pre>'
         case Asked(question, expected, answers):
-            lines = [("asked", question, "question")]
-            lines += [("in the data", expected, "expected")] if expected else []
-            lines += [(name, text, "answer") for name, text in answers]
-            rows = "".join(
+            said = [("asked", question, "question")]
+            said += [("in the data", expected, "expected")] if expected else []
+            said += [(name, text, "answer") for name, text in answers]
+            parts = "".join(
                 f'<div class="{kind}"><b>{html.escape(name)}</b>'
                 f"<pre>{html.escape(text)}</pre></div>"
-                for name, text, kind in lines
+                for name, text, kind in said
             )
-            return f'<div class="asked">{rows}</div>'
+            return f'<div class="asked">{parts}</div>'
 
 
 def _inline(text: str) -> str:

@@ -26,7 +26,8 @@ def choices(
     functions: Sequence[Function], limit: int, seed: int
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """(docstrings, signatures): a row for each of at most ``limit`` functions, drawn at random."""
-    if len({f.summary for f in functions}) < CHOICES or len({f.signature for f in functions}) < 4:
+    kinds = {f.summary for f in functions}, {f.signature for f in functions}
+    if min(map(len, kinds)) < CHOICES:
         raise UserError(
             f"the held-out part of the corpus has {len(functions)} functions with docstrings, too "
             f"few for questions with {CHOICES} different choices: name a larger folder of Python "
@@ -51,7 +52,7 @@ def _among(right: str, others: Sequence[str], rng: np.random.Generator) -> tuple
     """The right text among wrong ones, in random order, and its place."""
     wrong: list[str] = []
     while len(wrong) < CHOICES - 1:
-        text = others[rng.integers(len(others))]
+        text = others[int(rng.integers(len(others)))]
         if text != right and text not in wrong:
             wrong.append(text)
     gold = int(rng.integers(CHOICES))

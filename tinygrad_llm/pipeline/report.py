@@ -7,6 +7,7 @@ from tinygrad_llm.pipeline.blocks import to_html, to_markdown
 from tinygrad_llm.pipeline.facts import Facts
 from tinygrad_llm.pipeline.scores import draw_scores
 from tinygrad_llm.pipeline.story import TITLE, story
+from tinygrad_llm.terminal import printable
 
 MARKDOWN, HTML, SCORES = "report.md", "report.html", "scores.png"
 
@@ -18,4 +19,5 @@ def write_report(folder: Path) -> None:
     blocks = story(facts, folder / SCORES)
     contents = {MARKDOWN: to_markdown(blocks, folder), HTML: to_html(blocks, TITLE)}
     for name, text in contents.items():
-        write_atomically(folder / name, text.encode("utf-8", "backslashreplace"))
+        data = printable(text).encode("utf-8", "backslashreplace")  # models write anything
+        write_atomically(folder / name, data)

@@ -60,6 +60,6 @@ def _wrong(
         return " ".join(shuffled)
     if fault == "cut" and len(words) > 1:
         return " ".join(words[: (len(words) + 1) // 2])
-    while (other := _both_ways(functions[rng.integers(len(functions))])[way][1]) == answer:
+    while (other := _both_ways(functions[int(rng.integers(len(functions)))])[way][1]) == answer:
         pass
     return other

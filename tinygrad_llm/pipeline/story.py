@@ -18,7 +18,7 @@ from tinygrad_llm.pipeline.blocks import (
 )
 from tinygrad_llm.pipeline.facts import MODELS, Facts
 from tinygrad_llm.pipeline.scores import METRICS, TASKS, bits, score
-from tinygrad_llm.terminal import shell_command
+from tinygrad_llm.terminal import one_line, shell_command
 from tinygrad_llm.tokenizer import Tokenizer
 from tinygrad_llm.training.runs import PLOT_FILE
 
@@ -161,7 +161,7 @@ def _pretraining(facts: Facts) -> Iterator[Block]:
     yield from _picture(facts.folder / "pretrain" / PLOT_FILE, "Loss of training and validation.")
     for row in facts.answers:
         if row["kind"] == "code":
-            yield Heading(f"`{row['prompt'].strip()}`", 3)
+            yield Heading(f"`{one_line(row['prompt'].strip())}`", 3)
             for stage in ("untrained", "pretrain"):
                 text = row["prompt"] + row["answers"][stage]
                 yield Code(text[:CODE_SHOWN], f"{MODELS[stage]} model")
