@@ -45,7 +45,7 @@ PRESETS = {
     ),
     "smoke": Preset(
         vocab_size=400,
-        longest=80,
+        longest=100,
         questions=8,
         texts=2_000,
         train={
