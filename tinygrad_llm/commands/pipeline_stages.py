@@ -48,6 +48,8 @@ BEGINNINGS = ("def ", "import os\n\nclass ", "if __name__ == ")
 """What every model continues, for the report."""
 ANSWERED = 3  # questions of each kind that every model answers, for the report
 FEWEST = 16  # functions to learn from
+OF_DATA = ("longest", "pairs", "questions", "texts")
+"""What a preset says about the data."""
 
 
 @dataclass(frozen=True)
@@ -135,8 +137,8 @@ def _collect(work: Work) -> int:
     files = {
         "sft_train": completions(train),
         "sft_held_out": completions(held_out),
-        "dpo_train": preferences(train, seed),
-        "dpo_held_out": preferences(held_out, seed + 1),
+        "dpo_train": preferences(train, preset.pairs, seed),
+        "dpo_held_out": preferences(held_out, preset.pairs, seed + 1),
         "docstrings": docstrings,
         "signatures": signatures,
         "next_word": words,
@@ -327,7 +329,7 @@ STAGES = (
     Stage(
         "data", "data", "collect the corpus, clean it, make rows and questions of its functions",
         _collect, _in("data", "*"),
-        lambda work: [work.preset.longest, work.preset.questions, work.preset.texts],
+        lambda work: {n: getattr(work.preset, n) for n in OF_DATA},
         reads_corpus=True,
     ),
     Stage(

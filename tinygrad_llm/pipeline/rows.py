@@ -28,11 +28,15 @@ def completions(functions: Sequence[Function]) -> list[dict[str, Any]]:
     ]
 
 
-def preferences(functions: Sequence[Function], seed: int) -> list[dict[str, Any]]:
-    """Two rows of prompt, chosen and rejected for each function, and how the latter is wrong."""
+def preferences(functions: Sequence[Function], limit: int, seed: int) -> list[dict[str, Any]]:
+    """At most ``limit`` rows of prompt, chosen and rejected, and how the latter is wrong.
+
+    There are two for each function, or for those that are drawn at random.
+    """
     rng = np.random.default_rng(seed)
+    drawn = np.sort(rng.permutation(len(functions))[: limit // 2])
     rows = []
-    for function in functions:
+    for function in (functions[int(i)] for i in drawn):
         for way, (prompt, answer) in enumerate(_both_ways(function)):
             fault = str(rng.choice(FAULTS))
             rejected = _wrong(answer, fault, functions, way, rng)
