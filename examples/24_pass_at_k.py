@@ -14,7 +14,8 @@ binomials are not computed: C(n, k) is too large for a float.
 
     python examples/24_pass_at_k.py
 
-The page to read is tinygrad_llm/evals/humaneval.py.
+Before: 23_gsm8k_extraction.py. Next: 25_space_before_the_letter.py. The page to read is
+tinygrad_llm/evals/humaneval.py.
 """
 
 import math

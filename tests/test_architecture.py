@@ -155,6 +155,12 @@ def test_other_frameworks_stay_in_tests_and_benchmarks():
         assert starts(imports(path), "torch", "jax", "transformers") == [], name_of(path)
 
 
+def test_one_file_needs_lm_eval():
+    for path in SOURCES:
+        found = starts(imports(path), "lm_eval") != []
+        assert found == (name_of(path) == "tinygrad_llm/evals/lm_eval_model.py"), name_of(path)
+
+
 def test_only_fast_kernels_and_the_device_import_numba_and_cupy():
     for path in SOURCES:
         if starts(imports(path), "numba", "cupy", "llvmlite"):

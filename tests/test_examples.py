@@ -35,7 +35,9 @@ SAYS = {
     "19_where_dpo_pushes.py": r"11,520 numbers, of which the two differ by at most \de-1[67]",
     "20_grpo.py": r"steps 111 to 120 +0\.9\d +#+\n(.*\n)*   (9|10) of 10 are right",
     "21_classifier.py": r"output layer +256 +\d+\.\d +(100\.0|9\d\.\d)%",
+    "23_gsm8k_extraction.py": r"'It is 36/2' +none - +36/2 \+ +none - +2 -\n",
     "24_pass_at_k.py": r"0\.10   0\.6513 .* 0\.5678  -0\.0836",
+    "25_space_before_the_letter.py": r"' A' +100% +0\.9\d+\n   'A' +\d+% +0\.00\d+",
 }
 
 

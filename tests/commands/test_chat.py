@@ -20,10 +20,11 @@ from tinygrad_llm.commands.chat import Chat
 from tinygrad_llm.commands.chat_screen import Pipe
 from tinygrad_llm.commands.conversation import Conversation, load_conversation
 from tinygrad_llm.commands.text_options import ChatOptions
-from tinygrad_llm.commands.writing import Writer, ending_ids
+from tinygrad_llm.commands.writing import Writer
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.pretrained.save import save_pretrained
 from tinygrad_llm.tokenizer import Tokenizer
+from tinygrad_llm.tokenizer.endings import ending_ids
 
 ROOT = Path(__file__).parents[2]
 

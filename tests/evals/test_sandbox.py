@@ -189,27 +189,20 @@ def test_the_page_lists_them_all():
 
 @pytest.mark.parametrize("name", HONEST)
 def test_an_honest_program_gets_its_verdict(name):
-    text, expected = HONEST[name]
-    if name == "the main module":
-        text, expected = f"HERE = 1\n{text}", "passed"
-    verdict = run_program(text, 30)
-    if name == "half a character":
-        assert verdict.startswith("failed: UnicodeEncodeError")
-    else:
-        assert verdict == expected
+    source, expected = HONEST[name]
+    if name == "numbers" and "PYTHONPATH" in os.environ:
+        pytest.skip("NumPy may be on PYTHONPATH, which programs do not inherit")
+    verdict = run_program(source, 30)
+    assert re.fullmatch(expected, verdict), verdict
 
 
 def test_sets_have_the_same_order_each_time():
-    order = list({"a", "b", "c", "d", "e"})
-    text = "assert list({'a', 'b', 'c', 'd', 'e'}) == " + repr(
-        eval(
-            subprocess.run(
-                [sys.executable, "-c", "print(list({'a', 'b', 'c', 'd', 'e'}))"],
-                env={"PYTHONHASHSEED": "0"}, capture_output=True, check=True, text=True,
-            ).stdout
-        )
-    )  # fmt: skip
-    assert len(order) == 5 and run_program(text, 30) == "passed"
+    shown = "print({'a', 'b', 'c', 'd', 'e'})"
+    expected = subprocess.run(
+        [sys.executable, "-c", shown], env={"PYTHONHASHSEED": "0"}, capture_output=True, text=True
+    ).stdout.strip()
+    program = f"assert str({{'a', 'b', 'c', 'd', 'e'}}) == {expected!r}"
+    assert "a" in expected and run_program(program, 30) == "passed"
 
 
 def test_the_time_of_starting_does_not_count():
@@ -230,7 +223,9 @@ def test_limits_are_those_that_were_asked_for():
 def test_what_is_missing_is_said():
     lines = containment(tuple(sandbox.PROTECTIONS))
     assert all("MISSING (switched off)" in line for line in lines[:5])
-    assert lines[5:] == ["Programs can reach the network.", "Programs can change the user's files."]
+    network, files = lines[5:]
+    assert network == "Programs can reach the network."
+    assert files.startswith("Programs can change the user's files")
     assert not any("network." in line for line in containment(NAMESPACES)[5:]) or (
         "seccomp" not in active("no namespaces")
     )

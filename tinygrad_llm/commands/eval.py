@@ -123,7 +123,7 @@ def _open(name: str, options: EvalOptions) -> tuple[Answering | None, str | None
         return None, None
     from tinygrad_llm.commands.models import find_parts, open_model
     from tinygrad_llm.commands.text_options import ModelOptions
-    from tinygrad_llm.commands.writing import ending_ids
+    from tinygrad_llm.tokenizer.endings import ending_ids
 
     loading = ModelOptions(
         weights=options.weights, adapter=options.adapter, no_verify=options.no_verify

@@ -17,7 +17,6 @@ from tinygrad_llm.commands.finetune_parts import Base, Parts, Picture
 from tinygrad_llm.commands.finetune_row_options import GRPOOptions
 from tinygrad_llm.commands.finetune_rows import longest_row, read_split
 from tinygrad_llm.commands.finetune_samples import prompt_of_ids
-from tinygrad_llm.commands.writing import ending_ids
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.finetune.curves import Panel, draw_curves
 from tinygrad_llm.finetune.examples import Prompt, load_prompts
@@ -26,6 +25,7 @@ from tinygrad_llm.finetune.rewards import Rewards, load_reward
 from tinygrad_llm.finetune.rollouts import Writing
 from tinygrad_llm.generation import Sampler
 from tinygrad_llm.model.freezing import freeze
+from tinygrad_llm.tokenizer.endings import ending_ids
 from tinygrad_llm.training import runs
 from tinygrad_llm.training.metrics import read_metrics
 

@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 
 from tinygrad_llm.commands.console import PlainConsole
-from tinygrad_llm.commands.writing import ending_ids
 from tinygrad_llm.files import write_atomically
 from tinygrad_llm.files.json_file import Whole, parse_json, read_bounded
 from tinygrad_llm.finetune.classification import evaluating
@@ -30,6 +29,7 @@ from tinygrad_llm.generation import FINISHED, Decoder, generate
 from tinygrad_llm.model.quantize import stored_matrices
 from tinygrad_llm.terminal import one_line, printable
 from tinygrad_llm.tokenizer import Tokenizer
+from tinygrad_llm.tokenizer.endings import ending_ids
 from tinygrad_llm.training.metrics import cannot_write
 
 FILE = "samples.jsonl"

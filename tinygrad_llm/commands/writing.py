@@ -28,7 +28,7 @@ from tinygrad_llm.generation import (
     stop_at,
 )
 from tinygrad_llm.terminal import typed_text
-from tinygrad_llm.tokenizer.special import END_OF_TEXT
+from tinygrad_llm.tokenizer.endings import ending_ids
 
 if TYPE_CHECKING:
     from tinygrad_llm.model import Model
@@ -233,24 +233,3 @@ def stop_ids(options: SamplingOptions, model: "Model") -> tuple[int, ...]:
                 f"the stop id {stop_id} is none of the model's, which are 0 to {size - 1}"
             )
     return options.stop_ids
-
-
-def ending_ids(tokenizer: "Tokenizer") -> tuple[int, ...]:
-    """The ids with which a model ends its text: of a document, of an answer.
-
-    The name of the end of an answer differs from model to model, and files do not always give it;
-    but the chat template writes it after an answer.
-    """
-    special = tokenizer.special_tokens
-    ids = {*tokenizer.stop_ids, special.get(END_OF_TEXT)}
-    if tokenizer.conventions.chat_template is not None:
-        mark = "qzx"
-        turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": mark}]
-        try:
-            text = tokenizer.render_chat(turns, add_generation_prompt=False)
-        except UserError:  # it has demands on a conversation
-            text = ""
-        after = text.rpartition(mark)[2].lstrip()
-        name = max((name for name in special if after.startswith(name)), key=len, default=None)
-        ids.add(special.get(name or ""))
-    return tuple(sorted(i for i in ids if i is not None))

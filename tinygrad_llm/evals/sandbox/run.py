@@ -77,7 +77,7 @@ def containment(without: Collection[str] = ()) -> list[str]:
     if {"namespaces", "seccomp"} <= missing.keys():
         lines.append("Programs can reach the network.")
     if {"mounts", "landlock"} <= missing.keys():
-        lines.append("Programs can change the user's files.")
+        lines.append("Programs can change the user's files, and read the memory of processes.")
     return lines
 
 
