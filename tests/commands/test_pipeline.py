@@ -212,12 +212,20 @@ def test_a_changed_corpus_is_read_again(place, capsys):
     assert "not there before" in (place / RUN / "data" / "sft_train.jsonl").read_text()
 
 
-def test_a_stage_that_is_stopped_says_how_to_go_on(place, capsys, monkeypatch):
-    stopped = replace(STAGES[1], do=lambda work: 130)
-    monkeypatch.setattr(pipeline, "STAGES", (STAGES[0], stopped))
+def interrupt(work):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("stops", [lambda work: 130, interrupt], ids=["training", "other"])
+def test_a_stage_that_is_stopped_says_how_to_go_on(place, capsys, monkeypatch, stops):
+    """A training ends with an exit code once it has saved, anything else with the exception."""
+    monkeypatch.setattr(pipeline, "STAGES", (STAGES[0], replace(STAGES[1], do=stops)))
     assert smoke("--seed", "3") == 130
     command = "tinygrad-llm pipeline --preset smoke --data library --seed 3"
     assert capsys.readouterr().out.endswith(f"the pipeline goes on with: {command}\n")
+    monkeypatch.setattr(pipeline, "STAGES", STAGES[:2])
+    assert smoke("--seed", "3") == 0
+    assert "1/2 data: done before" in capsys.readouterr().out
 
 
 def test_a_damaged_state_is_one_sentence(place, capsys):

@@ -44,21 +44,22 @@ def _stages(console: PlainConsole, options: PipelineOptions, state: State) -> in
     for number, stage in enumerate(STAGES, 1):
         title = f"{number}/{len(STAGES)} {stage.name}"
         inputs = _inputs(stage, work, state)
-        why = None
-        if stage.name in state.stages:
-            record = state.stages[stage.name]
-            done = record.outputs is not None
-            why = state.changed(stage.name, inputs, record.outputs and _outputs(stage, work))
-            if done and why is None:
+        record = state.stages.get(stage.name)
+        more, begun = "", record is not None and record.outputs is None and record.inputs == inputs
+        if record is not None and record.outputs is not None:
+            reason = state.changed(stage.name, inputs, _outputs(stage, work))
+            if reason is None:
                 console.say(f"{title}: done before in {clock(record.seconds)}, and unchanged")
                 continue
-            begun = not done and record.inputs == inputs
-        else:
-            begun = False
-        console.say(f"\n{title}: {stage.about}" + (f" (again: {why})" if why and done else ""))
-        code = _do(stage, work, state, inputs, begun)
+            more = f" (again: {reason})"
+        console.say(f"\n{title}: {stage.about}{more}")
+        try:
+            code = _do(stage, work, state, inputs, begun)
+        except KeyboardInterrupt:
+            console.say(_how_to_go_on(options))
+            raise
         if code:
-            console.say(f"the pipeline goes on with: {_command(options)}")
+            console.say(_how_to_go_on(options))
             return code
     _say_where(console, work, state)
     return 0
@@ -106,13 +107,13 @@ def _outputs(stage: Stage, work: Work) -> str | None:
     return files_sha256(stage.outputs(work))
 
 
-def _command(options: PipelineOptions) -> str:
+def _how_to_go_on(options: PipelineOptions) -> str:
     words: list[object] = ["tinygrad-llm", "pipeline"]
     default = PipelineOptions()
     for name, value in asdict(options).items():
         if value != getattr(default, name):
             words += [f"--{name}", value]
-    return shell_command(*words)
+    return f"the pipeline goes on with: {shell_command(*words)}"
 
 
 def _say_where(console: PlainConsole, work: Work, state: State) -> None:
