@@ -21,7 +21,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import tinygrad_llm
-from tinygrad_llm.commands import eval_options, finetune_kinds, options, text_options
+from tinygrad_llm.commands import (
+    eval_options,
+    finetune_kinds,
+    options,
+    pipeline_options,
+    text_options,
+)
 from tinygrad_llm.config import TrainConfig
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.machine.interrupt import exit_code
@@ -41,6 +47,7 @@ COMMANDS: dict[type, str] = {
     finetune_kinds.ResumeOptions: "finetune:continue_run",
     options.ClassifyTextOptions: "classify",
     eval_options.EvalOptions: "eval",
+    pipeline_options.PipelineOptions: "pipeline",
     options.InspectOptions: "inspect",
     options.TokenizerTrain: "tokenizer:train",
     options.TokenizerEncode: "tokenizer:encode",

@@ -89,7 +89,7 @@ def prepare():
     """Import what a command would, and keep the measurement of the machine's speed short."""
     import importlib
 
-    names = ["train", "generate", "tokenizer", "data", "info", "finetune"]
+    names = ["train", "generate", "tokenizer", "data", "info", "finetune", "pipeline"]
     for name in [*names, *(f"finetune_{kind}" for kind in finetune_kinds())]:
         importlib.import_module(f"tinygrad_llm.commands.{name}")
     from tinygrad_llm import cli

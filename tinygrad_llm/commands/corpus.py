@@ -3,12 +3,13 @@
 import contextlib
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from tinygrad_llm.commands.console import PlainConsole
 from tinygrad_llm.data import (
     CleanOptions,
+    Document,
     Prepared,
     cache_folder,
     cached_tokenizer,
@@ -56,13 +57,7 @@ def prepare_corpus(
     console.say(str(corpus))
 
     if tokenizer is None:
-        start = time.perf_counter()
-        with (
-            warnings_as_notes(console),
-            console.progress(f"training a tokenizer of {vocab_size:,} ids") as progress,
-        ):
-            tokenizer = cached_tokenizer(train_docs, vocab_size, progress=progress)
-        console.say(f"tokenizer: {tokenizer.vocab_size:,} ids, {_seconds(start)}")
+        tokenizer = train_tokenizer(console, train_docs, vocab_size)
 
     start = time.perf_counter()
     with warnings_as_notes(console), console.progress("encoding the corpus") as progress:
@@ -77,6 +72,20 @@ def prepare_corpus(
         f"{per_token:.2f} bytes each; {how}"
     )
     return tokenizer, prepared
+
+
+def train_tokenizer(
+    console: PlainConsole, train_docs: Sequence[Document], vocab_size: int
+) -> "Tokenizer":
+    """A tokenizer trained on the documents, or the same one from the cache, with a report."""
+    start = time.perf_counter()
+    with (
+        warnings_as_notes(console),
+        console.progress(f"training a tokenizer of {vocab_size:,} ids") as progress,
+    ):
+        tokenizer = cached_tokenizer(train_docs, vocab_size, progress=progress)
+    console.say(f"tokenizer: {tokenizer.vocab_size:,} ids, {_seconds(start)}")
+    return tokenizer
 
 
 @contextlib.contextmanager

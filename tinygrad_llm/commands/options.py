@@ -12,6 +12,7 @@ from tyro.conf import Positional, arg, subcommand
 from tinygrad_llm.commands.eval_options import EvalOptions
 from tinygrad_llm.commands.finetune_kinds import FinetuneCommands
 from tinygrad_llm.commands.finetune_row_options import check_preference_loss
+from tinygrad_llm.commands.pipeline_options import PipelineOptions
 from tinygrad_llm.commands.text_options import ChatOptions, GenerateOptions, also
 from tinygrad_llm.config import TrainConfig, check_count
 from tinygrad_llm.errors import UserError
@@ -245,6 +246,7 @@ class CommandLine:
         | Annotated[FinetuneCommands, subcommand("finetune")]
         | Annotated[ClassifyTextOptions, subcommand("classify")]
         | Annotated[EvalOptions, subcommand("eval")]
+        | Annotated[PipelineOptions, subcommand("pipeline")]
         | Annotated[InspectOptions, subcommand("inspect")]
         | Annotated[TokenizerCommands, subcommand("tokenizer")]
         | Annotated[DataCommands, subcommand("data")]

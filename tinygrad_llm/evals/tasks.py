@@ -2,11 +2,13 @@
 
 from tinygrad_llm.evals import (
     arc,
+    docstrings,
     gsm8k,
     hellaswag,
     humaneval,
     math_answers,
     mmlu,
+    next_word,
     perplexity,
     piqa,
     winogrande,
@@ -29,6 +31,10 @@ _ALL: tuple[Task, ...] = (
     math_answers.MATHChat(),
     humaneval.HumanEval(),
     humaneval.HumanEvalChat(),
+    docstrings.Docstrings(),
+    docstrings.DocstringsChat(),
+    docstrings.SignaturesChat(),
+    next_word.NextWord(),
 )
 
 TASKS = {task.name: task for task in _ALL}
