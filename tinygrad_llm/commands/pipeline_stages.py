@@ -44,8 +44,9 @@ from tinygrad_llm.training import runs
 from tinygrad_llm.training.checkpoint import MODEL_FILE, resolve
 
 TASKS = ("perplexity", "next_word", "docstrings", "docstrings_chat", "signatures_chat")
-BEGINNINGS = ("def ", "import os\n\nclass ", "if __name__ == ")
-"""What every model continues, for the report."""
+BEGINNINGS = ("def", "import os\n\nclass", "if __name__ ==")
+"""What every model continues, for the report. None ends with a space: the next token begins with
+it (examples/25_space_before_the_letter.py)."""
 ANSWERED = 3  # questions of each kind that every model answers, for the report
 FEWEST = 16  # functions to learn from
 OF_DATA = ("longest", "pairs", "questions", "texts")

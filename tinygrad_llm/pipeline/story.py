@@ -226,7 +226,7 @@ def _end(facts: Facts) -> Iterator[Block]:
     results = folder / "evals"
     commands = [
         ("tinygrad-llm", "chat", folder / "dpo"),
-        ("tinygrad-llm", "generate", folder / "pretrain", "--prompt", "def "),
+        ("tinygrad-llm", "generate", folder / "pretrain", "--prompt", "def"),
         ("tinygrad-llm", "eval", "compare", results / "pretrain", results / "dpo"),
         ("tinygrad-llm", "export", folder / "dpo"),
     ]  # fmt: skip
