@@ -15,8 +15,9 @@ from known_scores import NO_LIMITS
 from tinygrad_llm.config import GPTConfig
 from tinygrad_llm.evals.known import known_model
 from tinygrad_llm.evals.language_model import LanguageModel
+from tinygrad_llm.evals.multiple_choice import MultipleChoice
 from tinygrad_llm.evals.runner import Settings, metrics_of, prepare, run_items
-from tinygrad_llm.evals.task import Document, MultipleChoice
+from tinygrad_llm.evals.task import Document
 from tinygrad_llm.model import GPT
 from tinygrad_llm.tokenizer import Tokenizer
 from tinygrad_llm.training.optim import AdamW
@@ -50,11 +51,13 @@ class Neighbours(MultipleChoice):
                 right = neighbour(question, group)
                 choices = [others[0], *rng.sample([right, *(both - {right}), others[1]], 3)]
                 gold = choices.index(right)
-                documents.append(Document(number, question, tuple(choices), gold, group))
+                documents.append(
+                    Document(question, tuple(choices), gold, group=group, number=number)
+                )
         return documents
 
     def examples(self, folder):
-        return [Document(0, "c", (neighbour("c", group),), 0, group) for group in STEP]
+        return [Document("c", (neighbour("c", group),), 0, group=group) for group in STEP]
 
     def prompt(self, document):
         return document.question

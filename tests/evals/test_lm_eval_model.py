@@ -19,7 +19,6 @@ from tinygrad_llm.errors import UserError
 from tinygrad_llm.evals.gsm8k import GSM8K, solution
 from tinygrad_llm.evals.known import KnownModel
 from tinygrad_llm.evals.language_model import LanguageModel
-from tinygrad_llm.evals.mmlu import read_subjects
 from tinygrad_llm.evals.requests import Chat, Generation, Loglikelihood, Message, Rolling, Text
 from tinygrad_llm.evals.runner import Settings, prepare, run_items
 from tinygrad_llm.evals.tasks import TASKS
@@ -102,18 +101,19 @@ def check_choices(theirs, ours, metrics):
 
 
 def check_mmlu(model, folder, subject, template, limit):
+    task = TASKS["mmlu"]
     rows = {
         split: [
             {"question": d.question, "choices": list(d.choices), "answer": d.gold}
-            for d in read_subjects(folder, split)
+            for d in documents
             if d.group == subject
         ]
-        for split in ("dev", "test")
+        for split, documents in (("dev", task.examples(folder)), ("test", task.documents(folder)))
     }
     words = subject.replace("_", " ")
     header = f"The following are multiple choice questions (with answers) about {words}.\n\n"
     theirs = their_samples(model, template, rows, 5, limit, description=header)
-    ours = our_samples(model, TASKS["mmlu"], folder, limit=limit)
+    ours = our_samples(model, task, folder, limit=limit)
     check_choices(theirs, [s for s in ours if s["group"] == subject], ["acc"])
 
 

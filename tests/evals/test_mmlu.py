@@ -5,7 +5,6 @@ from known_scores import NO_LIMITS, check_known_scores
 from small_mmlu import write_mmlu
 
 from tinygrad_llm.errors import UserError
-from tinygrad_llm.evals.mmlu import read_subjects
 from tinygrad_llm.evals.requests import Chat, Loglikelihood, Message, Score
 from tinygrad_llm.evals.runner import Settings, prepare
 from tinygrad_llm.evals.task import Document
@@ -72,7 +71,7 @@ def test_in_a_chat_the_letters_have_no_space(tmp_path):
 @pytest.mark.parametrize("gold, metrics", [(0, (0, 1, 0)), (1, (0, 0, 1)), (2, (1, 0, 0))])
 def test_the_two_normalizations_differ(gold, metrics):
     """The best per character, the best per token, the best, and one that is none of these."""
-    document = Document(0, "", ("characters", "low", "n", "m"), gold)
+    document = Document("", ("characters", "low", "n", "m"), gold)
     answers = [Score(-6.0, 1), Score(-5.0, 2), Score(-4.5, 1), Score(-90.0, 1)]
     found = TASKS["mmlu_completion"].verdict(document, answers).metrics
     assert tuple(found[name] for name in ("acc", "acc_norm", "acc_norm_token")) == metrics
@@ -89,16 +88,17 @@ def test_a_letter_of_two_tokens_is_refused(tmp_path):
     [
         ("Q?,1,2,3,4\n", "line 2 of .*x_test.csv has 5 columns and ends with '4', expected"),
         ("Q?,1,2,3,4,E\n", "line 2 .* ends with 'E', expected question, A, B, C, D and one"),
+        ("Q\xe9?,1,2,3,4,A\n", "line 2 of .* is not UTF-8 text"),
         ('Q?,"1"2,2,3,4,A\n', "line 2 .* is damaged"),
     ],
 )
 def test_another_layout_is_a_sentence(tmp_path, row, complaint):
     (tmp_path / "test").mkdir()
-    (tmp_path / "test" / "x_test.csv").write_text("Q?,1,2,3,4,A\n" + row)
+    (tmp_path / "test" / "x_test.csv").write_text("Q?,1,2,3,4,A\n" + row, encoding="latin-1")
     with pytest.raises(UserError, match=complaint):
-        read_subjects(tmp_path, "test")
+        TASKS["mmlu"].documents(tmp_path)
 
 
 def test_a_folder_without_data_is_a_sentence(tmp_path):
-    with pytest.raises(UserError, match="has no MMLU: expected test/SUBJECT_test.csv"):
-        read_subjects(tmp_path, "test")
+    with pytest.raises(UserError, match=r"has no mmlu/test/\*_test.csv or data/test/\*_test.csv"):
+        TASKS["mmlu"].documents(tmp_path)

@@ -1,11 +1,13 @@
 """Tables from files of every format, and what is said about those that are wrong."""
 
 import datetime
+import gzip
 import json
 
 import pytest
 
 from tinygrad_llm.errors import UserError
+from tinygrad_llm.files import tables
 from tinygrad_llm.files.tables import Row, read_table
 from tinygrad_llm.finetune.rows import said
 
@@ -37,6 +39,22 @@ def test_each_format_holds_the_same(tmp_path):
     ]
     for path in files:
         assert [row.values for row in read_table(path)] == ROWS, path
+
+
+def test_text_may_be_compressed(tmp_path):
+    lines = "".join(f"{json.dumps(row)}\n" for row in ROWS).encode()
+    rows = read_table(write(tmp_path, "a.jsonl.gz", gzip.compress(lines)))
+    assert [row.values for row in rows] == ROWS and rows[1].place.startswith("line 2 of ")
+    for damaged in (b"not compressed", gzip.compress(lines)[:-9], gzip.compress(lines)[:12] + b"x"):
+        with pytest.raises(UserError, match="a.jsonl.gz is not a gzip file, or is damaged"):
+            read_table(write(tmp_path, "a.jsonl.gz", damaged))
+
+
+def test_what_is_too_large_once_decompressed_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "MAX_DECOMPRESSED", 1000)
+    path = write(tmp_path, "a.jsonl.gz", gzip.compress(b"{}\n" * 500))
+    with pytest.raises(UserError, match="more than 1,000 bytes when it is decompressed"):
+        read_table(path)
 
 
 def test_parquet(tmp_path):

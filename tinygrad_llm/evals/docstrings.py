@@ -5,13 +5,12 @@ held-out code: {"signature", "choices": four docstrings, "gold"} and {"docstring
 signatures, "gold"}.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import ClassVar
 
-from tinygrad_llm.evals.requests import Chat
-from tinygrad_llm.evals.rows import read_rows
-from tinygrad_llm.evals.task import Document, MultipleChoice, as_chat, data_file
+from tinygrad_llm.evals.multiple_choice import MultipleChoice
+from tinygrad_llm.evals.rows import Row
+from tinygrad_llm.evals.task import Document
 
 ASK_DOCSTRING = "Write the docstring of this function:\n{}"
 ASK_SIGNATURE = "Write the signature of a function with this docstring:\n{}"
@@ -28,9 +27,14 @@ class Docstrings(MultipleChoice):
     main = "acc_norm"
     delimiter = ""
     chat_form = "docstrings_chat"
+    test = ("docstrings",)
+    question: ClassVar[str] = "signature"
+    """The key of what is asked about."""
 
-    def documents(self, folder: Path) -> list[Document]:
-        return _read(folder, "docstrings", "signature")
+    def document(self, row: Row) -> Document:
+        values = row.fits({self.question: str, "choices": [str], "gold": int})
+        gold = row.choice(values["gold"], range(len(values["choices"])))
+        return Document(values[self.question], tuple(values["choices"]), gold, values)
 
     def prompt(self, document: Document) -> str:
         return f'{document.question}:\n    """'
@@ -44,8 +48,8 @@ class DocstringsChat(Docstrings):
     about = "docstrings of functions, asked for in a chat; DATA/docstrings.jsonl"
     needs_chat = True
 
-    def context(self, document: Document, shots: Sequence[Document]) -> Chat:
-        return as_chat([], ASK_DOCSTRING.format(document.question))
+    def prompt(self, document: Document) -> str:
+        return ASK_DOCSTRING.format(document.question)
 
 
 @dataclass(frozen=True)
@@ -54,19 +58,8 @@ class SignaturesChat(DocstringsChat):
 
     name = "signatures_chat"
     about = "signatures of docstrings, asked for in a chat; DATA/signatures.jsonl"
+    test = ("signatures",)
+    question = "docstring"
 
-    def documents(self, folder: Path) -> list[Document]:
-        return _read(folder, "signatures", "docstring")
-
-    def context(self, document: Document, shots: Sequence[Document]) -> Chat:
-        return as_chat([], ASK_SIGNATURE.format(document.question))
-
-
-def _read(folder: Path, name: str, question: str) -> list[Document]:
-    documents = []
-    for i, row in enumerate(read_rows(data_file(folder, name))):
-        values = row.fits({question: str, "choices": [str], "gold": int})
-        gold = row.choice(values["gold"], range(len(values["choices"])))
-        choices = tuple(values["choices"])
-        documents.append(Document(i, values[question], choices, gold, fields=values))
-    return documents
+    def prompt(self, document: Document) -> str:
+        return ASK_SIGNATURE.format(document.question)

@@ -19,14 +19,12 @@ test.jsonl, and gsm8k-train*.jsonl or train.jsonl for the examples, in DATA or D
 
 import re
 import unicodedata
-from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 
-from tinygrad_llm.evals.requests import Answer, Generation, Request, Text
-from tinygrad_llm.evals.rows import read_rows
-from tinygrad_llm.evals.task import Document, Task, Verdict, as_chat, data_file
+from tinygrad_llm.evals.rows import Row
+from tinygrad_llm.evals.task import Document, Verdict
+from tinygrad_llm.evals.written_answer import WrittenAnswer
 
 METHODS = ("strict", "flexible")
 PROTOCOL_STOPS = ("Question:", "\n\n")
@@ -113,45 +111,37 @@ def _compared(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class GSM8K(Task):
-    """The answer follows "Answer:", and is read in all four ways.
-
-    until: strings before which it ends. max_new_tokens: after which it is cut.
-    """
+class GSM8K(WrittenAnswer):
+    """The answer follows "Answer:", and is read in all four ways."""
 
     until: tuple[str, ...] = PROTOCOL_STOPS
-    max_new_tokens: int = 256
 
     name = "gsm8k"
     about = "GSM8K, solutions after five examples; DATA/gsm8k-{test,train}.jsonl"
     n_shots = 5
     main = "exact_match,flexible"
     chat_form = "gsm8k_chat"
+    test = ("gsm8k-test", "gsm8k/test", "gsm8k/gsm8k-test", "test")
+    train = ("gsm8k-train*.jsonl", "gsm8k/gsm8k-train*.jsonl", "gsm8k/train", "train")
 
-    def documents(self, folder: Path) -> list[Document]:
-        return _read(data_file(folder, "gsm8k-test", "gsm8k/test", "gsm8k/gsm8k-test", "test"))
+    def document(self, row: Row) -> Document:
+        values = row.fits({"question": str, "answer": str})
+        target = extract_answer(values["answer"], "strict")
+        return Document(values["question"], fields={**values, "target": target})
 
-    def examples(self, folder: Path) -> list[Document]:
-        for place in (folder, folder / "gsm8k"):
-            for path in sorted(place.glob("gsm8k-train*.jsonl")):
-                return _read(path)
-        return _read(data_file(folder, "gsm8k-train", "gsm8k/train", "train"))
+    def prompt(self, document: Document) -> str:
+        return f"Question: {document.question}\nAnswer:"
 
-    def requests(self, document: Document, shots: Sequence[Document]) -> list[Request]:
-        shown = "".join(f"{_prompt(shot)} {solution(shot)}\n\n" for shot in shots)
-        return [Generation(f"{shown}{_prompt(document)}", self.until, self.max_new_tokens)]
+    def solution(self, document: Document) -> str:
+        return solution(document)
 
-    def verdict(self, document: Document, answers: Sequence[Text]) -> Verdict:
-        (answer,) = answers
-        found = {method: extract_answer(answer.text, method) for method in METHODS}
+    def reading(self, document: Document, text: str) -> Verdict:
+        found = {method: extract_answer(text, method) for method in METHODS}
         right = {method: same_number(found[method], document.target) for method in METHODS}
         for name in _LM_EVAL:
-            found[name] = lm_eval_answer(answer.text, name)
+            found[name] = lm_eval_answer(text, name)
             right[name] = lm_eval_equal(found[name], document.fields["answer"])
         return Verdict({f"exact_match,{name}": float(r) for name, r in right.items()}, found)
-
-    def right_answers(self, document: Document, n_requests: int) -> list[Answer]:
-        return [Text(solution(document))]
 
 
 @dataclass(frozen=True)
@@ -166,23 +156,10 @@ class GSM8KChat(GSM8K):
     n_shots = 0
     needs_chat = True
 
-    def requests(self, document: Document, shots: Sequence[Document]) -> list[Request]:
-        context = as_chat([(s.question, solution(s)) for s in shots], document.question)
-        return [Generation(context, self.until, self.max_new_tokens)]
+    def prompt(self, document: Document) -> str:
+        return document.question
 
 
 def solution(document: Document) -> str:
     """The solution without the calculator's spans, such as <<48/2=24>>."""
     return re.sub(r"<<.*?>>", "", document.fields["answer"])
-
-
-def _prompt(document: Document) -> str:
-    return f"Question: {document.question}\nAnswer:"
-
-
-def _read(path: Path) -> list[Document]:
-    rows = [row.fits({"question": str, "answer": str}) for row in read_rows(path)]
-    return [
-        Document(i, v["question"], fields={**v, "target": extract_answer(v["answer"], "strict")})
-        for i, v in enumerate(rows)
-    ]

@@ -7,10 +7,10 @@ pages have left, such as "[title]", are removed.
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
-from tinygrad_llm.evals.rows import Row, read_rows
-from tinygrad_llm.evals.task import Document, MultipleChoice, data_file
+from tinygrad_llm.evals.multiple_choice import MultipleChoice
+from tinygrad_llm.evals.rows import Row
+from tinygrad_llm.evals.task import Document
 
 _ROW = {
     "activity_label": str, "ctx_a": str, "ctx_b": str, "endings": [str], "label": (int, str)
@@ -25,28 +25,19 @@ class HellaSwag(MultipleChoice):
     about = "HellaSwag, endings of descriptions; DATA/hellaswag_val.jsonl"
     chance = 1 / 4
     main = "acc_norm"
+    test = ("hellaswag_val", "hellaswag/validation")
+    train = ("hellaswag_train", "hellaswag/train")
 
-    def documents(self, folder: Path) -> list[Document]:
-        return _read(folder, "hellaswag_val", "hellaswag/validation")
-
-    def examples(self, folder: Path) -> list[Document]:
-        return _read(folder, "hellaswag_train", "hellaswag/train")
+    def document(self, row: Row) -> Document:
+        values = row.fits(_ROW)
+        context = f"{values['ctx_a']} {values['ctx_b'].capitalize()}"
+        question = clean(f"{values['activity_label']}: {context}")
+        endings = tuple(map(clean, values["endings"]))
+        gold = row.choice(str(values["label"]), [str(i) for i in range(len(endings))])
+        return Document(question, endings, gold, values)
 
     def prompt(self, document: Document) -> str:
         return document.question
-
-
-def _read(folder: Path, *names: str) -> list[Document]:
-    return [_document(i, row) for i, row in enumerate(read_rows(data_file(folder, *names)))]
-
-
-def _document(number: int, row: Row) -> Document:
-    values = row.fits(_ROW)
-    context = f"{values['ctx_a']} {values['ctx_b'].capitalize()}"
-    question = clean(f"{values['activity_label']}: {context}")
-    endings = tuple(map(clean, values["endings"]))
-    gold = row.choice(str(values["label"]), [str(i) for i in range(len(endings))])
-    return Document(number, question, endings, gold, fields=values)
 
 
 def clean(text: str) -> str:

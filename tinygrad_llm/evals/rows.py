@@ -1,12 +1,17 @@
-"""Rows of a task's data file, each with its place, so that a wrong one is named with its line."""
+"""A task's data files: how they are found in a folder, and their rows, each with its place, so that
+a wrong one is named with its line."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files.json_file import check_json, short
 from tinygrad_llm.files.tables import Row as TableRow, read_table
+
+ENDINGS = (".jsonl", ".jsonl.gz", ".json", ".parquet", "-*-of-*.parquet", ".csv")
+"""Of files with rows. The hub's Parquet files are called test-00000-of-00001.parquet."""
+KNOWN = (".jsonl", ".gz", ".json", ".parquet", ".csv", ".lst", ".txt")
 
 
 class Row(TableRow):
@@ -25,6 +30,20 @@ class Row(TableRow):
         return list(among).index(key)
 
 
-def read_rows(path: Path) -> list[Row]:
-    """The rows of a file. Raises UserError for what is damaged."""
-    return [Row(row.values, row.place) for row in read_table(path)]
+def read_rows(files: Iterable[Path]) -> list[Row]:
+    """The rows of all files, in order. Raises UserError for what is damaged."""
+    return [Row(row.values, row.place) for file in files for row in read_table(file)]
+
+
+def data_files(folder: Path, names: Sequence[str]) -> list[Path]:
+    """The files in ``folder`` with the first of these names that any file has, in order.
+
+    A name may be a pattern, such as "test/*_test.csv". One without an ending stands for each of
+    ENDINGS. Raises UserError, which says what was expected, if there is none.
+    """
+    for name in names:
+        for ending in ("",) if name.endswith(KNOWN) else ENDINGS:
+            if found := sorted(path for path in folder.glob(name + ending) if path.is_file()):
+                return found
+    listed = " or ".join(n if n.endswith(KNOWN) else f"{n}{ENDINGS[0]}" for n in names[:2])
+    raise UserError(f"{folder} has no {listed}: --data must name the folder of the task's files")

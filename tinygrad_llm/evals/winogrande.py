@@ -10,12 +10,12 @@ option2, answer.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from tinygrad_llm.errors import UserError
+from tinygrad_llm.evals.multiple_choice import MultipleChoice
 from tinygrad_llm.evals.requests import Loglikelihood, Request
-from tinygrad_llm.evals.rows import Row, read_rows
-from tinygrad_llm.evals.task import Document, MultipleChoice, data_file
+from tinygrad_llm.evals.rows import Row
+from tinygrad_llm.evals.task import Document
 
 _ROW = {"sentence": str, "option1": str, "option2": str, "answer": ("1", "2")}
 GAP = "_"
@@ -29,14 +29,15 @@ class WinoGrande(MultipleChoice):
     about = "WinoGrande, whom a sentence means; DATA/winogrande/dev.jsonl"
     chance = 1 / 2
     normalized = False
+    test = ("winogrande/dev", "winogrande/validation", "winogrande_1.1/dev")
+    train = ("winogrande/train_xl", "winogrande/train", "winogrande_1.1/train_xl")
 
-    def documents(self, folder: Path) -> list[Document]:
-        names = ("winogrande/dev", "winogrande/validation", "winogrande_1.1/dev")
-        return _read(folder, names)
-
-    def examples(self, folder: Path) -> list[Document]:
-        names = ("winogrande/train_xl", "winogrande/train", "winogrande_1.1/train_xl")
-        return _read(folder, names)
+    def document(self, row: Row) -> Document:
+        values = row.fits(_ROW)
+        if GAP not in values["sentence"]:
+            raise UserError(f"{row.place}: the sentence has no gap, expected one {GAP!r} in it")
+        choices = (values["option1"], values["option2"])
+        return Document(values["sentence"], choices, int(values["answer"]) - 1, values)
 
     def requests(self, document: Document, shots: Sequence[Document]) -> list[Request]:
         shown = "".join(f"{_filled(shot, shot.choices[shot.gold])}\n\n" for shot in shots)
@@ -49,16 +50,3 @@ class WinoGrande(MultipleChoice):
 def _filled(document: Document, name: str) -> str:
     begin, _, end = document.question.partition(GAP)
     return f"{begin}{name} {end.strip()}"
-
-
-def _read(folder: Path, names: tuple[str, ...]) -> list[Document]:
-    return [_document(i, row) for i, row in enumerate(read_rows(data_file(folder, *names)))]
-
-
-def _document(number: int, row: Row) -> Document:
-    values = row.fits(_ROW)
-    if values["sentence"].count(GAP) < 1:
-        raise UserError(f"{row.place}: the sentence has no gap, expected one {GAP!r} in it")
-    choices = (values["option1"], values["option2"])
-    gold = int(values["answer"]) - 1
-    return Document(number, values["sentence"], choices, gold, fields=values)

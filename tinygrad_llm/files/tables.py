@@ -1,13 +1,17 @@
 """Tables of named columns from a file: CSV, TSV, JSON lines, JSON, Parquet (with pyarrow).
 
+Text may be compressed: rows.jsonl.gz.
+
 Every row comes with where it is in its file, so that whatever is wrong with it later can be said
 in one sentence with file and line.
 """
 
 import codecs
 import csv
+import gzip
 import io
 import re
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +20,10 @@ from typing import Any
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import user_path
 from tinygrad_llm.files.json_file import check_json, parse_json, read_bounded, short
+from tinygrad_llm.files.regular import open_regular
 
 MAX_BYTES = 1 << 32
+MAX_DECOMPRESSED = 1 << 28
 FORMATS = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
 
 
@@ -46,7 +52,8 @@ def read_table(path: str | Path) -> list[Row]:
     ending, a file without rows, what is not UTF-8, and rows that are damaged.
     """
     path = user_path(path)
-    kind = path.suffix.lower()
+    compressed = path.suffix.lower() == ".gz"
+    kind = (path.with_suffix("") if compressed else path).suffix.lower()
     if kind not in FORMATS:
         raise UserError(
             f"{path}: cannot tell the format from the name, expected one of {', '.join(FORMATS)}"
@@ -54,12 +61,24 @@ def read_table(path: str | Path) -> list[Row]:
     if kind == ".parquet":
         rows = list(_parquet(path))
     else:
-        text = decoded(read_bounded(path, MAX_BYTES), str(path))
+        data = _decompressed(path) if compressed else read_bounded(path, MAX_BYTES)
+        text = decoded(data, str(path))
         reader = {".csv": _csv, ".tsv": _tsv, ".jsonl": _json_lines, ".json": _json}[kind]
         rows = list(reader(text, path))
     if not rows:
         raise UserError(f"{path} has no rows")
     return rows
+
+
+def _decompressed(path: Path) -> bytes:
+    try:
+        with open_regular(path) as file:
+            data = gzip.GzipFile(fileobj=file).read(MAX_DECOMPRESSED + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"{path} is not a gzip file, or is damaged ({error})") from None
+    if len(data) > MAX_DECOMPRESSED:
+        raise UserError(f"{path} has more than {MAX_DECOMPRESSED:,} bytes when it is decompressed")
+    return data
 
 
 def decoded(data: bytes, name: str) -> str:
