@@ -1,140 +1,273 @@
-"""MMLU items per second, next to transformers with the same batches.
+"""Evaluations next to transformers, and in lm-evaluation-harness next to its own model.
 
-    python benchmarks/eval.py FOLDER --data DIR       # a model directory, and MMLU as eval takes it
+    python benchmarks/eval.py smollm2-135m-instruct --data DIR       # DIR as `eval` takes it
 
-Both score the same letters after the same examples. transformers reads whole prompts, padded on the
-left, and takes the logits of the last place: one pass for all four letters, as here. "shared" lets
-it read the examples of a subject once, too, and continue copies of their keys and values. Rounds
-alternate, and the fastest of each counts.
+    mmlu K      items per second of MMLU after K examples: log p of four letters
+    gsm8k       tokens per second of GSM8K after five examples: --tokens greedy tokens for each
+                problem, and reading the prompts
+    lm-eval K   items per second of MMLU when lm-evaluation-harness runs it, with our model or with
+                its own ("hf")
+
+The same prompts in batches of the same size, sorted by length. transformers reads whole prompts,
+padded on the left, and takes the logits of the last place: one pass for all four letters, as here.
+"shared" is transformers with what it does not do by itself: the examples of a subject are read
+once, and copies of their keys and values continued. Prompts are encoded before the clock starts,
+except in lm-eval. No answer to GSM8K ends early, so that all have the same number of tokens.
+
+Each engine is a process of its own; they take turns. Medians are compared, and ratios are those of
+one turn. ``--avx512`` runs PyTorch without the vendor check of its MKL, as train_step.py does.
 """
 
 import argparse
-import time
+import json
+import statistics
+import sys
+import tempfile
 from pathlib import Path
 
-import numpy as np
-import torch
-import transformers
+from _eval_engines import prepare
+from _machine import add_json_option, environment, say_environment, spread, table, write_json
+from _preload import NoCompiler, vendor_library
+from _workers import Ended, Worker, serve, use_project
 
-from tinygrad_llm.evals.language_model import LanguageModel
-from tinygrad_llm.evals.runner import Settings, flat, prepare
-from tinygrad_llm.evals.tasks import TASKS
-from tinygrad_llm.machine.process import keep_freed_memory, let_blas_sleep
-from tinygrad_llm.pretrained import load_pretrained
-
-
-class Theirs:
-    """transformers' model, which answers pairs of ids."""
-
-    def __init__(self, folder, batch_size, shared):
-        self.model = transformers.AutoModelForCausalLM.from_pretrained(folder).eval()
-        self.batch_size, self.shared = batch_size, shared
-
-    @torch.inference_mode()
-    def run(self, prompts, letters):
-        """log p of the letters after each prompt, (N, 4); prompts of one subject."""
-        found = np.zeros((len(prompts), len(letters)))
-        order = sorted(range(len(prompts)), key=lambda i: -len(prompts[i]))
-        start = self._common(prompts) if self.shared else 0
-        for i in range(0, len(order), self.batch_size):
-            some = order[i : i + self.batch_size]
-            rests = [prompts[j][start:] for j in some]
-            longest = max(map(len, rests))
-            ids = torch.tensor([[0] * (longest - len(r)) + r for r in rests])
-            mask = torch.tensor([[0] * (longest - len(r)) + [1] * len(r) for r in rests])
-            options = {}
-            if start:
-                if i == 0:
-                    prefix = torch.tensor([prompts[0][:start]])
-                    self.keys = self.model(prefix, use_cache=True).past_key_values
-                cache = transformers.DynamicCache()
-                for layer, (keys, values) in enumerate(_layers(self.keys)):
-                    n = len(some)
-                    cache.update(keys.expand(n, -1, -1, -1), values.expand(n, -1, -1, -1), layer)
-                mask = torch.cat([torch.ones(len(some), start, dtype=torch.long), mask], 1)
-                positions = (mask.cumsum(-1) - 1)[:, start:]
-                options = {"past_key_values": cache, "position_ids": positions.clamp(min=0)}
-            logits = self.model(ids, attention_mask=mask, logits_to_keep=1, **options).logits
-            found[some] = logits[:, -1].log_softmax(-1)[:, letters].double().numpy()
-        return found
-
-    @staticmethod
-    def _common(prompts):
-        first, last = min(prompts), max(prompts)
-        return next(i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b)
+ENTRANTS = {  # the first is the one that the others are compared with
+    "mmlu": {
+        "ours": ("ours", "score", {}),
+        "transformers": ("transformers", "score", {}),
+        "transformers, shared": ("transformers", "score", {"shared": True}),
+    },
+    "gsm8k": {
+        "ours": ("ours", "write", {}),
+        "ours, int8": ("ours:int8", "write", {}),
+        "transformers": ("transformers", "write", {}),
+        "transformers, shared": ("transformers", "write", {"shared": True}),
+    },
+    "lm-eval": {
+        "ours": ("ours", "harness", {}),
+        "hf": ("transformers", "harness", {}),
+    },
+}
+"""By kind of work, who takes part: the worker, its method, and options of that."""
+TARGET = 1.5
+"""How much faster than transformers, and than lm-evaluation-harness's own model."""
 
 
-def _layers(cache):
-    return [(layer.keys, layer.values) for layer in cache.layers]
+# --- what the engines answer ----------------------------------------------------------------------
+
+
+def write_work(options, folder):
+    """Write the model and work.json into a folder; returns the works."""
+    use_project()
+    from tinygrad_llm.evals.language_model import LanguageModel
+    from tinygrad_llm.pretrained import load_pretrained, save_pretrained
+
+    model, tokenizer = load_pretrained(options.model)
+    save_pretrained(model, tokenizer, folder / "model")
+    reader = LanguageModel(model, tokenizer)
+    works = {}
+    for shots in options.shots:
+        works[f"mmlu {shots}"] = mmlu(options, shots, reader)
+    if options.problems:
+        works["gsm8k"] = gsm8k(options, reader)
+    for shots in options.shots if options.lm_eval else ():
+        works[f"lm-eval {shots}"] = {"shots": shots, "rows": rows_of_mmlu(options)}
+    (folder / "work.json").write_text(json.dumps(works))
+    return works
+
+
+def mmlu(options, shots, reader):
+    from tinygrad_llm.evals.runner import Settings, prepare as prepare_items
+    from tinygrad_llm.evals.tasks import TASKS
+
+    items = prepare_items(TASKS["mmlu"], options.data, Settings(options.limit, shots), reader)
+    asked = items[0].requests
+    return {
+        **prompts_of(items, reader),
+        "choices": [request.continuation for request in asked],
+        "letters": [reader.encoder.pair(request).continuation[0] for request in asked],
+    }
+
+
+def gsm8k(options, reader):
+    from tinygrad_llm.evals.runner import Settings, prepare as prepare_items
+    from tinygrad_llm.evals.tasks import TASKS
+
+    items = prepare_items(TASKS["gsm8k"], options.data, Settings(options.problems, 5), reader)
+    return {**prompts_of(items, reader), "tokens": options.tokens}
+
+
+def prompts_of(items, reader):
+    contexts = [item.requests[0].context for item in items]
+    return {
+        "contexts": contexts,
+        "prompts": [reader.encoder.context(context) for context in contexts],
+        "groups": [item.document.group for item in items],
+    }
+
+
+def rows_of_mmlu(options):
+    """By subject and split, the rows in the names of lm-evaluation-harness."""
+    from tinygrad_llm.evals.mmlu import read_subjects
+
+    rows = {}
+    for split in ("dev", "test"):
+        for d in read_subjects(options.data, split):
+            some = rows.setdefault(d.group, {"dev": [], "test": []})[split]
+            if split == "dev" or len(some) < options.limit:
+                some.append({"question": d.question, "choices": d.choices, "answer": d.gold})
+    return rows
+
+
+# --- taking turns ---------------------------------------------------------------------------------
+
+
+class Race:
+    """The workers, and what they have answered: by work and entrant."""
+
+    def __init__(self, options, folder, works, say):
+        self.say, self.works, self.skipped = say, works, {}
+        self.workers, self.seconds, self.answers = {}, {}, {}
+        needed = {who for work in works for who, *_ in ENTRANTS[work.split()[0]].values()}
+        for name in sorted(needed):
+            kind, _, weights = name.partition(":")
+            extra = {"HF_HUB_OFFLINE": "1"}
+            if options.avx512 and kind == "transformers":
+                extra["LD_PRELOAD"] = str(vendor_library(folder))
+            arguments = ("--serve", kind, weights or "float32", folder, options.batch_size)
+            try:
+                worker = Worker(__file__, *arguments, environment=extra)
+            except Ended as error:
+                self._skip(name, str(error))
+                continue
+            if worker.missing:
+                self._skip(name, worker.missing)
+                worker.stop()
+            else:
+                self.workers[name] = worker
+
+    def _skip(self, name, why):
+        self.skipped[name] = why
+        self.say(f"  {name}: skipped, {why}")
+
+    def round(self, counts):
+        """Each entrant answers each work once; ``counts`` is whether its time does."""
+        for work in self.works:
+            kind = work.split()[0]
+            for name, (who, what, more) in ENTRANTS[kind].items():
+                if who not in self.workers or f"{kind}: {name}" in self.skipped:
+                    continue
+                found = self.workers[who].ask(what=what, name=work, **more)
+                if "missing" in found:
+                    self._skip(f"{kind}: {name}", found["missing"])
+                    continue
+                self.answers.setdefault(work, {})[name] = found["answers"]
+                if counts:
+                    times = self.seconds.setdefault(work, {}).setdefault(name, [])
+                    times.append(found["seconds"])
+
+    def stop(self):
+        for worker in self.workers.values():
+            worker.stop()
+
+    def figures(self):
+        """All figures, as the dictionary for ``--json``."""
+        works = {}
+        for work, times in self.seconds.items():
+            entrants = {}
+            for name, seconds in times.items():
+                n = self._count(work)
+                one = entrants[name] = {"rate": spread([n / s for s in seconds])}
+                if "ours" in times and name != "ours":
+                    pairs = zip(times["ours"], seconds, strict=True)
+                    one["ours_over_it"] = spread([theirs / ours for ours, theirs in pairs])
+                    one |= agreement(self.answers[work]["ours"], self.answers[work][name])
+            works[work] = {**self._sizes(work), "entrants": entrants}
+        return {"works": works, "skipped": self.skipped, "environment": environment()}
+
+    def _count(self, work):
+        """Items, or tokens for GSM8K, that an entrant answers."""
+        some = self.works[work]
+        if "rows" in some:
+            return sum(len(splits["test"]) for splits in some["rows"].values())
+        return len(some["prompts"]) * some.get("tokens", 1)
+
+    def _sizes(self, work):
+        prompts = self.works[work].get("prompts")
+        if prompts is None:
+            return {"items": self._count(work)}
+        return {"items": len(prompts), "tokens": statistics.mean(map(len, prompts))}
+
+
+def agreement(ours, theirs):
+    """How many items got the same answer; for log p, also how far they are apart."""
+    if isinstance(ours[0], str):
+        return {"same": sum(a == b for a, b in zip(ours, theirs, strict=True))}
+    pairs = list(zip(ours, theirs, strict=True))
+    apart = max(abs(x - y) for a, b in pairs for x, y in zip(a, b, strict=True))
+    return {"same": sum(a.index(max(a)) == b.index(max(b)) for a, b in pairs), "apart": apart}
+
+
+def report(results, say):
+    """Print the figures: a table for each work."""
+    for work, found in results["works"].items():
+        unit = "tokens/s" if work == "gsm8k" else "items/s"
+        size = f" of {found['tokens']:.0f} tokens" if "tokens" in found else ""
+        rows = [(f"{work}: {found['items']} items{size}", unit, "lowest", "highest",
+                 "ours / it", "lowest", "highest", "same answers", "log p within")]  # fmt: skip
+        for name, one in found["entrants"].items():
+            cells = [f"{one['rate'][k]:.2f}" for k in ("median", "min", "max")]
+            if "ours_over_it" in one:
+                cells += [f"{one['ours_over_it'][k]:.2f}" for k in ("median", "min", "max")]
+                cells += [f"{one['same']}", f"{one['apart']:.0e}" if "apart" in one else ""]
+            rows.append((name, *cells, *[""] * (9 - 1 - len(cells))))
+        say("\n" + table(rows))
+    say(f"\ntarget: at least {TARGET} times transformers, and hf")
+
+
+def parse(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("model", nargs="?", help="a name, a directory or a GGUF file")
+    parser.add_argument("--data", type=Path, help="folder with MMLU and GSM8K")
+    parser.add_argument("--limit", type=int, default=8, help="items of each subject of MMLU")
+    parser.add_argument("--shots", type=int, nargs="*", default=[0, 5], help="of MMLU")
+    parser.add_argument("--problems", type=int, default=8, help="of GSM8K; 0 leaves it out")
+    parser.add_argument("--tokens", type=int, default=128, help="that are written for a problem")
+    parser.add_argument("--no-lm-eval", dest="lm_eval", action="store_false")
+    parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--avx512", action="store_true", help="PyTorch without MKL's vendor check")
+    add_json_option(parser)
+    parser.add_argument("--serve", nargs=4, help=argparse.SUPPRESS)
+    options = parser.parse_args(argv)
+    if not options.serve and None in (options.model, options.data):
+        parser.error("name a model, and with --data the folder of MMLU and GSM8K")
+    return options
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("model")
-    parser.add_argument("--data", required=True)
-    parser.add_argument("--limit", type=int, default=8, help="items of each subject")
-    parser.add_argument("--subjects", type=int, default=1)
-    parser.add_argument("--shots", type=int, nargs="+", default=[0, 5])
-    parser.add_argument("--batch-size", type=int, default=8)
-    parser.add_argument("--rounds", type=int, default=3)
-    options = parser.parse_args()
-    keep_freed_memory()
-    let_blas_sleep()
-    model, tokenizer = load_pretrained(options.model)
-    theirs = {
-        name: Theirs(options.model, options.batch_size, name.endswith("shared"))
-        for name in ("transformers", "transformers, shared")
-    }
-    for n_shots in options.shots:
-        measure(options, n_shots, model, tokenizer, theirs)
+    options = parse()
+    if options.serve:
+        return serve(lambda: prepare(*options.serve))
 
+    def say(text=""):
+        print(text, flush=True, file=sys.stderr if options.json == "-" else sys.stdout)
 
-def measure(options, n_shots, model, tokenizer, theirs):
-    """Print the items per second of all, for so many examples."""
-    task = TASKS["mmlu"]
-    ours = LanguageModel(model, tokenizer, batch_size=options.batch_size)
-    settings = Settings(options.limit, n_shots)
-    items = prepare(task, Path(options.data), settings, ours)
-    groups = list(dict.fromkeys(item.document.group for item in items))[: options.subjects]
-    items = [item for item in items if item.document.group in groups]
-    letters = [ours.encoder.pair(request).continuation[0] for request in items[0].requests]
-    prompts = [
-        [ours.encoder.pair(item.requests[0]).context for item in items if item.document.group == g]
-        for g in groups
-    ]
-    best, scores = {}, {}
-    for _ in ours.answers(items[0].requests):  # kernels are compiled or loaded
-        pass
-    for model_of_theirs in theirs.values():
-        model_of_theirs.run(prompts[0][:2], letters)
-    for _ in range(options.rounds):
-        begin = time.perf_counter()
-        fresh = LanguageModel(
-            model, tokenizer, batch_size=options.batch_size
-        )  # with an empty cache
-        answers = {}
-        for some in fresh.answers(flat(items)):
-            answers |= some
-        keep(best, "tinygrad-llm", begin)
-        scores["tinygrad-llm"] = np.array([answers[i].logp for i in range(len(answers))])
-        for name, model_of_theirs in theirs.items():
-            begin = time.perf_counter()
-            found = [model_of_theirs.run(some, letters) for some in prompts]
-            keep(best, name, begin)
-            scores[name] = np.concatenate(found).ravel()
-    tokens = sum(len(p) for some in prompts for p in some) / len(items)
-    print(f"MMLU, {n_shots} shots: {len(items)} items of {tokens:.0f} tokens, batches of "
-          f"{options.batch_size}")  # fmt: skip
-    for name, seconds in best.items():
-        ratio = best[name] / best["tinygrad-llm"]
-        apart = np.abs(scores[name] - scores["tinygrad-llm"]).max()
-        print(f"  {name:<22} {len(items) / seconds:7.2f} items/s   {ratio:5.2f} x our time   "
-              f"log p within {apart:.1e}")  # fmt: skip
-
-
-def keep(best, name, begin):
-    """Remember the fastest round."""
-    best[name] = min(best.get(name, np.inf), time.perf_counter() - begin)
+    say_environment(environment(), say)
+    with tempfile.TemporaryDirectory() as name:
+        works = write_work(options, Path(name))
+        try:
+            race = Race(options, Path(name), works, say)
+        except NoCompiler as error:
+            sys.exit(f"--avx512: {error}")
+        try:
+            race.round(counts=False)  # kernels are compiled or loaded
+            for _ in range(options.rounds):
+                race.round(counts=True)
+            results = race.figures()
+        finally:
+            race.stop()
+    report(results, say)
+    write_json(results, options.json)
 
 
 if __name__ == "__main__":

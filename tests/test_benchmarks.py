@@ -382,17 +382,59 @@ def test_finetune_refuses(arguments, message):
 # --- eval -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.skipif(find_spec("transformers") is None, reason="transformers is not installed")
-def test_eval(tmp_path):
+@pytest.fixture
+def small_evals(tmp_path):
+    """The arguments of eval.py: a model directory, and small MMLU and GSM8K."""
     tokenizer = train_bpe(["Answer: A B C D plus minus What is 1 2 3?\n" * 40], 270)
     config = LlamaConfig(
         vocab_size=270, block_size=1024, n_layer=1, n_head=2, n_embd=32, n_hidden=32
     )
     save_pretrained(Llama(config), tokenizer, tmp_path / "model")
     data = write_mmlu(tmp_path / "data", n_test=3)
-    out, _ = run("eval", tmp_path / "model", "--data", data, "--limit", 3, "--rounds", 1,
-                 "--shots", 0, 5, "--batch-size", 2)  # fmt: skip
-    heads = re.findall(r"MMLU, (\d) shots: 3 items of \d+ tokens, batches of 2", out)
-    assert heads == ["0", "5"]
-    apart = [float(x) for x in re.findall(r"x our time   log p within (\S+)", out)]
-    assert len(apart) == 6 and max(apart) < 1e-4  # of three at two numbers of shots
+    for split in ("train", "test"):
+        rows = [{"question": f"What is {i} plus {i}?", "answer": f"#### {2 * i}"} for i in range(5)]
+        path = data / f"gsm8k-{split}.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return [tmp_path / "model", "--data", data, "--limit", 3, "--problems", 3, "--tokens", 6,
+            "--batch-size", 2, "--rounds", 1, "--json", tmp_path / "figures.json"]  # fmt: skip
+
+
+def check_evals(path, tmp_path):
+    """The figures, after seeing that all entrants gave the same answers."""
+    found = json.loads(path.read_text())
+    for work, one in found["works"].items():
+        for name, entrant in one["entrants"].items():
+            assert 0 < entrant["rate"]["min"] <= entrant["rate"]["median"]
+            if name not in ("ours", "ours, int8"):
+                assert entrant["same"] == one["items"], (work, name)
+                assert entrant.get("apart", 0) < 1e-4
+    return found
+
+
+@pytest.mark.skipif(find_spec("transformers") is None, reason="transformers is not installed")
+def test_eval(small_evals, tmp_path):
+    out, _ = run("eval", *small_evals, "--no-lm-eval")
+    found = check_evals(tmp_path / "figures.json", tmp_path)
+    assert {work: list(one["entrants"]) for work, one in found["works"].items()} == {
+        "mmlu 0": ["ours", "transformers", "transformers, shared"],
+        "mmlu 5": ["ours", "transformers", "transformers, shared"],
+        "gsm8k": ["ours", "ours, int8", "transformers", "transformers, shared"],
+    }
+    assert [one["items"] for one in found["works"].values()] == [6, 6, 3]
+    assert re.search(rf"^transformers, shared +{NUMBER} .* 6 +\de-0\d$", out, re.M), out
+
+
+def test_eval_without_its_peers(small_evals, tmp_path):
+    variables = without(tmp_path, "torch", "transformers")
+    out, _ = run("eval", *small_evals, "--shots", 0, **variables)
+    found = json.loads((tmp_path / "figures.json").read_text())
+    assert "  transformers: skipped, No module named 'torch'" in out
+    assert list(found["works"]["mmlu 0"]["entrants"]) == ["ours"]
+
+
+def test_eval_in_lm_eval(small_evals, tmp_path):
+    pytest.importorskip("lm_eval.evaluator", reason="lm-eval lacks a package", exc_type=ImportError)
+    run("eval", *small_evals, "--shots", 0, "--problems", 0)
+    found = check_evals(tmp_path / "figures.json", tmp_path)
+    assert list(found["works"]["lm-eval 0"]["entrants"]) == ["ours", "hf"]
+    assert found["works"]["lm-eval 0"]["items"] == 6
