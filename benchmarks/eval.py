@@ -107,11 +107,14 @@ def prompts_of(items, reader):
 
 def rows_of_mmlu(options):
     """By subject and split, the rows in the names of lm-evaluation-harness."""
-    from tinygrad_llm.evals.mmlu import read_subjects
+    from tinygrad_llm.evals.tasks import TASKS
 
-    rows = {}
-    for split in ("dev", "test"):
-        for d in read_subjects(options.data, split):
+    task, rows = TASKS["mmlu"], {}
+    for split, documents in (
+        ("dev", task.examples(options.data)),
+        ("test", task.documents(options.data)),
+    ):
+        for d in documents:
             some = rows.setdefault(d.group, {"dev": [], "test": []})[split]
             if split == "dev" or len(some) < options.limit:
                 some.append({"question": d.question, "choices": d.choices, "answer": d.gold})
