@@ -146,7 +146,7 @@ def test_other_protocols_and_other_data_are_not_compared(data, tmp_path, capsys)
 
 @pytest.mark.parametrize("arguments, sentence", [
     (["oracle", "--data", "."], "--tasks is missing"),
-    (["oracle", "-t", "mmlu"], "--data is missing"),
+    (["oracle", "-t", "perplexity"], "perplexity needs --data with the folder of its files"),
     ([], "eval takes one MODEL, or --list, or the word compare"),
     (["compare", "a"], "eval compare takes two folders of results, not 1"),
     (["compare", "nothing", "here"], "cannot read nothing/results.json"),

@@ -4,13 +4,12 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import types
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from model_files import INDEX, WEIGHTS, split
+from small_hub import COMMIT, hub_settings, small_hub
 
 from tinygrad_llm.config import GPTConfig, LlamaConfig
 from tinygrad_llm.errors import UserError
@@ -20,7 +19,6 @@ from tinygrad_llm.pretrained.names import HUB, find_model
 from tinygrad_llm.tokenizer.json_format import LETTERS
 
 ROOT = Path(__file__).parents[2]
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 PROGRAM = """
 import sys
 from tinygrad_llm.errors import UserError
@@ -35,60 +33,6 @@ for name in sys.argv[1:]:
     except UserError as error:
         print("refused:", error)
 """
-
-
-class Hub(BaseHTTPRequestHandler):
-    """What huggingface_hub asks a hub for: the commit, the list of files, and files."""
-
-    def do_HEAD(self):
-        self.answer(body=False)
-
-    def do_GET(self):
-        self.answer(body=True)
-
-    def answer(self, body):
-        path, _, _ = self.path.partition("?")
-        server = self.server
-        server.asked.append(path)
-        for model, files in server.models.items():
-            start = f"/api/models/{model}"
-            if path.startswith(f"{start}/tree/"):
-                entries = [
-                    {"type": "file", "path": name, "size": len(data), "oid": str(hash(data))}
-                    for name, data in files.items()
-                ]
-                return self.send(json.dumps(entries).encode(), body)
-            if path == start or path.startswith(f"{start}/revision/"):
-                if path.rpartition("/")[2] not in ("main", "v1", COMMIT, model.split("/")[1]):
-                    return self.refuse(404, "RevisionNotFound")
-                siblings = [{"rfilename": name} for name in files]
-                about = {"id": model, "sha": COMMIT, "siblings": siblings}
-                return self.send(json.dumps(about).encode(), body)
-            if path.startswith(f"/{model}/resolve/{COMMIT}/"):
-                name = path.rpartition("/")[2]
-                return self.send(files[name], body)
-        if path.startswith("/api/models/owner/gated"):
-            return self.refuse(403, "GatedRepo")
-        self.refuse(404, "RepoNotFound")
-
-    def send(self, data, body):
-        self.send_response(200)
-        for name, value in (
-            ("Content-Length", len(data)), ("ETag", f'"{hash(data)}"'), ("X-Repo-Commit", COMMIT),
-        ):  # fmt: skip
-            self.send_header(name, str(value))
-        self.end_headers()
-        if body:
-            self.wfile.write(data)
-
-    def refuse(self, status, code):
-        self.send_response(status)
-        self.send_header("X-Error-Code", code)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *args):
-        pass
 
 
 @pytest.fixture(scope="module")
@@ -109,30 +53,21 @@ def hub(tmp_path_factory):
     (folder / "one" / "README.md").write_text("---\nlicense: mit\n---\n")
     (folder / "files").mkdir()
     (folder / "files" / "small.Q8_0.gguf").write_bytes(b"GGUF")
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    server.asked = []
-    server.models = {
+    repositories = {
         f"owner/{path.name}": {file.name: file.read_bytes() for file in path.iterdir()}
         for path in sorted(folder.iterdir())
     }
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server
-    server.shutdown()
-    server.server_close()
+    with small_hub(repositories) as server:
+        yield server
 
 
 def run(hub, home, *models, **environment):
     """What PROGRAM prints for these names: the library reads its settings when it is imported."""
-    settings = {
-        "HF_ENDPOINT": f"http://127.0.0.1:{hub.server_port}",
-        "HF_HOME": str(home),
-        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-        "HF_HUB_DISABLE_XET": "1",
-    }
     hub.asked.clear()
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, *models], capture_output=True, text=True, cwd=home,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **settings, **environment}, timeout=120,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **hub_settings(hub, home), **environment},
+        timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
@@ -189,8 +124,10 @@ def library(monkeypatch, raised):
         raise getattr(errors, raised)("a\nlong story") if isinstance(raised, str) else raised
 
     module.snapshot_download, module.errors = snapshot_download, errors
+    constants = types.SimpleNamespace(HF_HUB_OFFLINE=True)
     monkeypatch.setitem(sys.modules, "huggingface_hub", module)
     monkeypatch.setitem(sys.modules, "huggingface_hub.errors", errors)
+    monkeypatch.setitem(sys.modules, "huggingface_hub.constants", constants)
 
 
 @pytest.mark.parametrize(

@@ -81,13 +81,14 @@ def chosen_tasks(options: EvalOptions) -> list[Task]:
 def evaluate(console: PlainConsole, options: EvalOptions) -> dict[str, Any]:
     """Evaluate a model, write the results, and show them; returns what results.json holds."""
     name, tasks = options.names[0], chosen_tasks(options)
-    folder = user_path(options.data or "")
-    if not folder.exists():
-        raise UserError(f"there is no folder {folder}: --data names that of the tasks' files")
     settings = Settings(options.limit, options.num_fewshot, options.seed, options.control)
+    folders = [_data_folder(task, options.data, settings) for task in tasks]
     model, sha256 = _open(name, options)
     # every mistake is found before the first task begins
-    asked = [prepare(task, folder, settings, model or KnownModel(name, [])) for task in tasks]
+    asked = [
+        prepare(task, folder, settings, model or KnownModel(name, []))
+        for task, folder in zip(tasks, folders, strict=True)
+    ]
     if any(getattr(task, "allow_code_execution", False) for task in tasks):
         console.say("\n".join(["programs run with these protections:", *containment()]))
     identity = {"model": name, "model_sha256": sha256, **_what_is_measured(options)}
@@ -95,7 +96,7 @@ def evaluate(console: PlainConsole, options: EvalOptions) -> dict[str, Any]:
     started = time.time()
     results = []
     with RunLock(out):
-        for task, items in zip(tasks, asked, strict=True):
+        for task, folder, items in zip(tasks, folders, asked, strict=True):
             answering = model or known_model(name, task, items, options.seed)
             path = out / samples_file(task.name)
             with console.progress(task.name) as progress:
@@ -111,6 +112,16 @@ def evaluate(console: PlainConsole, options: EvalOptions) -> dict[str, Any]:
     console.say(table(content))
     console.say(f"results in {out}")
     return content
+
+
+def _data_folder(task: Task, data: str | None, settings: Settings) -> Path:
+    """The folder with a task's files: the one that ``data`` names, or the task's own."""
+    if data is None:
+        return task.default_folder(("test", "train") if shots_for(task, settings) else ("test",))
+    folder = user_path(data)
+    if not folder.exists():
+        raise UserError(f"there is no folder {folder}: --data names that of the tasks' files")
+    return folder
 
 
 def _what_is_measured(options: EvalOptions) -> dict[str, Any]:

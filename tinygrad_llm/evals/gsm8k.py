@@ -22,6 +22,7 @@ import unicodedata
 from dataclasses import dataclass
 from fractions import Fraction
 
+from tinygrad_llm.evals.hub_data import HubData
 from tinygrad_llm.evals.rows import Row
 from tinygrad_llm.evals.task import Document, Verdict
 from tinygrad_llm.evals.written_answer import WrittenAnswer
@@ -123,6 +124,12 @@ class GSM8K(WrittenAnswer):
     chat_form = "gsm8k_chat"
     test = ("gsm8k-test", "gsm8k/test", "gsm8k/gsm8k-test", "test")
     train = ("gsm8k-train*.jsonl", "gsm8k/gsm8k-train*.jsonl", "gsm8k/train", "train")
+    hub = HubData(
+        "openai/gsm8k",
+        "740312add88f781978c0658806c59bc2815b9866",
+        test=("main/test",),
+        train=("main/train",),
+    )
 
     def document(self, row: Row) -> Document:
         values = row.fits({"question": str, "answer": str})

@@ -8,6 +8,7 @@ pages have left, such as "[title]", are removed.
 import re
 from dataclasses import dataclass
 
+from tinygrad_llm.evals.hub_data import HubData
 from tinygrad_llm.evals.multiple_choice import MultipleChoice
 from tinygrad_llm.evals.rows import Row
 from tinygrad_llm.evals.task import Document
@@ -27,6 +28,12 @@ class HellaSwag(MultipleChoice):
     main = "acc_norm"
     test = ("hellaswag_val", "hellaswag/validation")
     train = ("hellaswag_train", "hellaswag/train")
+    hub = HubData(
+        "Rowan/hellaswag",
+        "218ec52e09a7e7462a5400043bb9a69a41d06b76",
+        test=("data/validation",),
+        train=("data/train",),
+    )
 
     def document(self, row: Row) -> Document:
         values = row.fits(_ROW)

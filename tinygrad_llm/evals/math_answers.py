@@ -16,10 +16,15 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
+from tinygrad_llm.evals.hub_data import HubData
 from tinygrad_llm.evals.rows import Row
 from tinygrad_llm.evals.task import Document, Verdict
 from tinygrad_llm.evals.written_answer import WrittenAnswer
 
+SUBJECTS = (
+    "algebra", "counting_and_probability", "geometry", "intermediate_algebra", "number_theory",
+    "prealgebra", "precalculus",
+)  # fmt: skip
 _ROW = {"problem": str, "solution": str, "level": (str, int), "type": str}
 
 
@@ -96,6 +101,10 @@ def same_answer(one: str | None, other: str | None) -> bool:
     return one is not None and other is not None and normalized(one) == normalized(other)
 
 
+def _on_hub(split: str) -> tuple[str, ...]:
+    return tuple(f"{subject}/{split}" for subject in SUBJECTS)
+
+
 @dataclass(frozen=True)
 class MATH(WrittenAnswer):
     """The solution follows "Solution:"."""
@@ -110,6 +119,12 @@ class MATH(WrittenAnswer):
     chat_form = "math_chat"
     test = ("math-test", "math/test")
     train = ("math-train", "math/train")
+    hub = HubData(
+        "EleutherAI/hendrycks_math",
+        "21a5633873b6a120296cce3e2df9d5550074f4a3",
+        test=_on_hub("test"),
+        train=_on_hub("train"),
+    )
 
     def document(self, row: Row) -> Document:
         values = row.fits(_ROW)

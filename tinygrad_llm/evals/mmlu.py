@@ -21,9 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinygrad_llm.errors import UserError
+from tinygrad_llm.evals.hub_data import HubData
 from tinygrad_llm.evals.multiple_choice import MultipleChoice
 from tinygrad_llm.evals.requests import Score
-from tinygrad_llm.evals.rows import Row
+from tinygrad_llm.evals.rows import Row, read_rows
 from tinygrad_llm.evals.task import Document, Verdict
 from tinygrad_llm.files.json_file import Whole, read_bounded
 from tinygrad_llm.files.tables import decoded
@@ -85,9 +86,19 @@ class MMLUCompletion(MultipleChoice):
     chance = 1 / 4
     test = _places("test")
     train = _places("dev")
+    hub = HubData(
+        "cais/mmlu",
+        "c30699e8356da336a370243923dbaf21066bb9fe",
+        test=("all/test",),
+        train=("all/dev",),
+    )
 
     def rows(self, files: Sequence[Path]) -> list[Row]:
-        return [row for file in files for row in _subject(file)]
+        return [
+            row
+            for file in files
+            for row in (_subject(file) if file.suffix == ".csv" else read_rows([file]))
+        ]
 
     def document(self, row: Row) -> Document:
         values = row.fits(_ROW)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinygrad_llm.errors import UserError
+from tinygrad_llm.evals.hub_data import HubData
 from tinygrad_llm.evals.multiple_choice import MultipleChoice
 from tinygrad_llm.evals.rows import Row, read_rows
 from tinygrad_llm.evals.task import Document
@@ -28,6 +29,12 @@ class PIQA(MultipleChoice):
 
     test = ("piqa/valid", "piqa/validation", "valid")
     train = ("piqa/train", "train")
+    hub = HubData(
+        "baber/piqa",
+        "142f6d7367fd9877f0fb3b5734ea6a545f54cdd1",
+        test=("piqa_validation",),
+        train=("piqa_train",),
+    )
 
     def files(self, folder: Path, split: str) -> list[Path]:
         """The rows' file, and that of their labels next to it if there is one."""

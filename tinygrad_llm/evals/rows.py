@@ -36,14 +36,21 @@ def read_rows(files: Iterable[Path]) -> list[Row]:
 
 
 def data_files(folder: Path, names: Sequence[str]) -> list[Path]:
-    """The files in ``folder`` with the first of these names that any file has, in order.
+    """The files in ``folder`` with the first of these names that any file has, in order; none if
+    there are none.
 
     A name may be a pattern, such as "test/*_test.csv". One without an ending stands for each of
-    ENDINGS. Raises UserError, which says what was expected, if there is none.
+    ENDINGS.
     """
     for name in names:
         for ending in ("",) if name.endswith(KNOWN) else ENDINGS:
             if found := sorted(path for path in folder.glob(name + ending) if path.is_file()):
                 return found
+    return []
+
+
+def missing(folder: Path, names: Sequence[str]) -> UserError:
+    """The sentence for a folder without any of these files: what was expected."""
     listed = " or ".join(n if n.endswith(KNOWN) else f"{n}{ENDINGS[0]}" for n in names[:2])
-    raise UserError(f"{folder} has no {listed}: --data must name the folder of the task's files")
+    what = "is not a folder" if folder.is_file() else f"has no {listed}"
+    return UserError(f"{folder} {what}: --data must name the folder of the task's files")

@@ -29,8 +29,9 @@ from statistics import fmean
 from typing import Any, ClassVar, NamedTuple
 
 from tinygrad_llm.errors import UserError
+from tinygrad_llm.evals.hub_data import HubData
 from tinygrad_llm.evals.requests import Answer, Chat, Message, Request
-from tinygrad_llm.evals.rows import Row, data_files, read_rows
+from tinygrad_llm.evals.rows import Row, data_files, missing, read_rows
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,8 @@ class Task:
     train: ClassVar[tuple[str, ...]] = ()
     """Names of the files of each split, as ``data_files`` takes them; none if there is no such
     split."""
+    hub: ClassVar[HubData | None] = None
+    """Where the data comes from if no folder is named."""
     version: ClassVar[int] = 1
     """Of the protocol: results of different versions cannot be compared."""
     chance: ClassVar[float] = 0.0
@@ -112,7 +115,23 @@ class Task:
     def files(self, folder: Path, split: str) -> list[Path]:
         """The files of a split, "test" or "train". Raises UserError if they are missing."""
         names = self.test if split == "test" else self.train
-        return data_files(folder, names) if names else []
+        found = data_files(folder, names)
+        if not found and self.hub is not None:
+            found = self.hub.files(folder, split)
+        if names and not found:
+            raise missing(folder, names)
+        return found
+
+    def default_folder(self, splits: Sequence[str]) -> Path:
+        """The folder with the files of these splits where the user has not named one: it is
+        downloaded. Raises UserError if that is impossible."""
+        where = f"--data with the folder of its files ({self.about.partition('; ')[2]})"
+        if self.hub is None:
+            raise UserError(f"{self.name} needs {where}: there is no data set to download")
+        try:
+            return self.hub.download(splits)
+        except UserError as error:
+            raise UserError(f"{self.name} without --data: {error}; or use {where}") from None
 
     def read(self, files: Sequence[Path]) -> list[Document]:
         """The documents in these files, numbered within their groups."""

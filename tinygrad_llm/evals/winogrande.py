@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tinygrad_llm.errors import UserError
+from tinygrad_llm.evals.hub_data import HubData
 from tinygrad_llm.evals.multiple_choice import MultipleChoice
 from tinygrad_llm.evals.requests import Loglikelihood, Request
 from tinygrad_llm.evals.rows import Row
@@ -31,6 +32,12 @@ class WinoGrande(MultipleChoice):
     normalized = False
     test = ("winogrande/dev", "winogrande/validation", "winogrande_1.1/dev")
     train = ("winogrande/train_xl", "winogrande/train", "winogrande_1.1/train_xl")
+    hub = HubData(
+        "allenai/winogrande",
+        "01e74176c63542e6b0bcb004dcdea22d94fb67b5",
+        test=("winogrande_xl/validation",),
+        train=("winogrande_xl/train",),
+    )
 
     def document(self, row: Row) -> Document:
         values = row.fits(_ROW)
