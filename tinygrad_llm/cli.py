@@ -20,7 +20,6 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-import tinygrad_llm
 from tinygrad_llm.commands import (
     eval_options,
     finetune_kinds,
@@ -33,6 +32,7 @@ from tinygrad_llm.errors import UserError
 from tinygrad_llm.machine.interrupt import exit_code
 from tinygrad_llm.machine.process import let_blas_sleep
 from tinygrad_llm.terminal import one_line
+from tinygrad_llm.version import __version__
 
 PROGRAM = "tinygrad-llm"
 DESCRIPTION = (
@@ -107,7 +107,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: list[str]) -> int:
     if argv[:1] == ["--version"]:
-        print(f"{PROGRAM} {tinygrad_llm.__version__}")
+        print(f"{PROGRAM} {__version__}")
         return 0
     command = parse(argv)
     name, _, function = COMMANDS[type(command)].partition(":")

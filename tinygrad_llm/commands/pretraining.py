@@ -7,7 +7,7 @@ from tinygrad_llm.commands.console import PlainConsole
 from tinygrad_llm.commands.finish import finish
 from tinygrad_llm.commands.session import SavedState, Session
 from tinygrad_llm.config import ModelConfig, TrainConfig
-from tinygrad_llm.data import Loader, Prepared, check_tokens
+from tinygrad_llm.data import DataLoader, Prepared, check_tokens
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.model import Model
 from tinygrad_llm.training.checkpoint import Checkpoints
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tinygrad_llm.tokenizer import Tokenizer
 
 
-def make_loader(config: TrainConfig, model: ModelConfig, prepared: Prepared) -> Loader:
+def make_loader(config: TrainConfig, model: ModelConfig, prepared: Prepared) -> DataLoader:
     """The training batches; raises UserError for tokens that do not suit the model."""
     assert config.batch_size is not None
     check_tokens(prepared.validation, model.vocab_size, "the validation tokens")
@@ -26,7 +26,7 @@ def make_loader(config: TrainConfig, model: ModelConfig, prepared: Prepared) -> 
             f"the validation text has {len(prepared.validation)} token, expected at least 2; use "
             "a longer text"
         )
-    return Loader(
+    return DataLoader(
         prepared.train, config.batch_size, model.block_size, config.seed,
         vocab_size=model.vocab_size,
     )  # fmt: skip
@@ -39,7 +39,7 @@ def pretraining(
     model: Model,
     tokenizer: "Tokenizer",
     prepared: Prepared,
-    loader: Loader,
+    loader: DataLoader,
     started: float,
     saved: SavedState | None = None,
 ) -> Session:

@@ -19,6 +19,7 @@ from tinygrad_llm.data.decoding import decode_bytes
 from tinygrad_llm.data.download import DATASETS, fetch
 from tinygrad_llm.data.loader import (
     IGNORE,
+    DataLoader,
     Loader,
     evaluation_windows,
     scored_bytes,
@@ -35,6 +36,7 @@ __all__ = [
     "CleanOptions",
     "CleanReport",
     "Corpus",
+    "DataLoader",
     "Document",
     "Loader",
     "Prepared",

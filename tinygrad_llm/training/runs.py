@@ -18,10 +18,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from tinygrad_llm import __version__
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import user_path, write_atomically
 from tinygrad_llm.files.json_file import Text, Whole, read_json
+from tinygrad_llm.version import __version__
 
 RUN_FILE, METRICS_FILE, PLOT_FILE, CHECKPOINTS = (
     "run.json",
