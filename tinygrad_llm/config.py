@@ -7,8 +7,9 @@ field is an option, the string below it its help.
 """
 
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
+from tinygrad_llm.data_options import DataOptions
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import user_path
 
@@ -237,16 +238,14 @@ RECIPES: dict[str, Recipe] = {
 
 
 @dataclass(frozen=True)
-class TrainConfig:
-    """Train a model: corpus, tokenizer, training, evaluation, sample, checkpoint and plot."""
+class TrainingOptions:
+    """What ``train`` has in addition to the options of reading and cleaning."""
 
     preset: PresetName = "tiny"
     """Shape of the model, and the training recipe for it."""
     data: str = "stdlib"
     """Corpus: stdlib (this Python's standard library), tinyshakespeare, the-verdict, or the path
     of a file or folder of text."""
-    min_ascii_share: float = 0.9
-    """Drop documents with a smaller share of ASCII characters; 0 keeps every language."""
     tokenizer: str | None = None
     """Tokenizer: a name (gpt2, cl100k_base, ...) or a path; None trains one on the corpus."""
     vocab_size: int | None = None
@@ -333,10 +332,8 @@ class TrainConfig:
             raise UserError(
                 f"out is {self.out!r}, which already exists: name a new folder for the run"
             )
-        for name in ("min_lr_ratio", "min_ascii_share"):
-            value = getattr(self, name)
-            if not 0 <= value <= 1:
-                raise UserError(f"{name} is {value}, but must be between 0 and 1")
+        if not 0 <= self.min_lr_ratio <= 1:
+            raise UserError(f"min_lr_ratio is {self.min_lr_ratio}, but must be between 0 and 1")
         for name in ("beta1", "beta2", "dropout"):
             value = getattr(self, name)
             if not 0 <= value < 1:
@@ -359,7 +356,7 @@ class TrainConfig:
                     "models have this option; leave it out, or choose a preset such as llama-tiny"
                 )
 
-    def with_recipe(self) -> "TrainConfig":
+    def with_recipe(self) -> Self:
         """The same options, with the preset's recipe in place of None."""
         recipe = RECIPES[self.preset]
         fill = {f.name: getattr(recipe, f.name) for f in fields(recipe)}
@@ -379,6 +376,15 @@ class TrainConfig:
         n_embd = changed.get("n_embd", preset.n_embd)
         changed.setdefault("n_hidden", max(1, n_embd * preset.n_hidden // preset.n_embd))
         return replace(preset, head_dim=0, **changed)
+
+
+@dataclass(frozen=True)
+class TrainConfig(DataOptions, TrainingOptions):  # the fields of the last base come first
+    """Train a model: corpus, tokenizer, training, evaluation, sample, checkpoint and plot."""
+
+    def __post_init__(self) -> None:
+        TrainingOptions.__post_init__(self)
+        DataOptions.__post_init__(self)
 
 
 _AT_LEAST_ONE = (

@@ -15,6 +15,7 @@ from tinygrad_llm.commands.finetune_row_options import check_preference_loss
 from tinygrad_llm.commands.pipeline_options import PipelineOptions
 from tinygrad_llm.commands.text_options import ChatOptions, GenerateOptions, also
 from tinygrad_llm.config import TrainConfig, check_count
+from tinygrad_llm.data_options import DataOptions
 from tinygrad_llm.errors import UserError
 
 
@@ -24,15 +25,13 @@ def positional(name: str) -> Any:
 
 
 @dataclass(frozen=True)
-class TokenizerTrain:
+class TokenizerTrain(DataOptions):
     """Train a byte-level BPE tokenizer on the training side of a corpus."""
 
     corpus: Annotated[str, positional("CORPUS")]
     """stdlib, tinyshakespeare, the-verdict, or the path of a file or folder of text."""
     vocab_size: int = 4096
     """Number of ids: 256 bytes + merges + 1 for end of text."""
-    min_ascii_share: float = 0.9
-    """Drop documents with a smaller share of ASCII characters; 0 keeps every language."""
     pattern: str = "gpt4"
     """How text is split before merging: gpt4, gpt2 or a regular expression."""
     out: str = "tokenizer"
@@ -71,7 +70,7 @@ class TokenizerCommands:
 
 
 @dataclass(frozen=True)
-class DataPrepare:
+class DataPrepare(DataOptions):
     """Clean, split and encode a corpus into the cache, and report what was done."""
 
     source: Annotated[str, positional("SOURCE")]
@@ -80,12 +79,6 @@ class DataPrepare:
     """A name (gpt2, ...), a run, or a path; None trains one on the corpus."""
     vocab_size: int | None = None
     """Vocabulary size of the new tokenizer; None means 4096."""
-    near_duplicates: bool = False
-    """Also drop documents that are nearly the same as an earlier one."""
-    near_duplicate_threshold: float = 0.8
-    """Jaccard similarity above which two documents count as near duplicates."""
-    min_ascii_share: float = 0.9
-    """Drop documents with a smaller share of ASCII characters; 0 keeps every language."""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,8 @@ from tinygrad_llm.commands.saved_run import (
 from tinygrad_llm.commands.session import locked, warm_up
 from tinygrad_llm.commands.start import new_model
 from tinygrad_llm.config import TrainConfig
-from tinygrad_llm.data import CleanOptions, Prepared
+from tinygrad_llm.data import Prepared
+from tinygrad_llm.data_options import DataOptions
 from tinygrad_llm.device import arrays_on
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.model import Model
@@ -38,7 +39,9 @@ if TYPE_CHECKING:
     from tinygrad_llm.tokenizer import Tokenizer
 
 
-NEW_OPTIONS = frozenset(("no_verify", "min_ascii_share", "n_kv_head", "n_hidden"))
+NEW_OPTIONS = frozenset(
+    ("no_verify", "n_kv_head", "n_hidden", *(field.name for field in fields(DataOptions)))
+)
 """Options that runs of earlier versions do not have."""
 
 
@@ -104,8 +107,7 @@ def _saved_model(
             f"{checkpoint} holds a model of {model.config}, but {run / runs.RUN_FILE} and the "
             f"tokenizer next to the model ask for {shape}: they do not belong together"
         )
-    clean = CleanOptions(config.min_ascii_share)
-    _, prepared = prepare_corpus(console, config.data, tokenizer=tokenizer, options=clean)
+    _, prepared = prepare_corpus(console, config.data, tokenizer=tokenizer, options=config)
     return model, tokenizer, prepared
 
 

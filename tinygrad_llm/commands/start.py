@@ -14,7 +14,7 @@ from tinygrad_llm.commands.corpus import open_tokenizer, prepare_corpus
 from tinygrad_llm.commands.pretraining import make_loader, pretraining
 from tinygrad_llm.commands.session import locked, warm_up
 from tinygrad_llm.config import TrainConfig
-from tinygrad_llm.data import DATASETS, CleanOptions, Prepared
+from tinygrad_llm.data import DATASETS, Prepared
 from tinygrad_llm.device import arrays_on
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import user_path
@@ -54,7 +54,7 @@ def new_model(console: PlainConsole, config: TrainConfig) -> tuple[Model, "Token
         config.data,
         tokenizer=open_tokenizer(config.tokenizer) if config.tokenizer else None,
         vocab_size=vocab_size,
-        options=CleanOptions(config.min_ascii_share),
+        options=config,
     )
     shape = config.model_config(tokenizer.vocab_size)
     if config.device == "cpu":

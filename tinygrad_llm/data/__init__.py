@@ -13,7 +13,7 @@ because the function would hide the module of the same name.
 """
 
 from tinygrad_llm.data.cache import cache_folder
-from tinygrad_llm.data.clean import CleanOptions, clean_corpus, clean_documents
+from tinygrad_llm.data.clean import clean_corpus, clean_documents
 from tinygrad_llm.data.corpus import CleanReport, Corpus, Document, text_bytes
 from tinygrad_llm.data.decoding import decode_bytes
 from tinygrad_llm.data.download import DATASETS, fetch
@@ -29,6 +29,7 @@ from tinygrad_llm.data.sources import load_corpus
 from tinygrad_llm.data.splitting import split, train_texts
 from tinygrad_llm.data.token_file import check_tokens, open_tokens
 from tinygrad_llm.data.tokenizer_cache import cached_tokenizer
+from tinygrad_llm.data_options import CleanOptions, DataOptions
 
 __all__ = [
     "DATASETS",
@@ -37,6 +38,7 @@ __all__ = [
     "CleanReport",
     "Corpus",
     "DataLoader",
+    "DataOptions",
     "Document",
     "Loader",
     "Prepared",

@@ -1,20 +1,21 @@
 """Cleaning: from raw bytes to texts worth training on, with a report of every change.
 
 The rules are those of Raschka's *LLMs from scratch* (the Project Gutenberg chapter): UTF-8 or an
-encoding that decoding.py recognises, mostly ASCII, no runs of blank lines, no licence boilerplate,
-nothing empty. Each rule is one small function from text to text, so that each can be read and
-tested alone; ``clean_documents`` applies them in order and keeps the report.
+encoding that decoding.py recognises, no runs of blank lines, no licence boilerplate, nothing empty;
+his rule that keeps English alone, mostly ASCII, is off unless asked for. Each rule is one small
+function from text to text, so that each can be read and tested alone; ``clean_documents`` applies
+them in order and keeps the report.
 """
 
 import hashlib
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import partial
 
 from tinygrad_llm.data.corpus import CleanReport, Corpus, Document, some
 from tinygrad_llm.data.decoding import decode_bytes
 from tinygrad_llm.data.gutenberg import take_books
+from tinygrad_llm.data_options import CleanOptions
 from tinygrad_llm.errors import UserError
 
 SINGLE_BYTE = {
@@ -33,35 +34,6 @@ NEAR_DUPLICATE = "near duplicate of an earlier document"
 
 # Fewer bytes than this cannot be split into a part to train on and a part to score.
 MINIMUM_BYTES = 200
-
-
-@dataclass(frozen=True)
-class CleanOptions:
-    """Which rules run. The defaults are the protocol's."""
-
-    min_ascii_share: float = 0.9
-    """Drop documents with a smaller share of ASCII characters; 0 keeps every language."""
-    strip_gutenberg: bool = True
-    """Remove Project Gutenberg's header and footer."""
-    collapse_blank_lines: bool = True
-    """Collapse every run of blank lines into one."""
-    exact_duplicates: bool = True
-    """Drop documents whose cleaned text has been seen before."""
-    near_duplicates: bool = False
-    """Also drop documents that share most of their five-word shingles with an earlier one."""
-    near_duplicate_threshold: float = 0.8
-    """Jaccard similarity of the shingles above which two documents count as near duplicates."""
-
-    def __post_init__(self) -> None:
-        if not 0.0 <= self.min_ascii_share <= 1.0:
-            raise UserError(
-                f"min_ascii_share is {self.min_ascii_share}, expected a share between 0 and 1"
-            )
-        if not 0.0 < self.near_duplicate_threshold <= 1.0:
-            raise UserError(
-                f"near_duplicate_threshold is {self.near_duplicate_threshold}, "
-                "expected a similarity above 0 and at most 1"
-            )
 
 
 def read_text(name: str, data: bytes, report: CleanReport) -> str | None:
@@ -123,7 +95,7 @@ def clean_documents(
     if options.near_duplicates:
         cleaned = _drop_near_duplicates(cleaned, options.near_duplicate_threshold, report)
     for document in cleaned:
-        report.keep(len(document.text.encode()))
+        report.keep_text(document.text)
     return cleaned, report
 
 

@@ -20,12 +20,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_llm.data.cache import AGAIN, cache_folder, check_entry, get_or_build, hash_parts
-from tinygrad_llm.data.clean import CleanOptions, clean_corpus
+from tinygrad_llm.data.clean import clean_corpus
 from tinygrad_llm.data.corpus import Document, text_bytes
 from tinygrad_llm.data.download import Progress
 from tinygrad_llm.data.sources import load_corpus
 from tinygrad_llm.data.splitting import split
 from tinygrad_llm.data.token_file import open_tokens, token_dtype, write_tokens
+from tinygrad_llm.data_options import CleanOptions
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import file_sha256
 from tinygrad_llm.files.json_file import Text, Whole, read_json
