@@ -21,12 +21,13 @@ if TYPE_CHECKING:
     from tinygrad_llm.model.module import Module, ModuleDict, ModuleList, functional_call
     from tinygrad_llm.pretrained.load import load_pretrained
     from tinygrad_llm.tokenizer.base import Tokenizer
-    from tinygrad_llm.training.optim import AdamW
+    from tinygrad_llm.training.optim import SGD, AdamW, Muon
     from tinygrad_llm.training.saved_run import load_run
     from tinygrad_llm.training.trainer import Trainer
 
 __all__ = [
     "GPT",
+    "SGD",
     "AdamW",
     "DataLoader",
     "Dropout",
@@ -39,6 +40,7 @@ __all__ = [
     "Module",
     "ModuleDict",
     "ModuleList",
+    "Muon",
     "RMSNorm",
     "Tokenizer",
     "Trainer",
@@ -57,7 +59,7 @@ _HOMES = {
     "model.module": "Module ModuleDict ModuleList functional_call",
     "pretrained.load": "load_pretrained",
     "tokenizer.base": "Tokenizer",
-    "training.optim": "AdamW",
+    "training.optim": "AdamW Muon SGD",
     "training.saved_run": "load_run",
     "training.trainer": "Trainer",
 }

@@ -249,7 +249,7 @@ def test_a_replaced_parameter_is_noticed(kernels):
             p.data = replaced
             p.grad = np.ones_like(replaced)
             before = q.data.copy()
-            with pytest.raises(ValueError, match="p is .* and its moment of the last step"):
+            with pytest.raises(ValueError, match="p is .* and its state of the last step"):
                 optimizer.step()
             np.testing.assert_array_equal(q.data, before)  # nothing was changed
 
@@ -277,7 +277,7 @@ def test_what_a_beginner_gives_an_optimizer():
         ([[w]], "parameter 0 is of type list"),
         ([w, "x"], "parameter 1 is of type str"),
         ({"w": w}, "parameter 0 is of type str"),
-        ([{"params": [w], "lr": 0.1}], "parameter 0 is of type dict"),
+        (iter([{"params": [w]}]), "parameter 0 is of type dict"),
     ):
         with pytest.raises(TypeError, match=words):
             AdamW(params)
