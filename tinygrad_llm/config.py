@@ -12,6 +12,7 @@ from typing import Any, Literal, Self
 from tinygrad_llm.data_options import DataOptions
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import user_path
+from tinygrad_llm.optimizer_options import OptimizerOptions
 
 LARGEST = 2**31 - 1
 """The largest count of anything: more is a typing error and would not fit into memory."""
@@ -273,17 +274,11 @@ class TrainingOptions:
     grad_accumulation: int = 1
     """Micro-batches whose gradients are summed for one step."""
     lr: float | None = None
-    """Highest learning rate, reached after the warm-up; None means the recipe's."""
+    """Highest learning rate, reached after the warm-up; None means the recipe's, for sgd 0.1."""
     min_lr_ratio: float = 0.02
     """Final learning rate, as a share of the highest."""
     warmup_steps: int | None = None
     """Steps over which the learning rate grows from zero; None means the recipe's."""
-    weight_decay: float = 0.1
-    """Decoupled weight decay, for tensors of two or more dimensions."""
-    beta1: float = 0.9
-    """AdamW's decay of the mean of the gradients."""
-    beta2: float = 0.95
-    """AdamW's decay of the mean of their squares."""
     grad_clip: float = 1.0
     """Clip gradients to this global norm (0: no clipping)."""
     eval_every: int = 120
@@ -322,10 +317,8 @@ class TrainingOptions:
                 check_count(name, value, low=0)
         if not 0 <= self.grad_clip < float("inf"):
             raise UserError(f"grad_clip is {self.grad_clip}, but must be at least 0 and finite")
-        for name in ("lr", "weight_decay"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value <= 10:
-                raise UserError(f"{name} is {value}, but must be between 0 and 10")
+        if self.lr is not None and not 0 <= self.lr <= 10:
+            raise UserError(f"lr is {self.lr}, but must be between 0 and 10")
         if self.lr == 0:
             raise UserError("lr is 0, but must be above 0: nothing would be learned")
         if self.out is not None and user_path(self.out).name in ("", ".."):
@@ -334,10 +327,8 @@ class TrainingOptions:
             )
         if not 0 <= self.min_lr_ratio <= 1:
             raise UserError(f"min_lr_ratio is {self.min_lr_ratio}, but must be between 0 and 1")
-        for name in ("beta1", "beta2", "dropout"):
-            value = getattr(self, name)
-            if not 0 <= value < 1:
-                raise UserError(f"{name} is {value}, but must be at least 0 and below 1")
+        if not 0 <= self.dropout < 1:
+            raise UserError(f"dropout is {self.dropout}, but must be at least 0 and below 1")
         if self.tokenizer is not None and self.vocab_size is not None:
             raise UserError(
                 f"vocab_size is {self.vocab_size} and tokenizer {self.tokenizer!r}: a tokenizer "
@@ -379,12 +370,19 @@ class TrainingOptions:
 
 
 @dataclass(frozen=True)
-class TrainConfig(DataOptions, TrainingOptions):  # the fields of the last base come first
+class TrainConfig(
+    DataOptions, OptimizerOptions, TrainingOptions
+):  # the fields of the last base come first
     """Train a model: corpus, tokenizer, training, evaluation, sample, checkpoint and plot."""
 
     def __post_init__(self) -> None:
         TrainingOptions.__post_init__(self)
+        OptimizerOptions.__post_init__(self)
         DataOptions.__post_init__(self)
+
+    def with_recipe(self) -> Self:
+        """The same options, with the optimizer's defaults and the preset's recipe for None."""
+        return TrainingOptions.with_recipe(self.with_defaults())
 
 
 _AT_LEAST_ONE = (

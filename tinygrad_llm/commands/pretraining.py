@@ -1,5 +1,6 @@
 """What a session of ``train`` works with: a model that learns from the next tokens of a corpus."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ from tinygrad_llm.errors import UserError
 from tinygrad_llm.model import Model
 from tinygrad_llm.training.checkpoint import Checkpoints
 from tinygrad_llm.training.next_tokens import NextTokens
+from tinygrad_llm.training.optim.from_options import make_optimizer
+from tinygrad_llm.training.schedule import Schedule, schedule
 
 if TYPE_CHECKING:
     from tinygrad_llm.tokenizer import Tokenizer
@@ -50,7 +53,16 @@ def pretraining(
     )  # fmt: skip
     tokens = loader.batch_size * loader.block_size * config.grad_accumulation
     return Session(
-        run, config, model, task, Checkpoints(run, tokenizer), console,
+        run, config, model, task, partial(make_optimizer, options=config),
+        Checkpoints(run, tokenizer), console,
         finish=lambda trainer: finish(console, trainer, run, config, prepared, started),
-        step_size=f"{tokens:,} tokens", saved=saved,
+        step_size=f"{tokens:,} tokens", saved=saved, schedule=_schedule(config),
+    )  # fmt: skip
+
+
+def _schedule(config: TrainConfig) -> Schedule:
+    assert config.lr is not None and config.steps is not None and config.warmup_steps is not None
+    return schedule(
+        config.lr, config.steps, shape=config.schedule, warmup_steps=config.warmup_steps,
+        floor=config.lr * config.min_lr_ratio,
     )  # fmt: skip

@@ -7,6 +7,7 @@ finished one gets whatever is missing (``finish.py``). Fine-tuning runs are cont
 """
 
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,17 +31,24 @@ from tinygrad_llm.data_options import DataOptions
 from tinygrad_llm.device import arrays_on
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.model import Model
+from tinygrad_llm.optimizer_options import OptimizerOptions
 from tinygrad_llm.pretrained.load import load_pretrained
 from tinygrad_llm.training import runs
 from tinygrad_llm.training.checkpoint import put_back, resolve_resume, run_of
 from tinygrad_llm.training.metrics import is_finished
+from tinygrad_llm.training.optim.from_options import make_optimizer
 
 if TYPE_CHECKING:
     from tinygrad_llm.tokenizer import Tokenizer
 
 
 NEW_OPTIONS = frozenset(
-    ("no_verify", "n_kv_head", "n_hidden", *(field.name for field in fields(DataOptions)))
+    (
+        "no_verify",
+        "n_kv_head",
+        "n_hidden",
+        *(field.name for kind in (DataOptions, OptimizerOptions) for field in fields(kind)),
+    )
 )
 """Options that runs of earlier versions do not have."""
 
@@ -75,7 +83,7 @@ def resume(console: PlainConsole, options: TrainConfig | FinetuneOptions, starte
         _check_same_corpus(run, checkpoint, config, prepared.meta, content.get("corpus", {}))
         note_other_versions(console, content["versions"])
         loader = make_loader(config, model.config, prepared)
-        warm_up(console, model.config, config.device)
+        warm_up(console, model.config, config.device, partial(make_optimizer, options=config))
         session = pretraining(
             console, run, config, model, tokenizer, prepared, loader, started, saved
         )

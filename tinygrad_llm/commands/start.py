@@ -6,6 +6,7 @@ checked.
 
 import shutil
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from tinygrad_llm.machine.memory import check_memory
 from tinygrad_llm.model import Model, build_model
 from tinygrad_llm.terminal import typed_text
 from tinygrad_llm.training import runs
+from tinygrad_llm.training.optim.from_options import make_optimizer
 
 if TYPE_CHECKING:
     from tinygrad_llm.tokenizer import Tokenizer
@@ -32,7 +34,7 @@ def start(console: PlainConsole, config: TrainConfig, started: float) -> int:
     model, tokenizer, prepared = new_model(console, config)
     console.say(f"\n{model.summary()}\n")
     loader = make_loader(config, model.config, prepared)
-    warm_up(console, model.config, config.device)
+    warm_up(console, model.config, config.device, partial(make_optimizer, options=config))
     run = runs.create_run(config.out, config.preset)
     with locked(console, run):
         _write_run_file(run, config, model, prepared)
