@@ -20,12 +20,29 @@ uninterrupted one. Its own state is not saved.
 """
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from tinygrad_llm.training.metrics import Metrics
 
-if TYPE_CHECKING:
-    from tinygrad_llm.training.trainer import Trainer
+
+class Evaluates(Protocol):
+    """What a configuration must say for ``EarlyStopping``."""
+
+    @property
+    def eval_every(self) -> int: ...
+
+
+class Stoppable(Protocol):
+    """What ``EarlyStopping`` uses of a Trainer."""
+
+    step: int
+    best: dict[str, Any] | None
+
+    @property
+    def config(self) -> Evaluates: ...
+
+    def stop(self, reason: str) -> None: ...
+
 
 EVENTS = ("on_step", "on_evaluate", "on_save")
 
@@ -47,7 +64,7 @@ def check_callbacks(callbacks: Iterable[object]) -> list[object]:
     return checked
 
 
-def call(callbacks: Iterable[object], event: str, trainer: "Trainer", argument: Any) -> None:
+def call(callbacks: Iterable[object], event: str, trainer: Any, argument: Any) -> None:
     """Call the method ``event`` of every callback that has it."""
     for callback in callbacks:
         method = getattr(callback, event, None)
@@ -64,7 +81,7 @@ class EarlyStopping:
     def __init__(self, patience: int) -> None:
         self.patience = patience
 
-    def on_evaluate(self, trainer: "Trainer", line: Metrics) -> None:
+    def on_evaluate(self, trainer: Stoppable, line: Metrics) -> None:
         if self.is_over(trainer.step, trainer.best, trainer.config.eval_every):
             evaluations = "evaluation" if self.patience == 1 else "evaluations"
             trainer.stop(f"the validation loss has not improved in {self.patience} {evaluations}")
