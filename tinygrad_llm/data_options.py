@@ -5,8 +5,38 @@ for ``--help``, so it imports nothing heavy; ``tinygrad_llm/data/`` does what it
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 from tinygrad_llm.errors import UserError
+
+InputFormat = Literal[
+    "auto", "text", "jsonl", "json", "csv", "tsv", "parquet", "html", "pdf", "epub"
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadOptions:
+    """How files are read."""
+
+    field: str | None = None
+    """Field with the text of a row in JSON, CSV, TSV and Parquet files, nested by dots (a.b); None
+    means text, or the only field."""
+    encoding: str | None = None
+    """Encoding of the files (utf-8, cp1251, shift_jis, ...); None means that it is recognised."""
+    input_format: InputFormat = "auto"
+    """Format of the files; auto goes by their first bytes and their names."""
+
+    def __post_init__(self) -> None:
+        if self.field == "":
+            raise UserError("field is empty, expected the name of a field such as text or a.b")
+        if self.encoding is not None:
+            try:
+                "".encode(self.encoding)
+            except (LookupError, ValueError):
+                raise UserError(
+                    f"encoding is {self.encoding!r}, which Python does not know; expected a name "
+                    "such as utf-8, cp1251, shift_jis or gb18030"
+                ) from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,5 +69,9 @@ class CleanOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataOptions(CleanOptions):
+class DataOptions(CleanOptions, ReadOptions):  # the fields of the last base come first
     """Everything that decides which text a source gives."""
+
+    def __post_init__(self) -> None:
+        ReadOptions.__post_init__(self)
+        CleanOptions.__post_init__(self)

@@ -25,11 +25,11 @@ from tinygrad_llm.data.loader import (
     scored_bytes,
 )
 from tinygrad_llm.data.prepare import Prepared, encode_corpus, open_prepared
-from tinygrad_llm.data.sources import load_corpus
+from tinygrad_llm.data.sources import Source, load_corpus, open_source
 from tinygrad_llm.data.splitting import split, train_texts
 from tinygrad_llm.data.token_file import check_tokens, open_tokens
 from tinygrad_llm.data.tokenizer_cache import cached_tokenizer
-from tinygrad_llm.data_options import CleanOptions, DataOptions
+from tinygrad_llm.data_options import CleanOptions, DataOptions, ReadOptions
 
 __all__ = [
     "DATASETS",
@@ -42,6 +42,8 @@ __all__ = [
     "Document",
     "Loader",
     "Prepared",
+    "ReadOptions",
+    "Source",
     "cache_folder",
     "cached_tokenizer",
     "check_tokens",
@@ -53,6 +55,7 @@ __all__ = [
     "fetch",
     "load_corpus",
     "open_prepared",
+    "open_source",
     "open_tokens",
     "scored_bytes",
     "split",

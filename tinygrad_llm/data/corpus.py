@@ -15,10 +15,14 @@ EXAMPLES = 3  # names shown per reason: enough to recognise a mistake, few enoug
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A text and its name, which decides on which side of the split it is."""
+    """A text and its name, which decides on which side of the split it is.
+
+    ``kind`` is the format it was read from: "text", "code", "jsonl", "html" and so on.
+    """
 
     name: str
     text: str
+    kind: str = "text"
 
 
 @dataclass
