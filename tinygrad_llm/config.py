@@ -245,8 +245,9 @@ class TrainingOptions:
     preset: PresetName = "tiny"
     """Shape of the model, and the training recipe for it."""
     data: str = "stdlib"
-    """Corpus: stdlib (this Python's standard library), tinyshakespeare, the-verdict, or the path
-    of a file or folder of text."""
+    """Corpus: stdlib (this Python's standard library), tinyshakespeare, the-verdict, the path of a
+    file or folder, a pattern (texts/*.jsonl), - for standard input, or several of these, with
+    weights if you like: a:0.7,b:0.3."""
     tokenizer: str | None = None
     """Tokenizer: a name (gpt2, cl100k_base, ...) or a path; None trains one on the corpus."""
     vocab_size: int | None = None

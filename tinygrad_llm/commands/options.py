@@ -29,7 +29,8 @@ class TokenizerTrain(DataOptions):
     """Train a byte-level BPE tokenizer on the training side of a corpus."""
 
     corpus: Annotated[str, positional("CORPUS")]
-    """stdlib, tinyshakespeare, the-verdict, or the path of a file or folder of text."""
+    """stdlib, tinyshakespeare, the-verdict, the path of a file or folder, a pattern
+    (texts/*.jsonl), - for standard input, or several of these, as in a:0.7,b:0.3."""
     vocab_size: int = 4096
     """Number of ids: 256 bytes + merges + 1 for end of text."""
     pattern: str = "gpt4"
@@ -74,7 +75,8 @@ class DataPrepare(DataOptions):
     """Clean, split and encode a corpus into the cache, and report what was done."""
 
     source: Annotated[str, positional("SOURCE")]
-    """stdlib, tinyshakespeare, the-verdict, or the path of a file or folder of text."""
+    """stdlib, tinyshakespeare, the-verdict, the path of a file or folder, a pattern
+    (texts/*.jsonl), - for standard input, or several of these, as in a:0.7,b:0.3."""
     tokenizer: str | None = None
     """A name (gpt2, ...), a run, or a path; None trains one on the corpus."""
     vocab_size: int | None = None

@@ -15,7 +15,7 @@ from tinygrad_llm.commands.corpus import open_tokenizer, prepare_corpus
 from tinygrad_llm.commands.pretraining import make_loader, pretraining
 from tinygrad_llm.commands.session import locked, warm_up
 from tinygrad_llm.config import TrainConfig
-from tinygrad_llm.data import DATASETS, Prepared
+from tinygrad_llm.data import Prepared, absolute_sources
 from tinygrad_llm.device import arrays_on
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import user_path
@@ -84,10 +84,7 @@ def _write_run_file(run: Path, config: TrainConfig, model: Model, prepared: Prep
 def _with_absolute_paths(config: TrainConfig) -> dict[str, Any]:
     """The options for run.json; paths are absolute, since a run may be resumed from elsewhere."""
     options = asdict(config)
-    for name in ("data", "tokenizer"):
-        value = options[name]
-        if value in (None, "stdlib", *DATASETS):
-            continue
-        if user_path(value).exists():
-            options[name] = str(user_path(value).resolve())
+    options["data"] = absolute_sources(config.data)
+    if config.tokenizer is not None and user_path(config.tokenizer).exists():
+        options["tokenizer"] = str(user_path(config.tokenizer).resolve())
     return options

@@ -20,7 +20,7 @@ def train(options: TokenizerTrain) -> int:
     if (out / "tokenizer.json").exists() or out.is_file():
         raise UserError(f"{out} already exists; choose another --out")
     console = make_console()
-    corpus = clean_corpus(load_corpus(options.corpus), options)
+    corpus = clean_corpus(load_corpus(options.corpus, options), options)
     train_docs, _ = split(corpus)
     console.say(str(corpus))
     start = time.perf_counter()

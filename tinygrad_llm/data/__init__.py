@@ -24,6 +24,7 @@ from tinygrad_llm.data.loader import (
     evaluation_windows,
     scored_bytes,
 )
+from tinygrad_llm.data.mixture import absolute_sources
 from tinygrad_llm.data.prepare import Prepared, encode_corpus, open_prepared
 from tinygrad_llm.data.sources import Source, load_corpus, open_source
 from tinygrad_llm.data.splitting import split, train_texts
@@ -44,6 +45,7 @@ __all__ = [
     "Prepared",
     "ReadOptions",
     "Source",
+    "absolute_sources",
     "cache_folder",
     "cached_tokenizer",
     "check_tokens",

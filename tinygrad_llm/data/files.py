@@ -36,7 +36,8 @@ def read_paths(
             yield from _read_path(name, path, report, options, gave)
         except Unreadable as error:
             if alone:
-                raise UserError(f"the file {path} is {error}") from None
+                end = "" if error.remedy else "; expected readable text"
+                raise UserError(f"the file {path} is {error}{end}") from None
     for kind, one in gave.items():
         report.note(
             f"{kind}: {one.files:,} file{'s' * (one.files != 1)} of {one.size:,} bytes gave "
@@ -64,8 +65,13 @@ def _read_path(
         # It is examined first: opening a pipe would wait for its writer for ever.
         if not stat.S_ISREG(info.st_mode):
             kind = KINDS.get(stat.S_IFMT(info.st_mode), "not a regular file")
-            raise Unreadable(kind, "save its text to a file first")
+            raise Unreadable(kind)
         size = info.st_size
+        if size == 0:  # empty, or one of the system's files that never end
+            report.find(0)
+            report.keep(0)
+            yield Document(name, "")
+            return
         with open(path, "rb") as file:
             kind = file_kind(name, file, options)
             for document in read_file(name, file, size, report, options):
@@ -74,7 +80,7 @@ def _read_path(
                     text += len(document.text.encode())
                 yield document
     except OSError as error:
-        problem = Unreadable(f"unreadable ({error.strerror or error})", "expected readable text")
+        problem = Unreadable(f"unreadable ({error.strerror or error})")
     except Unreadable as error:
         problem = error
     else:

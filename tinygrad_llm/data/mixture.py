@@ -95,7 +95,7 @@ def absolute_sources(sources: str) -> str:
         if source not in ("stdlib", STDIN, *DATASETS) and (
             user_path(source).exists() or glob.has_magic(source)
         ):
-            source = str(user_path(source).absolute())
+            source = str(user_path(source).resolve())
         absolute.append(source if weight is None else f"{source}:{weight!r}")
     return ",".join(absolute)
 

@@ -26,7 +26,7 @@ from tinygrad_llm.data.download import Progress
 from tinygrad_llm.data.sources import load_corpus
 from tinygrad_llm.data.splitting import split
 from tinygrad_llm.data.token_file import open_tokens, token_dtype, write_tokens
-from tinygrad_llm.data_options import CleanOptions
+from tinygrad_llm.data_options import DataOptions
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import file_sha256
 from tinygrad_llm.files.json_file import Text, Whole, read_json
@@ -85,7 +85,7 @@ def prepare(
     *,
     validation_modulus: int = 20,
     cache_dir: str | os.PathLike | None = None,
-    options: CleanOptions | None = None,
+    options: DataOptions | None = None,
     progress: Progress | None = None,
 ) -> Prepared:
     """Load, clean, split and encode a source; returns the prepared corpus.
@@ -94,7 +94,7 @@ def prepare(
     One in ``validation_modulus`` documents is for validation. ``progress(done, total)`` counts
     characters.
     """
-    corpus = clean_corpus(load_corpus(source, cache_dir=cache_dir), options)
+    corpus = clean_corpus(load_corpus(source, options, cache_dir=cache_dir), options)
     train_docs, val_docs = split(corpus, validation_modulus)
     if isinstance(tokenizer, str):
         from tinygrad_llm.tokenizer import get_tokenizer

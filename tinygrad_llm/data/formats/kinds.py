@@ -57,7 +57,7 @@ _REFUSED = {
     b"7z\xbc\xaf\x27\x1c": "a 7-Zip archive",
     b"Rar!\x1a\x07": "a RAR archive",
     b"SQLite format 3\0": "an SQLite database",
-    b"\x7fELF": "a program",
+    b"\x7fELF": "a binary program",
     b"GGUF": "a GGUF model",
     b"\x93NUMPY": "a NumPy array",
 }

@@ -54,7 +54,7 @@ def not_text(data: bytes) -> Unreadable:
     if max(zeros) > 0.9 * half > 2 * min(zeros):
         order = "be" if zeros[0] > zeros[1] else "le"
         return Unreadable(BINARY, f"it looks like UTF-16, so try --encoding utf-16-{order}")
-    return Unreadable(BINARY, "expected readable text")
+    return Unreadable(BINARY)
 
 
 def read_stream(

@@ -4,15 +4,14 @@ from tinygrad_llm.errors import UserError
 
 
 class Unreadable(UserError):
-    """A file that cannot be read. ``reason`` says what it is, ``remedy`` what to do.
+    """A file that cannot be read. ``reason`` says what it is, ``remedy`` what to do, if anything.
 
     The file's name is not in it: a source of one file puts it in front ("the file X is ..."), a
     source of many counts the files of one reason.
     """
 
-    def __init__(self, reason: str, remedy: str) -> None:
-        super().__init__(f"{reason}; {remedy}")
-        self.reason = reason
+    def __init__(self, reason: str, remedy: str = "") -> None:
+        super().__init__(f"{reason}; {remedy}" if remedy else reason)
         self.remedy = remedy
 
 
