@@ -19,6 +19,7 @@ import numpy as np
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.tokenizer import chat_template, json_format, json_reader, patterns
 from tinygrad_llm.tokenizer.byte_level import ByteLevelEngine
+from tinygrad_llm.tokenizer.chunk_encoder import is_much
 from tinygrad_llm.tokenizer.merges import MAX_IDS, ranks_from_merges
 from tinygrad_llm.tokenizer.reference import Pair
 from tinygrad_llm.tokenizer.sentencepiece import SentencePieceEngine, bytes_of
@@ -248,8 +249,13 @@ class Tokenizer:
 
         if isinstance(texts, str | bytes):
             raise UserError("encode_batch takes a list of texts, not one text; use encode for that")
+        batch: list = list(texts)
         with ThreadPoolExecutor(num_threads or min(8, os.cpu_count() or 1)) as pool:
-            return list(pool.map(self._encode_array, texts))
+            if not self._user_ids and is_much(batch):
+                encoders = self._engine.chunk_encoders
+                if encoders is not None:
+                    return encoders.encode_batch(batch, pool)
+            return list(pool.map(self._encode_array, batch))
 
     def _encode_array(self, text: str | bytes) -> np.ndarray:
         ids = array("I")  # four bytes an id, however many pieces there are
