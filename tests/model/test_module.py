@@ -175,17 +175,79 @@ def test_a_parameter_is_not_overwritten_by_an_array():
     assert len(layer.parameters()) == 1
 
 
+class Branches(Module):
+    """Parameters in every container in which they are found."""
+
+    def __init__(self):
+        self.layers = [Linear(2, 2), Linear(2, 2, bias=False)]
+        self.pair = (LayerNorm(2), 3, None)
+        self.heads = {"a": Linear(2, 1), "b": [{"scale": Parameter(np.ones(2, np.float32))}]}
+        self.layers.append(self.layers[0])  # tied
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = layer(x)
+        return self.heads["a"](self.pair[0](x) * self.heads["b"][0]["scale"])
+
+
+def test_lists_tuples_and_dicts_are_walked():
+    model = Branches()
+    assert [name for name, _ in model.named_parameters()] == [
+        "heads.b.0.scale", "layers.0.weight", "layers.0.bias", "layers.1.weight", "pair.0.weight",
+        "pair.0.bias", "heads.a.weight", "heads.a.bias",
+    ]  # fmt: skip
+    assert [name for name, _ in model.named_children()] == [
+        "layers.0", "layers.1", "layers.2", "pair.0", "heads.a",
+    ]  # fmt: skip
+    model.layers.append(Linear(2, 2))  # what comes later is found too
+    assert "layers.3.weight" in model.state_dict()
+    assert not model.eval().layers[3].training and not model.pair[0].training
+    twin = Branches()
+    twin.layers.append(Linear(2, 2))
+    twin.load_state_dict(model.state_dict())
+    copy.deepcopy(model).load_state_dict(twin.state_dict())
+    assert model.layers[2] is model.layers[0]
+
+
+def test_functional_call_replaces_what_is_in_containers():
+    model, x = Branches(), np.ones((1, 2), np.float32)
+    layers, heads, pair = model.layers, model.heads, model.pair
+    tensors = {n: Tensor(2 * p.data, requires_grad=True) for n, p in model.named_parameters()}
+    y = functional_call(model, tensors, x)
+    assert model.layers is layers and model.heads is heads and model.pair is pair
+    y.sum().backward()
+    assert all(t.grad is not None for t in tensors.values())
+    assert all(p.grad is None for p in model.parameters())
+    doubled = Branches()
+    doubled.load_state_dict({n: t.data for n, t in tensors.items()})
+    np.testing.assert_array_equal(doubled(x).data, y.data)
+
+
+Pair = collections.namedtuple("Pair", "left right")
+
+
+def test_named_tuples_and_unrelated_containers_stay_what_they_are():
+    class Two(Module):
+        def __init__(self):
+            self.pair = Pair(Parameter(np.ones(1)), 2.0)
+            self.sizes = [1, 2]
+
+        def forward(self, sizes):
+            assert self.sizes is sizes and isinstance(self.pair, Pair)
+            return self.pair.left * self.pair.right
+
+    model = Two()
+    y = functional_call(model, {"pair.0": Tensor(np.full(1, 3.0))}, model.sizes)
+    assert y.item() == 6.0
+
+
 HIDDEN = {
-    "list": lambda: [Linear(2, 2)],
-    "tuple": lambda: (Linear(2, 2), None),
-    "dict": lambda: {"a": Linear(2, 2)},
-    "nested lists": lambda: [[Linear(2, 2)], []],
-    "lists in a dict": lambda: {"a": [1, {"b": (Linear(2, 2),)}]},
     "deque": lambda: collections.deque([Linear(2, 2)]),
     "set": lambda: {Linear(2, 2)},
-    "parameters in a list": lambda: [Parameter(np.ones(2))],
-    "parameters in a dict": lambda: {"scale": Parameter(np.ones(2))},
+    "a set in a list": lambda: [1, {Parameter(np.ones(2))}],
     "a tensor that learns": lambda: Tensor(np.ones(2), requires_grad=True),
+    "tensors that learn in a list": lambda: [Tensor(np.ones(2), requires_grad=True)],
+    "tensors that learn in a dict": lambda: {"a": (Tensor(np.ones(2), requires_grad=True),)},
 }
 
 
@@ -197,19 +259,31 @@ def test_what_the_walk_would_miss_is_refused(make):
     assert not hasattr(module, "things")
 
 
+@pytest.mark.parametrize("key", [1, "", "a.b", None, ("a", 1)])
+def test_a_key_that_is_no_name_is_refused(key):
+    module = Module()
+    with pytest.raises(TypeError, match="Module.heads: .* cannot name what a module contains"):
+        module.heads = {key: Linear(2, 2)}
+    module.heads = {key: 1.0}  # of anything else, any dict may be an attribute
+
+
 @pytest.mark.parametrize("walk", ["parameters", "state_dict", "train", "zero_grad"])
-def test_a_list_that_was_filled_later_is_refused_by_every_walk(walk):
+def test_what_was_hidden_later_is_refused_by_every_walk(walk):
     class Grid(Module):
         def __init__(self):
-            self.layers, self.heads = [], {}
+            self.layers, self.heads, self.scale = set(), {}, Tensor(np.ones(2))
 
-    for fill in (lambda g: g.layers.append(Linear(2, 2)), lambda g: g.heads.update(a=Linear(2, 2))):
+    def learn(grid):
+        grid.scale.requires_grad = True
+
+    for hide in (lambda g: g.layers.add(Linear(2, 2)), lambda g: g.heads.update({1: Linear(1, 1)}),
+                 learn):  # fmt: skip
         grid = Grid()
         getattr(grid, walk)()  # empty containers hide nothing
-        fill(grid)
-        with pytest.raises(TypeError, match="Grid.(layers|heads).* would not be found"):
+        hide(grid)
+        with pytest.raises(TypeError, match="Grid.(layers|heads|scale).* (would not|cannot)"):
             getattr(grid, walk)()
-        with pytest.raises(TypeError, match="Grid.(layers|heads).* would not be found"):
+        with pytest.raises(TypeError, match="Grid.(layers|heads|scale).* (would not|cannot)"):
             getattr(ModuleList([grid]), walk)()
 
 
