@@ -43,8 +43,8 @@ def test_every_name_is_there():
         assert getattr(tinygrad_llm, name) is not None
         assert name in dir(tinygrad_llm)
     assert {"GPT", "GPTConfig", "Module", "Linear", "Embedding", "LayerNorm", "RMSNorm", "Dropout",
-            "ModuleList", "ModuleDict", "AdamW", "Trainer", "DataLoader", "Tokenizer", "load_run",
-            } <= set(tinygrad_llm.__all__)  # fmt: skip
+            "Sequential", "ModuleList", "ModuleDict", "AdamW", "Trainer", "DataLoader",
+            "Tokenizer", "load_run"} <= set(tinygrad_llm.__all__)  # fmt: skip
 
 
 def test_the_type_checker_sees_the_same_names():

@@ -15,10 +15,11 @@ TYPE_CHECKING = False  # type checkers know the name; typing itself takes longer
 if TYPE_CHECKING:
     from tinygrad_llm.config import GPTConfig, LlamaConfig
     from tinygrad_llm.data.loader import DataLoader
+    from tinygrad_llm.model.containers import ModuleDict, ModuleList, Sequential
     from tinygrad_llm.model.gpt import GPT
     from tinygrad_llm.model.layers import Dropout, Embedding, LayerNorm, Linear, RMSNorm
     from tinygrad_llm.model.llama import Llama
-    from tinygrad_llm.model.module import Module, ModuleDict, ModuleList, functional_call
+    from tinygrad_llm.model.module import Module, functional_call
     from tinygrad_llm.pretrained.load import load_pretrained
     from tinygrad_llm.tokenizer.base import Tokenizer
     from tinygrad_llm.training.optim import SGD, AdamW, Muon
@@ -42,6 +43,7 @@ __all__ = [
     "ModuleList",
     "Muon",
     "RMSNorm",
+    "Sequential",
     "Tokenizer",
     "Trainer",
     "__version__",
@@ -53,10 +55,11 @@ __all__ = [
 _HOMES = {
     "config": "GPTConfig LlamaConfig",
     "data.loader": "DataLoader",
+    "model.containers": "ModuleDict ModuleList Sequential",
     "model.gpt": "GPT",
     "model.layers": "Dropout Embedding LayerNorm Linear RMSNorm",
     "model.llama": "Llama",
-    "model.module": "Module ModuleDict ModuleList functional_call",
+    "model.module": "Module functional_call",
     "pretrained.load": "load_pretrained",
     "tokenizer.base": "Tokenizer",
     "training.optim": "AdamW Muon SGD",

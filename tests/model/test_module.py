@@ -9,9 +9,10 @@ import pytest
 
 from autograd import Parameter, Tensor
 from tinygrad_llm.config import GPTConfig
+from tinygrad_llm.model.containers import ModuleList
 from tinygrad_llm.model.gpt import GPT
 from tinygrad_llm.model.layers import Dropout, Embedding, LayerNorm, Linear
-from tinygrad_llm.model.module import Module, ModuleDict, ModuleList, functional_call
+from tinygrad_llm.model.module import Module, functional_call
 from tinygrad_llm.training.optim import AdamW
 
 
@@ -50,13 +51,6 @@ def test_parameters_come_once_and_own_before_children():
 def test_module_names():
     names = [name for name, _ in Tied().named_modules()]
     assert names == ["", "table", "rows", "rows.0", "rows.1", "head", "drop"]
-
-
-def test_module_list():
-    modules = ModuleList([Linear(1, 1)])
-    modules.append(LayerNorm(2))
-    assert len(modules) == 2
-    assert isinstance(modules[-1], LayerNorm) and modules[0] is next(iter(modules))
 
 
 def test_train_and_eval_reach_every_module():
@@ -299,21 +293,6 @@ def test_containers_of_other_things_are_welcome():
     module.sizes, module.names, module.loop = [1, 2], {"a": np.ones(2)}, loop
     module.seen = [Linear(2, 2)(np.ones((1, 2), np.float32))]  # computed, as to look at it later
     assert module.parameters() == []
-
-
-def test_module_dict():
-    heads = ModuleDict({"a": Linear(2, 2), "b": LayerNorm(2)})
-    heads["a"] = Linear(3, 1)
-    assert list(heads) == heads.keys() == ["a", "b"] and len(heads) == 2 and "b" in heads
-    assert heads["a"].weight.shape == (1, 3) and heads.values()[0] is heads.items()[0][1]
-    assert list(heads.state_dict()) == ["a.weight", "a.bias", "b.weight", "b.bias"]
-    for name in ("", "a.b", 3, "keys", "training"):
-        with pytest.raises(ValueError, match="cannot name a module"):
-            heads[name] = Linear(1, 1)
-    with pytest.raises(TypeError, match="ModuleDict holds modules, not float"):
-        heads["c"] = 1.0
-    with pytest.raises(TypeError, match="ModuleList holds modules, not Parameter"):
-        ModuleList([Parameter(np.ones(2))])
 
 
 def test_functional_call_replaces_tied_parameters_together_and_puts_them_back():

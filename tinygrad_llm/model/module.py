@@ -209,7 +209,7 @@ def _found(name: str, value: Any, inside: tuple[int, ...] = ()) -> Iterator[tupl
         items = value.items() if isinstance(value, dict) else enumerate(value)
         for key, item in items:
             for pair in _found(f"{name}.{key}", item, (*inside, id(value))):
-                if isinstance(value, dict) and not (isinstance(key, str) and _is_a_name(key)):
+                if isinstance(value, dict) and not (isinstance(key, str) and is_a_name(key)):
                     raise TypeError(
                         f"{name}: {key!r} cannot name what a module contains: expected a string "
                         "without a dot"
@@ -224,7 +224,8 @@ def _found(name: str, value: Any, inside: tuple[int, ...] = ()) -> Iterator[tupl
                 )
 
 
-def _is_a_name(text: str) -> bool:
+def is_a_name(text: str) -> bool:
+    """Whether a text can be a part of a dotted name."""
     return text != "" and "." not in text
 
 
@@ -245,70 +246,6 @@ def _replaced(value: Any, stand_ins: dict[int, Any]) -> Any:
     if isinstance(value, list):
         return items
     return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
-
-
-class ModuleList(Module):
-    """A list of modules, which are its attributes "0", "1", ..."""
-
-    def __init__(self, modules=()):
-        for module in modules:
-            self.append(module)
-
-    def append(self, module):
-        _check_module(self, module)
-        setattr(self, str(len(self)), module)
-
-    def __len__(self):
-        return len(self.named_children())
-
-    def __iter__(self):
-        return (child for _, child in self.named_children())
-
-    def __getitem__(self, index):
-        return list(self)[index]
-
-
-class ModuleDict(Module):
-    """Modules by name, as in PyTorch. A name is a string without a dot, and not a method's name."""
-
-    def __init__(self, modules=()):
-        for name, module in dict(modules).items():
-            self[name] = module
-
-    def __setitem__(self, name, module):
-        _check_module(self, module)
-        if not isinstance(name, str) or not _is_a_name(name) or hasattr(type(self), name):
-            raise ValueError(
-                f"{name!r} cannot name a module: expected a string without a dot that is not an "
-                "attribute of ModuleDict"
-            )
-        setattr(self, name, module)
-
-    def __getitem__(self, name):
-        return dict(self.named_children())[name]
-
-    def __contains__(self, name):
-        return name in dict(self.named_children())
-
-    def __len__(self):
-        return len(self.named_children())
-
-    def __iter__(self):
-        return iter(self.keys())
-
-    def keys(self):
-        return [name for name, _ in self.named_children()]
-
-    def values(self):
-        return [module for _, module in self.named_children()]
-
-    def items(self):
-        return self.named_children()
-
-
-def _check_module(holder, module):
-    if not isinstance(module, Module):
-        raise TypeError(f"a {type(holder).__name__} holds modules, not {type(module).__name__}")
 
 
 def functional_call(module, tensors, *args, method="forward", **kwargs):
