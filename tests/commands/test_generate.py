@@ -7,10 +7,11 @@ from chain_model import END, START, chain_model, chat_tokenizer
 from piped_command import run_piped
 
 from autograd import use_kernels
-from tinygrad_llm.commands.generate import prompt_ids, stream_text
+from tinygrad_llm.commands.generate import stream_text
 from tinygrad_llm.commands.text_options import SamplingOptions
 from tinygrad_llm.pretrained.save import save_pretrained
 from tinygrad_llm.tokenizer import Tokenizer
+from tinygrad_llm.tokenizer.prompts import prompt_ids
 from tinygrad_llm.tokenizer.vocabulary import Conventions
 
 

@@ -110,6 +110,28 @@ def test_zero_grad():
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
+def test_apply_reaches_every_module_from_the_bottom_up():
+    model, seen = Tied(), []
+    assert model.apply(seen.append) is model
+    names = {id(module): name for name, module in model.named_modules()}
+    assert [names[id(module)] for module in seen] == [
+        "table", "rows.0", "rows.1", "rows", "head", "drop", "",
+    ]  # fmt: skip
+
+
+def test_requires_grad_freezes_and_thaws():
+    model, ids = filled(), np.array([[0, 1]])
+    model(ids).sum().backward()
+    assert model.rows.requires_grad_(False) is model.rows
+    frozen = [name for name, p in model.named_parameters() if not p.requires_grad]
+    assert frozen == ["rows.0.weight", "rows.0.bias", "rows.1.weight"]
+    assert all(p.grad is None for p in model.rows.parameters()) and model.scale.grad is not None
+    model(ids).sum().backward()
+    assert all(p.grad is None for p in model.rows.parameters())
+    model.requires_grad_()
+    assert all(p.requires_grad for p in model.parameters())
+
+
 def test_astype_keeps_ties_and_gradients_flow():
     model = filled()
     model(np.array([[0, 1]])).sum().backward()
@@ -134,8 +156,13 @@ def test_state_dict_round_trip():
 @pytest.mark.parametrize(
     "change, error, words",
     [
-        (lambda s: s.pop("scale"), KeyError, "no tensor scale"),
-        (lambda s: s.update(other=np.ones(2)), KeyError, "tensor other"),
+        (lambda s: s.pop("scale"), KeyError, "this Tied: it lacks scale \\(strict=False"),
+        (lambda s: s.update(other=np.ones(2)), KeyError, "it has other, which the model does not"),
+        (
+            lambda s: [s.pop(name) for name in list(s)] and s.update(x=1, y=2),
+            KeyError,
+            "it lacks scale, table.weight, rows.0.weight and 2 more and has x, y, which",
+        ),
         (
             lambda s: s.update(scale=np.ones(4)),
             ValueError,

@@ -15,6 +15,7 @@ from tinygrad_llm.files import user_path
 from tinygrad_llm.files.json_file import read_bounded
 from tinygrad_llm.generation import FINISHED, Step
 from tinygrad_llm.terminal import printable, typed_text
+from tinygrad_llm.tokenizer.prompts import prompt_ids
 
 if TYPE_CHECKING:
     from tinygrad_llm.model import Model
@@ -107,20 +108,6 @@ def stream_text(
     rng = np.random.default_rng(options.seed)
     for (piece,) in Writer(model, tokenizer, fused=False).write(ids, options, rng):
         yield piece
-
-
-def prompt_ids(tokenizer: "Tokenizer", prompt: str, allow_special: bool = False) -> list[int]:
-    """The ids of a prompt, after what the tokenizer's file says to put before a text.
-
-    A model cannot continue nothing: before an empty prompt comes the end of a document, or the
-    beginning of a text. Raises UserError where the tokenizer has neither.
-    """
-    ids = tokenizer.encode(prompt, allow_special=allow_special)
-    if ids or tokenizer.conventions.prefix_ids:
-        return [*tokenizer.conventions.prefix_ids, *ids]
-    if tokenizer.bos_id is not None:
-        return [tokenizer.bos_id]
-    return [tokenizer.eot_id]
 
 
 def read_prompt(options: GenerateOptions) -> str:

@@ -26,6 +26,7 @@ from autograd import Tensor, ops
 from autograd.functional import recompute
 from tinygrad_llm.config import GPTConfig
 from tinygrad_llm.model.containers import ModuleList
+from tinygrad_llm.model.language_model import LanguageModel
 from tinygrad_llm.model.layers import (
     Dropout,
     Embedding,
@@ -129,7 +130,7 @@ class Block(Module):
         return x + self.mlp(self.ln_2(x))  # (B, T, C)
 
 
-class GPT(Module):
+class GPT(LanguageModel):
     """The model of a GPTConfig. Parameters have GPT-2's names and are float32.
 
     ``seed`` gives two independent streams: the initial weights, and ``model.rng``, from which all

@@ -29,6 +29,7 @@ import numpy as np
 from autograd import ops
 from autograd.functional import recompute
 from tinygrad_llm.model.containers import ModuleList
+from tinygrad_llm.model.language_model import LanguageModel
 from tinygrad_llm.model.layers import (
     Embedding,
     Linear,
@@ -148,7 +149,7 @@ def _normed(norm, x):
     return x if norm is None else norm(x)
 
 
-class Llama(Module):
+class Llama(LanguageModel):
     """The model of a LlamaConfig. Parameters have Hugging Face's names and are float32.
 
     ``seed`` gives the initial weights; with ``initialize=False`` the matrices stay zero, to be

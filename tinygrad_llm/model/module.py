@@ -119,6 +119,27 @@ class Module:
         """Turn dropout off everywhere below. Returns self."""
         return self.train(False)
 
+    def apply(self, function):
+        """Call ``function(module)`` for every module below, and then for this one. Returns self.
+
+        model.apply(lambda m: m.reset_parameters(rng) if isinstance(m, Linear) else None)
+        """
+        for _, child in self.named_children():
+            child.apply(function)
+        function(self)
+        return self
+
+    def requires_grad_(self, requires_grad=True):
+        """Train every parameter from here on, or, with False, none of them. Returns self.
+
+        A frozen parameter forgets its gradient. ``model.freezing`` chooses parameters by name.
+        """
+        for parameter in self.parameters():
+            if not requires_grad:
+                parameter.zero_grad()
+            parameter.requires_grad = requires_grad
+        return self
+
     def zero_grad(self):
         """Forget every gradient: ``.grad`` is None again."""
         for parameter in self.parameters():
@@ -164,14 +185,13 @@ class Module:
         parameters = dict(self.named_parameters())
         missing = [name for name in parameters if name not in state]
         unexpected = [name for name in state if name not in parameters]
-        if strict and missing:
+        if strict and (missing or unexpected):
+            faults = [f"lacks {_some(missing)}"] if missing else []
+            if unexpected:
+                faults.append(f"has {_some(unexpected)}, which the model does not have")
             raise KeyError(
-                f"the state has no tensor {missing[0]} ({len(missing)} missing in total)"
-            )
-        if strict and unexpected:
-            raise KeyError(
-                f"the state has a tensor {unexpected[0]}, which {type(self).__name__} does not "
-                f"have ({len(unexpected)} unexpected in total)"
+                f"the state does not fit this {type(self).__name__}: it {' and '.join(faults)} "
+                "(strict=False loads what fits)"
             )
         arrays = {name: state[name] for name in parameters if name in state}
         for name, value in arrays.items():
@@ -183,6 +203,12 @@ class Module:
         for name, value in arrays.items():
             parameters[name].assign_(value)
         return missing, unexpected
+
+
+def _some(names, n=3):
+    """The first names of a list, and how many more there are."""
+    more = f" and {len(names) - n} more" if len(names) > n else ""
+    return ", ".join(names[:n]) + more
 
 
 def _learns(value):
