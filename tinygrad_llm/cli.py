@@ -166,7 +166,16 @@ def parse(argv: Sequence[str]) -> Any:
         if not stop.code:
             raise
         raise UserError(_one_line(complaint.getvalue())) from None
-    return getattr(command, "command", command)  # of `tokenizer train`, `data list`, ...
+    command = getattr(command, "command", command)  # of `tokenizer train`, `data list`, ...
+    if isinstance(command, TrainConfig):
+        object.__setattr__(command, "typed", _typed(argv))
+    return command
+
+
+def _typed(argv: Sequence[str]) -> frozenset[str]:
+    """The names of the options in a command line, as fields are called."""
+    names = (a.partition("=")[0][2:].replace("-", "_") for a in argv if a.startswith("--"))
+    return frozenset(n.removeprefix("no_") if n != "no_verify" else n for n in names)
 
 
 _PARSERS_WORDS: tuple[tuple[str, Any], ...] = (

@@ -7,22 +7,13 @@ field is an option, the string below it its help.
 """
 
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
+from tinygrad_llm.counts import check_count
 from tinygrad_llm.data_options import DataOptions
 from tinygrad_llm.errors import UserError
-from tinygrad_llm.files import user_path
 from tinygrad_llm.optimizer_options import OptimizerOptions
-
-LARGEST = 2**31 - 1
-"""The largest count of anything: more is a typing error and would not fit into memory."""
-
-
-def check_count(name: str, value: int, low: int = 1) -> None:
-    """Raise UserError for a count below ``low`` or above LARGEST; ``name`` is the option's."""
-    if not low <= value <= LARGEST:
-        at_least = f"at least {low}" if value < low else f"at most {LARGEST}"
-        raise UserError(f"{name} is {value}, but must be {at_least}")
+from tinygrad_llm.run_options import RunOptions
 
 
 @dataclass(frozen=True)
@@ -240,7 +231,7 @@ RECIPES: dict[str, Recipe] = {
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """What ``train`` has in addition to the options of reading and cleaning."""
+    """The model, the corpus and the steps."""
 
     preset: PresetName = "tiny"
     """Shape of the model, and the training recipe for it."""
@@ -282,30 +273,6 @@ class TrainingOptions:
     """Steps over which the learning rate grows from zero; None means the recipe's."""
     grad_clip: float = 1.0
     """Clip gradients to this global norm (0: no clipping)."""
-    eval_every: int = 120
-    """Steps between quick evaluations."""
-    eval_batches: int = 8
-    """Batches of validation text in a quick evaluation, always the same ones; the final
-    evaluation scores all of it."""
-    save_every: int = 120
-    """Steps between checkpoints."""
-    seed: int = 1337
-    """Seed of the initial weights, the order of the batches, dropout and the sample."""
-    device: Literal["cpu", "cuda"] = "cpu"
-    """Where to compute: cpu (NumPy and the compiled kernels) or cuda (a GPU, with CuPy)."""
-    out: str | None = None
-    """Folder of the run; None means runs/<preset>. If it exists, -2 (-3, ...) is appended."""
-    resume: str | None = None
-    """Run to continue, exactly as if it had never stopped; its options come from its run.json."""
-    no_verify: bool = False
-    """With --resume: use the run's files without comparing them with their checksums."""
-    profile: bool = False
-    """Profile steps 2 to 4: a table by operation and by line, and a trace, in the run's folder."""
-    sample_tokens: int = 300
-    """Length of the sample generated at the end, in tokens (0: no sample)."""
-    sample_prompt: str | None = None
-    """Start of the sample; None means "def " for stdlib, otherwise the first line of the
-    validation text."""
 
     def __post_init__(self) -> None:
         if self.preset not in PRESETS:
@@ -313,19 +280,14 @@ class TrainingOptions:
         for name in _AT_LEAST_ONE:
             if (value := getattr(self, name)) is not None:
                 check_count(name, value)
-        for name in ("warmup_steps", "sample_tokens", "seed"):
-            if (value := getattr(self, name)) is not None:
-                check_count(name, value, low=0)
+        if self.warmup_steps is not None:
+            check_count("warmup_steps", self.warmup_steps, low=0)
         if not 0 <= self.grad_clip < float("inf"):
             raise UserError(f"grad_clip is {self.grad_clip}, but must be at least 0 and finite")
         if self.lr is not None and not 0 <= self.lr <= 10:
             raise UserError(f"lr is {self.lr}, but must be between 0 and 10")
         if self.lr == 0:
             raise UserError("lr is 0, but must be above 0: nothing would be learned")
-        if self.out is not None and user_path(self.out).name in ("", ".."):
-            raise UserError(
-                f"out is {self.out!r}, which already exists: name a new folder for the run"
-            )
         if not 0 <= self.min_lr_ratio <= 1:
             raise UserError(f"min_lr_ratio is {self.min_lr_ratio}, but must be between 0 and 1")
         if not 0 <= self.dropout < 1:
@@ -371,22 +333,27 @@ class TrainingOptions:
 
 
 @dataclass(frozen=True)
-class TrainConfig(
-    DataOptions, OptimizerOptions, TrainingOptions
-):  # the fields of the last base come first
+class TrainConfig(DataOptions, RunOptions, OptimizerOptions, TrainingOptions):
     """Train a model: corpus, tokenizer, training, evaluation, sample, checkpoint and plot."""
+
+    # the fields of the last base come first
+    typed: ClassVar[frozenset[str]] = frozenset()
+    """Names of the options that were typed, defaults included; the command line sets it."""
 
     def __post_init__(self) -> None:
         TrainingOptions.__post_init__(self)
         OptimizerOptions.__post_init__(self)
+        RunOptions.__post_init__(self)
         DataOptions.__post_init__(self)
 
     def with_recipe(self) -> Self:
         """The same options, with the optimizer's defaults and the preset's recipe for None."""
-        return TrainingOptions.with_recipe(self.with_defaults())
+        filled = TrainingOptions.with_recipe(self.with_defaults())
+        object.__setattr__(filled, "typed", self.typed)
+        return filled
 
 
 _AT_LEAST_ONE = (
     "vocab_size block_size n_layer n_head n_kv_head n_embd n_hidden steps batch_size "
-    "grad_accumulation eval_every eval_batches save_every"
+    "grad_accumulation"
 ).split()

@@ -85,7 +85,8 @@ def resume(
         )
     options = options_of(content, run, KINDS[task])
     if checkpoint is not None and _is_finished(run, checkpoint, options):
-        say_finished(console, run, options.steps)
+        done = options.steps or 0
+        say_finished(console, run, done, done, "start a new run for more steps")
         return make_missing(console, run, _module(options).PICTURES)
     _check_inputs(run, _inputs(options), content.get("inputs", {}))
     with saying_when_it_compiles(console):

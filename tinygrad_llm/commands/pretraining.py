@@ -11,6 +11,7 @@ from tinygrad_llm.config import ModelConfig, TrainConfig
 from tinygrad_llm.data import DataLoader, Prepared, check_tokens
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.model import Model
+from tinygrad_llm.training.callbacks import EarlyStopping
 from tinygrad_llm.training.checkpoint import Checkpoints
 from tinygrad_llm.training.next_tokens import NextTokens
 from tinygrad_llm.training.optim.from_options import make_optimizer
@@ -54,10 +55,19 @@ def pretraining(
     tokens = loader.batch_size * loader.block_size * config.grad_accumulation
     return Session(
         run, config, model, task, partial(make_optimizer, options=config),
-        Checkpoints(run, tokenizer), console,
+        Checkpoints(run, tokenizer, keep=config.keep), console,
         finish=lambda trainer: finish(console, trainer, run, config, prepared, started),
-        step_size=f"{tokens:,} tokens", saved=saved, schedule=_schedule(config),
+        step_size=f"{tokens:,} tokens{_passes(config, tokens, len(prepared.train))}", saved=saved,
+        schedule=_schedule(config),
+        callbacks=[EarlyStopping(config.patience)] if config.patience else [],
     )  # fmt: skip
+
+
+def _passes(config: TrainConfig, tokens: int, corpus: int) -> str:
+    """How often the steps read the corpus, for the report."""
+    assert config.steps is not None
+    passes = config.steps * tokens / corpus
+    return f" ({passes:.{1 if passes >= 10 else 2}f} passes over the corpus's {corpus:,} tokens)"
 
 
 def _schedule(config: TrainConfig) -> Schedule:

@@ -84,6 +84,10 @@ class Session:
                 self._announce(trainer)
                 stopped_by = trainer.train()
             if stopped_by is None:
+                if trainer.stopped is not None:
+                    self.console.say(
+                        f"ended after step {trainer.step} of {self.config.steps}: {trainer.stopped}"
+                    )
                 return self.finish(trainer)
         self._report_stop(trainer, stopped_by)
         return 128 + stopped_by

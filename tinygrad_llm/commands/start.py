@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tinygrad_llm.commands.console import PlainConsole
 from tinygrad_llm.commands.corpus import open_tokenizer, prepare_corpus
+from tinygrad_llm.commands.first_model import open_first_model
 from tinygrad_llm.commands.pretraining import make_loader, pretraining
 from tinygrad_llm.commands.session import locked, warm_up
 from tinygrad_llm.config import TrainConfig
@@ -43,7 +44,7 @@ def start(console: PlainConsole, config: TrainConfig, started: float) -> int:
 
 
 def new_model(console: PlainConsole, config: TrainConfig) -> tuple[Model, "Tokenizer", Prepared]:
-    """An untrained model with its tokenizer and corpus.
+    """The model that a run starts from, with its tokenizer and corpus.
 
     Options that cannot work are reported before the corpus is read.
     """
@@ -51,18 +52,25 @@ def new_model(console: PlainConsole, config: TrainConfig) -> tuple[Model, "Token
     typed_text(config.sample_prompt or "", "the sample's prompt")
     runs.check_out(config.out)
     arrays_on(config.device)
+    model, tokenizer = None, None
+    if config.init_from is not None:
+        model, tokenizer = open_first_model(config)
+        console.say(f"starting from the model of {config.init_from}")
+    elif config.tokenizer is not None:
+        tokenizer = open_tokenizer(config.tokenizer)
     tokenizer, prepared = prepare_corpus(
         console,
         config.data,
-        tokenizer=open_tokenizer(config.tokenizer) if config.tokenizer else None,
+        tokenizer=tokenizer,
         vocab_size=vocab_size,
         options=config,
     )
-    shape = config.model_config(tokenizer.vocab_size)
+    shape = model.config if model is not None else config.model_config(tokenizer.vocab_size)
     if config.device == "cpu":
         assert config.batch_size is not None
         check_memory(shape, config.batch_size, config.grad_accumulation)
-    return build_model(shape, config.seed).to(config.device), tokenizer, prepared
+    model = model or build_model(shape, config.seed)
+    return model.to(config.device), tokenizer, prepared
 
 
 def _write_run_file(run: Path, config: TrainConfig, model: Model, prepared: Prepared) -> None:
@@ -85,6 +93,7 @@ def _with_absolute_paths(config: TrainConfig) -> dict[str, Any]:
     """The options for run.json; paths are absolute, since a run may be resumed from elsewhere."""
     options = asdict(config)
     options["data"] = absolute_sources(config.data)
-    if config.tokenizer is not None and user_path(config.tokenizer).exists():
-        options["tokenizer"] = str(user_path(config.tokenizer).resolve())
+    for name in ("tokenizer", "init_from"):
+        if options[name] is not None and user_path(options[name]).exists():
+            options[name] = str(user_path(options[name]).resolve())
     return options
