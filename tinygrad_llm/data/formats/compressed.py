@@ -36,10 +36,42 @@ def _open_zstandard(stream: BinaryIO, size: int) -> io.BufferedReader:
         import zstandard
     except ImportError:
         raise missing_extra("a Zstandard file", "zstandard", "zstd") from None
-    reader = zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(
-        stream, read_across_frames=True
-    )
-    return buffered(reader, "zstandard file", size, zstandard.ZstdError)
+    return buffered(_Frames(zstandard, stream), "zstandard file", size, zstandard.ZstdError)
+
+
+class _Frames:
+    """The content of the frames of a Zstandard file.
+
+    The package's own stream reader takes the end of a file that was cut short for its end. One
+    decompression is of FED bytes, which may become 128 KiB for every four.
+    """
+
+    FED = 512
+
+    def __init__(self, zstandard: Any, stream: BinaryIO) -> None:
+        self._decompressor = zstandard.ZstdDecompressor(max_window_size=1 << 27)
+        self._stream = stream
+        self._frame: Any = None
+        self._rest = b""  # decompressed and not yet read
+        self._fed = b""  # read and not yet decompressed
+
+    def read(self, size: int) -> bytes:
+        """At most ``size`` bytes; none at the end. Raises EOFError in the middle of a frame."""
+        while not self._rest:
+            data = self._fed or self._stream.read(self.FED)
+            self._fed = b""
+            if not data:
+                if self._frame is not None:
+                    raise EOFError("it was cut short")
+                return b""
+            if self._frame is None:
+                self._frame = self._decompressor.decompressobj()
+            self._rest = self._frame.decompress(data)
+            if self._frame.eof:
+                self._fed = self._frame.unused_data
+                self._frame = None
+        piece, self._rest = self._rest[:size], self._rest[size:]
+        return piece
 
 
 def buffered(

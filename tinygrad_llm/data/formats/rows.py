@@ -37,7 +37,11 @@ def read_rows(
     found, empty = 0, 0
     fields: dict[str, None] = {}  # in order
     for number, values in _rows(name, stream, report, kind, field, encoding):
-        path = _path(values, field)
+        if field is None:
+            field = _usual_field(values)
+        path = [field] if isinstance(values, dict) and field in values else field.split(".")
+        if isinstance(values, str):  # a list of texts instead of rows
+            path = []
         texts = list(texts_at(values, path))
         if not texts:
             empty += 1
@@ -51,7 +55,7 @@ def read_rows(
     if not found:
         raise _no_field(field, list(fields)) if empty else Unreadable("empty", "leave it out")
     if empty:
-        report.note(f"{empty:,} rows of {name} have no text in the field {field or 'text'}.")
+        report.note(f"{empty:,} rows of {name} have no text in the field {field}.")
 
 
 def texts_at(value: Any, path: list[str]) -> Iterator[str]:
@@ -77,13 +81,10 @@ def fields_of(value: Any, before: str = "") -> Iterator[str]:
         yield from fields_of(value[0], before)
 
 
-def _path(values: Any, field: str | None) -> list[str]:
-    if isinstance(values, str):  # a list of texts
-        return []
-    if field is None:
-        only = list(values) if isinstance(values, dict) and len(values) == 1 else ["text"]
-        return ["text"] if "text" in values else only
-    return [field] if isinstance(values, dict) and field in values else field.split(".")
+def _usual_field(first: Any) -> str:
+    """The field with the text where none was named, from the first row."""
+    only = isinstance(first, dict) and len(first) == 1
+    return str(next(iter(first))) if only else "text"
 
 
 def _no_field(field: str | None, fields: list[str]) -> Unreadable:
