@@ -13,8 +13,8 @@ OLD = {
     "koi8_r": "Съешь же ещё этих мягких французских булок, да выпей чаю. Война и мир.\n",
     "cp1253": "Όλοι οι άνθρωποι γεννιούνται ελεύθεροι και ίσοι στην αξιοπρέπεια.\n",
     "cp1256": "يولد جميع الناس أحراراً متساوين في الكرامة والحقوق.\n",
-    "cp932": "すべての人間は、生まれながらにして自由であり、かつ、尊厳と権利とについて平等である。\n",
-    "euc_jp": "すべての人間は、生まれながらにして自由であり、かつ、尊厳と権利とについて平等である。\n",
+    "cp932": "すべての人間は、生まれながらにして自由であり、尊厳と権利とについて平等である。\n",
+    "euc_jp": "すべての人間は、生まれながらにして自由であり、尊厳と権利とについて平等である。\n",
     "gb18030": "人人生而自由,在尊严和权利上一律平等。他们赋有理性和良心。\n",
     "big5": "人人生而自由,在尊嚴和權利上一律平等。他們賦有理性和良心。\n",
     "cp949": "모든 인간은 태어날 때부터 자유로우며 그 존엄과 권리에 있어 동등하다.\n",
@@ -31,10 +31,7 @@ def test_an_old_encoding_is_recognised_and_reported(tmp_path, encoding):
 
 
 def test_western_text_is_not_guessed_at():
-    text = (
-        "Der Flu\u00df flie\u00dft \u00fcber die Br\u00fccke; sch\u00f6ne M\u00e4dchen h\u00f6ren gern.\n"
-        * 9
-    )
+    text = "Der Fluß fließt über die Brücke; schöne Mädchen hören gern.\n" * 9
     assert decode_bytes(text.encode("cp1252")) == (text, "latin-1", 0)
 
 

@@ -108,7 +108,7 @@ BOOK = {
         '<item href="two.html" id="two"/><item id="style" href="a.css"/></manifest>'
         "<spine><itemref idref='two'/><itemref linear='no' idref='one'/></spine></package>"
     ),
-    "OEBPS/text/one .xhtml": f"<?xml version='1.0'?><html><title>No</title><body><p>One &amp; {TEXT}",
+    "OEBPS/text/one .xhtml": f"<?xml version='1.0'?><title>No</title><p>One &amp; {TEXT}",
     "OEBPS/two.html": "<h1>Two</h1><p>in <b>bo</b>ld<br/>line</p><style>p {}</style>",
     "OEBPS/unlisted.html": "<p>an advertisement</p>",
 }
@@ -156,6 +156,7 @@ def test_a_package_that_is_missing(tmp_path, monkeypatch, name, content, package
         ("a.txt", b"GGUF\x03", "is a GGUF model, not text"),
         ("a.doc", b"\xd0\xcf\x11\xe0", "is a document of an old Microsoft Office"),
         ("a.html", b"<html></html>", "is HTML without a main text"),
+        ("a.zip", zipped({"[Content_Types].xml": ""}), "is an Office document, not text"),
     ],
 )
 def test_what_is_not_text_is_named(tmp_path, name, head, sentence):

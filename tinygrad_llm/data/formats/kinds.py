@@ -30,9 +30,10 @@ SUFFIXES = {
 }
 """The format of each extension that is read in a folder; a single file may have any name."""
 
+_ZIP = b"PK\x03\x04"
 _SIGNATURES = {
     b"%PDF-": "pdf",
-    b"PK\x03\x04": "zip",
+    _ZIP: "zip",
     b"PK\x05\x06": "zip",  # an empty one
     b"\x1f\x8b": "gzip",
     b"\xfd7zXZ\0": "xz",
@@ -40,6 +41,7 @@ _SIGNATURES = {
     b"PAR1": "parquet",
 }
 _EPUB = b"mimetypeapplication/epub+zip"  # the first member of an EPUB, at offset 30
+_OFFICE = re.compile(rb"\[Content_Types\]\.xml|mimetypeapplication/vnd\.oasis")
 _BZIP2 = re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)")
 _HTML = re.compile(
     rb"(?:\xef\xbb\xbf)?\s*(?:<!--(?>.*?-->)\s*+|<\?xml[^>]*+>\s*+)*+<(?:!doctype html|html)",
@@ -82,8 +84,11 @@ def recognise(name: str, head: bytes, stated: str = "auto") -> str:
     for signature, what in _REFUSED.items() if stated == "auto" else ():
         if head.startswith(signature):
             raise Unreadable(f"{what}, not text", "save its text as a text file, or leave it out")
-    if head[30:].startswith(_EPUB):
-        return "epub"
+    if head.startswith(_ZIP):
+        if head[30:].startswith(_EPUB) or suffix_of(name) == ".epub":
+            return "epub"
+        if _OFFICE.match(head[30:]) and stated == "auto":
+            raise Unreadable("an Office document, not text", "save it as text, HTML or PDF")
     for signature, kind in _SIGNATURES.items():
         if head.startswith(signature):
             return kind

@@ -22,6 +22,7 @@ def html_text(stream: BinaryIO, encoding: str | None) -> str:
         import trafilatura
     except ImportError:
         raise missing_extra("HTML", "trafilatura", "html") from None
+    logging.getLogger("trafilatura").setLevel(logging.CRITICAL)  # it tells of each oddity
     page = _decoded(read_whole(stream, "HTML file"), encoding)
     text = trafilatura.extract(page, include_comments=False)
     if not text:
@@ -49,7 +50,7 @@ def pdf_text(stream: BinaryIO) -> str:
         import pypdf
     except ImportError:
         raise missing_extra("a PDF", "pypdf", "pdf") from None
-    logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # it tells of each oddity of a file
+    logging.getLogger("pypdf").setLevel(logging.CRITICAL)
     try:
         reader = pypdf.PdfReader(io.BytesIO(read_whole(stream, "PDF")))
         if reader.is_encrypted and not reader.decrypt(""):
