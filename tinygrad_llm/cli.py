@@ -54,6 +54,7 @@ COMMANDS: dict[type, str] = {
     options.TokenizerDecode: "tokenizer:decode",
     options.DataPrepare: "data:prepare",
     options.DataList: "data:list_corpora",
+    options.EvaluateOptions: "evaluate",
     options.ExportOptions: "export",
     options.FuseOptions: "export:fuse",
     options.GradcheckOptions: "gradcheck",
@@ -145,6 +146,10 @@ def parse(argv: Sequence[str]) -> Any:
     """
     import tyro
 
+    if any(a.partition("=")[0] == "--config" for a in argv):
+        from tinygrad_llm.commands.config_file import with_config
+
+        argv = with_config(argv)
     if shutil.get_terminal_size().columns < NARROWEST:
         os.environ["COLUMNS"] = str(NARROWEST)  # with fewer, tyro's layout never ends
     complaint = io.StringIO()

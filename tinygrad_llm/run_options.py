@@ -21,6 +21,8 @@ MAY_CHANGE = (
 class RunOptions:
     """What does not change the model or how it learns, but when what is done."""
 
+    config: str | None = None
+    """File of options, in TOML or JSON, or a run's run.json; what is typed counts more."""
     init_from: str | None = None
     """Start from this model and not from random weights: a run, a checkpoint or a model directory,
     which also gives the tokenizer and the shape."""

@@ -95,6 +95,42 @@ class DataCommands:
     command: Annotated[DataPrepare, subcommand("prepare")] | Annotated[DataList, subcommand("list")]
 
 
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions:
+    """How well a model predicts a text: loss, perplexity and bits per byte."""
+
+    model: Annotated[str, positional("MODEL")]
+    """A run (its best checkpoint is used), a checkpoint, a model directory of Hugging Face, a GGUF
+    file or a name."""
+    data: Annotated[str | None, also("-d", metavar="FILE")] = None
+    """Text file, or a folder of files *.txt."""
+    window: int | None = None
+    """Tokens in a window; None means as many as the model reads, and one more."""
+    stride: int | None = None
+    """Tokens by which the window moves on; fewer give each token more context and take longer. None
+    means that windows do not overlap."""
+    prefix: bool = False
+    """Score the first token, too, after the id that begins a text."""
+    json: bool = False
+    """Write the numbers, also those of each document, as a JSON object."""
+    adapter: Annotated[str | None, also("--adapter-path")] = None
+    """Folder of a LoRA adapter, which is added to the model's weights."""
+    weights: Literal["float32", "int8", "as-stored"] = "float32"
+    """Matrices in memory: float32, int8 (rounded), or as-stored: in the types of the file."""
+    batch_size: Annotated[int, also("-b")] = 8
+    """Windows that are read together; it changes scores by no more than rounding."""
+    no_verify: bool = False
+    """Use a run's files without comparing them with their checksums."""
+
+    def __post_init__(self) -> None:
+        if self.data is None:
+            raise UserError("evaluate needs a text to predict: --data FILE")
+        check_count("batch_size", self.batch_size)
+        for name in ("window", "stride"):
+            if (value := getattr(self, name)) is not None:
+                check_count(name, value)
+
+
 @dataclass(frozen=True)
 class ExportOptions:
     """Write a model for other programs: a directory for transformers or a file for llama.cpp."""
@@ -241,6 +277,7 @@ class CommandLine:
         | Annotated[FinetuneCommands, subcommand("finetune")]
         | Annotated[ClassifyTextOptions, subcommand("classify")]
         | Annotated[EvalOptions, subcommand("eval")]
+        | Annotated[EvaluateOptions, subcommand("evaluate")]
         | Annotated[PipelineOptions, subcommand("pipeline")]
         | Annotated[InspectOptions, subcommand("inspect")]
         | Annotated[TokenizerCommands, subcommand("tokenizer")]

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
 NEW_OPTIONS = frozenset(
     (
         "no_verify",
+        "config",
         "init_from",
         "keep",
         "patience",

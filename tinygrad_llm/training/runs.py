@@ -32,8 +32,8 @@ RUN_FILE, METRICS_FILE, PLOT_FILE, CHECKPOINTS = (
 )
 FORMAT = 1  # of run.json and of the training state in a checkpoint
 PLACES = (
-    "init_from", "model", "adapter", "data", "validation_data", "test_data", "tokenizer", "out",
-    "resume",
+    "config", "init_from", "model", "adapter", "data", "validation_data", "test_data", "tokenizer",
+    "out", "resume",
 )  # fmt: skip
 """Options that say where things are."""
 RUN_SCHEMA = {
