@@ -27,6 +27,7 @@ from tinygrad_llm.commands import (
     pipeline_options,
     text_options,
 )
+from tinygrad_llm.commands.parsing import PROGRAM, parse_words
 from tinygrad_llm.config import TrainConfig
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.machine.interrupt import exit_code
@@ -34,11 +35,6 @@ from tinygrad_llm.machine.process import let_blas_sleep
 from tinygrad_llm.terminal import one_line
 from tinygrad_llm.version import __version__
 
-PROGRAM = "tinygrad-llm"
-DESCRIPTION = (
-    "A large language model from scratch: tokenizer, data, training and generation on NumPy arrays "
-    "and a hand-written autograd engine. Start with `tinygrad-llm train`."
-)
 COMMANDS: dict[type, str] = {
     TrainConfig: "train",
     text_options.GenerateOptions: "generate",
@@ -52,6 +48,7 @@ COMMANDS: dict[type, str] = {
     options.TokenizerTrain: "tokenizer:train",
     options.TokenizerEncode: "tokenizer:encode",
     options.TokenizerDecode: "tokenizer:decode",
+    options.CompletionOptions: "completion",
     options.DataPrepare: "data:prepare",
     options.DataList: "data:list_corpora",
     options.EvaluateOptions: "evaluate",
@@ -144,8 +141,6 @@ def parse(argv: Sequence[str]) -> Any:
 
     Raises UserError for anything that tyro cannot parse, and SystemExit(0) after printing help.
     """
-    import tyro
-
     if any(a.partition("=")[0] == "--config" for a in argv):
         from tinygrad_llm.commands.config_file import with_config
 
@@ -155,18 +150,7 @@ def parse(argv: Sequence[str]) -> Any:
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
-            command = tyro.cli(
-                options.CommandLine,
-                prog=PROGRAM,
-                description=DESCRIPTION,
-                args=list(argv),
-                config=(
-                    tyro.conf.PositionalRequiredArgs,
-                    tyro.conf.OmitArgPrefixes,
-                    tyro.conf.OmitSubcommandPrefixes,
-                    tyro.conf.FlagCreatePairsOff,
-                ),
-            ).command
+            command = parse_words(argv)
     except SystemExit as stop:
         if not stop.code:
             raise

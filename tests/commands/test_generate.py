@@ -56,6 +56,14 @@ def test_prompts_from_files_and_standard_input(generate, tmp_path):
     assert (code, out) == (2, "") and "standard input is not text: byte 1 is not UTF-8" in err
 
 
+def test_without_a_prompt_a_model_begins_a_text(generate):
+    expected = generate("other tokenizer", "--prompt", "", "-n", "5", "--temp", "0")
+    assert expected[0] == 0
+    assert generate("other tokenizer", "-n", "5", "--temp", "0") == expected
+    two = generate("endless", "-p", ":", "-n", "3", "--temp", "0", "--num-samples", "2")
+    assert two[1] == ":012\n:012\n"
+
+
 def test_the_text_ends_before_a_stop_string(generate):
     options = ["-p", ":", "--quiet", "--stop", "78", "--stop", "56"]
     assert generate("endless", *options) == (0, "01234\n", "")

@@ -12,6 +12,7 @@ from small_corpus import small_corpus
 from autograd import use_kernels
 from tinygrad_llm import cli
 from tinygrad_llm.commands import session
+from tinygrad_llm.commands.generate import default_prompt
 from tinygrad_llm.pretrained.load import load_pretrained
 from tinygrad_llm.training.metrics import is_finished, read_metrics
 from tinygrad_llm.training.runs import options_sha256
@@ -235,3 +236,23 @@ def test_init_from_what_does_not_fit(here, capsys, argv, words):
     error = capsys.readouterr().err
     assert words in error and error.count("\n") == 1
     assert not (here / "runs").exists()
+
+
+# --- the start of a sample -----------------------------------------------------------------------
+
+
+def test_generate_begins_like_the_sample(here, capsys):
+    content = json.loads((here / "run/run.json").read_text())
+    prompt = content["sample_prompt"]
+    assert prompt and prompt in (here / "corpus.txt").read_text()
+    assert default_prompt("run") == default_prompt("run/checkpoints/step-000006") == prompt
+    assert run("generate", "run", "-n", "2") == 0
+    assert capsys.readouterr().out.startswith(prompt)
+    argv = [*TRAIN, "--steps", "1", "--sample-prompt", "one two", "--out", "own"]
+    assert run(*argv) == 0 and default_prompt("own") == "one two"
+    del content["sample_prompt"]  # as earlier versions wrote it
+    for data, expected in (("corpus.txt", ""), ("stdlib", "def ")):
+        content["options"]["data"] = data
+        (here / "run/run.json").write_text(json.dumps(content))
+        assert default_prompt("run") == expected
+    assert default_prompt("corpus.txt") == default_prompt("nowhere") == ""

@@ -267,6 +267,16 @@ class ClassifyTextOptions:
 
 
 @dataclass(frozen=True)
+class CompletionOptions:
+    """Print a script that lets a shell complete commands and options with the Tab key."""
+
+    shell: Annotated[Literal["bash", "zsh", "fish"], positional("{bash,zsh,fish}")]
+    """The shell, which reads the script from a file of its own: bash from
+    ~/.local/share/bash-completion/completions/tinygrad-llm, zsh from _tinygrad-llm in a folder of
+    fpath, fish from ~/.config/fish/completions/tinygrad-llm.fish."""
+
+
+@dataclass(frozen=True)
 class CommandLine:
     """The program: one of the commands."""
 
@@ -286,6 +296,7 @@ class CommandLine:
         | Annotated[FuseOptions, subcommand("fuse")]
         | Annotated[GradcheckOptions, subcommand("gradcheck")]
         | Annotated[InfoOptions, subcommand("info")]
+        | Annotated[CompletionOptions, subcommand("completion")]
     )
     version: Annotated[bool, arg(help_behavior_hint="")] = False
     """show the version and exit"""

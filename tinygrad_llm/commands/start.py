@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tinygrad_llm.commands.console import PlainConsole
 from tinygrad_llm.commands.corpus import open_tokenizer, prepare_corpus
+from tinygrad_llm.commands.finish import sample_prompt
 from tinygrad_llm.commands.first_model import open_first_model
 from tinygrad_llm.commands.pretraining import make_loader, pretraining
 from tinygrad_llm.commands.session import locked, warm_up
@@ -38,7 +39,8 @@ def start(console: PlainConsole, config: TrainConfig, started: float) -> int:
     warm_up(console, model.config, config.device, partial(make_optimizer, options=config))
     run = runs.create_run(config.out, config.preset)
     with locked(console, run):
-        _write_run_file(run, config, model, prepared)
+        prompt = sample_prompt(config, tokenizer, prepared)
+        _write_run_file(run, config, model, prepared, prompt)
         session = pretraining(console, run, config, model, tokenizer, prepared, loader, started)
         return session.train()
 
@@ -73,11 +75,14 @@ def new_model(console: PlainConsole, config: TrainConfig) -> tuple[Model, "Token
     return model.to(config.device), tokenizer, prepared
 
 
-def _write_run_file(run: Path, config: TrainConfig, model: Model, prepared: Prepared) -> None:
+def _write_run_file(
+    run: Path, config: TrainConfig, model: Model, prepared: Prepared, prompt: str
+) -> None:
     facts = {
         "model": asdict(model.config),
         "parameters": model.num_parameters(),
         "corpus": prepared.meta,
+        "sample_prompt": prompt,
     }
     try:
         runs.write_run_file(run, _with_absolute_paths(config), facts)

@@ -42,6 +42,7 @@ RUN_SCHEMA = {
     "model?": dict,
     "parameters?": Whole(0),
     "corpus?": {...: object},
+    "sample_prompt?": str,
     "task?": Text("[a-z]{1,20}", "sft"),  # of a fine-tuning run: its kind ...
     "inputs?": {...: object},  # ... and the sha256 of its model and data
     "versions": {...: str},
