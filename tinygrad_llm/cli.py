@@ -52,6 +52,7 @@ COMMANDS: dict[type, str] = {
     options.DataPrepare: "data:prepare",
     options.DataList: "data:list_corpora",
     options.EvaluateOptions: "evaluate",
+    options.PlotOptions: "plot",
     options.ExportOptions: "export",
     options.FuseOptions: "export:fuse",
     options.GradcheckOptions: "gradcheck",

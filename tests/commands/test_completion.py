@@ -13,10 +13,17 @@ def script(shell, capsys):
     return capsys.readouterr().out
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_a_script_for_each_shell(shell, capsys):
+@pytest.mark.parametrize(
+    "shell, own",
+    [
+        ("bash", "complete -F _tyro_tinygrad_llm tinygrad-llm"),
+        ("zsh", "#compdef tinygrad-llm"),
+        ("fish", "commandline -"),
+    ],
+)
+def test_a_script_for_each_shell(shell, own, capsys):
     text = script(shell, capsys)
-    assert "tinygrad-llm" in text and "optimizer" in text and "\x1b" not in text
+    assert own in text and "optimizer" in text and "\x1b" not in text
     if shutil.which(shell):
         subprocess.run([shell, "-n"], input=text, text=True, check=True)
 

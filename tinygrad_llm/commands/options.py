@@ -267,6 +267,20 @@ class ClassifyTextOptions:
 
 
 @dataclass(frozen=True)
+class PlotOptions:
+    """Draw the losses of several runs in one picture, and show them as a table."""
+
+    runs: Annotated[Positional[tuple[str, ...]], positional("RUN [RUN ...]")]
+    """Folders of runs, of training or fine-tuning."""
+    out: Annotated[str, also("-o")] = "losses.png"
+    """File of the picture, which is replaced if it exists."""
+
+    def __post_init__(self) -> None:
+        if not self.runs:
+            raise UserError("plot needs the folder of at least one run")
+
+
+@dataclass(frozen=True)
 class CompletionOptions:
     """Print a script that lets a shell complete commands and options with the Tab key."""
 
@@ -288,6 +302,7 @@ class CommandLine:
         | Annotated[ClassifyTextOptions, subcommand("classify")]
         | Annotated[EvalOptions, subcommand("eval")]
         | Annotated[EvaluateOptions, subcommand("evaluate")]
+        | Annotated[PlotOptions, subcommand("plot")]
         | Annotated[PipelineOptions, subcommand("pipeline")]
         | Annotated[InspectOptions, subcommand("inspect")]
         | Annotated[TokenizerCommands, subcommand("tokenizer")]
