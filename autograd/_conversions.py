@@ -9,7 +9,7 @@ requires a gradient.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 import numpy as np
@@ -18,6 +18,26 @@ from autograd.device import namespace
 from autograd.leaf import Leaf
 
 TensorT = TypeVar("TensorT")
+
+
+def _or_rebinds(operator: str) -> Callable[[Any, Any], Any]:
+    """The method of ``x += y`` (or another operator): x = x + y, unless x is a leaf that learns.
+
+    PyTorch changes the leaf (under ``no_grad``). Here the name x would stand for another tensor and
+    the leaf stay as it was, so that a training loop trains nothing, without a word.
+    """
+
+    def method(self, other):
+        if not (self._learns or isinstance(self._node, Leaf)):
+            return NotImplemented  # Python then computes x + y
+        raise TypeError(
+            f"p {operator}= value would make the name p stand for a new tensor and leave this one, "
+            f"which learns, as it was: write p.data {operator}= value (an array), or "
+            f"p.assign_(p.data {operator} value), to change it, or p = p {operator} value to "
+            "compute a new one"
+        )
+
+    return method
 
 
 class Conversions(Generic[TensorT]):
@@ -31,6 +51,8 @@ class Conversions(Generic[TensorT]):
     _node: Any
     _grad: Any
     _version: Any
+    _learns = False
+    """Whether it is made to be changed by an optimizer, even while it requires no gradient."""
 
     # Comparisons have no derivative: they give raw boolean arrays. Tensors hash by identity.
 
@@ -117,6 +139,12 @@ class Conversions(Generic[TensorT]):
 
     def __delitem__(self, index: Any) -> None:
         raise TypeError("elements of a Tensor cannot be deleted: take those that stay, x[index]")
+
+    if not TYPE_CHECKING:  # to a type checker x += y is x = x + y
+        __iadd__, __isub__ = _or_rebinds("+"), _or_rebinds("-")
+        __imul__, __itruediv__ = _or_rebinds("*"), _or_rebinds("/")
+        __ifloordiv__, __imod__ = _or_rebinds("//"), _or_rebinds("%")
+        __ipow__, __imatmul__ = _or_rebinds("**"), _or_rebinds("@")
 
     @property
     def _mask(self):

@@ -97,7 +97,8 @@ class Methods(Generic[TensorT]):
     def __setitem__(self, index: Any, value: Any) -> None:
         raise TypeError(
             "the elements of a Tensor are not assigned to, since a graph may need the old ones: "
-            "compute a new Tensor (ops.where, ops.concatenate), or replace them all with assign_"
+            "compute a new Tensor (ops.where, ops.concatenate), replace them all with x.assign_, "
+            "or, between two steps, write to the array, x.data[index] = value"
         )
 
     # --- methods, as NumPy's: the shape --------------------------------------------------------

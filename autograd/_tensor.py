@@ -267,17 +267,10 @@ class Parameter(Tensor):
     """A tensor that a model learns: it requires a gradient from the start."""
 
     __slots__ = ()
+    _learns = True
 
     def __init__(self, data: TensorLike, requires_grad: bool = True) -> None:
         super().__init__(data, requires_grad)
-
-    def _only_rebinds(self, other):
-        raise TypeError(
-            "p += value would make the name p stand for a new tensor and leave the parameter as it "
-            "was: write p.assign_(p.data + value) to change it, or p = p + value to compute"
-        )
-
-    __iadd__ = __isub__ = __imul__ = __itruediv__ = __ipow__ = __imatmul__ = _only_rebinds
 
 
 def tensor(data: TensorLike, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor:

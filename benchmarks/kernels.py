@@ -64,6 +64,7 @@ def work(op, s):
         "linear_cross_entropy": 2 * s.N * s.C * s.V,
         "attention": 2 * s.N * s.T * s.C,  # q k^T and weights v, half of each: it is causal
         "grouped_query_attention": 2 * s.N * s.T * s.C,
+        "muon": 5 * (4 * HIDDEN + 2) * s.C**3,  # five iterations of Newton-Schulz
     }
     if op in products:
         return "GFLOP/s", products[op], 3 * products[op]
@@ -78,14 +79,17 @@ def work(op, s):
         "embedding": (2 * rows, rows + 4 * s.V * s.C),
         "cross_entropy": (scores, 2 * scores),
         "adamw": (7 * 4 * HIDDEN * s.C * s.C, 0),
+        "sgd": (5 * 4 * HIDDEN * s.C * s.C, 0),
     }[op]
     return "GB/s", forward, forward + backward
 
 
 OPS = (
-    "layer_norm rms_norm softmax gelu glu dropout embedding cross_entropy adamw linear "
-    "feed_forward rope attention grouped_query_attention linear_cross_entropy"
+    "layer_norm rms_norm softmax gelu glu dropout embedding cross_entropy adamw sgd muon "
+    "linear feed_forward rope attention grouped_query_attention linear_cross_entropy"
 ).split()
+
+OPTIMIZERS = ("adamw", "sgd", "muon")
 
 
 def arrays(op, s):
@@ -108,7 +112,7 @@ def arrays(op, s):
         "dropout": lambda: (normal(s.N, C),),
         "embedding": lambda: (normal(s.V, C),),
         "cross_entropy": lambda: (normal(s.N, s.V),),
-        "adamw": lambda: (normal(HIDDEN * C, C), normal(HIDDEN * C, C)),
+        **dict.fromkeys(OPTIMIZERS, lambda: (normal(HIDDEN * C, C), normal(HIDDEN * C, C))),
         "linear": lambda: (normal(s.N, C), normal(HIDDEN * C, C), normal(HIDDEN * C)),
         "feed_forward": lambda: (
             normal(s.N, C),
@@ -138,14 +142,14 @@ def ours(op, s):
 
     from autograd import Parameter, ops
     from autograd.device import numpy_namespace
-    from tinygrad_llm.training.optim import AdamW
+    from tinygrad_llm.training.optim import SGD, AdamW, Muon
 
     floats, constant = arrays(op, s)
-    if op == "adamw":
+    if op in OPTIMIZERS:
         p = Parameter(floats[0])
         p.grad = floats[1]
-        optimizer = AdamW([p])
-        return optimizer.step, None
+        make = {"adamw": AdamW, "sgd": lambda p: SGD(p, momentum=0.9), "muon": Muon}[op]
+        return make([p]).step, None
     inputs = [Parameter(a) for a in floats]
     rng = np.random.default_rng(0)
     call = {
@@ -179,10 +183,15 @@ def torch(op, s):
     floats, constant = arrays(op, s)
     inputs = [torch.from_numpy(a).requires_grad_() for a in floats]
     constant = None if constant is None else torch.from_numpy(constant)
-    if op == "adamw":
+    if op in OPTIMIZERS:
         p, g = inputs
         p.grad = g.detach()
-        return torch.optim.AdamW([p], fused=True).step, None
+        make = {
+            "adamw": lambda p: torch.optim.AdamW(p, fused=True),
+            "sgd": lambda p: torch.optim.SGD(p, momentum=0.9, fused=True),
+            "muon": torch.optim.Muon,
+        }[op]
+        return make([p]).step, None
 
     def attention(x):
         heads = (t.view(s.B, s.T, s.H, -1).transpose(1, 2) for t in x.split(s.C, dim=2))

@@ -87,6 +87,13 @@ def test_models_know_no_tokenizer_data_or_trainer():
         assert starts(imports(path), *forbidden) == [], name_of(path)
 
 
+def test_one_file_of_the_models_looks_upwards():
+    """By name, when a method is called: from_pretrained, save_pretrained, generate."""
+    for path in ROOT.glob("tinygrad_llm/model/*.py"):
+        found = starts(imports(path), "importlib") != []
+        assert found == (path.name == "language_model.py"), name_of(path)
+
+
 def test_generation_sees_token_ids_only():
     files = [*ROOT.glob("tinygrad_llm/generation/*.py")]
     assert len(files) > 1

@@ -19,6 +19,7 @@ RIGHT = """\
 import numpy as np
 from autograd import Parameter, Tensor, check_grad, functional, grad, no_grad, ops, tensor
 from autograd.debug import detect_anomaly
+from tinygrad_llm import GPT, DataLoader, GPTConfig, Linear
 
 x = Tensor([1.0, 2.0, 3.0], requires_grad=True)
 loss: Tensor = (ops.exp(x) * x + 2 * x - 1).sum()
@@ -39,6 +40,12 @@ parts: list[Tensor] = ops.split(x, 3)
 check_grad(lambda a, b: ops.matmul(a, b), w, [[1.0], [2.0]])
 g = functional.grad(lambda a: (a * a).sum())(x)
 
+model: GPT = GPT(GPTConfig(vocab_size=5))
+mean: Tensor = model.loss(np.zeros((1, 2), int), np.zeros((1, 2), int))
+layer: Tensor = Linear(3, 4)(x)
+for inputs, targets in DataLoader(np.arange(9), 1, 4, seed=0):
+    rows: np.ndarray = inputs
+
 
 @no_grad()
 def twice(a: int) -> int:
@@ -50,6 +57,7 @@ four: int = twice(2)
 
 WRONG = """\
 import autograd
+import tinygrad_llm
 from autograd import Tensor, grad, ops
 
 x = Tensor([1.0, 2.0, 3.0], requires_grad=True)
@@ -63,6 +71,8 @@ n: int = x.mean()
 x.backward(create_graph="yes")
 grad(x.sum(), [1.0])
 autograd.tensr([1.0])
+tinygrad_llm.Gpt()
+tinygrad_llm.GPTConfig(n_layers=3)
 """
 
 
@@ -111,7 +121,7 @@ def test_a_program_that_is_right_passes(python, tmp_path):
 @needs_mypy
 def test_every_mistake_is_reported(python, tmp_path):
     found = reported(python, tmp_path, WRONG)
-    assert list(found) == WRONG.splitlines()[4:]
+    assert list(found) == WRONG.splitlines()[5:]
     assert '"axis"' in found['ops.sum(x, axis="0")']
 
 

@@ -20,7 +20,6 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-import tinygrad_llm
 from tinygrad_llm.commands import (
     eval_options,
     finetune_kinds,
@@ -28,17 +27,14 @@ from tinygrad_llm.commands import (
     pipeline_options,
     text_options,
 )
+from tinygrad_llm.commands.parsing import PROGRAM, parse_words
 from tinygrad_llm.config import TrainConfig
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.machine.interrupt import exit_code
 from tinygrad_llm.machine.process import let_blas_sleep
 from tinygrad_llm.terminal import one_line
+from tinygrad_llm.version import __version__
 
-PROGRAM = "tinygrad-llm"
-DESCRIPTION = (
-    "A large language model from scratch: tokenizer, data, training and generation on NumPy arrays "
-    "and a hand-written autograd engine. Start with `tinygrad-llm train`."
-)
 COMMANDS: dict[type, str] = {
     TrainConfig: "train",
     text_options.GenerateOptions: "generate",
@@ -52,8 +48,11 @@ COMMANDS: dict[type, str] = {
     options.TokenizerTrain: "tokenizer:train",
     options.TokenizerEncode: "tokenizer:encode",
     options.TokenizerDecode: "tokenizer:decode",
+    options.CompletionOptions: "completion",
     options.DataPrepare: "data:prepare",
     options.DataList: "data:list_corpora",
+    options.EvaluateOptions: "evaluate",
+    options.PlotOptions: "plot",
     options.ExportOptions: "export",
     options.FuseOptions: "export:fuse",
     options.GradcheckOptions: "gradcheck",
@@ -107,7 +106,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: list[str]) -> int:
     if argv[:1] == ["--version"]:
-        print(f"{PROGRAM} {tinygrad_llm.__version__}")
+        print(f"{PROGRAM} {__version__}")
         return 0
     command = parse(argv)
     name, _, function = COMMANDS[type(command)].partition(":")
@@ -143,30 +142,30 @@ def parse(argv: Sequence[str]) -> Any:
 
     Raises UserError for anything that tyro cannot parse, and SystemExit(0) after printing help.
     """
-    import tyro
+    if any(a.partition("=")[0] == "--config" for a in argv):
+        from tinygrad_llm.commands.config_file import with_config
 
+        argv = with_config(argv)
     if shutil.get_terminal_size().columns < NARROWEST:
         os.environ["COLUMNS"] = str(NARROWEST)  # with fewer, tyro's layout never ends
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
-            command = tyro.cli(
-                options.CommandLine,
-                prog=PROGRAM,
-                description=DESCRIPTION,
-                args=list(argv),
-                config=(
-                    tyro.conf.PositionalRequiredArgs,
-                    tyro.conf.OmitArgPrefixes,
-                    tyro.conf.OmitSubcommandPrefixes,
-                    tyro.conf.FlagCreatePairsOff,
-                ),
-            ).command
+            command = parse_words(argv)
     except SystemExit as stop:
         if not stop.code:
             raise
         raise UserError(_one_line(complaint.getvalue())) from None
-    return getattr(command, "command", command)  # of `tokenizer train`, `data list`, ...
+    command = getattr(command, "command", command)  # of `tokenizer train`, `data list`, ...
+    if isinstance(command, TrainConfig):
+        object.__setattr__(command, "typed", _typed(argv))
+    return command
+
+
+def _typed(argv: Sequence[str]) -> frozenset[str]:
+    """The names of the options in a command line, as fields are called."""
+    names = (a.partition("=")[0][2:].replace("-", "_") for a in argv if a.startswith("--"))
+    return frozenset(n.removeprefix("no_") if n != "no_verify" else n for n in names)
 
 
 _PARSERS_WORDS: tuple[tuple[str, Any], ...] = (

@@ -7,20 +7,13 @@ field is an option, the string below it its help.
 """
 
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, Self
 
+from tinygrad_llm.counts import check_count
+from tinygrad_llm.data_options import DataOptions
 from tinygrad_llm.errors import UserError
-from tinygrad_llm.files import user_path
-
-LARGEST = 2**31 - 1
-"""The largest count of anything: more is a typing error and would not fit into memory."""
-
-
-def check_count(name: str, value: int, low: int = 1) -> None:
-    """Raise UserError for a count below ``low`` or above LARGEST; ``name`` is the option's."""
-    if not low <= value <= LARGEST:
-        at_least = f"at least {low}" if value < low else f"at most {LARGEST}"
-        raise UserError(f"{name} is {value}, but must be {at_least}")
+from tinygrad_llm.optimizer_options import OptimizerOptions
+from tinygrad_llm.run_options import RunOptions
 
 
 @dataclass(frozen=True)
@@ -237,16 +230,15 @@ RECIPES: dict[str, Recipe] = {
 
 
 @dataclass(frozen=True)
-class TrainConfig:
-    """Train a model: corpus, tokenizer, training, evaluation, sample, checkpoint and plot."""
+class TrainingOptions:
+    """The model, the corpus and the steps."""
 
     preset: PresetName = "tiny"
     """Shape of the model, and the training recipe for it."""
     data: str = "stdlib"
-    """Corpus: stdlib (this Python's standard library), tinyshakespeare, the-verdict, or the path
-    of a file or folder of text."""
-    min_ascii_share: float = 0.9
-    """Drop documents with a smaller share of ASCII characters; 0 keeps every language."""
+    """Corpus: stdlib (this Python's standard library), tinyshakespeare, the-verdict, the path of a
+    file or folder, a pattern (texts/*.jsonl), - for standard input, or several of these, with
+    weights if you like: a:0.7,b:0.3."""
     tokenizer: str | None = None
     """Tokenizer: a name (gpt2, cl100k_base, ...) or a path; None trains one on the corpus."""
     vocab_size: int | None = None
@@ -274,43 +266,13 @@ class TrainConfig:
     grad_accumulation: int = 1
     """Micro-batches whose gradients are summed for one step."""
     lr: float | None = None
-    """Highest learning rate, reached after the warm-up; None means the recipe's."""
+    """Highest learning rate, reached after the warm-up; None means the recipe's, for sgd 0.1."""
     min_lr_ratio: float = 0.02
     """Final learning rate, as a share of the highest."""
     warmup_steps: int | None = None
     """Steps over which the learning rate grows from zero; None means the recipe's."""
-    weight_decay: float = 0.1
-    """Decoupled weight decay, for tensors of two or more dimensions."""
-    beta1: float = 0.9
-    """AdamW's decay of the mean of the gradients."""
-    beta2: float = 0.95
-    """AdamW's decay of the mean of their squares."""
     grad_clip: float = 1.0
     """Clip gradients to this global norm (0: no clipping)."""
-    eval_every: int = 120
-    """Steps between quick evaluations."""
-    eval_batches: int = 8
-    """Batches of validation text in a quick evaluation, always the same ones; the final
-    evaluation scores all of it."""
-    save_every: int = 120
-    """Steps between checkpoints."""
-    seed: int = 1337
-    """Seed of the initial weights, the order of the batches, dropout and the sample."""
-    device: Literal["cpu", "cuda"] = "cpu"
-    """Where to compute: cpu (NumPy and the compiled kernels) or cuda (a GPU, with CuPy)."""
-    out: str | None = None
-    """Folder of the run; None means runs/<preset>. If it exists, -2 (-3, ...) is appended."""
-    resume: str | None = None
-    """Run to continue, exactly as if it had never stopped; its options come from its run.json."""
-    no_verify: bool = False
-    """With --resume: use the run's files without comparing them with their checksums."""
-    profile: bool = False
-    """Profile steps 2 to 4: a table by operation and by line, and a trace, in the run's folder."""
-    sample_tokens: int = 300
-    """Length of the sample generated at the end, in tokens (0: no sample)."""
-    sample_prompt: str | None = None
-    """Start of the sample; None means "def " for stdlib, otherwise the first line of the
-    validation text."""
 
     def __post_init__(self) -> None:
         if self.preset not in PRESETS:
@@ -318,29 +280,18 @@ class TrainConfig:
         for name in _AT_LEAST_ONE:
             if (value := getattr(self, name)) is not None:
                 check_count(name, value)
-        for name in ("warmup_steps", "sample_tokens", "seed"):
-            if (value := getattr(self, name)) is not None:
-                check_count(name, value, low=0)
+        if self.warmup_steps is not None:
+            check_count("warmup_steps", self.warmup_steps, low=0)
         if not 0 <= self.grad_clip < float("inf"):
             raise UserError(f"grad_clip is {self.grad_clip}, but must be at least 0 and finite")
-        for name in ("lr", "weight_decay"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value <= 10:
-                raise UserError(f"{name} is {value}, but must be between 0 and 10")
+        if self.lr is not None and not 0 <= self.lr <= 10:
+            raise UserError(f"lr is {self.lr}, but must be between 0 and 10")
         if self.lr == 0:
             raise UserError("lr is 0, but must be above 0: nothing would be learned")
-        if self.out is not None and user_path(self.out).name in ("", ".."):
-            raise UserError(
-                f"out is {self.out!r}, which already exists: name a new folder for the run"
-            )
-        for name in ("min_lr_ratio", "min_ascii_share"):
-            value = getattr(self, name)
-            if not 0 <= value <= 1:
-                raise UserError(f"{name} is {value}, but must be between 0 and 1")
-        for name in ("beta1", "beta2", "dropout"):
-            value = getattr(self, name)
-            if not 0 <= value < 1:
-                raise UserError(f"{name} is {value}, but must be at least 0 and below 1")
+        if not 0 <= self.min_lr_ratio <= 1:
+            raise UserError(f"min_lr_ratio is {self.min_lr_ratio}, but must be between 0 and 1")
+        if not 0 <= self.dropout < 1:
+            raise UserError(f"dropout is {self.dropout}, but must be at least 0 and below 1")
         if self.tokenizer is not None and self.vocab_size is not None:
             raise UserError(
                 f"vocab_size is {self.vocab_size} and tokenizer {self.tokenizer!r}: a tokenizer "
@@ -359,7 +310,7 @@ class TrainConfig:
                     "models have this option; leave it out, or choose a preset such as llama-tiny"
                 )
 
-    def with_recipe(self) -> "TrainConfig":
+    def with_recipe(self) -> Self:
         """The same options, with the preset's recipe in place of None."""
         recipe = RECIPES[self.preset]
         fill = {f.name: getattr(recipe, f.name) for f in fields(recipe)}
@@ -381,7 +332,28 @@ class TrainConfig:
         return replace(preset, head_dim=0, **changed)
 
 
+@dataclass(frozen=True)
+class TrainConfig(DataOptions, RunOptions, OptimizerOptions, TrainingOptions):
+    """Train a model: corpus, tokenizer, training, evaluation, sample, checkpoint and plot."""
+
+    # the fields of the last base come first
+    typed: ClassVar[frozenset[str]] = frozenset()
+    """Names of the options that were typed, defaults included; the command line sets it."""
+
+    def __post_init__(self) -> None:
+        TrainingOptions.__post_init__(self)
+        OptimizerOptions.__post_init__(self)
+        RunOptions.__post_init__(self)
+        DataOptions.__post_init__(self)
+
+    def with_recipe(self) -> Self:
+        """The same options, with the optimizer's defaults and the preset's recipe for None."""
+        filled = TrainingOptions.with_recipe(self.with_defaults())
+        object.__setattr__(filled, "typed", self.typed)
+        return filled
+
+
 _AT_LEAST_ONE = (
     "vocab_size block_size n_layer n_head n_kv_head n_embd n_hidden steps batch_size "
-    "grad_accumulation eval_every eval_batches save_every"
+    "grad_accumulation"
 ).split()

@@ -10,7 +10,7 @@ import statistics
 import numpy as np
 import pytest
 
-from autograd import Parameter, Tensor, grad, no_grad, ops
+from autograd import Parameter, Tensor, enable_grad, no_grad, ops
 from autograd.functional import grad as gradient_of
 
 ENDING = {
@@ -102,19 +102,48 @@ def test_elements_cannot_be_set():
     np.testing.assert_array_equal(x.data, np.ones(3))
 
 
-def test_a_parameter_is_not_changed_by_augmented_assignment():
-    p = Parameter(np.ones(2))
-    for change in (
-        operator.iadd, operator.isub, operator.imul, operator.itruediv, operator.ipow,
-        operator.imatmul,
-    ):  # fmt: skip
-        with pytest.raises(TypeError, match=r"p\.assign_"):
-            change(p, np.ones(2))
-    x = Tensor(np.ones(2), requires_grad=True)  # a function may do so with its argument
-    y = x
-    y += 1
-    y *= 2
-    assert grad(y.sum(), x)[0].data.tolist() == [2.0, 2.0] and x.data.tolist() == [1.0, 1.0]
+AUGMENTED = {
+    "+": operator.iadd, "-": operator.isub, "*": operator.imul, "/": operator.itruediv,
+    "//": operator.ifloordiv, "%": operator.imod, "**": operator.ipow, "@": operator.imatmul,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("symbol", AUGMENTED)
+def test_a_leaf_that_learns_is_not_changed_by_augmented_assignment(symbol):
+    """PyTorch's way to write an optimizer would bind a name, and train nothing."""
+    frozen = Parameter(np.ones((2, 2)), requires_grad=False)
+    learning = Tensor(np.ones((2, 2)), requires_grad=True)
+    for p in (Parameter(np.ones((2, 2))), frozen, learning):
+        for mode in (no_grad, enable_grad):
+            with mode(), pytest.raises(TypeError) as error:
+                AUGMENTED[symbol](p, np.ones((2, 2)))
+            for way_out in (f"p.data {symbol}= value", f"p.assign_(p.data {symbol} value)"):
+                assert way_out in str(error.value)
+        assert (p.data == 1).all()
+
+
+@pytest.mark.parametrize("symbol", AUGMENTED)
+def test_augmented_assignment_of_other_tensors_computes_a_new_one(symbol):
+    leaf = Tensor(np.full((2, 2), 3.0), requires_grad=True)
+    for x in (Tensor(np.full((2, 2), 3.0)), leaf * 1):
+        before, y = x, x
+        y = AUGMENTED[symbol](y, np.full((2, 2), 2.0))
+        assert y is not before and (before.data == 3).all()
+        plain = AUGMENTED[symbol](np.full((2, 2), 3.0), np.full((2, 2), 2.0))
+        np.testing.assert_array_equal(y.data, plain)
+        assert y.requires_grad == (x.requires_grad and symbol != "//")  # which has no gradient
+
+
+def test_the_ways_out_of_augmented_assignment_train():
+    x = Parameter(np.array([1.0, 2.0]))
+    (x * x).sum().backward()
+    saved = x * x
+    x.data -= 0.1 * x.grad.data
+    np.testing.assert_allclose(x.data, [0.8, 1.6])
+    x.assign_(x.data - 0.1)
+    np.testing.assert_allclose(x.data, [0.7, 1.5])
+    with pytest.raises(RuntimeError, match="changed"):  # a graph that saved the old values
+        saved.sum().backward()
 
 
 # --- copies --------------------------------------------------------------------------------------

@@ -186,7 +186,8 @@ def test_bytes_kept_for_backward(sample, kernels):
 
 def test_every_kernel_has_a_sample():
     folders = Path(ops.__file__).parent.parent / "kernels"
-    fast = {f.parent.name for f in folders.glob("*/cpu.py")} - {"adamw"}  # not an operation
+    optimizers = {"adamw", "muon", "sgd"}  # not operations
+    fast = {f.parent.name for f in folders.glob("*/cpu.py")} - optimizers
     of_folder = {"causal_attention": "attention", "swiglu": "glu", "geglu": "glu"}
     assert {of_folder.get(s.op, s.op) for s in FUSED} == fast
 

@@ -7,10 +7,11 @@ from chain_model import END, START, chain_model, chat_tokenizer
 from piped_command import run_piped
 
 from autograd import use_kernels
-from tinygrad_llm.commands.generate import prompt_ids, stream_text
+from tinygrad_llm.commands.generate import stream_text
 from tinygrad_llm.commands.text_options import SamplingOptions
 from tinygrad_llm.pretrained.save import save_pretrained
 from tinygrad_llm.tokenizer import Tokenizer
+from tinygrad_llm.tokenizer.prompts import prompt_ids
 from tinygrad_llm.tokenizer.vocabulary import Conventions
 
 
@@ -53,6 +54,14 @@ def test_prompts_from_files_and_standard_input(generate, tmp_path):
         assert generate("hi", *options, stdin="ä\nb:".encode()) == expected
     code, out, err = generate("hi", "-p", "-", stdin=b"a\xff")
     assert (code, out) == (2, "") and "standard input is not text: byte 1 is not UTF-8" in err
+
+
+def test_without_a_prompt_a_model_begins_a_text(generate):
+    expected = generate("other tokenizer", "--prompt", "", "-n", "5", "--temp", "0")
+    assert expected[0] == 0
+    assert generate("other tokenizer", "-n", "5", "--temp", "0") == expected
+    two = generate("endless", "-p", ":", "-n", "3", "--temp", "0", "--num-samples", "2")
+    assert two[1] == ":012\n:012\n"
 
 
 def test_the_text_ends_before_a_stop_string(generate):

@@ -18,6 +18,7 @@ from tinygrad_llm.data import (
 from tinygrad_llm.data.corpus import CleanReport, Corpus
 from tinygrad_llm.errors import UserError
 
+ASCII = CleanOptions(min_ascii_share=0.9)
 BOOK = "CHAPTER I\n\nIt was a dark night.\n"
 HEADER = (
     "The Project Gutenberg EBook of A Book, by A Writer\n\nThis eBook is for anyone.\n\n"
@@ -57,7 +58,7 @@ def test_collapsing_loses_only_white_space_and_is_final(text):
 @pytest.mark.parametrize("foreign, kept", [(1, 1), (2, 0)])
 def test_a_share_of_exactly_nine_tenths_is_kept(foreign, kept):
     text = "\u00e9" * foreign + "a" * (10 - foreign)
-    assert len(clean_documents([Document("d", text)])[0]) == kept
+    assert len(clean_documents([Document("d", text)], ASCII)[0]) == kept
 
 
 def test_every_reason_in_one_corpus():
@@ -71,7 +72,7 @@ def test_every_reason_in_one_corpus():
         Document("gaps", "a\n\n\n\nb\n"),
         Document("book", HEADER + BOOK + FOOTER),
     ]
-    kept, report = clean_documents(documents)
+    kept, report = clean_documents(documents, ASCII)
     assert kept == [
         Document("plain", "hello world\n"),
         Document("mac", "one\ntwo\n"),
@@ -151,8 +152,8 @@ def test_nothing_left_says_why():
     found = CleanReport(found_documents=1, kept_documents=1)
     corpus = Corpus("greek.txt", [Document("greek.txt", text)], found)
     with pytest.raises(UserError, match="greek.txt has 0 bytes .*1 dropped: less than 90 % ASCII"):
-        clean_corpus(corpus)
-    assert clean_corpus(corpus, CleanOptions(min_ascii_share=0)).documents[0].text == text
+        clean_corpus(corpus, ASCII)
+    assert clean_corpus(corpus).documents[0].text == text
 
 
 WORDS = [f"word{i}" for i in range(400)]

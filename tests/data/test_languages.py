@@ -1,4 +1,4 @@
-"""Text in other languages: left out, with a note of the option that keeps it; kept with it."""
+"""Text in other languages: kept, unless an option asks for ASCII."""
 
 import json
 
@@ -27,27 +27,29 @@ def here(tmp_path, monkeypatch):
     [
         ["train", "--data", "ru.txt", *SMALL],
         ["tokenizer", "train", "ru.txt", "--vocab-size", "280"],
+        ["data", "prepare", "ru.txt", "--vocab-size", "280"],
     ],
 )
-def test_the_message_names_an_option_that_the_command_has(here, capsys, command):
-    assert cli.main(command) == 2
+def test_any_script_is_kept_unless_told_otherwise(here, capsys, command):
+    assert cli.main([*command, "--min-ascii-share", "0.9"]) == 2
     message = capsys.readouterr().err
     assert "less than 90 % ASCII (ru.txt)" in message and "--min-ascii-share 0" in message
-    assert cli.main([*command, "--min-ascii-share", "0"]) == 0
+    assert cli.main(command) == 0
     assert "kept 1 document" in capsys.readouterr().out
 
 
-def test_a_resumed_run_keeps_the_language(here, capsys):
-    words = ["train", "--data", "ru.txt", *SMALL, "--out", "run", "--min-ascii-share", "0"]
+def test_a_resumed_run_keeps_the_options_of_cleaning(here, capsys):
+    words = ["train", "--data", "ru.txt", *SMALL, "--out", "run", "--min-ascii-share", "0.1"]
     assert cli.main(words) == 0
     file = here / "run" / "run.json"
     content = json.loads(file.read_text())
-    assert content["options"]["min_ascii_share"] == 0
+    assert content["options"]["min_ascii_share"] == 0.1
     content["options"]["steps"] = 3
+    del content["options"]["near_duplicates"]  # as in a run of an earlier version
     file.write_text(json.dumps(content))
     capsys.readouterr()
     assert cli.main(["train", "--resume", "run", "--no-verify"]) == 0
     out = capsys.readouterr().out
     assert "kept 1 document" in out and "after step 2" in out
     assert cli.main(["train", "--data", "ru.txt", "--min-ascii-share", "90"]) == 2
-    assert "min_ascii_share is 90.0, but must be between 0 and 1" in capsys.readouterr().err
+    assert "min_ascii_share is 90.0, expected a share between 0 and 1" in capsys.readouterr().err

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from tinygrad_llm.data import (
     open_prepared,
     prepare as prepare_module,
     split,
-    token_file,
+    token_writer,
     train_texts,
 )
 from tinygrad_llm.data.corpus import CleanReport, Corpus
@@ -269,22 +270,124 @@ def test_writers_at_the_same_time(tmp_path):
 
 
 def test_full_disk(tmp_path, monkeypatch):
-    def no_space(path):
+    def no_space(descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(token_file, "_take_space", no_space)
+    monkeypatch.setattr(token_writer, "NOTED", 1)
+    monkeypatch.setattr(token_writer.os, "fsync", no_space)
     with pytest.raises(UserError, match="No space left on device.; free some space"):
         encode_corpus(TRAIN, VAL, ByteTokenizer(), tmp_path)
     assert list((tmp_path / "tokens").iterdir()) == []
 
 
-@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="needs posix_fallocate")
-def test_space_is_taken_before_ids_are_written(tmp_path):
-    path = tmp_path / "hole"
-    with open(path, "wb") as file:
-        file.truncate(1 << 20)
-    token_file._take_space(path)
-    assert path.stat().st_size == 1 << 20 and path.stat().st_blocks * 512 >= 1 << 20
+class Killed(Exception):
+    """Stands for the end of the process."""
+
+
+class KilledAt(ByteTokenizer):
+    """Encodes until a text is asked for; remembers which it has encoded."""
+
+    def __init__(self, text=None):
+        super().__init__()
+        self.text, self.seen = text, []
+
+    def encode_batch(self, texts):
+        if self.text in texts:
+            raise Killed
+        self.seen += texts
+        return super().encode_batch(texts)
+
+
+MANY = [Document(f"m{i}", f"text {i}, " * (i + 1)) for i in range(9)]
+
+
+def several_batches(monkeypatch, noted=1):
+    monkeypatch.setattr(prepare_module, "_BATCH", 1)
+    monkeypatch.setattr(token_writer, "NOTED", noted)
+
+
+def unfinished(tmp_path):
+    (folder,) = (tmp_path / "tokens").iterdir()
+    assert folder.name.startswith(".unfinished-")
+    return folder
+
+
+@pytest.mark.parametrize("noted", [1, 30])
+@pytest.mark.parametrize("at", [MANY[3], MANY[8], VAL[0]], ids=["early", "late", "other side"])
+def test_a_killed_process_is_gone_on_with(tmp_path, monkeypatch, at, noted):
+    several_batches(monkeypatch, noted)
+    whole = encode_corpus(MANY, VAL, ByteTokenizer(), tmp_path / "whole")
+    with pytest.raises(Killed):
+        encode_corpus(MANY, VAL, KilledAt(at.text), tmp_path)
+    assert unfinished(tmp_path)
+    second, seen = KilledAt(), []
+    resumed = encode_corpus(
+        MANY, VAL, second, tmp_path, progress=lambda done, total: seen.append((done, total))
+    )
+    assert len(second.seen) < 10 and at.text in second.seen
+    assert noted > 1 or second.seen[0] == at.text
+    for name in ("train.npy", "val.npy", "meta.json"):
+        assert (resumed.folder / name).read_bytes() == (whole.folder / name).read_bytes()
+    assert [path.name for path in (tmp_path / "tokens").iterdir()] == [resumed.folder.name]
+    assert seen == sorted(seen) and seen[-1][0] == seen[-1][1]
+
+
+def lose_the_end(folder):
+    path = folder / "train.npy.partial"
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def flip_an_id(folder):
+    path = folder / "train.npy.partial"
+    data = bytearray(path.read_bytes())
+    data[-3] ^= 1
+    path.write_bytes(data)
+
+
+def empty_the_journal(folder):
+    (folder / "train.npy.journal").write_text("")
+
+
+def lie_in_the_journal(folder):
+    path = folder / "train.npy.journal"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"tokens": 2**60}))
+
+
+def lose_the_file(folder):
+    (folder / "train.npy.partial").unlink()
+
+
+@pytest.mark.parametrize(
+    "damage", [lose_the_end, flip_an_id, empty_the_journal, lie_in_the_journal, lose_the_file]
+)
+def test_damaged_unfinished_files_are_not_used(tmp_path, monkeypatch, damage):
+    several_batches(monkeypatch)
+    with pytest.raises(Killed):
+        encode_corpus(MANY, VAL, KilledAt(MANY[5].text), tmp_path)
+    damage(unfinished(tmp_path))
+    second = KilledAt()
+    assert encode_corpus(MANY, VAL, second, tmp_path).train.tolist() == ids(*MANY)
+    assert len(second.seen) == 10
+
+
+def test_unfinished_files_stay_for_a_week(tmp_path, monkeypatch):
+    several_batches(monkeypatch)
+    with pytest.raises(Killed):
+        encode_corpus(MANY, VAL, KilledAt(MANY[5].text), tmp_path)
+    folder = unfinished(tmp_path)
+    for days, stays in ((6, True), (8, False)):
+        then = time.time() - days * 24 * 3600
+        os.utime(folder, (then, then))
+        encode_corpus(TRAIN, VAL, ByteTokenizer(), tmp_path)
+        assert folder.exists() == stays
+
+
+def test_the_header_is_numpys(tmp_path):
+    for tokenizer in (ByteTokenizer(), ByteTokenizer(70_000)):
+        prepared = encode_corpus(MANY, VAL, tokenizer, tmp_path)
+        np.save(tmp_path / "saved.npy", np.array(ids(*MANY), prepared.train.dtype))
+        written = (prepared.folder / "train.npy").read_bytes()
+        assert written == (tmp_path / "saved.npy").read_bytes()
 
 
 def test_cache_that_cannot_be_written(tmp_path):

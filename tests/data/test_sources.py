@@ -109,15 +109,19 @@ def test_latin_1_is_reported(tmp_path):
 
 
 def test_folder(tmp_path):
-    for name in ("b.txt", "sub/a.MD", "sub/c.rst", ".hidden.txt", ".git/x.txt", "data.json"):
+    for name in ("b.txt", "sub/a.MD", "sub/c.rst", ".hidden.txt", ".git/x.txt", "data.xyz"):
         put(tmp_path, name, LINES)
     put(tmp_path, "picture.txt", b"\x89PNG\0\0")
+    put(tmp_path, "data.txt", b"abc\0\0\0")
     corpus = load_corpus(str(tmp_path))
     assert names(corpus) == ["b.txt", "sub/a.MD", "sub/c.rst"]
     report = corpus.report
-    assert report.dropped[sources_module.SUFFIX].examples == [".hidden.txt", "data.json"]
-    assert report.dropped["binary (contains NUL bytes)"].examples == ["picture.txt"]
-    assert report.found_documents == 6 and report.found_bytes == 5 * len(LINES) + 6
+    assert report.dropped[sources_module.SUFFIX].examples == [".hidden.txt", "data.xyz"]
+    binary = "binary (contains NUL bytes)"
+    picture = "a PNG picture, not text; save its text as a text file, or leave it out"
+    assert report.dropped[binary].examples == ["data.txt"]
+    assert report.dropped[picture].examples == ["picture.txt"]
+    assert report.found_documents == 7 and report.found_bytes == 5 * len(LINES) + 12
     assert ".git" in str(report)
 
 
@@ -133,8 +137,9 @@ def test_folder_wins_over_no_name_but_not_over_stdlib(tmp_path, monkeypatch):
     [
         (b"", "is empty, expected at least 200 bytes"),
         (b"too short\n", "has only 10 bytes of text, expected at least 200"),
-        (b"\x7fELF\0\0" * 100, "is binary"),
-        (LINES.encode("utf-16-le"), "is binary"),
+        (b"\x7fELF\0\0" * 100, "is a binary program, not text"),
+        (b"abc\0\0" * 100, "is binary"),
+        (LINES.encode("utf-16-le"), "is binary .*looks like UTF-16, so try --encoding utf-16-le"),
     ],
 )
 def test_bad_file(tmp_path, content, sentence):

@@ -184,6 +184,22 @@ def adamw(f, p, g, m, v):
     return *updated, norm.astype(g.dtype)
 
 
+def muon(f, p, g, buffer):
+    # two iterations of Newton-Schulz: five raise the rounding of small singular values to 1e-4
+    def run(nesterov):
+        options = (0.01, 0.9, nesterov, 0.1, 0.5, 2, 1.5, 1)
+        return f.update(xp, p.copy(), g, buffer.copy(), *options)
+
+    return run(False), run(True)
+
+
+def sgd(f, p, g, buffer):
+    def run(nesterov):
+        return f.update(xp, p.copy(), g, buffer.copy(), 0.01, 0.9, nesterov, 0.1, 0.5)
+
+    return run(False), run(True)
+
+
 CASES = [
     Case("softmax", softmax, lambda x, c: dict(x=x, g=x)),
     Case("rms_norm", rms_norm, lambda x, c: dict(x=x, weight=(c,), g=x)),
@@ -210,5 +226,7 @@ CASES = [
     *map(cross_entropy, REDUCTIONS),
     *map(linear_cross_entropy, REDUCTIONS),
     Case("adamw", adamw, lambda x, c: dict(g=x, p=x, m=x, v=x)),
+    Case("muon", muon, lambda x, c: dict(g=x, p=x, buffer=x)),
+    Case("sgd", sgd, lambda x, c: dict(g=x, p=x, buffer=x)),
 ]
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

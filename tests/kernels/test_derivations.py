@@ -94,7 +94,7 @@ def readme_code(op):
 
 
 def test_every_folder_has_a_derivation():
-    assert set(folders()) == {case.split()[0] for case in CASES} | {"adamw"}
+    assert set(folders()) == {case.split()[0] for case in CASES} | {"adamw", "muon", "sgd"}
     for folder in folders():
         assert len((FOLDER / folder / "README.md").read_text().splitlines()) > 30
 
@@ -125,3 +125,68 @@ def test_the_first_step_of_adamw_is_the_sign_of_the_gradient():
     np.testing.assert_allclose(found, p * (1 - 1e-3) - 1e-2 * np.sign(g), rtol=1e-13)
     np.testing.assert_allclose(m, 0.05 * g, rtol=1e-13)
     np.testing.assert_allclose(v, 0.05 * np.square(0.5 * g), rtol=1e-13)
+
+
+def phi(s):
+    """The polynomial of muon/README.md."""
+    return 3.4445 * s - 4.7750 * s**3 + 2.0315 * s**5
+
+
+def test_the_numbers_of_the_derivation_of_muon():
+    text = (FOLDER / "muon" / "README.md").read_text()
+    s = np.linspace(0, 1, 100_001)
+    np.testing.assert_allclose([s[np.argmax(phi(s))], phi(s).max()], [0.555, 1.203], atol=1e-3)
+    assert "1.203 at $s = 0.555$" in text
+    interval = phi(np.linspace(0.68, 1.21, 10_001))  # maps into itself
+    assert 0.68 < interval.min() and interval.max() < 1.21 and "[0.68, 1.21]" in text
+    after = phi(phi(phi(phi(phi(s)))))
+    in_interval = (after >= 0.68) & (after <= 1.21)
+    assert in_interval[s >= 0.0016].all() and not in_interval[s < 0.0014].any()
+    assert "s \\ge 0.0016" in text
+
+
+def test_newton_schulz_does_to_each_singular_value_what_the_derivation_says():
+    orthogonalize, x = readme_code("muon")["orthogonalize"], normal(2, 5, 3)
+    u, s, vt = np.linalg.svd(x, full_matrices=False)
+    s = s / np.sqrt((s**2).sum(axis=-1, keepdims=True))  # by Frobenius' norm
+    for steps in range(1, 6):
+        s = phi(s)
+        found = orthogonalize(numpy_namespace, x, steps)
+        np.testing.assert_allclose(found, (u * s[:, None, :]) @ vt, rtol=1e-10, atol=1e-12)
+
+
+def test_no_step_of_that_spectral_norm_lowers_the_loss_more_than_the_orthogonal_one():
+    """The inequality of the derivation of Muon, for random steps."""
+    g = normal(4, 3)
+    u, s, vt = np.linalg.svd(g, full_matrices=False)
+    best = -(g * (u @ vt)).sum()
+    np.testing.assert_allclose(best, -s.sum())
+    for seed in range(50):
+        step = np.random.default_rng(seed).standard_normal((4, 3))
+        step /= np.linalg.norm(step, 2)
+        assert (g * step).sum() > best
+
+
+def test_nesterov_is_momentum_seen_from_the_point_ahead():
+    """theta moves by the gradient at phi = theta - lr mu b; the README writes it for phi alone."""
+    update, A = readme_code("sgd")["update"], np.diag([1.0, 20.0])
+    lr, mu = 0.02, 0.9
+    theta, b = np.array([1.0, 1.0]), np.zeros(2)
+    phi_, buffer = theta.copy(), np.zeros(2)
+    for _ in range(10):
+        b = mu * b + A @ (theta - lr * mu * b)
+        theta = theta - lr * b
+        phi_, buffer = update(numpy_namespace, phi_, A @ phi_, buffer, lr, mu, True, 0.0, 1.0)
+        np.testing.assert_allclose(phi_, theta - lr * mu * b, rtol=1e-12)
+
+
+def test_momentum_converges_at_the_rate_of_the_derivation():
+    """On a quadratic of condition number 100, the error shrinks by sqrt(mu) a step."""
+    update, A = readme_code("sgd")["update"], np.diag([1.0, 100.0])
+    root = (10 - 1) / (10 + 1)
+    lr = (1 + root) ** 2 / 100  # the largest that keeps the steepest axis at sqrt(mu)
+    p, b = np.ones(2), np.zeros(2)
+    for _ in range(150):
+        p, b = update(numpy_namespace, p, A @ p, b, lr, root**2, False, 0.0, 1.0)
+    rate = np.linalg.norm(p) ** (1 / 150)
+    assert root < rate < root * 1.05  # plain gradient descent: (100 - 1) / (100 + 1) = 0.98

@@ -9,7 +9,7 @@ import pytest
 from kernel_checks import assert_same, both_dtypes, normal, xp
 
 from autograd import Tensor, grad, ops, use_kernels
-from autograd.kernels import adamw, softmax
+from autograd.kernels import adamw, muon, sgd, softmax
 from autograd.samples import SAMPLES
 
 
@@ -119,3 +119,18 @@ def test_adamw_in_any_layout(layout, dtype):
     expected = adamw.update(xp, p, g, m, v * v, *options)
     assert_same(found, expected, dtype)
     assert_same(mixed, expected, dtype)
+
+
+@each_layout
+@both_dtypes
+def test_sgd_and_muon_in_any_layout(layout, dtype):
+    p, g, buffer = (normal(7, 5, dtype=dtype, seed=k) for k in range(3))
+    for update, options in (
+        (sgd.update, (0.01, 0.9, True, 0.1, 0.5)),
+        (muon.update, (0.01, 0.9, True, 0.1, 0.5, 2, 1.0, 1)),
+    ):
+        found = update(xp, *map(layout, (p, g, buffer)), *options)
+        mixed = update(xp, p.copy(), layout(g), buffer.copy(), *options)
+        expected = update(xp, p, g, buffer, *options)
+        assert_same(found, expected, dtype)
+        assert_same(mixed, expected, dtype)

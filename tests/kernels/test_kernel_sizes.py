@@ -55,7 +55,9 @@ def test_sizes(case, dtype, rows, columns):
     case.run(compared(case.op, dtype), **case.inputs(rows, columns, dtype))
 
 
-ROWS_ONLY = ("attention", "grouped_query_attention", "cross_entropy", "linear_cross_entropy")
+ROWS_ONLY = (
+    "attention", "grouped_query_attention", "cross_entropy", "linear_cross_entropy", "muon"
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -242,7 +244,15 @@ def test_gelu_in_place(dtype, approximate):
 
 @pytest.mark.parametrize(
     "op, note",
-    [("softmax", ""), ("gelu", "tanh"), ("dropout", ""), ("adamw", ""), ("linear", "with bias")],
+    [
+        ("softmax", ""),
+        ("gelu", "tanh"),
+        ("dropout", ""),
+        ("adamw", ""),
+        ("muon", ""),
+        ("sgd", ""),
+        ("linear", "with bias"),
+    ],
 )
 @both_dtypes
 def test_no_columns(op, note, dtype):

@@ -187,3 +187,32 @@ def test_adamw_kernel_works_in_place(dtype, shape):
     assert all(a is b for a, b in zip(found, (p, m, v), strict=True))
     assert_same(found, expected, dtype)
     np.testing.assert_array_equal(g, kept)
+
+
+@both_dtypes
+@pytest.mark.parametrize("nesterov", [False, True])
+@pytest.mark.parametrize("op, more", [("sgd", ()), ("muon", (5, 1.5, 3))])
+def test_sgd_and_muon_kernels_work_in_place(op, more, nesterov, dtype):
+    p, g, buffer = (normal(96, 130, dtype=dtype, seed=k) for k in range(3))
+    options = (np.float64(0.01), 0.9, nesterov, 0.1, np.float64(0.5), *more)
+    expected = reference(op).update(xp, p, g, buffer, *options)
+    kept = g.copy()
+    found = cpu(op).update(xp, p, g, buffer, *options)
+    assert all(a is b for a, b in zip(found, (p, buffer), strict=True))
+    assert_same(found, expected, dtype)
+    np.testing.assert_array_equal(g, kept)
+
+
+@both_dtypes
+@pytest.mark.parametrize("shape", [(40, 40), (7, 90), (90, 7), (3, 20, 30), (1, 1), (0, 4), (4, 0)])
+@pytest.mark.parametrize("steps", [1, 4, 5])
+def test_newton_schulz_kernel(shape, steps, dtype):
+    x = normal(*shape, dtype=dtype)
+    kept = x.copy()
+    found = cpu("muon").orthogonalize(xp, x, steps)
+    expected = reference("muon").orthogonalize(xp, x, steps)
+    assert found.dtype == x.dtype and not np.shares_memory(found, x)
+    # rounding grows with the smallest singular values, at most by 3.4445 an iteration
+    tolerance = 3.5**steps * 10 * np.finfo(dtype).eps
+    np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance)
+    np.testing.assert_array_equal(x, kept)

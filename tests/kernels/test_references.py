@@ -196,6 +196,45 @@ def test_adamw_against_torch():
     np.testing.assert_allclose(p, theirs.detach().numpy(), rtol=1e-13)
 
 
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_sgd_against_torch(nesterov):
+    torch = pytest.importorskip("torch", reason="compares with torch.optim.SGD")
+    p, buffer = normal(20), np.zeros(20)
+    theirs = torch.tensor(p.copy(), requires_grad=True)
+    optimizer = torch.optim.SGD([theirs], 0.01, 0.9, weight_decay=0.1, nesterov=nesterov)
+    for step in range(1, 6):
+        g = normal(20, seed=step)
+        theirs.grad = torch.tensor(g)
+        optimizer.step()
+        p, buffer = reference("sgd").update(xp, p, g, buffer, 0.01, 0.9, nesterov, 0.1, 1.0)
+    np.testing.assert_allclose(p, theirs.detach().numpy(), rtol=1e-13)
+
+
+def test_newton_schulz_replaces_singular_values_and_keeps_the_directions():
+    x = normal(6, 4)
+    u, s, vt = np.linalg.svd(x, full_matrices=False)
+    for scale in (1e-3, 1.0, 1e20):
+        found = reference("muon").orthogonalize(xp, scale * x, 5)
+        core = u.T @ found @ vt.T
+        np.testing.assert_allclose(core, np.diag(np.diag(core)), atol=1e-12)
+        assert ((np.diag(core) > 0.68) & (np.diag(core) < 1.21)).all()
+    np.testing.assert_array_equal(reference("muon").orthogonalize(xp, 0 * x, 5), 0 * x)
+    large = (1e20 * x).astype("f4")  # its squares overflow float32
+    found = reference("muon").orthogonalize(xp, large, 5)
+    np.testing.assert_allclose(found, reference("muon").orthogonalize(xp, x, 5), atol=1e-4)
+
+
+def test_each_matrix_of_a_stack_is_orthogonalized_by_itself():
+    options = (0.01, 0.9, True, 0.0, 1.0, 5, 1.0)
+    p, g, zeros = normal(6, 4), normal(6, 4, seed=1), np.zeros((6, 4))
+    whole, _ = reference("muon").update(xp, p, g, zeros, *options, 3)
+    for rows in (slice(0, 2), slice(2, 4), slice(4, 6)):
+        one, _ = reference("muon").update(xp, p[rows], g[rows], zeros[rows], *options, 1)
+        np.testing.assert_allclose(whole[rows], one, rtol=1e-13)
+    together, _ = reference("muon").update(xp, p, g, zeros, *options, 1)
+    assert np.abs(together - whole).max() > 1e-4
+
+
 @pytest.mark.parametrize("dtype", ["f2", "f4"])
 def test_references_keep_the_dtype(dtype):
     x, ids = normal(3, 6, dtype=dtype), np.array([0, -100, 2])
@@ -219,6 +258,10 @@ def test_references_keep_the_dtype(dtype):
         reference("dropout").forward(xp, x, x > 0, 0.3),
         reference("adamw").update(
             xp, x, g, x, x * x, np.float64(0.1), 0.9, 0.9, 1e-8, 0.1, 1, np.float64(0.5)
+        ),
+        reference("sgd").update(xp, x, g, x, np.float64(0.1), 0.9, True, 0.1, np.float64(0.5)),
+        reference("muon").update(
+            xp, x, g, x, np.float64(0.1), 0.9, True, 0.1, np.float64(0.5), 5, 1.5, 1
         ),
     ]
     for reduction in REDUCTIONS:

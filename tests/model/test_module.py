@@ -9,9 +9,10 @@ import pytest
 
 from autograd import Parameter, Tensor
 from tinygrad_llm.config import GPTConfig
+from tinygrad_llm.model.containers import ModuleList
 from tinygrad_llm.model.gpt import GPT
 from tinygrad_llm.model.layers import Dropout, Embedding, LayerNorm, Linear
-from tinygrad_llm.model.module import Module, ModuleDict, ModuleList, functional_call
+from tinygrad_llm.model.module import Module, functional_call
 from tinygrad_llm.training.optim import AdamW
 
 
@@ -50,13 +51,6 @@ def test_parameters_come_once_and_own_before_children():
 def test_module_names():
     names = [name for name, _ in Tied().named_modules()]
     assert names == ["", "table", "rows", "rows.0", "rows.1", "head", "drop"]
-
-
-def test_module_list():
-    modules = ModuleList([Linear(1, 1)])
-    modules.append(LayerNorm(2))
-    assert len(modules) == 2
-    assert isinstance(modules[-1], LayerNorm) and modules[0] is next(iter(modules))
 
 
 def test_train_and_eval_reach_every_module():
@@ -116,6 +110,28 @@ def test_zero_grad():
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
+def test_apply_reaches_every_module_from_the_bottom_up():
+    model, seen = Tied(), []
+    assert model.apply(seen.append) is model
+    names = {id(module): name for name, module in model.named_modules()}
+    assert [names[id(module)] for module in seen] == [
+        "table", "rows.0", "rows.1", "rows", "head", "drop", "",
+    ]  # fmt: skip
+
+
+def test_requires_grad_freezes_and_thaws():
+    model, ids = filled(), np.array([[0, 1]])
+    model(ids).sum().backward()
+    assert model.rows.requires_grad_(False) is model.rows
+    frozen = [name for name, p in model.named_parameters() if not p.requires_grad]
+    assert frozen == ["rows.0.weight", "rows.0.bias", "rows.1.weight"]
+    assert all(p.grad is None for p in model.rows.parameters()) and model.scale.grad is not None
+    model(ids).sum().backward()
+    assert all(p.grad is None for p in model.rows.parameters())
+    model.requires_grad_()
+    assert all(p.requires_grad for p in model.parameters())
+
+
 def test_astype_keeps_ties_and_gradients_flow():
     model = filled()
     model(np.array([[0, 1]])).sum().backward()
@@ -140,8 +156,13 @@ def test_state_dict_round_trip():
 @pytest.mark.parametrize(
     "change, error, words",
     [
-        (lambda s: s.pop("scale"), KeyError, "no tensor scale"),
-        (lambda s: s.update(other=np.ones(2)), KeyError, "tensor other"),
+        (lambda s: s.pop("scale"), KeyError, "this Tied: it lacks scale \\(strict=False"),
+        (lambda s: s.update(other=np.ones(2)), KeyError, "it has other, which the model does not"),
+        (
+            lambda s: [s.pop(name) for name in list(s)] and s.update(x=1, y=2),
+            KeyError,
+            "it lacks scale, table.weight, rows.0.weight and 2 more and has x, y, which",
+        ),
         (
             lambda s: s.update(scale=np.ones(4)),
             ValueError,
@@ -175,17 +196,79 @@ def test_a_parameter_is_not_overwritten_by_an_array():
     assert len(layer.parameters()) == 1
 
 
+class Branches(Module):
+    """Parameters in every container in which they are found."""
+
+    def __init__(self):
+        self.layers = [Linear(2, 2), Linear(2, 2, bias=False)]
+        self.pair = (LayerNorm(2), 3, None)
+        self.heads = {"a": Linear(2, 1), "b": [{"scale": Parameter(np.ones(2, np.float32))}]}
+        self.layers.append(self.layers[0])  # tied
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = layer(x)
+        return self.heads["a"](self.pair[0](x) * self.heads["b"][0]["scale"])
+
+
+def test_lists_tuples_and_dicts_are_walked():
+    model = Branches()
+    assert [name for name, _ in model.named_parameters()] == [
+        "heads.b.0.scale", "layers.0.weight", "layers.0.bias", "layers.1.weight", "pair.0.weight",
+        "pair.0.bias", "heads.a.weight", "heads.a.bias",
+    ]  # fmt: skip
+    assert [name for name, _ in model.named_children()] == [
+        "layers.0", "layers.1", "layers.2", "pair.0", "heads.a",
+    ]  # fmt: skip
+    model.layers.append(Linear(2, 2))  # what comes later is found too
+    assert "layers.3.weight" in model.state_dict()
+    assert not model.eval().layers[3].training and not model.pair[0].training
+    twin = Branches()
+    twin.layers.append(Linear(2, 2))
+    twin.load_state_dict(model.state_dict())
+    copy.deepcopy(model).load_state_dict(twin.state_dict())
+    assert model.layers[2] is model.layers[0]
+
+
+def test_functional_call_replaces_what_is_in_containers():
+    model, x = Branches(), np.ones((1, 2), np.float32)
+    layers, heads, pair = model.layers, model.heads, model.pair
+    tensors = {n: Tensor(2 * p.data, requires_grad=True) for n, p in model.named_parameters()}
+    y = functional_call(model, tensors, x)
+    assert model.layers is layers and model.heads is heads and model.pair is pair
+    y.sum().backward()
+    assert all(t.grad is not None for t in tensors.values())
+    assert all(p.grad is None for p in model.parameters())
+    doubled = Branches()
+    doubled.load_state_dict({n: t.data for n, t in tensors.items()})
+    np.testing.assert_array_equal(doubled(x).data, y.data)
+
+
+Pair = collections.namedtuple("Pair", "left right")
+
+
+def test_named_tuples_and_unrelated_containers_stay_what_they_are():
+    class Two(Module):
+        def __init__(self):
+            self.pair = Pair(Parameter(np.ones(1)), 2.0)
+            self.sizes = [1, 2]
+
+        def forward(self, sizes):
+            assert self.sizes is sizes and isinstance(self.pair, Pair)
+            return self.pair.left * self.pair.right
+
+    model = Two()
+    y = functional_call(model, {"pair.0": Tensor(np.full(1, 3.0))}, model.sizes)
+    assert y.item() == 6.0
+
+
 HIDDEN = {
-    "list": lambda: [Linear(2, 2)],
-    "tuple": lambda: (Linear(2, 2), None),
-    "dict": lambda: {"a": Linear(2, 2)},
-    "nested lists": lambda: [[Linear(2, 2)], []],
-    "lists in a dict": lambda: {"a": [1, {"b": (Linear(2, 2),)}]},
     "deque": lambda: collections.deque([Linear(2, 2)]),
     "set": lambda: {Linear(2, 2)},
-    "parameters in a list": lambda: [Parameter(np.ones(2))],
-    "parameters in a dict": lambda: {"scale": Parameter(np.ones(2))},
+    "a set in a list": lambda: [1, {Parameter(np.ones(2))}],
     "a tensor that learns": lambda: Tensor(np.ones(2), requires_grad=True),
+    "tensors that learn in a list": lambda: [Tensor(np.ones(2), requires_grad=True)],
+    "tensors that learn in a dict": lambda: {"a": (Tensor(np.ones(2), requires_grad=True),)},
 }
 
 
@@ -197,19 +280,31 @@ def test_what_the_walk_would_miss_is_refused(make):
     assert not hasattr(module, "things")
 
 
+@pytest.mark.parametrize("key", [1, "", "a.b", None, ("a", 1)])
+def test_a_key_that_is_no_name_is_refused(key):
+    module = Module()
+    with pytest.raises(TypeError, match="Module.heads: .* cannot name what a module contains"):
+        module.heads = {key: Linear(2, 2)}
+    module.heads = {key: 1.0}  # of anything else, any dict may be an attribute
+
+
 @pytest.mark.parametrize("walk", ["parameters", "state_dict", "train", "zero_grad"])
-def test_a_list_that_was_filled_later_is_refused_by_every_walk(walk):
+def test_what_was_hidden_later_is_refused_by_every_walk(walk):
     class Grid(Module):
         def __init__(self):
-            self.layers, self.heads = [], {}
+            self.layers, self.heads, self.scale = set(), {}, Tensor(np.ones(2))
 
-    for fill in (lambda g: g.layers.append(Linear(2, 2)), lambda g: g.heads.update(a=Linear(2, 2))):
+    def learn(grid):
+        grid.scale.requires_grad = True
+
+    for hide in (lambda g: g.layers.add(Linear(2, 2)), lambda g: g.heads.update({1: Linear(1, 1)}),
+                 learn):  # fmt: skip
         grid = Grid()
         getattr(grid, walk)()  # empty containers hide nothing
-        fill(grid)
-        with pytest.raises(TypeError, match="Grid.(layers|heads).* would not be found"):
+        hide(grid)
+        with pytest.raises(TypeError, match="Grid.(layers|heads|scale).* (would not|cannot)"):
             getattr(grid, walk)()
-        with pytest.raises(TypeError, match="Grid.(layers|heads).* would not be found"):
+        with pytest.raises(TypeError, match="Grid.(layers|heads|scale).* (would not|cannot)"):
             getattr(ModuleList([grid]), walk)()
 
 
@@ -225,21 +320,6 @@ def test_containers_of_other_things_are_welcome():
     module.sizes, module.names, module.loop = [1, 2], {"a": np.ones(2)}, loop
     module.seen = [Linear(2, 2)(np.ones((1, 2), np.float32))]  # computed, as to look at it later
     assert module.parameters() == []
-
-
-def test_module_dict():
-    heads = ModuleDict({"a": Linear(2, 2), "b": LayerNorm(2)})
-    heads["a"] = Linear(3, 1)
-    assert list(heads) == heads.keys() == ["a", "b"] and len(heads) == 2 and "b" in heads
-    assert heads["a"].weight.shape == (1, 3) and heads.values()[0] is heads.items()[0][1]
-    assert list(heads.state_dict()) == ["a.weight", "a.bias", "b.weight", "b.bias"]
-    for name in ("", "a.b", 3, "keys", "training"):
-        with pytest.raises(ValueError, match="cannot name a module"):
-            heads[name] = Linear(1, 1)
-    with pytest.raises(TypeError, match="ModuleDict holds modules, not float"):
-        heads["c"] = 1.0
-    with pytest.raises(TypeError, match="ModuleList holds modules, not Parameter"):
-        ModuleList([Parameter(np.ones(2))])
 
 
 def test_functional_call_replaces_tied_parameters_together_and_puts_them_back():

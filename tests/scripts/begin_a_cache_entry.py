@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tinygrad_llm.data import cache
 
-partial = cache._unique(Path(sys.argv[1]) / "tokens" / ("k" * 64), "partial")
+partial = cache.unique_name(Path(sys.argv[1]) / "tokens" / ("k" * 64), "partial")
 partial.mkdir(parents=True)
 (partial / "train.npy").write_bytes(b"half")
 if sys.argv[2] == "kill":

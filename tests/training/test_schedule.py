@@ -5,7 +5,7 @@ import math
 import pytest
 from hypothesis import given, strategies as st
 
-from tinygrad_llm.training.schedule import learning_rate
+from tinygrad_llm.training.schedule import learning_rate, schedule
 
 OPTIONS = {"peak": 2e-3, "floor": 2e-4, "warmup_steps": 10, "steps": 110}
 
@@ -21,16 +21,27 @@ def test_landmarks():
     assert learning_rate(110, **OPTIONS) == learning_rate(10_000, **OPTIONS) == 2e-4
 
 
+def test_shapes():
+    linear = schedule(2e-3, 110, shape="linear", warmup_steps=10, floor=2e-4)
+    assert linear(4) == pytest.approx(1e-3) and linear(10) == 2e-3
+    assert linear(35) == pytest.approx(2e-4 + 1.8e-3 * 3 / 4)
+    assert linear(110) == linear(500) == 2e-4
+    constant = schedule(2e-3, 110, shape="constant", warmup_steps=10)
+    assert constant(4) == pytest.approx(1e-3)
+    assert {constant(step) for step in range(9, 200)} == {2e-3}
+    cosine = schedule(2e-3, 110, warmup_steps=10, floor=2e-4)
+    assert [cosine(i) for i in range(200)] == [learning_rate(i, **OPTIONS) for i in range(200)]
+
+
 @given(
     step=st.integers(0, 500),
     warmup_steps=st.integers(0, 300),
     steps=st.integers(1, 400),
     ratio=st.floats(0, 1),
+    shape=st.sampled_from(["cosine", "linear", "constant"]),
 )
-def test_rises_then_falls_within_bounds(step, warmup_steps, steps, ratio):
-    def rate(i):
-        return learning_rate(i, peak=1.0, floor=ratio, warmup_steps=warmup_steps, steps=steps)
-
+def test_rises_then_falls_within_bounds(step, warmup_steps, steps, ratio, shape):
+    rate = schedule(1.0, steps, shape=shape, warmup_steps=warmup_steps, floor=ratio)
     assert 0 < rate(step) <= 1 or ratio == 0
     if step + 1 < warmup_steps:
         assert rate(step) < rate(step + 1)

@@ -6,10 +6,12 @@ import signal
 import subprocess
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from small_trainer import SHAPE, TOKENS, NoCheckpoints, options, trainer, weights
 
 from tinygrad_llm.config import PRESETS, GPTConfig, TrainConfig
 from tinygrad_llm.data import IGNORE, Loader
@@ -23,70 +25,7 @@ from tinygrad_llm.tokenizer import Tokenizer
 from tinygrad_llm.training import checkpoint as ckpt
 from tinygrad_llm.training.evaluation import evaluate, whole
 from tinygrad_llm.training.metrics import MetricsWriter, read_metrics
-from tinygrad_llm.training.next_tokens import NextTokens
-from tinygrad_llm.training.optim import AdamW
-from tinygrad_llm.training.trainer import Trainer
-
-SHAPE = GPTConfig(vocab_size=257, block_size=8, n_layer=2, n_head=2, n_embd=8, dropout=0.1)
-TOKENS = np.tile(np.arange(40, dtype=np.uint16), 20)
-
-
-class Quiet:
-    """A console that records what it is asked to print."""
-
-    def __init__(self):
-        self.lines, self.running = [], False
-
-    def start(self, done, total):
-        self.running = True
-
-    def step(self, line, loss, note):
-        self.lines.append(line)
-
-    def stop(self):
-        self.running = False
-
-
-class NoCheckpoints:
-    """Records what was to be saved."""
-
-    def __init__(self):
-        self.saved = []
-
-    def save(self, model, arrays, state, best_step=None):
-        self.saved.append((state["step"], best_step))
-
-
-def options(**changes):
-    defaults = {"steps": 6, "batch_size": 3, "lr": 1e-2, "warmup_steps": 2, "dropout": 0.1}
-    return TrainConfig(**{**defaults, "eval_every": 2, "save_every": 2, **changes}).with_recipe()
-
-
-def trainer(tmp_path, config=None, model=None, loader=None, checkpoints=None, shape=SHAPE):
-    config = config or options()
-    model = model or GPT(shape, seed=5)
-    loader = loader or Loader(TOKENS, config.batch_size, shape.block_size, seed=7)
-    return Trainer(
-        model,
-        NextTokens(
-            model,
-            loader,
-            TOKENS[:100],
-            np.ones(shape.vocab_size, np.int64),
-            grad_accumulation=config.grad_accumulation,
-            eval_batches=config.eval_batches,
-        ),
-        AdamW(model.named_parameters(), betas=(0.9, 0.95), weight_decay=0.1),
-        config,
-        checkpoints=checkpoints or NoCheckpoints(),
-        metrics=MetricsWriter(tmp_path / "metrics.jsonl"),
-        console=Quiet(),
-    )
-
-
-def weights(model):
-    return {name: array.copy() for name, array in model.state_dict().items()}
-
+from tinygrad_llm.training.optim import SGD, AdamW, Muon
 
 # --- one step ------------------------------------------------------------------------------------
 
@@ -206,7 +145,8 @@ def test_evaluates_saves_and_logs_on_time(tmp_path):
     assert sentence == f"validation, all 99 tokens: {whole_text}"
 
 
-def test_resuming_is_bit_for_bit(tmp_path):
+@pytest.mark.parametrize("optimizer", [AdamW, Muon, partial(SGD, momentum=0.9, nesterov=True)])
+def test_resuming_is_bit_for_bit(tmp_path, optimizer):
     def folder(name):
         checkpoints = ckpt.Checkpoints(tmp_path / name, Tokenizer([]))
         checkpoints.folder.mkdir(parents=True)
@@ -214,17 +154,19 @@ def test_resuming_is_bit_for_bit(tmp_path):
 
     config = options(steps=6, grad_accumulation=2)
     checkpoints = folder("whole")
-    whole = trainer(tmp_path / "whole", config, checkpoints=checkpoints)
+    whole = trainer(tmp_path / "whole", config, checkpoints=checkpoints, optimizer=optimizer)
     whole.train()
 
     checkpoints = folder("cut")
-    first = trainer(tmp_path / "cut", config, checkpoints=checkpoints)
+    first = trainer(tmp_path / "cut", config, checkpoints=checkpoints, optimizer=optimizer)
     while first.step < 3:
         first._advance(last=False)
     first._save()
     _, checkpoint = ckpt.resolve_resume(tmp_path / "cut")
     model = load_model(checkpoint).train()
-    second = trainer(tmp_path / "cut", config, model, checkpoints=first.checkpoints)
+    second = trainer(
+        tmp_path / "cut", config, model, checkpoints=first.checkpoints, optimizer=optimizer
+    )
     second.load_state(*ckpt.load_training_state(checkpoint))
     assert second.step == 3
     second.train()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tinygrad_llm.commands.console import PlainConsole
 from tinygrad_llm.data import (
-    CleanOptions,
+    DataOptions,
     Document,
     Prepared,
     cache_folder,
@@ -44,7 +44,7 @@ def prepare_corpus(
     *,
     tokenizer: "Tokenizer | None" = None,
     vocab_size: int = 4096,
-    options: CleanOptions | None = None,
+    options: DataOptions | None = None,
 ) -> tuple["Tokenizer", Prepared]:
     """Load, clean, split and encode a corpus, with a report; returns (tokenizer, tokens).
 
@@ -52,7 +52,7 @@ def prepare_corpus(
     the tokens come from the cache if they are there.
     """
     cache_folder()  # if it is impossible, say so before the work that would fill it
-    corpus = clean_corpus(load_corpus(source), options)
+    corpus = clean_corpus(load_corpus(source, options), options)
     train_docs, val_docs = split(corpus)
     console.say(str(corpus))
 

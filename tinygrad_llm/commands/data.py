@@ -3,7 +3,7 @@
 from tinygrad_llm.commands.console import make_console
 from tinygrad_llm.commands.corpus import open_tokenizer, prepare_corpus
 from tinygrad_llm.commands.options import DataList, DataPrepare
-from tinygrad_llm.data import DATASETS, CleanOptions, cache_folder
+from tinygrad_llm.data import DATASETS, cache_folder
 from tinygrad_llm.errors import UserError
 
 
@@ -14,11 +14,6 @@ def prepare(options: DataPrepare) -> int:
             f"vocab_size is {options.vocab_size} and tokenizer {options.tokenizer!r}: a tokenizer "
             "has its own vocabulary; leave out one of the two"
         )
-    clean = CleanOptions(
-        near_duplicates=options.near_duplicates,
-        near_duplicate_threshold=options.near_duplicate_threshold,
-        min_ascii_share=options.min_ascii_share,
-    )
     tokenizer = open_tokenizer(options.tokenizer) if options.tokenizer else None
     console = make_console()
     _, prepared = prepare_corpus(
@@ -26,7 +21,7 @@ def prepare(options: DataPrepare) -> int:
         options.source,
         tokenizer=tokenizer,
         vocab_size=4096 if options.vocab_size is None else options.vocab_size,
-        options=clean,
+        options=options,
     )
     console.say(f"written to {prepared.folder}")
     return 0

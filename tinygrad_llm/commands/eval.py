@@ -8,7 +8,6 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
-from tinygrad_llm import __version__
 from tinygrad_llm.commands.console import PlainConsole, make_console
 from tinygrad_llm.commands.eval_options import EvalOptions
 from tinygrad_llm.errors import UserError
@@ -32,6 +31,7 @@ from tinygrad_llm.evals.tasks import TASKS
 from tinygrad_llm.files import file_sha256, user_path, write_atomically
 from tinygrad_llm.files.json_file import read_json
 from tinygrad_llm.files.lock import RunLock
+from tinygrad_llm.version import __version__
 
 IDENTITY = "eval.json"
 PLACES = ("names", "out", "batch_size", "no_verify", "list_tasks")

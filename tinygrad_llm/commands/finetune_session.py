@@ -8,8 +8,8 @@ unnoticed.
 
 import importlib
 import shutil
-from collections.abc import Iterator
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,10 @@ from tinygrad_llm.model.freezing import training_cost
 from tinygrad_llm.model.summary import parameter_count
 from tinygrad_llm.training import runs
 from tinygrad_llm.training.checkpoint import Checkpoints, state_schema, step_of
-from tinygrad_llm.training.metrics import is_finished
+from tinygrad_llm.training.metrics import Metrics, is_finished
+from tinygrad_llm.training.optim import AdamW
+from tinygrad_llm.training.optim.optimizer import Params
+from tinygrad_llm.training.trainer import Trainer
 
 DATA = ("data", "validation_data", "test_data")
 """The options that name files of data."""
@@ -82,7 +85,8 @@ def resume(
         )
     options = options_of(content, run, KINDS[task])
     if checkpoint is not None and _is_finished(run, checkpoint, options):
-        say_finished(console, run, options.steps)
+        done = options.steps or 0
+        say_finished(console, run, done, done, "start a new run for more steps")
         return make_missing(console, run, _module(options).PICTURES)
     _check_inputs(run, _inputs(options), content.get("inputs", {}))
     with saying_when_it_compiles(console):
@@ -140,11 +144,24 @@ def _session(
     checkpoints = Checkpoints(run, base.tokenizer, parts.save_model)
     pictures = _module(parts.options).PICTURES
     return Session(
-        run, parts.options, parts.model, parts.task, checkpoints, console,
+        run, parts.options, parts.model, parts.task, _adamw(parts.options), checkpoints, console,
         finish=lambda trainer: finish(console, trainer, run, parts, pictures, started),
         step_size=parts.step_size, saved=saved,
-        after_evaluation=partial(parts.after_evaluation, run),
+        callbacks=[_AfterEvaluation(partial(parts.after_evaluation, run))],
     )  # fmt: skip
+
+
+def _adamw(options: FinetuneOptions) -> Callable[[Params], AdamW]:
+    betas = (options.beta1, options.beta2)
+    return partial(AdamW, betas=betas, weight_decay=options.weight_decay)
+
+
+@dataclass(frozen=True)
+class _AfterEvaluation:
+    function: Callable[[int], None]
+
+    def on_evaluate(self, trainer: Trainer, line: Metrics) -> None:
+        self.function(trainer.step)
 
 
 # --- run.json ------------------------------------------------------------------------------------

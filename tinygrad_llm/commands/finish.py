@@ -46,11 +46,11 @@ def finish(
     tokenizer = trainer.checkpoints.tokenizer
 
     def sample() -> None:
-        prompt = _sample_prompt(config, tokenizer, prepared)
+        prompt = sample_prompt(config, tokenizer, prepared)
         _write_sample(console, trainer.model, tokenizer, prompt, config)
 
     def report() -> None:
-        _report(console, run, _sample_prompt(config, tokenizer, prepared), started)
+        _report(console, run, sample_prompt(config, tokenizer, prepared), started)
 
     tasks: dict[str, Callable[[], None]] = {
         "the final evaluation": lambda: console.say(f"\n{trainer.final_evaluation()}"),
@@ -124,7 +124,7 @@ def _write_sample(
     console.say("\n")
 
 
-def _sample_prompt(config: TrainConfig, tokenizer: "Tokenizer", prepared: Prepared) -> str:
+def sample_prompt(config: TrainConfig, tokenizer: "Tokenizer", prepared: Prepared) -> str:
     """The start of the sample: by default the first line of the validation text."""
     if config.sample_prompt is not None:
         return config.sample_prompt

@@ -15,6 +15,9 @@ from tinygrad_llm.files import user_path
 from tinygrad_llm.files.json_file import read_bounded
 from tinygrad_llm.generation import FINISHED, Step
 from tinygrad_llm.terminal import printable, typed_text
+from tinygrad_llm.tokenizer.prompts import prompt_ids
+from tinygrad_llm.training.checkpoint import run_of
+from tinygrad_llm.training.runs import read_run_file
 
 if TYPE_CHECKING:
     from tinygrad_llm.model import Model
@@ -30,7 +33,8 @@ def run(options: GenerateOptions) -> int:
     writer = open_writer(options.model, options)
     ids = prompt_ids(writer.tokenizer, prompt, options.allow_special)
     limit = writer.model.config.block_size
-    if len(ids) > limit and not options.crop:
+    typed = options.prompt is not None or options.prompt_file is not None
+    if len(ids) > limit and typed and not options.crop:
         raise UserError(
             f"the prompt has {len(ids):,} tokens, but the model reads at most {limit:,}: shorten "
             "it, or use --crop, which keeps its end"
@@ -109,26 +113,15 @@ def stream_text(
         yield piece
 
 
-def prompt_ids(tokenizer: "Tokenizer", prompt: str, allow_special: bool = False) -> list[int]:
-    """The ids of a prompt, after what the tokenizer's file says to put before a text.
-
-    A model cannot continue nothing: before an empty prompt comes the end of a document, or the
-    beginning of a text. Raises UserError where the tokenizer has neither.
-    """
-    ids = tokenizer.encode(prompt, allow_special=allow_special)
-    if ids or tokenizer.conventions.prefix_ids:
-        return [*tokenizer.conventions.prefix_ids, *ids]
-    if tokenizer.bos_id is not None:
-        return [tokenizer.bos_id]
-    return [tokenizer.eot_id]
-
-
 def read_prompt(options: GenerateOptions) -> str:
     """The prompt itself, or the text of the file or of the standard input that has it.
 
     Raises UserError for what is not UTF-8 text.
     """
+    if options.prompt_file is None and options.prompt is None:
+        return default_prompt(options.model)
     if options.prompt_file is None and options.prompt != "-":
+        assert options.prompt is not None
         return typed_text(options.prompt, "the prompt")
     if options.prompt_file in (None, "-"):
         name, data = "standard input", sys.stdin.buffer.read(MAX_PROMPT_BYTES + 1)
@@ -142,3 +135,18 @@ def read_prompt(options: GenerateOptions) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(f"{name} is not text: byte {error.start} is not UTF-8") from None
+
+
+def default_prompt(model: str) -> str:
+    """The start of the sample of a run, which suits its corpus; "" for any other model."""
+    path = user_path(model)
+    if not path.is_dir():
+        return ""
+    try:
+        content = read_run_file(run_of(path))
+    except UserError:  # a model directory that is not of a run; what is wrong is said on loading
+        return ""
+    prompt = content.get("sample_prompt")
+    if prompt is None:  # a run of an earlier version
+        prompt = "def " if content["options"].get("data") == "stdlib" else ""
+    return str(prompt)

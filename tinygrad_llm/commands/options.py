@@ -15,6 +15,7 @@ from tinygrad_llm.commands.finetune_row_options import check_preference_loss
 from tinygrad_llm.commands.pipeline_options import PipelineOptions
 from tinygrad_llm.commands.text_options import ChatOptions, GenerateOptions, also
 from tinygrad_llm.config import TrainConfig, check_count
+from tinygrad_llm.data_options import DataOptions
 from tinygrad_llm.errors import UserError
 
 
@@ -24,15 +25,14 @@ def positional(name: str) -> Any:
 
 
 @dataclass(frozen=True)
-class TokenizerTrain:
+class TokenizerTrain(DataOptions):
     """Train a byte-level BPE tokenizer on the training side of a corpus."""
 
     corpus: Annotated[str, positional("CORPUS")]
-    """stdlib, tinyshakespeare, the-verdict, or the path of a file or folder of text."""
+    """stdlib, tinyshakespeare, the-verdict, the path of a file or folder, a pattern
+    (texts/*.jsonl), - for standard input, or several of these, as in a:0.7,b:0.3."""
     vocab_size: int = 4096
     """Number of ids: 256 bytes + merges + 1 for end of text."""
-    min_ascii_share: float = 0.9
-    """Drop documents with a smaller share of ASCII characters; 0 keeps every language."""
     pattern: str = "gpt4"
     """How text is split before merging: gpt4, gpt2 or a regular expression."""
     out: str = "tokenizer"
@@ -71,21 +71,16 @@ class TokenizerCommands:
 
 
 @dataclass(frozen=True)
-class DataPrepare:
+class DataPrepare(DataOptions):
     """Clean, split and encode a corpus into the cache, and report what was done."""
 
     source: Annotated[str, positional("SOURCE")]
-    """stdlib, tinyshakespeare, the-verdict, or the path of a file or folder of text."""
+    """stdlib, tinyshakespeare, the-verdict, the path of a file or folder, a pattern
+    (texts/*.jsonl), - for standard input, or several of these, as in a:0.7,b:0.3."""
     tokenizer: str | None = None
     """A name (gpt2, ...), a run, or a path; None trains one on the corpus."""
     vocab_size: int | None = None
     """Vocabulary size of the new tokenizer; None means 4096."""
-    near_duplicates: bool = False
-    """Also drop documents that are nearly the same as an earlier one."""
-    near_duplicate_threshold: float = 0.8
-    """Jaccard similarity above which two documents count as near duplicates."""
-    min_ascii_share: float = 0.9
-    """Drop documents with a smaller share of ASCII characters; 0 keeps every language."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +93,42 @@ class DataCommands:
     """Prepare training data, or list the known corpora: prepare, list."""
 
     command: Annotated[DataPrepare, subcommand("prepare")] | Annotated[DataList, subcommand("list")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions:
+    """How well a model predicts a text: loss, perplexity and bits per byte."""
+
+    model: Annotated[str, positional("MODEL")]
+    """A run (its best checkpoint is used), a checkpoint, a model directory of Hugging Face, a GGUF
+    file or a name."""
+    data: Annotated[str | None, also("-d", metavar="FILE")] = None
+    """Text file, or a folder of files *.txt."""
+    window: int | None = None
+    """Tokens in a window; None means as many as the model reads, and one more."""
+    stride: int | None = None
+    """Tokens by which the window moves on; fewer give each token more context and take longer. None
+    means that windows do not overlap."""
+    prefix: bool = False
+    """Score the first token, too, after the id that begins a text."""
+    json: bool = False
+    """Write the numbers, also those of each document, as a JSON object."""
+    adapter: Annotated[str | None, also("--adapter-path")] = None
+    """Folder of a LoRA adapter, which is added to the model's weights."""
+    weights: Literal["float32", "int8", "as-stored"] = "float32"
+    """Matrices in memory: float32, int8 (rounded), or as-stored: in the types of the file."""
+    batch_size: Annotated[int, also("-b")] = 8
+    """Windows that are read together; it changes scores by no more than rounding."""
+    no_verify: bool = False
+    """Use a run's files without comparing them with their checksums."""
+
+    def __post_init__(self) -> None:
+        if self.data is None:
+            raise UserError("evaluate needs a text to predict: --data FILE")
+        check_count("batch_size", self.batch_size)
+        for name in ("window", "stride"):
+            if (value := getattr(self, name)) is not None:
+                check_count(name, value)
 
 
 @dataclass(frozen=True)
@@ -236,6 +267,30 @@ class ClassifyTextOptions:
 
 
 @dataclass(frozen=True)
+class PlotOptions:
+    """Draw the losses of several runs in one picture, and show them as a table."""
+
+    runs: Annotated[Positional[tuple[str, ...]], positional("RUN [RUN ...]")]
+    """Folders of runs, of training or fine-tuning."""
+    out: Annotated[str, also("-o")] = "losses.png"
+    """File of the picture, which is replaced if it exists."""
+
+    def __post_init__(self) -> None:
+        if not self.runs:
+            raise UserError("plot needs the folder of at least one run")
+
+
+@dataclass(frozen=True)
+class CompletionOptions:
+    """Print a script that lets a shell complete commands and options with the Tab key."""
+
+    shell: Annotated[Literal["bash", "zsh", "fish"], positional("{bash,zsh,fish}")]
+    """The shell, which reads the script from a file of its own: bash from
+    ~/.local/share/bash-completion/completions/tinygrad-llm, zsh from _tinygrad-llm in a folder of
+    fpath, fish from ~/.config/fish/completions/tinygrad-llm.fish."""
+
+
+@dataclass(frozen=True)
 class CommandLine:
     """The program: one of the commands."""
 
@@ -246,6 +301,8 @@ class CommandLine:
         | Annotated[FinetuneCommands, subcommand("finetune")]
         | Annotated[ClassifyTextOptions, subcommand("classify")]
         | Annotated[EvalOptions, subcommand("eval")]
+        | Annotated[EvaluateOptions, subcommand("evaluate")]
+        | Annotated[PlotOptions, subcommand("plot")]
         | Annotated[PipelineOptions, subcommand("pipeline")]
         | Annotated[InspectOptions, subcommand("inspect")]
         | Annotated[TokenizerCommands, subcommand("tokenizer")]
@@ -254,6 +311,7 @@ class CommandLine:
         | Annotated[FuseOptions, subcommand("fuse")]
         | Annotated[GradcheckOptions, subcommand("gradcheck")]
         | Annotated[InfoOptions, subcommand("info")]
+        | Annotated[CompletionOptions, subcommand("completion")]
     )
     version: Annotated[bool, arg(help_behavior_hint="")] = False
     """show the version and exit"""

@@ -26,7 +26,7 @@ from tinygrad_llm.commands.pipeline_presets import PRESETS, Preset
 from tinygrad_llm.commands.text_options import ModelOptions
 from tinygrad_llm.commands.writing import ending_ids
 from tinygrad_llm.config import TrainConfig
-from tinygrad_llm.data import CleanOptions, Corpus, Document, clean_corpus, load_corpus, split
+from tinygrad_llm.data import Corpus, Document, clean_corpus, load_corpus, split
 from tinygrad_llm.data.cache import hash_parts
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.evals.docstrings import ASK_DOCSTRING, ASK_SIGNATURE
@@ -77,7 +77,7 @@ class Work:
     @cached_property
     def clean(self) -> tuple[Corpus, list[Document], list[Document]]:
         """The clean corpus, and its parts for training and for everything held out."""
-        corpus = clean_corpus(self.documents, CleanOptions(self.train.min_ascii_share))
+        corpus = clean_corpus(self.documents, self.train)
         return corpus, *split(corpus)
 
     @property

@@ -1,5 +1,6 @@
 """What a session of ``train`` works with: a model that learns from the next tokens of a corpus."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -7,17 +8,20 @@ from tinygrad_llm.commands.console import PlainConsole
 from tinygrad_llm.commands.finish import finish
 from tinygrad_llm.commands.session import SavedState, Session
 from tinygrad_llm.config import ModelConfig, TrainConfig
-from tinygrad_llm.data import Loader, Prepared, check_tokens
+from tinygrad_llm.data import DataLoader, Prepared, check_tokens
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.model import Model
+from tinygrad_llm.training.callbacks import EarlyStopping
 from tinygrad_llm.training.checkpoint import Checkpoints
 from tinygrad_llm.training.next_tokens import NextTokens
+from tinygrad_llm.training.optim.from_options import make_optimizer
+from tinygrad_llm.training.schedule import Schedule, schedule
 
 if TYPE_CHECKING:
     from tinygrad_llm.tokenizer import Tokenizer
 
 
-def make_loader(config: TrainConfig, model: ModelConfig, prepared: Prepared) -> Loader:
+def make_loader(config: TrainConfig, model: ModelConfig, prepared: Prepared) -> DataLoader:
     """The training batches; raises UserError for tokens that do not suit the model."""
     assert config.batch_size is not None
     check_tokens(prepared.validation, model.vocab_size, "the validation tokens")
@@ -26,7 +30,7 @@ def make_loader(config: TrainConfig, model: ModelConfig, prepared: Prepared) -> 
             f"the validation text has {len(prepared.validation)} token, expected at least 2; use "
             "a longer text"
         )
-    return Loader(
+    return DataLoader(
         prepared.train, config.batch_size, model.block_size, config.seed,
         vocab_size=model.vocab_size,
     )  # fmt: skip
@@ -39,7 +43,7 @@ def pretraining(
     model: Model,
     tokenizer: "Tokenizer",
     prepared: Prepared,
-    loader: Loader,
+    loader: DataLoader,
     started: float,
     saved: SavedState | None = None,
 ) -> Session:
@@ -50,7 +54,25 @@ def pretraining(
     )  # fmt: skip
     tokens = loader.batch_size * loader.block_size * config.grad_accumulation
     return Session(
-        run, config, model, task, Checkpoints(run, tokenizer), console,
+        run, config, model, task, partial(make_optimizer, options=config),
+        Checkpoints(run, tokenizer, keep=config.keep), console,
         finish=lambda trainer: finish(console, trainer, run, config, prepared, started),
-        step_size=f"{tokens:,} tokens", saved=saved,
+        step_size=f"{tokens:,} tokens{_passes(config, tokens, len(prepared.train))}", saved=saved,
+        schedule=_schedule(config),
+        callbacks=[EarlyStopping(config.patience)] if config.patience else [],
+    )  # fmt: skip
+
+
+def _passes(config: TrainConfig, tokens: int, corpus: int) -> str:
+    """How often the steps read the corpus, for the report."""
+    assert config.steps is not None
+    passes = config.steps * tokens / corpus
+    return f" ({passes:.{1 if passes >= 10 else 2}f} passes over the corpus's {corpus:,} tokens)"
+
+
+def _schedule(config: TrainConfig) -> Schedule:
+    assert config.lr is not None and config.steps is not None and config.warmup_steps is not None
+    return schedule(
+        config.lr, config.steps, shape=config.schedule, warmup_steps=config.warmup_steps,
+        floor=config.lr * config.min_lr_ratio,
     )  # fmt: skip

@@ -6,11 +6,20 @@ finished one gets whatever is missing (``finish.py``). Fine-tuning runs are cont
 ``finetune_session.py``.
 """
 
-from dataclasses import fields
+import json
+from dataclasses import asdict, fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_llm.commands import finetune_session
+from tinygrad_llm.commands.changes import (
+    changed,
+    changes_of,
+    ended_early,
+    refuse_changes,
+    save_changes,
+)
 from tinygrad_llm.commands.console import PlainConsole
 from tinygrad_llm.commands.corpus import prepare_corpus
 from tinygrad_llm.commands.finetune_options import FinetuneOptions
@@ -25,26 +34,40 @@ from tinygrad_llm.commands.saved_run import (
 from tinygrad_llm.commands.session import locked, warm_up
 from tinygrad_llm.commands.start import new_model
 from tinygrad_llm.config import TrainConfig
-from tinygrad_llm.data import CleanOptions, Prepared
+from tinygrad_llm.data import Prepared
+from tinygrad_llm.data_options import DataOptions
 from tinygrad_llm.device import arrays_on
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.model import Model
+from tinygrad_llm.optimizer_options import OptimizerOptions
 from tinygrad_llm.pretrained.load import load_pretrained
 from tinygrad_llm.training import runs
 from tinygrad_llm.training.checkpoint import put_back, resolve_resume, run_of
 from tinygrad_llm.training.metrics import is_finished
+from tinygrad_llm.training.optim.from_options import make_optimizer
 
 if TYPE_CHECKING:
     from tinygrad_llm.tokenizer import Tokenizer
 
 
-NEW_OPTIONS = frozenset(("no_verify", "min_ascii_share", "n_kv_head", "n_hidden"))
+NEW_OPTIONS = frozenset(
+    (
+        "no_verify",
+        "config",
+        "init_from",
+        "keep",
+        "patience",
+        "n_kv_head",
+        "n_hidden",
+        *(field.name for kind in (DataOptions, OptimizerOptions) for field in fields(kind)),
+    )
+)
 """Options that runs of earlier versions do not have."""
 
 
 def resume(console: PlainConsole, options: TrainConfig | FinetuneOptions, started: float) -> int:
     """Continue the run that ``options.resume`` names; returns the exit code."""
-    _check_no_other_options(options)
+    changes = changes_of(options)
     run = run_of(str(options.resume))
     with locked(console, run):
         put_back(run)
@@ -55,57 +78,64 @@ def resume(console: PlainConsole, options: TrainConfig | FinetuneOptions, starte
                 f"{run} was stopped before its first checkpoint: starting from the beginning"
             )
         if "task" in content:
+            refuse_changes(changes, run)
             return finetune_session.resume(
                 console, run, checkpoint, content, started, verify=not options.no_verify
             )
-        config = options_of(content, run, TrainConfig, NEW_OPTIONS)
+        before = options_of(content, run, TrainConfig, NEW_OPTIONS)
+        config, saved = changed(before, changes, run, 0), None
         arrays_on(config.device)
-        saved = None
         if checkpoint is None:
             model, tokenizer, prepared = new_model(console, config)
         else:
             saved = saved_state(console, run, checkpoint, verify=not options.no_verify)
-            if is_finished(run / runs.METRICS_FILE) and saved.state["step"] == config.steps:
-                say_finished(console, run, config.steps)
+            step = saved.state["step"]
+            config = changed(before, changes, run, step)
+            ended = step == config.steps or ended_early(config, saved.state)
+            if is_finished(run / runs.METRICS_FILE) and ended:
+                say_finished(console, run, step, config.steps, _how_to_go_on(config, step))
                 return make_missing(console, run, config)
-            model, tokenizer, prepared = _saved_model(console, config, run, checkpoint)
+            shape = content.get("model") if config.init_from is not None else None
+            model, tokenizer, prepared = _saved_model(console, config, run, checkpoint, shape)
         _check_same_corpus(run, checkpoint, config, prepared.meta, content.get("corpus", {}))
         note_other_versions(console, content["versions"])
         loader = make_loader(config, model.config, prepared)
-        warm_up(console, model.config, config.device)
+        warm_up(console, model.config, config.device, partial(make_optimizer, options=config))
+        save_changes(console, run, before, config)
         session = pretraining(
             console, run, config, model, tokenizer, prepared, loader, started, saved
         )
         return session.train()
 
 
-def _check_no_other_options(options: TrainConfig | FinetuneOptions) -> None:
-    """Refuse other options next to --resume: they would be ignored."""
-    allowed = ("resume", "no_verify")
-    default = type(options)(resume=options.resume)
-    for f in fields(options):
-        if f.name not in allowed and getattr(options, f.name) != getattr(default, f.name):
-            raise UserError(
-                f"--resume takes all options from the run's run.json: leave out "
-                f"--{f.name.replace('_', '-')}"
-            )
+def _how_to_go_on(config: TrainConfig, step: int) -> str:
+    if step == config.steps:
+        return f"--steps N with more than {step} extends it"
+    return f"--patience {config.patience} has ended it, and --patience 0 goes on"
 
 
 def _saved_model(
-    console: PlainConsole, config: TrainConfig, run: Path, checkpoint: Path
+    console: PlainConsole,
+    config: TrainConfig,
+    run: Path,
+    checkpoint: Path,
+    shape: dict[str, Any] | None,
 ) -> tuple[Model, "Tokenizer", Prepared]:
-    """The model, tokenizer and corpus that a run continues with."""
-    from tinygrad_llm.tokenizer import Tokenizer
+    """The model, tokenizer and corpus that a run continues with.
 
-    tokenizer = Tokenizer.load(checkpoint)
-    model = load_pretrained(checkpoint)[0].to(config.device).train()
-    if (shape := config.model_config(tokenizer.vocab_size)) != model.config:
+    ``shape`` is what run.json says of the model; None means what the options say.
+    """
+    model, tokenizer = load_pretrained(checkpoint)
+    if tokenizer is None:
+        raise UserError(f"{checkpoint} has no tokenizer.json: resume from another checkpoint")
+    model = model.to(config.device).train()
+    expected = asdict(config.model_config(tokenizer.vocab_size)) if shape is None else shape
+    if json.loads(json.dumps(asdict(model.config))) != json.loads(json.dumps(expected)):
         raise UserError(
             f"{checkpoint} holds a model of {model.config}, but {run / runs.RUN_FILE} and the "
-            f"tokenizer next to the model ask for {shape}: they do not belong together"
+            f"tokenizer next to the model ask for {expected}: they do not belong together"
         )
-    clean = CleanOptions(config.min_ascii_share)
-    _, prepared = prepare_corpus(console, config.data, tokenizer=tokenizer, options=clean)
+    _, prepared = prepare_corpus(console, config.data, tokenizer=tokenizer, options=config)
     return model, tokenizer, prepared
 
 

@@ -71,9 +71,11 @@ def saved_state(
     return SavedState(checkpoint, arrays, state)
 
 
-def say_finished(console: PlainConsole, run: Path, steps: int | None) -> None:
+def say_finished(
+    console: PlainConsole, run: Path, done: int, steps: int | None, advice: str
+) -> None:
     """Say that there is nothing left to train."""
-    console.say(f"{run} is finished: {steps} of {steps} steps; start a new run for more steps")
+    console.say(f"{run} is finished: {done} of {steps} steps; {advice}")
 
 
 def note_other_versions(console: PlainConsole, before: dict[str, str]) -> None:

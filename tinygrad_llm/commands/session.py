@@ -7,7 +7,7 @@ away.
 
 import contextlib
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,8 +26,10 @@ from tinygrad_llm.terminal import shell_command
 from tinygrad_llm.training import runs
 from tinygrad_llm.training.checkpoint import Checkpoints
 from tinygrad_llm.training.metrics import MetricsWriter, truncate
-from tinygrad_llm.training.optim import AdamW
+from tinygrad_llm.training.optim import AdamW, Optimizer
+from tinygrad_llm.training.optim.optimizer import Params
 from tinygrad_llm.training.profiling import ProfilingTrainer
+from tinygrad_llm.training.schedule import Schedule
 from tinygrad_llm.training.task import Task
 from tinygrad_llm.training.trainer import Options, Trainer
 
@@ -45,12 +47,6 @@ class SessionOptions(Options, Protocol):
     """The options of a run that its session needs, as in TrainConfig."""
 
     @property
-    def weight_decay(self) -> float: ...
-    @property
-    def beta1(self) -> float: ...
-    @property
-    def beta2(self) -> float: ...
-    @property
     def profile(self) -> bool: ...
 
 
@@ -62,6 +58,8 @@ class Session:
     config: SessionOptions
     model: Model
     task: Task
+    make_optimizer: Callable[[Params], Optimizer]
+    """Of the parameters that are trained; its learning rate is set before each step."""
     checkpoints: Checkpoints
     console: PlainConsole
     finish: Callable[[Trainer], int]
@@ -70,8 +68,10 @@ class Session:
     """What a step learns from, for the report: "4,096 tokens"."""
     saved: SavedState | None = None
     """The state to continue from; None means step 0."""
-    after_evaluation: Callable[[int], None] = lambda step: None
-    """What follows an evaluation, given the number of the step."""
+    schedule: Schedule | None = None
+    """The learning rate of a step; None means the trainer's own."""
+    callbacks: Sequence[object] = ()
+    """See training/callbacks.py."""
 
     def train(self) -> int:
         """Do the remaining steps and what follows them; returns the exit code."""
@@ -84,6 +84,10 @@ class Session:
                 self._announce(trainer)
                 stopped_by = trainer.train()
             if stopped_by is None:
+                if trainer.stopped is not None:
+                    self.console.say(
+                        f"ended after step {trainer.step} of {self.config.steps}: {trainer.stopped}"
+                    )
                 return self.finish(trainer)
         self._report_stop(trainer, stopped_by)
         return 128 + stopped_by
@@ -94,18 +98,15 @@ class Session:
         trainer = kind(
             self.model, self.task, self._optimizer(), self.config,
             checkpoints=self.checkpoints, metrics=metrics, console=self.console,
-            after_evaluation=self.after_evaluation,
+            schedule=self.schedule, callbacks=self.callbacks,
         )  # fmt: skip
         if self.saved is not None:
             trainer.load_state(self.saved.arrays, self.saved.state)
         return trainer
 
-    def _optimizer(self) -> AdamW:
-        c = self.config
-        assert c.lr is not None
-        betas = (c.beta1, c.beta2)
+    def _optimizer(self) -> Optimizer:
         trained = [(name, p) for name, p in self.model.named_parameters() if p.requires_grad]
-        return AdamW(trained, c.lr, betas, weight_decay=c.weight_decay)
+        return self.make_optimizer(trained)
 
     def _remove_later_steps(self, checkpoints: Checkpoints) -> None:
         """Bring the folder back to the step that the run continues from.
@@ -166,15 +167,25 @@ def saying_when_it_compiles(console: PlainConsole) -> Iterator[None]:
         yield
 
 
-def make_kernels_ready(console: PlainConsole, model: ModelConfig, device: str = "cpu") -> None:
+def make_kernels_ready(
+    console: PlainConsole,
+    model: ModelConfig,
+    device: str = "cpu",
+    make_optimizer: Callable[[Params], Optimizer] = AdamW,
+) -> None:
     """Compile or load the kernels, and say how long it took."""
-    console.say(f"kernels ready in {compile_kernels(model, device):.1f} s")
+    console.say(f"kernels ready in {compile_kernels(model, device, make_optimizer):.1f} s")
 
 
-def warm_up(console: PlainConsole, model: ModelConfig, device: str) -> None:
+def warm_up(
+    console: PlainConsole,
+    model: ModelConfig,
+    device: str,
+    make_optimizer: Callable[[Params], Optimizer],
+) -> None:
     """Compile or load the kernels before the clock starts, then measure this machine's peak."""
     with saying_when_it_compiles(console):
-        make_kernels_ready(console, model, device)
+        make_kernels_ready(console, model, device, make_optimizer)
     if device != "cpu":
         return
     limit = gemm_limit()

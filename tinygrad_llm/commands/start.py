@@ -6,15 +6,18 @@ checked.
 
 import shutil
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_llm.commands.console import PlainConsole
 from tinygrad_llm.commands.corpus import open_tokenizer, prepare_corpus
+from tinygrad_llm.commands.finish import sample_prompt
+from tinygrad_llm.commands.first_model import open_first_model
 from tinygrad_llm.commands.pretraining import make_loader, pretraining
 from tinygrad_llm.commands.session import locked, warm_up
 from tinygrad_llm.config import TrainConfig
-from tinygrad_llm.data import DATASETS, CleanOptions, Prepared
+from tinygrad_llm.data import Prepared, absolute_sources
 from tinygrad_llm.device import arrays_on
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import user_path
@@ -22,6 +25,7 @@ from tinygrad_llm.machine.memory import check_memory
 from tinygrad_llm.model import Model, build_model
 from tinygrad_llm.terminal import typed_text
 from tinygrad_llm.training import runs
+from tinygrad_llm.training.optim.from_options import make_optimizer
 
 if TYPE_CHECKING:
     from tinygrad_llm.tokenizer import Tokenizer
@@ -32,16 +36,17 @@ def start(console: PlainConsole, config: TrainConfig, started: float) -> int:
     model, tokenizer, prepared = new_model(console, config)
     console.say(f"\n{model.summary()}\n")
     loader = make_loader(config, model.config, prepared)
-    warm_up(console, model.config, config.device)
+    warm_up(console, model.config, config.device, partial(make_optimizer, options=config))
     run = runs.create_run(config.out, config.preset)
     with locked(console, run):
-        _write_run_file(run, config, model, prepared)
+        prompt = sample_prompt(config, tokenizer, prepared)
+        _write_run_file(run, config, model, prepared, prompt)
         session = pretraining(console, run, config, model, tokenizer, prepared, loader, started)
         return session.train()
 
 
 def new_model(console: PlainConsole, config: TrainConfig) -> tuple[Model, "Tokenizer", Prepared]:
-    """An untrained model with its tokenizer and corpus.
+    """The model that a run starts from, with its tokenizer and corpus.
 
     Options that cannot work are reported before the corpus is read.
     """
@@ -49,25 +54,35 @@ def new_model(console: PlainConsole, config: TrainConfig) -> tuple[Model, "Token
     typed_text(config.sample_prompt or "", "the sample's prompt")
     runs.check_out(config.out)
     arrays_on(config.device)
+    model, tokenizer = None, None
+    if config.init_from is not None:
+        model, tokenizer = open_first_model(config)
+        console.say(f"starting from the model of {config.init_from}")
+    elif config.tokenizer is not None:
+        tokenizer = open_tokenizer(config.tokenizer)
     tokenizer, prepared = prepare_corpus(
         console,
         config.data,
-        tokenizer=open_tokenizer(config.tokenizer) if config.tokenizer else None,
+        tokenizer=tokenizer,
         vocab_size=vocab_size,
-        options=CleanOptions(config.min_ascii_share),
+        options=config,
     )
-    shape = config.model_config(tokenizer.vocab_size)
+    shape = model.config if model is not None else config.model_config(tokenizer.vocab_size)
     if config.device == "cpu":
         assert config.batch_size is not None
         check_memory(shape, config.batch_size, config.grad_accumulation)
-    return build_model(shape, config.seed).to(config.device), tokenizer, prepared
+    model = model or build_model(shape, config.seed)
+    return model.to(config.device), tokenizer, prepared
 
 
-def _write_run_file(run: Path, config: TrainConfig, model: Model, prepared: Prepared) -> None:
+def _write_run_file(
+    run: Path, config: TrainConfig, model: Model, prepared: Prepared, prompt: str
+) -> None:
     facts = {
         "model": asdict(model.config),
         "parameters": model.num_parameters(),
         "corpus": prepared.meta,
+        "sample_prompt": prompt,
     }
     try:
         runs.write_run_file(run, _with_absolute_paths(config), facts)
@@ -82,10 +97,8 @@ def _write_run_file(run: Path, config: TrainConfig, model: Model, prepared: Prep
 def _with_absolute_paths(config: TrainConfig) -> dict[str, Any]:
     """The options for run.json; paths are absolute, since a run may be resumed from elsewhere."""
     options = asdict(config)
-    for name in ("data", "tokenizer"):
-        value = options[name]
-        if value in (None, "stdlib", *DATASETS):
-            continue
-        if user_path(value).exists():
-            options[name] = str(user_path(value).resolve())
+    options["data"] = absolute_sources(config.data)
+    for name in ("tokenizer", "init_from"):
+        if options[name] is not None and user_path(options[name]).exists():
+            options[name] = str(user_path(options[name]).resolve())
     return options

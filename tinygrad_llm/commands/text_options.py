@@ -104,8 +104,9 @@ class GenerateOptions(ModelOptions, SamplingOptions):
     model: Annotated[str, arg(metavar="MODEL")]
     """A run (its best checkpoint is used), a checkpoint, a model directory of Hugging Face, a GGUF
     file or a name."""
-    prompt: Annotated[str, also("-p")] = "def "
-    """Start of the text; - reads it from standard input."""
+    prompt: Annotated[str | None, also("-p")] = None
+    """Start of the text; - reads it from standard input. None means that of the run's sample, and
+    for any other model an empty one."""
     prompt_file: Annotated[str | None, also("-f")] = None
     """File with the start of the text, in place of --prompt; - is standard input."""
     crop: bool = False
@@ -114,7 +115,7 @@ class GenerateOptions(ModelOptions, SamplingOptions):
     """Names of special tokens in the prompt stand for these tokens; without it, they are text."""
     quiet: bool = False
     """Write the continuation alone, without the prompt."""
-    n: int = 1
+    n: Annotated[int, also("--num-samples")] = 1
     """How many continuations to write; several are written at once, and shown at the end."""
     logprobs: int | None = None
     """Show the log-probability of each token, on standard error, with this many alternatives."""

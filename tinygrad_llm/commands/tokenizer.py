@@ -7,7 +7,7 @@ import time
 from tinygrad_llm.commands.console import make_console
 from tinygrad_llm.commands.corpus import open_tokenizer, warnings_as_notes
 from tinygrad_llm.commands.options import TokenizerDecode, TokenizerEncode, TokenizerTrain
-from tinygrad_llm.data import CleanOptions, clean_corpus, load_corpus, split
+from tinygrad_llm.data import clean_corpus, load_corpus, split
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import user_path
 
@@ -20,7 +20,7 @@ def train(options: TokenizerTrain) -> int:
     if (out / "tokenizer.json").exists() or out.is_file():
         raise UserError(f"{out} already exists; choose another --out")
     console = make_console()
-    corpus = clean_corpus(load_corpus(options.corpus), CleanOptions(options.min_ascii_share))
+    corpus = clean_corpus(load_corpus(options.corpus, options), options)
     train_docs, _ = split(corpus)
     console.say(str(corpus))
     start = time.perf_counter()

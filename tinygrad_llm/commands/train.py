@@ -12,12 +12,12 @@ import time
 
 import numpy as np
 
-import tinygrad_llm
 from tinygrad_llm.commands.console import make_console
 from tinygrad_llm.commands.resume import resume
 from tinygrad_llm.commands.start import start
 from tinygrad_llm.config import TrainConfig
 from tinygrad_llm.machine.process import keep_freed_memory
+from tinygrad_llm.version import __version__
 
 
 def run(options: TrainConfig) -> int:
@@ -26,7 +26,7 @@ def run(options: TrainConfig) -> int:
     keep_freed_memory()
     console = make_console()
     console.say(
-        f"tinygrad-llm {tinygrad_llm.__version__}, Python {platform.python_version()}, "
+        f"tinygrad-llm {__version__}, Python {platform.python_version()}, "
         f"NumPy {np.__version__}, {os.cpu_count()} processors"
     )
     if options.resume is not None:

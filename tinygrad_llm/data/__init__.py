@@ -13,21 +13,24 @@ because the function would hide the module of the same name.
 """
 
 from tinygrad_llm.data.cache import cache_folder
-from tinygrad_llm.data.clean import CleanOptions, clean_corpus, clean_documents
+from tinygrad_llm.data.clean import clean_corpus, clean_documents
 from tinygrad_llm.data.corpus import CleanReport, Corpus, Document, text_bytes
 from tinygrad_llm.data.decoding import decode_bytes
 from tinygrad_llm.data.download import DATASETS, fetch
 from tinygrad_llm.data.loader import (
     IGNORE,
+    DataLoader,
     Loader,
     evaluation_windows,
     scored_bytes,
 )
+from tinygrad_llm.data.mixture import absolute_sources
 from tinygrad_llm.data.prepare import Prepared, encode_corpus, open_prepared
-from tinygrad_llm.data.sources import load_corpus
+from tinygrad_llm.data.sources import Source, load_corpus, open_source
 from tinygrad_llm.data.splitting import split, train_texts
 from tinygrad_llm.data.token_file import check_tokens, open_tokens
 from tinygrad_llm.data.tokenizer_cache import cached_tokenizer
+from tinygrad_llm.data_options import CleanOptions, DataOptions, ReadOptions
 
 __all__ = [
     "DATASETS",
@@ -35,9 +38,14 @@ __all__ = [
     "CleanOptions",
     "CleanReport",
     "Corpus",
+    "DataLoader",
+    "DataOptions",
     "Document",
     "Loader",
     "Prepared",
+    "ReadOptions",
+    "Source",
+    "absolute_sources",
     "cache_folder",
     "cached_tokenizer",
     "check_tokens",
@@ -49,6 +57,7 @@ __all__ = [
     "fetch",
     "load_corpus",
     "open_prepared",
+    "open_source",
     "open_tokens",
     "scored_bytes",
     "split",

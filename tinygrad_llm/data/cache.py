@@ -16,7 +16,7 @@ import secrets
 import shutil
 import time
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,6 +25,7 @@ from autograd._cache_folder import VARIABLE
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files.checksums import SUMS, verify, write_sums
 from tinygrad_llm.files.json_file import read_bounded
+from tinygrad_llm.files.lock import RunLock
 
 __all__ = [
     "AGAIN",
@@ -34,6 +35,8 @@ __all__ = [
     "get_or_build",
     "hash_parts",
     "remove_leftovers",
+    "unique_name",
+    "work_folder",
 ]
 
 KEY = "key"  # the file with an entry's own name
@@ -91,7 +94,7 @@ def get_or_build(
             return _read_own(entry, entry.name, read), True
         except (UserError, OSError) as error:
             problem = error
-    partial = _unique(entry, "partial")
+    partial = unique_name(entry, "partial")
     try:
         partial.mkdir(parents=True)
         build(partial)
@@ -148,13 +151,37 @@ def _publish(partial: Path, entry: Path, read: Callable[[Path], Entry]) -> None:
         _read_own(entry, entry.name, read)
     except (UserError, OSError):
         # A folder cannot be renamed over one with files in it: move the damaged entry away first.
-        damaged = _unique(entry, "damaged")
+        damaged = unique_name(entry, "damaged")
         os.rename(entry, damaged)
         os.rename(partial, entry)
         _remove(damaged)
 
 
-def _unique(entry: Path, kind: str) -> Path:
+@contextlib.contextmanager
+def work_folder(entry: Path, fallback: Path, worth_keeping: str) -> Iterator[Path]:
+    """A folder for unfinished files of an entry, which outlives this process if it is killed.
+
+    It is removed at the end of the block, unless that raises and the folder has a file whose name
+    ends in ``worth_keeping``. While another process has it, ``fallback`` takes its place.
+    """
+    folder = entry.with_name(f"{_RESUMED}{entry.name[:16]}")
+    with contextlib.ExitStack() as stack:
+        locked = False
+        with contextlib.suppress(UserError, OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            locked = stack.enter_context(RunLock(folder)).held
+        try:
+            yield folder if locked else fallback
+        except BaseException:
+            if locked and not any(name.name.endswith(worth_keeping) for name in folder.iterdir()):
+                _remove(folder)
+            raise
+        if locked:
+            _remove(folder)
+
+
+def unique_name(entry: Path, kind: str) -> Path:
+    """A name next to ``entry`` that no other process uses; ``remove_leftovers`` knows it."""
     process = f"{_host()}-{os.getpid()}"
     return entry.with_name(f".{kind}-{entry.name[:16]}-{process}-{secrets.token_hex(4)}")
 
@@ -163,6 +190,7 @@ def _host() -> str:
     return hashlib.sha256(platform.node().encode("utf-8", "surrogateescape")).hexdigest()[:8]
 
 
+_RESUMED = ".unfinished-"
 _LEFTOVER = re.compile(r"\.(?:partial|damaged)-.*?(?:-([0-9a-f]{8})-([0-9]{1,9}))?-[0-9a-f]{8}")
 
 
@@ -170,15 +198,19 @@ def remove_leftovers(folder: Path) -> None:
     """Remove what killed processes have left in a folder of entries.
 
     That is anything made by a process of this machine that no longer runs, and anything older than
-    a day: another machine that shares the cache may still be working on newer ones.
+    a day: another machine that shares the cache may still be working on newer ones. Files that a
+    later process can go on with stay for a week.
     """
     with contextlib.suppress(OSError):  # there is no folder yet, or we may not write to it
         for path in folder.iterdir():
+            age = time.time() - path.lstat().st_mtime
+            if path.name.startswith(_RESUMED) and age > 7 * DAY:
+                _remove(path)
             name = _LEFTOVER.fullmatch(path.name)
             if name is None:
                 continue
             abandoned = name[1] == _host() and not _is_running(int(name[2]))
-            if abandoned or time.time() - path.lstat().st_mtime > DAY:
+            if abandoned or age > DAY:
                 _remove(path)
 
 

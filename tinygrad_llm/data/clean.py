@@ -1,88 +1,29 @@
-"""Cleaning: from raw bytes to texts worth training on, with a report of every change.
+"""Cleaning: from texts to those worth training on, with a report of every change.
 
-The rules are those of Raschka's *LLMs from scratch* (the Project Gutenberg chapter): UTF-8 or an
-encoding that decoding.py recognises, mostly ASCII, no runs of blank lines, no licence boilerplate,
-nothing empty. Each rule is one small function from text to text, so that each can be read and
-tested alone; ``clean_documents`` applies them in order and keeps the report.
+The rules are those of Raschka's *LLMs from scratch* (the Project Gutenberg chapter): no runs of
+blank lines, no licence boilerplate, nothing empty; his rule that keeps English alone, mostly ASCII,
+is off unless asked for. Each rule is one small function from text to text, so that each can be read
+and tested alone; ``clean_documents`` applies them in order and keeps the report.
 """
 
 import hashlib
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import partial
 
 from tinygrad_llm.data.corpus import CleanReport, Corpus, Document, some
-from tinygrad_llm.data.decoding import decode_bytes
+from tinygrad_llm.data.formats.text import BINARY
 from tinygrad_llm.data.gutenberg import take_books
+from tinygrad_llm.data.sources import MINIMUM_BYTES
+from tinygrad_llm.data_options import CleanOptions
 from tinygrad_llm.errors import UserError
 
-SINGLE_BYTE = {
-    "latin-1": "not valid UTF-8, read as latin-1",
-    "cp1252": "not valid UTF-8, read as Windows-1252",
-}
-REPLACED = "invalid bytes replaced by U+FFFD"
-BYTE_ORDER_MARK = "byte order mark removed"
 NEWLINES = "line ends changed to \\n"
 GUTENBERG = "Project Gutenberg's header and footer removed"
 BLANK_LINES = "runs of blank lines collapsed"
-BINARY = "binary (contains NUL bytes)"
 EMPTY = "empty"
 EXACT_DUPLICATE = "exact duplicate of an earlier document"
 NEAR_DUPLICATE = "near duplicate of an earlier document"
-
-# Fewer bytes than this cannot be split into a part to train on and a part to score.
-MINIMUM_BYTES = 200
-
-
-@dataclass(frozen=True)
-class CleanOptions:
-    """Which rules run. The defaults are the protocol's."""
-
-    min_ascii_share: float = 0.9
-    """Drop documents with a smaller share of ASCII characters; 0 keeps every language."""
-    strip_gutenberg: bool = True
-    """Remove Project Gutenberg's header and footer."""
-    collapse_blank_lines: bool = True
-    """Collapse every run of blank lines into one."""
-    exact_duplicates: bool = True
-    """Drop documents whose cleaned text has been seen before."""
-    near_duplicates: bool = False
-    """Also drop documents that share most of their five-word shingles with an earlier one."""
-    near_duplicate_threshold: float = 0.8
-    """Jaccard similarity of the shingles above which two documents count as near duplicates."""
-
-    def __post_init__(self) -> None:
-        if not 0.0 <= self.min_ascii_share <= 1.0:
-            raise UserError(
-                f"min_ascii_share is {self.min_ascii_share}, expected a share between 0 and 1"
-            )
-        if not 0.0 < self.near_duplicate_threshold <= 1.0:
-            raise UserError(
-                f"near_duplicate_threshold is {self.near_duplicate_threshold}, "
-                "expected a similarity above 0 and at most 1"
-            )
-
-
-def read_text(name: str, data: bytes, report: CleanReport) -> str | None:
-    """Decode one file and add it to the report; None if it is binary and was dropped."""
-    report.find(len(data))
-    try:
-        text, encoding, replaced = decode_bytes(data)
-    except UserError:
-        report.drop(BINARY, name, len(data))
-        return None
-    size = len(text.encode())
-    growth = size - len(data)
-    if encoding != "utf-8":
-        report.change(SINGLE_BYTE.get(encoding, f"read as {encoding}"), name, growth)
-        growth = 0
-    if replaced:
-        report.change(REPLACED, name, growth, count=replaced)
-    elif growth:
-        report.change(BYTE_ORDER_MARK, name, growth)
-    report.keep(size)
-    return text
 
 
 def ascii_share(text: str) -> float:
@@ -123,7 +64,7 @@ def clean_documents(
     if options.near_duplicates:
         cleaned = _drop_near_duplicates(cleaned, options.near_duplicate_threshold, report)
     for document in cleaned:
-        report.keep(len(document.text.encode()))
+        report.keep_text(document.text)
     return cleaned, report
 
 
@@ -149,7 +90,7 @@ class _Cleaner:
         if reason is not None:
             self.report.drop(reason, name, len(text.encode()))
             return None
-        return Document(name, text)
+        return Document(name, text, document.kind)
 
     def _normalise(self, name: str, text: str) -> str:
         rules: list[tuple[str, Callable[[str], str]]] = [(NEWLINES, normalise_newlines)]

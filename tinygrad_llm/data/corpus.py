@@ -8,15 +8,21 @@ few lines to read before trusting the numbers that follow.
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from tinygrad_llm.data.scripts import count_scripts, percent, script_shares
+
 EXAMPLES = 3  # names shown per reason: enough to recognise a mistake, few enough to read
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A text and its name, which decides on which side of the split it is."""
+    """A text and its name, which decides on which side of the split it is.
+
+    ``kind`` is the format it was read from: "text", "code", "jsonl", "html" and so on.
+    """
 
     name: str
     text: str
+    kind: str = "text"
 
 
 @dataclass
@@ -63,7 +69,8 @@ class CleanReport:
 
         found_bytes + sum(changed bytes) = kept_bytes + sum(dropped bytes)
 
-    ``notes`` are sentences about the corpus as a whole.
+    ``scripts`` counts the letters of the kept text by script (scripts.py), and ``notes`` are
+    sentences about the corpus as a whole.
     """
 
     found_documents: int = 0
@@ -72,6 +79,7 @@ class CleanReport:
     kept_bytes: int = 0
     dropped: dict[str, Tally] = field(default_factory=dict)
     changed: dict[str, Tally] = field(default_factory=dict)
+    scripts: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def find(self, size: int) -> None:
@@ -83,6 +91,12 @@ class CleanReport:
         """Count a document that is kept."""
         self.kept_documents += 1
         self.kept_bytes += size
+
+    def keep_text(self, text: str) -> None:
+        """Count a document that is kept for good, with the scripts of its letters."""
+        self.keep(len(text.encode()))
+        for script, count in count_scripts(text).items():
+            self.scripts[script] = self.scripts.get(script, 0) + count
 
     def drop(self, reason: str, name: str, size: int) -> None:
         """Count a document that is left out."""
@@ -101,8 +115,9 @@ class CleanReport:
         """The report of two steps in a row: found by this one, kept by the later one."""
         assert self.kept_documents == later.found_documents, "the steps do not follow each other"
         both = CleanReport(
-            self.found_documents, self.found_bytes, later.kept_documents, later.kept_bytes
-        )
+            self.found_documents, self.found_bytes, later.kept_documents, later.kept_bytes,
+            scripts=dict(later.scripts),
+        )  # fmt: skip
         for mine, first, second in (
             (both.dropped, self.dropped, later.dropped),
             (both.changed, self.changed, later.changed),
@@ -111,6 +126,17 @@ class CleanReport:
                 mine[reason] = first.get(reason, Tally()).merged(second.get(reason, Tally()))
         both.notes = list(dict.fromkeys(self.notes + later.notes))
         return both
+
+    def warning(self) -> str | None:
+        """A sentence where less than half of the bytes are kept: what most were dropped for."""
+        if not self.dropped or 2 * self.kept_bytes >= self.found_bytes:
+            return None
+        reason, tally = max(self.dropped.items(), key=lambda item: item[1].bytes)
+        return (
+            f"WARNING: only {percent(self.kept_bytes, self.found_bytes)} of the bytes found are "
+            f"kept; {percent(tally.bytes, self.found_bytes)} were dropped for one reason: {reason} "
+            f"({tally.names()})"
+        )
 
     def as_dict(self) -> dict:
         """Plain dictionaries and lists, for JSON."""
@@ -127,6 +153,7 @@ class CleanReport:
             "kept": {"documents": self.kept_documents, "bytes": self.kept_bytes},
             "dropped": plain(self.dropped),
             "changed": plain(self.changed),
+            "scripts": dict(self.scripts),
             "notes": list(self.notes),
         }
 
@@ -144,7 +171,10 @@ class CleanReport:
             lines.append(
                 f"changed {_count(t.documents)}, {t.bytes:+,} bytes: {places}{reason} ({t.names()})"
             )
-        return "\n".join(lines + self.notes)
+        if self.scripts:
+            lines.append(f"letters by script: {script_shares(self.scripts)}")
+        warning = self.warning()
+        return "\n".join(lines + self.notes + ([warning] if warning else []))
 
 
 @dataclass

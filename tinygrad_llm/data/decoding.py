@@ -4,6 +4,11 @@ A byte order mark names its encoding. Without one, text is UTF-8, or UTF-8 with 
 (one from another file, or a character that was cut in two), or in an encoding of one byte a
 character. Counting tells the three apart: in UTF-8 a character beyond ASCII is a sequence of bytes
 that is rare elsewhere, so text with at least as many such sequences as misplaced bytes is UTF-8.
+
+Which of the older encodings a text is in can only be guessed. Where few of its letters are beyond
+ASCII it is in a Western language, as far as anyone can tell: Latin-1 or Windows-1252. Where many
+are, as in Russian or Japanese, charset-normalizer finds the encoding in which the text looks most
+like a language. ``encoding`` says it where a guess is wrong.
 """
 
 import codecs
@@ -25,6 +30,14 @@ _CUT = re.compile(
     rb"(?:[\xe1-\xef][\x80-\xbf]|\xe0[\xa0-\xbf]|\xf0[\x90-\xbf][\x80-\xbf]?"
     rb"|[\xf1-\xf3][\x80-\xbf]{1,2}|\xf4[\x80-\x8f][\x80-\xbf]?)\Z"
 )
+# What files of the time before UTF-8 were in, outside Western Europe.
+LEGACY = (
+    "cp1251 koi8_r cp866 cp1250 iso8859_2 cp1253 cp1254 cp1255 cp1256 cp874 "
+    "cp932 euc_jp gb18030 big5 cp949"
+).split()
+_SAMPLE = 1 << 15  # bytes, of lines that are not ASCII, from which an encoding is guessed
+_FEWEST = 16  # bytes beyond ASCII below which nothing is guessed
+_NOT_ASCII = re.compile(rb"[^\n]*[\x80-\xff][^\n]*\n?")
 
 
 class Decoded(NamedTuple):
@@ -35,15 +48,21 @@ class Decoded(NamedTuple):
     replaced: int = 0
 
 
-def decode_bytes(data: bytes) -> Decoded:
+def decode_bytes(data: bytes, encoding: str | None = None) -> Decoded:
     """The text of a file's bytes, without a byte order mark.
 
-    The encoding is "utf-8", or "utf-16-le" and the like if a mark says so. Otherwise it is "cp1252"
+    The encoding is ``encoding``, if it is given. Otherwise it is "utf-8", or "utf-16-le" and the
+    like if a mark says so, or one of LEGACY if the text looks like it. Otherwise it is "cp1252"
     (Windows), which is Latin-1 with quotes and dashes in place of the control characters 0x80 to
-    0x9f, or "latin-1" if those do not fit or do not occur. These two give *some* text for any
+    0x9f, or "latin-1" if those do not fit or do not occur. The last two give *some* text for any
     bytes, so the caller must report their use. Raises UserError if NUL bytes show that the data is
     not text (UTF-16 without a mark has them too, but it is not guessed at).
     """
+    if encoding is not None:
+        text = data.decode(encoding, "replace").removeprefix("\ufeff")
+        mark = "\ufffd".encode(encoding, "ignore")  # it may be in the text by right
+        own = data.count(mark) if mark else 0
+        return Decoded(text, encoding.lower(), text.count("\ufffd") - own)
     for mark, encoding in _MARKS:
         if data.startswith(mark) and encoding != "utf-8":
             return _decode_wide(data[len(mark) :], encoding)
@@ -61,12 +80,36 @@ def decode_bytes(data: bytes) -> Decoded:
     cut = _CUT.search(data[-3:])
     if 0 < sequences >= wrong or (cut is not None and len(cut[0]) == wrong):
         return Decoded(data.decode("utf-8", "replace"), "utf-8", wrong)
+    legacy = guess_legacy(data)
+    if legacy is not None:
+        text = data.decode(legacy, "replace")
+        return Decoded(text, legacy, text.count("\ufffd"))
     if any(0x80 <= byte < 0xA0 for byte in set(data)):
         try:
             return Decoded(data.decode("cp1252"), "cp1252")
         except UnicodeDecodeError:  # five of the thirty-two are undefined in it
             pass
     return Decoded(data.decode("latin-1"), "latin-1")
+
+
+def guess_legacy(data: bytes) -> str | None:
+    """The name in LEGACY of the encoding of these bytes, which are not UTF-8; None if in doubt."""
+    sample = bytearray()
+    for line in _NOT_ASCII.finditer(data):
+        sample += line[0]
+        if len(sample) >= _SAMPLE:
+            break
+    beyond = sum(byte >= 0x80 for byte in sample)
+    letters = beyond + len(re.findall(rb"[A-Za-z]", sample))
+    if beyond < _FEWEST or 4 * beyond < letters:
+        return None
+    from charset_normalizer import from_bytes
+
+    best = from_bytes(bytes(sample), cp_isolation=LEGACY).best()
+    if best is None or best.encoding not in LEGACY:
+        return None
+    wrong = data.decode(best.encoding, "replace").count("\ufffd")
+    return best.encoding if 100 * wrong <= len(data) else None
 
 
 def _decode_wide(data: bytes, encoding: str) -> Decoded:

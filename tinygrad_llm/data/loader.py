@@ -16,8 +16,8 @@ from tinygrad_llm.errors import UserError
 IGNORE = -100  # the target that the loss ignores (PyTorch's ignore_index)
 
 
-class Loader:
-    """Random training batches.
+class DataLoader:
+    """Random training batches, without end: ``for x, y in loader`` is a training loop.
 
     ``tokens`` is an integer array (N,) or the path of a .npy file; N must exceed block_size, as
     the last window needs a target for its last id. ``seed`` is anything NumPy's SeedSequence takes.
@@ -60,6 +60,11 @@ class Loader:
         rows = self.tokens[starts[:, None] + np.arange(T + 1)].astype(np.int64)  # (B, T + 1)
         return rows[:, :-1].copy(), rows[:, 1:].copy()
 
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Batches without end, as ``next_batch`` draws them: leave the loop with ``break``."""
+        while True:
+            yield self.next_batch()
+
     def state_dict(self) -> dict[str, Any]:
         """Everything that determines the next batches, as plain JSON data."""
         return {**self._shape(), "bit_generator": self._rng.bit_generator.state}
@@ -96,6 +101,9 @@ class Loader:
             "batch_size": self.batch_size,
             "block_size": self.block_size,
         }
+
+
+Loader = DataLoader  # its earlier name
 
 
 def evaluation_windows(

@@ -12,20 +12,30 @@ and sha256, so that a damaged folder is noticed and built again.
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_llm.data.cache import AGAIN, cache_folder, check_entry, get_or_build, hash_parts
-from tinygrad_llm.data.clean import CleanOptions, clean_corpus
+from tinygrad_llm.data.cache import (
+    AGAIN,
+    cache_folder,
+    check_entry,
+    get_or_build,
+    hash_parts,
+    work_folder,
+)
+from tinygrad_llm.data.clean import clean_corpus
 from tinygrad_llm.data.corpus import Document, text_bytes
 from tinygrad_llm.data.download import Progress
 from tinygrad_llm.data.sources import load_corpus
 from tinygrad_llm.data.splitting import split
-from tinygrad_llm.data.token_file import open_tokens, token_dtype, write_tokens
+from tinygrad_llm.data.token_file import open_tokens, token_dtype
+from tinygrad_llm.data.token_writer import JOURNAL, TokenWriter, Written
+from tinygrad_llm.data_options import DataOptions
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import file_sha256
 from tinygrad_llm.files.json_file import Text, Whole, read_json
@@ -84,7 +94,7 @@ def prepare(
     *,
     validation_modulus: int = 20,
     cache_dir: str | os.PathLike | None = None,
-    options: CleanOptions | None = None,
+    options: DataOptions | None = None,
     progress: Progress | None = None,
 ) -> Prepared:
     """Load, clean, split and encode a source; returns the prepared corpus.
@@ -93,7 +103,7 @@ def prepare(
     One in ``validation_modulus`` documents is for validation. ``progress(done, total)`` counts
     characters.
     """
-    corpus = clean_corpus(load_corpus(source, cache_dir=cache_dir), options)
+    corpus = clean_corpus(load_corpus(source, options, cache_dir=cache_dir), options)
     train_docs, val_docs = split(corpus, validation_modulus)
     if isinstance(tokenizer, str):
         from tinygrad_llm.tokenizer import get_tokenizer
@@ -104,8 +114,8 @@ def prepare(
 
 
 def encode_corpus(
-    train_docs: Sequence[Document],
-    val_docs: Sequence[Document],
+    train_docs: Collection[Document],
+    val_docs: Collection[Document],
     tokenizer: "Tokenizer",
     cache_dir: str | os.PathLike | None = None,
     *,
@@ -115,23 +125,30 @@ def encode_corpus(
     """Encode both sides into the cache, or find them there.
 
     The entry's name is the hash of the texts in order, the tokenizer's fingerprint and ``about``
-    (plain data for meta.json: source, options, report). ``progress(done, total)`` counts
-    characters. Raises UserError for an empty side and for a cache that cannot be written.
+    (plain data for meta.json: source, options, report). The documents are read several times, one
+    by one, and need not fit into memory. If the process is killed, the next one goes on where it
+    was, to the same files. ``progress(done, total)`` counts characters. Raises UserError for an
+    empty side and for a cache that cannot be written.
     """
-    for documents, side in ((train_docs, "training"), (val_docs, "validation")):
-        if not any(document.text for document in documents):
-            raise UserError(f"the {side} side of the corpus has no text; name a longer corpus")
     about = about or {}
+    head = [FORMAT, tokenizer.fingerprint(), json.dumps(about, sort_keys=True)]
+    total = _Total()
     key = hash_parts(
-        [FORMAT, tokenizer.fingerprint(), json.dumps(about, sort_keys=True), str(len(train_docs))]
-        + [part for d in (*train_docs, *val_docs) for part in (d.name, d.text)]
+        chain(
+            [*head, str(len(train_docs))],
+            total.parts(train_docs, "training"),
+            total.parts(val_docs, "validation"),
+        )
     )
 
     def build(folder: Path) -> None:
-        advance = _Advance(progress, sum(len(d.text) for d in (*train_docs, *val_docs)))
-        train = _write_side(folder / TRAIN, train_docs, tokenizer, advance)
-        val = _write_side(folder / VAL, val_docs, tokenizer, advance)
-        meta = about | _description(tokenizer, train, val)
+        with work_folder(entry, folder, JOURNAL) as work:
+            advance = _Advance(progress, total.characters)
+            train = _write_side(work, TRAIN, train_docs, tokenizer, advance)
+            val = _write_side(work, VAL, val_docs, tokenizer, advance)
+            train.publish(folder / TRAIN)
+            val.publish(folder / VAL)
+        meta = about | _description(tokenizer, folder, train.written, val.written)
         (folder / META).write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
 
     entry = cache_folder(cache_dir) / "tokens" / key
@@ -139,36 +156,61 @@ def encode_corpus(
     return Prepared(prepared.folder, prepared.meta, cached)
 
 
+class _Total:
+    """Adds up the characters of the documents while they are hashed."""
+
+    characters = 0
+
+    def parts(self, documents: Iterable[Document], side: str) -> Iterator[str]:
+        """What determines the token file of a side. Raises UserError if it has no text."""
+        before = self.characters
+        for document in documents:
+            self.characters += len(document.text)
+            yield from (document.name, document.text)
+        if self.characters == before:
+            raise UserError(f"the {side} side of the corpus has no text; name a longer corpus")
+
+
 def _write_side(
-    path: Path, documents: Sequence[Document], tokenizer: "Tokenizer", advance: "_Advance"
-) -> dict[str, Any]:
-    """Encode the documents into a token file; returns what meta.json says about them."""
-    dtype = token_dtype(tokenizer.vocab_size)
-    pieces = _encode(documents, tokenizer, dtype, advance)
-    write_tokens(path, pieces, dtype)
-    return {
-        "documents": len(documents),
-        "bytes": text_bytes(documents),
-        "tokens": sum(len(piece) for piece in pieces),
-        "file": {"bytes": path.stat().st_size, "sha256": file_sha256(path)},
-    }
+    folder: Path,
+    name: str,
+    documents: Iterable[Document],
+    tokenizer: "Tokenizer",
+    advance: "_Advance",
+) -> TokenWriter:
+    """Encode the documents into a token file, beginning where an earlier process was killed."""
+    writer = TokenWriter(folder, name, token_dtype(tokenizer.vocab_size))
+    try:
+        left = iter(documents)
+        for document in islice(left, writer.written.documents):
+            advance(len(document.text))
+        for batch in _batches(left):
+            writer.write(_encode(batch, tokenizer), text_bytes(batch))
+            advance(sum(len(document.text) for document in batch))
+        writer.finish()
+    finally:
+        writer.close()
+    return writer
 
 
 def _description(
-    tokenizer: "Tokenizer", train: dict[str, Any], val: dict[str, Any]
+    tokenizer: "Tokenizer", folder: Path, train: Written, val: Written
 ) -> dict[str, Any]:
-    """The content of meta.json, from what ``_write_side`` returned for each side."""
+    """The content of meta.json, about the two token files in the folder."""
     return {
         "format": FORMAT,
         "vocab_size": tokenizer.vocab_size,
         "eot_id": tokenizer.eot_id,
         "tokenizer": tokenizer.fingerprint(),
         "dtype": token_dtype(tokenizer.vocab_size).name,
-        "documents": {"train": train["documents"], "val": val["documents"]},
-        "bytes": {"train": train["bytes"], "val": val["bytes"]},
-        "tokens": {"train": train["tokens"], "val": val["tokens"]},
-        "files": {TRAIN: train["file"], VAL: val["file"]},
-        "val_bytes": val["bytes"],
+        "documents": {"train": train.documents, "val": val.documents},
+        "bytes": {"train": train.bytes, "val": val.bytes},
+        "tokens": {"train": train.tokens, "val": val.tokens},
+        "files": {
+            name: {"bytes": (folder / name).stat().st_size, "sha256": file_sha256(folder / name)}
+            for name in (TRAIN, VAL)
+        },
+        "val_bytes": val.bytes,
     }
 
 
@@ -184,35 +226,33 @@ class _Advance:
             self.progress(self.done, self.total)
 
 
-def _encode(
-    documents: Sequence[Document], tokenizer: "Tokenizer", dtype: np.dtype, advance: _Advance
-) -> list[np.ndarray]:
+def _encode(batch: Sequence[Document], tokenizer: "Tokenizer") -> list[np.ndarray]:
     """Ids of each document, end of text appended. A literal "<|endoftext|>" in a text is text."""
-    end = np.array([tokenizer.eot_id], dtype=dtype)
-    pieces: list[np.ndarray] = []
-    for batch in _batches(documents):
-        encoded = tokenizer.encode_batch([document.text for document in batch])
-        for document, ids in zip(batch, map(np.asarray, encoded), strict=True):
-            if ids.size and not 0 <= int(ids.min()) <= int(ids.max()) < tokenizer.vocab_size:
-                raise UserError(
-                    f"the tokenizer gave id {int(ids.max())} for {document.name}, expected ids "
-                    f"below its vocab_size of {tokenizer.vocab_size}"
-                )
-            pieces += [ids.astype(dtype), end]
-        advance(sum(len(document.text) for document in batch))
-    return pieces
+    dtype = token_dtype(tokenizer.vocab_size)
+    end = np.array([tokenizer.eot_id], dtype)
+    rows = []
+    encoded = tokenizer.encode_batch([document.text for document in batch])
+    for document, ids in zip(batch, map(np.asarray, encoded), strict=True):
+        if ids.size and not 0 <= int(ids.min()) <= int(ids.max()) < tokenizer.vocab_size:
+            raise UserError(
+                f"the tokenizer gave id {int(ids.max())} for {document.name}, expected ids "
+                f"below its vocab_size of {tokenizer.vocab_size}"
+            )
+        rows.append(np.concatenate([ids.astype(dtype), end]))
+    return rows
 
 
-def _batches(documents: Sequence[Document]) -> list[list[Document]]:
-    batches: list[list[Document]] = [[]]
+def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
+    batch: list[Document] = []
     size = 0
     for document in documents:
-        if batches[-1] and size + len(document.text) > _BATCH:
-            batches.append([])
-            size = 0
-        batches[-1].append(document)
+        if batch and size + len(document.text) > _BATCH:
+            yield batch
+            batch, size = [], 0
+        batch.append(document)
         size += len(document.text)
-    return batches
+    if batch:
+        yield batch
 
 
 def open_prepared(folder: str | os.PathLike) -> Prepared:

@@ -3,9 +3,7 @@
 Ids are uint16 if the vocabulary allows it: half the memory of uint32.
 """
 
-import errno
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,39 +16,6 @@ CHUNK = 1 << 22  # ids processed together: a mapped file of any size passes thro
 def token_dtype(vocab_size: int) -> np.dtype:
     """uint16 if every id fits in 16 bits, otherwise uint32."""
     return np.dtype(np.uint16 if vocab_size <= 1 << 16 else np.uint32)
-
-
-def write_tokens(path: Path, pieces: Sequence[np.ndarray], dtype: np.dtype) -> None:
-    """Write the pieces (n_i,) end to end as one .npy file, which appears whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    length = sum(len(piece) for piece in pieces)
-    try:
-        tokens = np.lib.format.open_memmap(partial, mode="w+", dtype=dtype, shape=(length,))
-        _take_space(partial)
-        at = 0
-        for piece in pieces:
-            tokens[at : at + len(piece)] = piece
-            at += len(piece)
-        tokens.flush()
-        del tokens  # Windows renames no file that is mapped
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _take_space(path: Path) -> None:
-    """Reserve the space of a file with holes, so that a full disk is an OSError here.
-
-    Otherwise the first write into the mapping would hit it, and kill the process (SIGBUS).
-    """
-    if not hasattr(os, "posix_fallocate"):  # Windows has no holes here; macOS has no such call
-        return
-    with open(path, "r+b") as file:
-        try:
-            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-        except OSError as error:
-            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # "not on this file system"
-                raise
 
 
 def open_tokens(path: str | os.PathLike) -> np.ndarray:

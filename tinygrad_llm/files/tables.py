@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import user_path
@@ -62,9 +62,8 @@ def read_table(path: str | Path) -> list[Row]:
         rows = list(_parquet(path))
     else:
         data = _decompressed(path) if compressed else read_bounded(path, MAX_BYTES)
-        text = decoded(data, str(path))
-        reader = {".csv": _csv, ".tsv": _tsv, ".jsonl": _json_lines, ".json": _json}[kind]
-        rows = list(reader(text, path))
+        text = io.StringIO(decoded(data, str(path)), newline="")
+        rows = list(rows_of(kind, text, str(path)))
     if not rows:
         raise UserError(f"{path} has no rows")
     return rows
@@ -92,16 +91,24 @@ def decoded(data: bytes, name: str) -> str:
         raise UserError(f"line {line} of {name} is not UTF-8 text") from None
 
 
-def _csv(text: str, path: Path) -> Iterator[Row]:
-    yield from _separated(csv.reader(io.StringIO(text, newline=""), strict=True), path)
+def rows_of(kind: str, lines: TextIO, name: str, any_text: bool = False) -> Iterator[Row]:
+    """The rows of a stream of lines, one by one, of a ``kind`` in FORMATS other than .parquet.
+
+    Line ends must be untranslated (newline=""). ``name`` is the file's in places and messages.
+    ``any_text`` accepts JSON's strings with half a surrogate pair, which cannot be written again.
+    A .json file is read whole. Raises UserError as ``read_table`` does.
+    """
+    if kind == ".csv":
+        yield from _separated(csv.reader(lines, strict=True), name)
+    elif kind == ".tsv":
+        yield from _separated(csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE), name)
+    elif kind == ".jsonl":
+        yield from _json_lines(lines, name, any_text)
+    else:
+        yield from _json(lines.read(), name, any_text)
 
 
-def _tsv(text: str, path: Path) -> Iterator[Row]:
-    lines = io.StringIO(text, newline=None)
-    yield from _separated(csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE), path)
-
-
-def _separated(reader: Any, path: Path) -> Iterator[Row]:
+def _separated(reader: Any, path: str) -> Iterator[Row]:
     """The rows of a ``csv.reader``, whose first names the columns."""
     names: list[str] | None = None
     while True:
@@ -127,15 +134,15 @@ def _separated(reader: Any, path: Path) -> Iterator[Row]:
         yield Row(dict(zip(names, values, strict=True)), f"line {first} of {path}")
 
 
-def _json_lines(text: str, path: Path) -> Iterator[Row]:
-    for number, line in enumerate(text.split("\n"), 1):
+def _json_lines(lines: TextIO, path: str, any_text: bool) -> Iterator[Row]:
+    for number, line in enumerate(lines, 1):
         if line.strip():
             place = f"line {number} of {path}"
-            yield Row(parse_json(line.encode(), place, {...: object}), place)
+            yield Row(parse_json(line.encode(), place, {...: object}, file_names=any_text), place)
 
 
-def _json(text: str, path: Path) -> Iterator[Row]:
-    rows = parse_json(text.encode(), str(path), [object])
+def _json(text: str, path: str, any_text: bool) -> Iterator[Row]:
+    rows = parse_json(text.encode(), path, [object], file_names=any_text)
     for values, line in zip(rows, _lines_of_elements(text), strict=True):
         place = f"line {line} of {path}"
         check_json(values, place, {...: object})

@@ -14,9 +14,10 @@ import numpy as np
 from autograd import Parameter, no_grad
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.finetune.lora_layer import Adapter, LoraLinear
+from tinygrad_llm.model.containers import ModuleDict
 from tinygrad_llm.model.freezing import Pattern, freeze, kinds, matches, show, unfreeze
-from tinygrad_llm.model.layers import Linear
-from tinygrad_llm.model.module import Module, ModuleDict
+from tinygrad_llm.model.layers import Linear, without_initial_values
+from tinygrad_llm.model.module import Module
 from tinygrad_llm.model.quantize import set_weight
 
 ALL_LINEAR = "all-linear"
@@ -163,7 +164,8 @@ def merged(model: Module) -> Iterator[None]:
     try:
         for where, layer in layers.items():
             n_out, n_in = layer_shape(layer)
-            plain = Linear(n_in, n_out, bias=False).train(layer.training)
+            with without_initial_values():
+                plain = Linear(n_in, n_out, bias=False).train(layer.training)
             plain.weight = Parameter(_merged_weight(where, layer), requires_grad=False)
             plain.bias = layer.bias
             replace_module(model, where, plain)

@@ -21,8 +21,9 @@ import numpy as np
 from autograd import Parameter, Tensor, no_grad, ops
 from autograd.device import bring, namespace
 from tinygrad_llm.finetune.low_rank import low_rank
+from tinygrad_llm.model.containers import ModuleDict
 from tinygrad_llm.model.layers import Dropout, Linear
-from tinygrad_llm.model.module import Module, ModuleDict
+from tinygrad_llm.model.module import Module
 from tinygrad_llm.quantized.linear import ops_for, tiles
 from tinygrad_llm.quantized.matrix import QuantizedMatrix
 

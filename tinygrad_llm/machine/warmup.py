@@ -7,6 +7,7 @@ stored on disk: only the first run on a machine waits. CuPy works the same way.
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -15,17 +16,22 @@ import numpy as np
 from autograd import no_grad
 from tinygrad_llm.config import LlamaConfig, ModelConfig
 from tinygrad_llm.model import build_model
-from tinygrad_llm.training.optim import AdamW, global_norm
+from tinygrad_llm.training.optim import AdamW, Optimizer, global_norm
+from tinygrad_llm.training.optim.optimizer import Params
 
 
-def compile_kernels(config: ModelConfig, device: str = "cpu") -> float:
+def compile_kernels(
+    config: ModelConfig,
+    device: str = "cpu",
+    make_optimizer: Callable[[Params], Optimizer] = AdamW,
+) -> float:
     """Run one training step, one evaluation and one prediction of a tiny model of this kind.
 
     Returns the seconds it took: many if kernels had to be compiled, few if they were loaded.
     """
     start = time.perf_counter()
     model = build_model(_smallest(config)).to(device)
-    optimizer = AdamW(model.named_parameters())
+    optimizer = make_optimizer(model.named_parameters())
     ids = np.zeros((1, 8), dtype=np.int64)
     loss = model.loss(ids, ids, reduction="sum")
     loss.backward(np.asarray(1 / 8, dtype=loss.dtype))

@@ -20,7 +20,7 @@ import numpy as np
 from autograd import Tensor, no_grad, ops
 from tinygrad_llm.model.freezing import freeze, unfreeze
 from tinygrad_llm.model.gpt import GPT
-from tinygrad_llm.model.layers import Linear, normal_
+from tinygrad_llm.model.layers import Linear, normal_, without_initial_values
 from tinygrad_llm.model.llama import Llama
 from tinygrad_llm.model.module import Module
 
@@ -41,7 +41,8 @@ class Classifier(Module):
         if isinstance(body, Llama):
             body.lm_head, body.config = None, replace(body.config, tied=True)
         self.body, self.labels, self.pooling = body, tuple(labels), pooling
-        self.score = Linear(body.config.n_embd, len(labels), bias=False)
+        with without_initial_values():
+            self.score = Linear(body.config.n_embd, len(labels), bias=False)
         normal_(self.score.weight, 0.02, np.random.default_rng(seed))
         self.frozen: int | None = None
 

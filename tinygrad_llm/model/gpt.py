@@ -25,6 +25,8 @@ import numpy as np
 from autograd import Tensor, ops
 from autograd.functional import recompute
 from tinygrad_llm.config import GPTConfig
+from tinygrad_llm.model.containers import ModuleList
+from tinygrad_llm.model.language_model import LanguageModel
 from tinygrad_llm.model.layers import (
     Dropout,
     Embedding,
@@ -33,8 +35,9 @@ from tinygrad_llm.model.layers import (
     look_up_tokens,
     normal_,
     positions_in,
+    without_initial_values,
 )
-from tinygrad_llm.model.module import Module, ModuleList
+from tinygrad_llm.model.module import Module
 from tinygrad_llm.model.summary import summary
 from tinygrad_llm.quantized.linear import ops_for
 
@@ -127,7 +130,7 @@ class Block(Module):
         return x + self.mlp(self.ln_2(x))  # (B, T, C)
 
 
-class GPT(Module):
+class GPT(LanguageModel):
     """The model of a GPTConfig. Parameters have GPT-2's names and are float32.
 
     ``seed`` gives two independent streams: the initial weights, and ``model.rng``, from which all
@@ -143,11 +146,12 @@ class GPT(Module):
         weights_seed, dropout_seed = np.random.SeedSequence(seed).spawn(2)
         self.config, self.recompute = config, recompute
         self.rng = np.random.default_rng(dropout_seed)
-        self.wte = Embedding(config.vocab_size, config.n_embd)
-        self.wpe = Embedding(config.block_size, config.n_embd)
-        self.drop = Dropout(config.dropout, self.rng)
-        self.h = ModuleList(Block(config, self.rng) for _ in range(config.n_layer))
-        self.ln_f = LayerNorm(config.n_embd, config.layer_norm_epsilon)
+        with without_initial_values():
+            self.wte = Embedding(config.vocab_size, config.n_embd)
+            self.wpe = Embedding(config.block_size, config.n_embd)
+            self.drop = Dropout(config.dropout, self.rng)
+            self.h = ModuleList(Block(config, self.rng) for _ in range(config.n_layer))
+            self.ln_f = LayerNorm(config.n_embd, config.layer_norm_epsilon)
         if initialize:
             self._initialize(np.random.default_rng(weights_seed))
 

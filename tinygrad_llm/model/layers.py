@@ -1,32 +1,70 @@
 """The layers that models share: parameters, and one operation of ``autograd.ops`` on them.
 
-Weights start at zero here. Their initial values depend on the whole model (how deep it is, which
-layer feeds the residual stream), so the model sets them, or the file that they are loaded from.
-An optimizer refuses a model whose weights are all still zero: it would not learn.
+A layer draws its initial values when it is made, as PyTorch's layers do (``reset_parameters`` says
+from which distribution). What is right for a whole model depends on more (how deep it is, which
+layer feeds the residual stream), so GPT and Llama make their layers without values, which costs
+nothing, and then draw them all, or load them from a file.
 
 Shape letters: B sequences of T tokens, C channels, V token ids.
 """
 
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 
 from autograd import Parameter, Tensor, ops
+from autograd.ops.dropping import drop_probability
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.model.module import Module
 from tinygrad_llm.quantized.linear import ops_for
+
+Rng = np.random.Generator | int | None
+"""Where random numbers come from: a Generator, a seed, or None for others each time."""
+
+_with_values = ContextVar("_with_values", default=True)
+
+
+@contextmanager
+def without_initial_values() -> Iterator[None]:
+    """Within this, the weights of new layers are zeros, which take neither time nor memory."""
+    token = _with_values.set(False)
+    try:
+        yield
+    finally:
+        _with_values.reset(token)
 
 
 class Linear(Module):
     """y = x W^T + b: x (..., in_features) -> (..., out_features).
 
-    ``weight`` is (out, in) as in PyTorch. It is zero until initialised (``normal_``). It may be a
-    QuantizedMatrix, which is constant: gradients pass through, but it has none.
+    ``weight`` is (out, in) as in PyTorch. It may be a QuantizedMatrix, which is constant: gradients
+    pass through, but it has none. ``rng`` draws the initial values: pass one Generator to all the
+    layers of a model, and its seed repeats them.
     """
 
-    def __init__(self, in_features: int, out_features: int, bias: bool = True):
+    def __init__(
+        self, in_features: int, out_features: int, bias: bool = True, *, rng: Rng = None
+    ) -> None:
         self.weight = Parameter(np.zeros((out_features, in_features), np.float32))
         self.bias = Parameter(np.zeros(out_features, np.float32)) if bias else None
+        if _with_values.get():
+            self.reset_parameters(rng)
+
+    def reset_parameters(self, rng: Rng = None) -> None:
+        """Draw weight and bias uniformly between -1/sqrt(in) and 1/sqrt(in), as PyTorch does.
+
+        A weight then has the variance 1/(3 in): of x with variance 1, y has about 1/3. (PyTorch's
+        code says kaiming_uniform with a = sqrt(5), which is sqrt(6 / (1 + 5) / in).)
+        """
+        n_in = self.weight.shape[1]
+        bound, rng = 1 / math.sqrt(n_in) if n_in else 0.0, np.random.default_rng(rng)
+        uniform_(self.weight, bound, rng)
+        if self.bias is not None:
+            uniform_(self.bias, bound, rng)
 
     def forward(self, x: Tensor) -> Tensor:
         return ops_for(self.weight).linear(x, self.weight, self.bias)
@@ -36,7 +74,8 @@ class LayerNorm(Module):
     """Layer normalization over the last axis: x (..., n) -> (..., n).
 
     A tuple ``n`` holds the lengths of the last axes, which are normalized together. Without
-    ``elementwise_affine`` there is neither weight nor bias, without ``bias`` no bias.
+    ``elementwise_affine`` there is neither weight nor bias, without ``bias`` no bias. They start as
+    ones and zeros.
     """
 
     def __init__(
@@ -73,15 +112,36 @@ class RMSNorm(Module):
 
 
 class Embedding(Module):
-    """A table of V rows of C numbers: ids (...) -> (..., C). Zero until initialised.
+    """A table of V rows of C numbers: ids (...) -> (..., C).
 
-    The row ``padding_idx`` gets no gradient, and so stays as it was initialised. ``weight`` may be
-    a QuantizedMatrix, as in Linear.
+    The row ``padding_idx`` is zero at first and gets no gradient, so it stays as it is. ``weight``
+    may be a QuantizedMatrix, and ``rng`` is as in Linear. Raises IndexError for a ``padding_idx``
+    outside the table.
     """
 
-    def __init__(self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None):
+    def __init__(
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        padding_idx: int | None = None,
+        *,
+        rng: Rng = None,
+    ) -> None:
         self.weight = Parameter(np.zeros((num_embeddings, embedding_dim), np.float32))
+        if padding_idx is not None and not -num_embeddings <= padding_idx < num_embeddings:
+            raise IndexError(
+                f"Embedding: padding_idx {padding_idx} is outside the table of {num_embeddings} "
+                "rows"
+            )
         self.padding_idx = padding_idx
+        if _with_values.get():
+            self.reset_parameters(rng)
+
+    def reset_parameters(self, rng: Rng = None) -> None:
+        """Draw every number from N(0, 1), as PyTorch does. GPT-2's is N(0, 0.02^2)."""
+        normal_(self.weight, 1.0, np.random.default_rng(rng))
+        if self.padding_idx is not None:
+            self.weight.data[self.padding_idx] = 0
 
     def forward(self, ids: np.ndarray | Tensor) -> Tensor:
         return ops_for(self.weight).embedding(self.weight, ids, self.padding_idx)
@@ -139,15 +199,25 @@ def positions_in(documents: np.ndarray, ids: np.ndarray | Tensor, cache: Any = N
 class Dropout(Module):
     """In training, zero each element with probability ``p`` and scale the others by 1/(1 - p).
 
-    ``rng`` is the np.random.Generator that draws the masks. The dropouts of one model share one,
-    so that its state is all a checkpoint needs to repeat them.
+    ``rng`` draws the masks. The dropouts of one model share one Generator, so that its state is all
+    a checkpoint needs to repeat them; without it each layer makes its own. Raises ValueError unless
+    0 <= p < 1.
     """
 
-    def __init__(self, p: float, rng: np.random.Generator | None = None):
-        self.p, self.rng = p, rng
+    def __init__(self, p: float = 0.5, rng: Rng = None) -> None:
+        self.p = drop_probability("Dropout", "p", p)
+        self.rng = np.random.default_rng(rng)
 
     def forward(self, x: Tensor) -> Tensor:
         return ops.dropout(x, self.p, self.training, self.rng)
+
+
+def uniform_(parameter: Parameter, bound: float, rng: np.random.Generator) -> None:
+    """Overwrite ``parameter`` with draws between -bound and bound, made in float32."""
+    draws = rng.random(parameter.shape, dtype=np.float32)
+    draws *= np.float32(2 * bound)
+    draws -= np.float32(bound)
+    parameter.assign_(draws)
 
 
 def normal_(parameter: Parameter, std: float, rng: np.random.Generator) -> None:

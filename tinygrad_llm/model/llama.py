@@ -28,6 +28,8 @@ import numpy as np
 
 from autograd import ops
 from autograd.functional import recompute
+from tinygrad_llm.model.containers import ModuleList
+from tinygrad_llm.model.language_model import LanguageModel
 from tinygrad_llm.model.layers import (
     Embedding,
     Linear,
@@ -35,8 +37,9 @@ from tinygrad_llm.model.layers import (
     look_up_tokens,
     normal_,
     positions_in,
+    without_initial_values,
 )
-from tinygrad_llm.model.module import Module, ModuleList
+from tinygrad_llm.model.module import Module
 from tinygrad_llm.model.rotary import cos_sin, frequencies
 from tinygrad_llm.model.summary import llama_summary
 from tinygrad_llm.quantized.linear import ops_for
@@ -146,7 +149,7 @@ def _normed(norm, x):
     return x if norm is None else norm(x)
 
 
-class Llama(Module):
+class Llama(LanguageModel):
     """The model of a LlamaConfig. Parameters have Hugging Face's names and are float32.
 
     ``seed`` gives the initial weights; with ``initialize=False`` the matrices stay zero, to be
@@ -157,10 +160,13 @@ class Llama(Module):
     def __init__(self, config, seed=0, initialize=True, recompute=False):
         self.config, self.recompute = config, recompute
         self.rng = None  # a GPT draws its dropout masks from one; here only adapters may
-        self.embed_tokens = Embedding(config.vocab_size, config.n_embd)
-        self.layers = ModuleList(Block(config, layer) for layer in range(config.n_layer))
-        self.norm = RMSNorm(config.n_embd, config.norm_eps, config.norm_offset)
-        self.lm_head = None if config.tied else Linear(config.n_embd, config.vocab_size, bias=False)
+        with without_initial_values():
+            self.embed_tokens = Embedding(config.vocab_size, config.n_embd)
+            self.layers = ModuleList(Block(config, layer) for layer in range(config.n_layer))
+            self.norm = RMSNorm(config.n_embd, config.norm_eps, config.norm_offset)
+            self.lm_head = None
+            if not config.tied:
+                self.lm_head = Linear(config.n_embd, config.vocab_size, bias=False)
         self.rotary = Rotary(config)
         if initialize:
             self._initialize(np.random.default_rng(seed))

@@ -1,16 +1,19 @@
 """Module: a tree of parameters, with PyTorch's names for its methods.
 
 There is no registry. A module's attributes *are* its parameters and submodules, in the order in
-which they were set, so everything below is a walk over ``vars(self)``. Whatever that walk would
-silently miss is an error: a parameter or a module in a list, a dict or an attribute of the class
-(when it is set, or, in a list that was filled later, when the walk meets it), and a Tensor that
-requires a gradient but is not a Parameter.
+which they were set, so everything below is a walk over ``vars(self)``. It also looks into lists,
+tuples and dicts, and into those inside them: what is in ``self.layers = [...]`` is named layers.0,
+layers.1, ... Whatever the walk would silently miss is an error: a parameter or a module in a set, a
+deque or an attribute of the class, a dict whose keys are no names, and a Tensor that requires a
+gradient but is not a Parameter.
 
 A parameter in two places (tied weights) is one object. It is listed once, under its first name, in
 both ``parameters()`` and ``state_dict()``.
 """
 
 import collections
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -34,7 +37,7 @@ class Module:
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
         for name, value in vars(cls).items():
-            if isinstance(value, (Module, Parameter)) or _hides(value):
+            if next(_found(name, value), None) is not None:
                 raise TypeError(
                     f"{cls.__name__}.{name}: a parameter or module that belongs to the class would "
                     "not be found: set it in __init__ as an attribute of self"
@@ -47,30 +50,31 @@ class Module:
                 f"{type(self).__name__}.{name} is a Parameter and {type(value).__name__} is not: "
                 f"write .{name}.assign_(value) to change its elements"
             )
-        self._refuse_hidden(name, value)
+        self._found(name, value)
         super().__setattr__(name, value)
 
-    def _refuse_hidden(self, name, value):
-        """Raise TypeError for a value that contains parameters the walk would not find."""
-        what = f"{type(self).__name__}.{name}"
-        if _hides(value):
-            kind = type(value).__name__
-            inside = "ModuleDict" if isinstance(value, dict) else "ModuleList"
-            raise TypeError(
-                f"{what}: modules and parameters in a {kind} would not be found: put modules in a "
-                f"{inside}, and parameters in a module"
-            )
-        if _learns(value) and not isinstance(value, Parameter):
-            raise TypeError(
-                f"{what} is a Tensor that requires a gradient and would not be found among the "
-                "parameters: make it a Parameter, or .detach() it"
-            )
+    def _found(self, name, value):
+        """Pairs (dotted name, parameter or module) in an attribute, which may contain several.
+
+        Raises TypeError for what would not be found.
+        """
+        try:
+            return list(_found(name, value))
+        except TypeError as error:
+            raise TypeError(f"{type(self).__name__}.{error}") from None
+
+    def _members(self):
+        """Pairs (name, parameter or module) directly below, in order of definition.
+
+        A container may have been filled after it was set, so each is looked into every time.
+        """
+        return [pair for name, value in vars(self).items() for pair in self._found(name, value)]
 
     # --- walking the tree ------------------------------------------------------------------
 
     def named_children(self):
         """Pairs (name, module) of the modules directly below, in order of definition."""
-        return [(n, child) for n, child in vars(self).items() if isinstance(child, Module)]
+        return [(n, child) for n, child in self._members() if isinstance(child, Module)]
 
     def named_modules(self, prefix="", seen=None):
         """Pairs (dotted name, module) of this module ("") and all below it, each once."""
@@ -78,9 +82,6 @@ class Module:
         if id(self) in seen:
             return
         seen.add(id(self))
-        for name, value in vars(self).items():
-            if isinstance(value, _CONTAINERS):
-                self._refuse_hidden(name, value)  # it may have been filled after it was set
         yield prefix, self
         for name, child in self.named_children():
             yield from child.named_modules(f"{prefix}.{name}" if prefix else name, seen)
@@ -93,7 +94,7 @@ class Module:
         """Pairs (dotted name, Parameter), each parameter once, in order of definition."""
         seen = set()
         for prefix, module in self.named_modules():
-            for name, value in vars(module).items():
+            for name, value in module._members():
                 if isinstance(value, Parameter) and id(value) not in seen:
                     seen.add(id(value))
                     yield (f"{prefix}.{name}" if prefix else name), value
@@ -117,6 +118,27 @@ class Module:
     def eval(self):
         """Turn dropout off everywhere below. Returns self."""
         return self.train(False)
+
+    def apply(self, function):
+        """Call ``function(module)`` for every module below, and then for this one. Returns self.
+
+        model.apply(lambda m: m.reset_parameters(rng) if isinstance(m, Linear) else None)
+        """
+        for _, child in self.named_children():
+            child.apply(function)
+        function(self)
+        return self
+
+    def requires_grad_(self, requires_grad=True):
+        """Train every parameter from here on, or, with False, none of them. Returns self.
+
+        A frozen parameter forgets its gradient. ``model.freezing`` chooses parameters by name.
+        """
+        for parameter in self.parameters():
+            if not requires_grad:
+                parameter.zero_grad()
+            parameter.requires_grad = requires_grad
+        return self
 
     def zero_grad(self):
         """Forget every gradient: ``.grad`` is None again."""
@@ -163,14 +185,13 @@ class Module:
         parameters = dict(self.named_parameters())
         missing = [name for name in parameters if name not in state]
         unexpected = [name for name in state if name not in parameters]
-        if strict and missing:
+        if strict and (missing or unexpected):
+            faults = [f"lacks {_some(missing)}"] if missing else []
+            if unexpected:
+                faults.append(f"has {_some(unexpected)}, which the model does not have")
             raise KeyError(
-                f"the state has no tensor {missing[0]} ({len(missing)} missing in total)"
-            )
-        if strict and unexpected:
-            raise KeyError(
-                f"the state has a tensor {unexpected[0]}, which {type(self).__name__} does not "
-                f"have ({len(unexpected)} unexpected in total)"
+                f"the state does not fit this {type(self).__name__}: it {' and '.join(faults)} "
+                "(strict=False loads what fits)"
             )
         arrays = {name: state[name] for name in parameters if name in state}
         for name, value in arrays.items():
@@ -184,88 +205,73 @@ class Module:
         return missing, unexpected
 
 
+def _some(names, n=3):
+    """The first names of a list, and how many more there are."""
+    more = f" and {len(names) - n} more" if len(names) > n else ""
+    return ", ".join(names[:n]) + more
+
+
 def _learns(value):
     """Whether a value is a leaf tensor that learns, such as a Parameter (not computed from one)."""
     return isinstance(value, Tensor) and value.requires_grad and value.is_leaf
 
 
-_CONTAINERS = (list, tuple, dict, set, frozenset, collections.deque)
+def _found(name: str, value: Any, inside: tuple[int, ...] = ()) -> Iterator[tuple[str, Any]]:
+    """Pairs (dotted name, parameter or module) in a value: itself, or in the containers it is.
+
+    ``inside`` are the ids of the containers around it. Raises TypeError, beginning with the name,
+    for what learns and would not be found.
+    """
+    if isinstance(value, (Module, Parameter)):
+        yield name, value
+    elif _learns(value):
+        raise TypeError(
+            f"{name} is a Tensor that requires a gradient and would not be found among the "
+            "parameters: make it a Parameter, or .detach() it"
+        )
+    elif id(value) in inside:
+        return  # a list that contains itself
+    elif isinstance(value, (list, tuple, dict)):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, item in items:
+            for pair in _found(f"{name}.{key}", item, (*inside, id(value))):
+                if isinstance(value, dict) and not (isinstance(key, str) and is_a_name(key)):
+                    raise TypeError(
+                        f"{name}: {key!r} cannot name what a module contains: expected a string "
+                        "without a dot"
+                    )
+                yield pair
+    elif isinstance(value, (set, frozenset, collections.deque)):
+        for item in value:
+            for _ in _found(name, item, (*inside, id(value))):
+                raise TypeError(
+                    f"{name}: modules and parameters in a {type(value).__name__} would not be "
+                    "found: put them in a list or a dict"
+                )
 
 
-def _hides(value, seen=()):
-    """Whether a container, or one inside it, holds a module or something that learns."""
-    if not isinstance(value, _CONTAINERS) or id(value) in seen:
-        return False
-    for item in value.values() if isinstance(value, dict) else value:
-        if isinstance(item, Module) or _learns(item):
-            return True
-        if _hides(item, (*seen, id(value))):
-            return True
-    return False
+def is_a_name(text: str) -> bool:
+    """Whether a text can be a part of a dotted name."""
+    return text != "" and "." not in text
 
 
-class ModuleList(Module):
-    """A list of modules, which are its attributes "0", "1", ..."""
+def _replaced(value: Any, stand_ins: dict[int, Any]) -> Any:
+    """A value with other objects in place of those whose ids are in ``stand_ins``.
 
-    def __init__(self, modules=()):
-        for module in modules:
-            self.append(module)
-
-    def append(self, module):
-        _check_module(self, module)
-        setattr(self, str(len(self)), module)
-
-    def __len__(self):
-        return len(self.named_children())
-
-    def __iter__(self):
-        return (child for _, child in self.named_children())
-
-    def __getitem__(self, index):
-        return list(self)[index]
-
-
-class ModuleDict(Module):
-    """Modules by name, as in PyTorch. A name is a string without a dot, and not a method's name."""
-
-    def __init__(self, modules=()):
-        for name, module in dict(modules).items():
-            self[name] = module
-
-    def __setitem__(self, name, module):
-        _check_module(self, module)
-        if not isinstance(name, str) or not name or "." in name or hasattr(type(self), name):
-            raise ValueError(
-                f"{name!r} cannot name a module: expected a string without a dot that is not an "
-                "attribute of ModuleDict"
-            )
-        setattr(self, name, module)
-
-    def __getitem__(self, name):
-        return dict(self.named_children())[name]
-
-    def __contains__(self, name):
-        return name in dict(self.named_children())
-
-    def __len__(self):
-        return len(self.named_children())
-
-    def __iter__(self):
-        return iter(self.keys())
-
-    def keys(self):
-        return [name for name, _ in self.named_children()]
-
-    def values(self):
-        return [module for _, module in self.named_children()]
-
-    def items(self):
-        return self.named_children()
-
-
-def _check_module(holder, module):
-    if not isinstance(module, Module):
-        raise TypeError(f"a {type(holder).__name__} holds modules, not {type(module).__name__}")
+    Containers are copied if there is one in them; anything else is itself.
+    """
+    if id(value) in stand_ins:
+        return stand_ins[id(value)]
+    if not isinstance(value, (list, tuple, dict)):
+        return value
+    if not any(id(item) in stand_ins for _, item in _found("", value)):
+        return value
+    if isinstance(value, dict):
+        return {key: _replaced(item, stand_ins) for key, item in value.items()}
+    items = [_replaced(item, stand_ins) for item in value]
+    if isinstance(value, list):
+        return items
+    return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
 
 
 def functional_call(module, tensors, *args, method="forward", **kwargs):
@@ -288,15 +294,15 @@ def functional_call(module, tensors, *args, method="forward", **kwargs):
             )
     stand_ins = {id(parameters[name]): tensor for name, tensor in tensors.items()}
     places = [
-        (vars(owner), name, value)  # every place, so that tied parameters are replaced together
+        (vars(owner), name, value, new)  # every place, so that tied parameters go together
         for owner in module.modules()
         for name, value in vars(owner).items()
-        if id(value) in stand_ins
+        if (new := _replaced(value, stand_ins)) is not value
     ]
     try:
-        for attributes, name, value in places:
-            attributes[name] = stand_ins[id(value)]
+        for attributes, name, _, new in places:
+            attributes[name] = new
         return getattr(module, method)(*args, **kwargs)
     finally:
-        for attributes, name, value in places:
+        for attributes, name, value, _ in places:
             attributes[name] = value

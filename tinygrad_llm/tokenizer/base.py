@@ -19,12 +19,13 @@ import numpy as np
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.tokenizer import chat_template, json_format, json_reader, patterns
 from tinygrad_llm.tokenizer.byte_level import ByteLevelEngine
+from tinygrad_llm.tokenizer.chunk_encoder import is_much
 from tinygrad_llm.tokenizer.merges import MAX_IDS, ranks_from_merges
 from tinygrad_llm.tokenizer.reference import Pair
 from tinygrad_llm.tokenizer.sentencepiece import SentencePieceEngine, bytes_of
 from tinygrad_llm.tokenizer.special import END_OF_TEXT, SpecialSplitter, check_special_tokens
 from tinygrad_llm.tokenizer.stream import StreamDecoder
-from tinygrad_llm.tokenizer.text import check_encodable, escape_invalid
+from tinygrad_llm.tokenizer.text import check_encodable, escaped
 from tinygrad_llm.tokenizer.vocabulary import (
     Conventions,
     SentencePieceVocabulary,
@@ -248,16 +249,16 @@ class Tokenizer:
 
         if isinstance(texts, str | bytes):
             raise UserError("encode_batch takes a list of texts, not one text; use encode for that")
+        batch: list = list(texts)
+        fast = self._engine.chunk_encoders if is_much(batch) and not self._user_ids else None
         with ThreadPoolExecutor(num_threads or min(8, os.cpu_count() or 1)) as pool:
-            return list(pool.map(self._encode_array, texts))
+            if fast is not None:
+                return fast.encode_batch(batch, pool)
+            return list(pool.map(self._encode_array, batch))
 
     def _encode_array(self, text: str | bytes) -> np.ndarray:
         ids = array("I")  # four bytes an id, however many pieces there are
-        if isinstance(text, str):
-            check_encodable(text)
-        else:
-            text = escape_invalid(text)
-        self._append(ids, text)
+        self._append(ids, escaped(text))
         return np.frombuffer(ids, dtype=np.uint32) if ids else np.zeros(0, np.uint32)
 
     def _append(

@@ -3,15 +3,18 @@
 Text is normalized if the vocabulary says so, cut into chunks by the split pattern, and the bytes of
 each chunk are merged by rank. tiktoken's engine does that in Rust and without Python's lock,
 wherever it gives the ids that the merges define (``json_tables.py``). Elsewhere
-``pair_merging.py`` does.
+``pair_merging.py`` does. Much text at once takes a faster way to the same ids
+(``chunk_encoder.py``).
 """
 
 import unicodedata
 from array import array
 from collections.abc import Iterator
-from functools import cached_property
+from functools import cached_property, partial
 
 from tinygrad_llm.tokenizer import patterns
+from tinygrad_llm.tokenizer.chunk_encoder import ChunkEncoder, ChunkEncoders
+from tinygrad_llm.tokenizer.chunk_table import pattern_number
 from tinygrad_llm.tokenizer.merges import every_cut, recover_merges
 from tinygrad_llm.tokenizer.pair_merging import JoinedSpelling, Merges, merge_by_rank
 from tinygrad_llm.tokenizer.text import split_escaped
@@ -55,6 +58,14 @@ class ByteLevelEngine:
         if self.vocabulary.merges is None:
             return recover_merges(self.vocabulary.ranks)
         return list(self.vocabulary.merges)
+
+    @cached_property
+    def chunk_encoders(self) -> ChunkEncoders | None:
+        """The fast way for much text; None for a vocabulary whose chunks it cannot split."""
+        number = pattern_number(self.vocabulary.pattern)
+        if number is None or self._tiktoken is None or self._missing or self.vocabulary.nfc:
+            return None
+        return ChunkEncoders(partial(ChunkEncoder, number, self._tiktoken.encode_ordinary))
 
     def append(self, ids: array, text: str, after: int | None = None) -> None:
         """Append the ids of ordinary text. Invalid bytes, escaped as in ``text.py``, stay bytes."""

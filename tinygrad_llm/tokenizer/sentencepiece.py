@@ -31,6 +31,8 @@ def bytes_of(name: str) -> bytes:
 class SentencePieceEngine:
     """Executes a SentencePiece vocabulary."""
 
+    chunk_encoders = None  # it has no chunks
+
     def __init__(self, vocabulary: SentencePieceVocabulary) -> None:
         self.vocabulary = vocabulary
         self.tokens = {i: bytes_of(piece) for piece, i in vocabulary.pieces.items()}

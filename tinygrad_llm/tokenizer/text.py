@@ -39,12 +39,17 @@ def split_escaped(text: str) -> Iterator[tuple[str, bytes]]:
     yield text[done:], b""
 
 
+def escaped(text: str | bytes) -> str:
+    """A str as it is, bytes by ``escape_invalid``; raises UserError for a str that no UTF-8 has."""
+    if isinstance(text, bytes | bytearray | memoryview):
+        return escape_invalid(text)
+    check_encodable(text)
+    return text
+
+
 def split_invalid(text: str | bytes) -> Iterator[tuple[str, bytes]]:
     """(valid text, the invalid bytes after it), ...; one pair, with b"", for a str or valid UTF-8.
 
     Raises UserError for a str with a lone surrogate.
     """
-    if isinstance(text, str):
-        check_encodable(text)
-        return iter([(text, b"")])
-    return split_escaped(escape_invalid(text))
+    return split_escaped(escaped(text))

@@ -1,8 +1,9 @@
 """Learn the merges of a byte-pair encoding, fast: the same answer as ``reference.py``.
 
 Two observations make it fast. Text repeats itself, so ten megabytes are first reduced to some
-sixty thousand distinct chunks with their counts. And a merge changes only the neighbourhoods of
-the places where it applies, so the pair counts are kept and corrected instead of counted again.
+sixty thousand distinct chunks with their counts (``counting.py``). And a merge changes only the
+neighbourhoods of the places where it applies, so the pair counts are kept and corrected instead of
+counted again.
 
 All distinct chunks lie end to end in one flat array of ids, linked to their neighbours in both
 directions, with -1 between chunks. For each pair there is a list of the positions where it
@@ -20,16 +21,14 @@ compiled.
 
 import warnings
 from array import array
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from heapq import heapify, heappop, heappush
 
 from tinygrad_llm.errors import UserError
-from tinygrad_llm.tokenizer import patterns
 from tinygrad_llm.tokenizer.base import Tokenizer
+from tinygrad_llm.tokenizer.counting import count_chunks
 from tinygrad_llm.tokenizer.reference import Pair
 from tinygrad_llm.tokenizer.special import END_OF_TEXT, check_special_tokens
-from tinygrad_llm.tokenizer.text import split_invalid
 
 Progress = Callable[[int, int], object]
 
@@ -73,26 +72,6 @@ def train_bpe(
             stacklevel=2,
         )
     return Tokenizer(merges, pattern, names)
-
-
-def count_chunks(texts: Iterable[str | bytes], pattern: str = "gpt4") -> Counter[bytes]:
-    """Split every text by `pattern`; returns distinct chunk -> number of occurrences."""
-    if isinstance(texts, str | bytes):
-        raise UserError("the texts to train on must be a list of documents, not one string")
-    expression = patterns.resolve(pattern)
-    chunks: Counter[str] = Counter()
-    characters = 0
-    for text in texts:
-        for valid, _ in split_invalid(text):
-            characters += len(valid)
-            chunks.update(patterns.find_chunks(expression, valid))
-    matched = sum(len(chunk) * count for chunk, count in chunks.items())
-    if matched != characters:
-        raise UserError(
-            f"the split pattern {pattern!r} leaves out {characters - matched} of {characters} "
-            "characters, which could then not be encoded; every character must match"
-        )
-    return Counter({chunk.encode(): count for chunk, count in chunks.items()})
 
 
 def learn_merges(

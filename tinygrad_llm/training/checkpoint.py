@@ -78,16 +78,21 @@ STATE_SCHEMA = state_schema(CORPUS_SCHEMA)
 
 
 class Checkpoints:
-    """The checkpoints of one run. Keeps the last and the best one, and deletes the others."""
+    """The checkpoints of one run. Keeps the last ones and the best one, and deletes the others."""
 
     def __init__(
         self,
         run: Path,
         tokenizer: "Tokenizer",
         save_model: Callable[["Model", Path], None] | None = None,
+        keep: int = 1,
     ) -> None:
-        """``save_model`` writes what a run trains into a folder; None means ``save_pretrained``."""
+        """``save_model`` writes what a run trains into a folder; None means ``save_pretrained``.
+
+        ``keep`` is how many of the last checkpoints stay.
+        """
         self.run, self.tokenizer, self._save_model = run, tokenizer, save_model
+        self.keep = keep
         self.folder = run / CHECKPOINTS
         self._options = options_sha256(run) if (run / RUN_FILE).is_file() else None
 
@@ -129,7 +134,7 @@ class Checkpoints:
                 f"cannot save the checkpoint of step {state['step']} in {self.folder} ({reason}); "
                 + self._what_is_left()
             ) from error
-        self._remove_all_but({name, best or name})
+        self._remove_all_but({best or name, *self._last(state["step"])})
         return self.folder / name
 
     def continue_from(self, checkpoint: Path, best_step: int | None = None) -> None:
@@ -139,7 +144,7 @@ class Checkpoints:
         """
         best = self._newest_of(best_step)
         self._write_index(checkpoint.name, best or checkpoint.name)
-        self.tidy({checkpoint.name, best or checkpoint.name})
+        self.tidy({best or checkpoint.name, checkpoint.name, *self._last(step_of(checkpoint))})
 
     def tidy(self, keep: set[str]) -> None:
         """Remove what a killed process left, and every checkpoint not named in ``keep``."""
@@ -161,6 +166,11 @@ class Checkpoints:
             number += 1
             name = f"{step_name(step)}-{number}"
         return name
+
+    def _last(self, step: int) -> list[str]:
+        """The names of the last checkpoints that stay, up to that of a step."""
+        folders = [p.name for p in saved_checkpoints(self.run) if step_of(p) <= step]
+        return folders[-self.keep :]
 
     def _newest_of(self, step: int | None) -> str | None:
         """The name of this step's checkpoint (if there are several, the latest), or None."""
@@ -341,7 +351,9 @@ def load_training_state(
 
 def check_same_run(run: Path, state: dict[str, Any]) -> None:
     """Raise UserError unless run.json has the options that the state was saved with."""
-    if state.get("options") not in (None, options_sha256(run)):
+    # checkpoints of earlier versions have the checksum of all options
+    known = (options_sha256(run), options_sha256(run, all_options=True))
+    if state.get("options") not in (None, *known):
         raise UserError(
             f"the options in {run / RUN_FILE} have changed since the checkpoint of step "
             f"{state['step']} was saved, so the run would not continue as it was; restore them, or "

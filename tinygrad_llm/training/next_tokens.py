@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autograd import Tensor
-from tinygrad_llm.data.loader import IGNORE, Loader
+from tinygrad_llm.data.loader import IGNORE, DataLoader
 from tinygrad_llm.training.evaluation import Evaluation, evaluate, fixed_part, whole
 from tinygrad_llm.training.metrics import Metrics
 from tinygrad_llm.training.task import Batch, Names, Step
@@ -26,7 +26,7 @@ class NextTokens:
     def __init__(
         self,
         model: "Model",
-        loader: Loader,
+        loader: DataLoader,
         validation: np.ndarray,
         token_bytes: np.ndarray,
         *,

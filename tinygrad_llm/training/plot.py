@@ -1,7 +1,11 @@
-"""loss.png: the loss over the steps. This file imports matplotlib only when it draws."""
+"""Pictures of the loss over the steps: of a run (loss.png), and of several runs together.
+
+This file imports matplotlib only when it draws.
+"""
 
 import io
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +17,47 @@ from tinygrad_llm.training.metrics import Metrics
 
 LONGEST_TITLE = 90
 INK, FAINT, TRAIN, VALIDATION = "#22313f", "#dfe4ea", "#3d7ea6", "#d1495b"
+
+
+def plot_runs(runs: Mapping[str, list[Metrics]], path: Path) -> None:
+    """Draw the losses of several runs, each by its name in a colour of its own.
+
+    Training losses are smoothed and thin, the quick evaluations have dots. Fine-tuning's metrics,
+    whose losses have other names, are drawn too.
+    """
+    import matplotlib
+
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        matplotlib.rcdefaults()
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
+        picture = _draw_runs(runs)
+    write_atomically(path, picture)
+
+
+def _draw_runs(runs: Mapping[str, list[Metrics]]) -> bytes:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4.5), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    for number, (name, metrics) in enumerate(runs.items()):
+        color, label = f"C{number % 10}", shown_title(name).replace("$", r"\$").lstrip("_")
+        train = _points(metrics, "train_loss", "loss")
+        if len(train):
+            axes.plot(train[:, 0], smooth(train[:, 1]), color=color, alpha=0.5, linewidth=1.0)
+        validation = _points([m for m in metrics if not m.get("final")], "val_loss", "eval_loss")
+        axes.plot(*validation.T, "o-", color=color, linewidth=1.6, markersize=4, label=label)
+    axes.set_xlabel("step")
+    axes.set_ylabel("loss (validation with dots, training thin)")
+    _style(axes)
+    return _png(figure)
+
+
+def _points(metrics: list[Metrics], *names: str) -> np.ndarray:
+    """(N, 2): the steps and the values of the first of these names that a line has."""
+    points = [(m["step"], m[n]) for m in metrics for n in names if m.get(n) is not None]
+    return np.array(points, dtype=np.float64).reshape(-1, 2)
 
 
 def plot_loss(metrics: list[Metrics], path: Path, title: str = "") -> None:
@@ -57,6 +102,11 @@ def _draw(metrics: list[Metrics], title: str) -> bytes:
     axes.set_title(
         shown_title(title), loc="left", fontsize=11, color=INK, fontweight="bold", parse_math=False
     )
+    _style(axes)
+    return _png(figure)
+
+
+def _style(axes: Any) -> None:
     axes.grid(color=FAINT, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.margins(x=0.02)
@@ -64,6 +114,8 @@ def _draw(metrics: list[Metrics], title: str) -> bytes:
     if axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False)
 
+
+def _png(figure: Any) -> bytes:
     picture = io.BytesIO()
     figure.savefig(picture, format="png", metadata={"Software": None})
     return picture.getvalue()

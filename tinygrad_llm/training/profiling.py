@@ -1,8 +1,8 @@
 """``train --profile``: where the time of a few training steps goes, as a table and as a trace.
 
 The first step is left out: it allocates memory that all later ones reuse. Only ops are measured;
-the rest of a step (the batch, the norm of the gradients, AdamW) is the difference between the last
-two lines of the table, the time in ops and the total.
+the rest of a step (the batch, the norm of the gradients, the optimizer) is the difference between
+the last two lines of the table, the time in ops and the total.
 """
 
 from pathlib import Path
@@ -47,5 +47,5 @@ class ProfilingTrainer(Trainer):
             where = f"note: it could not be written to {self.folder} ({error.strerror})"
         self.console.say(
             f"\nprofile of {len(self.profiled)} steps; the time outside ops is batches, the norm "
-            f"of the gradients and AdamW\n{by_op}\n{where}\n"
+            f"of the gradients and the optimizer\n{by_op}\n{where}\n"
         )

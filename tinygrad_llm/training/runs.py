@@ -18,10 +18,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from tinygrad_llm import __version__
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import user_path, write_atomically
 from tinygrad_llm.files.json_file import Text, Whole, read_json
+from tinygrad_llm.run_options import MAY_CHANGE
+from tinygrad_llm.version import __version__
 
 RUN_FILE, METRICS_FILE, PLOT_FILE, CHECKPOINTS = (
     "run.json",
@@ -31,7 +32,8 @@ RUN_FILE, METRICS_FILE, PLOT_FILE, CHECKPOINTS = (
 )
 FORMAT = 1  # of run.json and of the training state in a checkpoint
 PLACES = (
-    "model", "adapter", "data", "validation_data", "test_data", "tokenizer", "out", "resume"
+    "config", "init_from", "model", "adapter", "data", "validation_data", "test_data", "tokenizer",
+    "out", "resume",
 )  # fmt: skip
 """Options that say where things are."""
 RUN_SCHEMA = {
@@ -40,6 +42,7 @@ RUN_SCHEMA = {
     "model?": dict,
     "parameters?": Whole(0),
     "corpus?": {...: object},
+    "sample_prompt?": str,
     "task?": Text("[a-z]{1,20}", "sft"),  # of a fine-tuning run: its kind ...
     "inputs?": {...: object},  # ... and the sha256 of its model and data
     "versions": {...: str},
@@ -95,10 +98,26 @@ def read_run_file(run: Path) -> dict[str, Any]:
     return read_json(path, RUN_SCHEMA, file_names=True, advice="start a new run")
 
 
-def options_sha256(run: Path) -> str:
-    """sha256 of a run's options, except those that say where things are, which may be moved."""
-    options = read_run_file(run)["options"]
-    content = {name: value for name, value in options.items() if name not in PLACES}
+def change_options(run: Path, changes: dict[str, Any]) -> None:
+    """Replace options in run.json."""
+    content = read_run_file(run)
+    content["options"] |= changes
+    text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+    write_atomically(run / RUN_FILE, text.encode())
+
+
+def options_sha256(run: Path, *, all_options: bool = False) -> str:
+    """sha256 of a run's options, except those that say where things are, which may be moved.
+
+    Those that --resume may change are left out too, unless ``all_options``: fine-tuning has none.
+    """
+    content = read_run_file(run)
+    may_change = () if all_options or "task" in content else MAY_CHANGE
+    content = {
+        name: value
+        for name, value in content["options"].items()
+        if name not in (*PLACES, *may_change)
+    }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

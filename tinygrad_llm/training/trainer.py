@@ -3,7 +3,7 @@
     for each step:
         gradients of the loss of a batch        forward, backward
         scale them down if they are too long    clipping
-        move the weights against them           AdamW, learning rate of this step
+        move the weights against them           the optimizer, learning rate of this step
 
 The trainer is handed everything it works with and decides only the order: it knows no tokenizer, no
 data and no file format. What the model learns from is a task (task.py). Only two parts of a step
@@ -14,16 +14,17 @@ resumed run continues with exactly the numbers it would have had.
 import collections
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import numpy as np
 
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.machine.interrupt import StopSignals
+from tinygrad_llm.training.callbacks import call, check_callbacks
 from tinygrad_llm.training.metrics import Metrics, MetricsWriter
-from tinygrad_llm.training.optim import AdamW, clip_scale, global_norm
-from tinygrad_llm.training.schedule import learning_rate
+from tinygrad_llm.training.optim import Optimizer, clip_scale, global_norm
+from tinygrad_llm.training.schedule import Schedule, learning_rate
 from tinygrad_llm.training.task import Task
 
 if TYPE_CHECKING:
@@ -68,28 +69,30 @@ class Trainer:
     """Trains ``model`` on ``task`` for ``config.steps`` steps.
 
     ``checkpoints`` has ``save(model, arrays, state, best_step)``. ``config`` must be complete
-    (``TrainConfig.with_recipe``). ``after_evaluation`` is called with the number of the step, after
-    its line and before its checkpoint.
+    (``TrainConfig.with_recipe``). ``schedule`` gives the learning rate of a step, counted from 0;
+    None means the warm-up and cosine of ``config``. ``callbacks`` are described in callbacks.py.
     """
 
     def __init__(
         self,
         model: "Model",
         task: Task,
-        optimizer: AdamW,
+        optimizer: Optimizer,
         config: Options,
         *,
         checkpoints: "Checkpoints",
         metrics: MetricsWriter,
         console: Console,
-        after_evaluation: Callable[[int], None] = lambda step: None,
+        schedule: Schedule | None = None,
+        callbacks: Iterable[object] = (),
     ) -> None:
         self.model, self.task, self.optimizer, self.config = model, task, optimizer, config
         self.checkpoints, self.metrics, self.console = checkpoints, metrics, console
-        self.after_evaluation = after_evaluation
+        self.schedule, self.callbacks = schedule, check_callbacks(callbacks)
         self.parameters = list(optimizer.params.values())
         self.step = 0  # steps done
         self.best: dict[str, Any] | None = None  # step and val_loss of the best evaluation so far
+        self.stopped: str | None = None  # why the training is to end before the last step
         self._saved_step: int | None = None
         self._flushed = time.monotonic()
 
@@ -137,6 +140,8 @@ class Trainer:
 
     def learning_rate(self) -> float:
         """The learning rate of the next step."""
+        if self.schedule is not None:
+            return self.schedule(self.step)
         c = self.config
         assert c.lr is not None and c.steps is not None and c.warmup_steps is not None
         return learning_rate(
@@ -170,20 +175,24 @@ class Trainer:
 
     # --- the loop ------------------------------------------------------------------------------
 
+    def stop(self, reason: str) -> None:
+        """End the training after the current step, which is saved; for callbacks."""
+        self.stopped = reason
+
     def train(self) -> int | None:
         """Do the remaining steps; returns the number of the signal that stopped it, or None.
 
-        On Ctrl-C or SIGTERM the current step is finished and saved first.
+        On Ctrl-C or SIGTERM, and if a callback asks for it, the current step is finished and saved
+        first.
         """
         steps = self.config.steps
         assert steps is not None
         with StopSignals() as signals:
             self.console.start(self.step, steps)
             try:
-                while self.step < steps and signals.received is None:
+                while self.step < steps and signals.received is None and self.stopped is None:
                     self._advance(last=self.step + 1 == steps)
-                if signals.received is not None:
-                    self._save()
+                self._save()
                 self.metrics.flush()
             finally:
                 self.console.stop()
@@ -204,8 +213,9 @@ class Trainer:
                 self.best = {"step": self.step, "val_loss": validation_loss}
         self.metrics.write(line)
         self.console.step(line, line[names.loss], self.task.note(line))
+        call(self.callbacks, "on_step", self, line)
         if evaluates:
-            self.after_evaluation(self.step)
+            call(self.callbacks, "on_evaluate", self, line)
         if time.monotonic() - self._flushed > FLUSH_SECONDS:
             self.metrics.flush()
             self._flushed = time.monotonic()
@@ -229,8 +239,9 @@ class Trainer:
         self.metrics.sync()  # a checkpoint must not be ahead of the metrics on disk
         arrays, state = self.state()
         best_step = self.best["step"] if self.best else None
-        self.checkpoints.save(self.model, arrays, state, best_step)
+        folder = self.checkpoints.save(self.model, arrays, state, best_step)
         self._saved_step = self.step
+        call(self.callbacks, "on_save", self, folder)
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Everything except the weights that the next steps depend on: (arrays, JSON data)."""

@@ -1,0 +1,84 @@
+"""``train --config FILE``: which options count, and files that cannot be read."""
+
+import json
+from dataclasses import asdict
+
+import pytest
+
+from tinygrad_llm import cli
+from tinygrad_llm.config import TrainConfig
+from tinygrad_llm.errors import UserError
+from tinygrad_llm.training.runs import write_run_file
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def parsed(*argv):
+    return cli.parse(["train", *argv])
+
+
+@pytest.mark.parametrize(
+    "name, text",
+    [
+        ("c.toml", 'preset = "small"\nsteps = 30\nlr = 1e-3\nnear-duplicates = true\n'),
+        ("c.json", '{"preset": "small", "steps": 30, "lr": 1e-3, "near_duplicates": true}'),
+    ],
+)
+@pytest.mark.parametrize("form", ["--config {}", "--config={}"])
+def test_options_of_a_file_and_what_is_typed_counts_more(here, name, text, form):
+    (here / name).write_text(text)
+    c = parsed(*form.format(name).split(), "--steps", "40")
+    assert (c.preset, c.steps, c.lr, c.near_duplicates) == ("small", 40, 1e-3, True)
+    assert {"preset", "steps", "lr", "near_duplicates", "config"} == c.typed
+    assert parsed("--steps", "40", "--config", name).steps == 40  # the order does not matter
+
+
+def test_a_run_json_without_its_folder(here):
+    options = TrainConfig(
+        steps=9, optimizer="sgd", nesterov=False, out="here", sample_prompt="-x --y", lr=0.25
+    )
+    write_run_file(here, asdict(options) | {"resume": "there"}, {})
+    c = parsed("--config", "run.json")
+    assert (c.steps, c.optimizer, c.nesterov, c.lr) == (9, "sgd", False, 0.25)
+    assert (c.out, c.resume, c.sample_prompt) == (None, None, "-x --y")
+    content = json.loads((here / "run.json").read_text())
+    (here / "run.json").write_text(json.dumps(content | {"task": "sft"}))
+    with pytest.raises(UserError, match="is of a run of fine-tuning"):
+        parsed("--config", "run.json")
+
+
+@pytest.mark.parametrize(
+    "name, text, words",
+    [
+        ("c.toml", 'optimzer = "muon"', "c.toml: train has no option optimzer; perhaps optimizer"),
+        ("c.toml", "zzzz = 1", r"no option zzzz \(see"),
+        ("c.toml", 'config = "d.toml"', "no option config"),
+        ("c.toml", "[train]\nsteps = 1", "no option train"),
+        ("c.toml", "steps = {a = 1}", "steps is {'a': 1}, expected a number or a text"),
+        ("c.toml", "nesterov = 1", "nesterov is 1, expected true or false"),
+        ("c.toml", "steps = true", "steps is True, expected a number or a text"),
+        ("c.toml", 'steps = "many"', "--steps: expected INT, found 'many'"),
+        ("c.toml", "steps = 0", "steps is 0, but must be at least 1"),
+        ("c.toml", "steps = ", "c.toml is not TOML"),
+        ("c.json", "[1]", "c.json"),
+        ("c.json", "{", "c.json"),
+    ],
+)
+def test_files_that_cannot_be(here, name, text, words):
+    (here / name).write_text(text)
+    with pytest.raises(UserError, match=words):
+        parsed("--config", name)
+
+
+def test_other_refusals(here):
+    with pytest.raises(UserError, match="cannot read nothing.toml"):
+        parsed("--config", "nothing.toml")
+    (here / "c.toml").write_text("steps = 3")
+    with pytest.raises(UserError, match="leave out --config"):
+        parsed("--config", "c.toml", "--resume", "run")
+    with pytest.raises(UserError):
+        parsed("--config")

@@ -1,0 +1,93 @@
+"""``train --config FILE``: options from a file, before those of the command line.
+
+The file is a run's run.json, a JSON object of options, or TOML:
+
+    preset = "small"
+    steps = 3000
+    optimizer = "muon"
+
+Its options are put in front of those that were typed, which therefore count. Both then go through
+the same checks.
+"""
+
+import difflib
+import tomllib
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from tinygrad_llm.config import TrainConfig
+from tinygrad_llm.errors import UserError
+from tinygrad_llm.files import user_path
+from tinygrad_llm.files.json_file import parse_json, read_bounded
+
+MAX_BYTES = 1 << 20
+NOT_FROM_FILES = ("out", "resume", "no_verify", "config")
+"""Options of a run.json that belong to that run alone."""
+
+
+def with_config(argv: Sequence[str]) -> list[str]:
+    """``train ...`` with the options of the file that --config names, if it is there.
+
+    Raises UserError for a file that is not of options, and for an option that does not exist.
+    """
+    name = _named(argv)
+    if argv[:1] != ["train"] or name is None:
+        return list(argv)
+    if any(a.partition("=")[0] == "--resume" for a in argv):
+        raise UserError("--resume takes its options from the run's run.json: leave out --config")
+    path = user_path(name)
+    return ["train", *_arguments(_options(path), path), *argv[1:]]
+
+
+def _named(argv: Sequence[str]) -> str | None:
+    for number, argument in enumerate(argv):
+        option, equals, value = argument.partition("=")
+        if option == "--config":
+            return value if equals else "".join(argv[number + 1 : number + 2]) or None
+    return None
+
+
+def _options(path: Path) -> dict[str, Any]:
+    """The options in the file, by the names of fields."""
+    data = read_bounded(path, MAX_BYTES)
+    if path.suffix == ".toml":
+        try:
+            content: dict[str, Any] = tomllib.loads(data.decode())
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise UserError(f"{path} is not TOML: {error}") from None
+    else:
+        content = parse_json(data, str(path), {...: object}, file_names=True)
+    if isinstance(content.get("options"), dict):
+        if "task" in content:
+            raise UserError(f"{path} is of a run of fine-tuning, and train has other options")
+        content = {k: v for k, v in content["options"].items() if k not in NOT_FROM_FILES}
+    return {name.replace("-", "_"): value for name, value in content.items()}
+
+
+def _arguments(options: dict[str, Any], path: Path) -> list[str]:
+    known = {f.name: f for f in fields(TrainConfig)}
+    arguments = []
+    for name, value in options.items():
+        if name not in known or name == "config":
+            near = difflib.get_close_matches(name, known, 1)
+            raise UserError(
+                f"{path}: train has no option {name}"
+                + (f"; perhaps {near[0]} is meant" if near else " (see `train --help`)")
+            )
+        default, option = known[name].default, f"--{name.replace('_', '-')}"
+        if isinstance(value, list):
+            value = tuple(value)
+        if isinstance(value, dict) or isinstance(default, bool) != isinstance(value, bool):
+            expected = "true or false" if isinstance(default, bool) else "a number or a text"
+            raise UserError(f"{path}: {name} is {value!r}, expected {expected}")
+        if value is None or value == default:
+            continue
+        if isinstance(value, bool):
+            arguments.append(option if value else f"--no-{name.replace('_', '-')}")
+        elif isinstance(value, tuple):
+            arguments += [option, *map(str, value)]
+        else:
+            arguments.append(f"{option}={value}")
+    return arguments

@@ -1,0 +1,77 @@
+"""How text is read and cleaned: options that train, data prepare and tokenizer train share.
+
+Each field is an option of these commands, the string below it its help. This file is imported even
+for ``--help``, so it imports nothing heavy; ``tinygrad_llm/data/`` does what it says.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from tinygrad_llm.errors import UserError
+
+InputFormat = Literal[
+    "auto", "text", "jsonl", "json", "csv", "tsv", "parquet", "html", "pdf", "epub"
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadOptions:
+    """How files are read."""
+
+    field: str | None = None
+    """Field with the text of a row in JSON, CSV, TSV and Parquet files, nested by dots (a.b); None
+    means text, or the only field."""
+    encoding: str | None = None
+    """Encoding of the files (utf-8, cp1251, shift_jis, ...); None means that it is recognised."""
+    input_format: InputFormat = "auto"
+    """Format of the files; auto goes by their first bytes and their names."""
+
+    def __post_init__(self) -> None:
+        if self.field == "":
+            raise UserError("field is empty, expected the name of a field such as text or a.b")
+        if self.encoding is not None:
+            try:
+                "".encode(self.encoding)
+            except (LookupError, ValueError):
+                raise UserError(
+                    f"encoding is {self.encoding!r}, which Python does not know; expected a name "
+                    "such as utf-8, cp1251, shift_jis or gb18030"
+                ) from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CleanOptions:
+    """Which rules of cleaning run."""
+
+    min_ascii_share: float = 0.0
+    """Drop documents with a smaller share of ASCII characters; 0 keeps text in every script."""
+    strip_gutenberg: bool = True
+    """Remove Project Gutenberg's header and footer."""
+    collapse_blank_lines: bool = True
+    """Collapse every run of blank lines into one."""
+    exact_duplicates: bool = True
+    """Drop documents whose cleaned text has been seen before."""
+    near_duplicates: bool = False
+    """Also drop documents that share most of their five-word shingles with an earlier one."""
+    near_duplicate_threshold: float = 0.8
+    """Jaccard similarity of the shingles above which two documents count as near duplicates."""
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.min_ascii_share <= 1.0:
+            raise UserError(
+                f"min_ascii_share is {self.min_ascii_share}, expected a share between 0 and 1"
+            )
+        if not 0.0 < self.near_duplicate_threshold <= 1.0:
+            raise UserError(
+                f"near_duplicate_threshold is {self.near_duplicate_threshold}, "
+                "expected a similarity above 0 and at most 1"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataOptions(CleanOptions, ReadOptions):  # the fields of the last base come first
+    """Everything that decides which text a source gives."""
+
+    def __post_init__(self) -> None:
+        ReadOptions.__post_init__(self)
+        CleanOptions.__post_init__(self)

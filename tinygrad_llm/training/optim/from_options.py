@@ -1,0 +1,25 @@
+"""The optimizer that a run's options ask for."""
+
+from tinygrad_llm.optimizer_options import OptimizerOptions
+from tinygrad_llm.training.optim.adamw import AdamW
+from tinygrad_llm.training.optim.muon import Muon
+from tinygrad_llm.training.optim.optimizer import Optimizer, Params
+from tinygrad_llm.training.optim.sgd import SGD
+
+
+def make_optimizer(params: Params, options: OptimizerOptions) -> Optimizer:
+    """The optimizer of ``options`` for these parameters.
+
+    Its learning rate is to be set before each step, by the schedule.
+    """
+    o = options.with_defaults()
+    decay, betas = o.weight_decay or 0.0, (o.beta1, o.beta2)
+    if o.optimizer == "adamw":
+        return AdamW(params, betas=betas, weight_decay=decay)
+    momentum = o.momentum or 0.0
+    if o.optimizer == "sgd":
+        return SGD(params, momentum=momentum, nesterov=o.nesterov, weight_decay=decay)
+    return Muon(
+        params, momentum=momentum, nesterov=o.nesterov, weight_decay=decay, factor=o.muon_factor,
+        betas=betas, adamw_lr_ratio=o.adamw_lr_ratio,
+    )  # fmt: skip
