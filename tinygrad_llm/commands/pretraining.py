@@ -67,7 +67,7 @@ def _passes(config: TrainConfig, tokens: int, corpus: int) -> str:
     """How often the steps read the corpus, for the report."""
     assert config.steps is not None
     passes = config.steps * tokens / corpus
-    return f" ({passes:.{1 if passes >= 10 else 2}f} passes over the corpus's {corpus:,} tokens)"
+    return f" ({passes:.{1 if passes >= 10 else 2}f} passes over the corpus)"
 
 
 def _schedule(config: TrainConfig) -> Schedule:
