@@ -3,7 +3,7 @@
 import contextlib
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 from tinygrad_llm.commands.console import PlainConsole
@@ -13,9 +13,8 @@ from tinygrad_llm.data import (
     Prepared,
     cache_folder,
     cached_tokenizer,
-    clean_corpus,
     encode_corpus,
-    load_corpus,
+    read_corpus,
     split,
 )
 from tinygrad_llm.files import user_path
@@ -52,7 +51,7 @@ def prepare_corpus(
     the tokens come from the cache if they are there.
     """
     cache_folder()  # if it is impossible, say so before the work that would fill it
-    corpus = clean_corpus(load_corpus(source, options), options)
+    corpus = read_corpus(source, options)
     train_docs, val_docs = split(corpus)
     console.say(str(corpus))
 
@@ -75,7 +74,7 @@ def prepare_corpus(
 
 
 def train_tokenizer(
-    console: PlainConsole, train_docs: Sequence[Document], vocab_size: int
+    console: PlainConsole, train_docs: Collection[Document], vocab_size: int
 ) -> "Tokenizer":
     """A tokenizer trained on the documents, or the same one from the cache, with a report."""
     start = time.perf_counter()
