@@ -48,6 +48,7 @@ def pretraining(
     saved: SavedState | None = None,
 ) -> Session:
     """The session of a run; ``started`` is when the command began, by ``time.monotonic``."""
+    model.recompute = config.recompute
     task = NextTokens(
         model, loader, prepared.validation, tokenizer.token_bytes(),
         grad_accumulation=config.grad_accumulation, eval_batches=config.eval_batches,

@@ -57,6 +57,7 @@ NEW_OPTIONS = frozenset(
         "init_from",
         "keep",
         "patience",
+        "recompute",
         "n_kv_head",
         "n_hidden",
         *(field.name for kind in (DataOptions, OptimizerOptions) for field in fields(kind)),

@@ -70,7 +70,7 @@ def new_model(console: PlainConsole, config: TrainConfig) -> tuple[Model, "Token
     shape = model.config if model is not None else config.model_config(tokenizer.vocab_size)
     if config.device == "cpu":
         assert config.batch_size is not None
-        check_memory(shape, config.batch_size, config.grad_accumulation)
+        check_memory(shape, config.batch_size, config.grad_accumulation, config.recompute)
     model = model or build_model(shape, config.seed)
     return model.to(config.device), tokenizer, prepared
 
