@@ -12,7 +12,7 @@ from tinygrad_llm.files import user_path
 
 MAY_CHANGE = (
     "steps", "eval_every", "eval_batches", "save_every", "keep", "patience", "profile", "device",
-    "recompute", "sample_tokens", "sample_prompt",
+    "recompute", "log", "sample_tokens", "sample_prompt",
 )  # fmt: skip
 """Options that may be given next to --resume. All others are the run's."""
 
@@ -44,6 +44,8 @@ class RunOptions:
     recompute: bool = False
     """Keep only the input of each block, and compute the block again in backward: a third more
     arithmetic for a fraction of the memory, and the same gradients."""
+    log: Literal["csv", "tensorboard"] | None = None
+    """Write the metrics also as metrics.csv, or for TensorBoard (extra: tensorboard)."""
     out: str | None = None
     """Folder of the run; None means runs/<preset>. If it exists, -2 (-3, ...) is appended."""
     resume: str | None = None
