@@ -1,8 +1,9 @@
 """Text in, batches of token ids out. The steps, in order, each usable alone:
 
-folders.py   find the files         sources.py   a corpus by name or path
+sources.py   a corpus by name       mixture.py   several, by weights
+folders.py   find the files         files.py, formats/: read them, of any format
 download.py  fetch a text by name   transfer.py  one request of it
-decoding.py  bytes to text
+decoding.py  bytes to text          scripts.py   the writing systems of a text
 clean.py     what is worth keeping  gutenberg.py, personal.py, near_duplicates.py
                                     quality.py, repetition.py, contamination.py,
                                     samples.py (what was dropped)
