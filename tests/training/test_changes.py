@@ -1,6 +1,7 @@
 """``train --resume`` with changes, ``--init-from``, ``--keep`` and ``--patience``."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -183,6 +184,14 @@ def test_patience_ends_a_run(here, capsys):
     assert "6 of 40 steps; --patience 2 has ended it" in capsys.readouterr().out
     assert run("train", "--resume", "early", "--patience", "0", "--steps", "8") == 0
     assert read_metrics(here / "early/metrics.jsonl")[-1]["step"] == 8
+
+
+def test_the_report_says_what_came_from_the_cache(here, capsys):
+    assert run(*TRAIN, "--steps", "1", "--out", "cached") == 0
+    assert "tokenizer: 260 ids, found in the cache" in capsys.readouterr().out
+    assert run(*TRAIN, "--steps", "1", "--vocab-size", "262", "--out", "new") == 0
+    out = capsys.readouterr().out
+    assert re.search(r"tokenizer: 262 ids, [\d.]+ s\n", out) and "found in the cache" not in out
 
 
 def test_passes_over_the_corpus(here, capsys):

@@ -77,13 +77,20 @@ def train_tokenizer(
     console: PlainConsole, train_docs: Collection[Document], vocab_size: int
 ) -> "Tokenizer":
     """A tokenizer trained on the documents, or the same one from the cache, with a report."""
-    start = time.perf_counter()
+    start, trains = time.perf_counter(), False
     with (
         warnings_as_notes(console),
         console.progress(f"training a tokenizer of {vocab_size:,} ids") as progress,
     ):
-        tokenizer = cached_tokenizer(train_docs, vocab_size, progress=progress)
-    console.say(f"tokenizer: {tokenizer.vocab_size:,} ids, {_seconds(start)}")
+
+        def count(done: int, total: int | None) -> None:
+            nonlocal trains
+            trains = True
+            progress(done, total)
+
+        tokenizer = cached_tokenizer(train_docs, vocab_size, progress=count)
+    how = _seconds(start) if trains else "found in the cache"
+    console.say(f"tokenizer: {tokenizer.vocab_size:,} ids, {how}")
     return tokenizer
 
 
