@@ -50,6 +50,7 @@ COMMANDS: dict[type, str] = {
     options.TokenizerDecode: "tokenizer:decode",
     options.CompletionOptions: "completion",
     options.DataPrepare: "data:prepare",
+    options.DataInspect: "data:inspect",
     options.DataList: "data:list_corpora",
     options.EvaluateOptions: "evaluate",
     options.PlotOptions: "plot",

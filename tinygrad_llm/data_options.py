@@ -55,6 +55,23 @@ class CleanOptions:
     """Also drop documents that share most of their five-word shingles with an earlier one."""
     near_duplicate_threshold: float = 0.8
     """Jaccard similarity of the shingles above which two documents count as near duplicates."""
+    min_characters: int = 0
+    """Drop shorter documents."""
+    max_characters: int = 0
+    """Drop longer documents; 0 means no limit."""
+    gopher_quality: bool = False
+    """Drop what does not look like prose by Gopher's rules: words, symbols, bullets, stop words."""
+    gopher_repetition: bool = False
+    """Drop documents with too many repeated lines, paragraphs or n-grams, by Gopher's rules."""
+    fineweb_quality: bool = False
+    """Drop lists and menus by FineWeb's rules: punctuation, short lines, repeated lines."""
+    c4_lines: bool = False
+    """Remove lines of boilerplate by C4's rules: JavaScript, cookies, terms of use."""
+    mask_personal: bool = False
+    """Replace mail and IP addresses by example addresses."""
+    decontaminate: str | None = None
+    """File or folder of evaluation data; documents that share 13 words in a row with it are
+    dropped."""
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.min_ascii_share <= 1.0:
@@ -65,6 +82,14 @@ class CleanOptions:
             raise UserError(
                 f"near_duplicate_threshold is {self.near_duplicate_threshold}, "
                 "expected a similarity above 0 and at most 1"
+            )
+        for name in ("min_characters", "max_characters"):
+            if getattr(self, name) < 0:
+                raise UserError(f"{name} is {getattr(self, name)}, expected at least 0")
+        if 0 < self.max_characters < self.min_characters:
+            raise UserError(
+                f"min_characters is {self.min_characters} and max_characters only "
+                f"{self.max_characters}: every document would be dropped"
             )
 
 

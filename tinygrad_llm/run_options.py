@@ -12,14 +12,14 @@ from tinygrad_llm.files import user_path
 
 MAY_CHANGE = (
     "steps", "eval_every", "eval_batches", "save_every", "keep", "patience", "profile", "device",
-    "sample_tokens", "sample_prompt",
+    "recompute", "log", "sample_tokens", "sample_prompt",
 )  # fmt: skip
 """Options that may be given next to --resume. All others are the run's."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """What does not change the model or how it learns, but when what is done."""
+    """What a run begins with, and when it evaluates, saves and ends."""
 
     config: str | None = None
     """File of options, in TOML or JSON, or a run's run.json; what is typed counts more."""
@@ -41,6 +41,11 @@ class RunOptions:
     """Seed of the initial weights, the order of the batches, dropout and the sample."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where to compute: cpu (NumPy and the compiled kernels) or cuda (a GPU, with CuPy)."""
+    recompute: bool = False
+    """Keep only the input of each block, and compute the block again in backward: a third more
+    arithmetic for a fraction of the memory, and the same gradients."""
+    log: Literal["csv", "tensorboard"] | None = None
+    """Write the metrics also as metrics.csv, or for TensorBoard (extra: tensorboard)."""
     out: str | None = None
     """Folder of the run; None means runs/<preset>. If it exists, -2 (-3, ...) is appended."""
     resume: str | None = None

@@ -1,7 +1,9 @@
 """``train --resume`` with changes, ``--init-from``, ``--keep`` and ``--patience``."""
 
 import json
+import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,9 @@ from autograd import use_kernels
 from tinygrad_llm import cli
 from tinygrad_llm.commands import session
 from tinygrad_llm.commands.generate import default_prompt
+from tinygrad_llm.config import GPTConfig, LlamaConfig
+from tinygrad_llm.machine.memory import training_bytes
+from tinygrad_llm.model import gpt
 from tinygrad_llm.pretrained.load import load_pretrained
 from tinygrad_llm.training.metrics import is_finished, read_metrics
 from tinygrad_llm.training.runs import options_sha256
@@ -181,10 +186,18 @@ def test_patience_ends_a_run(here, capsys):
     assert read_metrics(here / "early/metrics.jsonl")[-1]["step"] == 8
 
 
+def test_the_report_says_what_came_from_the_cache(here, capsys):
+    assert run(*TRAIN, "--steps", "1", "--out", "cached") == 0
+    assert "tokenizer: 260 ids, found in the cache" in capsys.readouterr().out
+    assert run(*TRAIN, "--steps", "1", "--vocab-size", "262", "--out", "new") == 0
+    out = capsys.readouterr().out
+    assert re.search(r"tokenizer: 262 ids, [\d.]+ s\n", out) and "found in the cache" not in out
+
+
 def test_passes_over_the_corpus(here, capsys):
     assert run(*TRAIN, "--steps", "4", "--out", "passes") == 0
     tokens = json.loads((here / "passes/run.json").read_text())["corpus"]["tokens"]["train"]
-    expected = f"4 steps of 8 tokens ({32 / tokens:.2f} passes over the corpus's {tokens:,} tokens)"
+    expected = f"4 steps of 8 tokens ({32 / tokens:.2f} passes over the corpus), run folder"
     assert expected in capsys.readouterr().out
 
 
@@ -256,3 +269,36 @@ def test_generate_begins_like_the_sample(here, capsys):
         (here / "run/run.json").write_text(json.dumps(content))
         assert default_prompt("run") == expected
     assert default_prompt("corpus.txt") == default_prompt("nowhere") == ""
+
+
+# --- recomputation -------------------------------------------------------------------------------
+
+
+def test_recompute_trains_the_same_weights_and_may_change(here, monkeypatch):
+    calls = []
+    original = gpt.recompute
+    monkeypatch.setattr(gpt, "recompute", lambda *a, **k: (calls.append(1), original(*a, **k))[1])
+    argv = [*TRAIN, "--dropout", "0.1", "--n-layer", "2"]
+    assert run(*argv, "--steps", "6", "--out", "plain") == 0 and not calls
+    assert run(*argv, "--steps", "2", "--out", "again", "--recompute") == 0
+    assert calls
+    calls.clear()
+    assert run("train", "--resume", "again", "--steps", "4") == 0
+    assert calls  # the run's option stays
+    assert run("train", "--resume", "plain", "--steps", "8", "--recompute") == 0
+    assert run("train", "--resume", "again", "--steps", "8") == 0
+    files = [
+        here / name / "checkpoints/step-000008/model.safetensors" for name in ("plain", "again")
+    ]
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_the_memory_that_recompute_needs():
+    shape = GPTConfig(n_layer=12)
+    plain, again = training_bytes(shape, 64), training_bytes(shape, 64, recompute=True)
+    parameters = training_bytes(shape, 1) * 2 - training_bytes(shape, 2)
+    assert (again - parameters) < (plain - parameters) / 4
+    one = training_bytes(replace(shape, n_layer=1), 64)
+    assert again > one
+    llama = LlamaConfig(n_layer=2, sliding_window=8, sliding_layers=(True, False))
+    assert training_bytes(llama, 1, recompute=True) < training_bytes(llama, 1)

@@ -3,7 +3,7 @@
 import contextlib
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 from tinygrad_llm.commands.console import PlainConsole
@@ -13,9 +13,8 @@ from tinygrad_llm.data import (
     Prepared,
     cache_folder,
     cached_tokenizer,
-    clean_corpus,
     encode_corpus,
-    load_corpus,
+    read_corpus,
     split,
 )
 from tinygrad_llm.files import user_path
@@ -52,7 +51,7 @@ def prepare_corpus(
     the tokens come from the cache if they are there.
     """
     cache_folder()  # if it is impossible, say so before the work that would fill it
-    corpus = clean_corpus(load_corpus(source, options), options)
+    corpus = read_corpus(source, options)
     train_docs, val_docs = split(corpus)
     console.say(str(corpus))
 
@@ -75,16 +74,23 @@ def prepare_corpus(
 
 
 def train_tokenizer(
-    console: PlainConsole, train_docs: Sequence[Document], vocab_size: int
+    console: PlainConsole, train_docs: Collection[Document], vocab_size: int
 ) -> "Tokenizer":
     """A tokenizer trained on the documents, or the same one from the cache, with a report."""
-    start = time.perf_counter()
+    start, trains = time.perf_counter(), False
     with (
         warnings_as_notes(console),
         console.progress(f"training a tokenizer of {vocab_size:,} ids") as progress,
     ):
-        tokenizer = cached_tokenizer(train_docs, vocab_size, progress=progress)
-    console.say(f"tokenizer: {tokenizer.vocab_size:,} ids, {_seconds(start)}")
+
+        def count(done: int, total: int | None) -> None:
+            nonlocal trains
+            trains = True
+            progress(done, total)
+
+        tokenizer = cached_tokenizer(train_docs, vocab_size, progress=count)
+    how = _seconds(start) if trains else "found in the cache"
+    console.say(f"tokenizer: {tokenizer.vocab_size:,} ids, {how}")
     return tokenizer
 
 

@@ -1,9 +1,10 @@
-"""``tinygrad-llm data prepare SOURCE`` and ``data list``."""
+"""``tinygrad-llm data prepare SOURCE``, ``data inspect SOURCE`` and ``data list``."""
 
 from tinygrad_llm.commands.console import make_console
 from tinygrad_llm.commands.corpus import open_tokenizer, prepare_corpus
-from tinygrad_llm.commands.options import DataList, DataPrepare
-from tinygrad_llm.data import DATASETS, cache_folder
+from tinygrad_llm.commands.options import DataInspect, DataList, DataPrepare
+from tinygrad_llm.data import DATASETS, CleanReport, cache_folder, clean_stream, open_source
+from tinygrad_llm.data.samples import Samples
 from tinygrad_llm.errors import UserError
 
 
@@ -24,6 +25,22 @@ def prepare(options: DataPrepare) -> int:
         options=options,
     )
     console.say(f"written to {prepared.folder}")
+    return 0
+
+
+def inspect(options: DataInspect) -> int:
+    """Print what each rule drops or changes, with samples."""
+    samples = Samples(options.samples, options.seed)
+    found, report = CleanReport(), CleanReport()
+    source = open_source(options.source, options)
+    for _ in clean_stream(source.documents(found), report, options, samples):
+        pass
+    console = make_console()
+    console.say(f"source {source.name}\n{found.then(report)}")
+    for reason, lines in samples.lines(options.rule or ""):
+        console.say(f"\n{reason}")
+        for line in lines:
+            console.say(f"  {line}")
     return 0
 
 

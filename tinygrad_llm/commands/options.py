@@ -84,15 +84,38 @@ class DataPrepare(DataOptions):
 
 
 @dataclass(frozen=True)
+class DataInspect(DataOptions):
+    """Show samples of what each rule of cleaning drops or changes; nothing is written."""
+
+    source: Annotated[str, positional("SOURCE")]
+    """As for data prepare."""
+    samples: int = 3
+    """Samples for each rule, drawn evenly from all its documents."""
+    seed: int = 0
+    """Seed of the draw."""
+    rule: str | None = None
+    """Show only rules whose report has these words in it; None means all."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.samples < 1:
+            raise UserError(f"samples is {self.samples}, expected at least 1")
+
+
+@dataclass(frozen=True)
 class DataList:
     """List the corpora that have a name, and whether they are on this machine."""
 
 
 @dataclass(frozen=True)
 class DataCommands:
-    """Prepare training data, or list the known corpora: prepare, list."""
+    """Prepare training data, look at its cleaning, or list the known corpora."""
 
-    command: Annotated[DataPrepare, subcommand("prepare")] | Annotated[DataList, subcommand("list")]
+    command: (
+        Annotated[DataPrepare, subcommand("prepare")]
+        | Annotated[DataInspect, subcommand("inspect")]
+        | Annotated[DataList, subcommand("list")]
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -78,7 +78,8 @@ class Work:
     def clean(self) -> tuple[Corpus, list[Document], list[Document]]:
         """The clean corpus, and its parts for training and for everything held out."""
         corpus = clean_corpus(self.documents, self.train)
-        return corpus, *split(corpus)
+        train_docs, held_out = split(corpus)
+        return corpus, list(train_docs), list(held_out)
 
     @property
     def train(self) -> TrainConfig:

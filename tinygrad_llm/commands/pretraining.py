@@ -2,7 +2,7 @@
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tinygrad_llm.commands.console import PlainConsole
 from tinygrad_llm.commands.finish import finish
@@ -13,9 +13,11 @@ from tinygrad_llm.errors import UserError
 from tinygrad_llm.model import Model
 from tinygrad_llm.training.callbacks import EarlyStopping
 from tinygrad_llm.training.checkpoint import Checkpoints
+from tinygrad_llm.training.logs import make_log
 from tinygrad_llm.training.next_tokens import NextTokens
 from tinygrad_llm.training.optim.from_options import make_optimizer
 from tinygrad_llm.training.schedule import Schedule, schedule
+from tinygrad_llm.training.trainer import Trainer
 
 if TYPE_CHECKING:
     from tinygrad_llm.tokenizer import Tokenizer
@@ -48,18 +50,30 @@ def pretraining(
     saved: SavedState | None = None,
 ) -> Session:
     """The session of a run; ``started`` is when the command began, by ``time.monotonic``."""
+    model.recompute = config.recompute
     task = NextTokens(
         model, loader, prepared.validation, tokenizer.token_bytes(),
         grad_accumulation=config.grad_accumulation, eval_batches=config.eval_batches,
     )  # fmt: skip
+    callbacks: list[Any] = [EarlyStopping(config.patience)] if config.patience else []
+    log = make_log(config.log, run) if config.log is not None else None
+    if log is not None:
+        callbacks.append(log)
+
+    def finish_all(trainer: Trainer) -> int:
+        code = finish(console, trainer, run, config, prepared, started)
+        if log is not None:
+            log.close()  # with the final evaluation
+        return code
+
     tokens = loader.batch_size * loader.block_size * config.grad_accumulation
     return Session(
         run, config, model, task, partial(make_optimizer, options=config),
         Checkpoints(run, tokenizer, keep=config.keep), console,
-        finish=lambda trainer: finish(console, trainer, run, config, prepared, started),
+        finish=finish_all,
         step_size=f"{tokens:,} tokens{_passes(config, tokens, len(prepared.train))}", saved=saved,
         schedule=_schedule(config),
-        callbacks=[EarlyStopping(config.patience)] if config.patience else [],
+        callbacks=callbacks,
     )  # fmt: skip
 
 
@@ -67,7 +81,7 @@ def _passes(config: TrainConfig, tokens: int, corpus: int) -> str:
     """How often the steps read the corpus, for the report."""
     assert config.steps is not None
     passes = config.steps * tokens / corpus
-    return f" ({passes:.{1 if passes >= 10 else 2}f} passes over the corpus's {corpus:,} tokens)"
+    return f" ({passes:.{1 if passes >= 10 else 2}f} passes over the corpus)"
 
 
 def _schedule(config: TrainConfig) -> Schedule:

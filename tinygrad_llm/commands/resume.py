@@ -43,6 +43,7 @@ from tinygrad_llm.optimizer_options import OptimizerOptions
 from tinygrad_llm.pretrained.load import load_pretrained
 from tinygrad_llm.training import runs
 from tinygrad_llm.training.checkpoint import put_back, resolve_resume, run_of
+from tinygrad_llm.training.logs import check_log
 from tinygrad_llm.training.metrics import is_finished
 from tinygrad_llm.training.optim.from_options import make_optimizer
 
@@ -57,6 +58,8 @@ NEW_OPTIONS = frozenset(
         "init_from",
         "keep",
         "patience",
+        "log",
+        "recompute",
         "n_kv_head",
         "n_hidden",
         *(field.name for kind in (DataOptions, OptimizerOptions) for field in fields(kind)),
@@ -85,6 +88,7 @@ def resume(console: PlainConsole, options: TrainConfig | FinetuneOptions, starte
         before = options_of(content, run, TrainConfig, NEW_OPTIONS)
         config, saved = changed(before, changes, run, 0), None
         arrays_on(config.device)
+        check_log(config.log)
         if checkpoint is None:
             model, tokenizer, prepared = new_model(console, config)
         else:

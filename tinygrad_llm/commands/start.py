@@ -25,6 +25,7 @@ from tinygrad_llm.machine.memory import check_memory
 from tinygrad_llm.model import Model, build_model
 from tinygrad_llm.terminal import typed_text
 from tinygrad_llm.training import runs
+from tinygrad_llm.training.logs import check_log
 from tinygrad_llm.training.optim.from_options import make_optimizer
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def new_model(console: PlainConsole, config: TrainConfig) -> tuple[Model, "Token
     typed_text(config.sample_prompt or "", "the sample's prompt")
     runs.check_out(config.out)
     arrays_on(config.device)
+    check_log(config.log)
     model, tokenizer = None, None
     if config.init_from is not None:
         model, tokenizer = open_first_model(config)
@@ -70,7 +72,7 @@ def new_model(console: PlainConsole, config: TrainConfig) -> tuple[Model, "Token
     shape = model.config if model is not None else config.model_config(tokenizer.vocab_size)
     if config.device == "cpu":
         assert config.batch_size is not None
-        check_memory(shape, config.batch_size, config.grad_accumulation)
+        check_memory(shape, config.batch_size, config.grad_accumulation, config.recompute)
     model = model or build_model(shape, config.seed)
     return model.to(config.device), tokenizer, prepared
 

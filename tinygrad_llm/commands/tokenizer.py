@@ -7,7 +7,7 @@ import time
 from tinygrad_llm.commands.console import make_console
 from tinygrad_llm.commands.corpus import open_tokenizer, warnings_as_notes
 from tinygrad_llm.commands.options import TokenizerDecode, TokenizerEncode, TokenizerTrain
-from tinygrad_llm.data import clean_corpus, load_corpus, split
+from tinygrad_llm.data import read_corpus, split
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import user_path
 
@@ -20,7 +20,7 @@ def train(options: TokenizerTrain) -> int:
     if (out / "tokenizer.json").exists() or out.is_file():
         raise UserError(f"{out} already exists; choose another --out")
     console = make_console()
-    corpus = clean_corpus(load_corpus(options.corpus, options), options)
+    corpus = read_corpus(options.corpus, options)
     train_docs, _ = split(corpus)
     console.say(str(corpus))
     start = time.perf_counter()
@@ -28,7 +28,7 @@ def train(options: TokenizerTrain) -> int:
         warnings_as_notes(console),
         console.progress(f"training a tokenizer of {options.vocab_size:,} ids") as progress,
     ):
-        texts = [document.text for document in train_docs]
+        texts = (document.text for document in train_docs)
         tokenizer = train_bpe(texts, options.vocab_size, pattern=options.pattern, progress=progress)
     tokenizer.save(out)
     console.say(

@@ -1,11 +1,15 @@
 """Text in, batches of token ids out. The steps, in order, each usable alone:
 
-folders.py   find the files         sources.py   a corpus by name or path
+sources.py   a corpus by name       mixture.py   several, by weights
+folders.py   find the files         files.py, formats/: read them, of any format
 download.py  fetch a text by name   transfer.py  one request of it
-decoding.py  bytes to text
-clean.py     what is worth keeping  gutenberg.py, near_duplicates.py (on request)
+decoding.py  bytes to text          scripts.py   the writing systems of a text
+clean.py     what is worth keeping  gutenberg.py, personal.py, near_duplicates.py
+                                    quality.py, repetition.py, contamination.py,
+                                    samples.py (what was dropped)
+spool.py     more than memory holds
 splitting.py training, validation   tokenizer_cache.py  a tokenizer of its own
-prepare.py   encode into the cache  token_file.py       ids on disk
+prepare.py   encode into the cache  token_writer.py, token_file.py: ids on disk
 loader.py    batches of ids
 
 All in one: ``tinygrad_llm.data.prepare.prepare``. It is not exported here, nor is ``download``,
@@ -13,7 +17,7 @@ because the function would hide the module of the same name.
 """
 
 from tinygrad_llm.data.cache import cache_folder
-from tinygrad_llm.data.clean import clean_corpus, clean_documents
+from tinygrad_llm.data.clean import clean_corpus, clean_documents, clean_stream, read_corpus
 from tinygrad_llm.data.corpus import CleanReport, Corpus, Document, text_bytes
 from tinygrad_llm.data.decoding import decode_bytes
 from tinygrad_llm.data.download import DATASETS, fetch
@@ -51,6 +55,7 @@ __all__ = [
     "check_tokens",
     "clean_corpus",
     "clean_documents",
+    "clean_stream",
     "decode_bytes",
     "encode_corpus",
     "evaluation_windows",
@@ -59,6 +64,7 @@ __all__ = [
     "open_prepared",
     "open_source",
     "open_tokens",
+    "read_corpus",
     "scored_bytes",
     "split",
     "text_bytes",

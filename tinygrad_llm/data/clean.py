@@ -1,21 +1,30 @@
 """Cleaning: from texts to those worth training on, with a report of every change.
 
-The rules are those of Raschka's *LLMs from scratch* (the Project Gutenberg chapter): no runs of
-blank lines, no licence boilerplate, nothing empty; his rule that keeps English alone, mostly ASCII,
-is off unless asked for. Each rule is one small function from text to text, so that each can be read
-and tested alone; ``clean_documents`` applies them in order and keeps the report.
+Rules of two kinds, in this order: those that alter a text (line ends, boilerplate, blank lines,
+addresses), and those that drop it (empty, of another script, too short, poor, seen before, seen in
+an evaluation). A text is altered first, so two copies that differ only in line ends or boilerplate
+count as duplicates. Each rule is one small function of a text; docs/cleaning.md has the table of
+them with their sources. Documents pass through one by one, so a corpus may be longer than memory.
 """
 
 import hashlib
+import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from typing import Any
 
+from tinygrad_llm.data.cache import cache_folder
 from tinygrad_llm.data.corpus import CleanReport, Corpus, Document, some
+from tinygrad_llm.data.download import Progress
 from tinygrad_llm.data.formats.text import BINARY
 from tinygrad_llm.data.gutenberg import take_books
-from tinygrad_llm.data.sources import MINIMUM_BYTES
-from tinygrad_llm.data_options import CleanOptions
+from tinygrad_llm.data.personal import PERSONAL, mask_personal
+from tinygrad_llm.data.quality import C4_LINES, fineweb_quality, gopher_quality, without_c4_lines
+from tinygrad_llm.data.repetition import gopher_repetition
+from tinygrad_llm.data.sources import MINIMUM_BYTES, check_length, open_source
+from tinygrad_llm.data.spool import Spool
+from tinygrad_llm.data_options import CleanOptions, DataOptions
 from tinygrad_llm.errors import UserError
 
 NEWLINES = "line ends changed to \\n"
@@ -43,65 +52,106 @@ def collapse_blank_lines(text: str) -> str:
     return re.sub(r"\n\s*\n", "\n\n", text)
 
 
+def length(text: str, least: int, most: int) -> str | None:
+    """A reason to drop a text that is too short or, if ``most`` is not 0, too long."""
+    if len(text) < least:
+        return f"shorter than {least:,} characters"
+    if most and len(text) > most:
+        return f"longer than {most:,} characters"
+    return None
+
+
 def strip_gutenberg(text: str) -> str:
     """Remove Project Gutenberg's headers and footers (gutenberg.py says what those are)."""
     return take_books(text).text
 
 
+Observer = Callable[[str, Document, str | None], object]
+"""Called as observer(reason, document, new text) for every change; None for a document dropped."""
+
+
 def clean_documents(
     documents: Iterable[Document], options: CleanOptions | None = None
 ) -> tuple[list[Document], CleanReport]:
-    """Apply the rules in order; returns the remaining documents, in order, and the report.
+    """Apply the rules in order; returns the remaining documents, in order, and the report."""
+    report = CleanReport()
+    return list(clean_stream(documents, report, options)), report
 
-    Texts are normalised first, then judged (empty, not ASCII enough, seen before), so two copies
-    that differ only in line ends or boilerplate count as duplicates.
+
+def clean_stream(
+    documents: Iterable[Document],
+    report: CleanReport,
+    options: CleanOptions | None = None,
+    observer: Observer | None = None,
+) -> Iterator[Document]:
+    """Apply the rules to documents one by one; the report is complete after the last one.
+
+    Memory: some 100 bytes for each document, which tell exact duplicates; near duplicates take
+    much more (near_duplicates.py).
     """
-    options = options or CleanOptions()
-    cleaner = _Cleaner(options)
-    cleaned = [text for document in documents if (text := cleaner.clean(document)) is not None]
-    report = cleaner.report
+    cleaner = _Cleaner(options or CleanOptions(), report, observer)
+    for document in documents:
+        cleaned = cleaner.clean(document)
+        if cleaned is not None:
+            report.keep_text(cleaned.text)
+            yield cleaned
     cleaner.note_gutenberg()
-    if options.near_duplicates:
-        cleaned = _drop_near_duplicates(cleaned, options.near_duplicate_threshold, report)
-    for document in cleaned:
-        report.keep_text(document.text)
-    return cleaned, report
 
 
 class _Cleaner:
     """Applies the rules to one document at a time; the report adds up."""
 
-    def __init__(self, options: CleanOptions) -> None:
+    def __init__(
+        self, options: CleanOptions, report: CleanReport, observer: Observer | None = None
+    ) -> None:
         self.options = options
-        self.report = CleanReport()
+        self.report = report
+        self._observe = observer or (lambda reason, document, text: None)
         self._seen: set[bytes] = set()  # digests of the texts so far
         self._mostly_frame: list[str] = []  # documents that were mostly Gutenberg's header, footer
         self._left_alone: list[str] = []  # documents that only quote its markers
+        self._judges = list(_judges(options))
+        self._near: Any = None
+        if options.near_duplicates:
+            from tinygrad_llm.data.near_duplicates import NearDuplicates
+
+            self._near = NearDuplicates(options.near_duplicate_threshold)
 
     def clean(self, document: Document) -> Document | None:
         """The cleaned document, or None if it is dropped."""
-        name, text = document.name, document.text
-        self.report.find(len(text.encode()))
-        if "\0" in text:
-            self.report.drop(BINARY, name, len(text.encode()))
+        size = len(document.text.encode())
+        self.report.find(size)
+        if "\0" in document.text:
+            self._drop(BINARY, document)
             return None
-        text = self._normalise(name, text)
+        text = self._normalise(document)
+        cleaned = Document(document.name, text, document.kind)
         reason = self._reason_to_drop(text)
-        if reason is not None:
-            self.report.drop(reason, name, len(text.encode()))
-            return None
-        return Document(name, text, document.kind)
+        if reason is None:
+            return cleaned
+        self._drop(reason, cleaned)
+        return None
 
-    def _normalise(self, name: str, text: str) -> str:
+    def _drop(self, reason: str, document: Document) -> None:
+        self.report.drop(reason, document.name, len(document.text.encode()))
+        self._observe(reason, document, None)
+
+    def _normalise(self, document: Document) -> str:
+        name, text, options = document.name, document.text, self.options
         rules: list[tuple[str, Callable[[str], str]]] = [(NEWLINES, normalise_newlines)]
-        if self.options.strip_gutenberg:
+        if options.strip_gutenberg:
             rules.append((GUTENBERG, partial(self._strip_gutenberg, name)))
-        if self.options.collapse_blank_lines:
+        if options.c4_lines:
+            rules.append((C4_LINES, without_c4_lines))
+        if options.collapse_blank_lines:
             rules.append((BLANK_LINES, collapse_blank_lines))
+        if options.mask_personal:
+            rules.append((PERSONAL, mask_personal))
         for reason, rule in rules:
             changed = rule(text)
             if changed != text:
                 self.report.change(reason, name, len(changed.encode()) - len(text.encode()))
+                self._observe(reason, Document(name, text), changed)
                 text = changed
         return text
 
@@ -118,10 +168,15 @@ class _Cleaner:
             return EMPTY
         if ascii_share(text) < self.options.min_ascii_share:
             return f"less than {100 * self.options.min_ascii_share:g} % ASCII"
-        digest = hashlib.sha256(text.encode()).digest()
+        reason = next((reason for judge in self._judges if (reason := judge(text))), None)
+        if reason is not None:
+            return reason
+        digest = hashlib.sha256(text.encode()).digest()[:16]
         if self.options.exact_duplicates and digest in self._seen:
             return EXACT_DUPLICATE
         self._seen.add(digest)
+        if self._near is not None and self._near.twin(text) is not None:
+            return NEAR_DUPLICATE
         return None
 
     def note_gutenberg(self) -> None:
@@ -136,16 +191,20 @@ class _Cleaner:
             )
 
 
-def _drop_near_duplicates(
-    documents: list[Document], threshold: float, report: CleanReport
-) -> list[Document]:
-    from tinygrad_llm.data.near_duplicates import find_near_duplicates
+def _judges(options: CleanOptions) -> Iterator[Callable[[str], str | None]]:
+    """The rules that look at one text alone: each returns a reason to drop it, or None."""
+    if options.min_characters or options.max_characters:
+        yield partial(length, least=options.min_characters, most=options.max_characters)
+    if options.gopher_quality:
+        yield gopher_quality
+    if options.gopher_repetition:
+        yield gopher_repetition
+    if options.fineweb_quality:
+        yield fineweb_quality
+    if options.decontaminate is not None:
+        from tinygrad_llm.data.contamination import Contamination
 
-    earlier = find_near_duplicates([d.text for d in documents], threshold)
-    for document, twin in zip(documents, earlier, strict=True):
-        if twin is not None:
-            report.drop(NEAR_DUPLICATE, document.name, len(document.text.encode()))
-    return [d for d, twin in zip(documents, earlier, strict=True) if twin is None]
+        yield Contamination(options.decontaminate).judge
 
 
 def clean_corpus(corpus: Corpus, options: CleanOptions | None = None) -> Corpus:
@@ -155,16 +214,45 @@ def clean_corpus(corpus: Corpus, options: CleanOptions | None = None) -> Corpus:
     """
     documents, report = clean_documents(corpus.documents, options)
     report = corpus.report.then(report)
-    if report.kept_bytes < MINIMUM_BYTES:
-        dropped = "; ".join(
-            f"{tally.documents} dropped: {reason} ({tally.names()})"
-            for reason, tally in report.dropped.items()
-        )
-        raise UserError(
-            f"the corpus {corpus.source} has {report.kept_bytes:,} bytes of text after cleaning "
-            f"{report.found_documents:,} document(s), expected at least {MINIMUM_BYTES}"
-            + (f" ({dropped})" if dropped else "")
-            + "; choose other text, or keep every language with --min-ascii-share 0 (in code, "
-            "CleanOptions(min_ascii_share=0))"
-        )
+    _check_what_is_left(corpus.source, report)
     return Corpus(corpus.source, documents, report, dict(corpus.details))
+
+
+def read_corpus(
+    source: str | os.PathLike = "stdlib",
+    options: DataOptions | None = None,
+    *,
+    cache_dir: str | os.PathLike | None = None,
+    progress: Progress | None = None,
+) -> Corpus:
+    """Read and clean a source of any length; the cleaned text is kept on disk if there is much.
+
+    The same as ``clean_corpus(load_corpus(source, options), options)``, in bounded memory. Raises
+    UserError for what ``open_source`` and ``clean_corpus`` refuse, and for a full disk.
+    """
+    options = options or DataOptions()
+    opened = open_source(source, options, cache_dir=cache_dir, progress=progress)
+    found, report = CleanReport(), CleanReport()
+    documents = Spool(cache_folder(cache_dir) / "work")
+    for document in clean_stream(opened.documents(found), report, options):
+        documents.add(document)
+    check_length(opened.name, found)
+    report = found.then(report)
+    _check_what_is_left(opened.name, report)
+    return Corpus(opened.name, documents, report, dict(opened.details))
+
+
+def _check_what_is_left(source: str, report: CleanReport) -> None:
+    if report.kept_bytes >= MINIMUM_BYTES:
+        return
+    dropped = "; ".join(
+        f"{tally.documents} dropped: {reason} ({tally.names()})"
+        for reason, tally in report.dropped.items()
+    )
+    raise UserError(
+        f"the corpus {source} has {report.kept_bytes:,} bytes of text after cleaning "
+        f"{report.found_documents:,} document(s), expected at least {MINIMUM_BYTES}"
+        + (f" ({dropped})" if dropped else "")
+        + "; choose other text, or keep every language with --min-ascii-share 0 (in code, "
+        "CleanOptions(min_ascii_share=0))"
+    )

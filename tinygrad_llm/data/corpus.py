@@ -5,7 +5,7 @@ was dropped or changed, and why. The report is data (it is stored with the token
 few lines to read before trusting the numbers that follow.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from tinygrad_llm.data.scripts import count_scripts, percent, script_shares
@@ -186,7 +186,7 @@ class Corpus:
     """
 
     source: str
-    documents: list[Document]
+    documents: Collection[Document]
     report: CleanReport
     details: dict[str, str] = field(default_factory=dict)
 

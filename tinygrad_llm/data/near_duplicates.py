@@ -15,6 +15,7 @@ is in their other bands.
 
 import hashlib
 import re
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -22,44 +23,58 @@ SHINGLE_WORDS = 5
 HASHES = 128
 CAUGHT = 0.99  # the probability with which a pair exactly at the threshold must share a band
 BUCKET = 64  # documents remembered for one value of a band
+WORDS_REMEMBERED = 1 << 20
 _CHUNK = 4096  # shingles hashed at once: a (4096, 128) table of uint64 is 4 MiB
 
 
-def find_near_duplicates(
-    texts: list[str], threshold: float = 0.8, seed: int = 0
-) -> list[int | None]:
-    """For each text, the index of the earlier text that it nearly repeats, or None.
+class NearDuplicates:
+    """The texts so far, of which a later one may be a near duplicate.
 
-    A near duplicate drops out: later texts are compared only with the kept ones, so a chain of
+    A near duplicate is not remembered: later texts are compared only with the others, so a chain of
     small edits does not pull in everything. Deterministic in (texts, threshold, seed). Memory:
-    eight bytes per word of the kept texts.
+    eight bytes per word of the remembered texts.
     """
-    rows = band_rows(threshold)
-    hash_functions = _hash_functions(seed)
-    word_hashes: dict[str, int] = {}
-    buckets: dict[tuple[int, bytes], list[int]] = {}
-    originals: dict[int, np.ndarray] = {}  # index -> sorted distinct shingles
-    result: list[int | None] = []
-    for index, text in enumerate(texts):
-        shingles = np.unique(shingle_hashes(text, word_hashes))
+
+    def __init__(self, threshold: float = 0.8, seed: int = 0) -> None:
+        self._threshold = threshold
+        self._rows = band_rows(threshold)
+        self._hash_functions = _hash_functions(seed)
+        self._word_hashes: dict[str, int] = {}
+        self._buckets: dict[tuple[int, bytes], list[int]] = {}
+        self._originals: dict[int, np.ndarray] = {}  # index -> sorted distinct shingles
+        self._count = 0
+
+    def twin(self, text: str) -> int | None:
+        """The index of the earlier text that this one nearly repeats, or None; it is remembered."""
+        if len(self._word_hashes) > WORDS_REMEMBERED:
+            self._word_hashes.clear()
+        index = self._count
+        self._count += 1
+        shingles = np.unique(shingle_hashes(text, self._word_hashes))
         if len(shingles) == 0:  # no words at all: nothing to compare
-            result.append(None)
-            continue
-        signature = minhash(shingles, *hash_functions)
+            return None
+        signature = minhash(shingles, *self._hash_functions)
         bands = [
-            (start, signature[start : start + rows].tobytes())
-            for start in range(0, HASHES - rows + 1, rows)
+            (start, signature[start : start + self._rows].tobytes())
+            for start in range(0, HASHES - self._rows + 1, self._rows)
         ]
-        candidates = sorted({i for band in bands for i in buckets.get(band, ())})
-        twin = next((i for i in candidates if _alike(originals[i], shingles, threshold)), None)
-        result.append(twin)
-        if twin is None:
-            originals[index] = shingles
-            for band in bands:
-                bucket = buckets.setdefault(band, [])
-                if len(bucket) < BUCKET:
-                    bucket.append(index)
-    return result
+        for other in sorted({i for band in bands for i in self._buckets.get(band, ())}):
+            if _alike(self._originals[other], shingles, self._threshold):
+                return other
+        self._originals[index] = shingles
+        for band in bands:
+            bucket = self._buckets.setdefault(band, [])
+            if len(bucket) < BUCKET:
+                bucket.append(index)
+        return None
+
+
+def find_near_duplicates(
+    texts: Iterable[str], threshold: float = 0.8, seed: int = 0
+) -> list[int | None]:
+    """For each text, the index of the earlier text that it nearly repeats, or None."""
+    near = NearDuplicates(threshold, seed)
+    return [near.twin(text) for text in texts]
 
 
 def band_rows(threshold: float) -> int:
@@ -68,8 +83,10 @@ def band_rows(threshold: float) -> int:
     return max(lengths, default=1)
 
 
-def shingle_hashes(text: str, word_hashes: dict[str, int] | None = None) -> np.ndarray:
-    """uint64 hashes (S,) of every run of five words, lower case, punctuation ignored.
+def shingle_hashes(
+    text: str, word_hashes: dict[str, int] | None = None, words_each: int = SHINGLE_WORDS
+) -> np.ndarray:
+    """uint64 hashes (S,) of every run of ``words_each`` words, lower case, punctuation ignored.
 
     A text of fewer words is a single shingle. ``word_hashes`` remembers the hash of each distinct
     word between calls; it is BLAKE2, because Python's own hash of a str differs between processes.
@@ -81,7 +98,7 @@ def shingle_hashes(text: str, word_hashes: dict[str, int] | None = None) -> np.n
         digest = hashlib.blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest()
         word_hashes[word] = int.from_bytes(digest, "little")
     hashes = np.array([word_hashes[word] for word in words], dtype=np.uint64)  # (W,)
-    length = min(SHINGLE_WORDS, len(hashes))
+    length = min(words_each, len(hashes))
     if length == 0:
         return hashes
     # A polynomial in an odd number tells word orders apart; arithmetic is modulo 2^64.

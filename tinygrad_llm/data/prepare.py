@@ -28,10 +28,9 @@ from tinygrad_llm.data.cache import (
     hash_parts,
     work_folder,
 )
-from tinygrad_llm.data.clean import clean_corpus
+from tinygrad_llm.data.clean import read_corpus
 from tinygrad_llm.data.corpus import Document, text_bytes
 from tinygrad_llm.data.download import Progress
-from tinygrad_llm.data.sources import load_corpus
 from tinygrad_llm.data.splitting import split
 from tinygrad_llm.data.token_file import open_tokens, token_dtype
 from tinygrad_llm.data.token_writer import JOURNAL, TokenWriter, Written
@@ -103,7 +102,7 @@ def prepare(
     One in ``validation_modulus`` documents is for validation. ``progress(done, total)`` counts
     characters.
     """
-    corpus = clean_corpus(load_corpus(source, options, cache_dir=cache_dir), options)
+    corpus = read_corpus(source, options, cache_dir=cache_dir)
     train_docs, val_docs = split(corpus, validation_modulus)
     if isinstance(tokenizer, str):
         from tinygrad_llm.tokenizer import get_tokenizer

@@ -85,13 +85,17 @@ def load_corpus(
     for document in opened.documents(report):
         documents.append(document)
         _check_size(opened, report.kept_bytes)
+    check_length(opened.name, report)
+    return Corpus(opened.name, documents, report, opened.details)
+
+
+def check_length(name: str, report: CleanReport) -> None:
+    """Raise UserError if a source has too little text to be split."""
     if report.kept_bytes < MINIMUM_BYTES:
         what = f"has only {report.kept_bytes:,} bytes of text" if report.kept_bytes else "is empty"
         raise UserError(
-            f"the corpus {opened.name} {what}, expected at least {MINIMUM_BYTES} bytes; "
-            "name a longer text"
+            f"the corpus {name} {what}, expected at least {MINIMUM_BYTES} bytes; name a longer text"
         )
-    return Corpus(opened.name, documents, report, opened.details)
 
 
 def _check_size(source: Source, size: int) -> None:

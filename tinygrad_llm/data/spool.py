@@ -4,13 +4,14 @@ Cleaning reads a source once and keeps what is left here; splitting, training a 
 encoding then read that as often as they need, one document at a time. While the documents are few
 they stay in memory, and no file is written.
 
-The file is a row of records: two lengths, the name, the text. It is named like an unfinished cache
-entry, so that one left by a killed process is removed (``cache.py``).
+The file is a row of records: three lengths, the name, the kind, the text. It is named like an
+unfinished cache entry, so that one left by a killed process is removed (``cache.py``).
 """
 
+import os
 import struct
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,11 +21,11 @@ from tinygrad_llm.errors import UserError
 
 MEMORY = 1 << 26  # bytes of text that stay in memory
 
-_LENGTHS = struct.Struct("<IQ")
+_LENGTHS = struct.Struct("<IIQ")  # of the name, the kind and the text
 _BUFFER = 1 << 20
 
 
-class Spool:
+class Spool(Collection[Document]):
     """Documents in the order in which they were added. Iterate as often as you like.
 
     folder: where a file is written, if there is more text than MEMORY.
@@ -59,6 +60,9 @@ class Spool:
     def __iter__(self) -> Iterator[Document]:
         return self.read()
 
+    def __contains__(self, document: object) -> bool:
+        return any(document == mine for mine in self)
+
     def read(self, wanted: Callable[[str], bool] = lambda name: True) -> Iterator[Document]:
         """The documents whose names are wanted; the texts of the others are not read."""
         if self._path is None:
@@ -67,12 +71,13 @@ class Spool:
         self._guard(lambda: self._file.flush() if self._file else None)
         with open(self._path, "rb", buffering=_BUFFER) as file:
             while head := file.read(_LENGTHS.size):
-                name_length, text_length = _LENGTHS.unpack(head)
+                name_length, kind_length, text_length = _LENGTHS.unpack(head)
                 name = file.read(name_length).decode("utf-8", "surrogatepass")
                 if wanted(name):
-                    yield Document(name, file.read(text_length).decode())
+                    kind = file.read(kind_length).decode()
+                    yield Document(name, file.read(text_length).decode(), kind)
                 else:
-                    file.seek(text_length, 1)
+                    file.seek(kind_length + text_length, os.SEEK_CUR)
 
     def _begin_file(self) -> None:
         remove_leftovers(self._folder)
@@ -88,10 +93,12 @@ class Spool:
         self._file = open(self._path, "wb", buffering=_BUFFER)  # noqa: SIM115 - _delete closes it
 
     def _write(self, document: Document) -> None:
-        name, text = document.name.encode("utf-8", "surrogatepass"), document.text.encode()
+        name, kind = document.name.encode("utf-8", "surrogatepass"), document.kind.encode()
+        text = document.text.encode()
+        lengths = _LENGTHS.pack(len(name), len(kind), len(text))
         assert self._file is not None
         file = self._file
-        self._guard(lambda: file.write(_LENGTHS.pack(len(name), len(text)) + name + text))
+        self._guard(lambda: file.write(lengths + name + kind + text))
 
     def _guard(self, work: Callable[[], object]) -> None:
         try:
@@ -111,8 +118,8 @@ def _delete(file: BinaryIO, path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
-class View:
-    """Some documents of a spool, perhaps altered, read anew each time.
+class View(Collection[Document]):
+    """Some documents, perhaps altered, read anew each time.
 
     wanted: whether a document of this name belongs to it.
     change: the document to take in place of one, or None to leave it out.
@@ -120,22 +127,26 @@ class View:
 
     def __init__(
         self,
-        documents: Iterable[Document],
+        documents: Collection[Document],
         wanted: Callable[[str], bool] = lambda name: True,
-        change: Callable[[Document], Document | None] = lambda document: document,
+        change: Callable[[Document], Document | None] | None = None,
     ) -> None:
         self._documents, self._wanted, self._change = documents, wanted, change
         self._length: int | None = None
 
     def __iter__(self) -> Iterator[Document]:
-        documents = (
-            self._documents.read(self._wanted)
-            if isinstance(self._documents, Spool)
-            else (document for document in self._documents if self._wanted(document.name))
-        )
+        if isinstance(self._documents, Spool):
+            documents = self._documents.read(self._wanted)
+        else:
+            documents = (d for d in self._documents if self._wanted(d.name))
+        if self._change is None:
+            return documents
         return (new for document in documents if (new := self._change(document)) is not None)
 
     def __len__(self) -> int:
         if self._length is None:
             self._length = sum(1 for _ in self)
         return self._length
+
+    def __contains__(self, document: object) -> bool:
+        return any(document == mine for mine in self)

@@ -1,7 +1,8 @@
 """A tokenizer trained on a corpus, made once and then found in the cache by hash."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ FORMAT = "2"  # raised whenever the same input would give a different tokenizer
 
 
 def cached_tokenizer(
-    train_docs: Sequence[Document],
+    train_docs: Collection[Document],
     vocab_size: int,
     pattern: str = "gpt4",
     cache_dir: str | os.PathLike | None = None,
@@ -30,10 +31,11 @@ def cached_tokenizer(
     """
     from tinygrad_llm.tokenizer import Tokenizer, train_bpe
 
-    texts = [document.text for document in train_docs]
-    key = hash_parts(["tokenizer", FORMAT, str(vocab_size), pattern, *texts])
+    head = ["tokenizer", FORMAT, str(vocab_size), pattern]
+    key = hash_parts(chain(head, (document.text for document in train_docs)))
 
     def build(folder: Path) -> None:
+        texts = (document.text for document in train_docs)
         tokenizer = train_bpe(texts, vocab_size, pattern=pattern, progress=progress)
         tokenizer.save(folder)
 

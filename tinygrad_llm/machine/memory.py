@@ -5,8 +5,10 @@ message.
 """
 
 import os
+from dataclasses import replace
+from typing import Any
 
-from tinygrad_llm.config import ModelConfig
+from tinygrad_llm.config import LlamaConfig, ModelConfig
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.model.summary import activation_floats, parameter_count
 
@@ -15,23 +17,35 @@ STATE = 4  # floats per parameter: itself, its gradient, and AdamW's two moments
 IDS = 16  # bytes of a token's id and its target; a step draws all its micro-batches at once
 
 
-def training_bytes(config: ModelConfig, batch_size: int, grad_accumulation: int = 1) -> int:
-    """The least memory that training needs: parameters' state, saved activations, and ids."""
+def training_bytes(
+    config: ModelConfig, batch_size: int, grad_accumulation: int = 1, recompute: bool = False
+) -> int:
+    """The least memory that training needs: parameters' state, saved activations, and ids.
+
+    With ``recompute`` these are the activations of one block, and the inputs of all.
+    """
     tokens = batch_size * config.block_size
-    floats = STATE * parameter_count(config) + tokens * activation_floats(config)
+    per_token = activation_floats(config)
+    if recompute:
+        none: Any = {"sliding_layers": None, "rope_layers": None}  # one entry for each layer
+        one = replace(config, n_layer=1, **(none if isinstance(config, LlamaConfig) else {}))
+        per_token = activation_floats(one) + config.n_layer * config.n_embd
+    floats = STATE * parameter_count(config) + tokens * per_token
     return FLOAT * floats + IDS * tokens * grad_accumulation
 
 
-def check_memory(config: ModelConfig, batch_size: int, grad_accumulation: int = 1) -> None:
+def check_memory(
+    config: ModelConfig, batch_size: int, grad_accumulation: int = 1, recompute: bool = False
+) -> None:
     """Raise UserError if training needs more memory than this machine has."""
     available = physical_memory()
-    needed = training_bytes(config, batch_size, grad_accumulation)
+    needed = training_bytes(config, batch_size, grad_accumulation, recompute)
     if available is not None and needed > available:
         raise UserError(
             f"training this model needs at least {needed / 2**30:,.1f} GiB of memory, and this "
             f"machine has {available / 2**30:,.1f}: choose a smaller model, batch_size (it is "
             f"{batch_size}), block_size (it is {config.block_size}) or grad_accumulation (it is "
-            f"{grad_accumulation})"
+            f"{grad_accumulation})" + ("" if recompute else ", or try --recompute")
         )
 
 

@@ -17,6 +17,7 @@ from tinygrad_llm.data.formats.unreadable import Unreadable, damaged, missing_ex
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files.json_file import parse_json
 from tinygrad_llm.files.tables import rows_of
+from tinygrad_llm.terminal import one_line
 
 WHOLE = 256 << 20  # bytes of a file that has to be in memory whole
 FIELDS = 12  # names of fields in a sentence
@@ -91,7 +92,8 @@ def _no_field(field: str | None, fields: list[str]) -> Unreadable:
     reason = f"a table without text in the field {field or 'text'!r}"
     if not fields:
         return Unreadable(reason, "it has no field with text")
-    names = ", ".join(fields[:FIELDS]) + (", ..." if len(fields) > FIELDS else "")
+    short = [one_line(name if len(name) <= 40 else name[:37] + "...") for name in fields[:FIELDS]]
+    names = ", ".join(short) + (", ..." if len(fields) > FIELDS else "")
     return Unreadable(reason, f"name another with --field: {names}")
 
 
