@@ -1,6 +1,8 @@
 """``tinygrad-llm eval``: results, a card, going on after a kill, comparing, and mistakes."""
 
 import json
+import shutil
+from hashlib import sha256
 
 import pytest
 from known_scores import NO_LIMITS
@@ -139,9 +141,37 @@ def test_other_protocols_and_other_data_are_not_compared(data, tmp_path, capsys)
     path.write_text("A new question?,1,2,3,4,A\n")
     assert evaluate("first", other, tmp_path / "d") == 0
     capsys.readouterr()
+    assert "the file mmlu/test/differences_test.csv of " in fails(
+        capsys, "compare", tmp_path / "a", tmp_path / "d"
+    )
+    for name in "ad":  # as older versions wrote them
+        path = tmp_path / name / "results.json"
+        content = json.loads(path.read_text())
+        del content["configs"]["mmlu_completion"]["data_sha256"]
+        path.write_text(json.dumps(content))
     assert "document 0 of mmlu_completion is another in " in fails(
         capsys, "compare", tmp_path / "a", tmp_path / "d"
     )
+
+
+def test_the_data_is_known_by_its_sha256(tmp_path, capsys):
+    """Of every file that was read, and of no other; a file may have another name."""
+    a = write_mmlu(tmp_path / "a", n_test=3) / "mmlu"
+    shutil.copytree(a, tmp_path / "b")
+    (tmp_path / "b" / "dev" / "small_sums_dev.csv").write_text("1?,1,2,3,4,A\n" * 5)
+    for name, n_shots in (("a", 0), ("b", 0), ("a", 1), ("b", 1)):
+        out = tmp_path / f"{name}{n_shots}"
+        assert evaluate("first", tmp_path / name, out, "--num-fewshot", n_shots) == 0
+    sums = read_results(tmp_path / "a0")["configs"]["mmlu_completion"]["data_sha256"]
+    assert sums == {
+        f"mmlu/test/{name}_test.csv": sha256((a / "test" / f"{name}_test.csv").read_bytes())
+        .hexdigest()
+        for name in ("differences", "small_sums")
+    }  # fmt: skip
+    assert main(["eval", "compare", str(tmp_path / "a0"), str(tmp_path / "b0")]) == 0
+    capsys.readouterr()
+    sentence = fails(capsys, "compare", tmp_path / "a1", tmp_path / "b1")
+    assert f"the file mmlu/dev/small_sums_dev.csv of {tmp_path / 'a1'} is not among" in sentence
 
 
 @pytest.mark.parametrize("arguments, sentence", [
