@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from hashlib import sha256
 
 import pytest
@@ -10,7 +11,8 @@ from small_mmlu import write_mmlu
 from small_model_folder import write_small_model
 
 from tinygrad_llm.cli import main
-from tinygrad_llm.evals.results import read_results, table
+from tinygrad_llm.evals.humaneval import pass_at_k
+from tinygrad_llm.evals.results import read_results, scores, table
 from tinygrad_llm.evals.runner import read_samples
 from tinygrad_llm.evals.tasks import TASKS
 
@@ -222,3 +224,16 @@ def test_programs_run_only_where_that_is_allowed(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "programs run with these protections:\nnamespaces " in out
     assert read_results(tmp_path / "out")["results"]["humaneval"]["pass@1,none"] == 1
+
+
+def test_pass_at_k_of_several_samples_has_a_band():
+    task = replace(TASKS["humaneval"], num_samples=15, allow_code_execution=True)
+    samples = [
+        {"metrics": ["pass@1", "pass@10"], "pass@1": c / 15, "pass@10": pass_at_k(15, c, 10)}
+        for c in (0, 1, 15, 4)
+    ]
+    found = scores(task, samples)
+    for name in ("pass@1", "pass@10"):
+        low, high = found[f"{name}_band,none"]
+        assert 0 < low < found[f"{name},none"] < high < 1
+    assert "nats_band,none" not in scores(TASKS["next_word"], [{"metrics": ["nats"], "nats": 0.5}])

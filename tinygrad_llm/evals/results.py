@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tinygrad_llm.evals.bands import standard_error, wilson_band
+from tinygrad_llm.evals.bands import share_band, standard_error
 from tinygrad_llm.evals.runner import Sample, metrics_of
 from tinygrad_llm.evals.task import Task
 from tinygrad_llm.files import write_atomically
@@ -69,8 +69,9 @@ def scores(task: Task, samples: Sequence[Sample]) -> dict[str, Any]:
             values = [verdict[name] for verdict in verdicts]
             error = standard_error(values)
             found[f"{metric}_stderr,{end}"] = "N/A" if math.isnan(error) else error
-            if {*values} <= {0, 1}:
-                found[f"{metric}_band,{end}"] = list(wilson_band(sum(values), len(values)))
+            draws = task.draws(name)
+            if {*values} <= {0, 1} or draws > 1:
+                found[f"{metric}_band,{end}"] = list(share_band(values, draws))
     return found
 
 
