@@ -65,11 +65,11 @@ def write_work(options, folder):
     save_pretrained(model, tokenizer, folder / "model")
     reader = LanguageModel(model, tokenizer)
     works = {}
-    for shots in options.shots:
+    for shots in options.shots if "mmlu" in options.kinds else ():
         works[f"mmlu {shots}"] = mmlu(options, shots, reader)
-    if options.problems:
+    if "gsm8k" in options.kinds:
         works["gsm8k"] = gsm8k(options, reader)
-    for shots in options.shots if options.lm_eval else ():
+    for shots in options.shots if "lm-eval" in options.kinds else ():
         works[f"lm-eval {shots}"] = {"shots": shots, "rows": rows_of_mmlu(options)}
     (folder / "work.json").write_text(json.dumps(works))
     return works
@@ -152,19 +152,19 @@ class Race:
         self.skipped[name] = why
         self.say(f"  {name}: skipped, {why}")
 
-    def round(self, counts):
-        """Each entrant answers each work once; ``counts`` is whether its time does."""
+    def round(self, warm_up=False):
+        """Each entrant answers each work once, or a few of its prompts to warm up."""
         for work in self.works:
             kind = work.split()[0]
             for name, (who, what, more) in ENTRANTS[kind].items():
                 if who not in self.workers or f"{kind}: {name}" in self.skipped:
                     continue
-                found = self.workers[who].ask(what=what, name=work, **more)
+                found = self.workers[who].ask(what=what, name=work, warm_up=warm_up, **more)
                 if "missing" in found:
                     self._skip(f"{kind}: {name}", found["missing"])
                     continue
-                self.answers.setdefault(work, {})[name] = found["answers"]
-                if counts:
+                if not warm_up:
+                    self.answers.setdefault(work, {})[name] = found["answers"]
                     times = self.seconds.setdefault(work, {}).setdefault(name, [])
                     times.append(found["seconds"])
 
@@ -231,17 +231,21 @@ def parse(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("model", nargs="?", help="a name, a directory or a GGUF file")
     parser.add_argument("--data", type=Path, help="folder with MMLU and GSM8K")
+    parser.add_argument("--work", default=",".join(ENTRANTS), help="kinds of work, with commas")
     parser.add_argument("--limit", type=int, default=8, help="items of each subject of MMLU")
-    parser.add_argument("--shots", type=int, nargs="*", default=[0, 5], help="of MMLU")
-    parser.add_argument("--problems", type=int, default=8, help="of GSM8K; 0 leaves it out")
+    parser.add_argument("--shots", type=int, nargs="+", default=[0, 5], help="of MMLU")
+    parser.add_argument("--problems", type=int, default=8, help="of GSM8K")
     parser.add_argument("--tokens", type=int, default=128, help="that are written for a problem")
-    parser.add_argument("--no-lm-eval", dest="lm_eval", action="store_false")
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--avx512", action="store_true", help="PyTorch without MKL's vendor check")
     add_json_option(parser)
     parser.add_argument("--serve", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
+    options.kinds = options.work.split(",")
+    for kind in options.kinds:
+        if kind not in ENTRANTS:
+            parser.error(f"--work {kind}: choose among {', '.join(ENTRANTS)}")
     if not options.serve and None in (options.model, options.data):
         parser.error("name a model, and with --data the folder of MMLU and GSM8K")
     return options
@@ -263,9 +267,9 @@ def main():
         except NoCompiler as error:
             sys.exit(f"--avx512: {error}")
         try:
-            race.round(counts=False)  # kernels are compiled or loaded
+            race.round(warm_up=True)
             for _ in range(options.rounds):
-                race.round(counts=True)
+                race.round()
             results = race.figures()
         finally:
             race.stop()

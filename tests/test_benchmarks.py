@@ -391,6 +391,9 @@ def small_evals(tmp_path):
     )
     save_pretrained(Llama(config), tokenizer, tmp_path / "model")
     data = write_mmlu(tmp_path / "data", n_test=3)
+    for path in data.glob("mmlu/test/*.csv"):  # of several lengths: with padding
+        lines = path.read_text().splitlines()
+        path.write_text("\n".join(x.replace("What", "What " * i) for i, x in enumerate(lines, 1)))
     for split in ("train", "test"):
         rows = [{"question": f"What is {i} plus {i}?", "answer": f"#### {2 * i}"} for i in range(5)]
         path = data / f"gsm8k-{split}.jsonl"
@@ -413,7 +416,7 @@ def check_evals(path, tmp_path):
 
 @pytest.mark.skipif(find_spec("transformers") is None, reason="transformers is not installed")
 def test_eval(small_evals, tmp_path):
-    out, _ = run("eval", *small_evals, "--no-lm-eval")
+    out, _ = run("eval", *small_evals, "--work", "mmlu,gsm8k")
     found = check_evals(tmp_path / "figures.json", tmp_path)
     assert {work: list(one["entrants"]) for work, one in found["works"].items()} == {
         "mmlu 0": ["ours", "transformers", "transformers, shared"],
@@ -434,7 +437,12 @@ def test_eval_without_its_peers(small_evals, tmp_path):
 
 def test_eval_in_lm_eval(small_evals, tmp_path):
     pytest.importorskip("lm_eval.evaluator", reason="lm-eval lacks a package", exc_type=ImportError)
-    run("eval", *small_evals, "--shots", 0, "--problems", 0)
+    run("eval", *small_evals, "--shots", 0, "--work", "lm-eval")
     found = check_evals(tmp_path / "figures.json", tmp_path)
     assert list(found["works"]["lm-eval 0"]["entrants"]) == ["ours", "hf"]
     assert found["works"]["lm-eval 0"]["items"] == 6
+
+
+def test_eval_refuses_work_that_it_does_not_know(small_evals):
+    _, err = run("eval", *small_evals, "--work", "arc", code=2)
+    assert "--work arc: choose among mmlu, gsm8k, lm-eval" in err

@@ -1,6 +1,9 @@
 """``tinygrad-llm eval``: results, a card, going on after a kill, comparing, and mistakes."""
 
 import json
+import shutil
+from dataclasses import replace
+from hashlib import sha256
 
 import pytest
 from known_scores import NO_LIMITS
@@ -8,7 +11,8 @@ from small_mmlu import write_mmlu
 from small_model_folder import write_small_model
 
 from tinygrad_llm.cli import main
-from tinygrad_llm.evals.results import read_results, table
+from tinygrad_llm.evals.humaneval import pass_at_k
+from tinygrad_llm.evals.results import read_results, scores, table
 from tinygrad_llm.evals.runner import read_samples
 from tinygrad_llm.evals.tasks import TASKS
 
@@ -139,9 +143,37 @@ def test_other_protocols_and_other_data_are_not_compared(data, tmp_path, capsys)
     path.write_text("A new question?,1,2,3,4,A\n")
     assert evaluate("first", other, tmp_path / "d") == 0
     capsys.readouterr()
+    assert "the file mmlu/test/differences_test.csv of " in fails(
+        capsys, "compare", tmp_path / "a", tmp_path / "d"
+    )
+    for name in "ad":  # as older versions wrote them
+        path = tmp_path / name / "results.json"
+        content = json.loads(path.read_text())
+        del content["configs"]["mmlu_completion"]["data_sha256"]
+        path.write_text(json.dumps(content))
     assert "document 0 of mmlu_completion is another in " in fails(
         capsys, "compare", tmp_path / "a", tmp_path / "d"
     )
+
+
+def test_the_data_is_known_by_its_sha256(tmp_path, capsys):
+    """Of every file that was read, and of no other; a file may have another name."""
+    a = write_mmlu(tmp_path / "a", n_test=3) / "mmlu"
+    shutil.copytree(a, tmp_path / "b")
+    (tmp_path / "b" / "dev" / "small_sums_dev.csv").write_text("1?,1,2,3,4,A\n" * 5)
+    for name, n_shots in (("a", 0), ("b", 0), ("a", 1), ("b", 1)):
+        out = tmp_path / f"{name}{n_shots}"
+        assert evaluate("first", tmp_path / name, out, "--num-fewshot", n_shots) == 0
+    sums = read_results(tmp_path / "a0")["configs"]["mmlu_completion"]["data_sha256"]
+    assert sums == {
+        f"mmlu/test/{name}_test.csv": sha256((a / "test" / f"{name}_test.csv").read_bytes())
+        .hexdigest()
+        for name in ("differences", "small_sums")
+    }  # fmt: skip
+    assert main(["eval", "compare", str(tmp_path / "a0"), str(tmp_path / "b0")]) == 0
+    capsys.readouterr()
+    sentence = fails(capsys, "compare", tmp_path / "a1", tmp_path / "b1")
+    assert f"the file mmlu/dev/small_sums_dev.csv of {tmp_path / 'a1'} is not among" in sentence
 
 
 @pytest.mark.parametrize("arguments, sentence", [
@@ -192,3 +224,16 @@ def test_programs_run_only_where_that_is_allowed(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "programs run with these protections:\nnamespaces " in out
     assert read_results(tmp_path / "out")["results"]["humaneval"]["pass@1,none"] == 1
+
+
+def test_pass_at_k_of_several_samples_has_a_band():
+    task = replace(TASKS["humaneval"], num_samples=15, allow_code_execution=True)
+    samples = [
+        {"metrics": ["pass@1", "pass@10"], "pass@1": c / 15, "pass@10": pass_at_k(15, c, 10)}
+        for c in (0, 1, 15, 4)
+    ]
+    found = scores(task, samples)
+    for name in ("pass@1", "pass@10"):
+        low, high = found[f"{name}_band,none"]
+        assert 0 < low < found[f"{name},none"] < high < 1
+    assert "nats_band,none" not in scores(TASKS["next_word"], [{"metrics": ["nats"], "nats": 0.5}])

@@ -5,7 +5,14 @@ import math
 import numpy as np
 import pytest
 
-from tinygrad_llm.evals.bands import mcnemar, paired_bootstrap, standard_error, wilson_band
+from tinygrad_llm.evals.bands import (
+    mcnemar,
+    paired_bootstrap,
+    share_band,
+    standard_error,
+    wilson_band,
+)
+from tinygrad_llm.evals.humaneval import pass_at_k
 
 
 @pytest.mark.parametrize("right, n", [(0, 10), (10, 10), (3, 10), (50, 100), (1, 1), (20, 40)])
@@ -25,6 +32,33 @@ def test_the_band_covers_the_truth_as_often_as_it_says():
         counts = rng.binomial(60, p, 4000)
         bands = [wilson_band(int(right), 60) for right in counts]
         assert 0.93 < np.mean([low <= p <= high for low, high in bands]) < 0.97
+
+
+@pytest.mark.parametrize("k", [1, 5])
+@pytest.mark.parametrize("a, b", [(0.3, 0.6), (2, 2), (40, 60)])
+def test_the_band_of_pass_at_k_covers_the_truth(a, b, k):
+    """Ten samples of 50 problems, each with a rate of its own; it may be wider than need be."""
+    rng = np.random.default_rng(1)
+    rates = rng.beta(a, b, 1_000_000)
+    truth = np.mean(1 - (1 - rates) ** k)
+    score = [pass_at_k(10, c, k) for c in range(11)]
+    counts = rng.binomial(10, rng.beta(a, b, (2000, 50)))
+    bands = [share_band([score[c] for c in row], 10 / k) for row in counts]
+    assert np.mean([low <= truth <= high for low, high in bands]) > 0.93
+    widths = [high - low for low, high in bands]
+    single = wilson_band(50 * truth, 50)
+    assert np.mean(widths) < single[1] - single[0]
+
+
+def test_shares_of_0_and_1_have_wilson_s_band():
+    for right in (0, 1, 7, 20):
+        values = [1.0] * right + [0.0] * (20 - right)
+        assert share_band(values, 10) == share_band(values) == wilson_band(right, 20)
+
+
+def test_equal_shares_are_not_certain():
+    low, high = share_band([0.5] * 20, 10)
+    assert (low, high) == wilson_band(100, 200)
 
 
 def test_impossible_counts_are_refused():

@@ -24,7 +24,14 @@ from tinygrad_llm.evals.results import (
     to_json,
     write_results,
 )
-from tinygrad_llm.evals.runner import Settings, prepare, run_items, shots_for
+from tinygrad_llm.evals.runner import (
+    Settings,
+    data_sums,
+    prepare,
+    run_items,
+    shots_for,
+    splits_for,
+)
 from tinygrad_llm.evals.sandbox import containment
 from tinygrad_llm.evals.task import Task, find_task
 from tinygrad_llm.evals.tasks import TASKS
@@ -102,7 +109,9 @@ def evaluate(console: PlainConsole, options: EvalOptions) -> dict[str, Any]:
             with console.progress(task.name) as progress:
                 samples = run_items(task, answering, items, path, progress)
             sizes = Counter(document.group for document in task.documents(folder))
-            results.append(TaskResult(task, shots_for(task, settings), samples, sizes))
+            data = data_sums(task, folder, settings)
+            n_shots = shots_for(task, settings)
+            results.append(TaskResult(task, n_shots, samples, sizes, data))
         config = {**identity, "batch_size": options.batch_size, "tinygrad_llm": __version__}
         content = to_json(results, config) | {
             "date": started, "total_evaluation_time_seconds": str(time.time() - started)
@@ -117,7 +126,7 @@ def evaluate(console: PlainConsole, options: EvalOptions) -> dict[str, Any]:
 def _data_folder(task: Task, data: str | None, settings: Settings) -> Path:
     """The folder with a task's files: the one that ``data`` names, or the task's own."""
     if data is None:
-        return task.default_folder(("test", "train") if shots_for(task, settings) else ("test",))
+        return task.default_folder(splits_for(task, settings))
     folder = user_path(data)
     if not folder.exists():
         raise UserError(f"there is no folder {folder}: --data names that of the tasks' files")

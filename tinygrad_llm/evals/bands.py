@@ -9,14 +9,14 @@ chance lies in the documents: only those count that one has right and the other 
 
 import math
 from collections.abc import Sequence
-from statistics import NormalDist
+from statistics import NormalDist, pvariance
 
 import numpy as np
 
 CONFIDENCE = 0.95
 
 
-def wilson_band(right: float, n: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
+def wilson_band(right: float, n: float, confidence: float = CONFIDENCE) -> tuple[float, float]:
     """The rates p at which ``right`` of ``n`` lies within z standard deviations of n p.
 
     Wilson (1927). Unlike p +- z sqrt(p (1 - p) / n) it is never empty or outside [0, 1], even if
@@ -29,6 +29,25 @@ def wilson_band(right: float, n: int, confidence: float = CONFIDENCE) -> tuple[f
     middle = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     return 0.0 if right == 0 else middle - half, 1.0 if right == n else middle + half
+
+
+def share_band(values: Sequence[float], draws: float = 1.0) -> tuple[float, float]:
+    """The band of the mean of shares, such as pass@k of several problems.
+
+    Right and wrong answers vary by p (1 - p) around their mean p. Shares vary less, by s^2, so n of
+    them say as much as n p (1 - p) / s^2 right and wrong answers: Wilson's band for that many
+    (Kish's effective sample size). Since equal shares do not make it certain, they count as no more
+    than n times ``draws``, the independent draws that each of them comes from. If all are 0 or 1,
+    this is ``wilson_band``. The problems count as drawn, too: the band is that of other problems
+    like them.
+    """
+    n, right = len(values), math.fsum(values)
+    if {*values} <= {0, 1}:
+        return wilson_band(right, n)
+    p = right / n
+    variance = pvariance(values, p)
+    worth = min(draws, p * (1 - p) / variance) if variance else draws
+    return wilson_band(right * worth, n * worth)
 
 
 def standard_error(values: Sequence[float]) -> float:

@@ -45,12 +45,32 @@ def compare(a: Path, b: Path) -> list[Difference]:
     differences = []
     for task in common:
         _check_protocol(task, a, b, first, second)
+        _check_data(task, a, b, first, second)
         pairs = _pairs(task, a, b)
         reported = {name.removesuffix(",none") for name in first["results"][task]}
         for metric in [name for name in metrics_of(pairs[0][0]) if name in reported]:
             values = [(x[metric], y[metric]) for x, y in pairs]
             differences.append(_difference(task, metric, values))
     return differences
+
+
+def _check_data(
+    task: str, a: Path, b: Path, first: Mapping[str, Any], second: Mapping[str, Any]
+) -> None:
+    """The files may have other names, but must have the same contents."""
+    sums = [content["configs"][task].get("data_sha256") for content in (first, second)]
+    if None in sums or set(sums[0].values()) == set(sums[1].values()):
+        return  # an older result has no sums: its documents are compared all the same
+    (name, place) = next(
+        (name, place)
+        for own, others, place in ((sums[0], sums[1], a), (sums[1], sums[0], b))
+        for name, value in own.items()
+        if value not in others.values()
+    )
+    raise UserError(
+        f"{task} was evaluated on different data in {a} and {b}: the file {name} of {place} is not "
+        "among those of the other; evaluate both on the same files"
+    )
 
 
 def _check_protocol(

@@ -166,6 +166,9 @@ class HumanEval(Task):
         n, c = len(found), found.count("passed")
         return Verdict({f"pass@{k}": pass_at_k(n, c, k) for k in SHOWN_KS if k <= n}, found)
 
+    def draws(self, metric: str) -> float:
+        return self.num_samples / int(metric.removeprefix("pass@"))
+
     def right_answers(self, document: Document, n_requests: int) -> list[Answer]:
         return [Text(document.fields["canonical_solution"])] * n_requests
 

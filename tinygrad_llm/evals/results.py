@@ -3,7 +3,7 @@
 The JSON has the fields of lm-evaluation-harness, so that its readers can read it: a metric is
 "acc,none", its standard error "acc_stderr,none". It also has the 95 % band of each share, the macro
 average (the mean of the groups' scores, where "acc" is the mean over all documents), the chance
-level, and the sha256 of model, documents and prompts.
+level, and the sha256 of the model, of each data file, of the documents and of the prompts.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tinygrad_llm.evals.bands import standard_error, wilson_band
+from tinygrad_llm.evals.bands import share_band, standard_error
 from tinygrad_llm.evals.runner import Sample, metrics_of
 from tinygrad_llm.evals.task import Task
 from tinygrad_llm.files import write_atomically
@@ -23,7 +23,7 @@ from tinygrad_llm.files.json_file import Whole, read_json
 RESULTS, TABLE, CARD = "results.json", "results.md", "card.png"
 SCHEMA = {
     "results": {...: dict},
-    "configs": {...: dict},
+    "configs": {...: {"data_sha256?": {...: str}, ...: object}},
     "config": dict,
     "n-samples": {...: {"original": Whole(0), "effective": Whole(0)}},
     ...: object,
@@ -33,12 +33,14 @@ MAX_BYTES = 1 << 26
 
 @dataclass(frozen=True)
 class TaskResult:
-    """A task's samples. n_original: documents in the data, before a limit, by group."""
+    """A task's samples. n_original: documents in the data, before a limit, by group. data: the
+    sha256 of each file that was read."""
 
     task: Task
     n_shots: int
     samples: Sequence[Sample]
     n_original: Mapping[str, int]
+    data: Mapping[str, str]
 
     def groups(self) -> dict[str, list[Sample]]:
         """Samples by group; none if the task has no groups."""
@@ -67,8 +69,9 @@ def scores(task: Task, samples: Sequence[Sample]) -> dict[str, Any]:
             values = [verdict[name] for verdict in verdicts]
             error = standard_error(values)
             found[f"{metric}_stderr,{end}"] = "N/A" if math.isnan(error) else error
-            if {*values} <= {0, 1}:
-                found[f"{metric}_band,{end}"] = list(wilson_band(sum(values), len(values)))
+            draws = task.draws(name)
+            if {*values} <= {0, 1} or draws > 1:
+                found[f"{metric}_band,{end}"] = list(share_band(values, draws))
     return found
 
 
@@ -121,6 +124,7 @@ def _configuration(result: TaskResult) -> dict[str, Any]:
         "options": asdict(task),  # type: ignore[call-overload]
         "chance": task.chance,
         "main": task.main,
+        "data_sha256": dict(result.data),
         "documents_sha256": _sha256(result.samples, "doc_hash"),
         "prompts_sha256": _sha256(result.samples, "prompt_hash"),
         "metadata": {"version": task.version},

@@ -28,7 +28,7 @@ from tinygrad_llm.evals.requests import (
     Score,
 )
 from tinygrad_llm.evals.task import Document, Item, Task
-from tinygrad_llm.files import write_atomically
+from tinygrad_llm.files import file_sha256, write_atomically
 from tinygrad_llm.files.json_file import parse_json
 
 Sample = dict[str, Any]
@@ -89,6 +89,20 @@ def prepare(task: Task, folder: Path, settings: Settings, model: Answering) -> l
 def shots_for(task: Task, settings: Settings) -> int:
     """How many examples come before each question."""
     return task.n_shots if settings.n_shots is None else settings.n_shots
+
+
+def splits_for(task: Task, settings: Settings) -> tuple[str, ...]:
+    """The splits of the data that are read: examples where there are any before a question."""
+    return ("test", "train") if shots_for(task, settings) else ("test",)
+
+
+def data_sums(task: Task, folder: Path, settings: Settings) -> dict[str, str]:
+    """The sha256 of each data file that is read, by its name in ``folder``."""
+    files = [file for split in splits_for(task, settings) for file in task.files(folder, split)]
+    return {
+        str(file.relative_to(folder) if folder in file.parents else file.name): file_sha256(file)
+        for file in files
+    }
 
 
 def flat(items: Sequence[Item]) -> list[Request]:

@@ -159,6 +159,11 @@ class Task:
         """What the answers to these requests are worth."""
         raise NotImplementedError
 
+    def draws(self, metric: str) -> float:
+        """The independent answers that a document's value of a metric comes from. Where there are
+        several, it is a share from 0 to 1."""
+        return 1.0
+
     def right_answers(self, document: Document, n_requests: int) -> list[Answer]:
         """Answers of a model that knows everything: the task must call them perfect."""
         raise NotImplementedError
