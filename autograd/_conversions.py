@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 import numpy as np
 
+from autograd._notebook import array_html
 from autograd.device import namespace
 from autograd.leaf import Leaf
 
@@ -175,13 +176,23 @@ class Conversions(Generic[TensorT]):
         dtype = "" if values.dtype == np.float64 else f", dtype={values.dtype}"
         if library.device != "cpu":
             dtype += f", device={library.device}"
+        return f"{name}({body}{dtype}{self._origin()})"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: shape, type and origin, and the elements in a table."""
+        library = namespace(self._data)
+        caption = f"{type(self).__name__} of shape {self._data.shape}, {self._data.dtype}"
+        if library.device != "cpu":
+            caption += f", device={library.device}"
+        return array_html(caption + self._origin(), library.to_numpy(self._data))
+
+    def _origin(self) -> str:
+        """Where a tensor that requires a gradient comes from."""
         if self._node is None:
-            origin = ""
-        elif isinstance(self._node, Leaf):
-            origin = ", requires_grad=True"
-        else:
-            origin = f", op={type(self._node).__name__}"
-        return f"{name}({body}{dtype}{origin})"
+            return ""
+        if isinstance(self._node, Leaf):
+            return ", requires_grad=True"
+        return f", op={type(self._node).__name__}"
 
     # --- copies --------------------------------------------------------------------------------
 

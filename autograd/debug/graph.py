@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from html import escape
 from typing import TypeVar
 
 from autograd._tensor import Tensor
@@ -133,6 +134,17 @@ class Graph:
         with open(path, "w", encoding="utf-8") as file:
             file.write(page(self, title))
         return path
+
+    def __repr__(self) -> str:
+        leaves = sum(node.op is None for node in self.nodes)
+        return f"Graph of {len(self)} nodes, of which {leaves} are leaves"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the page of ``html``, in a frame."""
+        from autograd.debug.html import page
+
+        content = escape(page(self, repr(self)), quote=True)
+        return f'<iframe srcdoc="{content}" style="width: 100%; height: 32em; border: 0"></iframe>'
 
     def _edges(self):
         return [(a, n.key) for n in self.nodes for _, a in n.inputs if a in self._nodes]

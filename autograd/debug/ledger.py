@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from autograd import backward
+from autograd._notebook import table_html
 from autograd._tensor import Tensor
 from autograd.call_site import describe
 from autograd.debug.format import Place, place_of, raw, shortened, table
@@ -44,6 +45,9 @@ class Contribution:
     gradient: Any = None
 
 
+HEADERS = ["used by", ">norm", ">cosine", ">share", "shape", "called at"]
+
+
 @dataclass(frozen=True)
 class Explanation:
     """All contributions to one gradient; ``print`` shows them as a table."""
@@ -55,18 +59,22 @@ class Explanation:
     contributions: tuple[Contribution, ...]
     hooked: bool = False
 
-    def __str__(self) -> str:
+    def _title(self) -> str:
         n = len(self.contributions)
-        head, rule, *rows = table(
-            ["used by", ">norm", ">cosine", ">share", "shape", "called at"],
-            [self._row(c) for c in self.contributions],
-        ).splitlines()
-        lines = [
+        return (
             f"gradient of {self.name}, shape {self.shape} {self.dtype}, norm {self.norm:.4g}: "
-            f"the sum of {n} contribution{'s' if n != 1 else ''}",
-            head,
-            rule,
-        ]
+            f"the sum of {n} contribution{'s' if n != 1 else ''}"
+        )
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the table, with the user's lines in a column."""
+        sources = (c.place.source if c.place is not None else "" for c in self.contributions)
+        rows = [[*self._row(c), s] for c, s in zip(self.contributions, sources, strict=True)]
+        return table_html(self._title(), [*HEADERS, "line"], rows)
+
+    def __str__(self) -> str:
+        head, rule, *rows = table(HEADERS, [self._row(c) for c in self.contributions]).splitlines()
+        lines = [self._title(), head, rule]
         for row, c in zip(rows, self.contributions, strict=True):
             lines.append(row)
             if c.place is not None and c.place.source:

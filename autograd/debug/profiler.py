@@ -11,8 +11,10 @@ import time
 import weakref
 from collections import defaultdict
 from dataclasses import dataclass, field
+from html import escape
 from typing import TypeVar
 
+from autograd._notebook import table_html
 from autograd._tensor import Tensor
 from autograd.call_site import call_site
 from autograd.debug.flops import backward_flops, flops
@@ -151,6 +153,24 @@ class profile(Observer):  # noqa: N801 (PyTorch's name)
 
     def table(self, by: str = "op", limit: int = 20) -> str:
         """The rows as text, the most expensive first, with totals and the tape's peak."""
+        headers, lines, shown = self._cells(by, limit)
+        text = table(headers, lines)
+        if by == "line":  # under each line: what ran there, and the source
+            head, rule, *body = text.splitlines()
+            for i, row in enumerate(shown):
+                what = ", ".join(sorted(row.ops))
+                body[i] += "\n    " + shortened(f"{what}: {row.place.source}", 92)
+            text = "\n".join([head, rule, *body])
+        return "\n".join([text, *self._totals(by, limit)])
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the table by op, with the totals below it."""
+        headers, lines, _ = self._cells("op", 20)
+        totals = "<br>".join(map(escape, self._totals("op", 20)))
+        return f"{table_html('time and memory by op', headers, lines)}<div>{totals}</div>"
+
+    def _cells(self, by, limit):
+        """(headers, lines, rows) of a table of the most expensive ``limit`` rows."""
         rows = self.rows(by)
         total = sum(row.seconds for row in rows.values()) or 1.0
         headers = [by, ">calls", ">forward ms", ">backward ms", ">share", ">saved", ">FLOP"]
@@ -161,27 +181,25 @@ class profile(Observer):  # noqa: N801 (PyTorch's name)
             headers.append(">GFLOP/s")
             for line, (_, row) in zip(lines, shown, strict=True):
                 line.append(f"{row.flops / row.seconds / 1e9:.2f}" if row.seconds else "-")
-        text = table(headers, lines)
-        if by == "line":  # under each line: what ran there, and the source
-            head, rule, *body = text.splitlines()
-            for i, (_, row) in enumerate(shown):
-                what = ", ".join(sorted(row.ops))
-                body[i] += "\n    " + shortened(f"{what}: {row.place.source}", 92)
-            text = "\n".join([head, rule, *body])
-        if len(rows) > limit:
-            text += f"\n... and {len(rows) - limit} more"
-        text += (
-            f"\n{sum(row.calls for row in rows.values())} ops, {total * 1e3:.2f} ms in ops of "
+        return headers, lines, [row for _, row in shown]
+
+    def _totals(self, by, limit):
+        """The lines below the table."""
+        rows = self.rows(by)
+        seconds = sum(row.seconds for row in rows.values()) or 1.0
+        totals = [f"... and {len(rows) - limit} more"] if len(rows) > limit else []
+        totals.append(
+            f"{sum(row.calls for row in rows.values())} ops, {seconds * 1e3:.2f} ms in ops of "
             f"{self.seconds * 1e3:.2f} ms observed"
         )
         peak = self.peak
         if peak.holders:
             op, place, size = peak.holders[0]
-            text += (
-                f"\npeak memory of the tape: {bytes_text(peak.bytes)}\n"
-                f"{op} at {place.short} holds {bytes_text(size)} of it"
-            )
-        return text
+            totals += [
+                f"peak memory of the tape: {bytes_text(peak.bytes)}",
+                f"{op} at {place.short} holds {bytes_text(size)} of it",
+            ]
+        return totals
 
     @staticmethod
     def _line(name, row, total):

@@ -1,7 +1,9 @@
 """The result of a gradient check, as data and as text."""
 
 from dataclasses import dataclass, field
+from html import escape
 
+from autograd._notebook import table_html
 from autograd.testing.kinks import Kink
 
 
@@ -110,6 +112,31 @@ class GradReport:
             if n:
                 counts.append(_count(n, what))
         return ", ".join(counts)
+
+    def _repr_html_(self):
+        """For notebooks: the text, and every comparison in a table, those that failed first."""
+        rows = [
+            [
+                "right" if c.passed else "WRONG", c.order, c.input,
+                "random direction" if c.where is None else f"element {c.where}",
+                f"{c.analytic:.8g}", f"{c.numeric:.8g}", f"{c.error:.1e}", f"{c.tolerance:.1e}",
+            ]
+            for c in sorted(self.checks, key=lambda check: check.passed)
+        ]  # fmt: skip
+        headers = [
+            "",
+            ">order",
+            "input",
+            "where",
+            ">backward",
+            ">differences",
+            ">error",
+            ">at most",
+        ]
+        text, colour = escape(str(self)), "#1a7f37" if self.passed else "#cf222e"
+        return f'<pre style="border-left: 4px solid {colour}; padding-left: 0.7em">{text}</pre>' + (
+            table_html(f"{len(rows)} comparisons", headers, rows) if rows else ""
+        )
 
     def __str__(self):
         if self.problem is not None:

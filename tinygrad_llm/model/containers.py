@@ -105,6 +105,9 @@ class Sequential(_Row):
         found = self._row[index]
         return Sequential(*found) if isinstance(index, slice) else found
 
+    def _shown(self) -> list[tuple[str, Any]]:
+        return [(str(number), step) for number, step in enumerate(self._row)]
+
     def forward(self, x: Any) -> Tensor:
         for step in self._row:
             x = step(x)

@@ -66,8 +66,18 @@ class Linear(Module):
         if self.bias is not None:
             uniform_(self.bias, bound, rng)
 
+    def extra_repr(self) -> str:
+        n_out, n_in = self.weight.shape
+        sizes = f"in_features={n_in}, out_features={n_out}"
+        return f"{sizes}, bias={self.bias is not None}{_stored(self.weight)}"
+
     def forward(self, x: Tensor) -> Tensor:
         return ops_for(self.weight).linear(x, self.weight, self.bias)
+
+
+def _stored(weight: Any) -> str:
+    """How the weights of a layer are stored, where they are no numbers."""
+    return "" if isinstance(weight, Tensor) else f", {weight.format}"
 
 
 class LayerNorm(Module):
@@ -89,7 +99,13 @@ class LayerNorm(Module):
         self.weight = Parameter(np.ones(n, np.float32)) if affine else None
         self.bias = Parameter(np.zeros(n, np.float32)) if affine and bias else None
         self.axis = tuple(range(-len(n), 0)) if isinstance(n, tuple) else -1
-        self.eps = eps
+        self.n, self.eps = n, eps
+
+    def extra_repr(self) -> str:
+        parts = [str(self.n), f"eps={self.eps}"]
+        if self.bias is None:
+            parts.append("bias=False" if self.weight is not None else "elementwise_affine=False")
+        return ", ".join(parts)
 
     def forward(self, x: Tensor) -> Tensor:
         return ops.layer_norm(x, self.weight, self.bias, self.eps, self.axis)
@@ -105,6 +121,9 @@ class RMSNorm(Module):
     def __init__(self, n, eps=1e-6, offset=False):
         self.weight = Parameter((np.zeros if offset else np.ones)(n, np.float32))
         self.eps, self.offset = eps, offset
+
+    def extra_repr(self):
+        return f"{self.weight.size}, eps={self.eps}{', offset=True' if self.offset else ''}"
 
     def forward(self, x):
         weight = 1 + self.weight if self.offset else self.weight
@@ -142,6 +161,10 @@ class Embedding(Module):
         normal_(self.weight, 1.0, np.random.default_rng(rng))
         if self.padding_idx is not None:
             self.weight.data[self.padding_idx] = 0
+
+    def extra_repr(self) -> str:
+        padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
+        return ", ".join(map(str, self.weight.shape)) + padding + _stored(self.weight)
 
     def forward(self, ids: np.ndarray | Tensor) -> Tensor:
         return ops_for(self.weight).embedding(self.weight, ids, self.padding_idx)
@@ -207,6 +230,9 @@ class Dropout(Module):
     def __init__(self, p: float = 0.5, rng: Rng = None) -> None:
         self.p = drop_probability("Dropout", "p", p)
         self.rng = np.random.default_rng(rng)
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}"
 
     def forward(self, x: Tensor) -> Tensor:
         return ops.dropout(x, self.p, self.training, self.rng)

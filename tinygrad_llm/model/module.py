@@ -20,6 +20,7 @@ import numpy as np
 from autograd import Parameter, Tensor
 from autograd.device import bring
 from tinygrad_llm.device import arrays_on
+from tinygrad_llm.model.tree import as_html, as_text, tree
 
 
 class Module:
@@ -106,6 +107,23 @@ class Module:
     def num_parameters(self):
         """How many numbers the module learns."""
         return sum(parameter.size for parameter in self.parameters())
+
+    # --- looking at it -----------------------------------------------------------------------
+
+    def extra_repr(self):
+        """What stands in the brackets of ``repr``, such as sizes; "" shows the parameters."""
+        return ""
+
+    def _shown(self):
+        """Pairs (name, member) that ``repr`` shows."""
+        return self._members()
+
+    def __repr__(self):
+        return as_text(tree(self))
+
+    def _repr_html_(self):
+        """For notebooks."""
+        return as_html(tree(self))
 
     # --- changing it -------------------------------------------------------------------------
 
