@@ -50,6 +50,23 @@ def test_generation_page_runs():
     run("-c", "\n".join(blocks))
 
 
+def test_language_model_page_runs(tmp_path):
+    """Its blocks are one program, which asserts what the page says."""
+    blocks = python_blocks(ROOT / "docs" / "language_model.md")
+    assert len(blocks) == 14
+    printed = run("-c", "\n".join(blocks), cwd=tmp_path)
+    losses = [float(x) for x in re.findall(r"step +\d+  loss (\S+)", printed)]
+    assert len(losses) == 4 and losses[-1] < losses[0] / 2
+    for words in (
+        "the cat",
+        "(tables.0-1): 2 x Embedding(",
+        "validation ",
+        "gradient check passed",
+    ):
+        assert words in printed, printed
+    assert {p.name for p in tmp_path.iterdir()} == {"cat", "state.npz"}
+
+
 def test_lora_page_runs(tmp_path):
     (block,) = python_blocks(ROOT / "docs" / "lora.md")
     assert "of 26,784 parameters are trained" in run("-c", block, cwd=tmp_path)

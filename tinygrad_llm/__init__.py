@@ -2,8 +2,9 @@
 
     from tinygrad_llm import GPT, GPTConfig, AdamW
 
-The names below are all that one needs to build, train, save and load a model in Python. Each is
-imported when it is first used, so ``import tinygrad_llm`` loads nothing, not even NumPy.
+The names below are all that one needs to build, train, save and load a model in Python
+(docs/language_model.md). Each is imported when it is first used, so ``import tinygrad_llm`` loads
+nothing, not even NumPy.
 """
 
 import importlib.util
