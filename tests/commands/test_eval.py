@@ -1,6 +1,7 @@
 """``tinygrad-llm eval``: results, a card, going on after a kill, comparing, and mistakes."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from hashlib import sha256
@@ -156,6 +157,20 @@ def test_other_protocols_and_other_data_are_not_compared(data, tmp_path, capsys)
     )
 
 
+@pytest.mark.parametrize("old, new, sentence", [
+    (b'"acc": ', b'"bcc": ', "line 1 of .*: acc is missing, expected a number"),
+    (b'"acc": 1.0', b'"acc": "a"', 'line 1 of .*: acc is "a", expected a number'),
+    (b'["acc", "acc_norm", ', b'["acc", ', "document 0 of .* has the metrics acc, acc_norm_t"),
+])  # fmt: skip
+def test_damaged_samples_are_sentences(data, tmp_path, capsys, old, new, sentence):
+    for name in "ab":
+        assert evaluate("oracle", data, tmp_path / name, "--limit", 1) == 0
+    path = tmp_path / "b" / "samples_mmlu_completion.jsonl"
+    path.write_bytes(path.read_bytes().replace(old, new))
+    capsys.readouterr()
+    assert re.search(sentence, fails(capsys, "compare", tmp_path / "a", tmp_path / "b"))
+
+
 def test_the_data_is_known_by_its_sha256(tmp_path, capsys):
     """Of every file that was read, and of no other; a file may have another name."""
     a = write_mmlu(tmp_path / "a", n_test=3) / "mmlu"
@@ -186,6 +201,7 @@ def test_the_data_is_known_by_its_sha256(tmp_path, capsys):
     (["oracle", "-t", "mmlu", "--data", "nowhere"], "there is no folder nowhere"),
     (["oracle", "-t", "piqa", "--data", ".", "--apply-chat-template"], "piqa has no form for cha"),
     (["oracle", "-t", "mmlu", "--data", ".", "--limit", "0"], "limit is 0"),
+    (["oracle", "-t", "piqa,piqa", "--data", "."], "piqa is named twice in --tasks piqa,piqa"),
 ])  # fmt: skip
 def test_mistakes_are_sentences(tmp_path, monkeypatch, capsys, arguments, sentence):
     monkeypatch.chdir(tmp_path)

@@ -255,12 +255,39 @@ def test_other_options_need_another_folder(place, capsys):
     assert (place / "full" / "precious").read_text() == "!"
 
 
+@pytest.mark.parametrize("link", [False, True])
+def test_what_is_in_the_place_of_a_folder_is_left_alone(place, capsys, link):
+    (place / "mine").mkdir()
+    (place / "mine" / "precious").write_text("!")
+    assert "mine/precious is a file" in refused(capsys, "--out", "mine/precious")
+    assert smoke() == 0
+    data = place / RUN / "data"
+    shutil.rmtree(data)
+    if link:
+        data.symlink_to(place / "mine")
+    else:
+        data.write_text("precious")
+    kind = "a link" if link else "a file"
+    assert f"{data.relative_to(place)} is {kind}, expected a folder" in refused(capsys)
+    assert (place / "mine" / "precious").read_text() == "!" and data.exists()
+
+
 def test_a_corpus_without_enough_functions_is_refused(place, capsys):
     (place / "prose").mkdir()
     for i in range(60):
         (place / "prose" / f"{i}.txt").write_text(f"There is no function in text {i}.\n" * 20)
     assert smoke("--data", "prose") == 2
-    assert "prose has 0 functions with docstrings to learn from" in capsys.readouterr().err
+    assert (
+        "prose has 0 different functions with docstrings to learn from" in capsys.readouterr().err
+    )
+    (place / "same").mkdir()
+    for i in range(60):
+        (place / "same" / f"{i}.py").write_text(f'def run():\n    """Do the thing number {i}."""\n')
+    assert "same has 1 different functions" in refused(
+        capsys, "--data", "same", "--out", "same_run"
+    )
+    error = refused(capsys, "--data", "library/words_1.py", "--out", "one_run")
+    assert "words_1.py is one document" in error
     library = place / "library"
     for path in library.iterdir():
         if is_validation(path.name):

@@ -132,6 +132,11 @@ def test_models_of_known_score(tmp_path, task):
     ("arc_easy", {"answerKey": "D"}, 'the answer is "D", expected one of A, B, C'),
     ("arc_easy", {"question": {"stem": "?"}}, "question.choices is missing, expected a list"),
     ("arc_easy", {"question": "?"}, "choices is missing, expected a JSON object"),
+    (
+        "arc_easy",
+        {"question": "?", "choices": {"text": ["a"], "label": ["A", "B"]}, "answerKey": "B"},
+        "has 1 choices, but 2 labels",
+    ),
     ("hellaswag", {"label": ""}, 'the answer is "", expected one of 0, 1, 2, 3'),
     ("hellaswag", {"endings": "x"}, 'endings is "x", expected a list'),
     ("piqa", {"label": 2}, "label is 2, expected 0 or 1"),
@@ -142,7 +147,7 @@ def test_a_wrong_row_is_named_with_its_line(tmp_path, task, change, complaint):
     file, row, _ = FILES[task]
     good = {**row, "label": 0} if task == "piqa" else row
     folder = write(tmp_path, file, [good, {**good, **change}])
-    with pytest.raises(UserError, match=f"line 2 of .*: {complaint}"):
+    with pytest.raises(UserError, match=f"line 2 of .*(?:: |jsonl ){complaint}"):
         prepare(TASKS[task], folder, Settings(), NO_LIMITS)
 
 

@@ -69,6 +69,20 @@ def test_the_oracle_has_perplexity_one(tmp_path):
     assert score_of("oracle", Perplexity(), tmp_path)[0] == 1
 
 
+@pytest.mark.parametrize("text", ["", "a"])
+def test_a_text_of_which_no_token_is_scored_is_a_sentence(tmp_path, text):
+    (tmp_path / "a.txt").write_text(text)
+    with pytest.raises(UserError, match="no token of the texts is scored, .* or --prefix$"):
+        measured(tmp_path)
+
+
+def test_a_word_without_end_has_no_perplexity():
+    """More than exp(700) is no number."""
+    verdict = {"nats": 900.0, "tokens": 300, "bytes": 900, "words": 1, "bits_per_byte": 1.4}
+    total = Perplexity().total([verdict])
+    assert list(total) == ["token_perplexity", "bits_per_byte", "byte_perplexity"]
+
+
 def test_no_text_and_no_utf8_are_sentences(tmp_path):
     with pytest.raises(UserError, match=r"has no text: expected a file, or a folder with files"):
         prepare(Perplexity(), tmp_path, Settings(), NO_LIMITS)

@@ -45,6 +45,7 @@ def test_html_has_everything_and_nothing_of_a_model_is_obeyed(tmp_path):
     page = to_html(blocks(tmp_path), "A & B")
     assert "<title>A &amp; B</title>" in page and "<h1>Title</h1>" in page
     assert "It is <b>bold</b> and <code>code</code>." in page
+    assert '<div class="wide"><table>' in page  # scrolls on a narrow screen
     assert 'src="data:image/png;base64,iVBORw=="' in page
     assert "<script" not in page and page.count("&lt;script&gt;") == 2
     assert page.count("{body}") == 2  # of the model, not of the page

@@ -57,6 +57,28 @@ def test_what_is_no_python_or_too_long_has_no_functions():
     assert len(functions_of([Document("a.py", SOURCE)], longest=40)) == 1
 
 
+@pytest.mark.parametrize(
+    "strange",
+    [
+        "x = " + "-" * 50_000 + "1",
+        'def f(x=0x%s):\n    """Too large a number to write down."""' % ("f" * 5_000),
+        'def f():\n    """Half a character: \\ud800 is no text."""',
+    ],
+    ids=["deep", "large", "surrogate"],
+)
+def test_what_cannot_be_read_or_written_is_left_out(strange):
+    found = functions_of([Document("a.py", strange), Document("b.py", SOURCE)], longest=20_000)
+    assert {f.module for f in found} == {"b.py"}
+
+
+def test_a_fault_says_what_the_answer_is():
+    """A word alone can be neither shuffled nor cut."""
+    words = [Function("a.py", f"def {c}()", f"{c * 12}") for c in "abcdefgh"]
+    rows = [row for row in preferences(words, 16, seed=1) if row["prompt"].count("\n") == 1]
+    summaries = [row for row in rows if row["chosen"] in {f.summary for f in words}]
+    assert len(summaries) == 8 and {row["fault"] for row in summaries} == {"another"}
+
+
 def test_both_ways_are_asked(functions):
     rows = completions(functions[:1])
     assert rows == [

@@ -70,7 +70,7 @@ def task_list() -> str:
 
 def chosen_tasks(options: EvalOptions) -> list[Task]:
     """The tasks that are asked for, with their options. Raises UserError for unknown ones."""
-    found = []
+    found: list[Task] = []
     for name in options.tasks.split(","):
         task = find_task(name.strip(), TASKS)
         if options.apply_chat_template:
@@ -81,6 +81,8 @@ def chosen_tasks(options: EvalOptions) -> list[Task]:
             task = find_task(task.chat_form, TASKS)
         names = {field.name for field in fields(task)}  # type: ignore[arg-type]
         given = {name: getattr(options, name) for name in names if hasattr(options, name)}
+        if task.name in [other.name for other in found]:
+            raise UserError(f"the task {task.name} is named twice in --tasks {options.tasks}")
         found.append(replace(task, **given))  # type: ignore[type-var]
     return found
 

@@ -12,12 +12,14 @@ continued if it is a training, and done again if it is not. The end is the same.
 import shutil
 import time
 from dataclasses import asdict
+from pathlib import Path
 
 from tinygrad_llm.commands.console import PlainConsole, clock, make_console
 from tinygrad_llm.commands.pipeline_options import PipelineOptions
 from tinygrad_llm.commands.pipeline_stages import STAGES, Stage, Work
 from tinygrad_llm.commands.session import locked
 from tinygrad_llm.data import DATASETS
+from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import remove_partials, user_path
 from tinygrad_llm.machine.process import keep_freed_memory
 from tinygrad_llm.pipeline.report import HTML, MARKDOWN
@@ -32,6 +34,7 @@ def run(options: PipelineOptions) -> int:
     console = make_console()
     runs.check_out(options.out)
     folder = user_path(options.out or f"runs/pipeline-{options.preset}")
+    _check_folder(folder, link=True)
     folder.mkdir(parents=True, exist_ok=True)
     with locked(console, folder):
         remove_partials(folder)
@@ -68,6 +71,7 @@ def _stages(console: PlainConsole, options: PipelineOptions, state: State) -> in
 def _do(stage: Stage, work: Work, state: State, inputs: dict[str, str], begun: bool) -> int:
     """Do a stage, or the rest of one that was ``begun`` with the same inputs."""
     folder = work.folder / stage.folder
+    _check_folder(folder)
     if not (begun and stage.continues):
         if folder.is_dir():
             shutil.rmtree(folder)
@@ -85,6 +89,17 @@ def _do(stage: Stage, work: Work, state: State, inputs: dict[str, str], begun: b
         record.outputs = _outputs(stage, work)
         state.save()
     return code
+
+
+def _check_folder(folder: Path, link: bool = False) -> None:
+    """Refuse a place where something else is; ``link``: a link to a folder is welcome."""
+    if folder.is_symlink() and not link:
+        kind = "a link"
+    elif folder.exists() and not folder.is_dir():
+        kind = "a file"
+    else:
+        return
+    raise UserError(f"{folder} is {kind}, expected a folder: remove it, or choose another --out")
 
 
 def _identity(options: PipelineOptions) -> dict[str, object]:

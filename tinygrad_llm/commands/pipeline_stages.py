@@ -126,12 +126,18 @@ def _collect(work: Work) -> int:
     console, preset = make_console(), work.preset
     corpus, train_docs, held_out_docs = work.clean
     console.say(str(corpus))
+    if len(corpus.documents) == 1:
+        raise UserError(
+            f"the corpus {work.options.data} is one document, but whole documents are held out: "
+            "name a folder of several Python files with --data"
+        )
     train = functions_of(train_docs, preset.longest)
     held_out = _unknown(functions_of(held_out_docs, preset.longest), train)
-    if len(train) < FEWEST:
+    different = min(len({f.signature for f in train}), len({f.summary for f in train}))
+    if different < FEWEST:
         raise UserError(
-            f"the corpus {work.options.data} has {len(train)} functions with docstrings to learn "
-            f"from, expected at least {FEWEST}: name a folder of Python files with --data"
+            f"the corpus {work.options.data} has {different} different functions with docstrings "
+            f"to learn from, expected at least {FEWEST}: name a folder of Python files with --data"
         )
     seed = work.options.seed
     docstrings, signatures = choices(held_out, preset.questions, seed)

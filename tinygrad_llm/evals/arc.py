@@ -6,6 +6,7 @@ question has a stem and choices; or rows of the hub, with question, choices.text
 
 from dataclasses import dataclass
 
+from tinygrad_llm.errors import UserError
 from tinygrad_llm.evals.hub_data import HubData
 from tinygrad_llm.evals.multiple_choice import MultipleChoice
 from tinygrad_llm.evals.rows import Row
@@ -46,6 +47,8 @@ class ARCEasy(MultipleChoice):
             values = row.fits(_HUB)
             question, choices = values["question"], values["choices"]
             texts, labels = choices["text"], choices["label"]
+        if len(texts) != len(labels):
+            raise UserError(f"{row.place} has {len(texts)} choices, but {len(labels)} labels")
         gold = row.choice(row.values["answerKey"], labels)
         return Document(question, tuple(texts), gold, row.values)
 

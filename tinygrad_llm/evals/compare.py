@@ -101,6 +101,11 @@ def _pairs(task: str, a: Path, b: Path) -> list[tuple[Sample, Sample]]:
     if not pairs:
         raise UserError(f"{a} and {b} have no document of {task} in common")
     for x, y in pairs:
+        if x["metrics"] != y["metrics"]:
+            raise UserError(
+                f"document {x['doc_id']} of {task} has the metrics {', '.join(y['metrics'])} in "
+                f"{b}, and {', '.join(x['metrics'])} in {a}"
+            )
         if x["doc_hash"] != y["doc_hash"]:
             raise UserError(
                 f"document {x['doc_id']} of {task} is another in {b} than in {a}: they come from "

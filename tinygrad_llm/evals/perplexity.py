@@ -80,14 +80,21 @@ class Perplexity(Task):
         sums = {name: math.fsum(v[name] for v in verdicts) for name in verdicts[0]}
 
         def nats_per(unit: str) -> float:
-            return sums["nats"] / sums[unit] if sums[unit] else math.nan
+            return sums["nats"] / sums[unit]
 
-        return {
+        if not sums["tokens"] or not sums["bytes"]:
+            raise UserError(
+                "no token of the texts is scored, since the first has no context: use a longer "
+                "text, or --prefix"
+            )
+        found = {
             "token_perplexity": _exp(nats_per("tokens")),
             "bits_per_byte": nats_per("bytes") / math.log(2),
             "byte_perplexity": _exp(nats_per("bytes")),
             "word_perplexity": _exp(nats_per("words")),
         }
+        # a "word" of a text without spaces may be as long as the text
+        return {name: value for name, value in found.items() if math.isfinite(value)}
 
 
 def _text(path: Path) -> str:

@@ -1,7 +1,8 @@
 """A task's data files: how they are found in a folder, and their rows, each with its place, so that
 a wrong one is named with its line."""
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,19 @@ class Row(TableRow):
             names = ", ".join(map(str, among))
             raise UserError(f"{self.place}: the answer is {short(key)}, expected one of {names}")
         return list(among).index(key)
+
+
+def as_json(value: Any) -> Any:
+    """A value of a row as JSON can hold it. Parquet has more kinds, such as dates, bytes and NaN:
+    in their place is their text."""
+    if isinstance(value, Mapping):
+        return {str(key): as_json(element) for key, element in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_json(element) for element in value]
+    is_json = isinstance(value, str | int | None) or (
+        isinstance(value, float) and math.isfinite(value)
+    )
+    return value if is_json else str(value)
 
 
 def read_rows(files: Iterable[Path]) -> list[Row]:

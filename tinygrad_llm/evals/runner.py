@@ -29,7 +29,7 @@ from tinygrad_llm.evals.requests import (
 )
 from tinygrad_llm.evals.task import Document, Item, Task
 from tinygrad_llm.files import file_sha256, write_atomically
-from tinygrad_llm.files.json_file import parse_json
+from tinygrad_llm.files.json_file import check_json, parse_json
 
 Sample = dict[str, Any]
 Progress = Callable[[int, int], None]
@@ -231,10 +231,13 @@ def _line(sample: Sample) -> bytes:
 def read_samples(path: Path) -> list[Sample]:
     """The samples in a file. A last line that was cut short, as by a kill, is left out."""
     whole = path.read_bytes().split(b"\n")[:-1]
-    return [
-        parse_json(line, f"line {number} of {path}", _SAMPLE)
-        for number, line in enumerate(whole, 1)
-    ]
+    samples = []
+    for number, line in enumerate(whole, 1):
+        place = f"line {number} of {path}"
+        sample = parse_json(line, place, _SAMPLE)
+        check_json(sample, place, {**dict.fromkeys(sample["metrics"], float), ...: object})
+        samples.append(sample)
+    return samples
 
 
 def _read_finished(path: Path, drafts: Sequence[Sample]) -> dict[int, Sample]:

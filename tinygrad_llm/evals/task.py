@@ -31,7 +31,7 @@ from typing import Any, ClassVar, NamedTuple
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.evals.hub_data import HubData
 from tinygrad_llm.evals.requests import Answer, Chat, Message, Request
-from tinygrad_llm.evals.rows import Row, data_files, missing, read_rows
+from tinygrad_llm.evals.rows import Row, as_json, data_files, missing, read_rows
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,8 @@ class Task:
         documents = []
         for row in self.rows(files):
             document = self.document(row)
-            documents.append(replace(document, number=counts[document.group]))
+            number, fields = counts[document.group], as_json(document.fields)
+            documents.append(replace(document, number=number, fields=fields))
             counts[document.group] += 1
         return documents
 

@@ -144,7 +144,7 @@ def _html(block: Block) -> str:
             head = "".join(f"<th>{_inline(name)}</th>" for name in names)
             lines = ("".join(f"<td>{_inline(cell)}</td>" for cell in row) for row in rows)
             body = "\n".join(f"<tr>{line}</tr>" for line in lines)
-            return f"<table>\n<tr>{head}</tr>\n{body}\n</table>"
+            return f'<div class="wide"><table>\n<tr>{head}</tr>\n{body}\n</table></div>'
         case Picture(path, caption):
             data = base64.b64encode(path.read_bytes()).decode()
             return (

@@ -58,10 +58,11 @@ class Facts:
 
     @cached_property
     def differences(self) -> list[tuple[str, str, list[Difference]]]:
-        """(stage before, stage, what has changed between them) for each model but the first."""
-        stages = list(MODELS)
+        """(stage before, stage, what has changed between them) for each model but the first; at the
+        end, what SFT and DPO have changed together."""
+        pairs = [*pairwise(MODELS), ("pretrain", "dpo")]
         evals = self.folder / "evals"
-        return [(a, b, compare(evals / a, evals / b)) for a, b in pairwise(stages)]
+        return [(a, b, compare(evals / a, evals / b)) for a, b in pairs]
 
     @cached_property
     def answers(self) -> list[dict[str, Any]]:

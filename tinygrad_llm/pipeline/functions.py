@@ -27,8 +27,8 @@ class Function:
 def functions_of(documents: Iterable[Document], longest: int) -> list[Function]:
     """The functions in ``documents`` that have a docstring, in order; none is there twice.
 
-    longest: most characters of a signature and its summary together; others are left out. Documents
-    that are not Python of this version have no functions.
+    longest: most characters of a signature and its summary together; others are left out, and so is
+    what is not Unicode text. Documents that are not Python of this version have no functions.
     """
     found: dict[tuple[str, str], Function] = {}
     for document in documents:
@@ -45,7 +45,7 @@ def _described(document: Document) -> Iterator[tuple[str, str]]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of old code, such as "\d" in a string
             tree = ast.parse(document.text)
-    except (SyntaxError, ValueError, RecursionError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # the last: too deeply nested
         return
     for node in ast.walk(tree):
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -53,4 +53,9 @@ def _described(document: Document) -> Iterator[tuple[str, str]]:
         if docstring := ast.get_docstring(node):
             word = "async def" if isinstance(node, ast.AsyncFunctionDef) else "def"
             summary = " ".join(docstring.split("\n\n")[0].split())
-            yield f"{word} {node.name}({ast.unparse(node.args)})", summary
+            try:
+                signature = f"{word} {node.name}({ast.unparse(node.args)})"
+                (signature + summary).encode()  # ValueError: half a character, such as "\ud800"
+            except (ValueError, RecursionError):  # a default is too large a number, or too deep
+                continue
+            yield signature, summary

@@ -38,8 +38,7 @@ def preferences(functions: Sequence[Function], limit: int, seed: int) -> list[di
     rows = []
     for function in (functions[int(i)] for i in drawn):
         for way, (prompt, answer) in enumerate(_both_ways(function)):
-            fault = str(rng.choice(FAULTS))
-            rejected = _wrong(answer, fault, functions, way, rng)
+            rejected, fault = _wrong(answer, str(rng.choice(FAULTS)), functions, way, rng)
             rows.append(
                 {"prompt": prompt, "chosen": answer, "rejected": rejected, "fault": fault,
                  "module": function.module}
@@ -56,14 +55,15 @@ def _both_ways(function: Function) -> tuple[tuple[str, str], tuple[str, str]]:
 
 def _wrong(
     answer: str, fault: str, functions: Sequence[Function], way: int, rng: np.random.Generator
-) -> str:
+) -> tuple[str, str]:
+    """A wrong answer and its fault: another function's if one word cannot be shuffled or cut."""
     words = answer.split()
     if fault == "shuffled" and len(set(words)) > 1:
         while (shuffled := [words[i] for i in rng.permutation(len(words))]) == words:
             pass
-        return " ".join(shuffled)
+        return " ".join(shuffled), fault
     if fault == "cut" and len(words) > 1:
-        return " ".join(words[: (len(words) + 1) // 2])
+        return " ".join(words[: (len(words) + 1) // 2]), fault
     while (other := _both_ways(functions[int(rng.integers(len(functions)))])[way][1]) == answer:
         pass
-    return other
+    return other, "another"

@@ -1,5 +1,6 @@
 """scores.png: what each model of a pipeline can do, stage by stage."""
 
+from math import log
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,12 @@ def bits(results: dict[str, Any]) -> float:
     return results["results"]["perplexity"]["bits_per_byte,none"]
 
 
+def guess_bits(results: dict[str, Any], vocab_size: int) -> float:
+    """Bits per byte of the same text if all tokens are equally likely."""
+    tokens = results["results"]["perplexity"]["token_perplexity,none"]
+    return bits(results) * log(vocab_size) / log(tokens)
+
+
 def draw_scores(facts: Facts, path: Path) -> None:
     """Bits per byte above; below, a group of bars for each task, with bands and chance."""
     write_atomically(path, picture(2.6, 2, lambda axes: _draw(facts, axes), "what each stage adds"))
@@ -51,7 +58,8 @@ def _draw(facts: Facts, axes: list[Any]) -> None:
             below.plot([x, x], [low, high], color=INK, linewidth=1.2)
             if chance and i == 0:
                 below.plot([j - 0.42, j + 0.42], [chance] * 2, "--", color=INK, linewidth=1)
-                below.text(j + 0.43, chance, "chance", fontsize=7, va="center", color=INK)
+                if j == len(TASKS) - 1:
+                    below.text(j + 0.43, chance, "chance", fontsize=7, va="center", color=INK)
     above.set_yticks(range(len(MODELS)), list(MODELS.values()))
     above.invert_yaxis()
     above.set_xlabel("bits per byte of held-out code (lower is better)")

@@ -17,7 +17,7 @@ from tinygrad_llm.pipeline.blocks import (
     Tokens,
 )
 from tinygrad_llm.pipeline.facts import MODELS, Facts
-from tinygrad_llm.pipeline.scores import METRICS, TASKS, bits, score
+from tinygrad_llm.pipeline.scores import METRICS, TASKS, bits, guess_bits, score
 from tinygrad_llm.terminal import one_line, shell_command
 from tinygrad_llm.tokenizer import Tokenizer
 from tinygrad_llm.training.runs import PLOT_FILE
@@ -46,6 +46,7 @@ def _summary(facts: Facts, scores_picture: Path) -> Iterator[Block]:
     parameters = facts.run("pretrain")["parameters"]
     first, base, last = (facts.results[name] for name in ("untrained", "pretrain", "dpo"))
     before, after = (score(one, "docstrings_chat")[0] for one in (base, last))
+    guess = guess_bits(first, facts.run("pretrain")["model"]["vocab_size"])
     yield Heading(TITLE, 1)
     yield Paragraph(
         f"One command has made a language model of **{parameters:,} parameters** from nothing but "
@@ -57,29 +58,51 @@ def _summary(facts: Facts, scores_picture: Path) -> Iterator[Block]:
     )
     yield Paragraph(
         f"Pretraining took held-out code from {bits(first):.2f} to **{bits(base):.2f} bits per "
-        "byte** (8 would be a guess among all bytes). Fine-tuning then changed how often the model "
-        "finds, among four, the docstring of a function that it is asked about: from "
-        f"{before:.0%} to **{after:.0%}** (a guess: 25 %)."
+        f"byte**; a guess among all tokens costs {guess:.2f}. Asked for the docstring of a "
+        f"function, the base model finds it among four {before:.0%} of the time, the last model "
+        f"**{after:.0%}** (a guess: 25%). {_verdict(facts)}"
     )
     yield Heading("What each stage adds", 2)
-    yield _scores(facts)
+    yield _scores(facts, guess)
     yield Paragraph(
-        "In brackets: the 95 % band (Wilson). With "
+        "Next word: every token of it must be the model's first choice. The other tasks: which of "
+        "four texts is the most likely, per character? In brackets: the 95% band (Wilson). With "
         f"{facts.data['rows']['docstrings']:,} questions it is wide: a difference counts if the "
         "paired test below says so."
     )
-    yield Picture(scores_picture, "The same as a picture; lines are 95 % bands.")
-    yield _differences(facts)
+    if bits(facts.results["sft"]) > bits(base):
+        yield Paragraph(
+            "After SFT, bits per byte are **worse** than before: it trains on short answers in a "
+            "chat and on no code, so the model forgets part of what it knew about whole programs."
+        )
+    yield Picture(scores_picture, "The same as a picture; black lines are 95% bands.")
+    table = _differences(facts)
+    yield table
     yield Paragraph(
-        "p is McNemar's: how probable a difference of this size is if neither model is better, "
-        "counting only the questions on which they differ. Below 0.05 is **bold**."
+        "Lost / won: questions that only the earlier / only the later model gets right. p is "
+        "McNemar's: how probable a difference of this size or a larger one is if neither model is "
+        f"better. Below 0.05 is **bold**; with {len(table.rows)} comparisons, one can be bold by "
+        "chance."
     )
 
 
-def _scores(facts: Facts) -> Table:
-    rows = [
-        ["bits per byte of held-out code", *(f"{bits(r):.3f}" for r in facts.results.values()), ""]
-    ]
+def _verdict(facts: Facts) -> str:
+    """Whether SFT and DPO together have changed the score of the summary."""
+    differences = facts.differences[-1][-1]
+    p = next(d.p for d in differences if (d.task, d.metric) == ("docstrings_chat", "acc_norm"))
+    assert p is not None  # answers are right or wrong
+    if p < 0.05:
+        return f"Chance alone hardly makes such a difference (p: {_p(p)})."
+    return f"Chance alone can make such a difference (p: {_p(p)}), so it shows nothing."
+
+
+def _p(p: float) -> str:
+    return f"{p:.2g}" if p >= 1e-3 else "below 0.001"
+
+
+def _scores(facts: Facts, guess: float) -> Table:
+    values = [*map(bits, facts.results.values()), guess]
+    rows = [["bits per byte of held-out code", *(f"{value:.3f}" for value in values)]]
     for task, about in TASKS.items():
         cells, chance = [], 0.0
         for results in facts.results.values():
@@ -95,16 +118,15 @@ def _differences(facts: Facts) -> Table:
         for d in differences:
             if METRICS.get(d.task) != d.metric or d.p is None:
                 continue
-            p = f"{d.p:.2g}" if d.p >= 1e-3 else "below 0.001"
             rows.append(
                 [
                     f"{MODELS[a]} → {MODELS[b]}: {TASKS[d.task]}",
-                    f"{d.b - d.a:+.1%}",
+                    f"{100 * (d.b - d.a):+.1f}",
                     f"{d.only_a:,} / {d.only_b:,}",
-                    f"**{p}**" if d.p < 0.05 else p,
+                    f"**{_p(d.p)}**" if d.p < 0.05 else _p(d.p),
                 ]
             )
-    return Table(("", "difference", "lost / won", "p"), rows)
+    return Table(("", "points", "lost / won", "p"), rows)
 
 
 def _data(facts: Facts) -> Iterator[Block]:
@@ -115,13 +137,17 @@ def _data(facts: Facts) -> Iterator[Block]:
         f"{_corpus_name(facts, capital=True)} has {found['documents']:,} documents; "
         f"{kept['documents']:,} of them, {kept['bytes']:,} bytes, were kept. Whole documents are "
         f"held out, chosen by a hash of their names: {data['documents']['train']:,} are for "
-        f"training, {data['documents']['held out']:,} for every figure on this page. The rows for "
+        f"training, {data['documents']['held out']:,} for every score on this page. The rows for "
         "fine-tuning and the questions are made of functions with docstrings: "
         f"{data['functions']['train']:,} to learn from, {data['functions']['held out']:,} held "
         "out. A held-out function whose docstring also occurs in training is left out."
     )
     rows = [
-        [f"{what}: {reason}", f"{tally['documents']:,}", f"{tally['bytes']:+,}"]
+        [
+            f"{what}: {reason}",
+            f"{tally['documents']:,}",
+            f"{-tally['bytes'] if what == 'dropped' else tally['bytes']:,}",
+        ]
         for what in ("dropped", "changed")
         for reason, tally in report[what].items()
     ]
@@ -156,7 +182,8 @@ def _pretraining(facts: Facts) -> Iterator[Block]:
         f"and a context of {run['model']['block_size']} tokens predicts the next token: "
         f"{options['steps']:,} steps, {tokens:,} tokens, {speeds[len(speeds) // 2]:,.0f} tokens "
         f"per second. At the end it needs **{last['val_bits_per_byte']:.3f} bits per byte** for "
-        "the whole held-out text."
+        "the whole held-out text (the table above has only the beginning of each document). Its "
+        "continuations of three beginnings, drawn at temperature 0.7:"
     )
     yield from _picture(facts.folder / "pretrain" / PLOT_FILE, "Loss of training and validation.")
     for row in facts.answers:
@@ -176,7 +203,7 @@ def _sft(facts: Facts) -> Iterator[Block]:
         f"docstring with its signature. {len(first):,} rows, {options['steps']:,} steps of "
         f"{options['batch_size']}; only the answers are learned. Held-out answers cost "
         f"{last['eval_loss']:.3f} nats per token at the end, and "
-        f"{last['eval_mean_token_accuracy']:.0%} of their tokens are predicted. Some rows:"
+        f"{last['eval_mean_token_accuracy']:.0%} of their tokens are its first choice. Some rows:"
     )
     for row in _spread(first, SHOWN):
         yield Asked(row["prompt"], row["completion"], ())
@@ -190,15 +217,15 @@ def _dpo(facts: Facts) -> Iterator[Block]:
     yield Paragraph(
         "Now each question has two answers: the right one, and one that belongs to another "
         "function, has its words shuffled, or lacks its end. The model learns to make the first "
-        "more likely than the second, compared with what it found before: "
-        f"{options['steps']:,} steps of {options['batch_size']} pairs, beta {options['beta']}. Of "
-        f"the held-out pairs, it then prefers the right answer in "
-        f"**{last['eval_rewards/accuracies']:.0%}** more than before (half would be chance). Some "
-        "pairs:"
+        "more likely than the second, compared with the SFT model: "
+        f"{options['steps']:,} steps of {options['batch_size']} pairs, beta {options['beta']}. In "
+        f"**{last['eval_rewards/accuracies']:.0%}** of the held-out pairs, the right answer has "
+        "gained on the wrong one (chance: half). That is easier than the tasks above: shuffled "
+        "words and a missing end can be seen without understanding anything. Some pairs:"
     )
     for fault in ("another", "shuffled", "cut"):
         for row in [r for r in rows if r["fault"] == fault][:1]:
-            yield Asked(row["prompt"], row["chosen"], [(f"rejected: {fault}", row["rejected"])])
+            yield Asked(row["prompt"], row["chosen"], [(f"rejected ({fault})", row["rejected"])])
     folder = facts.folder / "dpo"
     yield from _picture(folder / PLOT_FILE, "The loss, and how likely both answers are.")
     yield from _picture(
@@ -211,12 +238,15 @@ def _dpo(facts: Facts) -> Iterator[Block]:
 def _answers(facts: Facts) -> Iterator[Block]:
     yield Heading("6. The same questions to every model")
     yield Paragraph(
-        "Functions from held-out modules, most likely tokens. The base model has never seen a "
-        "chat; a model of this size knows little, but it has learned what is being asked."
+        "Functions from held-out modules; a model always takes the most likely token, which makes "
+        "small models repeat themselves, and long answers are cut. The untrained model is not "
+        "shown, since it writes noise or nothing, and the base model has never seen a chat. Look "
+        "at the form of the answers: whether the models find the right one is in the table above."
     )
     for row in facts.answers:
         if row["kind"] != "code":
-            answers = [(MODELS[s], _shown(text)) for s, text in row["answers"].items()]
+            shown = [s for s in MODELS if s != "untrained"]
+            answers = [(MODELS[s], _shown(row["answers"][s])) for s in shown]
             yield Asked(row["prompt"], row["expected"], answers)
 
 
@@ -257,8 +287,8 @@ def _corpus_name(facts: Facts, capital: bool = False) -> str:
 
 
 def _minutes(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.0f} s"
+    if round(seconds) < 60:
+        return f"{seconds:.0f} s" if seconds >= 1 else "under 1 s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s"
 
