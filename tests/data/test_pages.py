@@ -39,8 +39,9 @@ def test_a_page_in_an_old_encoding(tmp_path, stated):
     assert "caf\u00e9" in load_corpus(path).documents[0].text
 
 
-def test_source_code_that_writes_a_page_stays_code(tmp_path):
-    path = put(tmp_path, "page.js", "<!doctype html>" + TEXT)
+@pytest.mark.parametrize("start", ["<!doctype html>", "<?xml version='1.0'?>"])
+def test_source_code_that_writes_a_page_stays_code(tmp_path, start):
+    path = put(tmp_path, "page.js", start + TEXT)
     assert load_corpus(path).documents[0].kind == "code"
 
 

@@ -163,3 +163,9 @@ def test_a_model_with_a_tokenizer_is_copied(gpt):
     assert twin.generate("the cat", 5, temperature=0) == loaded.generate(
         "the cat", 5, temperature=0
     )
+
+
+def test_texts_of_different_lengths_are_continued_as_alone(gpt):
+    model, texts = GPT.from_pretrained(gpt[1]), ["the cat sat on", "a", "and the"]
+    together = model.generate(texts, 6, do_sample=False)
+    assert together == [model.generate(text, 6, do_sample=False) for text in texts]
