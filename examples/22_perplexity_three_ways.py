@@ -58,7 +58,7 @@ def trained(tokenizer, texts, steps):
 
 def by_the_library(model, tokenizer, texts):
     task = Perplexity(prefix=True)
-    documents = [Document(i, text) for i, text in enumerate(texts)]
+    documents = [Document(text, number=i) for i, text in enumerate(texts)]
     items = [Item(document, task.requests(document, ())) for document in documents]
     samples = run_items(task, LanguageModel(model, tokenizer), items)
     return task.total([metrics_of(sample) for sample in samples])
@@ -149,8 +149,8 @@ def part_3_bits_per_byte(models, held_out):
     assert other < perplexity and more > 1.2 * bits
     print(f"""
    The second has the lower perplexity, and is the worse model: it needs
-   {more / bits:.1f} times as many bits. Its tokens are shorter: each is easier to predict, and there
-   are more of them:
+   {more / bits:.1f} times as many bits. Its tokens are shorter: each is easier to predict, and
+   there are more of them:
 
        bits per byte  =  log2(perplexity) x tokens / bytes
 

@@ -37,9 +37,9 @@ from _places import (
 from tinygrad_llm.evals.bands import mcnemar, wilson_band
 from tinygrad_llm.evals.known import KNOWN, known_model
 from tinygrad_llm.evals.language_model import LanguageModel
-from tinygrad_llm.evals.rows import read_rows
+from tinygrad_llm.evals.multiple_choice import MultipleChoice
 from tinygrad_llm.evals.runner import Settings, prepare, run_items
-from tinygrad_llm.evals.task import Document, MultipleChoice, data_file
+from tinygrad_llm.evals.task import Document
 
 N_QUESTIONS = 200
 
@@ -54,15 +54,12 @@ class LastWord(MultipleChoice):
     name = "last_word"
     about = "the last word of a sentence; DATA/last_word.jsonl"
     chance = 1 / 4
+    test = ("last_word",)  # its file, without the ending
     normalized = False  # the choices are single words
 
-    def documents(self, folder):
-        rows = read_rows(data_file(folder, "last_word"))
-        values = [row.fits({"sentence": str, "choices": [str], "gold": int}) for row in rows]
-        return [
-            Document(i, v["sentence"], tuple(v["choices"]), v["gold"], fields=v)
-            for i, v in enumerate(values)
-        ]
+    def document(self, row):
+        values = row.fits({"sentence": str, "choices": [str], "gold": int})
+        return Document(values["sentence"], tuple(values["choices"]), values["gold"], values)
 
     def prompt(self, document):
         return document.question
