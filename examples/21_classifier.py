@@ -14,8 +14,8 @@ the confusion matrix, and what goes wrong.
     python examples/21_classifier.py FILE       # a table with columns SMS and Label, such as
                                                 # SMSSpamCollection.tsv; its first 1,500 texts
 
-Before: 20_grpo.py. The page to read is tinygrad_llm/model/classifier.py; docs/classification.md
-says more.
+Before: 20_grpo.py. Next: 22_perplexity_three_ways.py. The page to read is
+tinygrad_llm/model/classifier.py; docs/classification.md says more.
 """
 
 import copy

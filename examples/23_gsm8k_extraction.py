@@ -8,7 +8,10 @@ scored .20 and .78, by two rules that both sound reasonable (lm-evaluation-harne
 Part 1 reads tricky answers. Part 2 scores three imaginary models that are equally good at
 arithmetic and differ only in how they write. Part 3 asks when two numbers are equal.
 
-Next: 24_pass_at_k.py. The page to read is tinygrad_llm/evals/gsm8k.py.
+    python examples/23_gsm8k_extraction.py
+
+Before: 22_perplexity_three_ways.py. Next: 24_pass_at_k.py. The page to read is
+tinygrad_llm/evals/gsm8k.py.
 """
 
 from tinygrad_llm.evals.gsm8k import (

@@ -12,7 +12,8 @@ Part 3 shows where the letter has no space: after a line end, as in a chat.
     python examples/25_space_before_the_letter.py                          # a small model
     python examples/25_space_before_the_letter.py smollm2-135m-instruct    # and a real one
 
-Before: 24_pass_at_k.py. The page to read is tinygrad_llm/evals/encoding.py.
+Before: 24_pass_at_k.py. Next: 26_eval_of_a_tiny_model.py. The page to read is
+tinygrad_llm/evals/encoding.py.
 """
 
 import sys

@@ -35,9 +35,11 @@ SAYS = {
     "19_where_dpo_pushes.py": r"11,520 numbers, of which the two differ by at most \de-1[67]",
     "20_grpo.py": r"steps 111 to 120 +0\.9\d +#+\n(.*\n)*   (9|10) of 10 are right",
     "21_classifier.py": r"output layer +256 +\d+\.\d +(100\.0|9\d\.\d)%",
+    "22_perplexity_three_ways.py": r"exp of the mean of 9 batches' means +\d\.\d+ +\+[1-9]\d%",
     "23_gsm8k_extraction.py": r"'It is 36/2' +none - +36/2 \+ +none - +2 -\n",
     "24_pass_at_k.py": r"0\.10   0\.6513 .* 0\.5678  -0\.0836",
     "25_space_before_the_letter.py": r"' A' +100% +0\.9\d+\n   'A' +\d+% +0\.00\d+",
+    "26_eval_of_a_tiny_model.py": r"oracle +100\.0% +98\.1% to 100\.0%(.*\n)+ +610 .* (79|8[01])%",
 }
 
 

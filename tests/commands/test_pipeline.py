@@ -134,6 +134,8 @@ def test_the_page_needs_no_other_file_and_says_what_the_markdown_says(world):
     assert len(pictures) == 5 and all((run / name).is_file() for name in pictures)
     headings = re.findall(r"(?m)^## (.*)$", text)
     assert len(headings) == 8 and all(f"<h2>{heading}</h2>" in page for heading in headings)
+    for part in ("From code to an assistant", "Options: preset smoke, "):  # first and last
+        assert part in text and part in page.split("<body>")[1]
     for model in MODELS:
         bits = read_results(run / "evals" / model)["results"]["perplexity"]["bits_per_byte,none"]
         assert f" {bits:.3f} |" in text and f"<td>{bits:.3f}</td>" in page
