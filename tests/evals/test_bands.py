@@ -82,6 +82,11 @@ def test_mcnemar_is_the_exact_sign_test_of_those_that_differ(only_a, only_b, p):
     assert mcnemar(b, a) == pytest.approx(p)
 
 
+def test_mcnemar_counts_many_documents_of_numpy_arrays():
+    a, b = np.zeros(80, bool), np.ones(80, bool)
+    assert mcnemar(a, b) == pytest.approx(2 / 2**80)
+
+
 def test_the_bootstrap_has_the_normal_band_of_many_documents():
     rng = np.random.default_rng(1)
     a, noise = rng.normal(size=400), rng.normal(0.3, 0.5, 400)

@@ -64,8 +64,8 @@ def mcnemar(a: Sequence[bool], b: Sequence[bool]) -> float:
     a, b: whether each document was right. Of the documents on which they differ, each is a's with
     probability 1/2 then: the exact binomial test, two-sided (McNemar 1947).
     """
-    only_a = sum(x and not y for x, y in zip(a, b, strict=True))
-    only_b = sum(y and not x for x, y in zip(a, b, strict=True))
+    only_a = sum(bool(x and not y) for x, y in zip(a, b, strict=True))
+    only_b = sum(bool(y and not x) for x, y in zip(a, b, strict=True))
     n, k = only_a + only_b, min(only_a, only_b)
     tail = sum(math.comb(n, i) for i in range(k + 1))
     return min(1.0, 2 * tail / 2**n)
