@@ -64,7 +64,7 @@ def end(run):
             line.pop("tokens_per_second", None)
     results = {m: read_results(run / "evals" / m)["results"] for m in MODELS}
     report = (run / "report.md").read_text()
-    report = re.sub(r"\d+ (s|min)\b|[\d,]+ tokens per second", "(time)", report)
+    report = re.sub(r"(under )?\d+ (s|min)\b|[\d,]+ tokens per second", "(time)", report)
     return sums, lines, results, report.replace("(time) (time)", "(time)")
 
 
