@@ -159,8 +159,11 @@ def test_operators_of_division_with_remainder():
         assert [t.requires_grad for t in found] == [False, True, False, True]
     x = leaf(a.astype("f4"))
     assert (x % 2).dtype == np.float32 and (2 // x).dtype == np.float32
-    x %= 2  # a new Tensor, as with every operator
-    assert x.requires_grad and not x.is_leaf
+    y = x % 4
+    y %= 2  # a new Tensor, as with every operator; x itself, a leaf that learns, refuses
+    assert y.requires_grad and not y.is_leaf
+    with pytest.raises(TypeError, match="p %= value would make the name p stand for a new tensor"):
+        x %= 2
 
 
 @pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
