@@ -58,7 +58,7 @@ class RunOptions:
     sample_tokens: int = 300
     """Length of the sample generated at the end, in tokens (0: no sample)."""
     sample_prompt: str | None = None
-    """Start of the sample; None means "def " for stdlib, otherwise the first line of the
+    """Start of the sample; None means "def" for stdlib, otherwise the first line of the
     validation text."""
 
     def __post_init__(self) -> None:
