@@ -111,7 +111,12 @@ def test_an_extended_run_that_was_stopped_goes_on_as_extended(here):
 
 def test_nothing_to_do_says_what_there_could_be(here, capsys):
     assert resume() == 0
-    assert "6 of 6 steps; --steps N with more than 6 extends it" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "6 of 6 steps; --steps N with more than 6 extends it" in out and "no effect" not in out
+    assert resume("--log", "csv", "--eval-every", "1", "--patience", "9") == 0
+    out = capsys.readouterr().out
+    assert "note: no effect without more steps: --eval-every, --log\n" in out
+    assert not (here / "run/metrics.csv").exists()
 
 
 @pytest.mark.parametrize(
