@@ -8,6 +8,7 @@ import pytest
 from chain_model import END, chain_model, chat_tokenizer
 from small_models import small_model, small_tokenizer
 
+from tinygrad_llm.config import PRESETS, LlamaConfig
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.generation import generate
 from tinygrad_llm.model import GPT, Llama
@@ -57,6 +58,10 @@ def test_options_of_loading_and_saving(gpt, tmp_path):
 def test_a_model_of_another_class_is_refused(gpt):
     with pytest.raises(UserError, match="is a GPT, not a Llama: use GPT.from_pretrained, or load_"):
         Llama.from_pretrained(gpt[1])
+    with pytest.raises(TypeError, match="GPT: config is of type LlamaConfig, expected a GPTConfig"):
+        GPT(PRESETS["llama-tiny"])
+    with pytest.raises(TypeError, match="Llama: config is of type type, expected a LlamaConfig"):
+        Llama(LlamaConfig)
     with pytest.raises(UserError, match="no model is known by this name"):
         GPT.from_pretrained("gpt22")
 

@@ -128,6 +128,8 @@ def test_groups_without_names_are_numbered_through():
         ([{"params": "w", "learning_rate": 1}], "key 'learning_rate', expected params, lr"),
         ([{"params": "w", "weight_deacy": 1}], "'weight_deacy', perhaps 'weight_decay'"),
         ([{"lr": 1.0}], "group 0 is without params"),
+        ([{"params": object()}], "params of group 0 is one object, expected several parameters"),
+        ([{"params": Parameter(np.ones(2))}], "params of group 0 is one Parameter"),
         ([{"params": "w"}, "w"], "group 1 is of type Parameter, expected a dict"),
         ([{"params": "w", "lr": "1e-3"}], "lr of group 0 is '1e-3', expected a number"),
         ([{"params": "w", "lr": -1.0}], "lr of group 0 is -1.0, expected a finite"),

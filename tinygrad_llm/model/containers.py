@@ -96,9 +96,10 @@ class Sequential(_Row):
                 f"{member.__name__}(...)"
             )
         if not callable(member):
+            advice = ": write Sequential(*steps)" if isinstance(member, list | tuple) else ""
             raise TypeError(
                 f"a step of Sequential is a {type(member).__name__}, expected modules or functions "
-                "of one Tensor"
+                f"of one Tensor{advice}"
             )
 
     def __getitem__(self, index: int | slice) -> Any:
