@@ -19,9 +19,9 @@ IGNORE = -100  # the target that the loss ignores (PyTorch's ignore_index)
 class DataLoader:
     """Random training batches, without end: ``for x, y in loader`` is a training loop.
 
-    ``tokens`` is an integer array (N,), a list or the path of a .npy file; N must exceed block_size, as
-    the last window needs a target for its last id. ``seed`` is anything NumPy's SeedSequence takes.
-    With ``vocab_size`` every id is checked once, here.
+    ``tokens`` is an integer array (N,), a list or the path of a .npy file; N must exceed
+    block_size, as the last window needs a target for its last id. ``seed`` is anything NumPy's
+    SeedSequence takes. With ``vocab_size`` every id is checked once, here.
     """
 
     def __init__(
