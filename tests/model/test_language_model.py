@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import pickle
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from tinygrad_llm.errors import UserError
 from tinygrad_llm.generation import generate
 from tinygrad_llm.model import GPT, Llama
 from tinygrad_llm.model.language_model import LanguageModel
+from tinygrad_llm.tokenizer import Tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -168,6 +170,10 @@ def test_a_model_with_a_tokenizer_is_copied(gpt):
     assert twin.generate("the cat", 5, temperature=0) == loaded.generate(
         "the cat", 5, temperature=0
     )
+    fresh = says()
+    fresh.tokenizer = Tokenizer([])  # which no file describes
+    for twin in (copy.deepcopy(fresh), pickle.loads(pickle.dumps(fresh))):
+        assert twin.tokenizer.fingerprint() == fresh.tokenizer.fingerprint()
 
 
 def test_texts_of_different_lengths_are_continued_as_alone(gpt):
