@@ -21,7 +21,7 @@ def run(options: PlotOptions) -> int:
             f"the picture is a PNG, but its name ends in {out.suffix}: name a file .png"
         )
     if out.exists() and not out.is_file():
-        raise UserError(f"cannot write {out}: it is no file; name another with --out")
+        raise UserError(f"cannot write {out}: it is not a file; name another with --out")
     metrics = _metrics(options.runs)
     try:
         plot_runs(metrics, out)

@@ -1,7 +1,7 @@
 """ModuleList, Sequential and ModuleDict: modules that hold others, as PyTorch's do.
 
 A Module finds what is in its plain lists and dicts too. These have what those lack: a ``forward``
-(Sequential), a readable picture of their own, and a refusal of what is no module.
+(Sequential), a line of their own in ``repr``, and an error for what is not a module.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
