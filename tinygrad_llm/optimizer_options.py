@@ -17,6 +17,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 """What None means for each optimizer. A learning rate that is missing here is the recipe's."""
 
 ONLY: dict[str, tuple[str, ...]] = {
+    "beta1": ("adamw", "muon"),
+    "beta2": ("adamw", "muon"),
     "momentum": ("muon", "sgd"),
     "nesterov": ("muon", "sgd"),
     "muon_factor": ("muon",),
@@ -36,9 +38,9 @@ class OptimizerOptions:
     weight_decay: float | None = None
     """Weight decay of tensors of two or more dimensions; None means 0.1, and for sgd 0."""
     beta1: float = 0.9
-    """AdamW's decay of the mean of the gradients."""
+    """adamw and muon: AdamW's decay of the mean of the gradients."""
     beta2: float = 0.95
-    """AdamW's decay of the mean of their squares."""
+    """adamw and muon: AdamW's decay of the mean of their squares."""
     momentum: float | None = None
     """How much of the earlier gradients muon and sgd keep; None means 0.95 for muon, 0.9 for
     sgd."""

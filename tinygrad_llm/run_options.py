@@ -22,9 +22,9 @@ class RunOptions:
     """What a run begins with, and when it evaluates, saves and ends."""
 
     config: str | None = None
-    """File of options, in TOML or JSON, or a run's run.json; what is typed counts more."""
+    """File of options, in TOML or JSON, or a run's run.json; typed options take precedence."""
     init_from: str | None = None
-    """Start from this model and not from random weights: a run, a checkpoint or a model directory,
+    """Start from this model instead of random weights: a run, a checkpoint or a model directory,
     which also gives the tokenizer and the shape."""
     eval_every: int = 120
     """Steps between quick evaluations."""
@@ -45,7 +45,7 @@ class RunOptions:
     """Keep only the input of each block, and compute the block again in backward: a third more
     arithmetic for a fraction of the memory, and the same gradients."""
     log: Literal["csv", "tensorboard"] | None = None
-    """Write the metrics also as metrics.csv, or for TensorBoard (extra: tensorboard)."""
+    """Also write the metrics to metrics.csv, or for TensorBoard (needs the extra tensorboard)."""
     out: str | None = None
     """Folder of the run; None means runs/<preset>. If it exists, -2 (-3, ...) is appended."""
     resume: str | None = None
@@ -58,7 +58,7 @@ class RunOptions:
     sample_tokens: int = 300
     """Length of the sample generated at the end, in tokens (0: no sample)."""
     sample_prompt: str | None = None
-    """Start of the sample; None means "def " for stdlib, otherwise the first line of the
+    """Start of the sample; None means "def" for stdlib, otherwise the first line of the
     validation text."""
 
     def __post_init__(self) -> None:

@@ -47,14 +47,14 @@ def test_a_run_json_without_its_folder(here):
     assert (c.out, c.resume, c.sample_prompt) == (None, None, "-x --y")
     content = json.loads((here / "run.json").read_text())
     (here / "run.json").write_text(json.dumps(content | {"task": "sft"}))
-    with pytest.raises(UserError, match="is of a run of fine-tuning"):
+    with pytest.raises(UserError, match="is that of a run of fine-tuning"):
         parsed("--config", "run.json")
 
 
 @pytest.mark.parametrize(
     "name, text, words",
     [
-        ("c.toml", 'optimzer = "muon"', "c.toml: train has no option optimzer; perhaps optimizer"),
+        ("c.toml", 'optimzer = "muon"', "c.toml: train has no option optimzer: did you mean opti"),
         ("c.toml", "zzzz = 1", r"no option zzzz \(see"),
         ("c.toml", 'config = "d.toml"', "no option config"),
         ("c.toml", "[train]\nsteps = 1", "no option train"),

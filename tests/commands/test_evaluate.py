@@ -84,11 +84,22 @@ def test_it_agrees_with_eval(here, capsys):
     assert theirs["bits_per_byte,none"] == pytest.approx(found["bits_per_byte"], rel=1e-9)
 
 
+def test_any_source_is_read(here, capsys, tmp_path):
+    rows = [{"a": {"b": text}} for text in TEXTS.values() if text] + [{"a": {"c": 1}}]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    texts = json.loads(evaluated(capsys, "--data", "texts/[ab].txt", "--json"))
+    found = json.loads(evaluated(capsys, "--data", "rows.jsonl", "--field", "a.b", "--json"))
+    assert len(found["documents"]) == 2
+    assert list(found["documents"].values()) == list(texts["documents"].values())
+    out = evaluated(capsys, "--data", "rows.jsonl", "--field", "a.b")
+    assert "rows of rows.jsonl have no text in the field a.b" in out and "2 documents, med" in out
+
+
 @pytest.mark.parametrize(
     "argv, words",
     [
-        ("", "evaluate needs a text to predict: --data FILE"),
-        ("--data nothing", "there is no file or folder nothing"),
+        ("", "evaluate needs a text to predict: --data SOURCE"),
+        ("--data nothing", "there is no file or folder 'nothing'; expected one, or one of: stdlib"),
         ("--data texts/c.txt", "has no token to predict"),
         ("--data texts --stride 0", "stride is 0, but must be at least 1"),
         ("--data texts --window 99", "the window is 99, but must be between 2 and 9"),

@@ -9,6 +9,7 @@ from piped_command import run_piped
 from autograd import use_kernels
 from tinygrad_llm.commands.generate import stream_text
 from tinygrad_llm.commands.text_options import SamplingOptions
+from tinygrad_llm.errors import UserError
 from tinygrad_llm.pretrained.save import save_pretrained
 from tinygrad_llm.tokenizer import Tokenizer
 from tinygrad_llm.tokenizer.prompts import prompt_ids
@@ -175,6 +176,10 @@ def test_what_comes_before_a_prompt():
     bos_not_added = Tokenizer.from_vocabulary(plain, Conventions(START, END))
     assert prompt_ids(bos_not_added, "a") == [ord("a")] and prompt_ids(bos_not_added, "") == [START]
     assert prompt_ids(Tokenizer([]), "") == [256]  # the end of a document
+    only_eos = Tokenizer.from_vocabulary(plain, Conventions(None, END))
+    assert prompt_ids(only_eos, "") == [END]
+    with pytest.raises(UserError, match="the prompt is empty.*give the model a text to continue"):
+        prompt_ids(Tokenizer([], special_tokens=()), "")
 
 
 def test_control_codes_are_shown(generate):

@@ -83,7 +83,8 @@ def test_a_name_with_signs_of_mathematics_is_shown_literally(here, drawn):
         ("a a", "a is named twice"),
         ("a nowhere", "the run nowhere does not exist"),
         ("empty", "empty has no losses yet"),
-        ("a --out other", "cannot write other: it is no file"),
+        ("a --out other", "cannot write other: it is not a file"),
+        ("a --out p.svg", "the picture is a PNG, but its name ends in .svg"),
         ("a --out nowhere/p.png", "cannot write nowhere/p.png"),
     ],
 )

@@ -36,6 +36,12 @@ def test_batches_are_windows_of_the_data(n, block_size, batch_size, seed, wide):
         assert x.flags.c_contiguous and y.flags.c_contiguous
         np.testing.assert_array_equal(x, first[:, None] + np.arange(block_size))
         np.testing.assert_array_equal(y, x + 1)
+    (x, y), again = (
+        Loader(data, 2, block_size, seed=1).next_batch(),
+        Loader(data.tolist(), 2, block_size, seed=1).next_batch(),
+    )
+    np.testing.assert_array_equal(x, again[0])
+    np.testing.assert_array_equal(y, again[1])
 
 
 def test_every_start_is_drawn_and_equally_often():

@@ -486,7 +486,7 @@ def test_a_model_with_adapters_is_not_saved_as_one_without(kind, tmp_path):
         ),
         ({"targets": ["q_proj", "w_proj"]}, "targets 'w_proj' means no linear layer"),
         ({"targets": []}, "targets '' means no linear layer"),
-        ({"targets": "(q"}, r"'\(q' is no regular expression"),
+        ({"targets": "(q"}, r"'\(q' is not a regular expression"),
         ({"name": "a.b"}, "'a.b' cannot name an adapter: use a word without a dot"),
         ({"name": "keys"}, "'keys' cannot name an adapter"),
         ({"name": "there"}, "the model has an adapter 'there' already: choose another name"),

@@ -43,7 +43,7 @@ from tinygrad_llm.model import GPT
         ({"max_new_tokens": -1}, "max_new_tokens is -1"),
         ({"block_size": 0}, "block_size is 0"),
         ({"ids": np.zeros((1, 0), int)}, r"shape \(1, 0\)"),
-        ({"ids": np.array([1, 2])}, r"shape \(2,\)"),
+        ({"ids": np.array([1, 2])}, r"shape \(2,\).*which is several prompts: write ids\[None\]"),
         ({"ids": [[]]}, r"shape \(1, 0\)"),
         ({"ids": [[0.5]]}, "integers"),
         ({"attention_mask": [[1, 1]]}, r"mask has shape \(1, 2\), expected the prompt's, \(1, 1\)"),

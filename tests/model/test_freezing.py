@@ -100,7 +100,7 @@ def test_costs():
         ),
         (["a", "b"], "is meant by 'a', 'b': its layers are"),
         ([], "is meant by no name"),
-        ("(", "'\\(' is no regular expression"),
+        ("(", "'\\(' is not a regular expression"),
     ],
 )
 @pytest.mark.parametrize("function", [freeze, unfreeze])

@@ -2,16 +2,19 @@
 
 import copy
 import inspect
+import pickle
 
 import numpy as np
 import pytest
 from chain_model import END, chain_model, chat_tokenizer
 from small_models import small_model, small_tokenizer
 
+from tinygrad_llm.config import PRESETS, LlamaConfig
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.generation import generate
 from tinygrad_llm.model import GPT, Llama
 from tinygrad_llm.model.language_model import LanguageModel
+from tinygrad_llm.tokenizer import Tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +60,10 @@ def test_options_of_loading_and_saving(gpt, tmp_path):
 def test_a_model_of_another_class_is_refused(gpt):
     with pytest.raises(UserError, match="is a GPT, not a Llama: use GPT.from_pretrained, or load_"):
         Llama.from_pretrained(gpt[1])
+    with pytest.raises(TypeError, match="GPT: config is of type LlamaConfig, expected a GPTConfig"):
+        GPT(PRESETS["llama-tiny"])
+    with pytest.raises(TypeError, match="Llama: config is of type type, expected a LlamaConfig"):
+        Llama(LlamaConfig)
     with pytest.raises(UserError, match="no model is known by this name"):
         GPT.from_pretrained("gpt22")
 
@@ -163,6 +170,10 @@ def test_a_model_with_a_tokenizer_is_copied(gpt):
     assert twin.generate("the cat", 5, temperature=0) == loaded.generate(
         "the cat", 5, temperature=0
     )
+    fresh = says()
+    fresh.tokenizer = Tokenizer([])  # which no file describes
+    for twin in (copy.deepcopy(fresh), pickle.loads(pickle.dumps(fresh))):
+        assert twin.tokenizer.fingerprint() == fresh.tokenizer.fingerprint()
 
 
 def test_texts_of_different_lengths_are_continued_as_alone(gpt):

@@ -111,7 +111,12 @@ def test_an_extended_run_that_was_stopped_goes_on_as_extended(here):
 
 def test_nothing_to_do_says_what_there_could_be(here, capsys):
     assert resume() == 0
-    assert "6 of 6 steps; --steps N with more than 6 extends it" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "6 of 6 steps; --steps N with more than 6 extends it" in out and "no effect" not in out
+    assert resume("--log", "csv", "--eval-every", "1", "--patience", "9") == 0
+    out = capsys.readouterr().out
+    assert "note: no effect without more steps: --eval-every, --log\n" in out
+    assert not (here / "run/metrics.csv").exists()
 
 
 @pytest.mark.parametrize(
@@ -188,10 +193,12 @@ def test_patience_ends_a_run(here, capsys):
 
 def test_the_report_says_what_came_from_the_cache(here, capsys):
     assert run(*TRAIN, "--steps", "1", "--out", "cached") == 0
-    assert "tokenizer: 260 ids, found in the cache" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "tokenizer: 260 ids, found in the cache" in out and "training a tokenizer" not in out
     assert run(*TRAIN, "--steps", "1", "--vocab-size", "262", "--out", "new") == 0
     out = capsys.readouterr().out
-    assert re.search(r"tokenizer: 262 ids, [\d.]+ s\n", out) and "found in the cache" not in out
+    assert re.search(r"training a tokenizer of 262 ids ...\ntokenizer: 262 ids, [\d.]+ s\n", out)
+    assert "found in the cache" not in out
 
 
 def test_passes_over_the_corpus(here, capsys):
@@ -264,7 +271,7 @@ def test_generate_begins_like_the_sample(here, capsys):
     argv = [*TRAIN, "--steps", "1", "--sample-prompt", "one two", "--out", "own"]
     assert run(*argv) == 0 and default_prompt("own") == "one two"
     del content["sample_prompt"]  # as earlier versions wrote it
-    for data, expected in (("corpus.txt", ""), ("stdlib", "def ")):
+    for data, expected in (("corpus.txt", ""), ("stdlib", "def")):
         content["options"]["data"] = data
         (here / "run/run.json").write_text(json.dumps(content))
         assert default_prompt("run") == expected

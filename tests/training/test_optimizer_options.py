@@ -66,6 +66,8 @@ def test_a_run_resumes_with_its_optimizer_and_refuses_another(here, capsys):
         ({"nesterov": False}, "nesterov is False and the optimizer adamw"),
         ({"optimizer": "sgd", "muon_factor": "spectral"}, "only muon has this option"),
         ({"optimizer": "sgd", "adamw_lr_ratio": 2.0}, "adamw_lr_ratio is 2.0"),
+        ({"optimizer": "sgd", "beta1": 0.8}, "beta1 is 0.8 and the optimizer sgd: only adamw and"),
+        ({"optimizer": "sgd", "beta2": 0.8}, "beta2 is 0.8 and the optimizer sgd"),
         ({"optimizer": "muon", "adamw_lr_ratio": -1.0}, "between 0 and 1000"),
         ({"optimizer": "muon", "momentum": 1.0}, "momentum is 1.0, but must be at least 0 and"),
         ({"weight_decay": 11.0}, "weight_decay is 11.0, but must be between 0 and 10"),

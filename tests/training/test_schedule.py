@@ -26,6 +26,8 @@ def test_shapes():
     assert linear(4) == pytest.approx(1e-3) and linear(10) == 2e-3
     assert linear(35) == pytest.approx(2e-4 + 1.8e-3 * 3 / 4)
     assert linear(110) == linear(500) == 2e-4
+    with pytest.raises(ValueError, match="shape is 'wsd', expected one of cosine, linear, const"):
+        schedule(2e-3, 110, shape="wsd")
     constant = schedule(2e-3, 110, shape="constant", warmup_steps=10)
     assert constant(4) == pytest.approx(1e-3)
     assert {constant(step) for step in range(9, 200)} == {2e-3}

@@ -128,6 +128,7 @@ def test_groups_without_names_are_numbered_through():
         ([{"params": "w", "learning_rate": 1}], "key 'learning_rate', expected params, lr"),
         ([{"params": "w", "weight_deacy": 1}], "'weight_deacy', perhaps 'weight_decay'"),
         ([{"lr": 1.0}], "group 0 is without params"),
+        ([{"params": object()}], "params of group 0 is one object, expected several parameters"),
         ([{"params": "w"}, "w"], "group 1 is of type Parameter, expected a dict"),
         ([{"params": "w", "lr": "1e-3"}], "lr of group 0 is '1e-3', expected a number"),
         ([{"params": "w", "lr": -1.0}], "lr of group 0 is -1.0, expected a finite"),
@@ -146,6 +147,11 @@ def test_groups_that_make_no_sense(groups, words):
 
     with pytest.raises((ValueError, TypeError), match=words):
         AdamW([filled(group) for group in groups])
+
+
+def test_one_parameter_is_not_several():
+    with pytest.raises(TypeError, match="params of group 0 is one Parameter, expected several"):
+        SGD([{"params": Parameter(np.ones(2))}])
 
 
 def test_a_group_cannot_have_a_rate_in_proportion_to_zero():

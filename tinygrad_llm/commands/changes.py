@@ -80,6 +80,13 @@ def save_changes(console: PlainConsole, run: Path, before: TrainConfig, now: Tra
         )
 
 
+def say_unused(console: PlainConsole, changes: dict[str, Any]) -> None:
+    """Say which options change nothing in a run that has no steps left."""
+    unused = [f"--{n.replace('_', '-')}" for n in changes if n not in ("steps", "patience")]
+    if unused:
+        console.say(f"note: no effect without more steps: {', '.join(unused)}")
+
+
 def ended_early(config: TrainConfig, state: dict[str, Any]) -> bool:
     """Whether --patience has ended a run in this state."""
     stopping = EarlyStopping(config.patience)

@@ -1,4 +1,4 @@
-"""``train --config FILE``: options from a file, before those of the command line.
+"""``train --config FILE``: options from a file, in addition to those of the command line.
 
 The file is a run's run.json, a JSON object of options, or TOML:
 
@@ -6,8 +6,8 @@ The file is a run's run.json, a JSON object of options, or TOML:
     steps = 3000
     optimizer = "muon"
 
-Its options are put in front of those that were typed, which therefore count. Both then go through
-the same checks.
+Its options are put in front of those that were typed, which therefore take precedence. Both then go
+through the same checks.
 """
 
 import difflib
@@ -61,7 +61,9 @@ def _options(path: Path) -> dict[str, Any]:
         content = parse_json(data, str(path), {...: object}, file_names=True)
     if isinstance(content.get("options"), dict):
         if "task" in content:
-            raise UserError(f"{path} is of a run of fine-tuning, and train has other options")
+            raise UserError(
+                f"{path} is that of a run of fine-tuning, whose options are not train's"
+            )
         content = {k: v for k, v in content["options"].items() if k not in NOT_FROM_FILES}
     return {name.replace("-", "_"): value for name, value in content.items()}
 
@@ -74,7 +76,7 @@ def _arguments(options: dict[str, Any], path: Path) -> list[str]:
             near = difflib.get_close_matches(name, known, 1)
             raise UserError(
                 f"{path}: train has no option {name}"
-                + (f"; perhaps {near[0]} is meant" if near else " (see `train --help`)")
+                + (f": did you mean {near[0]}?" if near else " (see `train --help`)")
             )
         default, option = known[name].default, f"--{name.replace('_', '-')}"
         if isinstance(value, list):

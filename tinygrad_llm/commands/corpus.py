@@ -77,19 +77,18 @@ def train_tokenizer(
     console: PlainConsole, train_docs: Collection[Document], vocab_size: int
 ) -> "Tokenizer":
     """A tokenizer trained on the documents, or the same one from the cache, with a report."""
-    start, trains = time.perf_counter(), False
-    with (
-        warnings_as_notes(console),
-        console.progress(f"training a tokenizer of {vocab_size:,} ids") as progress,
-    ):
+    start, progress = time.perf_counter(), None
+    with warnings_as_notes(console), contextlib.ExitStack() as stack:
 
         def count(done: int, total: int | None) -> None:
-            nonlocal trains
-            trains = True
+            nonlocal progress
+            if progress is None:
+                label = f"training a tokenizer of {vocab_size:,} ids"
+                progress = stack.enter_context(console.progress(label))
             progress(done, total)
 
         tokenizer = cached_tokenizer(train_docs, vocab_size, progress=count)
-    how = _seconds(start) if trains else "found in the cache"
+    how = "found in the cache" if progress is None else _seconds(start)
     console.say(f"tokenizer: {tokenizer.vocab_size:,} ids, {how}")
     return tokenizer
 

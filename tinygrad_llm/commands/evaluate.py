@@ -1,6 +1,7 @@
-"""``tinygrad-llm evaluate MODEL --data FILE``: how well a model predicts a text.
+"""``tinygrad-llm evaluate MODEL --data SOURCE``: how well a model predicts a text.
 
-The same numbers as of ``eval --tasks perplexity``, by the same code, without its folder of results.
+The numbers are those of ``eval --tasks perplexity``, without its folder of results. The sources are
+those of ``train``, whose documents are scored as they are: nothing is cleaned.
 """
 
 import io
@@ -11,11 +12,10 @@ from tinygrad_llm.commands.console import make_console
 from tinygrad_llm.commands.models import open_model
 from tinygrad_llm.commands.options import EvaluateOptions
 from tinygrad_llm.commands.text_options import ModelOptions
+from tinygrad_llm.data import CleanReport, open_source
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.evals.language_model import LanguageModel
-from tinygrad_llm.evals.perplexity import Perplexity
-from tinygrad_llm.evals.requests import Answer, Request, Score
-from tinygrad_llm.files import user_path
+from tinygrad_llm.evals.requests import Answer, Request, Rolling, Score
 from tinygrad_llm.training.evaluation import Evaluation
 
 SHOWN = 3
@@ -25,12 +25,14 @@ SHOWN = 3
 def run(options: EvaluateOptions) -> int:
     """Score the text and say loss, perplexity and bits per byte."""
     console = make_console(io.StringIO() if options.json else None)  # JSON alone, without progress
-    path = user_path(options.data or "")
-    if not path.exists():
-        raise UserError(f"there is no file or folder {path}: --data names the text to predict")
-    task = Perplexity(options.window, options.stride, options.prefix)
-    documents = task.documents(path)
-    requests: list[Request] = [one for d in documents for one in task.requests(d, ())]
+    source, report = open_source(options.data or "", options), CleanReport()
+    names: list[str] = []
+    requests: list[Request] = []
+    for document in source.documents(report):
+        names.append(document.name)
+        requests.append(Rolling(document.text, options.window, options.stride, options.prefix))
+    if report.dropped or report.notes:
+        console.say(str(report))
 
     loading = ModelOptions(
         weights=options.weights, adapter=options.adapter, no_verify=options.no_verify
@@ -51,8 +53,9 @@ def run(options: EvaluateOptions) -> int:
     ]
     total = Evaluation(*(sum(getattr(p, k) for p in parts) for k in ("nats", "tokens", "bytes")))
     if not total.tokens:
-        raise UserError(f"{path} has no token to predict: the first has no context (--prefix)")
-    names = [str(document.fields["file"]) for document in documents]
+        raise UserError(
+            f"{source.name} has no token to predict: the first has no context (--prefix)"
+        )
     if options.json:
         print(json.dumps(_as_json(total, dict(zip(names, parts, strict=True)))))
         return 0

@@ -125,11 +125,14 @@ def _write_sample(
 
 
 def sample_prompt(config: TrainConfig, tokenizer: "Tokenizer", prepared: Prepared) -> str:
-    """The start of the sample: by default the first line of the validation text."""
+    """The start of the sample: by default the first line of the validation text, or "def" for code.
+
+    It does not end with a space: the next token begins with it.
+    """
     if config.sample_prompt is not None:
         return config.sample_prompt
     if config.data == "stdlib":
-        return "def "
+        return "def"
     beginning = tokenizer.decode(prepared.validation[:16])
     lines = beginning.partition("<|endoftext|>")[0].rstrip("\ufffd").strip().splitlines()
     return lines[0] if lines else ""

@@ -148,5 +148,5 @@ def default_prompt(model: str) -> str:
         return ""
     prompt = content.get("sample_prompt")
     if prompt is None:  # a run of an earlier version
-        prompt = "def " if content["options"].get("data") == "stdlib" else ""
+        prompt = "def" if content["options"].get("data") == "stdlib" else ""
     return str(prompt)

@@ -15,7 +15,7 @@ from tinygrad_llm.commands.finetune_row_options import check_preference_loss
 from tinygrad_llm.commands.pipeline_options import PipelineOptions
 from tinygrad_llm.commands.text_options import ChatOptions, GenerateOptions, also
 from tinygrad_llm.config import TrainConfig, check_count
-from tinygrad_llm.data_options import DataOptions
+from tinygrad_llm.data_options import DataOptions, ReadOptions
 from tinygrad_llm.errors import UserError
 
 
@@ -119,14 +119,14 @@ class DataCommands:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateOptions:
+class EvaluateOptions(ReadOptions):
     """How well a model predicts a text: loss, perplexity and bits per byte."""
 
     model: Annotated[str, positional("MODEL")]
     """A run (its best checkpoint is used), a checkpoint, a model directory of Hugging Face, a GGUF
     file or a name."""
-    data: Annotated[str | None, also("-d", metavar="FILE")] = None
-    """Text file, or a folder of files *.txt."""
+    data: Annotated[str | None, also("-d", metavar="SOURCE")] = None
+    """The text: a file, a folder, or any other source that train reads, without its cleaning."""
     window: int | None = None
     """Tokens in a window; None means as many as the model reads, and one more."""
     stride: int | None = None
@@ -147,7 +147,8 @@ class EvaluateOptions:
 
     def __post_init__(self) -> None:
         if self.data is None:
-            raise UserError("evaluate needs a text to predict: --data FILE")
+            raise UserError("evaluate needs a text to predict: --data SOURCE")
+        ReadOptions.__post_init__(self)
         check_count("batch_size", self.batch_size)
         for name in ("window", "stride"):
             if (value := getattr(self, name)) is not None:

@@ -16,8 +16,12 @@ def run(options: PlotOptions) -> int:
     """Draw the picture, and show the last and the best validation of each run."""
     console = make_console()
     out = user_path(options.out)
+    if out.suffix.lower() not in ("", ".png"):
+        raise UserError(
+            f"the picture is a PNG, but its name ends in {out.suffix}: name a file .png"
+        )
     if out.exists() and not out.is_file():
-        raise UserError(f"cannot write {out}: it is no file; name another with --out")
+        raise UserError(f"cannot write {out}: it is not a file; name another with --out")
     metrics = _metrics(options.runs)
     try:
         plot_runs(metrics, out)

@@ -19,6 +19,7 @@ from tinygrad_llm.commands.changes import (
     ended_early,
     refuse_changes,
     save_changes,
+    say_unused,
 )
 from tinygrad_llm.commands.console import PlainConsole
 from tinygrad_llm.commands.corpus import prepare_corpus
@@ -98,6 +99,7 @@ def resume(console: PlainConsole, options: TrainConfig | FinetuneOptions, starte
             ended = step == config.steps or ended_early(config, saved.state)
             if is_finished(run / runs.METRICS_FILE) and ended:
                 say_finished(console, run, step, config.steps, _how_to_go_on(config, step))
+                say_unused(console, changes)
                 return make_missing(console, run, config)
             shape = content.get("model") if config.init_from is not None else None
             model, tokenizer, prepared = _saved_model(console, config, run, checkpoint, shape)

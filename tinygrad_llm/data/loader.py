@@ -5,7 +5,7 @@ has to be saved, and restoring it continues the run with exactly the batches it 
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,14 +19,14 @@ IGNORE = -100  # the target that the loss ignores (PyTorch's ignore_index)
 class DataLoader:
     """Random training batches, without end: ``for x, y in loader`` is a training loop.
 
-    ``tokens`` is an integer array (N,) or the path of a .npy file; N must exceed block_size, as
-    the last window needs a target for its last id. ``seed`` is anything NumPy's SeedSequence takes.
-    With ``vocab_size`` every id is checked once, here.
+    ``tokens`` is an integer array (N,), a list or the path of a .npy file; N must exceed
+    block_size, as the last window needs a target for its last id. ``seed`` is anything NumPy's
+    SeedSequence takes. With ``vocab_size`` every id is checked once, here.
     """
 
     def __init__(
         self,
-        tokens: np.ndarray | str | os.PathLike,
+        tokens: np.ndarray | Sequence[int] | str | os.PathLike,
         batch_size: int,
         block_size: int,
         seed: int,
@@ -36,12 +36,12 @@ class DataLoader:
             raise UserError(
                 f"batch_size is {batch_size} and block_size {block_size}, expected at least 1"
             )
-        if isinstance(tokens, np.ndarray):
-            name = "the token array"
-            self.tokens = checked_row(tokens, name)
-        else:
+        if isinstance(tokens, str | os.PathLike):
             name = os.fspath(tokens)
             self.tokens = open_tokens(tokens)
+        else:
+            name = "the token array"
+            self.tokens = checked_row(np.asanyarray(tokens), name)
         if len(self.tokens) <= block_size:
             raise UserError(
                 f"{name} has {len(self.tokens):,} ids, expected more than block_size = "

@@ -27,7 +27,8 @@ def cached_tokenizer(
 
     The entry's name is the hash of the training texts, vocab_size and pattern. Pass the training
     side only (``split``): merges learned from validation text would flatter its score.
-    ``progress(done, total)`` counts merges.
+    ``progress(done, total)`` counts merges; it is first called, with (0, None), before the training
+    begins, and not at all if the tokenizer is in the cache.
     """
     from tinygrad_llm.tokenizer import Tokenizer, train_bpe
 
@@ -35,6 +36,8 @@ def cached_tokenizer(
     key = hash_parts(chain(head, (document.text for document in train_docs)))
 
     def build(folder: Path) -> None:
+        if progress is not None:
+            progress(0, None)
         texts = (document.text for document in train_docs)
         tokenizer = train_bpe(texts, vocab_size, pattern=pattern, progress=progress)
         tokenizer.save(folder)

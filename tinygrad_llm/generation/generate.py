@@ -141,6 +141,11 @@ def _steps(
 def _prompts(ids: Any, attention_mask: np.ndarray | None) -> list[list[int]]:
     """The tokens of each row, without padding."""
     ids = np.array(in_main_memory(ids))
+    if ids.ndim == 1 and ids.size:
+        raise UserError(
+            f"the prompt has shape {ids.shape}, expected (B, T), which is several prompts: write "
+            "ids[None] for an array of one, and [ids] for a list"
+        )
     if ids.ndim != 2 or ids.size == 0:
         raise UserError(
             f"the prompt has shape {ids.shape}, expected (B, T) with at least one token: an empty "

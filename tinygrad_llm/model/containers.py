@@ -1,7 +1,7 @@
 """ModuleList, Sequential and ModuleDict: modules that hold others, as PyTorch's do.
 
 A Module finds what is in its plain lists and dicts too. These have what those lack: a ``forward``
-(Sequential), a readable picture of their own, and a refusal of what is no module.
+(Sequential), a line of their own in ``repr``, and an error for what is not a module.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -96,9 +96,10 @@ class Sequential(_Row):
                 f"{member.__name__}(...)"
             )
         if not callable(member):
+            advice = ": write Sequential(*steps)" if isinstance(member, list | tuple) else ""
             raise TypeError(
                 f"a step of Sequential is a {type(member).__name__}, expected modules or functions "
-                "of one Tensor"
+                f"of one Tensor{advice}"
             )
 
     def __getitem__(self, index: int | slice) -> Any:

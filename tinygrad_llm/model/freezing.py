@@ -25,7 +25,7 @@ regular expression for the whole of one, or several ends."""
 def matches(name: str, pattern: Pattern) -> bool:
     """Whether a dotted name is meant by a pattern.
 
-    Raises UserError for text that is no regular expression.
+    Raises UserError for text that is not a regular expression.
     """
     ends = [pattern] if isinstance(pattern, str) else pattern
     if any(name == end or name.endswith(f".{end}") for end in ends):
@@ -33,7 +33,7 @@ def matches(name: str, pattern: Pattern) -> bool:
     try:
         return isinstance(pattern, str) and re.fullmatch(pattern, name) is not None
     except re.error as error:
-        raise UserError(f"{pattern!r} is no regular expression ({error})") from None
+        raise UserError(f"{pattern!r} is not a regular expression ({error})") from None
 
 
 def freeze(model: Module, pattern: Pattern = ".*") -> list[str]:

@@ -26,7 +26,7 @@ from autograd import Tensor, ops
 from autograd.functional import recompute
 from tinygrad_llm.config import GPTConfig
 from tinygrad_llm.model.containers import ModuleList
-from tinygrad_llm.model.language_model import LanguageModel
+from tinygrad_llm.model.language_model import LanguageModel, check_config
 from tinygrad_llm.model.layers import (
     Dropout,
     Embedding,
@@ -143,6 +143,7 @@ class GPT(LanguageModel):
     def __init__(
         self, config: GPTConfig, seed: int = 0, initialize: bool = True, recompute: bool = False
     ):
+        check_config(self, config, GPTConfig)
         weights_seed, dropout_seed = np.random.SeedSequence(seed).spawn(2)
         self.config, self.recompute = config, recompute
         self.rng = np.random.default_rng(dropout_seed)

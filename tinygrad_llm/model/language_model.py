@@ -18,6 +18,15 @@ from tinygrad_llm.model.module import Module
 Ids = np.ndarray | Tensor | Sequence[Sequence[int]]
 
 
+def check_config(model: Module, config: Any, kind: type) -> None:
+    """Raise TypeError for a ``config`` that is not of this kind."""
+    if not isinstance(config, kind):
+        raise TypeError(
+            f"{type(model).__name__}: config is of type {type(config).__name__}, expected a "
+            f"{kind.__name__}"
+        )
+
+
 class LanguageModel(Module):
     """A Module with a ``config`` whose ``forward`` maps ids (B, T) to logits (B, T, V)."""
 

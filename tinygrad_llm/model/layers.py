@@ -76,7 +76,7 @@ class Linear(Module):
 
 
 def _stored(weight: Any) -> str:
-    """How the weights of a layer are stored, where they are no numbers."""
+    """How the weights of a layer are stored, where they are not plain numbers."""
     return "" if isinstance(weight, Tensor) else f", {weight.format}"
 
 

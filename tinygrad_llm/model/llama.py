@@ -28,8 +28,9 @@ import numpy as np
 
 from autograd import ops
 from autograd.functional import recompute
+from tinygrad_llm.config import LlamaConfig
 from tinygrad_llm.model.containers import ModuleList
-from tinygrad_llm.model.language_model import LanguageModel
+from tinygrad_llm.model.language_model import LanguageModel, check_config
 from tinygrad_llm.model.layers import (
     Embedding,
     Linear,
@@ -158,6 +159,7 @@ class Llama(LanguageModel):
     """
 
     def __init__(self, config, seed=0, initialize=True, recompute=False):
+        check_config(self, config, LlamaConfig)
         self.config, self.recompute = config, recompute
         self.rng = None  # a GPT draws its dropout masks from one; here only adapters may
         with without_initial_values():

@@ -4,7 +4,7 @@ There is no registry. A module's attributes *are* its parameters and submodules,
 which they were set, so everything below is a walk over ``vars(self)``. It also looks into lists,
 tuples and dicts, and into those inside them: what is in ``self.layers = [...]`` is named layers.0,
 layers.1, ... Whatever the walk would silently miss is an error: a parameter or a module in a set, a
-deque or an attribute of the class, a dict whose keys are no names, and a Tensor that requires a
+deque or an attribute of the class, a dict whose keys are not names, and a Tensor that requires a
 gradient but is not a Parameter.
 
 A parameter in two places (tied weights) is one object. It is listed once, under its first name, in

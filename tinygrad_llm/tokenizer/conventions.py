@@ -7,7 +7,6 @@ and the ids that end an answer are in generation_config.json or in the model's c
 
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from tinygrad_llm.errors import UserError
@@ -30,7 +29,7 @@ def read_conventions(
     added: Mapping[str, int],
     prefix_ids: tuple[int, ...] = (),
     suffix_ids: tuple[int, ...] = (),
-    names: Mapping[str, str] = MappingProxyType({}),
+    names: Mapping[str, str] = {},
 ) -> Conventions:
     """What the files in `folder` say; added: name -> id of the added tokens.
 

@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 from tinygrad_llm.errors import UserError
@@ -11,7 +10,7 @@ from tinygrad_llm.tokenizer.merges import MAX_IDS, MAX_TOTAL_BYTES
 from tinygrad_llm.tokenizer.reference import Pair
 from tinygrad_llm.tokenizer.special import check_special_tokens
 
-NO_TOKENS: Mapping[str, int] = MappingProxyType({})
+NO_TOKENS: Mapping[str, int] = {}
 
 SPARE_BYTES = frozenset(
     {*range(0x20)} - {*b"\t\n\v\f\r"} | {0x7F, 0xC0, 0xC1, 0xF1, 0xF2, *range(0xF5, 0x100)}
@@ -76,7 +75,7 @@ class Conventions(NamedTuple):
     """What the file says to add after every text, usually nothing."""
     chat_template: str | None = None
     """The Jinja template that writes a conversation as one text (``chat_template.py``)."""
-    template_variables: Mapping[str, str] = MappingProxyType({})
+    template_variables: Mapping[str, str] = {}
     """What else a template may use: bos_token, eos_token, ... -> name of the token."""
     stop_ids: tuple[int, ...] = ()
     """What ends a text or an answer, if the files name more than the EOS."""

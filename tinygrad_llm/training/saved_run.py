@@ -36,8 +36,8 @@ def load_run(path: str | os.PathLike, checkpoint: Literal["best", "last"] = "bes
     """Open the folder of a run, such as runs/tiny.
 
     ``checkpoint`` is "best" (of the smallest validation loss) or "last"; where ``path`` is itself
-    the folder of a checkpoint, that is the one. Raises UserError for a folder that is no run, for a
-    run without a checkpoint, and for damaged files.
+    the folder of a checkpoint, that is the one. Raises UserError for a folder that is not a run,
+    for a run without a checkpoint, and for damaged files.
     """
     if checkpoint not in ("best", "last"):
         raise UserError(f"checkpoint is {checkpoint!r}, but must be 'best' or 'last'")

@@ -36,7 +36,12 @@ def schedule(
     warmup_steps: int = 0,
     floor: float = 0.0,
 ) -> Schedule:
-    """The schedule of a run of ``steps``; ``learning_rate`` says what it gives."""
+    """The schedule of a run of ``steps``; ``learning_rate`` says what it gives.
+
+    Raises ValueError for an unknown shape.
+    """
+    if shape not in SHAPES:
+        raise ValueError(f"shape is {shape!r}, expected one of {', '.join(SHAPES)}")
     return partial(
         learning_rate, peak=peak, floor=floor, warmup_steps=warmup_steps, steps=steps, shape=shape
     )

@@ -56,7 +56,7 @@ class Muon(Optimizer):
     by itself.
 
     Raises what every Optimizer raises, and ValueError if ``matrices`` picks no parameter, or one
-    that is no matrix or cannot be divided.
+    that is not a matrix or cannot be divided.
     """
 
     def __init__(

@@ -215,6 +215,11 @@ class Optimizer(ABC):
                 f"{self._kind}: group {number} is {_short(given)}, expected a dict such as "
                 '{"params": module.named_parameters(), "lr": 1e-3}'
             )
+        if isinstance(given["params"], Tensor) or not isinstance(given["params"], Iterable):
+            raise TypeError(
+                f"{self._kind}: params of group {number} is one {type(given['params']).__name__}, "
+                "expected several parameters: module.named_parameters()"
+            )
         for key in given:
             if key not in keys:
                 near = difflib.get_close_matches(str(key), keys, 1)
