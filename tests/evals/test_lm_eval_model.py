@@ -26,8 +26,8 @@ from tinygrad_llm.model.llama import Llama
 from tinygrad_llm.pretrained import save_pretrained
 from tinygrad_llm.tokenizer import Tokenizer, train_bpe
 
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
 lm_eval = pytest.importorskip("lm_eval", reason="lm-eval is not installed")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
 for name in ("lm_eval.tasks", "lm_eval.evaluator"):
     pytest.importorskip(name, reason="lm-eval lacks a package", exc_type=ImportError)
 

@@ -87,6 +87,7 @@ def hub_settings(server, home):
     return {
         "HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}",
         "HF_HOME": str(home),
+        "HF_HUB_OFFLINE": "0",  # whatever the tests of lm-evaluation-harness have set
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "HF_HUB_DISABLE_XET": "1",
     }
