@@ -225,6 +225,10 @@ BAD = [
     ("generate nowhere --stop-ids 2 -1", "stop_ids is -1, but must be at least 0"),
     ("generate nowhere --n 0", "n is 0"),
     ("generate nowhere --device cuda --weights int8", "int8 weights are multiplied on the CPU"),
+    (
+        "generate nowhere -p a --prompt-file b.txt",
+        "prompt and prompt_file are both given: choose one",
+    ),
     ("generate nowhere --prompt-file nowhere.txt", "cannot read nowhere.txt"),
     ("generate nowhere --prompt-file binary.txt", "binary.txt is not text: byte"),
     ("generate nowhere --sampler-order top_k", "the sampler order is top_k"),

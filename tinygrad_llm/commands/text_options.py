@@ -124,6 +124,8 @@ class GenerateOptions(ModelOptions, SamplingOptions):
         SamplingOptions.__post_init__(self)
         ModelOptions.__post_init__(self)
         check_count("n", self.n)
+        if self.prompt is not None and self.prompt_file is not None:
+            raise UserError("prompt and prompt_file are both given: choose one of them")
         if self.n > 1 and (self.draft_model is not None or self.prompt_lookup):
             raise UserError(f"n is {self.n}, but tokens can be guessed ahead for one text only")
         if self.logprobs is not None:
