@@ -18,10 +18,13 @@ from tinygrad_llm.config import TrainConfig, check_count
 from tinygrad_llm.data_options import DataOptions, ReadOptions
 from tinygrad_llm.errors import UserError
 
+REQUIRED = "(required)"
+"""What the help says of an argument that has a default only so that an error can say more."""
 
-def positional(name: str) -> Any:
+
+def positional(name: str, required: bool = False) -> Any:
     """Shows an argument as NAME in the help."""
-    return arg(metavar=name)
+    return arg(metavar=name, help_behavior_hint=REQUIRED if required else None)
 
 
 @dataclass(frozen=True)
@@ -125,7 +128,9 @@ class EvaluateOptions(ReadOptions):
     model: Annotated[str, positional("MODEL")]
     """A run (its best checkpoint is used), a checkpoint, a model directory of Hugging Face, a GGUF
     file or a name."""
-    data: Annotated[str | None, also("-d", metavar="SOURCE")] = None
+    data: Annotated[
+        str | None, arg(aliases=("-d",), metavar="SOURCE", help_behavior_hint=REQUIRED)
+    ] = None
     """The text: a file, a folder, or any other source that train reads, without its cleaning."""
     window: int | None = None
     """Tokens in a window; None means as many as the model reads, and one more."""
@@ -220,7 +225,7 @@ class InspectOptions:
     model: Annotated[str, positional("MODEL")]
     """A run (its best checkpoint is used), a checkpoint, a model directory of Hugging Face, a GGUF
     file or a name."""
-    data: Annotated[str | None, arg(metavar="FILE")] = None
+    data: Annotated[str | None, arg(metavar="FILE", help_behavior_hint=REQUIRED)] = None
     """File of training data, as finetune sft and dpo take it."""
     row: int = 1
     """Number of the row in the file, from 1 on."""
@@ -294,7 +299,7 @@ class ClassifyTextOptions:
 class PlotOptions:
     """Draw the losses of several runs in one picture, and show them as a table."""
 
-    runs: Annotated[Positional[tuple[str, ...]], positional("RUN [RUN ...]")]
+    runs: Annotated[Positional[tuple[str, ...]], positional("RUN [RUN ...]", required=True)]
     """Folders of runs, of training or fine-tuning."""
     out: Annotated[str, also("-o")] = "losses.png"
     """File of the picture, which is replaced if it exists."""

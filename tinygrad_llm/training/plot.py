@@ -5,7 +5,7 @@ This file imports matplotlib only when it draws.
 
 import io
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,22 +25,10 @@ def plot_runs(runs: Mapping[str, list[Metrics]], path: Path) -> None:
     Training losses are smoothed and thin, the quick evaluations have dots. Fine-tuning's metrics,
     whose losses have other names, are drawn too.
     """
-    import matplotlib
-
-    with matplotlib.rc_context(), warnings.catch_warnings():
-        matplotlib.rcdefaults()
-        warnings.filterwarnings("ignore", "Glyph .* missing from")
-        picture = _draw_runs(runs)
-    write_atomically(path, picture)
+    _write(path, lambda axes: _draw_runs(axes, runs))
 
 
-def _draw_runs(runs: Mapping[str, list[Metrics]]) -> bytes:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 4.5), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
+def _draw_runs(axes: Any, runs: Mapping[str, list[Metrics]]) -> None:
     for number, (name, metrics) in enumerate(runs.items()):
         color, label = f"C{number % 10}", shown_title(name).replace("$", r"\$").lstrip("_")
         train = _points(metrics, "train_loss", "loss")
@@ -50,8 +38,6 @@ def _draw_runs(runs: Mapping[str, list[Metrics]]) -> bytes:
         axes.plot(*validation.T, "o-", color=color, linewidth=1.6, markersize=4, label=label)
     axes.set_xlabel("step")
     axes.set_ylabel("loss (validation with dots, training thin)")
-    _style(axes)
-    return _png(figure)
 
 
 def _points(metrics: list[Metrics], *names: str) -> np.ndarray:
@@ -67,26 +53,12 @@ def plot_loss(metrics: list[Metrics], path: Path, title: str = "") -> None:
     depends on the tokenizer. Lines without a loss (null: not finite) are left out. The title is
     shown literally, even if a name in it contains $ signs or bytes that are not text.
     """
-    import matplotlib
-
-    with matplotlib.rc_context(), warnings.catch_warnings():
-        matplotlib.rcdefaults()  # not the style that the user has set for other drawings
-        warnings.filterwarnings("ignore", "Glyph .* missing from")  # it is drawn as a box
-        picture = _draw(metrics, title)
-    write_atomically(path, picture)
+    _write(path, lambda axes: _draw(axes, metrics, title))
 
 
-def _draw(metrics: list[Metrics], title: str) -> bytes:
-    """The picture as the content of a PNG file."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
+def _draw(axes: Any, metrics: list[Metrics], title: str) -> None:
     train = [(m["step"], m["train_loss"]) for m in metrics if m.get("train_loss") is not None]
     validation = [m for m in metrics if m.get("val_loss") is not None]
-
-    figure = Figure(figsize=(8, 4.5), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
     if train:
         steps, losses = np.array(train, dtype=np.float64).T
         axes.plot(steps, losses, color=TRAIN, alpha=0.25, linewidth=0.8)
@@ -102,8 +74,24 @@ def _draw(metrics: list[Metrics], title: str) -> bytes:
     axes.set_title(
         shown_title(title), loc="left", fontsize=11, color=INK, fontweight="bold", parse_math=False
     )
-    _style(axes)
-    return _png(figure)
+
+
+def _write(path: Path, draw: Callable[[Any], None]) -> None:
+    """Write what ``draw`` draws into axes as a PNG file."""
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        matplotlib.rcdefaults()  # not the style that the user has set for other drawings
+        warnings.filterwarnings("ignore", "Glyph .* missing from")  # it is drawn as a box
+        figure, picture = Figure(figsize=(8, 4.5), dpi=150, layout="constrained"), io.BytesIO()
+        FigureCanvasAgg(figure)
+        axes = figure.add_subplot()
+        draw(axes)
+        _style(axes)
+        figure.savefig(picture, format="png", metadata={"Software": None})
+    write_atomically(path, picture.getvalue())
 
 
 def _style(axes: Any) -> None:
@@ -113,12 +101,6 @@ def _style(axes: Any) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False)
-
-
-def _png(figure: Any) -> bytes:
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", metadata={"Software": None})
-    return picture.getvalue()
 
 
 def _draw_validation(axes: Any, validation: list[Metrics]) -> None:

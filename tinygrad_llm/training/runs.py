@@ -87,9 +87,7 @@ def create_run(out: str | None, preset: str) -> Path:
 
 def write_run_file(run: Path, options: dict[str, Any], facts: dict[str, Any]) -> None:
     """Write run.json: the options, which ``--resume`` reads, and facts that identify the run."""
-    content = {"format": FORMAT, "options": options, **facts, "versions": versions()}
-    text = json.dumps(content, indent=2, allow_nan=False) + "\n"
-    write_atomically(run / RUN_FILE, text.encode())
+    _write(run, {"format": FORMAT, "options": options, **facts, "versions": versions()})
 
 
 def read_run_file(run: Path) -> dict[str, Any]:
@@ -102,6 +100,10 @@ def change_options(run: Path, changes: dict[str, Any]) -> None:
     """Replace options in run.json."""
     content = read_run_file(run)
     content["options"] |= changes
+    _write(run, content)
+
+
+def _write(run: Path, content: dict[str, Any]) -> None:
     text = json.dumps(content, indent=2, allow_nan=False) + "\n"
     write_atomically(run / RUN_FILE, text.encode())
 

@@ -27,7 +27,7 @@ class Run:
     tokenizer: Tokenizer | None
     """The tokenizer that it was trained with."""
     options: dict[str, Any]
-    """Every option that the run was started with, by the names of ``train --help``."""
+    """Every option of the run, by the names of ``train --help``."""
     metrics: list[Metrics]
     """The lines of metrics.jsonl: one for each step, with ``val_loss`` where it was evaluated."""
 
