@@ -71,6 +71,29 @@ def test_a_long_text_is_cut_at_line_ends(tmp_path, monkeypatch, encoding):
     assert report.found_bytes + sum(t.bytes for t in report.changed.values()) == report.kept_bytes
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_utf_16_is_cut_at_line_ends_with_and_without_a_mark(tmp_path, monkeypatch, encoding):
+    monkeypatch.setattr(text_format, "PIECE", 1000)
+    text = "".join(f"{i}: мир, и ещё\n" for i in range(400))
+    mark = "\ufeff" if encoding == "utf-16-be" else ""
+    path = put(tmp_path, "long.txt", (mark + text).encode(encoding))
+    documents = load_corpus(path, ReadOptions(encoding="utf-16")).documents
+    assert "".join(d.text for d in documents) == text and len(documents) > 4
+    assert all(d.text.endswith("\n") for d in documents)
+
+
+def test_a_long_binary_file_is_counted_like_a_short_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(text_format, "PIECE", 1000)
+    put(tmp_path, "good.txt", TEXT)
+    path = put(tmp_path, "long.txt", b"x\0\1" * 1000)
+    dropped = load_corpus(tmp_path).report.dropped
+    assert [(reason, tally.bytes) for reason, tally in dropped.items()] == [
+        (text_format.BINARY, 3000)
+    ]
+    with pytest.raises(UserError, match=r"the file .*long.txt is binary \(contains NUL bytes\)"):
+        load_corpus(path)
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
 def test_a_text_without_lines_is_cut_between_characters(tmp_path, monkeypatch, encoding):
     monkeypatch.setattr(text_format, "PIECE", 1000)

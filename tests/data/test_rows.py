@@ -92,7 +92,7 @@ def test_a_field_that_no_row_has(tmp_path, name):
         ("a.parquet", b"PAR1" + b"x" * 300, r"a damaged Parquet file \("),
         ("a.parquet", TEXT, "no parquet file, though its name ends in .parquet; rename it"),
         ("a.csv", b"id,text\n\0\0", "binary"),
-        ("a.jsonl", json_lines().encode() + b'{"text": "\xff"}\n' * 9000, "is damaged|not utf-8"),
+        ("a.jsonl", json_lines().encode() * 50 + b'{"text": "\xff"}\n', "is damaged|not utf-8"),
     ],
 )
 def test_bad_rows(tmp_path, name, content, sentence):
@@ -149,6 +149,18 @@ def test_json_that_is_too_long_to_be_read_whole(tmp_path, monkeypatch):
     monkeypatch.setattr(rows_format, "WHOLE", 100)
     with pytest.raises(UserError, match="a JSON file of more than 100 bytes, .*JSON lines"):
         load_corpus(put(tmp_path, "a.json", FILES["rows.json"]))
+
+
+@pytest.mark.parametrize("size", [1 << 12, 1 << 13, 1 << 16])
+def test_the_encoding_is_not_guessed_from_half_a_character(tmp_path, size):
+    """However much is looked at, its last character may be cut in two."""
+    row = json_lines([{"text": "plain words " * 20}]).encode()
+    start = row * (size // len(row) - 1) + b'{"text": "'
+    accent = start.ljust(size - 1, b"x") + "é".encode() + b'"}\n'
+    documents = read(put(tmp_path, "a.jsonl", accent + row))
+    assert documents[-2][1].endswith("xé")
+    latin = ("text\n" + "plain words " * 20 + "é").encode("latin-1")  # half of one in UTF-8
+    assert read(put(tmp_path, "a.csv", latin))[0][1].endswith(" é")
 
 
 def test_parquet_without_pyarrow(tmp_path, monkeypatch):

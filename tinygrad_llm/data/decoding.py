@@ -63,9 +63,9 @@ def decode_bytes(data: bytes, encoding: str | None = None) -> Decoded:
         mark = "\ufffd".encode(encoding, "ignore")  # it may be in the text by right
         own = data.count(mark) if mark else 0
         return Decoded(text, encoding.lower(), text.count("\ufffd") - own)
-    for mark, encoding in _MARKS:
-        if data.startswith(mark) and encoding != "utf-8":
-            return _decode_wide(data[len(mark) :], encoding)
+    marked = marked_encoding(data)
+    if marked is not None and marked != "utf-8":
+        return _decode_wide(data, marked)
     data = data.removeprefix(codecs.BOM_UTF8)
     if b"\0" in data:
         at = data.index(b"\0")
@@ -92,6 +92,11 @@ def decode_bytes(data: bytes, encoding: str | None = None) -> Decoded:
     return Decoded(data.decode("latin-1"), "latin-1")
 
 
+def marked_encoding(data: bytes) -> str | None:
+    """The encoding that a byte order mark at the beginning of the data names, if there is one."""
+    return next((encoding for mark, encoding in _MARKS if data.startswith(mark)), None)
+
+
 def guess_legacy(data: bytes) -> str | None:
     """The name in LEGACY of the encoding of these bytes, which are not UTF-8; None if in doubt."""
     sample = bytearray()
@@ -113,6 +118,7 @@ def guess_legacy(data: bytes) -> str | None:
 
 
 def _decode_wide(data: bytes, encoding: str) -> Decoded:
+    data = data.removeprefix("\ufeff".encode(encoding))
     text = data.decode(encoding, "replace")
     if "\0" in text:
         raise UserError(f"a NUL character indicates binary data, expected {encoding} text")

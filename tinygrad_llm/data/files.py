@@ -12,6 +12,8 @@ from tinygrad_llm.data.formats.unreadable import Unreadable
 from tinygrad_llm.data_options import ReadOptions
 from tinygrad_llm.errors import UserError
 
+BUFFER = 1 << 16  # bytes of a file that can be looked at before it is read
+
 # Things that look like files by name, but reading them would never end, or never start.
 KINDS = {
     stat.S_IFIFO: "a named pipe, not a file",
@@ -72,7 +74,7 @@ def _read_path(
             report.keep(0)
             yield Document(name, "")
             return
-        with open(path, "rb") as file:
+        with open(path, "rb", buffering=BUFFER) as file:
             kind = file_kind(name, file, options)
             for document in read_file(name, file, size, report, options):
                 documents += 1

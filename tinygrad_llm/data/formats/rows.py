@@ -5,6 +5,7 @@ list on the way gives the texts of all its elements. Without it the field is "te
 column. Rows are read one by one, JSON files whole and Parquet files by batches of rows.
 """
 
+import codecs
 import csv
 import io
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from typing import Any, BinaryIO
 
 from tinygrad_llm.data.corpus import CleanReport, Document
 from tinygrad_llm.data.decoding import decode_bytes
+from tinygrad_llm.data.formats.kinds import HEAD
 from tinygrad_llm.data.formats.text import REPLACED
 from tinygrad_llm.data.formats.unreadable import Unreadable, damaged, missing_extra
 from tinygrad_llm.errors import UserError
@@ -23,7 +25,6 @@ WHOLE = 256 << 20  # bytes of a file that has to be in memory whole
 FIELDS = 12  # names of fields in a sentence
 _LONGEST = 1 << 30  # characters of a value in CSV and TSV
 _ROWS = 256  # rows of Parquet in memory
-_SAMPLE = 1 << 16  # bytes from which an encoding is recognised
 
 
 def read_rows(
@@ -166,14 +167,27 @@ def read_whole(stream: BinaryIO, what: str) -> bytes:
 
 def _encoding_of(name: str, stream: Any, report: CleanReport) -> str:
     """The encoding of a stream with ``peek``: by its mark, or from its beginning."""
+    sample = stream.peek()
     try:
-        found = decode_bytes(stream.peek(_SAMPLE)[:_SAMPLE]).encoding
+        found = decode_bytes(sample[: len(sample) - _half_a_character(sample)]).encoding
     except UserError:
         raise Unreadable("binary (contains NUL bytes)", "expected rows of text") from None
     if found == "utf-8":
         return "utf-8-sig"  # without the mark, if there is one
     report.note(f"{name} was read as {found}.")
     return found.removesuffix("-le").removesuffix("-be")  # UTF-16 with a mark says it again
+
+
+def _half_a_character(sample: bytes) -> int:
+    """How many bytes at the end of UTF-8 begin a character that goes on after them."""
+    if len(sample) % HEAD:  # less than a full buffer: the file ends here
+        return 0
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        decoder.decode(sample)
+    except UnicodeDecodeError:
+        return 0
+    return len(decoder.getstate()[0])
 
 
 def _parquet(stream: BinaryIO, field: str | None) -> Iterator[dict[str, Any]]:

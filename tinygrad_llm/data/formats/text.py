@@ -2,7 +2,7 @@
 
 A file of up to PIECE bytes is one document. A longer one is cut at line ends into documents
 "name (part 1)", "name (part 2)" and so on, of about PIECE bytes each; their texts in a row are the
-whole text.
+whole text. The encoding of all of them is that of the first.
 """
 
 import codecs
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from tinygrad_llm.data.corpus import CleanReport, Document
-from tinygrad_llm.data.decoding import decode_bytes
+from tinygrad_llm.data.decoding import decode_bytes, marked_encoding
 from tinygrad_llm.data.formats.unreadable import Unreadable
 from tinygrad_llm.errors import UserError
 
@@ -65,8 +65,14 @@ def read_stream(
     if len(data) <= PIECE:
         yield Document(name, read_text(name, data, report, encoding), kind)
         return
-    if encoding is None or codecs.lookup(encoding).name in ("utf-16", "utf-32"):
-        encoding = decode_bytes(data[: _line_end(data, "utf-8")]).encoding  # a mark says it
+    if encoding is None:
+        try:
+            encoding = decode_bytes(data[: _line_end(data, "utf-8")]).encoding
+        except UserError:
+            raise not_text(data) from None
+    elif (standard := codecs.lookup(encoding).name) in ("utf-16", "utf-32"):
+        # Only the first part has the mark that says the order of the bytes.
+        encoding = marked_encoding(data) or f"{standard}-le"
     number = 0
     while data:
         data += stream.read(max(0, PIECE + 1 - len(data)))
