@@ -1,5 +1,6 @@
 """The rules of the field, each at its threshold; what they drop can be looked at."""
 
+import gzip
 import json
 import re
 
@@ -223,11 +224,24 @@ def test_decontamination_in_cleaning(tmp_path):
     }
 
 
+@pytest.mark.parametrize("name", ["a.jsonl", "a.JSONL", "a.ndjson"])
+def test_rows_of_evaluation_data_end_at_newlines_alone(tmp_path, name):
+    rows = [{"question": f"one\u2028{ITEM}"}, {"question": "x " * 12}, {"question": "y " * 12}]
+    lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+    (tmp_path / name).write_text("\ufeff" + "\r\n".join(lines), encoding="utf-8")
+    (tmp_path / ".hidden").write_bytes(b"\0")
+    judge = Contamination(str(tmp_path)).judge
+    assert judge(ITEM) == f"shares 13 words in a row with {name}"
+    assert judge("x " * 12 + "question " + "y " * 12) is None  # the words of two rows
+
+
 def test_bad_evaluation_data(tmp_path):
     (tmp_path / "bad.json").write_text("{")
     (tmp_path / "short.txt").write_text("a few words")
+    (tmp_path / "rows.jsonl.gz").write_bytes(gzip.compress(evaluation(tmp_path).read_bytes()))
     for name, sentence in (
         ("bad.json", "is not valid JSON"),
+        ("rows.jsonl.gz", "is binary .it has NUL bytes.; convert it to JSON lines"),
         ("short.txt", "has no text of 13 words"),
         ("none.txt", "cannot read the evaluation data"),
     ):

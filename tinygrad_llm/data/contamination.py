@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tinygrad_llm.data.formats.kinds import ROWS, suffix_of
 from tinygrad_llm.data.near_duplicates import WORDS_REMEMBERED, shingle_hashes
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import user_path
@@ -22,14 +23,15 @@ WORDS = 13
 class Contamination:
     """The runs of words of an evaluation's files.
 
-    path: a file, or a folder whose files are read. Of .jsonl and .json files every string counts by
-    itself, of others the whole text.
+    path: a file, or a folder whose files are read, except hidden ones. Of .json, .jsonl and .ndjson
+    files every string counts by itself, of others the whole text. Raises UserError for a binary
+    file (compressed, Parquet).
     """
 
     def __init__(self, path: str) -> None:
         self._word_hashes: dict[str, int] = {}
         root = user_path(path)
-        files = sorted(p for p in root.rglob("*") if p.is_file()) if root.is_dir() else [root]
+        files = list(_files_in(root)) if root.is_dir() else [root]
         self._names = [file.name for file in files]
         hashes = [self._hashes_of(file) for file in files]
         sizes = [len(h) for h in hashes]
@@ -63,16 +65,28 @@ class Contamination:
         return f"shares {WORDS} words in a row with {self._names[int(self._file[hits].min())]}"
 
 
+def _files_in(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not path.name.startswith("."):
+            yield path
+
+
 def _texts(file: Path) -> Iterator[str]:
     try:
-        text = file.read_text(encoding="utf-8", errors="replace")
+        text = file.read_text(encoding="utf-8-sig", errors="replace")
     except OSError as error:
         raise UserError(f"cannot read the evaluation data {file} ({error.strerror})") from None
-    if file.suffix not in (".json", ".jsonl"):
+    if "\0" in text:
+        raise UserError(
+            f"the evaluation data {file} is binary (it has NUL bytes); convert it to JSON lines or "
+            "text, since nothing would be found in it as it is"
+        )
+    kind = ROWS.get(suffix_of(file.name))
+    if kind not in ("json", "jsonl"):
         yield text
         return
     try:
-        for row in text.splitlines() if file.suffix == ".jsonl" else [text]:
+        for row in text.split("\n") if kind == "jsonl" else [text]:
             if row.strip():
                 yield from _strings(json.loads(row))
     except (ValueError, RecursionError):
