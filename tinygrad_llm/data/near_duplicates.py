@@ -32,7 +32,7 @@ class NearDuplicates:
 
     A near duplicate is not remembered: later texts are compared only with the others, so a chain of
     small edits does not pull in everything. Deterministic in (texts, threshold, seed). Memory:
-    eight bytes per word of the remembered texts.
+    eight bytes for each word of the remembered texts, and some 5 kB for the bands of each.
     """
 
     def __init__(self, threshold: float = 0.8, seed: int = 0) -> None:

@@ -38,6 +38,7 @@ from tinygrad_llm.data_options import DataOptions
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import file_sha256
 from tinygrad_llm.files.json_file import Text, Whole, read_json
+from tinygrad_llm.freed_memory import FreedMemory
 
 if TYPE_CHECKING:
     from tinygrad_llm.tokenizer import Tokenizer
@@ -179,14 +180,18 @@ def _write_side(
 ) -> TokenWriter:
     """Encode the documents into a token file, beginning where an earlier process was killed."""
     writer = TokenWriter(folder, name, token_dtype(tokenizer.vocab_size))
+    freed = FreedMemory()
     try:
         left = iter(documents)
         for document in islice(left, writer.written.documents):
             advance(len(document.text))
         for batch in _batches(left):
             writer.write(_encode(batch, tokenizer), text_bytes(batch))
-            advance(sum(len(document.text) for document in batch))
+            size = sum(len(document.text) for document in batch)
+            advance(size)
+            freed.passed(size)
         writer.finish()
+        freed.give_back()
     finally:
         writer.close()
     return writer

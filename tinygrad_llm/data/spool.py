@@ -10,6 +10,7 @@ unfinished cache entry, so that one left by a killed process is removed (``cache
 
 import os
 import struct
+import sys
 import weakref
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
@@ -19,7 +20,7 @@ from tinygrad_llm.data.cache import VARIABLE, remove_leftovers, unique_name
 from tinygrad_llm.data.corpus import Document
 from tinygrad_llm.errors import UserError
 
-MEMORY = 1 << 26  # bytes of text that stay in memory
+MEMORY = 1 << 26  # bytes that texts may take up in memory, one to four for each character
 
 _LENGTHS = struct.Struct("<IIQ")  # of the name, the kind and the text
 _BUFFER = 1 << 20
@@ -44,7 +45,7 @@ class Spool(Collection[Document]):
         self._length += 1
         if self._path is None:
             self._documents.append(document)
-            self._size += len(document.text)
+            self._size += sys.getsizeof(document.text)
             if self._size <= MEMORY:
                 return
             self._begin_file()

@@ -13,7 +13,6 @@ import numpy as np
 from tinygrad_llm.tokenizer import patterns
 
 SIZE = 1 << 16  # slots of an empty table
-PIECE = 1 << 22  # bytes of text split in one call
 
 # Only these planes of Unicode have, or may soon have, characters that are not "other".
 _PLANES = [*range(0x80, 0xD800), *range(0xE000, 0x40000), *range(0xE0000, 0xF0000)]

@@ -14,6 +14,7 @@ from itertools import chain
 import numpy as np
 
 from tinygrad_llm.errors import UserError
+from tinygrad_llm.freed_memory import FreedMemory
 from tinygrad_llm.tokenizer import patterns
 from tinygrad_llm.tokenizer.chunk_encoder import cut_at_lines
 from tinygrad_llm.tokenizer.chunk_table import ChunkTable, pattern_number, regex_classes
@@ -24,7 +25,8 @@ JOB = 1 << 20  # characters that a thread counts at once
 TABLES = 2  # whatever the number of processors, so that the counts are the same on every machine
 DISTINCT = 1 << 20
 """Chunks that are remembered. 250 MB of source code have 0.4 million. With more, the rarest are
-left out, which no vocabulary of a usual size would have merged whole; a warning says so."""
+left out, which no vocabulary of a usual size would have merged whole; a warning says so. One that
+comes again after that is counted anew."""
 
 
 def count_chunks(texts: Iterable[str | bytes], pattern: str = "gpt4") -> Counter[bytes]:
@@ -67,21 +69,24 @@ def _count_by_regex(pieces: Iterable[str], expression: str, pattern: str) -> Cou
 def _count_compiled(pieces: Iterable[str], number: int) -> Counter[bytes]:
     """Each table has a thread of its own; job i always goes to the same table."""
     tables = [ChunkTable(number, regex_classes()) for _ in range(TABLES)]
-    forgotten = [0] * TABLES
+    forgotten = [False] * TABLES
 
     def count(table: int, job: list[str]) -> None:
         for piece in job:
             tables[table].add(np.frombuffer(piece.encode(), np.uint8))
         if tables[table].used > DISTINCT:
-            forgotten[table] += tables[table].forget_rare(DISTINCT // 2)
+            forgotten[table] = True
+            tables[table].forget_rare(DISTINCT // 2)
 
     threads = [ThreadPoolExecutor(1) for _ in tables]
     waiting: deque[Future] = deque()
+    freed = FreedMemory()
     try:
         for i, job in enumerate(_jobs(pieces)):
             if len(waiting) >= 2 * TABLES:
                 waiting.popleft().result()
             waiting.append(threads[i % TABLES].submit(count, i % TABLES, job))
+            freed.passed(JOB)
         for future in waiting:
             future.result()
     finally:
@@ -92,11 +97,11 @@ def _count_compiled(pieces: Iterable[str], number: int) -> Counter[bytes]:
         for chunk, occurrences in table.items():
             chunks[chunk] += occurrences
         table.clear()
-    left_out = sum(forgotten) + _keep_frequent(chunks)
-    if left_out:
+    freed.give_back()
+    if _keep_frequent(chunks) or any(forgotten):
         warnings.warn(
-            f"the text has more than {DISTINCT:,} distinct words: the rarest {left_out:,} were not "
-            "used for training the tokenizer",
+            f"the text has more than {DISTINCT:,} distinct words: the rarest of them were not used "
+            "for training the tokenizer",
             stacklevel=4,
         )
     return chunks
@@ -115,13 +120,13 @@ def _jobs(pieces: Iterable[str]) -> Iterator[list[str]]:
     yield job
 
 
-def _keep_frequent(chunks: Counter[bytes]) -> int:
-    """Remove the rarest chunks if there are more than DISTINCT; returns how many."""
+def _keep_frequent(chunks: Counter[bytes]) -> bool:
+    """Remove the rarest chunks if there are more than DISTINCT; returns whether there are."""
     if len(chunks) <= DISTINCT:
-        return 0
+        return False
     # All chunks as rare as the first that has no room go, so that their order does not matter.
     limit = sorted(chunks.values(), reverse=True)[DISTINCT]
     rare = [chunk for chunk, count in chunks.items() if count <= limit]
     for chunk in rare:
         del chunks[chunk]
-    return len(rare)
+    return True
