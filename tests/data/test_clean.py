@@ -152,8 +152,11 @@ def test_nothing_left_says_why():
     text = "\u03b1\u03b2\u03b3 " * 100
     found = CleanReport(found_documents=1, kept_documents=1)
     corpus = Corpus("greek.txt", [Document("greek.txt", text)], found)
-    with pytest.raises(UserError, match="greek.txt has 0 bytes .*1 dropped: less than 90 % ASCII"):
+    sentence = "greek.txt has 0 bytes .*1 dropped: less than 90 % ASCII.*--min-ascii-share 0 keeps"
+    with pytest.raises(UserError, match=sentence):
         clean_corpus(corpus, ASCII)
+    with pytest.raises(UserError, match="or other options of cleaning$"):
+        clean_corpus(corpus, CleanOptions(max_characters=10))
     assert clean_corpus(corpus).documents[0].text == text
 
 

@@ -31,6 +31,7 @@ NEWLINES = "line ends changed to \\n"
 GUTENBERG = "Project Gutenberg's header and footer removed"
 BLANK_LINES = "runs of blank lines collapsed"
 EMPTY = "empty"
+NOT_ASCII = "% ASCII"  # how the reason ends
 EXACT_DUPLICATE = "exact duplicate of an earlier document"
 NEAR_DUPLICATE = "near duplicate of an earlier document"
 
@@ -167,14 +168,15 @@ class _Cleaner:
         if not text.strip():
             return EMPTY
         if ascii_share(text) < self.options.min_ascii_share:
-            return f"less than {100 * self.options.min_ascii_share:g} % ASCII"
+            return f"less than {100 * self.options.min_ascii_share:g} {NOT_ASCII}"
         reason = next((reason for judge in self._judges if (reason := judge(text))), None)
         if reason is not None:
             return reason
-        digest = hashlib.sha256(text.encode()).digest()[:16]
-        if self.options.exact_duplicates and digest in self._seen:
-            return EXACT_DUPLICATE
-        self._seen.add(digest)
+        if self.options.exact_duplicates:
+            digest = hashlib.sha256(text.encode()).digest()[:16]
+            if digest in self._seen:
+                return EXACT_DUPLICATE
+            self._seen.add(digest)
         if self._near is not None and self._near.twin(text) is not None:
             return NEAR_DUPLICATE
         return None
@@ -227,8 +229,8 @@ def read_corpus(
 ) -> Corpus:
     """Read and clean a source of any length; the cleaned text is kept on disk if there is much.
 
-    The same as ``clean_corpus(load_corpus(source, options), options)``, in bounded memory. Raises
-    UserError for what ``open_source`` and ``clean_corpus`` refuse, and for a full disk.
+    The same as ``clean_corpus(load_corpus(source, options), options)``, one document at a time.
+    Raises UserError for what ``open_source`` and ``clean_corpus`` refuse, and for a full disk.
     """
     options = options or DataOptions()
     opened = open_source(source, options, cache_dir=cache_dir, progress=progress)
@@ -245,6 +247,7 @@ def read_corpus(
 def _check_what_is_left(source: str, report: CleanReport) -> None:
     if report.kept_bytes >= MINIMUM_BYTES:
         return
+    of_another_script = any(reason.endswith(NOT_ASCII) for reason in report.dropped)
     dropped = "; ".join(
         f"{tally.documents} dropped: {reason} ({tally.names()})"
         for reason, tally in report.dropped.items()
@@ -253,6 +256,6 @@ def _check_what_is_left(source: str, report: CleanReport) -> None:
         f"the corpus {source} has {report.kept_bytes:,} bytes of text after cleaning "
         f"{report.found_documents:,} document(s), expected at least {MINIMUM_BYTES}"
         + (f" ({dropped})" if dropped else "")
-        + "; choose other text, or keep every language with --min-ascii-share 0 (in code, "
-        "CleanOptions(min_ascii_share=0))"
+        + "; choose other text, or other options of cleaning"
+        + (" (--min-ascii-share 0 keeps every language)" if of_another_script else "")
     )
