@@ -3,6 +3,7 @@
 import gzip
 import json
 import re
+from collections import Counter
 
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -45,7 +46,12 @@ def long(word, n):
         (long("word", 100_000), long("word", 100_001), "more than 100,000 words"),
         (long("a" * 10, 100), long("a" * 11, 100), "mean length of a word"),
         (long("abc", 200) + " abcd", long("ab", 200), "mean length of a word"),
-        (long("word", 95) + " #" * 5, long("worded", 85) + " #" * 15, "more than one #"),
+        (long("word", 90) + " #" * 10, long("word", 89) + " #" * 11, "more than one #"),
+        (
+            "the of " + "wo…rd " * 10 + "word " * 88,
+            "the of " + "wo…rd " * 10 + "wo...rd " + "word " * 88,
+            "more than one # or",
+        ),
         (
             long("word", 95) + " oh..." * 5 + " end",
             long("word", 95) + " oh..." * 15 + " end",
@@ -57,11 +63,26 @@ def long(word, n):
             "are bullets",
         ),
         (
+            "the of word\n" + "word and word word\n" * 5 + " * word word word word word\n" * 44,
+            "the of word\n" + "word and word word\n" * 4 + " * word word word word word\n" * 46,
+            "are bullets",
+        ),
+        (
+            "the of word\n" + "word and word word\n" * 5 + "\u2022 word word word word word\n" * 44,
+            "the of word\n" + "word and word word\n" * 4 + "\u2022 word word word word word\n" * 46,
+            "are bullets",
+        ),
+        (
+            "the of some words that go on… \n" * 3 + "the of more words in a line\n" * 7,
+            "the of some words that go on… \n" * 4 + "the of more words in a line\n" * 6,
+            "end with an ellipsis",
+        ),
+        (
             "the of some words that trail off...\n" * 3 + "the of more words in a line\n" * 7,
             "the of some words that trail off...\n" * 4 + "the of more words in a line\n" * 6,
             "end with an ellipsis",
         ),
-        (long("word", 80) + " 1234" * 20, long("word", 79) + " 1234" * 21, "have a letter"),
+        (long("w0rd", 80) + " 1234" * 20, long("word", 79) + " 1234" * 21, "have a letter"),
         ("The HAVE " + "word " * 60, "the the " + "word " * 60, "fewer than two of the words"),
     ],
 )
@@ -83,11 +104,20 @@ def lines(*parts):
     "passes, fails, reason",
     [
         (lines((13, ".", 40), (87, "", 40)), lines((12, ".", 40), (88, "", 40)), "end with punct"),
+        *[
+            (lines((13, mark, 40), (87, "", 40)), lines((13, ",", 40), (87, "", 40)), "end with p")
+            for mark in ("?", "!", '"', "'", '."', "\u201d", "\u2026", ". ")
+        ],
         (lines((66, ".", 29), (34, ".", 30)), lines((67, ".", 29), (33, ".", 30)), "shorter than"),
         (
             lines((98, ".", 50)) + "\n0 ".ljust(50, "x") + ".",
             lines((8, ".", 50)) + ("\n" + "y" * 49 + ".") * 2,
             "repeated lines",
+        ),
+        (  # neither indentation nor empty lines count
+            lines((50, ".", 30)).replace("\n", "\n\n   "),
+            lines((100, ".", 29)).replace("\n", "\n\n   "),
+            "shorter than",
         ),
     ],
 )
@@ -104,11 +134,47 @@ def test_gopher_repetition():
     assert gopher_repetition(different) is None and gopher_repetition("") is None
     many = [f"{i}" for i in range(69)]
     assert gopher_repetition("\n".join(["a b"] * 31 + many) + different) is None
-    assert "of the lines are" in gopher_repetition("\n".join(["a b"] * 33 + many + [different]))
-    assert "is repeated lines" in gopher_repetition("\n".join([different[:400]] * 2 + WORDS[:60]))
+    repeated_lines = "\n".join(["a b", "   a b"] * 16 + many) + different
+    assert "more than 30 % of the lines are" in gopher_repetition(repeated_lines)
+    assert gopher_repetition("\n\n".join(WORDS[:50])) is None  # empty lines are none
+    paragraphs = ["\n".join(WORDS[i : i + 5]) for i in range(0, 30, 5)]
+    assert gopher_repetition("\n\n".join(["a b"] * 3 + paragraphs)) is None
+    assert "of the paragraphs are" in gopher_repetition("\n\n".join(["a b"] * 5 + paragraphs))
     assert "run of 2 words" in gopher_repetition("aaaaaa bbbbbb " * 20 + different[:600])
     half = " ".join(WORDS[:100])
     assert "runs of 5 words" in gopher_repetition(f"{half} {half} {' '.join(WORDS[100:300])}")
+
+
+def test_the_share_of_repeated_lines():
+    def text(size):
+        """Of so many characters 100 are a repeated line."""
+        return "\n".join(["q" * 100] * 2 + ["r" * 100, "s" * 100, "t" * (size - 404)])
+
+    assert gopher_repetition(text(500)) is None
+    assert "more than 20 % of the text is repeated lines" in gopher_repetition(text(499))
+
+
+def filled(words, size):
+    """The words, and one that brings all of them to so many characters."""
+    return " ".join([*words, "z" * (size - sum(map(len, words)))])
+
+
+@pytest.mark.parametrize("n, times, size", [(2, 10, 200), (3, 9, 300), (4, 10, 500)])
+def test_the_share_of_the_most_frequent_run(n, times, size):
+    run = "aa bb cc dd".split()[:n]
+    words = [word for i in range(times) for word in [*run, f"{i}"]]
+    assert gopher_repetition(filled(words, size)) is None
+    assert f"one run of {n} words is more" in gopher_repetition(filled(words, size - 1))
+
+
+@pytest.mark.parametrize("n, most", [(5, 150), (6, 140), (7, 130), (8, 120), (9, 110), (10, 100)])
+def test_the_share_of_runs_that_occur_again(n, most):
+    run = [f"{i}".ljust(most // n, "r") for i in range(n - 1)]
+    run.append("s" * (most - sum(map(len, run))))
+    frequent = "a b c d 1 a b c d 2 a b c d 3".split()  # so that no longer word is in the top run
+    words = [*run, *frequent, *run]
+    assert gopher_repetition(filled(words, 1000)) is None
+    assert f"repeated runs of {n} words" in gopher_repetition(filled(words, 999))
 
 
 def test_what_is_counted_as_repeated():
@@ -128,6 +194,8 @@ def test_no_word_is_counted_twice(words, n):
 def test_c4_lines():
     text = "Good.\nPlease enable JavaScript.\nWe use cookies!\nSee our Privacy Policy\nBetter.\n"
     assert without_c4_lines(text) == "Good.\nBetter.\n"
+    for one in ("Lorem ipsum dolor", "Terms of Use", "our cookie policy", "makes use of cookies"):
+        assert without_c4_lines(f"Good.\n{one}\nBetter.\n") == "Good.\nBetter.\n"
     assert without_c4_lines("The cook is nice.\n") == "The cook is nice.\n"
 
 
@@ -259,8 +327,31 @@ def test_samples_are_drawn_from_all():
     few = Samples(3)
     few("changed", Document("a", "0123456789" * 4 + "abc"), "0123456789" * 4 + "xyz")
     expected = "a: '01234567890123456789abc' -> '01234567890123456789xyz'"
-    assert list(few.lines("CHANGED")) == [("changed: 1 documents", [expected])]
+    assert list(few.lines("CHANGED")) == [("changed: 1 document", [expected])]
     assert list(few.lines("other")) == []
+    few("changed", Document("b", "0" * 50 + "end"), "0" * 50)
+    few("changed", Document("c", "all"), "")
+    ((_, shown),) = few.lines("changed")
+    assert shown[1:] == [f"b: '{'0' * 20}end' -> '{'0' * 20}'", "c: 'all' -> ''"]
+    few("Long", Document("d", "x" * 300), None)
+    few("Long", Document("e", "x" * 301), None)
+    assert list(few.lines("long")) == [
+        ("Long: 2 documents", [f"d: '{'x' * 300}'", f"e: '{'x' * 300}'..."])
+    ]
+
+
+def test_each_document_is_as_likely_to_be_a_sample():
+    def drawn(seed):
+        samples = Samples(2, seed)
+        for i in range(10):
+            samples("too short", Document(str(i), "x"), None)
+        ((_, shown),) = samples.lines()
+        return sorted(line[0] for line in shown)
+
+    assert drawn(1) == drawn(1)
+    counts = Counter(name for seed in range(400) for name in drawn(seed))
+    assert sum(counts.values()) == 800
+    assert all(50 < counts[str(i)] < 110 for i in range(10))  # 80, with a deviation of 8
 
 
 def test_inspect_shows_what_was_dropped(tmp_path, capsys):
@@ -273,4 +364,5 @@ def test_inspect_shows_what_was_dropped(tmp_path, capsys):
     assert "poor.txt: 'buy now\\nbuy now" in out
     assert "Write to me@home.org.\\n' -> " in out and "email@example.com" in out
     assert main([*arguments, "--rule", "gopher"]) == 0
-    assert "masked: 1 doc" not in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "masked: 1 doc" not in out and "poor.txt: 'buy now\\nbuy now" in out

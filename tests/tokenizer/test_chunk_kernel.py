@@ -1,5 +1,6 @@
 """The compiled splitter against the regular expressions; the counts and ids that come from it."""
 
+import itertools
 import warnings
 from collections import Counter
 
@@ -58,6 +59,17 @@ def test_chunks_equal_the_engine(name, text):
         "test", pat_str=patterns.NAMED[name], mergeable_ranks=vocabulary, special_tokens={}
     )
     assert engine.encode_ordinary(text) == [vocabulary[chunk.encode()] for chunk in chunks]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_short_text(name):
+    """Also its end: the bytes after it, which would change the last chunk, are not looked at."""
+    table = ChunkTable(pattern_number(patterns.NAMED[name]), regex_classes())
+    for length in (1, 2, 3, 4):
+        for text in map("".join, itertools.product(" \n\t'slve1.", repeat=length)):
+            data = np.frombuffer((text + "le1 .\n").encode(), np.uint8)[:length]
+            chunks = [table.chunk(n).decode() for n in table.add(data, numbers=True).tolist()]
+            assert chunks == regex.findall(patterns.NAMED[name], text)
 
 
 def test_classes_of_every_character():

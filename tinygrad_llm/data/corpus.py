@@ -159,18 +159,17 @@ class CleanReport:
 
     def __str__(self) -> str:
         lines = [
-            f"found {_count(self.found_documents)}, {self.found_bytes:,} bytes; "
-            f"kept {_count(self.kept_documents)}, {self.kept_bytes:,} bytes"
+            f"found {counted(self.found_documents)}, {self.found_bytes:,} bytes; "
+            f"kept {counted(self.kept_documents)}, {self.kept_bytes:,} bytes"
         ]
         for reason, t in self.dropped.items():
             lines.append(
-                f"dropped {_count(t.documents)}, {t.bytes:,} bytes: {reason} ({t.names()})"
+                f"dropped {counted(t.documents)}, {t.bytes:,} bytes: {reason} ({t.names()})"
             )
         for reason, t in self.changed.items():
             places = f"{t.count:,} " if t.count else ""
-            lines.append(
-                f"changed {_count(t.documents)}, {t.bytes:+,} bytes: {places}{reason} ({t.names()})"
-            )
+            what = f"{places}{reason} ({t.names()})"
+            lines.append(f"changed {counted(t.documents)}, {t.bytes:+,} bytes: {what}")
         if self.scripts:
             lines.append(f"letters by script: {script_shares(self.scripts)}")
         warning = self.warning()
@@ -214,5 +213,6 @@ def some(names: list[str]) -> str:
     return ", ".join(names[:EXAMPLES]) + (", ..." if len(names) > EXAMPLES else "")
 
 
-def _count(n: int) -> str:
+def counted(n: int) -> str:
+    """A number of documents for a person: 1 document, 2,000 documents."""
     return f"{n:,} document" + ("" if n == 1 else "s")

@@ -11,7 +11,7 @@ import re
 from collections import Counter
 
 STOP_WORDS = frozenset("the be to of and that have with".split())
-TERMINAL = ('."', "?", "!", '"', ".", "'", "\u201d", "\u2026")
+TERMINAL = ("?", "!", '"', ".", "'", "\u201d", "\u2026")
 C4_LINES = "lines of boilerplate removed (C4)"
 _C4_LINE = re.compile(
     r"javascript|lorem ipsum|terms of use|privacy policy|cookie policy|(?:uses?|use of) cookies",
@@ -56,7 +56,7 @@ def fineweb_quality(text: str) -> str | None:
 
 
 def without_c4_lines(text: str) -> str:
-    """The text without the lines that ask for JavaScript or speak of cookies and terms of use."""
+    """The text without the lines that mention JavaScript, cookies in use, terms or policies."""
     if _C4_LINE.search(text) is None:
         return text
     return "".join(line for line in text.splitlines(keepends=True) if not _C4_LINE.search(line))

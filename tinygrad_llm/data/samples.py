@@ -7,7 +7,7 @@ sampling, Vitter 1985), so the memory does not grow and the first files are not 
 import random
 from collections.abc import Iterator
 
-from tinygrad_llm.data.corpus import Document
+from tinygrad_llm.data.corpus import Document, counted
 
 SHOWN = 300  # characters of a text
 
@@ -32,7 +32,7 @@ class Samples:
         """(reason with its number of documents, its samples), for reasons with these words."""
         for reason, samples in self._samples.items():
             if words.lower() in reason.lower():
-                yield f"{reason}: {self._met[reason]:,} documents", samples
+                yield f"{reason}: {counted(self._met[reason])}", samples
 
 
 def _sample(document: Document, changed: str | None) -> str:
