@@ -1,5 +1,6 @@
 """Documents of files on disk, opened one after the other; what gives no text is counted."""
 
+import io
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -74,7 +75,7 @@ def _read_path(
             report.keep(0)
             yield Document(name, "")
             return
-        with open(path, "rb", buffering=BUFFER) as file:
+        with io.BufferedReader(io.FileIO(path), BUFFER) as file:
             kind = file_kind(name, file, options)
             for document in read_file(name, file, size, report, options):
                 documents += 1
