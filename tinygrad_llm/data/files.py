@@ -75,7 +75,8 @@ def _read_path(
             report.keep(0)
             yield Document(name, "")
             return
-        with io.BufferedReader(io.FileIO(path), BUFFER) as file:
+        file: io.BufferedReader = io.BufferedReader(io.FileIO(path), BUFFER)
+        with file:
             kind = file_kind(name, file, options)
             for document in read_file(name, file, size, report, options):
                 documents += 1
