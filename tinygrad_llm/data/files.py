@@ -5,6 +5,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from tinygrad_llm.data.corpus import CleanReport, Document
 from tinygrad_llm.data.folders import Found
@@ -75,8 +76,8 @@ def _read_path(
             report.keep(0)
             yield Document(name, "")
             return
-        file: io.BufferedReader = io.BufferedReader(io.FileIO(path), BUFFER)
-        with file:
+        with open(path, "rb", buffering=BUFFER) as opened:
+            file = cast(io.BufferedReader, opened)
             kind = file_kind(name, file, options)
             for document in read_file(name, file, size, report, options):
                 documents += 1
