@@ -295,8 +295,13 @@ def test_train_and_generate(tmp_path, cuda, monkeypatch, capsys):
     assert cli.main(["train", *options.split()]) == 0
     assert moved == ["cuda", "cuda"]  # the model, and the small one that compiles the kernels
     path = tmp_path / "runs" / "tiny" / "run.json"
-    content = json.loads(path.read_text())
+    written_options = path.read_text()
+    content = json.loads(written_options)
     assert content["options"]["device"] == "cuda"
+    content["options"]["lr"] = 0.002
+    path.write_text(json.dumps(content))
+    assert cli.main(["train", "--resume", "runs/tiny"]) == 2  # other options
+    path.write_text(written_options)
     assert cli.main(["train", "--resume", "runs/tiny", "--steps", "6"]) == 0
     assert moved == ["cuda"] * 4
     capsys.readouterr()

@@ -4,16 +4,14 @@ import json
 import re
 import shutil
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
-from caches import new_cache
+from kept_run import copy_run, make_run
 from small_corpus import small_corpus
 
 from autograd import use_kernels
 from tinygrad_llm import cli
-from tinygrad_llm.commands import session
 from tinygrad_llm.commands.generate import default_prompt
 from tinygrad_llm.config import GPTConfig, LlamaConfig
 from tinygrad_llm.machine.memory import training_bytes
@@ -32,26 +30,13 @@ TRAIN = (
 def kept(tmp_path_factory):
     """A finished run of six steps, made once."""
     folder = tmp_path_factory.mktemp("kept")
-    (folder / "corpus.txt").write_text(small_corpus(60))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TINYGRAD_LLM_CACHE", new_cache(folder))
-        patch.setattr(session, "gemm_limit", lambda: 1e9)
-        patch.chdir(folder)
-        assert run(*TRAIN, "--steps", "6", "--out", "run") == 0
-    return folder
+    return make_run(folder, lambda: run(*TRAIN, "--steps", "6", "--out", "run"))
 
 
 @pytest.fixture
 def here(kept, tmp_path, monkeypatch):
     """A copy of it, as the working folder."""
-    folder = Path(shutil.copytree(kept, tmp_path / "copy", symlinks=True))
-    content = json.loads((folder / "run/run.json").read_text())
-    content["options"]["data"] = str(folder / "corpus.txt")
-    (folder / "run/run.json").write_text(json.dumps(content))
-    monkeypatch.setenv("TINYGRAD_LLM_CACHE", str(folder / "cache"))
-    monkeypatch.setattr(session, "gemm_limit", lambda: 1e9)
-    monkeypatch.chdir(folder)
-    return folder
+    return copy_run(kept, tmp_path, monkeypatch)
 
 
 def run(*argv):

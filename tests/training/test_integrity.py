@@ -13,12 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from caches import new_cache
-from small_corpus import small_corpus
+from kept_run import copy_run, make_run
 
 from autograd import use_kernels
 from tinygrad_llm import cli
-from tinygrad_llm.commands import finish, resume, saved_run, session
+from tinygrad_llm.commands import finish, resume, saved_run
 from tinygrad_llm.config import TrainConfig
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import lock
@@ -41,25 +40,13 @@ RESUME = ["train", "--resume", "run"]
 def kept(tmp_path_factory):
     """A finished run, made once, and everything that belongs to it."""
     folder = tmp_path_factory.mktemp("kept")
-    (folder / "corpus.txt").write_text(small_corpus(60))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TINYGRAD_LLM_CACHE", new_cache(folder))
-        patch.setattr(session, "gemm_limit", lambda: 1e9)
-        patch.chdir(folder)
-        assert command(TRAIN)[0] == 0
-    return folder
+    return make_run(folder, lambda: command(TRAIN)[0])
 
 
 @pytest.fixture
 def run(kept, tmp_path, monkeypatch):
     """A copy of it whose last step is done and saved, but not what follows it."""
-    folder = Path(shutil.copytree(kept, tmp_path / "copy", symlinks=True))
-    content = json.loads((folder / "run/run.json").read_text())
-    content["options"]["data"] = str(folder / "corpus.txt")
-    (folder / "run/run.json").write_text(json.dumps(content))
-    monkeypatch.setenv("TINYGRAD_LLM_CACHE", str(folder / "cache"))
-    monkeypatch.setattr(session, "gemm_limit", lambda: 1e9)
-    monkeypatch.chdir(folder)
+    folder = copy_run(kept, tmp_path, monkeypatch)
     change_lines(folder / "run", lambda lines: lines[:-1])
     return folder / "run"
 

@@ -4,8 +4,9 @@ import math
 
 import numpy as np
 import pytest
+from optimizer_steps import check_continuation, set_gradients
 
-from autograd import Parameter, Tensor, use_kernels
+from autograd import Parameter, use_kernels
 from tinygrad_llm.config import PRESETS
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.model import build_model
@@ -20,11 +21,6 @@ def parameters(shapes=None, dtype=np.float64):
     rng = np.random.default_rng(0)
     shapes = shapes or BLOCK | REST
     return {n: Parameter(rng.normal(size=s).astype(dtype)) for n, s in shapes.items()}
-
-
-def set_gradients(params, rng):
-    for p in params.values():
-        p.grad = Tensor(rng.normal(size=p.shape).astype(p.dtype))
 
 
 @pytest.fixture
@@ -134,23 +130,9 @@ def test_the_length_of_a_gradient_does_not_matter():
 
 
 def test_state_continues_bit_for_bit():
-    def run(stop):
-        params, rng = parameters(dtype=np.float32), np.random.default_rng(5)
-        optimizer = Muon(params.items(), **OPTIONS)
-        for step in range(6):
-            if step == stop:
-                state = {k: v.copy() for k, v in optimizer.state_dict().items()}
-                optimizer = Muon(params.items(), **OPTIONS)
-                optimizer.load_state_dict(state)
-                for array in state.values():
-                    array.fill(7)  # it was copied
-            set_gradients(params, rng)
-            optimizer.step()
-        return params
-
-    whole, resumed = run(stop=None), run(stop=3)
-    for name in whole:
-        assert whole[name].data.tobytes() == resumed[name].data.tobytes()
+    check_continuation(
+        lambda: parameters(dtype=np.float32), lambda items: Muon(items, **OPTIONS), seed=5
+    )
 
 
 def test_what_is_kept_of_each_half():

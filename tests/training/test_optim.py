@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from optimizer_steps import check_continuation, set_gradients
 
 from autograd import Parameter, Tensor, use_kernels
 from tinygrad_llm.errors import UserError
@@ -17,11 +18,6 @@ def parameters(seed=0, dtype=np.float64):
     rng = np.random.default_rng(seed)
     shapes = {"matrix": (5, 3), "bias": (3,), "scalar": (), "cube": (2, 2, 2)}
     return {n: Parameter(rng.normal(size=s).astype(dtype)) for n, s in shapes.items()}
-
-
-def set_gradients(params, rng):
-    for p in params.values():
-        p.grad = Tensor(np.asarray(rng.normal(size=p.shape), dtype=p.dtype))
 
 
 def paper(p, gradients, *, decay, lr, betas, eps, scale=1.0):
@@ -102,23 +98,7 @@ def test_a_step_bumps_the_version_and_zero_grad_forgets():
 
 
 def test_state_continues_bit_for_bit():
-    def run(stop):
-        params, rng = parameters(dtype=np.float32), np.random.default_rng(4)
-        optimizer = AdamW(params.items(), **OPTIONS)
-        for step in range(6):
-            if step == stop:
-                state = {k: v.copy() for k, v in optimizer.state_dict().items()}
-                optimizer = AdamW(params.items(), **OPTIONS)
-                optimizer.load_state_dict(state)
-                for array in state.values():
-                    array.fill(7)  # it was copied
-            set_gradients(params, rng)
-            optimizer.step()
-        return params
-
-    whole, resumed = run(stop=None), run(stop=3)
-    for name in whole:
-        assert whole[name].data.tobytes() == resumed[name].data.tobytes()
+    check_continuation(lambda: parameters(dtype=np.float32), lambda items: AdamW(items, **OPTIONS))
 
 
 @pytest.mark.parametrize("case", ["unknown", "shape", "dtype", "partial"])

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from optimizer_steps import check_continuation, set_gradients
 
 from autograd import Parameter, Tensor, use_kernels
 from tinygrad_llm.training.optim import SGD, AdamW, Muon
@@ -11,11 +12,6 @@ def parameters(dtype=np.float64):
     rng = np.random.default_rng(0)
     shapes = {"0.weight": (5, 3), "0.bias": (3,), "scalar": (), "cube": (2, 2, 2)}
     return {n: Parameter(np.asarray(rng.normal(size=s), dtype)) for n, s in shapes.items()}
-
-
-def set_gradients(params, rng):
-    for p in params.values():
-        p.grad = Tensor(np.asarray(rng.normal(size=p.shape), dtype=p.dtype))
 
 
 @pytest.mark.parametrize("kernels", ["auto", "reference"])
@@ -51,21 +47,9 @@ def test_without_momentum_it_is_gradient_descent():
 
 
 def test_state_continues_bit_for_bit():
-    def run(stop):
-        params, rng = parameters(np.float32), np.random.default_rng(4)
-        optimizer = SGD(params.items(), 0.01, 0.9, True, 0.1)
-        for step in range(6):
-            if step == stop:
-                state = {k: v.copy() for k, v in optimizer.state_dict().items()}
-                optimizer = SGD(params.items(), 0.01, 0.9, True, 0.1)
-                optimizer.load_state_dict(state)
-            set_gradients(params, rng)
-            optimizer.step()
-        return params
-
-    whole, resumed = run(stop=None), run(stop=3)
-    for name in whole:
-        assert whole[name].data.tobytes() == resumed[name].data.tobytes()
+    check_continuation(
+        lambda: parameters(np.float32), lambda items: SGD(items, 0.01, 0.9, True, 0.1)
+    )
 
 
 # --- groups ------------------------------------------------------------------------------------

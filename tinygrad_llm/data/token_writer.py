@@ -108,17 +108,18 @@ class TokenWriter:
 
     def _read_journal(self) -> Written:
         """What the journal says, if the file begins with those ids; otherwise nothing."""
+        digest = hashlib.sha256()
         try:
             noted = Written(**read_json(self._journal, _SCHEMA))
             with open(self._partial, "rb") as file:
                 file.seek(self._header)
                 left = noted.tokens * self._dtype.itemsize
                 while left > 0 and (data := file.read(min(left, 1 << 20))):
-                    self._digest.update(data)
+                    digest.update(data)
                     left -= len(data)
         except (UserError, OSError):
             return Written()
-        if left or self._digest.hexdigest() != noted.sha256:
-            self._digest = hashlib.sha256()
+        if left or digest.hexdigest() != noted.sha256:
             return Written()
+        self._digest = digest
         return noted
