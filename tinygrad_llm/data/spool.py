@@ -26,7 +26,14 @@ _LENGTHS = struct.Struct("<IIQ")  # of the name, the kind and the text
 _BUFFER = 1 << 20
 
 
-class Spool(Collection[Document]):
+class Documents(Collection[Document]):
+    """Documents that may be read as often as needed, one at a time."""
+
+    def __contains__(self, document: object) -> bool:
+        return any(document == mine for mine in self)
+
+
+class Spool(Documents):
     """Documents in the order in which they were added. Iterate as often as you like.
 
     folder: where a file is written, if there is more text than MEMORY.
@@ -60,9 +67,6 @@ class Spool(Collection[Document]):
 
     def __iter__(self) -> Iterator[Document]:
         return self.read()
-
-    def __contains__(self, document: object) -> bool:
-        return any(document == mine for mine in self)
 
     def read(self, wanted: Callable[[str], bool] = lambda name: True) -> Iterator[Document]:
         """The documents whose names are wanted; the texts of the others are not read."""
@@ -119,7 +123,7 @@ def _delete(file: BinaryIO, path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
-class View(Collection[Document]):
+class View(Documents):
     """Some documents, perhaps altered, read anew each time.
 
     wanted: whether a document of this name belongs to it.
@@ -148,6 +152,3 @@ class View(Collection[Document]):
         if self._length is None:
             self._length = sum(1 for _ in self)
         return self._length
-
-    def __contains__(self, document: object) -> bool:
-        return any(document == mine for mine in self)
