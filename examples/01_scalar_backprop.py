@@ -15,6 +15,13 @@ engine. Part 4 measures every derivative by nudging a value. ``main`` shows all 
 side, and ends with what a gradient is used for.
 
 Next: 02_order_and_accumulation.py, on the ``+=`` and on "last step first".
+
+Exercises, answered in solutions/01_scalar_backprop.py. Try first.
+
+1. A relu in place of tanh. With y = max(0, z), which line of ``backward_by_hand`` changes? Which
+   gradients are 0 at b = -0.4, and which at b = -1.4?
+2. The other direction. Give each line of ``forward`` a second one: how fast does its value change
+   when w does? Which derivatives does one such pass find, and which does the backward pass?
 """
 
 import math

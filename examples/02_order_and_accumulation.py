@@ -17,6 +17,15 @@ the sequel: the same engine on arrays, autograd/reference.py, trains a small net
 
 Before: 01_scalar_backprop.py. Next: 03_tensors_and_broadcasting.py. The real thing, a heap on a
 creation counter, is ``run`` in autograd/backward.py.
+
+Exercises, answered in solutions/02_order_and_accumulation.py. Try first.
+
+1. Path by path, done right. ``depth_first`` follows every path and is wrong. Write a backward that
+   follows every path and is right: what does a path have to carry?
+2. Where breadth first does no harm. It is right for L = x + x x, and wrong for L = h + h h with
+   h = sin x. Explain both, and predict the wrong number.
+3. Without sorting. ``newest_first`` first collects the whole graph. Write an order that does not:
+   keep the values that wait for their turn in a heap (heapq).
 """
 
 import math

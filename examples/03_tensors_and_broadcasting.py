@@ -15,6 +15,15 @@ place, 6 how to compute without recording. ``unbroadcast`` below is written out 
 engine's own is in autograd/accumulate.py.
 
 Before: 02_order_and_accumulation.py. Next: 04_gradient_check.py.
+
+Exercises, answered in solutions/03_tensors_and_broadcasting.py. Try first.
+
+1. A row without its mean. Derive the gradient of y = x - mean(x), the mean of each row, from "a
+   copy becomes a sum, a sum becomes a copy" alone. Compare it with the engine's.
+2. The same without keepdims. What happens with x - x.mean(axis=-1) for x (3, 4), and for x (3, 3)?
+   Which test would notice?
+3. Square matrices. Multiply G or its transpose and B or its transpose in either order: how many of
+   the eight products have the shape of A, and how many are dL/dA? And if all three are square?
 """
 
 import textwrap

@@ -1,0 +1,55 @@
+"""Every exercise of an example has one solution, and every solution runs and prints its answer.
+
+An example's docstring ends with its exercises, numbered and titled. The file of the same name in
+examples/solutions/ has a function for each, whose docstring begins with the same title.
+"""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+from reader import run
+
+EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("[0-9]*.py"))
+SOLUTIONS = sorted((Path(__file__).parent.parent / "examples" / "solutions").glob("[0-9]*.py"))
+
+
+def docstring(path):
+    return ast.get_docstring(ast.parse(path.read_text()))
+
+
+def exercises(example):
+    """The exercises at the end of an example's docstring: (number, title) pairs."""
+    heading = f"Exercises, answered in solutions/{example.name}. Try first.\n\n"
+    _, _, text = docstring(example).partition(heading)
+    return [(int(n), title) for n, title in re.findall(r"^(\d+)\. ([^.?\n]+[.?])", text, re.M)]
+
+
+def answers(solution):
+    """The exercises that a solution answers: (number, title) pairs, in the order of the file."""
+    functions = [n for n in ast.parse(solution.read_text()).body if isinstance(n, ast.FunctionDef)]
+    numbered = [f for f in functions if f.name.startswith("exercise_")]
+    titles = [ast.get_docstring(f).splitlines()[0] for f in numbered]
+    return [(int(f.name.split("_")[1]), t) for f, t in zip(numbered, titles, strict=True)]
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda p: p.name)
+def test_every_exercise_has_one_solution(example):
+    solution = example.parent / "solutions" / example.name
+    asked = exercises(example)
+    assert [number for number, _ in asked] == list(range(1, len(asked) + 1))
+    assert (answers(solution) if solution.exists() else []) == asked
+
+
+def test_every_solution_belongs_to_an_example():
+    assert {p.name for p in SOLUTIONS} <= {p.name for p in EXAMPLES}
+
+
+@pytest.mark.parametrize("solution", SOLUTIONS, ids=lambda p: p.name)
+def test_solution_runs_and_prints_every_answer(solution):
+    output = run(str(solution))
+    for number, title in answers(solution):
+        assert f"{number}. {title}\n" in output
+    assert max(map(len, output.splitlines())) <= 100, "a line is too long for a page"
+    assert docstring(solution).startswith(f"Solutions to the exercises of {solution.name}.")
