@@ -11,7 +11,14 @@ from tinygrad_llm.commands.console import PlainConsole, TerminalConsole, clock, 
 from tinygrad_llm.config import GPTConfig
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.model.gpt import GPT
-from tinygrad_llm.training.evaluation import Evaluation, evaluate, fixed_part, whole
+from tinygrad_llm.training.evaluation import (
+    Evaluation,
+    evaluate,
+    evaluate_documents,
+    fixed_part,
+    median_bits_per_byte,
+    whole,
+)
 from tinygrad_llm.training.metrics import MetricsWriter, is_finished, read_metrics, truncate
 from tinygrad_llm.training.next_tokens import NextTokens
 from tinygrad_llm.training.plot import plot_loss, smooth
@@ -39,6 +46,35 @@ def test_evaluation_equals_the_definition():
     assert result.loss == pytest.approx(nats / 99, rel=1e-12)
     assert result.perplexity == pytest.approx(math.exp(nats / 99), rel=1e-12)
     assert result.bits_per_byte == pytest.approx(nats / math.log(2) / n_bytes, rel=1e-12)
+
+
+def test_each_document_is_scored_up_to_the_id_that_ends_it():
+    model = GPT(CONFIG, seed=3).astype(np.float64)
+    end = 10
+    bounds = [1, *(np.flatnonzero(TOKENS[1:] == end) + 2), len(TOKENS)]
+    assert len(bounds) > 5 and TOKENS[-1] != end  # the last document is cut
+    parts = evaluate_documents(model, whole(TOKENS, 6, 4), TOKEN_BYTES, end)
+
+    model.eval()
+    nats = [
+        loss
+        for x, y in whole(TOKENS, 6, 1)
+        for loss in model.loss(x, y, reduction="none").data[y != -100]
+    ]
+    expected = [
+        Evaluation(sum(nats[a - 1 : b - 1]), b - a, int(TOKEN_BYTES[TOKENS[a:b]].sum()))
+        for a, b in zip(bounds, bounds[1:], strict=False)
+    ]
+    assert [(p.tokens, p.bytes) for p in parts] == [(e.tokens, e.bytes) for e in expected]
+    assert [p.nats for p in parts] == pytest.approx([e.nats for e in expected], rel=1e-12)
+    whole_text = evaluate(model, whole(TOKENS, 6, 4), TOKEN_BYTES)
+    assert Evaluation.total(parts).nats == pytest.approx(whole_text.nats, rel=1e-12)
+
+
+def test_the_median_is_over_documents_that_have_bytes():
+    documents = [Evaluation(bits * math.log(2) * 8, 5, 8) for bits in (1.0, 9.0, 2.0)]
+    assert median_bits_per_byte([*documents, Evaluation(7.0, 1, 0)]) == pytest.approx(2.0)
+    assert math.isnan(median_bits_per_byte([Evaluation(7.0, 1, 0)]))
 
 
 def test_evaluation_draws_no_random_number_and_restores_the_mode():

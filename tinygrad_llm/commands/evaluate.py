@@ -6,7 +6,6 @@ those of ``train``, whose documents are scored as they are: nothing is cleaned.
 
 import io
 import json
-import statistics
 
 from tinygrad_llm.commands.console import make_console
 from tinygrad_llm.commands.models import open_model
@@ -16,7 +15,7 @@ from tinygrad_llm.data import CleanReport, open_source
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.evals.language_model import LanguageModel
 from tinygrad_llm.evals.requests import Answer, Request, Rolling, Score
-from tinygrad_llm.training.evaluation import Evaluation
+from tinygrad_llm.training.evaluation import Evaluation, median_bits_per_byte
 
 SHOWN = 3
 """How many of the documents that are hardest to predict are named."""
@@ -51,7 +50,7 @@ def run(options: EvaluateOptions) -> int:
         for score in scores
         if isinstance(score, Score)
     ]
-    total = Evaluation(*(sum(getattr(p, k) for p in parts) for k in ("nats", "tokens", "bytes")))
+    total = Evaluation.total(parts)
     if not total.tokens:
         raise UserError(
             f"{source.name} has no token to predict: the first has no context (--prefix)"
@@ -64,7 +63,7 @@ def run(options: EvaluateOptions) -> int:
     if len(scored) > 1:
         hardest = sorted(scored, key=lambda name: -scored[name])[:SHOWN]
         console.say(
-            f"{len(scored):,} documents, median {statistics.median(scored.values()):.4f} bits per "
+            f"{len(scored):,} documents, median {median_bits_per_byte(parts):.4f} bits per "
             "byte; hardest: " + ", ".join(f"{name} {scored[name]:.2f}" for name in hardest)
         )
     return 0

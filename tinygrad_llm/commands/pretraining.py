@@ -54,6 +54,7 @@ def pretraining(
     task = NextTokens(
         model, loader, prepared.validation, tokenizer.token_bytes(),
         grad_accumulation=config.grad_accumulation, eval_batches=config.eval_batches,
+        end_id=tokenizer.eot_id,
     )  # fmt: skip
     callbacks: list[Any] = [EarlyStopping(config.patience)] if config.patience else []
     log = make_log(config.log, run) if config.log is not None else None

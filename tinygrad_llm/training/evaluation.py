@@ -3,9 +3,13 @@
 The negative log-likelihoods of all scored tokens are summed and divided once, by their number; a
 mean of batch means would be biased by a short last batch. Bits per byte divides by the bytes that
 the scored tokens stand for instead, so models with different tokenizers can be compared.
+
+A few documents can hold much of a text's surprise (tables, word lists). So the documents can also
+be scored one by one: the median of their bits per byte is what a typical one needs.
 """
 
 import math
+import statistics
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from autograd import no_grad
+from autograd.device import to_numpy
 from tinygrad_llm.data.loader import IGNORE, evaluation_windows
 
 if TYPE_CHECKING:
@@ -44,6 +49,14 @@ class Evaluation:
         """Nats / (ln 2 x bytes); NaN if the scored tokens have no bytes."""
         return self.nats / (math.log(2) * self.bytes) if self.bytes else math.nan
 
+    @classmethod
+    def total(cls, parts: Iterable["Evaluation"]) -> "Evaluation":
+        """Of several texts together: the sums of their sums."""
+        parts = list(parts)
+        return cls(
+            sum(p.nats for p in parts), sum(p.tokens for p in parts), sum(p.bytes for p in parts)
+        )
+
     def __str__(self) -> str:
         return (
             f"loss {self.loss:.4f}, perplexity {self.perplexity:.2f}, "
@@ -57,19 +70,41 @@ def evaluate(model: "Model", batches: Iterable[Batch], token_bytes: np.ndarray) 
     ``token_bytes[id]`` is the id's length in bytes, 0 for special tokens. Dropout is off meanwhile
     and no random number is drawn: an evaluation does not change the training around it.
     """
-    nats, tokens, n_bytes = 0.0, 0, 0
+    return Evaluation.total(evaluate_documents(model, batches, token_bytes, end_id=None))
+
+
+def evaluate_documents(
+    model: "Model", batches: Iterable[Batch], token_bytes: np.ndarray, end_id: int | None
+) -> list[Evaluation]:
+    """``evaluate`` for each of the documents that the targets of the batches are, in order.
+
+    The document ends with each ``end_id``, which still belongs to it. It is predicted from
+    what its window holds, be it of the document before.
+    """
+    parts = [np.zeros(3)]  # nats, tokens and bytes of each document
     was_training = model.training
     model.eval()
     try:
         with no_grad():
             for x, y in batches:
-                nats += model.loss(x, y, reduction="sum").item()
-                scored = y[y != IGNORE]
-                tokens += scored.size
-                n_bytes += int(token_bytes[scored].sum())
+                scored = y != IGNORE
+                nats = to_numpy(model.loss(x, y, reduction="none").data)[scored]
+                ids = y[scored]
+                ends = np.flatnonzero(ids == end_id) + 1
+                pieces = zip(np.split(nats, ends), np.split(ids, ends), strict=True)
+                for number, (nats, ids) in enumerate(pieces):
+                    if number:
+                        parts.append(np.zeros(3))
+                    parts[-1] += nats.sum(dtype=np.float64), ids.size, token_bytes[ids].sum()
     finally:
         model.train(was_training)
-    return Evaluation(nats, tokens, n_bytes)
+    return [Evaluation(float(n), int(t), int(b)) for n, t, b in parts if t]
+
+
+def median_bits_per_byte(documents: Iterable[Evaluation]) -> float:
+    """Of the documents that have bytes; NaN if there are none."""
+    scores = [d.bits_per_byte for d in documents if d.bytes]
+    return statistics.median(scores) if scores else math.nan
 
 
 def whole(tokens: np.ndarray, block_size: int, batch_size: int) -> Iterator[Batch]:

@@ -3,7 +3,8 @@
 Every line has a step, counted from 1, grad_norm and tokens_per_second. In pretraining the other
 keys are train_loss and lr, and at evaluations val_loss, val_perplexity and val_bits_per_byte. Fine-
 tuning has those of Hugging Face's TRL: loss, learning_rate, eval_loss, rewards/margins and so on.
-The last line of a finished run has ``"final": true`` and the evaluation of all validation data.
+The last line of a finished run has ``"final": true``, the evaluation of all validation data, and
+val_median_bits_per_byte, the median over its documents.
 
 Lines are collected and written together. A process that is killed may leave a torn last line, and
 lines of later steps than its last checkpoint; the reader drops the former, ``truncate`` the latter.
@@ -33,6 +34,7 @@ LINE_SCHEMA = {
     "val_loss?": _NUMBER,
     "val_perplexity?": _NUMBER,
     "val_bits_per_byte?": _NUMBER,
+    "val_median_bits_per_byte?": _NUMBER,
     "final?": True,
 }
 FINE_TUNING_SCHEMA = {"step": Whole(0), "final?": True, ...: _NUMBER}

@@ -6,7 +6,14 @@ import numpy as np
 
 from autograd import Tensor
 from tinygrad_llm.data.loader import IGNORE, DataLoader
-from tinygrad_llm.training.evaluation import Evaluation, evaluate, fixed_part, whole
+from tinygrad_llm.training.evaluation import (
+    Evaluation,
+    evaluate,
+    evaluate_documents,
+    fixed_part,
+    median_bits_per_byte,
+    whole,
+)
 from tinygrad_llm.training.metrics import Metrics
 from tinygrad_llm.training.task import Batch, Names, Step
 
@@ -18,7 +25,7 @@ class NextTokens:
     """Learn from the batches of ``loader``, ``grad_accumulation`` of them a step.
 
     ``validation`` is a row of token ids and ``token_bytes`` the length of each id in bytes. A quick
-    evaluation scores ``eval_batches`` batches of it.
+    evaluation scores ``eval_batches`` batches of it. ``end_id`` is the id that ends a document.
     """
 
     names = Names(loss="train_loss", learning_rate="lr", validation_loss="val_loss")
@@ -32,10 +39,12 @@ class NextTokens:
         *,
         grad_accumulation: int = 1,
         eval_batches: int = 8,
+        end_id: int | None = None,
     ) -> None:
         self.model, self.loader = model, loader
         self.validation, self.token_bytes = validation, token_bytes
         self.grad_accumulation, self.eval_batches = grad_accumulation, eval_batches
+        self.end_id = end_id
 
     def next_step(self) -> Step:
         batches = []
@@ -58,8 +67,12 @@ class NextTokens:
     def final_evaluation(self) -> tuple[Metrics, str]:
         """Score the whole validation text."""
         batches = whole(self.validation, self.loader.block_size, self.loader.batch_size)
-        result = evaluate(self.model, batches, self.token_bytes)
-        return as_metrics(result), f"validation, all {result.tokens:,} tokens: {result}"
+        documents = evaluate_documents(self.model, batches, self.token_bytes, self.end_id)
+        result, median = Evaluation.total(documents), median_bits_per_byte(documents)
+        summary = f"validation, all {result.tokens:,} tokens: {result}"
+        if len(documents) > 1:
+            summary += f"\n{len(documents):,} documents, median {median:.4f} bits per byte"
+        return {**as_metrics(result), "val_median_bits_per_byte": median}, summary
 
     @staticmethod
     def note(line: Metrics) -> str:
