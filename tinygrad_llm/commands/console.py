@@ -1,7 +1,7 @@
-"""Output of long work: a progress bar on a terminal, plain lines at a calm pace elsewhere.
+"""Output of long work: a progress bar on a terminal and in a notebook, calm plain lines elsewhere.
 
-Both kinds have the same methods, so the code that works need not know where its output goes. On
-both, control codes in the text are shown as escapes (terminal.py).
+All kinds have the same methods, so the code that works need not know where its output goes. On all,
+control codes in the text are shown as escapes (terminal.py).
 
     say(text)                    a line of report
     write(text)                  text as it is generated, without a line end
@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
+from tinygrad_llm.notebook import NotebookBar, is_notebook
 from tinygrad_llm.terminal import printable
 from tinygrad_llm.training.metrics import Metrics
 
@@ -27,6 +28,8 @@ Progress = Callable[[int, int | None], None]
 def make_console(stream: TextIO | None = None) -> "PlainConsole":
     """The console that suits a stream (default: standard output)."""
     stream = sys.stdout if stream is None else stream
+    if is_notebook(stream):
+        return NotebookConsole(stream)
     return TerminalConsole(stream) if stream.isatty() else PlainConsole(stream)
 
 
@@ -135,6 +138,36 @@ class TerminalConsole(PlainConsole):
         )
         if note:
             self.say(step_text(pace, note))
+
+    def stop(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+
+class NotebookConsole(PlainConsole):
+    """A bar below the cell for each kind of work, among the lines of the report."""
+
+    _bar: NotebookBar | None = None
+
+    @contextlib.contextmanager
+    def progress(self, label: str) -> Iterator[Progress]:
+        bar = NotebookBar(printable(label))
+        try:
+            yield bar.update
+        finally:
+            bar.stop()
+
+    def start(self, done: int, total: int) -> None:
+        self._pace = Pace(done, total, self.peak_rate)
+        self._bar = NotebookBar("training", done, total)
+
+    def step(self, line: Metrics, loss: float, note: str = "") -> None:
+        self._pace.add(line, loss)
+        assert self._bar is not None
+        self._bar.update(self._pace.done, self._pace.total, step_text(self._pace))
+        if note:
+            self.say(step_text(self._pace, note))
 
     def stop(self) -> None:
         if self._bar is not None:

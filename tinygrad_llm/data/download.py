@@ -22,6 +22,7 @@ from tinygrad_llm.data.transfer import BY_HAND, BeginAgain, request
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import file_sha256
 from tinygrad_llm.files.lock import TAKEN, lock_file
+from tinygrad_llm.notebook import NotebookBar, is_notebook
 
 Progress = Callable[[int, int | None], None]
 """Called with (done, total); total is None if it is not known."""
@@ -201,7 +202,14 @@ def _open_partial(path: Path) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def progress_bar(label: str) -> Iterator[Progress]:
-    """Shows progress on standard error: a bar on a terminal, elsewhere a line per quarter."""
+    """Shows progress on standard error: a bar, or a line per quarter in a file or a pipe."""
+    if is_notebook(sys.stderr):
+        notebook_bar = NotebookBar(label)
+        try:
+            yield lambda done, total: notebook_bar.update(done, total, f"{done:,} bytes")
+        finally:
+            notebook_bar.stop()
+        return
     if sys.stderr.isatty():
         from rich.console import Console
         from rich.progress import (
