@@ -202,6 +202,18 @@ def test_a_broken_link_is_noticed():
         assert broken_links(ROOT / "README.md", f"{text} [gone]({gone})") == [gone]
 
 
+def not_linked(text):
+    """The guides and derivations to which a page has no link."""
+    pages = [*ROOT.glob("docs/*.md"), *ROOT.glob("autograd/kernels/*/README.md")]
+    return [name for p in pages if f"]({(name := p.relative_to(ROOT).as_posix())})" not in text]
+
+
+def test_the_readme_links_to_every_guide_and_derivation():
+    text = (ROOT / "README.md").read_text()
+    assert not_linked(text) == []
+    assert not_linked(text.replace("](docs/gpu.md)", "]")) == ["docs/gpu.md"]
+
+
 # --- Trees ----------------------------------------------------------------------------------------
 
 
