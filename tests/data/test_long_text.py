@@ -94,12 +94,29 @@ def test_a_long_binary_file_is_counted_like_a_short_one(tmp_path, monkeypatch):
         load_corpus(path)
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
-def test_a_text_without_lines_is_cut_between_characters(tmp_path, monkeypatch, encoding):
-    monkeypatch.setattr(text_format, "PIECE", 1000)
-    text = "и€x\u0a05\u0100" * 2000  # in UTF-16 the last two have a line end across them
-    corpus = load_corpus(put(tmp_path, "long.txt", text.encode(encoding)))
+@pytest.mark.parametrize(
+    "encoding, text",
+    [
+        ("utf-8", "и€x\U0001f600"),
+        ("utf-16", "и€x\u0a05\u0100\U0001f600"),  # two of them have a line end across them
+        ("cp932", "すべてaのｱ人間は、"),
+        ("euc_jp", "すべてaのｱ人間は、"),
+        ("gb18030", "人人a生而自由\U0001f600,"),  # of one, two and four bytes
+        ("euc_kr", "모든a 인간은"),
+        ("big5", "人人a生而自由,"),
+    ],
+)
+@pytest.mark.parametrize("piece", range(1000, 1004))
+def test_a_text_without_lines_is_cut_between_characters(
+    tmp_path, monkeypatch, encoding, text, piece
+):
+    monkeypatch.setattr(text_format, "PIECE", piece)
+    text = text * 2000
+    path = put(tmp_path, "long.txt", text.encode(encoding))
+    stated = None if encoding.startswith("utf") else encoding
+    corpus = load_corpus(path, ReadOptions(encoding=stated))
     assert "".join(d.text for d in corpus.documents) == text and len(corpus.documents) > 4
+    assert "invalid bytes replaced by U+FFFD" not in corpus.report.changed
 
 
 def test_parts_are_read_one_by_one(tmp_path, monkeypatch):

@@ -85,14 +85,14 @@ def test_a_field_that_no_row_has(tmp_path, name):
 @pytest.mark.parametrize(
     "name, content, sentence",
     [
-        ("a.jsonl", json_lines() + '{"text": ', r"damaged: line 4 of a.jsonl is not whole JSON"),
+        ("a.jsonl", "\n" + '{"text": ', r"damaged: line 2 of a.jsonl is not whole JSON"),
         ("a.json", '[{"text": "a"', "damaged: a.json is not whole JSON"),
         ("a.json", "7", "is empty"),
-        ("a.csv", f'id,text\n1,"{TEXT}"\n2\n', "damaged: line 23 of a.csv has 1 columns"),
+        ("a.csv", f'id,text\n"{TEXT}"\n2\n', "damaged: line 2 of a.csv has 1 columns"),
+        ("a.csv", f'id,"text\n1,"{TEXT}"\n', "damaged: line 2 of a.csv is damaged"),
         ("a.parquet", b"PAR1" + b"x" * 300, r"a damaged Parquet file \("),
         ("a.parquet", TEXT, "no parquet file, though its name ends in .parquet; rename it"),
         ("a.csv", b"id,text\n\0\0", "binary"),
-        ("a.jsonl", json_lines().encode() * 50 + b'{"text": "\xff"}\n', "is damaged|not utf-8"),
     ],
 )
 def test_bad_rows(tmp_path, name, content, sentence):
@@ -104,16 +104,19 @@ def test_bad_rows(tmp_path, name, content, sentence):
     assert str(path) in str(error.value) and "\n" not in str(error.value)
 
 
-def test_in_a_folder_a_bad_row_ends_its_file_only(tmp_path):
+def test_in_a_folder_a_bad_row_costs_that_row(tmp_path):
     put(tmp_path, "a.jsonl", json_lines() + "{")
     put(tmp_path, "b.txt", TEXT)
+    put(tmp_path, "c.jsonl", "{\n{\n")
     put(tmp_path, "package.json", json.dumps({"name": "a program", "version": "1"}))
     corpus = load_corpus(tmp_path)
     names = [d.name for d in corpus.documents]
     assert names == ["a.jsonl:1", "a.jsonl:2", "a.jsonl:3", "b.txt"]
-    (bad, no_field) = corpus.report.dropped
-    assert bad.startswith("damaged: line 4 of a.jsonl") and no_field.endswith("name, version")
-    assert corpus.report.found_documents == 6 and corpus.report.kept_documents == 4
+    row, file, no_field = corpus.report.dropped.items()
+    assert row[0] == "damaged rows" and row[1].names() == "a.jsonl:4"
+    assert file[0].startswith("damaged: line 1 of c.jsonl") and file[1].bytes == 4
+    assert no_field[0].endswith("name, version")
+    assert corpus.report.found_documents == 7 and corpus.report.kept_documents == 4
 
 
 def test_half_a_character_is_replaced_and_counted(tmp_path):

@@ -97,6 +97,25 @@ def marked_encoding(data: bytes) -> str | None:
     return next((encoding for mark, encoding in _MARKS if data.startswith(mark)), None)
 
 
+def with_byte_order(encoding: str, data: bytes) -> str:
+    """The encoding's name; for UTF-16 and UTF-32 one that says the order of their bytes.
+
+    Only the beginning of a file, ``data``, has the mark that says it. Without one the low byte is
+    first.
+    """
+    standard = codecs.lookup(encoding).name
+    if standard in ("utf-16", "utf-32"):
+        return marked_encoding(data) or f"{standard}-le"
+    return encoding
+
+
+def whole_characters(data: bytes, encoding: str) -> int:
+    """How many of the bytes are whole characters: all but the last few if one is cut in two."""
+    decoder = codecs.getincrementaldecoder(encoding)("replace")
+    decoder.decode(data)
+    return len(data) - len(decoder.getstate()[0])
+
+
 def guess_legacy(data: bytes) -> str | None:
     """The name in LEGACY of the encoding of these bytes, which are not UTF-8; None if in doubt."""
     sample = bytearray()

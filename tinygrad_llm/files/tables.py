@@ -12,10 +12,10 @@ import gzip
 import io
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NoReturn
 
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import user_path
@@ -63,7 +63,8 @@ def read_table(path: str | Path) -> list[Row]:
     else:
         data = _decompressed(path) if compressed else read_bounded(path, MAX_BYTES)
         text = io.StringIO(decoded(data, str(path)), newline="")
-        rows = list(rows_of(kind, text, str(path)))
+        many = _json(text.read(), str(path)) if kind == ".json" else rows_of(kind, text, str(path))
+        rows = list(many)
     if not rows:
         raise UserError(f"{path} has no rows")
     return rows
@@ -91,58 +92,85 @@ def decoded(data: bytes, name: str) -> str:
         raise UserError(f"line {line} of {name} is not UTF-8 text") from None
 
 
-def rows_of(kind: str, lines: TextIO, name: str, any_text: bool = False) -> Iterator[Row]:
-    """The rows of a stream of lines, one by one, of a ``kind`` in FORMATS other than .parquet.
+def _refuse(error: UserError) -> NoReturn:
+    raise error
+
+
+def rows_of(
+    kind: str,
+    lines: Iterable[str],
+    name: str,
+    any_text: bool = False,
+    damaged: Callable[[UserError], object] = _refuse,
+) -> Iterator[Row]:
+    """The rows of a stream of lines, one by one; ``kind`` is ".csv", ".tsv" or ".jsonl".
 
     Line ends must be untranslated (newline=""). ``name`` is the file's in places and messages.
     ``any_text`` accepts JSON's strings with half a surrogate pair, which cannot be written again.
-    A .json file is read whole. Raises UserError as ``read_table`` does.
+    ``damaged(error)`` is called for a row that is damaged, and if it returns, the next one follows.
+    The names of the columns are read at once. Raises UserError as ``read_table`` does.
     """
-    if kind == ".csv":
-        yield from _separated(csv.reader(lines, strict=True), name)
-    elif kind == ".tsv":
-        yield from _separated(csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE), name)
-    elif kind == ".jsonl":
-        yield from _json_lines(lines, name, any_text)
-    else:
-        yield from _json(lines.read(), name, any_text)
+    if kind == ".jsonl":
+        return _json_lines(lines, name, any_text, damaged)
+    reader = (
+        csv.reader(lines, strict=True)
+        if kind == ".csv"
+        else csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
+    )
+    return _separated(reader, _column_names(reader, name), name, damaged)
 
 
-def _separated(reader: Any, path: str) -> Iterator[Row]:
-    """The rows of a ``csv.reader``, whose first names the columns."""
-    names: list[str] | None = None
+def _column_names(reader: Any, path: str) -> list[str]:
+    """The first row of a ``csv.reader`` that is not empty; no names if there is none."""
+    try:
+        names: list[str] = next((values for values in reader if values), [])
+    except csv.Error as error:
+        raise _damaged(reader, path, error) from None
+    if len(set(names)) < len(names):
+        raise UserError(f"line {reader.line_num} of {path} names a column twice")
+    return names
+
+
+def _damaged(reader: Any, path: str, error: csv.Error) -> UserError:
+    return UserError(f"line {reader.line_num} of {path} is damaged ({error})")
+
+
+def _separated(
+    reader: Any, names: list[str], path: str, damaged: Callable[[UserError], object]
+) -> Iterator[Row]:
+    """The rows of a ``csv.reader``, without the empty ones."""
     while True:
-        first = reader.line_num + 1  # a quoted value may go over several lines
+        place = f"line {reader.line_num + 1} of {path}"  # a quoted value may go over several lines
         try:
             values = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
-            raise UserError(f"line {reader.line_num} of {path} is damaged ({error})") from None
-        if not values:
+            damaged(_damaged(reader, path, error))
             continue
-        if names is None:
-            names = values
-            if len(set(names)) < len(names):
-                raise UserError(f"line {first} of {path} names a column twice")
-            continue
-        if len(values) != len(names):
-            raise UserError(
-                f"line {first} of {path} has {len(values)} columns, but the first line names "
-                f"{len(names)}"
-            )
-        yield Row(dict(zip(names, values, strict=True)), f"line {first} of {path}")
+        if len(values) == len(names):
+            yield Row(dict(zip(names, values, strict=True)), place)
+        elif values:
+            problem = f"has {len(values)} columns, but the first line names {len(names)}"
+            damaged(UserError(f"{place} {problem}"))
 
 
-def _json_lines(lines: TextIO, path: str, any_text: bool) -> Iterator[Row]:
+def _json_lines(
+    lines: Iterable[str], path: str, any_text: bool, damaged: Callable[[UserError], object]
+) -> Iterator[Row]:
     for number, line in enumerate(lines, 1):
         if line.strip():
             place = f"line {number} of {path}"
-            yield Row(parse_json(line.encode(), place, {...: object}, file_names=any_text), place)
+            try:
+                values = parse_json(line.encode(), place, {...: object}, file_names=any_text)
+            except UserError as error:
+                damaged(error)
+            else:
+                yield Row(values, place)
 
 
-def _json(text: str, path: str, any_text: bool) -> Iterator[Row]:
-    rows = parse_json(text.encode(), path, [object], file_names=any_text)
+def _json(text: str, path: str) -> Iterator[Row]:
+    rows = parse_json(text.encode(), path, [object])
     for values, line in zip(rows, _lines_of_elements(text), strict=True):
         place = f"line {line} of {path}"
         check_json(values, place, {...: object})

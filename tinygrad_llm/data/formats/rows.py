@@ -5,31 +5,28 @@ list on the way gives the texts of all its elements. Without it the field is "te
 column. Rows are read one by one, JSON files whole and Parquet files by batches of rows.
 """
 
-import codecs
-import csv
 import io
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from tinygrad_llm.data.corpus import CleanReport, Document
-from tinygrad_llm.data.decoding import decode_bytes
+from tinygrad_llm.data.decoding import decode_bytes, whole_characters
 from tinygrad_llm.data.formats.kinds import HEAD
 from tinygrad_llm.data.formats.text import REPLACED
 from tinygrad_llm.data.formats.unreadable import Unreadable, damaged, missing_extra
+from tinygrad_llm.data.formats.whole_rows import DamagedRows, whole_rows
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files.json_file import parse_json
-from tinygrad_llm.files.tables import rows_of
 from tinygrad_llm.terminal import one_line
 
 WHOLE = 256 << 20  # bytes of a file that has to be in memory whole
 FIELDS = 12  # names of fields in a sentence
-_LONGEST = 1 << 30  # characters of a value in CSV and TSV
 _ROWS = 256  # rows of Parquet in memory
 
 
 def read_rows(
     name: str,
-    stream: BinaryIO,
+    stream: io.BufferedReader,
     report: CleanReport,
     kind: str,
     field: str | None,
@@ -38,22 +35,29 @@ def read_rows(
     """A document for each row that has text in its field; raises Unreadable if none has."""
     found, empty = 0, 0
     fields: dict[str, None] = {}  # in order
-    for number, values in _rows(name, stream, report, kind, field, encoding):
-        if field is None:
-            field = _usual_field(values)
-        path = [field] if isinstance(values, dict) and field in values else field.split(".")
-        if isinstance(values, str):  # a list of texts instead of rows
-            path = []
-        texts = list(texts_at(values, path))
-        if not texts:
-            empty += 1
-            fields |= dict.fromkeys(fields_of(values) if len(fields) <= FIELDS else ())
-            continue
-        # The texts of one row belong together; those of one JSON object are a corpus.
-        for i, text in enumerate(texts if number is None else ["\n\n".join(texts)], 1):
-            found += 1
-            document = f"{name}:{number or i}"
-            yield Document(document, _whole_characters(document, text, report), kind)
+    damaged_rows = DamagedRows(name)
+    try:
+        for number, values in _rows(name, stream, report, kind, field, encoding, damaged_rows):
+            if field is None:
+                field = _usual_field(values)
+            path = [field] if isinstance(values, dict) and field in values else field.split(".")
+            if isinstance(values, str):  # a list of texts instead of rows
+                path = []
+            texts = list(texts_at(values, path))
+            if not texts:
+                empty += 1
+                fields |= dict.fromkeys(fields_of(values) if len(fields) <= FIELDS else ())
+                continue
+            # The texts of one row belong together; those of one JSON object are a corpus.
+            for i, text in enumerate(texts if number is None else ["\n\n".join(texts)], 1):
+                found += 1
+                document = f"{name}:{number or i}"
+                yield Document(document, _whole_characters(document, text, report), kind)
+    finally:
+        if found:  # otherwise the whole file is dropped
+            damaged_rows.count_in(report)
+    if not found and damaged_rows.first:
+        raise Unreadable(f"damaged: {damaged_rows.first}", "mend the row or leave it out")
     if not found:
         raise _no_field(field, list(fields)) if empty else Unreadable("empty", "leave it out")
     if empty:
@@ -114,11 +118,12 @@ def _whole_characters(name: str, text: str, report: CleanReport) -> str:
 
 def _rows(
     name: str,
-    stream: BinaryIO,
+    stream: io.BufferedReader,
     report: CleanReport,
     kind: str,
     field: str | None,
     encoding: str | None,
+    damaged_rows: DamagedRows,
 ) -> Iterator[tuple[int | None, Any]]:
     """(number, values) of every row; number is None for a JSON file that is one object."""
     if kind == "parquet":
@@ -127,19 +132,8 @@ def _rows(
     if kind == "json":
         yield from _json(name, read_whole(stream, "JSON file"), encoding)
         return
-    csv.field_size_limit(_LONGEST)
     encoding = encoding or _encoding_of(name, stream, report)
-    lines = io.TextIOWrapper(stream, encoding, newline="")
-    try:
-        yield from enumerate((row.values for row in rows_of(f".{kind}", lines, name, True)), 1)
-    except UnicodeDecodeError as error:
-        raise Unreadable(
-            f"not {error.encoding} text in one of its rows", "name its encoding with --encoding"
-        ) from None
-    except UserError as error:
-        raise Unreadable(f"damaged: {error}", "mend the row or leave it out") from None
-    finally:
-        lines.detach()
+    yield from whole_rows(name, stream, kind, encoding, damaged_rows)
 
 
 def _json(name: str, data: bytes, encoding: str | None) -> Iterator[tuple[int | None, Any]]:
@@ -168,26 +162,15 @@ def read_whole(stream: BinaryIO, what: str) -> bytes:
 def _encoding_of(name: str, stream: Any, report: CleanReport) -> str:
     """The encoding of a stream with ``peek``: by its mark, or from its beginning."""
     sample = stream.peek()
+    if len(sample) % HEAD == 0:  # a full buffer, so the file goes on after it
+        sample = sample[: whole_characters(sample, "utf-8")]
     try:
-        found = decode_bytes(sample[: len(sample) - _half_a_character(sample)]).encoding
+        found = decode_bytes(sample).encoding
     except UserError:
         raise Unreadable("binary (contains NUL bytes)", "expected rows of text") from None
-    if found == "utf-8":
-        return "utf-8-sig"  # without the mark, if there is one
-    report.note(f"{name} was read as {found}.")
-    return found.removesuffix("-le").removesuffix("-be")  # UTF-16 with a mark says it again
-
-
-def _half_a_character(sample: bytes) -> int:
-    """How many bytes at the end of UTF-8 begin a character that goes on after them."""
-    if len(sample) % HEAD:  # less than a full buffer: the file ends here
-        return 0
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    try:
-        decoder.decode(sample)
-    except UnicodeDecodeError:
-        return 0
-    return len(decoder.getstate()[0])
+    if found != "utf-8":
+        report.note(f"{name} was read as {found}.")
+    return found
 
 
 def _parquet(stream: BinaryIO, field: str | None) -> Iterator[dict[str, Any]]:

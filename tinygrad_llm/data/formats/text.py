@@ -5,12 +5,11 @@ A file of up to PIECE bytes is one document. A longer one is cut at line ends in
 whole text. The encoding of all of them is that of the first.
 """
 
-import codecs
 from collections.abc import Iterator
 from typing import BinaryIO
 
 from tinygrad_llm.data.corpus import CleanReport, Document
-from tinygrad_llm.data.decoding import decode_bytes, marked_encoding
+from tinygrad_llm.data.decoding import decode_bytes, whole_characters, with_byte_order
 from tinygrad_llm.data.formats.unreadable import Unreadable
 from tinygrad_llm.errors import UserError
 
@@ -70,9 +69,7 @@ def read_stream(
             encoding = decode_bytes(data[: _line_end(data, "utf-8")]).encoding
         except UserError:
             raise not_text(data) from None
-    elif (standard := codecs.lookup(encoding).name) in ("utf-16", "utf-32"):
-        # Only the first part has the mark that says the order of the bytes.
-        encoding = marked_encoding(data) or f"{standard}-le"
+    encoding = with_byte_order(encoding, data)
     number = 0
     while data:
         data += stream.read(max(0, PIECE + 1 - len(data)))
@@ -92,7 +89,4 @@ def _line_end(data: bytes, encoding: str) -> int:
         at = data.rfind(newline, 0, at)
     if at >= 0:
         return at + len(newline)
-    at = PIECE - PIECE % 4
-    while encoding == "utf-8" and at > 1 and data[at] & 0xC0 == 0x80:
-        at -= 1
-    return at
+    return whole_characters(data[:PIECE], encoding)
