@@ -8,15 +8,26 @@ an operation with a derivative, which examples 01 to 05 took apart.
     data     the Zen of Python, which comes with every Python; a token is a character
     model    embed, then twice (attend, think), then score: GPT-2's architecture, 0.1 M numbers
     AdamW    six lines
+    held out the last lines of the page, which training never sees
     sample   score, draw a character, append it, again
 
 Read it in that order: it is the order of the file. The page has 856 characters and the model a
 hundred thousand numbers, so it learns the page by heart: do not look for wisdom in it, but for the
-loss that falls and for letters that become words. ``tinygrad_llm`` is the same with a tokenizer, a
-corpus of megabytes, validation and checkpoints.
+loss that falls and for letters that become words. What was learned by heart, and what was learned,
+is told apart by the lines that were held out: their loss falls too at first, and then rises.
+``tinygrad_llm`` is the same with a tokenizer, a corpus of megabytes and checkpoints.
 
 Before: 05_attention_step_by_step.py. Next: 07_equivalence_lab.py, on trusting such a program; and
 tinygrad_llm/model/gpt.py with ``tinygrad-llm train``.
+
+Exercises, answered in solutions/06_gpt_on_one_page.py. Try first.
+
+1. Without places. Set ``places`` to 0. Does the order of the characters before the last one still
+   matter to the scores of the next? With one block, and with two?
+2. The loss before the first step. It is close to log(V). Draw ``tokens`` from N(0, 0.5) in place of
+   N(0, 0.02), and it is far above. Which character does the untrained model then expect, and why?
+3. Stop in time. Watch the held-out loss every 10 steps, and stop when it has not improved for 50.
+   After how many steps is that, and what does the model at its best write?
 """
 
 import codecs
@@ -39,6 +50,8 @@ with contextlib.redirect_stdout(io.StringIO()):  # importing it prints it
 PAGE = codecs.decode(this.s, "rot13")
 CHARACTERS = sorted(set(PAGE))
 IDS = np.array([CHARACTERS.index(c) for c in PAGE])
+CUT = PAGE.index("If the implementation is hard")  # the last three lines are held out
+TRAIN, HELD_OUT = IDS[:CUT], IDS[CUT:]
 
 B, T = 16, 48  # sequences in a batch, characters in a sequence
 L, H, C, V = 2, 4, 64, len(CHARACTERS)  # blocks, heads, channels, vocabulary
@@ -47,9 +60,9 @@ STEPS, PEAK, WARMUP = 500, 6e-3, 20
 
 def batch(rng):
     """B random windows (B, T), and the same shifted by one: what comes next at each place."""
-    starts = rng.integers(0, len(IDS) - T, size=(B, 1))
+    starts = rng.integers(0, len(TRAIN) - T, size=(B, 1))
     at = starts + np.arange(T)
-    return IDS[at], IDS[at + 1]
+    return TRAIN[at], TRAIN[at + 1]
 
 
 # --- model ----------------------------------------------------------------------------------------
@@ -109,25 +122,60 @@ def learning_rate(step):
     return PEAK * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * done)))
 
 
+# --- what was held out, and what its loss is compared with ----------------------------------------
+
+
+@no_grad()
+def held_out_loss(p):
+    """The mean loss of the lines that training never sees, from every place where T fit."""
+    at = np.arange(len(HELD_OUT) - T)[:, None] + np.arange(T)
+    return ops.cross_entropy(logits(p, HELD_OUT[at]), HELD_OUT[at + 1]).item()
+
+
+def marks():
+    """The held-out loss of three models that count, and have no parameters to learn.
+
+    u knows nothing, 1 how often each character occurs, and 2 how often each follows another. (One
+    more than was counted, so that nothing is impossible.)
+    """
+    ones, pairs = np.ones(V), np.ones((V, V))
+    np.add.at(ones, TRAIN, 1)
+    np.add.at(pairs, (TRAIN[:-1], TRAIN[1:]), 1)
+    pairs /= pairs.sum(axis=1, keepdims=True)
+    before, after = HELD_OUT[:-1], HELD_OUT[1:]
+    return {
+        "u": math.log(V),
+        "1": -float(np.log(ones / ones.sum())[after].mean()),
+        "2": -float(np.log(pairs[before, after]).mean()),
+    }
+
+
+def scale(points):
+    """A line from 0 to 7 nats, eight columns for each, with a letter at each of the points."""
+    line = [" "] * 57
+    for letter, nats in points.items():
+        line[min(56, round(8 * nats))] = letter
+    return "".join(line).rstrip()
+
+
 # --- training -------------------------------------------------------------------------------------
 
 
 def train(p, rng):
-    """STEPS times: loss of a batch, its gradients, a step against them. Returns the losses."""
+    """STEPS times: loss of a batch, its gradients, a step against them.
+
+    Yields (steps so far, loss of the last batch) before each step and at the end, so that a loop
+    over it can look at the model, or stop.
+    """
     memory = {name: (np.zeros_like(x.data), np.zeros_like(x.data)) for name, x in p.items()}
-    losses = []
-    for step in range(STEPS):
+    for step in range(STEPS + 1):
         ids, targets = batch(rng)
         loss = ops.cross_entropy(logits(p, ids), targets)  # nats per character, the mean
+        yield step, loss.item()
         loss.backward()
         for name, x in p.items():
             adamw(x, *memory[name], step + 1, learning_rate(step))
             x.zero_grad()
-        losses.append(loss.item())
-        if step % 50 == 0 or step == STEPS - 1:
-            bar = "*" * round(10 * losses[-1])
-            print(f"    step {step + 1:4d}   loss {losses[-1]:.3f}   {bar}", flush=True)
-    return losses
 
 
 # --- sampling -------------------------------------------------------------------------------------
@@ -168,14 +216,33 @@ def main():
     before = sample(p, "Beautiful", 120, np.random.default_rng(1))
     show("Before training, after the prompt 'Beautiful' it writes:", before)
 
-    losses = train(p, rng)
+    counting, losses, held_out = marks(), [], {}
+    print("Training on all but the last three lines. In nats per character:\n")
+    print(f"    t  the page, one batch    1  counting characters, {counting['1']:.2f}")
+    print(f"    h  held out               2  counting pairs, {counting['2']:.2f}")
+    print(f"                              u  knowing nothing, {counting['u']:.2f}\n")
+    print("  step     t     h   " + "       ".join("01234567"))
+    for step, loss in train(p, rng):
+        losses.append(loss)
+        if step % 50 == 0:
+            held_out[step] = held_out_loss(p)
+            line = scale({**counting, "h": held_out[step], "t": loss})
+            print(f"  {step:4d}  {loss:4.2f}  {held_out[step]:4.2f}  {line}", flush=True)
     first, last = losses[0], float(np.mean(losses[-10:]))
-    print(f"    loss from {first:.3f} to {last:.3f} nats per character")
+    best = min(held_out, key=held_out.get)
+    print(f"""
+The loss of the page fell from {first:.2f} to {last:.2f}: the page is known by heart.
+That of the lines held out was lowest after {best} steps, {held_out[best]:.2f}, and ended at
+{held_out[STEPS]:.2f}: to be wrong with great confidence costs more than to know nothing.
+One page is too little to learn a language from. That takes megabytes, of which
+no line is seen often enough to be learned by heart.""")
 
     after = sample(p, "Beautiful", 300, np.random.default_rng(1))
     show("After training:", after)
     assert abs(first - math.log(V)) < 0.1  # at first all characters are equally likely
     assert last < first / 10
+    assert counting["2"] < counting["1"] < counting["u"] and best < STEPS / 4
+    assert held_out[best] < counting["u"] - 0.5 and held_out[STEPS] > counting["u"] + 1
     assert known(before) < 0.2 and known(after) > 0.8
 
 

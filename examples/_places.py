@@ -1,4 +1,4 @@
-"""A small corpus for the examples about evaluation, and a small model that learns it in seconds.
+"""A small corpus for examples that need held-out texts, and a model that learns it in seconds.
 
 Each document is about one place, and each place has words of its own. A model that knows this sees
 from the first words of a document which others are likely: like real texts, these are easier to
