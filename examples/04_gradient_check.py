@@ -13,6 +13,15 @@ Part 4 shows why a step h of 1e-12 is worse than one of 1e-5: the U-curve of err
 
 Before: 03_tensors_and_broadcasting.py. Next: 05_attention_step_by_step.py. The checker is
 autograd/testing/check.py; ``tinygrad-llm gradcheck`` runs it over every operation of the project.
+
+Exercises, answered in solutions/04_gradient_check.py. Try first.
+
+1. A small gradient, half wrong. Write an operation y = 1e-9 x^2 whose backward forgets the 2, and
+   compare it with the measured gradient by np.allclose. What happens, and what does check_grad say?
+2. Points that see nothing. For which POINTS does ``CutsTooEarly`` pass? Which points should the
+   check of an operation with branches have?
+3. A forward that overflows. What is Softplus of 800? Is its gradient there wrong? Write a forward
+   that is right, for any x, and check it at 800.
 """
 
 import math

@@ -17,6 +17,15 @@ value and gradient; 3 what a head looks at, as a heat map; 4 causality, forward 
 
 Before: 04_gradient_check.py. Next: 06_gpt_on_one_page.py. The derivation and the fast kernel are
 in autograd/kernels/attention/.
+
+Exercises, answered in solutions/05_attention_step_by_step.py. Try first.
+
+1. A bias that cannot learn. Give the packed projection a bias, for queries, keys and values. One of
+   the three has the gradient 0. Which one, and why?
+2. Attention does not know the order. Leave out mask and positions, and shuffle the sentence. What
+   happens to the outputs? And with positions, or with the mask?
+3. An induction head. Head 1 writes the word before into each position. Build a second layer, of one
+   head, that continues "the cat saw the dog and the cat" as "the cat" was continued before.
 """
 
 import math

@@ -20,6 +20,15 @@ makes the comparison convincing. Some sections also show a way that looks right 
 Run it, then read ``main`` and the function of the line that interests you.
 
 Before: 06_gpt_on_one_page.py. Next: 08_bug_zoo.py. More pairs: tests/test_equivalence.py.
+
+Exercises, answered in solutions/07_equivalence_lab.py. Try first.
+
+1. Clip each part, or the whole. Is clipping the gradient of each of four micro-batches to a quarter
+   of the limit, and adding up, the same as clipping the sum? Predict, then compare.
+2. A gradient of 0, and no gradient. In ``updating``, set the gradients of the first block to zeros
+   in place of freezing it. What moves, and why?
+3. Dropout in small batches. Are four micro-batches with dropout the same as one large batch? If
+   not, is it a bug, and how could one test it?
 """
 
 import math

@@ -12,6 +12,13 @@ Part 3 looks at a gradient on its way, and changes it.
 
 Before: 08_bug_zoo.py. Next: 10_profiler_and_graph.py. The tools are in autograd/debug/, described
 in docs/debugging.md.
+
+Exercises, answered in solutions/09_gradients_explained.py. Try first.
+
+1. A copy in place of the table. Compute the loss with a copy of wte as the output layer. What does
+   the ledger of wte show now, and where is the other term?
+2. Zero times infinity. Mend ``entropy`` with ops.where, so that 0 log 0 is 0. Is the gradient
+   right, too? If not, why, and what has to be chosen in place of the result?
 """
 
 import textwrap

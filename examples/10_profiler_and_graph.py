@@ -7,6 +7,13 @@ Markdown and as a page to click through, with the statistics of every value and 
 
 Before: 09_gradients_explained.py. Next: 11_faster_stage_by_stage.py. The tools are in
 autograd/debug/, described in docs/debugging.md.
+
+Exercises, answered in solutions/10_profiler_and_graph.py. Try first.
+
+1. Twice as long. With sequences of 32 tokens in place of 16, by which factor do the operations of
+   each kind of op grow? Find the count of attention by hand.
+2. Memory for arithmetic. GPT(..., recompute=True) keeps less for backward. Predict how often each
+   linear layer runs, and how the tape's peak grows with the number of layers. Then profile it.
 """
 
 import json

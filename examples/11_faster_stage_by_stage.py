@@ -15,6 +15,13 @@ larger models, with care, and docs/performance.md explains its figures.
 Run it, then read the kernel of the stage that interests you next to its reference.py.
 
 Before: 10_profiler_and_graph.py. Next: 12_weight_file_by_hand.py.
+
+Exercises, answered in solutions/11_faster_stage_by_stage.py. Try first.
+
+1. How far the bytes travel. Count the passes over memory, reads and writes, that NumPy makes for
+   0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))). How many does one loop need?
+2. Softmax without the row. Compute softmax(s) v for one query, while reading s and v in blocks and
+   keeping nothing of a block. What has to be known of the blocks before?
 """
 
 import json
