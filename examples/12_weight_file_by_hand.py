@@ -11,6 +11,15 @@ and masks. Part 4 finds one weight in a K block. Each time, the project's reader
 
 Before: 11_faster_stage_by_stage.py. Next: 13_pretrained_model.py. docs/gguf.md draws the file,
 docs/block_formats.md derives the formats, and the reader is tinygrad_llm/pretrained/gguf_file.py.
+
+Exercises, answered in solutions/12_weight_file_by_hand.py. Try first.
+
+1. The number that is missing. A block has the weights -1 and +1 and smaller ones. What do they
+   become in Q4_0, and why not the same size? And in Q8_0?
+2. One weight for all. Set one weight of a block to 100, the others being of size 1. How large
+   is the error of the others, and of the next block?
+3. A better scale. ``to_q4_0`` meets the largest weight exactly. Find a d for each block that makes
+   the rms error smaller. Does the reader of the file have to know?
 """
 
 import struct

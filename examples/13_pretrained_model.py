@@ -11,6 +11,15 @@ names and computes the logits of a Llama with thirty lines of NumPy; the model m
 
 Before: 12_weight_file_by_hand.py. Next: 14_kv_cache.py. The page to read is
 tinygrad_llm/model/llama.py.
+
+Exercises, answered in solutions/13_pretrained_model.py. Try first.
+
+1. The parameters of a configuration. Write the number of parameters as a formula of L, H, G, D, C,
+   K = n_hidden and V, and compare it with a model's.
+2. Only the distance counts. Compute the scores q k^T of ``turn(q)`` and ``turn(k)`` for tokens at
+   places 0 to 5, and for the same tokens at places 5 to 10. What do you expect, and why?
+3. Almost the right model. Plant a mistake in ``by_hand``: a wrong eps, key heads that are shared in
+   another order, no ``turn``. How large is the error, and which would you see in the text?
 """
 
 import sys

@@ -14,6 +14,15 @@ token as the text grows. Part 4 is the price, which is memory.
 
 Before: 13_pretrained_model.py. Next: 15_sampling.py. The page to read is
 tinygrad_llm/generation/cache.py.
+
+Exercises, answered in solutions/14_kv_cache.py. Try first.
+
+1. A window. In part 1, let each token see only the last W. What may the cache throw away? Compare
+   with the whole product and the right mask.
+2. A changed token. A text of 12 tokens is in the cache, and token 4 changes. Which keys of which
+   layers are still right? What happens if only that token's keys and values are replaced?
+3. The price of a long text. How large is the cache of 131,072 tokens in float16, for 32 layers with
+   8 key heads of 128? Compare it with the weights, 8 G numbers of two bytes.
 """
 
 import sys

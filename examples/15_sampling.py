@@ -14,6 +14,15 @@ rule. Part 4 draws 20,000 times, and the shares are the probabilities.
 
 Before: 14_kv_cache.py. Next: 16_speculative_decoding.py. The page to read is
 tinygrad_llm/generation/sampling.py.
+
+Exercises, answered in solutions/15_sampling.py. Try first.
+
+1. Which rule feels the heat. At temperature 0.5, 1 and 1.5, how many tokens do top-k, top-p and
+   min-p keep? Try logits that fall like -1.2 log n. Which rules should come before temperature?
+2. Greedy does not find the likeliest text. Make up a model of three tokens for which the likeliest
+   text of two tokens does not begin with the likeliest first token.
+3. A draw as a race. Add -log(-log(u)) to each logit, u uniform in (0, 1), and take the largest. Of
+   which distribution is that a draw? Measure it, and explain.
 """
 
 import sys

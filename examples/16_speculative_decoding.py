@@ -12,6 +12,15 @@ model: it looks for the last words in the text itself.
 
 Before: 15_sampling.py. Next: 17_sft_masks.py. The proof for any distribution, and the page to read,
 is tinygrad_llm/generation/speculative.py.
+
+Exercises, answered in solutions/16_speculative_decoding.py. Try first.
+
+1. Two rules that look right. In part 2, draw a rejected token's replacement from p; or accept only
+   where p(x) >= q(x). Which distribution do the tokens have then?
+2. How often a proposal stands. Express the probability of acceptance by p and q alone. What does
+   this say a draft should be trained for?
+3. How many to propose. A draft's pass costs c of a pass of the model, and each proposal stands with
+   probability a. Which k is fastest for a = 0.8 and c = 0.1, or 1/3? When does no draft pay?
 """
 
 import textwrap
