@@ -17,6 +17,7 @@ import numpy as np
 from autograd._notebook import array_html
 from autograd.device import namespace
 from autograd.leaf import Leaf
+from autograd.questions import see
 
 TensorT = TypeVar("TensorT")
 
@@ -35,7 +36,7 @@ def _or_rebinds(operator: str) -> Callable[[Any, Any], Any]:
             f"p {operator}= value would make the name p stand for a new tensor and leave this one, "
             f"which learns, as it was: write p.data {operator}= value (an array), or "
             f"p.assign_(p.data {operator} value), to change it, or p = p {operator} value to "
-            "compute a new one"
+            "compute a new one" + see("Why is p -= lr * p.grad an error?")
         )
 
     return method
@@ -125,7 +126,7 @@ class Conversions(Generic[TensorT]):
                 raise TypeError(
                     "this Tensor requires a gradient, and a NumPy function would lose its history "
                     "silently: use the function of that name in autograd.ops (ops.stack makes one "
-                    "Tensor of several), or .detach() first"
+                    "Tensor of several), or .detach() first" + see("When do I detach?")
                 )
             return np.array(self._data, dtype=dtype, copy=copy)
 
@@ -135,7 +136,7 @@ class Conversions(Generic[TensorT]):
                 f"{what} of a tensor that requires a gradient gives a plain number, and the "
                 "gradient would end there silently: compute with autograd.ops (ops.exp for "
                 "math.exp, ops.stack for an array filled element by element), or write .item() or "
-                ".detach() where it is to end"
+                ".detach() where it is to end" + see("When do I detach?")
             )
 
     def __delitem__(self, index: Any) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, Generic, TypeVar
 
 from autograd._types import Array, ArrayLike, Axis, DTypeLike, Integers
+from autograd.questions import see
 
 ops: Any = None  # the module autograd.ops
 backward: Any = None  # the function of autograd/backward.py, which Tensor.backward calls
@@ -99,6 +100,7 @@ class Methods(Generic[TensorT]):
             "the elements of a Tensor are not assigned to, since a graph may need the old ones: "
             "compute a new Tensor (ops.where, ops.concatenate), replace them all with x.assign_, "
             "or, between two steps, write to the array, x.data[index] = value"
+            + see("Why is an in-place change an error?")
         )
 
     # --- methods, as NumPy's: the shape --------------------------------------------------------
@@ -230,7 +232,7 @@ class Methods(Generic[TensorT]):
     def fill(self, value: Any) -> None:
         raise TypeError(
             "fill would change a Tensor in place, and a graph may need the old values: "
-            "use ops.full_like(x, value), or x.assign_"
+            "use ops.full_like(x, value), or x.assign_" + see("Why is an in-place change an error?")
         )
 
 

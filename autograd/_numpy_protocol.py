@@ -10,6 +10,7 @@ import numpy as np
 
 from autograd import _methods
 from autograd._conversions import raw
+from autograd.questions import see
 
 OPERATORS = {
     np.add: lambda a, b: _methods.ops.add(a, b),
@@ -66,6 +67,7 @@ def array_ufunc(ufunc, method, inputs, options):
             f"{home}{name} cannot write what it computes from a Tensor into an array (as out= and "
             f"array += tensor do): use {_instead(name) or 'the operation'} and keep the new "
             "Tensor; a parameter is changed by p.assign_(p.data - lr * p.grad.data)"
+            + see("Why is p -= lr * p.grad an error?")
         )
     refuse(home + name, name)
 
@@ -79,7 +81,7 @@ def array_function(function, args, options):
     if name in WRITING:
         raise TypeError(
             f"{shown} would write into an array behind the graph's back and cannot take a Tensor: "
-            "use tensor.assign_(values)"
+            "use tensor.assign_(values)" + see("Why is an in-place change an error?")
         )
     refuse(shown, f"linalg.{name}" if home == "numpy.linalg" else name)
 

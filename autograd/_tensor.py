@@ -21,6 +21,7 @@ from autograd._types import ArrayLike, DTypeLike
 from autograd.device import bring, namespace, to_numpy
 from autograd.leaf import Leaf
 from autograd.plain import plain_array
+from autograd.questions import see
 
 
 class Tensor(Conversions["Tensor"], Methods["Tensor"]):
@@ -66,7 +67,10 @@ class Tensor(Conversions["Tensor"], Methods["Tensor"]):
     @data.setter
     def data(self, value: Any) -> None:
         if not self.is_leaf:
-            raise RuntimeError("a computed tensor cannot be given other data: change its inputs")
+            raise RuntimeError(
+                "a computed tensor cannot be given other data: change its inputs"
+                + see("Why is an in-place change an error?")
+            )
         value = plain_array(raw(value), "a Tensor's data")
         if self._node is not None and value.dtype.kind != "f":
             raise TypeError(f"a tensor that requires a gradient cannot hold {value.dtype}")
@@ -89,12 +93,16 @@ class Tensor(Conversions["Tensor"], Methods["Tensor"]):
             return
         if not value:
             if not isinstance(self._node, Leaf):
-                raise RuntimeError("this tensor was computed: use .detach() to cut it off")
+                raise RuntimeError(
+                    "this tensor was computed: use .detach() to cut it off"
+                    + see("When do I detach?")
+                )
             self._node = None
         elif self._data.dtype.kind != "f":
             raise TypeError(
                 f"only floating-point tensors can require a gradient, and this one is "
                 f"{self._data.dtype}: convert it with .astype(np.float32)"
+                + see("Why has argmax no gradient?")
             )
         else:
             self._node = Leaf(self)
@@ -116,7 +124,8 @@ class Tensor(Conversions["Tensor"], Methods["Tensor"]):
             warnings.warn(
                 "this tensor was computed, and backward() fills the .grad of leaves (Parameters) "
                 "alone: call .retain_grad() on it before backward(), or look at a leaf; a "
-                "parameter is changed by assign_, not by p = p - step, which computes a new tensor",
+                "parameter is changed by assign_, not by p = p - step, which computes a new tensor"
+                + see("Why is y.grad None?"),
                 stacklevel=2,
             )
         return self._grad
@@ -211,7 +220,10 @@ class Tensor(Conversions["Tensor"], Methods["Tensor"]):
         for anything but numbers, or for fractions in a tensor of integers.
         """
         if not self.is_leaf:
-            raise RuntimeError("a computed tensor cannot be assigned to: change its inputs")
+            raise RuntimeError(
+                "a computed tensor cannot be assigned to: change its inputs"
+                + see("Why is an in-place change an error?")
+            )
         array = raw(value)
         if array is not self._data:
             array = bring(namespace(self._data), plain_array(array, "the value of assign_"))

@@ -24,6 +24,7 @@ from autograd.in_place import InPlace
 from autograd.leaf import Leaf, creation_order
 from autograd.observe import current_observers, notify
 from autograd.plain import plain_array
+from autograd.questions import see
 from autograd.unbroadcast import fit_to_input
 
 
@@ -138,6 +139,7 @@ def refuse_released(node):
     raise RuntimeError(
         f"backward reached {describe(node)} a second time, and its saved values are gone: "
         "the first backward released them. Pass retain_graph=True to the first one"
+        + see("Why can backward run only once?")
     )
 
 
@@ -148,6 +150,7 @@ def refuse_changed(node, version):
         f"{describe(node)} saved a tensor that was changed in place before backward "
         f"(it is at version {counter[0]}, it was saved at version {when_saved}): run "
         "backward before the change, or compute on a copy"
+        + see("Why is an in-place change an error?")
     )
 
 
@@ -168,6 +171,7 @@ def recorded_backward(node, xp, g):
                 f"the backward of {describe(node)} returned {type(gradient).__name__} for its "
                 f"input {i} under create_graph, expected a Tensor: compute with the functions of "
                 "xp that backward is given, and not with those of NumPy"
+                + see("How does double backward work?")
             )
     if node.read:  # the nodes just recorded use the same index, targets or mask: check it there too
         _, made = nodes_since(start, [x for x in gradients if x is not None])
@@ -301,6 +305,7 @@ def grad(
             raise ValueError(
                 f"input {i}, of shape {x.shape}, does not require a gradient: "
                 "set requires_grad=True before the computation"
+                + see("Why is there nothing to differentiate?")
             )
     retain_graph = create_graph if retain_graph is None else retain_graph
     with enable_grad():
@@ -313,6 +318,7 @@ def grad(
         raise ValueError(
             f"the outputs do not depend on input {missing[0]}, of shape "
             f"{inputs[missing[0]].shape}: remove it, or pass allow_unused=True to get None for it"
+            + see("Why is there nothing to differentiate?")
         )
     if create_graph:
         return tuple([gradients.get(x._node, (None, False))[0] for x in inputs])
@@ -352,9 +358,16 @@ def starting_gradient(output, gradient, create_graph):
     element.
     """
     if output._node is None:
+        if output.dtype.kind != "f":
+            raise RuntimeError(
+                f"this tensor, of shape {output.shape}, holds {output.dtype}, and only "
+                "floating-point numbers have a derivative: there is nothing to differentiate"
+                + see("Why has argmax no gradient?")
+            )
         raise RuntimeError(
             f"this tensor, of shape {output.shape}, was not computed from any tensor that requires "
             "a gradient (or under no_grad): there is nothing to differentiate"
+            + see("Why is there nothing to differentiate?")
         )
     xp = namespace(output._data)
     if gradient is None:
@@ -362,7 +375,7 @@ def starting_gradient(output, gradient, create_graph):
             raise RuntimeError(
                 f"the output has shape {output.shape}: only a single number can be differentiated "
                 "without saying how its elements are weighted; pass a gradient of that shape, or "
-                "sum first"
+                "sum first" + see("What is a vjp?")
             )
         gradient = xp.ones(output.shape, dtype=output.dtype)
     if not isinstance(gradient, Tensor):

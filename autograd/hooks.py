@@ -9,6 +9,8 @@ no dictionary of hooks until one is registered.
 import weakref
 from itertools import count
 
+from autograd.questions import see
+
 RETAIN = "retain"
 """The key under which a node keeps a weak reference to the tensor of ``retain_grad``."""
 
@@ -55,6 +57,7 @@ def _hooks_of(tensor, what):
         raise RuntimeError(
             f"{what} needs a tensor that requires a gradient, and this one, of shape "
             f"{tensor.shape}, does not: set requires_grad=True before the computation"
+            + see("Why is there nothing to differentiate?")
         )
     if node.hooks is None:
         node.hooks = {}

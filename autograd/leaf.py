@@ -4,6 +4,7 @@ import weakref
 from itertools import count
 
 from autograd.device import namespace
+from autograd.questions import see
 
 creation_order = count(1)
 """Numbers the nodes as they are created: an op is always newer than its inputs."""
@@ -44,6 +45,7 @@ class Leaf:
             raise RuntimeError(
                 f"a gradient of shape {self.shape} meets one of shape {before._data.shape}, from "
                 "before the tensor was given other data: call zero_grad() in between"
+                + see("Why zero_grad?")
             )
         if create_graph:
             tensor._grad = g if before is None else before + g

@@ -6,6 +6,7 @@ copies, and the derivative of a copy is a sum over the copies.
 
 from autograd.accumulate import Scatter
 from autograd.call_site import describe
+from autograd.questions import see
 
 
 def unbroadcast(xp, g, shape):
@@ -31,7 +32,9 @@ def fit_to_input(xp, node, i, gradient):
     Raises RuntimeError if there is none, or if broadcasting does not explain its shape.
     """
     if gradient is None:
-        raise RuntimeError(f"{describe(node)} returned no gradient for its input {i}")
+        raise RuntimeError(
+            f"{describe(node)} returned no gradient for its input {i}" + see("What is a vjp?")
+        )
     source = node.inputs[i]
     if gradient.shape != source.shape:
         summed = unbroadcast(xp, gradient, source.shape) if node.broadcasts else None
@@ -39,6 +42,7 @@ def fit_to_input(xp, node, i, gradient):
             raise RuntimeError(
                 f"{describe(node)} returned a gradient of shape {gradient.shape} for its "
                 f"input {i}, whose shape is {source.shape}"
+                + see("Where does the sum in a broadcast's gradient come from?")
             )
         gradient = summed
     if gradient.dtype != source.dtype:

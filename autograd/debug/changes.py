@@ -21,6 +21,7 @@ from autograd.debug.memory import kept_arrays
 from autograd.device import to_numpy
 from autograd.leaf import Leaf
 from autograd.observe import Observer
+from autograd.questions import see
 
 
 class ChangedError(RuntimeError):
@@ -113,6 +114,7 @@ class detect_changes(Observer):  # noqa: N801 (named like detect_anomaly)
             f"{one.array.shape}) that was written to: it was unchanged after {before}, and had "
             f"changed at {after}. Run backward before the write, compute on a copy, or change "
             "tensors with assign_, which counts as a change"
+            + see("Why is an in-place change an error?")
         )
 
 

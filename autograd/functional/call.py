@@ -13,6 +13,7 @@ from autograd.engine import Op
 from autograd.functional.tree import flatten
 from autograd.grad_mode import enable_grad, is_grad_enabled
 from autograd.leaf import creation_order
+from autograd.questions import see
 
 
 class Input(Op):
@@ -74,7 +75,7 @@ class Call:
         if y.shape != ():
             raise ValueError(
                 f"{self.name}: f returned a Tensor of shape {y.shape}, expected a single number, "
-                "of shape (): sum or average it, or use jacobian or vjp"
+                "of shape (): sum or average it, or use jacobian or vjp" + see("What is a vjp?")
             )
 
     def cotangents(self, tree):
@@ -164,6 +165,7 @@ def _fresh(value, recording, where):
         raise TypeError(
             f"{where} is {x.dtype}, and only floating-point arrays have derivatives: convert it "
             "with .astype(np.float32), or leave it out of argnums"
+            + see("Why has argmax no gradient?")
         )
     if x.requires_grad and recording:
         return Input()(x)
@@ -214,5 +216,5 @@ def _check_output(name, y, path):
     if y.dtype.kind != "f":
         raise TypeError(
             f"{name}: f returned a Tensor of {y.dtype}{' at ' + path if path else ''}, which has "
-            "no derivative"
+            "no derivative" + see("Why has argmax no gradient?")
         )

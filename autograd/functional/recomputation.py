@@ -31,6 +31,7 @@ from autograd.functional.tree import flatten
 from autograd.grad_mode import enable_grad
 from autograd.leaf import Leaf, creation_order
 from autograd.observe import current_observers, notify
+from autograd.questions import see
 
 SAMPLE_SIZE = 64
 
@@ -101,6 +102,7 @@ class Segment:
             raise RuntimeError(
                 "recompute: f gave another result the second time. Does it draw from a random "
                 "generator that is not in rngs, or read something that has changed since?"
+                + see("What does recomputation save, and what does it cost?")
             )
         return y
 

@@ -9,6 +9,7 @@ from autograd.device import namespace
 from autograd.engine import Op
 from autograd.kernels import dropout as kernel
 from autograd.ops.arguments import operand, real
+from autograd.questions import see
 
 __all__ = ["dropout"]
 
@@ -64,5 +65,6 @@ def keep_mask(op: str, shape: tuple[int, ...], p: float, rng: Any) -> np.ndarray
         wrong = "" if rng is None else f", not {type(rng).__name__}"
         raise ValueError(
             f"{op}: pass rng=np.random.default_rng(seed){wrong}, so that runs can repeat"
+            + see("What does backward do with dropout?")
         )
     return rng.random(shape, dtype=np.float32) >= p

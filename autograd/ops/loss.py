@@ -27,6 +27,7 @@ from autograd.ops.arguments import (
 from autograd.ops.conversion import astype
 from autograd.ops.reduce import sum
 from autograd.ops.shape import reshape
+from autograd.questions import see
 
 __all__ = ["cross_entropy", "linear_cross_entropy"]
 
@@ -256,6 +257,7 @@ def _class_weights(weight, n_classes, logits):
         if weight.requires_grad:
             raise ValueError(
                 "cross_entropy: weight is a constant and gets no gradient: pass weight.detach()"
+                + see("When do I detach?")
             )
         weight = weight.data
     library = namespace(logits.data if isinstance(logits, Tensor) else logits)

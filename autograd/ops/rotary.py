@@ -6,6 +6,7 @@ from autograd._tensor import Tensor, TensorLike
 from autograd.engine import Op
 from autograd.kernels import rope as kernel
 from autograd.ops.arguments import floating, operand
+from autograd.questions import see
 
 __all__ = ["rope"]
 
@@ -61,7 +62,10 @@ def _constant(table, dtype):
     """The numbers of cos or sin, as a raw array of this type."""
     if isinstance(table, Tensor):
         if table.requires_grad:
-            raise TypeError("rope: cos and sin get no gradient, but one requires it: detach it")
+            raise TypeError(
+                "rope: cos and sin get no gradient, but one requires it: detach it"
+                + see("When do I detach?")
+            )
         table = table.data
     return table if table.dtype == dtype else table.astype(dtype)
 

@@ -25,6 +25,7 @@ import numpy as np
 
 from autograd._tensor import Tensor, TensorLike
 from autograd.engine import Op
+from autograd.questions import see
 from autograd.testing.comparison import Comparison
 from autograd.testing.differences import FirstOrder, SecondOrder, scales, tensors
 from autograd.testing.raised import describe_error
@@ -135,7 +136,8 @@ def _copy(x):
 def _examine(f, arrays, names):
     """Call f twice. Returns its output and None, or a sentence if f cannot be checked."""
     if not names:
-        return None, "no input has a floating-point type, so there is nothing to differentiate"
+        problem = "no input has a floating-point type, so there is nothing to differentiate"
+        return None, problem + see("How do I check a whole Module?")
     first, second = (f(*tensors([a.copy() for a in arrays], names)) for _ in range(2))
     if not isinstance(first, Tensor):
         return None, f"f returned {type(first).__name__}, expected one Tensor"
@@ -143,13 +145,19 @@ def _examine(f, arrays, names):
         return None, (
             "f is not deterministic: two calls with the same inputs gave different outputs; "
             "give its random generator a fixed seed inside f"
+            + see("What does backward do with dropout?")
         )
     if not np.isfinite(first.data).all():
         return None, "f returns NaN or infinity here, so finite differences are meaningless"
+    if first.dtype.kind != "f":
+        problem = f"f returned {first.dtype}, which has no derivative"
+        return None, problem + see("Why has argmax no gradient?")
     if first.dtype != np.float64:
-        return None, f"f turned float64 inputs into {first.dtype}: it must keep their type"
+        problem = f"f turned float64 inputs into {first.dtype}: it must keep their type"
+        return None, problem + see("Why float64 to check a gradient?")
     if first.size == 0 or not any(arrays[i].size for i in names):
         return None, "there is nothing to measure: f's output, or every input, has no elements"
     if not first.requires_grad:
-        return None, "f's output does not depend on its inputs through recorded operations"
+        problem = "f's output does not depend on its inputs through recorded operations"
+        return None, problem + see("Why is there nothing to differentiate?")
     return first, None

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import numpy as np
 
+from autograd.questions import see
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.machine.interrupt import StopSignals
 from tinygrad_llm.training.callbacks import call, check_callbacks
@@ -157,6 +158,7 @@ class Trainer:
         raise UserError(
             f"{what} at step {step}: {self._first_bad_tensor()}; earlier checkpoints are "
             "unaffected: try a lower --lr or --grad-clip"
+            + see("Why do gradients explode and vanish?")
         )
 
     def _first_bad_tensor(self) -> str:

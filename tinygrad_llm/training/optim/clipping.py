@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from autograd import Tensor
 from autograd.device import namespace
 from autograd.kernels import adamw
+from autograd.questions import see
 
 
 def global_norm(params: Iterable[Tensor]) -> float:
@@ -32,6 +33,6 @@ def clip_scale(norm: float, max_norm: float) -> float:
     if not math.isfinite(norm):
         raise FloatingPointError(
             f"the norm of the gradients is {norm}: a loss or a gradient is not finite, and a step "
-            "would spoil every weight"
+            "would spoil every weight" + see("Why do gradients explode and vanish?")
         )
     return max_norm / norm if 0 < max_norm < norm else 1.0

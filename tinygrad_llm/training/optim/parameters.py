@@ -11,6 +11,7 @@ import numpy as np
 
 from autograd import Tensor
 from autograd.device import to_numpy
+from autograd.questions import see
 
 
 def by_name(kind: str, params: Iterable[Any]) -> dict[str, Tensor]:
@@ -68,6 +69,7 @@ def refuse_what_cannot_learn(kind: str, params: dict[str, Tensor]) -> None:
         raise ValueError(
             f"{kind}: none of the parameters requires a gradient, so there is nothing to learn: "
             "make them with Parameter(array), or set requires_grad to True"
+            + see("Why is there nothing to differentiate?")
         )
     matrices = [name for name, p in params.items() if p.ndim >= 2 and p.requires_grad and p.size]
     if len(matrices) > 1 and not any(to_numpy(params[name].data).any() for name in matrices):
@@ -75,6 +77,7 @@ def refuse_what_cannot_learn(kind: str, params: dict[str, Tensor]) -> None:
             f"{kind}: all {len(matrices)} matrices are zero ({', '.join(matrices[:3])}, ...), and "
             "layers of zeros have gradients of zero: draw their initial values, as with "
             "tinygrad_llm.model.layers.normal_(matrix, 0.02, rng)"
+            + see("Why do gradients explode and vanish?")
         )
 
 
