@@ -4,6 +4,7 @@ Each field is an option of these commands, the string below it its help. This fi
 for ``--help``, so it imports nothing heavy; ``tinygrad_llm/data/`` does what it says.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,6 +13,7 @@ from tinygrad_llm.errors import UserError
 InputFormat = Literal[
     "auto", "text", "jsonl", "json", "csv", "tsv", "parquet", "html", "pdf", "epub"
 ]
+_LANGUAGES = r"all|[a-z]{2,3}( *, *[a-z]{2,3})*"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +61,9 @@ class CleanOptions:
     """Drop shorter documents."""
     max_characters: int = 0
     """Drop longer documents; 0 means no limit."""
+    languages: str | None = None
+    """Keep documents in these languages (codes such as en,de) and report the shares of all; all
+    drops none. Needs py3langid."""
     gopher_quality: bool = False
     """Drop what does not look like prose by Gopher's rules: words, symbols, bullets, stop words."""
     gopher_repetition: bool = False
@@ -82,6 +87,11 @@ class CleanOptions:
             raise UserError(
                 f"near_duplicate_threshold is {self.near_duplicate_threshold}, "
                 "expected a similarity above 0 and at most 1"
+            )
+        if self.languages is not None and not re.fullmatch(_LANGUAGES, self.languages):
+            raise UserError(
+                f"languages is {self.languages!r}, expected codes of ISO 639 in lower case with "
+                "commas between them, such as en or en,de, or the word all"
             )
         for name in ("min_characters", "max_characters"):
             if getattr(self, name) < 0:

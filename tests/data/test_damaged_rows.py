@@ -107,7 +107,7 @@ def test_lines_are_those_of_a_text_file(encoding, text, piece):
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le"])
 def test_a_line_that_is_too_long_is_not_kept_in_memory(tmp_path, monkeypatch, encoding):
     monkeypatch.setattr(lines_format, "LONGEST", 1000)
-    monkeypatch.setattr(lines_format, "_PIECE", 99)
+    monkeypatch.setattr(lines_format, "_PIECE", 100)
     row, long = (('{"text": "' + "word " * n + '"}\n').encode(encoding) for n in (90, 1000))
     path = put(tmp_path, "a.jsonl", row + long + row)
     report = load_corpus(path, ReadOptions(encoding=encoding)).report

@@ -5,7 +5,7 @@ import regex
 
 from tinygrad_llm.data import CleanOptions, Document, clean_documents, scripts
 from tinygrad_llm.data.corpus import CleanReport
-from tinygrad_llm.data.scripts import NAMES, OTHER, count_scripts, percent, script_shares
+from tinygrad_llm.data.scripts import NAMES, OTHER, count_scripts, percent, shares
 
 LETTERS = [chr(i) for i in range(0x10000) if chr(i).isalpha()]
 
@@ -41,9 +41,9 @@ def test_the_table_agrees_with_unicode(name):
 
 
 def test_shares_for_a_person():
-    assert script_shares({"Latin": 1, "Cyrillic": 3}) == "Cyrillic 75.0 %, Latin 25.0 %"
+    assert shares({"Latin": 1, "Cyrillic": 3}) == "Cyrillic 75.0 %, Latin 25.0 %"
     assert percent(1, 10_000) == "under 0.1 %" and percent(0, 0) == "0.0 %"
-    assert script_shares({name: 1 for name in NAMES}).endswith(", ...")
+    assert shares({name: 1 for name in NAMES}).endswith(", ...")
 
 
 def test_the_report_says_the_scripts_of_what_is_kept():

@@ -6,7 +6,7 @@ download.py  fetch a text by name   transfer.py  one request of it
 decoding.py  bytes to text          scripts.py   the writing systems of a text
 clean.py     what is worth keeping  gutenberg.py, personal.py, near_duplicates.py
                                     quality.py, repetition.py, contamination.py,
-                                    samples.py (what was dropped)
+                                    languages.py, samples.py (what was dropped)
 spool.py     more than memory holds
 splitting.py training, validation   tokenizer_cache.py  a tokenizer of its own
 prepare.py   encode into the cache  token_writer.py, token_file.py: ids on disk

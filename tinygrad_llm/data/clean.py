@@ -1,10 +1,11 @@
 """Cleaning: from texts to those worth training on, with a report of every change.
 
 Rules of two kinds, in this order: those that alter a text (line ends, boilerplate, blank lines,
-addresses), and those that drop it (empty, of another script, too short, poor, seen before, seen in
-an evaluation). A text is altered first, so two copies that differ only in line ends or boilerplate
-count as duplicates. Each rule is one small function of a text; docs/cleaning.md has the table of
-them with their sources. Documents pass through one by one, so a corpus may be longer than memory.
+addresses), and those that drop it (empty, of another script or language, too short, poor, seen
+before, seen in an evaluation). A text is altered first, so two copies that differ only in line ends
+or boilerplate count as duplicates. Each rule is one small function of a text; docs/cleaning.md has
+the table of them with their sources. Documents pass through one by one, so a corpus may be longer
+than memory.
 """
 
 import hashlib
@@ -111,7 +112,7 @@ class _Cleaner:
         self._seen: set[bytes] = set()  # digests of the texts so far
         self._mostly_frame: list[str] = []  # documents that were mostly Gutenberg's header, footer
         self._left_alone: list[str] = []  # documents that only quote its markers
-        self._judges = list(_judges(options))
+        self._judges = list(_judges(options, report))
         self._near: Any = None
         if options.near_duplicates:
             from tinygrad_llm.data.near_duplicates import NearDuplicates
@@ -193,10 +194,14 @@ class _Cleaner:
             )
 
 
-def _judges(options: CleanOptions) -> Iterator[Callable[[str], str | None]]:
+def _judges(options: CleanOptions, report: CleanReport) -> Iterator[Callable[[str], str | None]]:
     """The rules that look at one text alone: each returns a reason to drop it, or None."""
     if options.min_characters or options.max_characters:
         yield partial(length, least=options.min_characters, most=options.max_characters)
+    if options.languages is not None:
+        from tinygrad_llm.data.languages import Languages
+
+        yield Languages(options.languages, report.languages).judge
     if options.gopher_quality:
         yield gopher_quality
     if options.gopher_repetition:

@@ -8,7 +8,7 @@ few lines to read before trusting the numbers that follow.
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
-from tinygrad_llm.data.scripts import count_scripts, percent, script_shares
+from tinygrad_llm.data.scripts import count_scripts, percent, shares
 
 EXAMPLES = 3  # names shown per reason: enough to recognise a mistake, few enough to read
 
@@ -69,7 +69,8 @@ class CleanReport:
 
         found_bytes + sum(changed bytes) = kept_bytes + sum(dropped bytes)
 
-    ``scripts`` counts the letters of the kept text by script (scripts.py), and ``notes`` are
+    ``scripts`` counts the letters of the kept text by script (scripts.py). ``languages`` counts the
+    bytes of the text that came to the rule about languages, if it ran (languages.py). ``notes`` are
     sentences about the corpus as a whole.
     """
 
@@ -80,6 +81,7 @@ class CleanReport:
     dropped: dict[str, Tally] = field(default_factory=dict)
     changed: dict[str, Tally] = field(default_factory=dict)
     scripts: dict[str, int] = field(default_factory=dict)
+    languages: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def find(self, size: int) -> None:
@@ -116,7 +118,7 @@ class CleanReport:
         assert self.kept_documents == later.found_documents, "the steps do not follow each other"
         both = CleanReport(
             self.found_documents, self.found_bytes, later.kept_documents, later.kept_bytes,
-            scripts=dict(later.scripts),
+            scripts=dict(later.scripts), languages=dict(later.languages),
         )  # fmt: skip
         for mine, first, second in (
             (both.dropped, self.dropped, later.dropped),
@@ -155,7 +157,7 @@ class CleanReport:
             "changed": plain(self.changed),
             "scripts": dict(self.scripts),
             "notes": list(self.notes),
-        }
+        } | ({"languages": dict(self.languages)} if self.languages else {})
 
     def __str__(self) -> str:
         lines = [
@@ -171,7 +173,9 @@ class CleanReport:
             what = f"{places}{reason} ({t.names()})"
             lines.append(f"changed {counted(t.documents)}, {t.bytes:+,} bytes: {what}")
         if self.scripts:
-            lines.append(f"letters by script: {script_shares(self.scripts)}")
+            lines.append(f"letters by script: {shares(self.scripts)}")
+        if self.languages:
+            lines.append(f"bytes by language, before others are dropped: {shares(self.languages)}")
         warning = self.warning()
         return "\n".join(lines + self.notes + ([warning] if warning else []))
 

@@ -63,12 +63,12 @@ def count_scripts(text: str) -> dict[str, int]:
     return {name: int(n) for name, n in zip(NAMES, counts, strict=False) if n}
 
 
-def script_shares(counts: dict[str, int]) -> str:
+def shares(counts: dict[str, int]) -> str:
     """Shares for a person: "Cyrillic 93.1 %, Latin 6.9 %", the largest first."""
     total = sum(counts.values())
     largest_first = sorted(counts.items(), key=lambda item: -item[1])
-    shares = [f"{name} {percent(n, total)}" for name, n in largest_first[:_SHOWN]]
-    return ", ".join(shares + ["..."] * (len(largest_first) > _SHOWN))
+    shown = [f"{name} {percent(n, total)}" for name, n in largest_first[:_SHOWN]]
+    return ", ".join(shown + ["..."] * (len(largest_first) > _SHOWN))
 
 
 def percent(part: int, whole: int) -> str:
