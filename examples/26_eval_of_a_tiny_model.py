@@ -11,8 +11,9 @@ question: their bands overlap, and still one is better.
 
     python examples/26_eval_of_a_tiny_model.py
 
-Before: 25_space_before_the_letter.py. The page to read is tinygrad_llm/evals/task.py, which has
-another such task; tinygrad_llm/evals/bands.py is a page about bands.
+Before: 25_space_before_the_letter.py. Next: 27_tokenizer_taken_apart.py. The page to read
+is tinygrad_llm/evals/task.py, which has another such task; tinygrad_llm/evals/bands.py is a page
+about bands.
 """
 
 import copy

@@ -40,6 +40,8 @@ SAYS = {
     "24_pass_at_k.py": r"0\.10   0\.6513 .* 0\.5678  -0\.0836",
     "25_space_before_the_letter.py": r"' A' +100% +0\.9\d+\n   'A' +\d+% +0\.00\d+",
     "26_eval_of_a_tiny_model.py": r"oracle +100\.0% +98\.1% to 100\.0%(.*\n)+ +610 .* (79|8[01])%",
+    "27_tokenizer_taken_apart.py": r"9   ·se \+ lls +2 +24   s\|he ·sells ·sea(.*\n)*7\. What goes",
+    "28_bigrams_to_attention.py": r"learned table +9,216 +2\.\d+(.*\n)+.*second head +33,856 +\d\.",
     "29_depth.py": r"stream, norm after +1 +1 +1 +1 .* 0\.9\d\n",
 }
 
