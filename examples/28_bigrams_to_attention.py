@@ -22,8 +22,8 @@ transformer: its later layers get vectors that hold much more than one character
 of a character is looked up, and a linear function of a table's row is the row of another table. So
 queries, keys and votes (the values) are tables.
 
-Before: 27_tokenizer_taken_apart.py. The operations of attention one at a time, with all their
-shapes, are in 05_attention_step_by_step.py.
+Before: 27_tokenizer_taken_apart.py. Next: 29_depth.py, on what many layers need. The operations of
+attention one at a time, with all their shapes, are in 05_attention_step_by_step.py.
 
 Exercises, answered in solutions/28_bigrams_to_attention.py. Try first.
 

@@ -17,6 +17,8 @@ these stacks: to have the right size is not yet to learn. Part 5 is the same in 
 Sizes are root mean squares. The gradients are those of the sum of all outputs, each times a random
 number, so that at the top they have the size 1.
 
+Before: 28_bigrams_to_attention.py.
+
 Glorot and Bengio 2010 and He et al. 2015 have part 1; He et al. 2016 the stream; Radford et al.
 2019 the 1/sqrt(2 L); Xiong et al. 2020 the place of the normalization.
 

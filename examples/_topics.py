@@ -16,6 +16,8 @@ VALIDATION = "\n\n".join(PARAGRAPHS[::HELD_OUT])
 
 def say(text, margin=3 * " "):
     """Print paragraphs with a margin, wrapped to 79 columns, and an empty line after each."""
+    wrapper = textwrap.TextWrapper(
+        79, margin, margin, break_on_hyphens=False, break_long_words=False
+    )
     for paragraph in text.strip().split("\n\n"):
-        words = " ".join(paragraph.split())
-        print(textwrap.fill(words, 79, initial_indent=margin, subsequent_indent=margin) + "\n")
+        print(wrapper.fill(" ".join(paragraph.split())) + "\n")

@@ -4,7 +4,9 @@ They assert their own claims, so an exit code of 0 is already much. One line of
 each is also checked, so that an example that prints nothing, or stops early, fails too.
 """
 
+import os
 import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -87,3 +89,28 @@ def test_the_page_is_learned(output_of):
     assert held_out[0] > 3.5 and min(held_out) < held_out[0] - 0.5 < held_out[-1] - 2
     shares = [int(x) for x in re.findall(r"of its pieces of 8 letters, (\d+)%", output)]
     assert len(shares) == 2 and shares[0] < 20 and shares[1] > 80
+
+
+def part_6_of_the_tokenizer(monkeypatch, capsys, folder):
+    """What example 27 prints about GPT-2's vocabulary, whose files are in ``folder``, in a line."""
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    example = import_module("27_tokenizer_taken_apart")
+    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(folder))
+    example.part_6_gpt2(example.trained(example.SIZE))
+    return " ".join(capsys.readouterr().out.split())
+
+
+def test_gpt2s_vocabulary_is_left_out_with_the_reason(tmp_path, monkeypatch, capsys):
+    """It is not downloaded, and one of its two files is not enough."""
+    (tmp_path / "6d1cbeee0f20b3d9449abfede4726ed8212e3aee").write_text("merges")
+    said = part_6_of_the_tokenizer(monkeypatch, capsys, tmp_path)
+    assert f"Left out: its encoder.json is not in {tmp_path}, where tiktoken" in said
+
+
+@pytest.mark.skipif(
+    "TINYGRAD_LLM_TEST_DATA" not in os.environ, reason="TINYGRAD_LLM_TEST_DATA is not set"
+)
+def test_gpt2s_vocabulary_reads_the_same_text(monkeypatch, capsys):
+    folder = Path(os.environ["TINYGRAD_LLM_TEST_DATA"]) / "tiktoken_cache"
+    said = part_6_of_the_tokenizer(monkeypatch, capsys, folder)
+    assert "GPT-2 The|·statement|·is|·unbelievably|·simple|." in said
