@@ -16,6 +16,13 @@ mean of the micro-batches' means does instead.
 
 Before: 16_speculative_decoding.py. Next: 18_lora.py. The page to read is
 tinygrad_llm/finetune/masks.py.
+
+Exercises, answered in solutions/17_sft_masks.py. Try first.
+
+1. One row, or a row for each answer. Make two rows of CONVERSATION: up to the first answer, and the
+   whole with only the last answer counted. Compare loss and gradient with those of the one row.
+2. Padding that counts. Label the padding with END in place of -100, and train. Compare the loss
+   that is shown with the loss of the answers.
 """
 
 import sys

@@ -14,6 +14,15 @@ much it has to.
 
 Before: 17_sft_masks.py. Next: 19_where_dpo_pushes.py. The derivation is in docs/lora.md, and the
 page to read is tinygrad_llm/finetune/lora_layer.py.
+
+Exercises, answered in solutions/18_lora.py. Try first.
+
+1. Which of the two begins at 0. Fit a change of a small matrix with B = 0, with A = 0, and with
+   both at first. Which of them learn, and why?
+2. Where it stops paying. At which r does LoRA have as many numbers as the matrix, 64 x 64 or 4,096
+   x 4,096? What does it save in training, and what not?
+3. Two adapters at once. Add the changes of two adapters to one weight. Is the sum an adapter, too,
+   and of which rank?
 """
 
 import copy

@@ -12,6 +12,15 @@ looks at what has become more likely.
 Before: 18_lora.py. Next: 20_grpo.py. The derivation is in docs/finetuning.md, and
 docs/where_the_loss_pushes.md shows the same for any model and any row of data:
 tinygrad-llm inspect MODEL --data FILE.
+
+Exercises, answered in solutions/19_where_dpo_pushes.py. Try first.
+
+1. The chosen answer becomes less likely. Can the loss fall while that happens? Compare chosen +15,
+   rejected -15 nats with chosen -10, rejected -40.
+2. When a pair stops pushing. At which margin D is c a tenth of what it was at first? What does that
+   say about beta?
+3. Long and short. Let every token of both answers become 0.01 nats likelier, of a chosen answer of
+   10 tokens and a rejected one of 100. What does the loss do, and which loss_type does not?
 """
 
 from _small_model import make_tokenizer, np, train_small_model

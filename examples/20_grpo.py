@@ -14,6 +14,13 @@ Part 4 does the same with a reward that is equal for all, which teaches nothing.
 
 Before: 19_where_dpo_pushes.py. Next: 21_classifier.py. The page to read is
 tinygrad_llm/finetune/losses.py, and docs/grpo.md for the command.
+
+Exercises, answered in solutions/20_grpo.py. Try first.
+
+1. Rewards that are worth the same. What do r + 7, 100 r and -r do to the advantages? And adding a
+   second reward, 100 times as large?
+2. Hard questions and easy ones. Of 8 answers k are right. How large are the advantages, divided by
+   the standard deviation and not (scale_rewards="none")? Which questions teach most?
 """
 
 import os

@@ -16,6 +16,13 @@ the confusion matrix, and what goes wrong.
 
 Before: 20_grpo.py. Next: 22_perplexity_three_ways.py. The page to read is
 tinygrad_llm/model/classifier.py; docs/classification.md says more.
+
+Exercises, answered in solutions/21_classifier.py. Try first.
+
+1. The last column is not the last token. Classify a short text, batched with a longer one, by the
+   last column of the batch. What does the result depend on?
+2. 95 % right and worth nothing. Of 100 texts 5 are spam. What are accuracy and F1 of a classifier
+   that always says ham? And of one that finds 4 of them, with 6 false alarms?
 """
 
 import copy

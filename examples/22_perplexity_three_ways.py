@@ -13,6 +13,15 @@ models with different tokenizers: the one with the lower perplexity is the worse
 
 Before: 21_classifier.py. Next: 23_gsm8k_extraction.py. The page to read is
 tinygrad_llm/evals/perplexity.py.
+
+Exercises, answered in solutions/22_perplexity_three_ways.py. Try first.
+
+1. When all three agree. Make up losses of documents for which the first two ways give the same, and
+   losses for which all three do.
+2. Models that know nothing. What is the perplexity of a uniform model over V tokens, and how many
+   bits per byte does it need? Compare three vocabularies.
+3. One token that could not be. Of 100 tokens, 99 have p = 1/4 and one has p = 1e-30. What is the
+   perplexity, with it and without?
 """
 
 from _places import BLOCK, document, make_tokenizer, np, training, training_texts, untrained_model

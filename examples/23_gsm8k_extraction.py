@@ -12,6 +12,13 @@ arithmetic and differ only in how they write. Part 3 asks when two numbers are e
 
 Before: 22_perplexity_three_ways.py. Next: 24_pass_at_k.py. The page to read is
 tinygrad_llm/evals/gsm8k.py.
+
+Exercises, answered in solutions/23_gsm8k_extraction.py. Try first.
+
+1. A fifth rule, and a text that fools it. Write a rule that is as good as flexible on TRICKY and
+   reads "The answer is 18. It takes 3 steps.", too. Then find a text that it gets wrong.
+2. The rule chooses the winner. Make up two models, of which strict prefers one and flexible the
+   other. What does each rule measure?
 """
 
 from tinygrad_llm.evals.gsm8k import (

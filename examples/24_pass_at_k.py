@@ -16,6 +16,15 @@ binomials are not computed: C(n, k) is too large for a float.
 
 Before: 23_gsm8k_extraction.py. Next: 25_space_before_the_letter.py. The page to read is
 tinygrad_llm/evals/humaneval.py.
+
+Exercises, answered in solutions/24_pass_at_k.py. Try first.
+
+1. What more samples are for. The estimator is right on average for any n >= k. Compute its standard
+   deviation for one problem with p = 0.1, k = 10 and n = 10, 20, 50, 200.
+2. Two sets with the same pass@1. Half of the problems have p = 0 and half p = 0.2; or all have 0.1.
+   What is pass@10 of each set?
+3. The naive formula at its worst. Of 10 samples one is right. Compare both formulas for k = 1, 5
+   and 10, and explain the last.
 """
 
 import math

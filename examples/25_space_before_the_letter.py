@@ -14,6 +14,13 @@ Part 3 shows where the letter has no space: after a line end, as in a chat.
 
 Before: 24_pass_at_k.py. Next: 26_eval_of_a_tiny_model.py. The page to read is
 tinygrad_llm/evals/encoding.py.
+
+Exercises, answered in solutions/25_space_before_the_letter.py. Try first.
+
+1. A prompt that ends with a space. Encode "Answer: " and "A" apart, and "Answer: A" together. Which
+   tokens has the model seen in training?
+2. A model that knows nothing has a favorite. Let a model with random weights choose among the words
+   of KINDS in place of the letters. Which one does it choose, and why?
 """
 
 import sys

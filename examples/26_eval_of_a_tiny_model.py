@@ -14,6 +14,13 @@ question: their bands overlap, and still one is better.
 Before: 25_space_before_the_letter.py. Next: 27_tokenizer_taken_apart.py. The page to read
 is tinygrad_llm/evals/task.py, which has another such task; tinygrad_llm/evals/bands.py is a page
 about bands.
+
+Exercises, answered in solutions/26_eval_of_a_tiny_model.py. Try first.
+
+1. None of twenty. A model has none of 20 questions right. What does the textbook's band p +- 1.96
+   sqrt(p (1 - p) / n) say, and what Wilson's? How often does each contain a true rate of 5 %?
+2. The best of twenty. Twenty models guess the answers to the same 200 questions of four choices.
+   What does the best of them score, and how often is a band above 25 %?
 """
 
 import copy

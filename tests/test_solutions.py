@@ -38,8 +38,8 @@ def answers(solution):
 def test_every_exercise_has_one_solution(example):
     solution = example.parent / "solutions" / example.name
     asked = exercises(example)
-    assert [number for number, _ in asked] == list(range(1, len(asked) + 1))
-    assert (answers(solution) if solution.exists() else []) == asked
+    assert [number for number, _ in asked] in ([1, 2], [1, 2, 3])
+    assert answers(solution) == asked
 
 
 def test_every_solution_belongs_to_an_example():
