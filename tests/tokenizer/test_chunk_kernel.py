@@ -94,11 +94,34 @@ def test_the_rarest_chunks_are_forgotten():
     table = ChunkTable(0, regex_classes())
     table.add(np.frombuffer(text.encode(), np.uint8))
     before = dict(table.items())
-    assert table.forget_rare(7) == 13
+    table.forget_rare(1000, 35)  # room for eight chunks of four bytes
+    assert dict(table.items()) == dict(list(before.items())[12:]) and table.size == 32
+    table.forget_rare(7, 1000)
     assert dict(table.items()) == dict(list(before.items())[13:])
     table.add(np.frombuffer(b" ttt aaa", np.uint8))  # one that stayed, one that was forgotten
     assert dict(table.items()) == dict(list(before.items())[13:]) | {b" ttt": 21, b" aaa": 1}
-    assert table.forget_rare(7) == 1
+
+
+def test_of_equally_rare_chunks_some_stay(monkeypatch):
+    """In a language without spaces nearly all occur once: the rarest must not all go."""
+    lower_bounds(monkeypatch)
+    monkeypatch.setattr(counting, "DISTINCT", 40)
+    text = "".join(f"{chr(97 + i % 26)}{chr(97 + i // 26)}word\n" for i in range(400))
+    with pytest.warns(UserWarning, match="the rarest were not used"):
+        chunks = counting.count_chunks([text])
+    assert len(chunks) == 40 and chunks[b"\n"] == 400
+    assert sum(chunk[1:2] < b"i" for chunk in chunks) > 8  # also from the first half of the text
+
+
+@pytest.mark.parametrize("pattern", ["gpt4", r"\s+|\S+"])
+def test_long_chunks_go_first_where_there_is_no_room(monkeypatch, pattern):
+    lower_bounds(monkeypatch)
+    monkeypatch.setattr(counting, "DISTINCT_BYTES", 1000)
+    text = "the cat sat on the mat\n" * 40 + "x" * 2000
+    monkeypatch.setattr(counting, "DISTINCT", 3)
+    with pytest.warns(UserWarning, match="more than 3 distinct words"):
+        few = counting.count_chunks([text, text], pattern)
+    assert len(few) == 3 and max(map(len, few)) < 10
 
 
 @pytest.mark.parametrize("pattern", [*patterns.NAMED.values(), patterns.LLAMA3_PATTERN])
@@ -158,7 +181,7 @@ def test_more_words_than_are_remembered(monkeypatch):
         everything = counting.count_chunks([common, rare, common])
     lower_bounds(monkeypatch)
     monkeypatch.setattr(counting, "DISTINCT", 40)
-    with pytest.warns(UserWarning, match="more than 40 distinct words: the rarest"):
+    with pytest.warns(UserWarning, match="more than 40 distinct words, .* the rarest"):
         tokenizer = train_bpe([common, rare, common], 264)
     monkeypatch.setattr(counting, "DISTINCT", 1 << 20)
     assert tokenizer.merges()[0] in train_bpe([common, rare, common], 264).merges()

@@ -7,6 +7,7 @@ decoding.py  bytes to text          scripts.py   the writing systems of a text
 clean.py     what is worth keeping  gutenberg.py, personal.py, near_duplicates.py
                                     quality.py, repetition.py, contamination.py,
                                     languages.py, samples.py (what was dropped)
+                                    digests.py, hash_table.py: what was seen before
 spool.py     more than memory holds
 splitting.py training, validation   tokenizer_cache.py  a tokenizer of its own
 prepare.py   encode into the cache  token_writer.py, token_file.py: ids on disk

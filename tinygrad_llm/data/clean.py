@@ -8,7 +8,6 @@ the table of them with their sources. Documents pass through one by one, so a co
 than memory.
 """
 
-import hashlib
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -17,6 +16,7 @@ from typing import Any
 
 from tinygrad_llm.data.cache import cache_folder
 from tinygrad_llm.data.corpus import CleanReport, Corpus, Document, some
+from tinygrad_llm.data.digests import Digests
 from tinygrad_llm.data.download import Progress
 from tinygrad_llm.data.formats.text import BINARY
 from tinygrad_llm.data.gutenberg import take_books
@@ -88,8 +88,7 @@ def clean_stream(
 ) -> Iterator[Document]:
     """Apply the rules to documents one by one; the report is complete after the last one.
 
-    Memory: some 100 bytes for each document, which tell exact duplicates; near duplicates take
-    much more (near_duplicates.py).
+    What tells duplicates is kept on disk once it is much (hash_table.py, near_duplicates.py).
     """
     cleaner = _Cleaner(options or CleanOptions(), report, observer)
     for document in documents:
@@ -109,7 +108,7 @@ class _Cleaner:
         self.options = options
         self.report = report
         self._observe = observer or (lambda reason, document, text: None)
-        self._seen: set[bytes] = set()  # digests of the texts so far
+        self._seen = Digests()
         self._mostly_frame: list[str] = []  # documents that were mostly Gutenberg's header, footer
         self._left_alone: list[str] = []  # documents that only quote its markers
         self._judges = list(_judges(options, report))
@@ -173,11 +172,8 @@ class _Cleaner:
         reason = next((reason for judge in self._judges if (reason := judge(text))), None)
         if reason is not None:
             return reason
-        if self.options.exact_duplicates:
-            digest = hashlib.sha256(text.encode()).digest()[:16]
-            if digest in self._seen:
-                return EXACT_DUPLICATE
-            self._seen.add(digest)
+        if self.options.exact_duplicates and not self._seen.add(text):
+            return EXACT_DUPLICATE
         if self._near is not None and self._near.twin(text) is not None:
             return NEAR_DUPLICATE
         return None

@@ -14,10 +14,14 @@ is in their other bands.
 """
 
 import hashlib
+import os
 import re
+import tempfile
 from collections.abc import Iterable
 
 import numpy as np
+
+from tinygrad_llm.data.hash_table import MEMORY, HashTable, disk_full
 
 SHINGLE_WORDS = 5
 HASHES = 128
@@ -31,8 +35,9 @@ class NearDuplicates:
     """The texts so far, of which a later one may be a near duplicate.
 
     A near duplicate is not remembered: later texts are compared only with the others, so a chain of
-    small edits does not pull in everything. Deterministic in (texts, threshold, seed). Memory:
-    eight bytes for each word of the remembered texts, and some 5 kB for the bands of each.
+    small edits does not pull in everything. Deterministic in (texts, threshold, seed). On disk
+    rather than in memory once it is much: eight bytes for each word of the remembered texts, and 32
+    to 64 for each of their bands, of which there are 14 at the usual threshold.
     """
 
     def __init__(self, threshold: float = 0.8, seed: int = 0) -> None:
@@ -40,8 +45,8 @@ class NearDuplicates:
         self._rows = band_rows(threshold)
         self._hash_functions = _hash_functions(seed)
         self._word_hashes: dict[str, int] = {}
-        self._buckets: dict[tuple[int, bytes], list[int]] = {}
-        self._originals: dict[int, np.ndarray] = {}  # index -> sorted distinct shingles
+        self._bands = HashTable()  # hash of a band -> the place of an original that has it
+        self._originals = _Originals()
         self._count = 0
 
     def twin(self, text: str) -> int | None:
@@ -54,19 +59,67 @@ class NearDuplicates:
         if len(shingles) == 0:  # no words at all: nothing to compare
             return None
         signature = minhash(shingles, *self._hash_functions)
-        bands = [
-            (start, signature[start : start + self._rows].tobytes())
+        buckets = {band: self._bands.find(band) for band in self._hashes_of_bands(signature)}
+        places = {
+            int.from_bytes(place, "little") - 1 for bucket in buckets.values() for place in bucket
+        }
+        for place in sorted(places):
+            if self._originals.are_alike(place, shingles, self._threshold):
+                return self._originals.index(place)
+        place = self._originals.add(index, shingles)
+        for band, bucket in buckets.items():
+            if len(bucket) < BUCKET:
+                self._bands.add(band, (place + 1).to_bytes(8, "little"))  # a record is not 0
+        return None
+
+    def _hashes_of_bands(self, signature: np.ndarray) -> list[bytes]:
+        """Of each band. If two bands have the same by chance, more texts are compared, no more."""
+        return [
+            hashlib.blake2b(
+                signature[start : start + self._rows].tobytes(),
+                digest_size=8,
+                salt=start.to_bytes(16, "little"),
+            ).digest()
             for start in range(0, HASHES - self._rows + 1, self._rows)
         ]
-        for other in sorted({i for band in bands for i in self._buckets.get(band, ())}):
-            if _alike(self._originals[other], shingles, self._threshold):
-                return other
-        self._originals[index] = shingles
-        for band in bands:
-            bucket = self._buckets.setdefault(band, [])
-            if len(bucket) < BUCKET:
-                bucket.append(index)
-        return None
+
+
+class _Originals:
+    """The distinct shingles of texts, sorted, in a file; each text is known by its place there.
+
+    A record is the text's index and the number of its shingles, eight bytes each, then these.
+    """
+
+    def __init__(self) -> None:
+        self._file = tempfile.SpooledTemporaryFile(MEMORY)  # noqa: SIM115 - closed with this object
+
+    def add(self, index: int, shingles: np.ndarray) -> int:
+        """Remember a text; returns its place. Raises UserError if the disk is full."""
+        try:
+            self._file.seek(0, os.SEEK_END)
+            place = self._file.tell()
+            self._file.write(np.array([index, len(shingles)], np.int64).tobytes())
+            self._file.write(shingles.tobytes())
+            self._file.flush()
+        except OSError as error:
+            raise disk_full(error) from None
+        return place
+
+    def index(self, place: int) -> int:
+        """The index of the text at a place."""
+        return int(self._read(place, np.int64, 1)[0])
+
+    def are_alike(self, place: int, shingles: np.ndarray, threshold: float) -> bool:
+        """Whether J reaches the threshold; sets whose sizes rule it out are not compared."""
+        length = int(self._read(place + 8, np.int64, 1)[0])
+        small, large = sorted((length, len(shingles)))
+        if small < threshold * large:
+            return False
+        return jaccard(self._read(place + 16, np.uint64, length), shingles) >= threshold
+
+    def _read(self, place: int, dtype: type, length: int) -> np.ndarray:
+        self._file.seek(place)
+        return np.frombuffer(self._file.read(8 * length), dtype)
 
 
 def find_near_duplicates(
@@ -118,12 +171,6 @@ def minhash(shingles: np.ndarray, multiply: np.ndarray, add: np.ndarray) -> np.n
         table = ((chunk * multiply + add) >> np.uint64(32)).astype(np.uint32)  # (chunk, HASHES)
         np.minimum(smallest, table.min(axis=0), out=smallest)
     return smallest
-
-
-def _alike(a: np.ndarray, b: np.ndarray, threshold: float) -> bool:
-    """Whether J reaches the threshold; sets whose sizes rule it out are not compared."""
-    small, large = sorted((len(a), len(b)))
-    return small >= threshold * large and jaccard(a, b) >= threshold
 
 
 def jaccard(a: np.ndarray, b: np.ndarray) -> float:

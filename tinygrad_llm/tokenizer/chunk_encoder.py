@@ -18,6 +18,7 @@ from tinygrad_llm.tokenizer.text import check_encodable
 JOB = 1 << 19  # characters that a thread encodes before it takes the next ones
 LARGE = 1 << 20  # characters for which it pays to load the compiled code
 DISTINCT = 1 << 19  # chunks in a thread's table before it starts again: some 50 MB
+DISTINCT_BYTES = 1 << 24  # and the bytes that these have together
 
 
 def cut_at_lines(text: str, size: int) -> Iterator[str]:
@@ -81,7 +82,7 @@ class ChunkEncoder:
         """The ids of a text, uint32."""
         from tinygrad_llm.tokenizer.chunk_kernel import gather
 
-        if self._table.used > DISTINCT:
+        if self._table.used > DISTINCT or self._table.size > DISTINCT_BYTES:
             self._forget()
         data = np.frombuffer(text.encode(), np.uint8)
         chunks = self._table.add(data, numbers=True)

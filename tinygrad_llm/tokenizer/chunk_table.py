@@ -65,6 +65,20 @@ def tiktoken_classes() -> np.ndarray:
     return classes_of(matching)
 
 
+def most_frequent(
+    counts: np.ndarray, lengths: np.ndarray, hashes: np.ndarray, chunks: int, size: int
+) -> np.ndarray:
+    """Which chunks to keep, in order: at most so many, with at most ``size`` bytes in all.
+
+    Of equally frequent chunks those with the highest hashes stay, a sample that does not depend on
+    where they are in the text. One of more than an eighth of ``size`` is the first to go.
+    """
+    short = lengths <= size // 8
+    order = np.lexsort((hashes, np.where(short, counts, 0)))[::-1]
+    fitting = int(np.searchsorted(np.cumsum(lengths[order]), size, side="right"))
+    return np.sort(order[: min(chunks, fitting)])
+
+
 class ChunkTable:
     """Distinct chunks, numbered in the order of their first occurrence, with their counts."""
 
@@ -111,26 +125,26 @@ class ChunkTable:
         else:
             self.arena = _longer(self.arena, 2 * len(self.arena))
 
-    def forget_rare(self, size: int) -> int:
-        """Forget the rarest chunks, so that at most ``size`` are left; returns how many.
+    @property
+    def size(self) -> int:
+        """Bytes of all chunks together."""
+        return int(self.starts[self.used])
 
-        All chunks with the count of the first that has no room go.
-        """
+    def forget_rare(self, chunks: int, size: int) -> None:
+        """Keep the most frequent chunks, as ``most_frequent`` chooses them, and their counts."""
         from tinygrad_llm.tokenizer.chunk_kernel import fill_slots
 
-        counts = self.counts[: self.used]
-        limit = np.partition(counts, self.used - size - 1)[self.used - size - 1]
-        kept = np.flatnonzero(counts > limit)
-        lengths = np.diff(self.starts[: self.used + 1])[kept]
+        counts, hashes = self.counts[: self.used], self.hashes[: self.used]
+        lengths = np.diff(self.starts[: self.used + 1])
+        kept = most_frequent(counts, lengths, hashes, chunks, size)
         data = np.frombuffer(b"".join(map(self.chunk, kept.tolist())), np.uint8)
-        forgotten, self.used = self.used - len(kept), len(kept)
+        self.used = len(kept)
         self.counts[: self.used] = counts[kept]
-        self.hashes[: self.used] = self.hashes[kept]
-        self.starts[1 : self.used + 1] = np.cumsum(lengths)
+        self.hashes[: self.used] = hashes[kept]
+        self.starts[1 : self.used + 1] = np.cumsum(lengths[kept])
         self.arena[: len(data)] = data
         self.slots.fill(-1)
         fill_slots(self.slots, self.hashes, self.used)
-        return forgotten
 
     def chunk(self, number: int) -> bytes:
         """The bytes of a chunk."""

@@ -9,7 +9,8 @@ import warnings
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import chain
+from itertools import chain, compress
+from zlib import crc32
 
 import numpy as np
 
@@ -17,16 +18,24 @@ from tinygrad_llm.errors import UserError
 from tinygrad_llm.freed_memory import FreedMemory
 from tinygrad_llm.tokenizer import patterns
 from tinygrad_llm.tokenizer.chunk_encoder import cut_at_lines
-from tinygrad_llm.tokenizer.chunk_table import ChunkTable, pattern_number, regex_classes
+from tinygrad_llm.tokenizer.chunk_table import (
+    ChunkTable,
+    most_frequent,
+    pattern_number,
+    regex_classes,
+)
 from tinygrad_llm.tokenizer.text import split_invalid
 
 LARGE = 1 << 22  # characters for which it pays to load the compiled code
 JOB = 1 << 20  # characters that a thread counts at once
 TABLES = 2  # whatever the number of processors, so that the counts are the same on every machine
 DISTINCT = 1 << 20
-"""Chunks that are remembered. 250 MB of source code have 0.4 million. With more, the rarest are
-left out, which no vocabulary of a usual size would have merged whole; a warning says so. One that
-comes again after that is counted anew."""
+"""Chunks that are remembered. 250 MB of source code have 0.4 million."""
+DISTINCT_BYTES = 1 << 24
+"""Bytes that these have together: 4 MB in 250 MB of source code, much more in a language that is
+written without spaces. Of a corpus with more chunks, or longer ones, the rarest are left out, which
+no vocabulary of a usual size would have merged whole; a warning says so. One that comes again after
+that is counted anew. Training takes some 30 bytes of memory for each of these."""
 
 
 def count_chunks(texts: Iterable[str | bytes], pattern: str = "gpt4") -> Counter[bytes]:
@@ -53,17 +62,25 @@ def count_chunks(texts: Iterable[str | bytes], pattern: str = "gpt4") -> Counter
 
 def _count_by_regex(pieces: Iterable[str], expression: str, pattern: str) -> Counter[bytes]:
     chunks: Counter[str] = Counter()
-    characters = 0
+    characters = matched = 0
+    forgotten = False
     for piece in pieces:
         characters += len(piece)
-        chunks.update(patterns.find_chunks(expression, piece))
-    matched = sum(len(chunk) * count for chunk, count in chunks.items())
+        found = Counter(patterns.find_chunks(expression, piece))
+        matched += sum(len(chunk) * count for chunk, count in found.items())
+        chunks.update(found)
+        if len(chunks) > 2 * DISTINCT:
+            forgotten = _keep_frequent(chunks)
     if matched != characters:
         raise UserError(
             f"the split pattern {pattern!r} leaves out {characters - matched} of {characters} "
             "characters, which could then not be encoded; every character must match"
         )
-    return Counter({chunk.encode(): count for chunk, count in chunks.items()})
+    encoded = Counter({chunk.encode(): count for chunk, count in chunks.items()})
+    del chunks
+    if _keep_frequent(encoded) or forgotten:
+        _warn_of_forgotten()
+    return encoded
 
 
 def _count_compiled(pieces: Iterable[str], number: int) -> Counter[bytes]:
@@ -74,9 +91,9 @@ def _count_compiled(pieces: Iterable[str], number: int) -> Counter[bytes]:
     def count(table: int, job: list[str]) -> None:
         for piece in job:
             tables[table].add(np.frombuffer(piece.encode(), np.uint8))
-        if tables[table].used > DISTINCT:
+        if tables[table].used > DISTINCT or tables[table].size > DISTINCT_BYTES:
             forgotten[table] = True
-            tables[table].forget_rare(DISTINCT // 2)
+            tables[table].forget_rare(DISTINCT // 2, DISTINCT_BYTES // 2)
 
     threads = [ThreadPoolExecutor(1) for _ in tables]
     waiting: deque[Future] = deque()
@@ -99,12 +116,16 @@ def _count_compiled(pieces: Iterable[str], number: int) -> Counter[bytes]:
         table.clear()
     freed.give_back()
     if _keep_frequent(chunks) or any(forgotten):
-        warnings.warn(
-            f"the text has more than {DISTINCT:,} distinct words: the rarest of them were not used "
-            "for training the tokenizer",
-            stacklevel=4,
-        )
+        _warn_of_forgotten()
     return chunks
+
+
+def _warn_of_forgotten() -> None:
+    warnings.warn(
+        f"the text has more than {DISTINCT:,} distinct words, or {DISTINCT_BYTES >> 20} MiB of "
+        "them: the rarest were not used for training the tokenizer",
+        stacklevel=5,
+    )
 
 
 def _jobs(pieces: Iterable[str]) -> Iterator[list[str]]:
@@ -120,13 +141,19 @@ def _jobs(pieces: Iterable[str]) -> Iterator[list[str]]:
     yield job
 
 
-def _keep_frequent(chunks: Counter[bytes]) -> bool:
-    """Remove the rarest chunks if there are more than DISTINCT; returns whether there are."""
-    if len(chunks) <= DISTINCT:
+def _keep_frequent(chunks: Counter[bytes] | Counter[str]) -> bool:
+    """Remove the rarest chunks if there are too many; returns whether there are."""
+    lengths = np.fromiter(map(len, chunks), np.int64, len(chunks))
+    if len(chunks) <= DISTINCT and lengths.sum() <= DISTINCT_BYTES:
         return False
-    # All chunks as rare as the first that has no room go, so that their order does not matter.
-    limit = sorted(chunks.values(), reverse=True)[DISTINCT]
-    rare = [chunk for chunk, count in chunks.items() if count <= limit]
-    for chunk in rare:
+    counts = np.fromiter(chunks.values(), np.int64, len(chunks))
+    hashes = np.fromiter(map(_crc, chunks), np.uint32, len(chunks))
+    rare = np.ones(len(chunks), bool)
+    rare[most_frequent(counts, lengths, hashes, DISTINCT, DISTINCT_BYTES)] = False
+    for chunk in list(compress(chunks, rare.tolist())):
         del chunks[chunk]
     return True
+
+
+def _crc(chunk: str | bytes) -> int:
+    return crc32(chunk.encode() if isinstance(chunk, str) else chunk)
