@@ -14,6 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from autograd.questions import see
+
+_TRANSPOSE = see("Why is there a transpose in a matrix product's gradient?")
+_BROADCAST = see("Where does the sum in a broadcast's gradient come from?")
+
 
 @dataclass
 class Case:
@@ -81,7 +86,7 @@ def zero(c):
     if c.order == 2:
         return (
             "your second derivative is zero: backward uses a constant where it should use a value "
-            "that depends on the inputs"
+            "that depends on the inputs" + see("How does double backward work?")
         )
     return "your gradient is zero everywhere"
 
@@ -98,7 +103,7 @@ def flat(c):
     )
     return (
         "the function is flat here: it does not change when the input moves a little, so the right "
-        f"gradient is 0, but {yours}"
+        f"gradient is 0, but {yours}" + see("Why has argmax no gradient?")
     )
 
 
@@ -162,7 +167,7 @@ def transposed(c):
         if c.near(c.analytic, moved):
             swapped = [k for k in axes if order[k] != k]
             if c.numeric.ndim == 2:
-                return "your gradient is the transpose of the right one"
+                return f"your gradient is the transpose of the right one{_TRANSPOSE}"
             if len(swapped) == 2:
                 return f"your gradient has axes {swapped[0]} and {swapped[1]} exchanged"
             return "your gradient has its axes in the wrong order"
@@ -221,7 +226,7 @@ def product_with_transpose(c):
                 return (
                     f"looks like a missing or extra transpose: yours is {yours[0]}, the right one "
                     f"is {right[0]}, where g is the incoming gradient, W is {name} and .T swaps "
-                    "the last two axes; the shapes fit only because W is square"
+                    f"the last two axes; the shapes fit only because W is square{_TRANSPOSE}"
                 )
     return None
 
@@ -245,7 +250,7 @@ def reductions(c):
                 return f"looks like an extra {name} over axis {axis}"
             of_yours = np.broadcast_to(reduce(c.analytic, axis, keepdims=True), c.numeric.shape)
             if np.any(c.numeric) and c.near(of_yours, c.numeric):
-                return f"looks like the {name} over axis {axis} is missing"
+                return f"looks like the {name} over axis {axis} is missing{_BROADCAST}"
     return None
 
 
@@ -261,7 +266,7 @@ def one_slice_of_upstream(c):
             if np.abs(c.upstream(only) - c.analytic).max() <= 1e-12 * np.abs(c.analytic).max():
                 return (
                     f"only index {k} of the output's axis {axis} counts: looks like the sum over "
-                    f"axis {axis} is missing"
+                    f"axis {axis} is missing{_BROADCAST}"
                 )
     return None
 
@@ -343,6 +348,7 @@ def second_order(c):
     return (
         "the first order is right and the second is wrong: looks like a stale cache, a value that "
         "depends on the inputs but is a constant to the second derivative"
+        + see("How does double backward work?")
     )
 
 

@@ -4,8 +4,13 @@ import numpy as np
 import pytest
 
 from autograd import Op, check_grad
+from autograd.questions import see
 from autograd.samples import SAMPLES
 from autograd.testing.diagnosis import QUESTIONS, Case, diagnose
+
+TRANSPOSE = see("Why is there a transpose in a matrix product's gradient?")
+BROADCAST = see("Where does the sum in a broadcast's gradient come from?")
+DOUBLE = see("How does double backward work?")
 
 
 def data(*shape, seed=4):
@@ -231,7 +236,7 @@ class Softmax(Op):
         (
             TransposedMatMul,
             ((4, 4), (4, 4)),
-            [("input 1", "your gradient is the transpose of the right one")],
+            [("input 1", f"your gradient is the transpose of the right one{TRANSPOSE}")],
         ),
         (
             ExchangedMatMul,
@@ -248,7 +253,7 @@ class Softmax(Op):
                 (
                     "input 1",
                     "only index 0 of the output's axis 0 counts: looks like the sum over axis 0 "
-                    "is missing",
+                    f"is missing{BROADCAST}",
                 )
             ],
         ),
@@ -266,7 +271,7 @@ class Softmax(Op):
         (
             TotalWithoutSum,
             ((3, 4),),
-            [("input 0", "looks like the sum over axis 0 is missing")],
+            [("input 0", f"looks like the sum over axis 0 is missing{BROADCAST}")],
         ),
         (
             Softmax,
@@ -329,7 +334,9 @@ class ConstantSlope(Op):
 )
 def test_a_wrong_second_order(op, sentence):
     report = check_grad(lambda x: op()(x), data(5), raise_on_failure=False)
-    assert [(d.order, d.input, d.text) for d in report.diagnoses] == [(2, "input 0", sentence)]
+    assert [(d.order, d.input, d.text) for d in report.diagnoses] == [
+        (2, "input 0", sentence + DOUBLE)
+    ]
 
 
 def test_a_large_input_is_diagnosed_too():
