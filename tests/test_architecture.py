@@ -158,7 +158,7 @@ def test_no_import_runs_in_a_circle():
 
 
 def test_other_frameworks_stay_in_tests_and_benchmarks():
-    for path in [*SOURCES, *ROOT.glob("examples/*.py")]:
+    for path in [*SOURCES, *ROOT.glob("examples/**/*.py")]:
         assert starts(imports(path), "torch", "jax", "transformers") == [], name_of(path)
 
 

@@ -26,12 +26,17 @@ def exercises(example):
     return [(int(n), title) for n, title in re.findall(r"^(\d+)\. ([^.?\n]+[.?])", text, re.M)]
 
 
+def functions(solution):
+    """The functions of a solution that answer an exercise, in the order of the file."""
+    found = [n for n in ast.parse(solution.read_text()).body if isinstance(n, ast.FunctionDef)]
+    return [function for function in found if function.name.startswith("exercise_")]
+
+
 def answers(solution):
     """The exercises that a solution answers: (number, title) pairs, in the order of the file."""
-    functions = [n for n in ast.parse(solution.read_text()).body if isinstance(n, ast.FunctionDef)]
-    numbered = [f for f in functions if f.name.startswith("exercise_")]
-    titles = [ast.get_docstring(f).splitlines()[0] for f in numbered]
-    return [(int(f.name.split("_")[1]), t) for f, t in zip(numbered, titles, strict=True)]
+    numbers = [int(f.name.removeprefix("exercise_")) for f in functions(solution)]
+    titles = [ast.get_docstring(f).splitlines()[0] for f in functions(solution)]
+    return list(zip(numbers, titles, strict=True))
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda p: p.name)
@@ -44,6 +49,13 @@ def test_every_exercise_has_one_solution(example):
 
 def test_every_solution_belongs_to_an_example():
     assert {p.name for p in SOLUTIONS} <= {p.name for p in EXAMPLES}
+
+
+@pytest.mark.parametrize("solution", SOLUTIONS, ids=lambda p: p.name)
+def test_every_answer_is_words_and_a_proof(solution):
+    for function in functions(solution):
+        assert len(ast.get_docstring(function).split()) > 30, function.name
+        assert any(isinstance(node, ast.Assert) for node in ast.walk(function)), function.name
 
 
 @pytest.mark.parametrize("solution", SOLUTIONS, ids=lambda p: p.name)

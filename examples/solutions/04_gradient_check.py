@@ -43,8 +43,8 @@ def exercise_2():
 
     CutsTooEarly passes on every set of points below 1.5. A check speaks for the points that it was
     made at, and for nothing else. So an operation with branches needs points in each of them, and
-    points just beside each border. That is why the project's own operations come with samples that
-    were chosen by hand (autograd/samples/) and not with one random array.
+    points close to each border, on both sides. That is why the project's own operations come with
+    samples that were chosen by hand (autograd/samples/) and not with one random array.
     """
     reports = {}
     for points in (np.linspace(-1, 1, 5), np.linspace(-1.4, 1.4, 99), np.array([1.4, 1.6])):

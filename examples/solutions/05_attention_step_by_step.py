@@ -21,7 +21,7 @@ def exercise_1():
     term is the same for every key, and softmax does not see what is added to all. So no loss
     depends on b, and its gradient is 0: not small, but the rounding of 0. A bias on the queries
     adds b k_s, which differs from key to key, and one on the values is simply added to the output.
-    GPT-2 has all three; many later models leave out at least the one on the keys.
+    GPT-2 has all three, and many later models, such as Llama, have none.
     """
     x = Tensor(RNG.standard_normal((1, lab.T, lab.C)))
     w = Tensor(RNG.standard_normal((3 * lab.C, lab.C)))

@@ -28,9 +28,11 @@ def exercise_1():
     x, y = lab.batch()
     whole = lab.gradients_of_loss(model, x, y)
 
+    def norm(gradients):
+        return np.sqrt(sum((g**2).sum() for g in gradients.values()))
+
     def clipped(gradients, limit):
-        norm = np.sqrt(sum((g**2).sum() for g in gradients.values()))
-        return {name: g * min(1.0, limit / norm) for name, g in gradients.items()}
+        return {name: g * min(1.0, limit / norm(gradients)) for name, g in gradients.items()}
 
     def total(gradients):
         return {name: sum(g[name] for g in gradients) for name in whole}
@@ -39,6 +41,7 @@ def exercise_1():
     lab.compare(
         "the parts added up, then clipped", clipped(total([*parts(model, x, y)]), limit), once
     )
+    assert np.isclose(norm(once), limit)  # it was above
     each = total([clipped(part, limit / 4) for part in parts(model, x, y)])
     lab.compare("each part clipped to a quarter, then added up", each, once, right=False)
 

@@ -26,7 +26,8 @@ def exercise_1():
     each query meets the keys up to its own, 1 + 2 + ... + T of them: T (T + 1) / 2 pairs, and for
     each pair of each head 2 D operations for the score and 2 D for the weighted value, so 4 C for
     all heads. That grows nearly fourfold. Backward counts twice, as with every product. At T = 16
-    attention is small next to the linear layers; it catches up when T is some multiple of C.
+    attention is small next to the linear layers, with their 24 C^2 a token; at T = 12 C it is
+    equal.
     """
 
     def attention(T):
@@ -38,6 +39,11 @@ def exercise_1():
         ratio = long[op].flops / short[op].flops
         print(f"   {op:<16s} {short[op].flops:10,d} {long[op].flops:10,d}   x {ratio:.2f}")
         assert (ratio == 2) == (op != "CausalAttention")
+    tokens = lab.B * 16
+    linear = short["Linear"].flops + short["FeedForward"].flops
+    assert abs(linear / (3 * 2 * tokens * 24 * lab.C**2) - 1) < 0.03  # the rest is biases and GELU
+    T = 12 * lab.C - 1
+    assert attention(T) == 3 * 2 * lab.B * T * 24 * lab.C**2
     assert [rows["CausalAttention"].flops for rows in (short, long)] == [
         attention(16), attention(32)
     ]  # fmt: skip

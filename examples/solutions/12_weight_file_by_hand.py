@@ -61,7 +61,7 @@ def exercise_3():
     The largest weight need not be met exactly. Try scales a little smaller and larger, and keep
     the one with the smallest sum of squared errors: most weights are in the middle, and a smaller
     step serves them, while the largest is clipped. The file and its reader stay the same, since a
-    block does not say how its scale was chosen. It is what makers of such files do, mostly with
+    block does not say how its scale was chosen. It is what makers of such files do, often with
     errors weighted by how much each weight matters.
     """
 

@@ -19,8 +19,8 @@ def exercise_1():
     Each of L layers has queries (H D, C) and the output (C, H D), keys and values (G D, C) each,
     gate, up and down of C K each, and two norms of C. Then there are the table of V rows, once
     where it is tied, and the last norm. Rotary embedding has no parameters, nor has attention
-    itself. For a large model the table is small, and three quarters of all numbers are in the MLPs:
-    3 C K, with K around 3 to 4 times C, against at most 4 C C.
+    itself. For a large model the table is small, and about three quarters of all numbers are in
+    MLPs: 3 C K, with K around 3 to 4 times C, against at most 4 C C.
     """
     L, H, G, D = CONFIG.n_layer, CONFIG.n_head, CONFIG.n_kv_head, CONFIG.head_dim
     C, K, V = CONFIG.n_embd, CONFIG.n_hidden, CONFIG.vocab_size

@@ -82,10 +82,10 @@ def exercise_3():
     """The price of a long text.
 
     2 L G D numbers a token: with 32 layers, 8 key heads of 128 and two bytes each that is 128 KiB,
-    and 128 K tokens take 16 GiB, as much as the weights of the model (8 G numbers of two bytes).
+    and 128 K tokens take 16 GiB, about as much as the weights (8 G numbers of two bytes).
     And that is one conversation. With a key head for each of 32 query heads it would be four times
     as much, which is why models share them. A batch of conversations shares the weights, but not
-    the caches: long contexts are limited by memory before they are limited by arithmetic.
+    the caches: long contexts are often limited by memory before they are limited by arithmetic.
     """
     large = LlamaConfig(
         vocab_size=128_256, block_size=131_072, n_layer=32, n_head=32, n_kv_head=8, n_embd=4096,

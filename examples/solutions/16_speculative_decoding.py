@@ -42,7 +42,7 @@ def exercise_2():
     With probability sum q min(1, p / q) = sum min(p, q). That is 1 minus half of sum |p - q|, their
     total variation distance: the part of the two distributions that overlaps. Nothing could accept
     more often and keep p exact. It also says what to train a draft for: not for its own perplexity,
-    but for overlap with the model, which is why drafts are distilled from the model itself.
+    but for overlap with the model. So drafts are often distilled from the model itself.
     """
     rng = np.random.default_rng(0)
     for spread in (0.1, 1.0, 3.0):

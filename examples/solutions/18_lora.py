@@ -46,7 +46,8 @@ def exercise_2():
     size of a square matrix: 32 for the small model of the example, 2,048 for one of width 4,096,
     where r = 8 trains 0.4 % of the numbers. So LoRA saves the more the larger the model is. What it
     saves is gradients and the optimizer's memory, two further numbers for each one that is trained.
-    It saves little arithmetic: the gradient still has to pass through W to reach the layers below.
+    Of the arithmetic it saves a third at most, the gradient of W itself: the gradient of the output
+    still has to pass through W, to reach the layers below.
     """
     for n in (64, 4096):
         even, r = n * n / (n + n), 8

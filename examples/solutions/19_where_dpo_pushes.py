@@ -23,7 +23,7 @@ def exercise_1():
 
     The loss contains only the difference of the two log-ratios. If the chosen answer loses 10 nats
     and the rejected one 40, the loss falls as if the chosen one had won 30. In long training this
-    is what happens: pushing down the rejected answer pushes down what it shares with the chosen
+    happens often: pushing down the rejected answer pushes down what it shares with the chosen
     one, and probability goes to answers that stand in no pair. A remedy adds what is missing: a
     little of -log p(chosen), as in supervised fine-tuning.
     """

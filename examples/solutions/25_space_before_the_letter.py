@@ -36,9 +36,9 @@ def exercise_2():
     The score of an answer is a sum of log-probabilities, each negative, so longer answers start
     behind. A model with random weights gives every token about 1 / V: it chooses the answer with
     the fewest tokens, every time. Its score is the share of questions whose right answer is the
-    shortest, which may be far from chance. So the sum is often divided by the answer's length, in
-    bytes as tokens would favor one tokenizer. With letters the question does not arise, since each
-    is one token: it is one of the reasons for asking for letters.
+    shortest, which may be far from chance. So the sum is often divided by the answer's length (in
+    bytes, since tokens differ from model to model). With letters the question does not arise, since
+    each is one token: it is one of the reasons for asking for letters.
     """
     config = LlamaConfig(
         vocab_size=TOKENIZER.vocab_size, block_size=64, n_layer=2, n_head=4, n_kv_head=4,
