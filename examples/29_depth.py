@@ -17,10 +17,9 @@ these stacks: to have the right size is not yet to learn. Part 5 is the same in 
 Sizes are root mean squares. The gradients are those of the sum of all outputs, each times a random
 number, so that at the top they have the size 1.
 
-Before: 28_bigrams_to_attention.py.
-
-Glorot and Bengio 2010 and He et al. 2015 have part 1; He et al. 2016 the stream; Radford et al.
-2019 the 1/sqrt(2 L); Xiong et al. 2020 the place of the normalization.
+Before: 28_bigrams_to_attention.py. Next: 30_sgd_to_muon.py. Part 1 is in Glorot and Bengio 2010 and
+He et al. 2015, the stream in He et al. 2016, 1/sqrt(2 L) in Radford et al. 2019, and the place of
+the normalization in Xiong et al. 2020.
 
 Exercises, answered in solutions/29_depth.py. Try first.
 

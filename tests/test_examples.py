@@ -45,6 +45,7 @@ SAYS = {
     "27_tokenizer_taken_apart.py": r"9   ·se \+ lls +2 +24   s\|he ·sells ·sea(.*\n)*7\. What goes",
     "28_bigrams_to_attention.py": r"learned table +9,216 +2\.\d+(.*\n)+.*second head +33,856 +\d\.",
     "29_depth.py": r"stream, norm after +1 +1 +1 +1 .* 0\.9\d\n",
+    "30_sgd_to_muon.py": r"Muon +1\.[0-4]\d +1\.1 x weights",
 }
 
 
