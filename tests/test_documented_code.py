@@ -297,12 +297,12 @@ def small_run(tmp_path_factory):
     """A smaller run of the README's first command: what it printed, and its folder."""
     folder = tmp_path_factory.mktemp("reader")
     printed = run(
-        *"-m tinygrad_llm train --n-embd 4 --block-size 32 --batch-size 1 --steps 2".split(),
+        *"-m tinygrad_llm train --n-embd 8 --block-size 32 --batch-size 1 --steps 2".split(),
         *"--eval-every 2 --eval-batches 1 --grad-accumulation 1 --sample-tokens 4".split(),
         cwd=folder,
         TINYGRAD_LLM_CACHE=new_cache(folder),
     )
-    return printed, folder / "runs" / "tiny"
+    return printed, folder / "runs" / "llama-tiny"
 
 
 def test_the_output_that_the_readme_shows(small_run):
@@ -324,7 +324,7 @@ def test_the_output_that_the_readme_shows(small_run):
 
 def test_the_run_folder_that_the_architecture_shows(small_run):
     page = (ROOT / "docs" / "architecture.md").read_text()
-    tree = page[page.index("    runs/tiny/") : page.index("**A checkpoint**")]
+    tree = page[page.index("    runs/llama-tiny/") : page.index("**A checkpoint**")]
     assert set(re.findall(r"^ {6}([\w./]+)", tree, re.M)) == {
         p.name + "/" * p.is_dir() for p in small_run[1].iterdir()
     }

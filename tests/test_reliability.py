@@ -22,7 +22,7 @@ from tinygrad_llm.training.metrics import read_metrics
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
 
 TRAIN = (
-    "train --data ../../corpus.txt --n-layer 1 --n-head 1 --n-embd 4 --block-size 4 "
+    "train --preset tiny --data ../../corpus.txt --n-layer 1 --n-head 1 --n-embd 4 --block-size 4 "
     "--batch-size 1 --vocab-size 260 --steps 3 --eval-every 2 --save-every 1 --eval-batches 1 "
     "--sample-tokens 2 --dropout 0.1"
 ).split()

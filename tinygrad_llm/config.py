@@ -1,11 +1,13 @@
 """Shapes of models and options of training: the command line, run.json and the code read these.
 
 A model's shape is a ``GPTConfig``, whose fields have GPT-2's names, or a ``LlamaConfig``.
-``PRESETS`` are the usual shapes: ``tiny`` is the default, ``llama-tiny`` a Llama of about its size,
-``gpt2`` and up are OpenAI's sizes. The options of ``train`` are made from ``TrainConfig``: each
-field is an option, the string below it its help.
+``PRESETS`` are the usual shapes: ``llama-tiny`` is the default, ``tiny`` a GPT of about its size,
+``gpt2`` and up are OpenAI's sizes. ``docs/recipe.md`` says what each choice of the default gains.
+The options of ``train`` are made from ``TrainConfig``: each field is an option, the string below it
+its help.
 """
 
+import math
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Literal, Self
 
@@ -184,11 +186,11 @@ PRESETS: dict[str, ModelConfig] = {
     "small": GPTConfig(vocab_size=4096, block_size=256, n_layer=6, n_head=6, n_embd=384),
     "llama-tiny": LlamaConfig(
         vocab_size=4096, block_size=256, n_layer=2, n_head=4, n_kv_head=2, n_embd=256,
-        n_hidden=704, norm_eps=1e-5, tied=True,
+        n_hidden=704, norm_eps=1e-5, tied=True, qk_norm="head",
     ),
     "llama-small": LlamaConfig(
         vocab_size=4096, block_size=256, n_layer=6, n_head=6, n_kv_head=2, n_embd=384,
-        n_hidden=1120, norm_eps=1e-5, tied=True,
+        n_hidden=1120, norm_eps=1e-5, tied=True, qk_norm="head",
     ),
     "gpt2": GPTConfig(),
     "gpt2-medium": GPTConfig(n_layer=24, n_head=16, n_embd=1024),
@@ -211,10 +213,11 @@ class Recipe:
     batch_size: int
     lr: float
     warmup_steps: int
+    optimizer: Literal["adamw", "muon"] = "muon"
 
 
-_PRETRAINING = Recipe(steps=5000, batch_size=4, lr=6e-4, warmup_steps=200)
-_TINY = Recipe(steps=840, batch_size=16, lr=3e-3, warmup_steps=40)
+_PRETRAINING = Recipe(steps=5000, batch_size=4, lr=6e-4, warmup_steps=200, optimizer="adamw")
+_TINY = Recipe(steps=760, batch_size=16, lr=3e-3, warmup_steps=40)
 _SMALL = Recipe(steps=1500, batch_size=16, lr=1.5e-3, warmup_steps=60)
 RECIPES: dict[str, Recipe] = {
     "tiny": _TINY,
@@ -233,7 +236,7 @@ RECIPES: dict[str, Recipe] = {
 class TrainingOptions:
     """The model, the corpus and the steps."""
 
-    preset: PresetName = "tiny"
+    preset: PresetName = "llama-tiny"
     """Shape of the model, and the training recipe for it."""
     data: str = "stdlib"
     """Corpus: stdlib (this Python's standard library), tinyshakespeare, the-verdict, the path of a
@@ -297,11 +300,14 @@ class TrainingOptions:
                 f"vocab_size is {self.vocab_size} and tokenizer {self.tokenizer!r}: a tokenizer "
                 "has its own vocabulary; leave out one of the two"
             )
+
+    def check_family(self) -> None:
+        """Raise UserError for options that models of the preset's kind do not have."""
         is_llama = isinstance(PRESETS[self.preset], LlamaConfig)
         if is_llama and self.dropout:
             raise UserError(
                 f"dropout is {self.dropout} and the preset {self.preset}: models of the Llama "
-                "family have no dropout; leave it out, or choose another preset"
+                "family have no dropout; leave it out, or choose a preset such as tiny"
             )
         for name in ("n_kv_head", "n_hidden"):
             if not is_llama and getattr(self, name) is not None:
@@ -327,7 +333,9 @@ class TrainingOptions:
         changed["vocab_size"] = vocab_size or self.vocab_size or preset.vocab_size
         if isinstance(preset, GPTConfig):
             return replace(preset, dropout=self.dropout, **changed)
-        n_embd = changed.get("n_embd", preset.n_embd)
+        n_embd, n_head = changed.get("n_embd", preset.n_embd), changed.get("n_head", preset.n_head)
+        share = n_head * preset.n_kv_head // preset.n_head  # of another number of heads, as many
+        changed.setdefault("n_kv_head", math.gcd(n_head, share) if share else 1)
         changed.setdefault("n_hidden", max(1, n_embd * preset.n_hidden // preset.n_embd))
         return replace(preset, head_dim=0, **changed)
 
@@ -342,13 +350,16 @@ class TrainConfig(DataOptions, RunOptions, OptimizerOptions, TrainingOptions):
 
     def __post_init__(self) -> None:
         TrainingOptions.__post_init__(self)
+        if self.init_from is None:  # otherwise that model says what it has
+            self.check_family()
         OptimizerOptions.__post_init__(self)
         RunOptions.__post_init__(self)
         DataOptions.__post_init__(self)
 
     def with_recipe(self) -> Self:
         """The same options, with the optimizer's defaults and the preset's recipe for None."""
-        filled = TrainingOptions.with_recipe(self.with_defaults())
+        optimizer = self.optimizer or RECIPES[self.preset].optimizer
+        filled = TrainingOptions.with_recipe(replace(self, optimizer=optimizer).with_defaults())
         object.__setattr__(filled, "typed", self.typed)
         return filled
 

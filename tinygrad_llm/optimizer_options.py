@@ -31,8 +31,9 @@ ONLY: dict[str, tuple[str, ...]] = {
 class OptimizerOptions:
     """The rule by which a step moves the weights, and how the learning rate changes."""
 
-    optimizer: Literal["adamw", "muon", "sgd"] = "adamw"
-    """adamw, muon (for the matrices of the blocks, and adamw for the rest) or sgd."""
+    optimizer: Literal["adamw", "muon", "sgd"] | None = None
+    """adamw, muon (for the matrices of the blocks, and adamw for the rest) or sgd; None means the
+    recipe's, which is adamw for OpenAI's sizes and muon for all others."""
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     """How the learning rate falls from its highest to its final value after the warm-up."""
     weight_decay: float | None = None
@@ -65,7 +66,7 @@ class OptimizerOptions:
         for name, optimizers in ONLY.items():
             value = getattr(self, name)
             changed = value != OptimizerOptions.__dataclass_fields__[name].default
-            if changed and self.optimizer not in optimizers:
+            if changed and self.optimizer not in (None, *optimizers):
                 raise UserError(
                     f"{name} is {value} and the optimizer {self.optimizer}: only "
                     f"{' and '.join(optimizers)} {'have' if len(optimizers) > 1 else 'has'} this "
@@ -73,6 +74,10 @@ class OptimizerOptions:
                 )
 
     def with_defaults(self) -> Self:
-        """The same options, with this optimizer's defaults in place of None."""
+        """The same options, with this optimizer's defaults in place of None.
+
+        The optimizer itself has to be chosen.
+        """
+        assert self.optimizer is not None
         defaults = DEFAULTS[self.optimizer]
         return replace(self, **{k: v for k, v in defaults.items() if getattr(self, k) is None})

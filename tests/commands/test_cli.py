@@ -30,6 +30,7 @@ from tinygrad_llm.training.metrics import read_metrics
 
 ROOT = Path(__file__).parents[2]
 SMALL = (
+    "--preset tiny "
     "--n-layer 1 --n-head 2 --n-embd 8 --block-size 8 --batch-size 2 --vocab-size 300 --steps 6 "
     "--eval-every 2 --save-every 2 --eval-batches 1 --sample-tokens 8 --dropout 0.1"
 ).split()

@@ -9,6 +9,7 @@ from tinygrad_llm import cli
 
 RUSSIAN = "Съешь же ещё этих мягких французских булок.\n"
 SMALL = (
+    "--preset tiny "
     "--n-layer 1 --n-head 1 --n-embd 8 --block-size 8 --batch-size 2 --vocab-size 280 --steps 2 "
     "--eval-batches 1 --sample-tokens 0"
 ).split()

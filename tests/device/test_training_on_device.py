@@ -288,6 +288,7 @@ def test_train_and_generate(tmp_path, cuda, monkeypatch, capsys):
         GPT, "to", lambda model, device: moved.append(device) or real(model, device)
     )
     options = (
+        "--preset tiny "
         "--data corpus.txt --n-layer 1 --n-head 2 --n-embd 8 --block-size 8 --batch-size 2 "
         "--vocab-size 300 --steps 4 --eval-every 2 --save-every 2 --eval-batches 1 "
         "--sample-tokens 4 --dropout 0.1 --device cuda"

@@ -21,7 +21,8 @@ from tinygrad_llm.training.metrics import is_finished, read_metrics
 from tinygrad_llm.training.runs import options_sha256
 
 TRAIN = (
-    "train --data corpus.txt --n-layer 1 --n-head 1 --n-embd 4 --block-size 4 --batch-size 2 "
+    "train --preset tiny "
+    "--data corpus.txt --n-layer 1 --n-head 1 --n-embd 4 --block-size 4 --batch-size 2 "
     "--vocab-size 260 --eval-every 2 --save-every 2 --eval-batches 1 --sample-tokens 0"
 ).split()
 

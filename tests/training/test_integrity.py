@@ -28,7 +28,8 @@ from tinygrad_llm.training.metrics import is_finished, read_metrics
 
 ROOT = Path(__file__).parents[2]
 TRAIN = (
-    "train --data corpus.txt --out run --n-layer 1 --n-head 1 --n-embd 4 --block-size 4 "
+    "train --preset tiny "
+    "--data corpus.txt --out run --n-layer 1 --n-head 1 --n-embd 4 --block-size 4 "
     "--batch-size 1 --vocab-size 260 --steps 4 --eval-every 2 --save-every 2 --eval-batches 1 "
     "--sample-tokens 2"
 ).split()

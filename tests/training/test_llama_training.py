@@ -64,7 +64,7 @@ def test_a_run_and_the_same_run_resumed(here, monkeypatch, capsys):
     assert "GroupedQueryAttention" in (run / "profile.txt").read_text()
     assert (run / "loss.png").stat().st_size > 0
     config = json.loads((run / "checkpoints/step-000006/config.json").read_text())
-    assert (config["model_type"], config["num_key_value_heads"]) == ("llama", 1)
+    assert (config["model_type"], config["num_key_value_heads"]) == ("qwen3", 1)
     described = json.loads((run / "run.json").read_text())
     assert (described["model"]["n_hidden"], described["options"]["n_kv_head"]) == (22, 1)
 
@@ -97,7 +97,13 @@ def test_options_of_the_other_kind_are_refused(options, message):
 
 def test_heads_that_do_not_fit_are_refused():
     with pytest.raises(UserError, match="n_head is 3 and n_kv_head 2"):
-        TrainConfig(preset="llama-tiny", n_head=3, n_embd=96).model_config()
+        TrainConfig(preset="llama-tiny", n_head=3, n_kv_head=2, n_embd=96).model_config()
+
+
+@pytest.mark.parametrize("n_head, n_kv_head", [(1, 1), (2, 1), (3, 1), (4, 2), (5, 1), (12, 6)])
+def test_of_another_number_of_heads_as_many_share_a_key(n_head, n_kv_head):
+    config = TrainConfig(preset="llama-tiny", n_head=n_head, n_embd=16 * n_head).model_config()
+    assert config.n_kv_head == n_kv_head
 
 
 def test_other_sizes_keep_the_shape_of_a_block():

@@ -12,7 +12,8 @@ from tinygrad_llm.training.logs import CsvLog
 from tinygrad_llm.training.metrics import read_metrics
 
 TRAIN = (
-    "train --data corpus.txt --out run --n-layer 1 --n-head 1 --n-embd 4 --block-size 4 "
+    "train --preset tiny "
+    "--data corpus.txt --out run --n-layer 1 --n-head 1 --n-embd 4 --block-size 4 "
     "--batch-size 1 --vocab-size 260 --steps 4 --eval-every 2 --save-every 2 --eval-batches 1 "
     "--sample-tokens 0"
 ).split()

@@ -8,13 +8,14 @@ import pytest
 from autograd import use_kernels
 from tinygrad_llm import cli
 from tinygrad_llm.commands import session
-from tinygrad_llm.config import TrainConfig
+from tinygrad_llm.config import PRESETS, TrainConfig
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.pretrained.tensor_file import read_tensors
 from tinygrad_llm.training.metrics import read_metrics
 
 TRAIN = (
-    "train --data corpus.txt --out run --n-layer 1 --n-head 1 --n-embd 4 --block-size 4 "
+    "train --preset tiny "
+    "--data corpus.txt --out run --n-layer 1 --n-head 1 --n-embd 4 --block-size 4 "
     "--batch-size 1 --vocab-size 260 --steps 4 --eval-every 2 --save-every 2 --eval-batches 1 "
     "--sample-tokens 0 --warmup-steps 0"
 ).split()
@@ -62,8 +63,11 @@ def test_a_run_resumes_with_its_optimizer_and_refuses_another(here, capsys):
 @pytest.mark.parametrize(
     "changes, words",
     [
-        ({"momentum": 0.9}, "momentum is 0.9 and the optimizer adamw: only muon and sgd have"),
-        ({"nesterov": False}, "nesterov is False and the optimizer adamw"),
+        (
+            {"optimizer": "adamw", "momentum": 0.9},
+            "momentum is 0.9 and the optimizer adamw: only muon and sgd have",
+        ),
+        ({"optimizer": "adamw", "nesterov": False}, "nesterov is False and the optimizer adamw"),
         ({"optimizer": "sgd", "muon_factor": "spectral"}, "only muon has this option"),
         ({"optimizer": "sgd", "adamw_lr_ratio": 2.0}, "adamw_lr_ratio is 2.0"),
         ({"optimizer": "sgd", "beta1": 0.8}, "beta1 is 0.8 and the optimizer sgd: only adamw and"),
@@ -90,3 +94,17 @@ def test_what_none_means_depends_on_the_optimizer():
     assert filled("muon") == (3e-3, 0.1, 0.95)
     assert filled("sgd") == (0.1, 0.0, 0.9)
     assert filled("sgd", lr=0.5, weight_decay=0.2, momentum=0.0) == (0.5, 0.2, 0.0)
+    assert filled(None) == filled("muon")
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_recipe_chooses_the_optimizer(preset):
+    expected = "adamw" if preset.startswith("gpt2") else "muon"
+    assert TrainConfig(preset=preset).with_recipe().optimizer == expected
+    assert TrainConfig(preset=preset, optimizer="sgd").with_recipe().optimizer == "sgd"
+
+
+def test_options_of_an_optimizer_that_the_recipe_does_not_choose():
+    assert TrainConfig(momentum=0.9).with_recipe().momentum == 0.9
+    with pytest.raises(UserError, match="momentum is 0.9 and the optimizer adamw"):
+        TrainConfig(preset="gpt2", momentum=0.9).with_recipe()

@@ -14,6 +14,7 @@ from tinygrad_llm.training.checkpoint import resolve
 from tinygrad_llm.training.metrics import read_metrics
 
 SMALL = (
+    "--preset tiny "
     "--n-layer 1 --n-head 2 --n-embd 8 --block-size 8 --batch-size 2 --vocab-size 300 "
     "--eval-batches 1 --sample-tokens 0 --data corpus.txt"
 ).split()

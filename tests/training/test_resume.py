@@ -20,6 +20,7 @@ from tinygrad_llm.training.metrics import read_metrics
 
 ROOT = Path(__file__).parents[2]
 OPTIONS = (
+    "--preset tiny "
     "--data ../corpus.txt --n-layer 1 --n-head 2 --n-embd 8 --block-size 8 --batch-size 2 "
     "--vocab-size 300 --steps 300 --eval-every 20 --save-every 20 --eval-batches 1 "
     "--sample-tokens 0 --dropout 0.1 --grad-accumulation 2"
