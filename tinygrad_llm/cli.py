@@ -143,24 +143,43 @@ def parse(argv: Sequence[str]) -> Any:
 
     Raises UserError for anything that tyro cannot parse, and SystemExit(0) after printing help.
     """
-    if any(a.partition("=")[0] == "--config" for a in argv):
-        from tinygrad_llm.commands.config_file import with_config
-
-        argv = with_config(argv)
     if shutil.get_terminal_size().columns < NARROWEST:
         os.environ["COLUMNS"] = str(NARROWEST)  # with fewer, tyro's layout never ends
-    complaint = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(complaint):
-            command = parse_words(argv)
-    except SystemExit as stop:
-        if not stop.code:
-            raise
-        raise UserError(_one_line(complaint.getvalue())) from None
+    if any(a.partition("=")[0] == "--config" for a in argv):
+        argv, command = _parse_with_config(argv)
+    else:
+        command = _parse_words(argv)
     command = getattr(command, "command", command)  # of `tokenizer train`, `data list`, ...
     if isinstance(command, TrainConfig):
         object.__setattr__(command, "typed", _typed(argv))
     return command
+
+
+def _parse_words(argv: Sequence[str]) -> Any:
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            return parse_words(argv)
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        raise UserError(_one_line(complaint.getvalue(), argv)) from None
+
+
+def _parse_with_config(argv: Sequence[str]) -> tuple[Sequence[str], Any]:
+    """The words with those of the file that --config names, and the command that they are."""
+    from tinygrad_llm.commands.config_file import with_config
+
+    argv, of_file, path = with_config(argv)
+    try:
+        return argv, _parse_words(argv)
+    except UserError:
+        if path is not None:  # if the file's options cannot be, whatever was typed, say so
+            try:
+                _parse_words(of_file)
+            except UserError as error:
+                raise UserError(f"{path}: {error}") from None
+        raise
 
 
 def _typed(argv: Sequence[str]) -> frozenset[str]:
@@ -184,23 +203,33 @@ _PARSERS_WORDS: tuple[tuple[str, Any], ...] = (
 )
 
 
-def _one_line(box: str) -> str:
+def _one_line(box: str, argv: Sequence[str]) -> str:
     """tyro's complaint, a box of several parts, as one sentence.
 
     After the title, the first part says what is wrong; a part that starts with "Perhaps you meant"
-    or "Available" says what would be right; the rest repeats the help. On a terminal with ASCII
-    only, the box is drawn with dashes and has no sides.
+    or "Available" says what would be right; the rest repeats the help. On a terminal the box is
+    coloured; on one with ASCII only, it is drawn with dashes and has no sides.
     """
+    box = re.sub(r"\x1b\[[0-9;]*m", "", box)
     box = re.sub(r"(?m)^╭─ (.*?) ─*╮$", r"\1\n───", box).replace("╰", "").replace("╯", "")
     lines = [line.strip(" │") for line in box.splitlines()]
     parts = [part.split() for part in re.split(r"\n[─-]{3,}(?:\n|$)", "\n".join(lines))]
-    relevant = parts[1:2] + [p for p in parts[2:] if p and p[0] in ("Perhaps", "Available")]
+    relevant = parts[1:2] + [p for p in parts[2:] if p and p[0] == "Available"]
     text = "; ".join(" ".join(words).rstrip(".") for words in relevant)
+    text += _nearest_option(" ".join(map(" ".join, parts[2:])), argv)
     text = re.sub(r"^Error parsing \w+: (?=[a-z_])", "", text)  # a UserError of the dataclass
     text = text.removeprefix("Error parsing command.command: ")  # likewise, of `finetune KIND`
     for theirs, ours in _PARSERS_WORDS:
         text = re.sub(theirs, ours, text)
     return f"{text} (see `{PROGRAM} --help`)"
+
+
+def _nearest_option(hints: str, argv: Sequence[str]) -> str:
+    """The option that tyro finds nearest, if it is one of the command's own."""
+    near = re.search(r"Perhaps you meant: .*?(--[a-z0-9-]+)", hints)
+    if near is None or f"in {PROGRAM} {argv[0]} " not in hints:
+        return ""
+    return f": did you mean {near[1]}?"
 
 
 def _fail(sentence: str) -> int:

@@ -121,12 +121,16 @@ def count_text(n):
 
 
 def table(headers, rows):
-    """Lines of aligned columns; a header that starts with ">" aligns its column to the right."""
+    """Lines of aligned columns; a header that starts with ">" aligns its column to the right.
+
+    There are two spaces between columns, or one if two would make a line longer than 80.
+    """
     right = [h.startswith(">") for h in headers]
     cells = [[h.lstrip(">") for h in headers], *[[str(c) for c in row] for row in rows]]
     widths = [max(len(row[i]) for row in cells) for i in range(len(headers))]
+    between = "  " if sum(widths) + 2 * (len(widths) - 1) <= 80 else " "
     lines = [
-        "  ".join(
+        between.join(
             c.rjust(w) if r else c.ljust(w) for c, w, r in zip(row, widths, right, strict=True)
         ).rstrip()
         for row in cells

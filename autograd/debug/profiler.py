@@ -159,7 +159,7 @@ class profile(Observer):  # noqa: N801 (PyTorch's name)
             head, rule, *body = text.splitlines()
             for i, row in enumerate(shown):
                 what = ", ".join(sorted(row.ops))
-                body[i] += "\n    " + shortened(f"{what}: {row.place.source}", 92)
+                body[i] += "\n    " + shortened(f"{what}: {row.place.source}", 76)
             text = "\n".join([head, rule, *body])
         return "\n".join([text, *self._totals(by, limit)])
 

@@ -61,8 +61,9 @@ def test_a_run_json_without_its_folder(here):
         ("c.toml", "steps = {a = 1}", "steps is {'a': 1}, expected a number or a text"),
         ("c.toml", "nesterov = 1", "nesterov is 1, expected true or false"),
         ("c.toml", "steps = true", "steps is True, expected a number or a text"),
-        ("c.toml", 'steps = "many"', "--steps: expected INT, found 'many'"),
-        ("c.toml", "steps = 0", "steps is 0, but must be at least 1"),
+        ("c.toml", 'steps = "many"', "^c.toml: Error parsing --steps: expected INT, found 'many'"),
+        ("c.toml", "steps = 0", "^c.toml: steps is 0, but must be at least 1"),
+        ("c.yaml", "steps: 3", r"^c.yaml: --config takes TOML \(.* ends in .toml\) and JSON"),
         ("c.toml", "steps = ", "c.toml is not TOML"),
         ("c.json", "[1]", "c.json"),
         ("c.json", "{", "c.json"),
@@ -72,6 +73,36 @@ def test_files_that_cannot_be(here, name, text, words):
     (here / name).write_text(text)
     with pytest.raises(UserError, match=words):
         parsed("--config", name)
+
+
+def test_a_wrong_word_is_not_the_files_fault(here):
+    (here / "c.toml").write_text("steps = 3")
+    with pytest.raises(UserError, match="^batch_size is 0"):
+        parsed("--config", "c.toml", "--batch-size", "0")
+    (here / "c.toml").write_text("momentum = 0.5")  # is right with what is typed
+    assert parsed("--config", "c.toml", "--optimizer", "sgd").momentum == 0.5
+
+
+@pytest.mark.parametrize("before", ["adamw", "muon", "sgd"])
+@pytest.mark.parametrize("after", ["adamw", "muon", "sgd"])
+def test_what_the_recipe_and_the_optimizer_filled_in_is_theirs_again(here, before, after):
+    write_run_file(here, asdict(TrainConfig(optimizer=before, seed=3).with_recipe()), {})
+    for name in ("run.json", "."):  # the file, and the run's folder
+        found = parsed("--config", name, "--optimizer", after, "--preset", "small").with_recipe()
+        expected = TrainConfig(optimizer=after, preset="small", seed=3, config=name).with_recipe()
+        assert asdict(found) == asdict(expected)
+    assert asdict(parsed("--config", "run.json").with_recipe()) == asdict(
+        TrainConfig(optimizer=before, seed=3, config="run.json").with_recipe()
+    )
+
+
+def test_what_differed_from_the_recipe_stays(here):
+    chosen = TrainConfig(optimizer="sgd", momentum=0.5, lr=0.25, batch_size=7).with_recipe()
+    write_run_file(here, asdict(chosen), {})
+    c = parsed("--config", "run.json", "--preset", "small")
+    assert (c.momentum, c.lr, c.batch_size, c.steps) == (0.5, 0.25, 7, None)
+    with pytest.raises(UserError, match="^momentum is 0.5 and the optimizer adamw: only muon and"):
+        parsed("--config", "run.json", "--optimizer", "adamw")
 
 
 def test_other_refusals(here):

@@ -31,12 +31,12 @@ def test_sft_reports_learns_and_writes_a_run(place, capsys):
     out = capsys.readouterr().out
     for text in (
         "sft.json: 12 of 12 rows are used",
-        "validation  1 examples:",
+        "validation  1 example:",
         "before      held out: loss ",
         "answers after step 0 (",
         "answers after step 2 (",
         "after step 3",
-        "held out, 1 rows, ",
+        "held out, 1 row, ",
         "loss.png",
         "tinygrad-llm generate",
     ):
@@ -65,6 +65,7 @@ def test_dpo_starts_at_ln_2_and_takes_the_reference_from_the_cache(place, capsys
     argv = [*DPO, "--steps", "2", "--lora-r", "2", "--lr", "1e-3"]
     assert cli.main(argv) == 0
     out = capsys.readouterr().out
+    assert "the reference reads the answers, once ...\n" in out
     assert "log-probabilities of 24 answers computed and cached" in out
     assert "before      held out: loss 0.6931, no preference yet: the model is its ref" in out
     assert "held out: loss 0.6" in out.split("step 2/2")[1] and "chosen preferred" in out
@@ -77,7 +78,9 @@ def test_dpo_starts_at_ln_2_and_takes_the_reference_from_the_cache(place, capsys
     assert (resolve(run) / "adapter_config.json").is_file()
 
     assert cli.main([*argv, "--beta", "0.3"]) == 0
-    assert "log-probabilities of 24 answers from the cache" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "log-probabilities of 24 answers from the cache" in out
+    assert "the reference reads" not in out
 
 
 def test_a_reward_model_scores_the_chosen_answers_higher(place, capsys):

@@ -152,7 +152,7 @@ def test_progress_ends_at_the_total(tmp_path, monkeypatch):
         tmp_path,
         progress=lambda done, total: seen.append((done, total)),
     )
-    assert seen == [(5, 13), (10, 13), (13, 13)]
+    assert seen == [(0, 13), (5, 13), (10, 13), (13, 13)]
     assert prepared.train.tolist() == ids(*TRAIN)
 
 

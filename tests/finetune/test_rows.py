@@ -43,7 +43,7 @@ def file_of(tmp_path, *rows, name="rows.jsonl"):
 
 def example(tmp_path, row, tokenizer=BYTES, max_length=500, **options):
     (found,), report = load_examples(file_of(tmp_path, row), tokenizer, max_length, **options)
-    assert report.lines() == ["1 of 1 rows are used"] and found.ids.shape == found.labels.shape
+    assert report.lines() == ["1 of 1 row is used"] and found.ids.shape == found.labels.shape
     return found
 
 
@@ -186,7 +186,7 @@ def test_pairs(case, tmp_path):
     assert [tokenizer.decode(x) for x in (pair.prompt, pair.chosen, pair.rejected)] == expected
     for found, answer in zip(pair.examples(), expected[1:], strict=True):
         assert read(tokenizer, found) == (expected[0] + answer, answer)
-    assert report.lines() == ["1 of 1 rows are used"]
+    assert report.lines() == ["1 of 1 row is used"]
 
 
 LIKED = [(True, True), (False, False), (1, True), ("true", True), (" False", False), ("0", False)]
@@ -399,7 +399,7 @@ def test_a_pair_whose_prompt_the_template_refuses_is_counted_once(tmp_path):
     found, report = load_pairs(
         file_of(tmp_path, *rows), tokenizer, 200, as_chat=True, skip_faulty=True
     )
-    assert len(found) == 1 and report.lines()[0] == "1 of 2 rows are used"
+    assert len(found) == 1 and report.lines()[0] == "1 of 2 rows is used"
 
 
 def test_other_mistakes_get_sentences(tmp_path):

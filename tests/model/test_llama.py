@@ -146,7 +146,7 @@ def test_summary():
     model = make(sliding_window=3, sliding_layers=(True, False))
     text = model.summary()
     assert "4 heads on 2 key heads of 6 channels" in text
-    assert "1 layers with a window of 3" in text
+    assert "1 layer with a window of 3" in text
     assert "layers.*.mlp.up_proj.weight" in text and "40 x 24" in text
     assert f"{sum(p.size for p in model.parameters()):,}" in text
     assert "keys and values: 192 B per token" in text  # 2 tables, 2 layers, 2 heads, 6 channels

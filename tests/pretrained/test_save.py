@@ -1,5 +1,6 @@
 """save_pretrained: what is written is opened by load_pretrained and by transformers."""
 
+import filecmp
 import json
 import os
 
@@ -16,22 +17,28 @@ from tinygrad_llm.tokenizer.vocabulary import Conventions, Vocabulary
 
 TEMPLATE = "{% for m in messages %}<|endoftext|>{{ m.role }}: {{ m.content }}\n{% endfor %}"
 
+SHORT = {"float32": "f32", "float16": "f16", "bfloat16": "bf16"}
+
 both = pytest.mark.parametrize("kind", ["gpt2", "llama"])
 
 
 @both
-@pytest.mark.parametrize("dtype", ["f32", "f16", "bf16"])
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 def test_transformers_opens_it(kind, dtype, tmp_path):
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     transformers = pytest.importorskip("transformers", reason="transformers is not installed")
     model, tokenizer = small_model(kind), small_tokenizer()
     save_pretrained(model, tokenizer, tmp_path / "model", dtype)
+    short = SHORT[dtype]
+    save_pretrained(model, tokenizer, tmp_path / "short", short)
+    for file in os.listdir(tmp_path / "model"):  # both names give the same files
+        assert filecmp.cmp(tmp_path / "model" / file, tmp_path / "short" / file, shallow=False)
     for parameter in model.parameters():  # the numbers that were stored
-        stored = [*encoded(parameter.data, DTYPES[dtype], "")]
-        found = [dequantize(piece, DTYPES[dtype]) for piece in stored]
+        stored = [*encoded(parameter.data, DTYPES[short], "")]
+        found = [dequantize(piece, DTYPES[short]) for piece in stored]
         parameter.data = np.concatenate(found).reshape(parameter.shape)
     theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "model")
-    assert theirs.dtype == {"f32": torch.float32, "f16": torch.float16}.get(dtype, torch.bfloat16)
+    assert theirs.dtype == getattr(torch, dtype)
     their_tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "model")
     ids = tokenizer.encode(TEXT)[:32]
     assert their_tokenizer(TEXT)["input_ids"][:32] == ids
@@ -79,7 +86,9 @@ def test_without_tokenizer(tmp_path):
 
 @both
 def test_what_a_directory_cannot_hold(kind, tmp_path):
-    with pytest.raises(UserError, match="cannot hold q8_0 weights: possible are f32, f16, bf16"):
+    with pytest.raises(
+        UserError, match="cannot hold q8_0 weights: possible are float32, float16, bfloat16 .or f32"
+    ):
         save_pretrained(small_model(kind), None, tmp_path / "model", "q8_0")
     assert not (tmp_path / "model").exists()
 

@@ -180,11 +180,12 @@ def test_patience_ends_a_run(here, capsys):
 def test_the_report_says_what_came_from_the_cache(here, capsys):
     assert run(*TRAIN, "--steps", "1", "--out", "cached") == 0
     out = capsys.readouterr().out
-    assert "tokenizer: 260 ids, found in the cache" in out and "training a tokenizer" not in out
+    assert "tokenizer: 260 ids, from the cache" in out and "training a tokenizer" not in out
+    assert "bytes each; from the cache\n" in out and "encoding the corpus" not in out
     assert run(*TRAIN, "--steps", "1", "--vocab-size", "262", "--out", "new") == 0
     out = capsys.readouterr().out
     assert re.search(r"training a tokenizer of 262 ids ...\ntokenizer: 262 ids, [\d.]+ s\n", out)
-    assert "found in the cache" not in out
+    assert "encoding the corpus ...\n" in out and "from the cache" not in out
 
 
 def test_passes_over_the_corpus(here, capsys):

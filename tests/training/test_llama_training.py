@@ -59,7 +59,7 @@ def test_a_run_and_the_same_run_resumed(here, monkeypatch, capsys):
     assert cli.main(["train", *OPTIONS, "--profile"]) == 0
     run = here / "runs/llama-tiny"
     out = capsys.readouterr().out
-    assert "Llama: 1 layers, 2 heads on 1 key heads of 4 channels" in out
+    assert "Llama: 1 layer, 2 heads on 1 key head of 4 channels" in out
     assert "activations kept for backward" in out
     assert "GroupedQueryAttention" in (run / "profile.txt").read_text()
     assert (run / "loss.png").stat().st_size > 0

@@ -33,11 +33,18 @@ def run(*argv):
 
 
 @pytest.mark.parametrize(
-    "optimizer, kept",
-    [("adamw", {"m", "v"}), ("muon", {"momentum", "m", "v"}), ("sgd", {"momentum"})],
+    "optimizer, kept, state",
+    [
+        ("adamw", {"m", "v"}, "AdamW's two moments: 20.4 KiB"),
+        ("muon", {"momentum", "m", "v"}, "Muon's momentum and AdamW's two moments: 19.7 KiB"),
+        ("sgd", {"momentum"}, "SGD's momentum: 15.3 KiB"),
+    ],
 )
-def test_each_optimizer_trains_and_is_saved(here, optimizer, kept):
+def test_each_optimizer_trains_and_is_saved(here, capsys, optimizer, kept, state):
     assert run(*TRAIN, "--optimizer", optimizer, "--schedule", "linear", "--min-lr-ratio", "0") == 0
+    out = capsys.readouterr().out
+    assert "\nGPT: 1 layer, 1 head, 4 channels, " in out
+    assert f"weights, gradients and {state} in float32" in out
     options = json.loads((here / "run/run.json").read_text())["options"]
     assert options["optimizer"] == optimizer
     assert options["momentum"] == {"adamw": None, "muon": 0.95, "sgd": 0.9}[optimizer]
@@ -46,6 +53,10 @@ def test_each_optimizer_trains_and_is_saved(here, optimizer, kept):
     assert [line["lr"] for line in lines] == pytest.approx([lr, lr * 0.75, lr * 0.5, lr * 0.25])
     arrays = read_tensors(here / "run/checkpoints/step-000004/training_state.safetensors")
     assert {name.rpartition(".")[2] for name in arrays} == kept | {"step"}
+
+
+def test_sgd_without_momentum_has_nothing_to_look_ahead_along(here):
+    assert run(*TRAIN, "--optimizer", "sgd", "--momentum", "0") == 0
 
 
 def test_a_run_resumes_with_its_optimizer_and_refuses_another(here, capsys):

@@ -46,6 +46,17 @@ def test_without_momentum_it_is_gradient_descent():
     np.testing.assert_allclose(p.data, [1 - 0.1, -2 - 0.6])
 
 
+def test_nesterov_needs_momentum_as_in_pytorch():
+    p = Parameter(np.ones(2))
+    with pytest.raises(
+        ValueError, match="SGD: nesterov looks ahead along the momentum, which is 0"
+    ):
+        SGD([p], nesterov=True)
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    with pytest.raises(ValueError, match="momentum"):
+        torch.optim.SGD([torch.ones(2, requires_grad=True)], nesterov=True)
+
+
 def test_state_continues_bit_for_bit():
     check_continuation(
         lambda: parameters(np.float32), lambda items: SGD(items, 0.01, 0.9, True, 0.1)
@@ -60,6 +71,17 @@ def step_of(optimizer, params):
     before = {name: p.data.copy() for name, p in params.items()}
     optimizer.step()
     return {name: before[name] - p.data for name, p in params.items()}
+
+
+@pytest.mark.parametrize("kind", [SGD, AdamW, Muon])
+def test_the_size_of_the_state_is_known_before_the_first_step(kind):
+    params = parameters()
+    optimizer = kind(params.items())
+    expected = optimizer.state_size()
+    set_gradients(params, np.random.default_rng(2))
+    optimizer.step()
+    arrays = [a for n, a in optimizer.state_dict().items() if not n.endswith(".step")]
+    assert sum(array.size for array in arrays) == expected > 0
 
 
 @pytest.mark.parametrize("kind", [SGD, AdamW, Muon])

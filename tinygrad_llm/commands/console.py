@@ -4,6 +4,7 @@ All kinds have the same methods, so the code that works need not know where its 
 control codes in the text are shown as escapes (terminal.py).
 
     say(text)                    a line of report
+    entries(rows)                names and values, as two columns
     write(text)                  text as it is generated, without a line end
     progress(label)              context manager that yields progress(done, total)
     start(done, total)           the training loop begins,
@@ -13,12 +14,13 @@ control codes in the text are shown as escapes (terminal.py).
 
 import contextlib
 import sys
+import textwrap
 import time
-from collections.abc import Callable, Iterator
-from typing import Any, TextIO
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Self, TextIO
 
 from tinygrad_llm.notebook import NotebookBar, is_notebook
-from tinygrad_llm.terminal import printable
+from tinygrad_llm.terminal import one_line, printable
 from tinygrad_llm.training.metrics import Metrics
 
 PACE = 10.0  # seconds between plain lines of training
@@ -40,6 +42,28 @@ class PlainConsole:
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
+
+    @property
+    def width(self) -> int | None:
+        """The columns that a table may have; None, of a file or a pipe, for as many as it needs."""
+        return None
+
+    def entries(self, rows: Iterable[tuple[str, str]], names: int = 0) -> int:
+        """Print names and values as two columns; a long value continues below its beginning.
+
+        ``names`` is the least width of the first column, whose width is returned.
+        """
+        rows = [(one_line(name), one_line(value)) for name, value in rows]
+        names = max(names, *(len(name) for name, _ in rows))
+        for name, value in rows:
+            line = f"{name:<{names}}  {value}"
+            if self.width is not None:
+                line = textwrap.fill(
+                    line, self.width, subsequent_indent=" " * (names + 2),
+                    break_long_words=False, break_on_hyphens=False,
+                )  # fmt: skip
+            self.say(line)
+        return names
 
     def say(self, text: str = "") -> None:
         """Print a line of report."""
@@ -91,6 +115,10 @@ class TerminalConsole(PlainConsole):
         super().__init__(stream)
         self._rich = Console(file=stream, markup=False, highlight=False, emoji=False)
         self._bar: Any = None
+
+    @property
+    def width(self) -> int | None:
+        return self._rich.width
 
     def say(self, text: str = "") -> None:
         self._rich.print(printable(text), soft_wrap=True)
@@ -173,6 +201,31 @@ class NotebookConsole(PlainConsole):
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+
+
+class Working:
+    """Progress that is shown from its first call on: not at all if the result is in the cache."""
+
+    def __init__(self, console: PlainConsole, label: str) -> None:
+        self._console, self._label = console, label
+        self._stack = contextlib.ExitStack()
+        self._progress: Progress | None = None
+
+    @property
+    def begun(self) -> bool:
+        """Whether there was any work."""
+        return self._progress is not None
+
+    def __call__(self, done: int, total: int | None) -> None:
+        if self._progress is None:
+            self._progress = self._stack.enter_context(self._console.progress(self._label))
+        self._progress(done, total)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._stack.__exit__(*error)
 
 
 class Pace:

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
-from tinygrad_llm.commands.console import PlainConsole
+from tinygrad_llm.commands.console import PlainConsole, Working
 from tinygrad_llm.data import (
     DataOptions,
     Document,
@@ -59,13 +59,13 @@ def prepare_corpus(
         tokenizer = train_tokenizer(console, train_docs, vocab_size)
 
     start = time.perf_counter()
-    with warnings_as_notes(console), console.progress("encoding the corpus") as progress:
+    with warnings_as_notes(console), Working(console, "encoding the corpus") as progress:
         prepared = encode_corpus(
             train_docs, val_docs, tokenizer, about=corpus.about(), progress=progress
         )
     tokens, size = prepared.meta["tokens"], prepared.meta["bytes"]
     per_token = sum(size.values()) / max(1, sum(tokens.values()))
-    how = "found in the cache" if prepared.cached else _seconds(start)
+    how = "from the cache" if prepared.cached else _seconds(start)
     console.say(
         f"tokens: {tokens['train']:,} for training, {tokens['val']:,} for validation, "
         f"{per_token:.2f} bytes each; {how}"
@@ -77,18 +77,11 @@ def train_tokenizer(
     console: PlainConsole, train_docs: Collection[Document], vocab_size: int
 ) -> "Tokenizer":
     """A tokenizer trained on the documents, or the same one from the cache, with a report."""
-    start, progress = time.perf_counter(), None
-    with warnings_as_notes(console), contextlib.ExitStack() as stack:
-
-        def count(done: int, total: int | None) -> None:
-            nonlocal progress
-            if progress is None:
-                label = f"training a tokenizer of {vocab_size:,} ids"
-                progress = stack.enter_context(console.progress(label))
-            progress(done, total)
-
-        tokenizer = cached_tokenizer(train_docs, vocab_size, progress=count)
-    how = "found in the cache" if progress is None else _seconds(start)
+    start = time.perf_counter()
+    label = f"training a tokenizer of {vocab_size:,} ids"
+    with warnings_as_notes(console), Working(console, label) as progress:
+        tokenizer = cached_tokenizer(train_docs, vocab_size, progress=progress)
+    how = _seconds(start) if progress.begun else "from the cache"
     console.say(f"tokenizer: {tokenizer.vocab_size:,} ids, {how}")
     return tokenizer
 

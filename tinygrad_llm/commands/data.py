@@ -46,10 +46,10 @@ def inspect(options: DataInspect) -> int:
 
 def list_corpora(options: DataList) -> int:
     """Print every corpus that has a name."""
-    console = make_console()
-    console.say(f"{'stdlib':<16} the standard library of this Python; needs no download")
+    rows = [("stdlib", "the standard library of this Python; needs no download")]
     for name, dataset in DATASETS.items():
         path = cache_folder() / "downloads" / f"{name}.txt"
         where = path if path.is_file() else f"to be downloaded from {dataset.url}"
-        console.say(f"{name:<16} {dataset.size:>9,} bytes; {where}")
+        rows.append((name, f"{dataset.size:>9,} bytes; {where}"))
+    make_console().entries(rows)
     return 0

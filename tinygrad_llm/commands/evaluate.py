@@ -11,6 +11,7 @@ from tinygrad_llm.commands.console import make_console
 from tinygrad_llm.commands.models import open_model
 from tinygrad_llm.commands.options import EvaluateOptions
 from tinygrad_llm.commands.text_options import ModelOptions
+from tinygrad_llm.counts import counted
 from tinygrad_llm.data import CleanReport, open_source
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.evals.language_model import LanguageModel
@@ -58,19 +59,22 @@ def run(options: EvaluateOptions) -> int:
     if options.json:
         print(json.dumps(_as_json(total, dict(zip(names, parts, strict=True)))))
         return 0
-    console.say(f"{total}\n{total.tokens:,} tokens, {total.bytes:,} bytes, {_windows(options)}")
+    console.say(
+        f"{total}\n{counted(total.tokens, 'token')}, {counted(total.bytes, 'byte')}, "
+        f"{_windows(options)}"
+    )
     scored = {n: p.bits_per_byte for n, p in zip(names, parts, strict=True) if p.bytes}
     if len(scored) > 1:
         hardest = sorted(scored, key=lambda name: -scored[name])[:SHOWN]
         console.say(
-            f"{len(scored):,} documents, median {median_bits_per_byte(parts):.4f} bits per "
-            "byte; hardest: " + ", ".join(f"{name} {scored[name]:.2f}" for name in hardest)
+            f"{counted(len(scored), 'document')}, median {median_bits_per_byte(parts):.4f} bits "
+            "per byte; hardest: " + ", ".join(f"{name} {scored[name]:.2f}" for name in hardest)
         )
     return 0
 
 
 def _windows(options: EvaluateOptions) -> str:
-    window = f"{options.window:,} tokens" if options.window else "the model's context"
+    window = counted(options.window, "token") if options.window else "the model's context"
     stride = f"moved by {options.stride:,}" if options.stride else "which do not overlap"
     return f"windows of {window}, {stride}"
 

@@ -15,6 +15,7 @@ from tinygrad_llm.commands.console import PlainConsole
 from tinygrad_llm.commands.finetune_options import ClassifyOptions
 from tinygrad_llm.commands.finetune_parts import Base, Parts, Picture, steps_of
 from tinygrad_llm.commands.finetune_storage import load_trained, save_trained
+from tinygrad_llm.counts import counted
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.finetune.classification import Classification, Examples
 from tinygrad_llm.finetune.confusion import draw_confusion, scores_table, write_scores
@@ -68,7 +69,7 @@ def prepare(console: PlainConsole, options: ClassifyOptions, base: Base) -> Part
 
     return Parts(
         replace(options, steps=steps_of(options, len(train))), model, task, ORDER_SCHEMA,
-        step_size=f"{options.batch_size * options.grad_accumulation} texts",
+        step_size=counted(options.batch_size * options.grad_accumulation, "text"),
         save_model=save, load_model=load_classes if options.lora_r is None else load_trained,
         after={"the table of scores": report_scores},
         advice={"classify": ("classify",)},
@@ -127,15 +128,17 @@ def _read(
     for name in PARTS:
         counts = Counter(labels[i] for i in examples[name].classes)
         list_ = ", ".join(f"{label} {counts[label]:,}" for label in labels)
-        console.say(f"{name:<11} {len(examples[name]):,} texts: {list_}")
+        console.say(f"{name:<11} {counted(len(examples[name]), 'text')}: {list_}")
     if cut:
-        console.say(f"note: {cut:,} texts have more than {limit} tokens: their beginning is read")
+        console.say(
+            f"note: the beginning is read of {counted(cut, 'text')} of more than {limit} tokens"
+        )
     return labels, examples
 
 
 def _say_what_was_read(console: PlainConsole, path: str, labelled: Labelled) -> None:
     dropped = sum(labelled.dropped.values())
-    console.say(f"data        {path}: {len(labelled.texts) + dropped:,} rows")
+    console.say(f"data        {path}: {counted(len(labelled.texts) + dropped, 'row')}")
     for reason, count in labelled.dropped.items():
         console.say(f"dropped     {count:,}: {reason}")
 

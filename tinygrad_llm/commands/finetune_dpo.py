@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_llm.commands.console import PlainConsole
+from tinygrad_llm.commands.console import PlainConsole, Working
 from tinygrad_llm.commands.finetune_answers import answering
 from tinygrad_llm.commands.finetune_parts import Base, Parts, Picture
 from tinygrad_llm.commands.finetune_row_options import DPOOptions
 from tinygrad_llm.commands.finetune_rows import longest_row, read_split, say_counts
 from tinygrad_llm.commands.finetune_samples import prompts_of
+from tinygrad_llm.counts import counted
 from tinygrad_llm.finetune.curves import Panel, draw_curves
 from tinygrad_llm.finetune.examples import Example, Judged, Pair, load_judged, load_pairs
 from tinygrad_llm.finetune.kto import KTO, Answers, mismatched_rows
@@ -62,7 +63,7 @@ def _kto(console: PlainConsole, options: DPOOptions, base: Base) -> Parts:
     read, sides = read_split(console, options, base, load_judged), []
     for name, items in zip(PARTS, read, strict=True):
         examples, desirable = _judged(items)
-        what = f"{len(examples):,} answers, {sum(desirable):,} of them desirable"
+        what = f"{counted(len(examples), 'answer')}, {sum(desirable):,} of them desirable"
         say_counts(console, name, examples, what)
         mismatched = mismatched_rows(examples, longest_row(options, base))
         sides.append((examples, np.array(desirable), mismatched))
@@ -95,11 +96,12 @@ def _loop(options: DPOOptions) -> dict[str, int]:
 def _reference(console: PlainConsole, base: Base, *sides: Sequence[Example]) -> list[np.ndarray]:
     """The log-probabilities of the rows of each side, by the model as it is now."""
     rows = [row for side in sides for row in side]
-    with console.progress("the reference reads the answers, once") as progress:
+    with Working(console, "the reference reads the answers, once") as progress:
         logps, were_there = cached_logps(base.model, rows, progress)
+    how = "from the cache" if were_there else "computed and cached"
     console.say(
-        f"reference   the model before the first step, log-probabilities of {len(rows):,} answers "
-        f"{'from the cache' if were_there else 'computed and cached'}"
+        "reference   the model before the first step, log-probabilities of "
+        f"{counted(len(rows), 'answer')} {how}"
     )
     return np.split(logps, np.cumsum([len(side) for side in sides])[:-1])
 

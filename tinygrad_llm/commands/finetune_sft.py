@@ -15,6 +15,7 @@ from tinygrad_llm.commands.finetune_parts import Base, Parts, Picture
 from tinygrad_llm.commands.finetune_row_options import SFTOptions
 from tinygrad_llm.commands.finetune_rows import longest_row, read_split, say_counts
 from tinygrad_llm.commands.finetune_samples import prompts_of
+from tinygrad_llm.counts import counted
 from tinygrad_llm.finetune.curves import Panel, draw_curves
 from tinygrad_llm.finetune.examples import load_examples
 from tinygrad_llm.finetune.packing import pack
@@ -33,9 +34,9 @@ def prepare(console: PlainConsole, options: SFTOptions, base: Base) -> Parts:
     packed = ""
     if options.packing:
         rows = pack(train, longest_row(options, base))
-        packed = f", packed into {len(rows):,} rows"
-    say_counts(console, "training", train, f"{len(train):,} examples", packed)
-    say_counts(console, "validation", held_out, f"{len(held_out):,} examples")
+        packed = f", packed into {counted(len(rows), 'row')}"
+    say_counts(console, "training", train, counted(len(train), "example"), packed)
+    say_counts(console, "validation", held_out, counted(len(held_out), "example"))
     task = SFT(
         base.model, rows, held_out, seed=options.seed, batch_size=options.batch_size,
         grad_accumulation=options.grad_accumulation, log_every=options.log_every,

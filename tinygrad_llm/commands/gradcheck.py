@@ -1,8 +1,6 @@
 """``tinygrad-llm gradcheck``: every operation's gradients, proven on this machine, as a table."""
 
 import difflib
-import shutil
-import sys
 import time
 from pathlib import Path
 
@@ -10,6 +8,7 @@ from autograd.samples import SAMPLES, Sample, SampleReport, check_sample
 from autograd.testing import draw_error_curves, error_curve
 from tinygrad_llm.commands.console import PlainConsole, make_console
 from tinygrad_llm.commands.options import GradcheckOptions
+from tinygrad_llm.counts import counted
 from tinygrad_llm.errors import UserError
 
 
@@ -28,7 +27,7 @@ def run(options: GradcheckOptions) -> int:
         for i, sample in enumerate(samples):
             reports.append(check_sample(sample))
             progress(i + 1, len(samples))
-    for line in table(reports, shutil.get_terminal_size().columns if sys.stdout.isatty() else None):
+    for line in table(reports, console.width):
         console.say(line)
     failed = [report for report in reports if not report.passed]
     for report in failed:
@@ -36,9 +35,9 @@ def run(options: GradcheckOptions) -> int:
         for problem in report.problems:
             console.say(problem)
     console.say(
-        "\nEach column is a relative error: forward against NumPy, orders 1 and 2 against finite\n"
-        "differences in float64, definition against the derivative of the operation composed of\n"
-        "simpler ones, kernels against their reference."
+        "\nEach column is a relative error: forward against NumPy, orders 1 and 2 against\n"
+        "finite differences in float64, definition against the derivative of the\n"
+        "operation composed of simpler ones, kernels against their reference."
     )
     verdict = f"{len(failed)} WRONG" if failed else "all passed"
     console.say(f"{_counts(samples)}: {verdict} ({time.perf_counter() - start:.1f} s)")
@@ -67,13 +66,9 @@ def _counts(samples: list[Sample]) -> str:
     operations = len({s.op for s in samples})
     kernels = len({s.op for s in samples if s.kernel})
     return (
-        f"{_count(operations, 'operation')}, {_count(len(samples), 'sample')}, "
-        f"{_count(kernels, 'fused kernel')}"
+        f"{counted(operations, 'operation')}, {counted(len(samples), 'sample')}, "
+        f"{counted(kernels, 'fused kernel')}"
     )
-
-
-def _count(n: int, what: str) -> str:
-    return f"{n} {what}{'s' if n != 1 else ''}"
 
 
 HEADINGS = ("forward", "order 1", "order 2", "definition", "kernel f32", "kernel f64", "")

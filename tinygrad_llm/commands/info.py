@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tinygrad_llm.commands.console import PlainConsole, make_console
+from tinygrad_llm.commands.console import make_console
 from tinygrad_llm.commands.models import find_parts
 from tinygrad_llm.commands.options import InfoOptions
 from tinygrad_llm.config import PRESETS
@@ -25,7 +25,6 @@ from tinygrad_llm.errors import UserError
 from tinygrad_llm.machine.process import keep_freed_memory
 from tinygrad_llm.machine.speed import gemm_limit, tokens_at_limit, training_rate
 from tinygrad_llm.machine.warmup import compile_kernels
-from tinygrad_llm.terminal import one_line
 from tinygrad_llm.training.runs import versions
 
 
@@ -39,7 +38,7 @@ def run(options: InfoOptions) -> int:
         facts = describe(path, options.sha256)
         for adapter in adapters:
             facts += describe_adapter(path, adapter)
-        show(make_console(), facts)
+        make_console().entries(facts)
         return 0
     if options.adapter is not None:
         raise UserError("--adapter is for a model: name the one that it belongs to")
@@ -59,17 +58,9 @@ def run(options: InfoOptions) -> int:
         if name.startswith(("OPENBLAS_", "OMP_NUM", "NUMBA_", "MKL_NUM", "TINYGRAD_LLM_"))
     ]
     console = make_console()
-    width = show(console, rows)
-    console.say(f"{'speed':<{width}}  {speed()}")
+    width = console.entries(rows)
+    console.entries([("speed", speed())], width)
     return 0
-
-
-def show(console: PlainConsole, rows: list[tuple[str, str]]) -> int:
-    """Print names and values as two columns; returns the width of the first."""
-    width = max(len(name) for name, _ in rows)
-    for name, value in rows:
-        console.say(f"{one_line(name):<{width}}  {one_line(value)}")
-    return width
 
 
 def speed() -> str:

@@ -27,12 +27,19 @@ def run(options: PlotOptions) -> int:
         plot_runs(metrics, out)
     except OSError as error:
         raise UserError(f"cannot write {out} ({error.strerror}); name another with --out") from None
-    width = max(map(len, metrics))
-    console.say(f"{'run':<{width}} {'steps':>6} {'training':>9} {'validation':>11} {'best':>7} at")
-    for name, lines in metrics.items():
-        console.say(f"{name:<{width}} {_row(lines)}")
+    for line in table({name: _row(lines) for name, lines in metrics.items()}, console.width):
+        console.say(line)
     console.say(f"plot        {out}")
     return 0
+
+
+def table(rows: dict[str, str], width: int | None) -> list[str]:
+    """A line for each run; the names are on lines of their own if ``width`` columns are too few."""
+    rows = {"run": f"{'steps':>6} {'training':>9} {'validation':>11} {'best':>7} at", **rows}
+    names, numbers = (max(map(len, column)) for column in (rows, rows.values()))
+    if width is None or names + 1 + numbers <= width:
+        return [f"{name:<{names}} {row}" for name, row in rows.items()]
+    return [line for name, row in rows.items() for line in (name, f"  {row}")]
 
 
 def _metrics(names: tuple[str, ...]) -> dict[str, list[Metrics]]:

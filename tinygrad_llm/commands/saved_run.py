@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 from tinygrad_llm.commands.console import PlainConsole
 from tinygrad_llm.commands.session import SavedState
+from tinygrad_llm.counts import counted
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files.json_file import check_json
 from tinygrad_llm.training import runs
@@ -75,7 +76,7 @@ def say_finished(
     console: PlainConsole, run: Path, done: int, steps: int | None, advice: str
 ) -> None:
     """Say that there is nothing left to train."""
-    console.say(f"{run} is finished: {done} of {steps} steps; {advice}")
+    console.say(f"{run} is finished: {done} of {counted(steps or 0, 'step')}; {advice}")
 
 
 def note_other_versions(console: PlainConsole, before: dict[str, str]) -> None:

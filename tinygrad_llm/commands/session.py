@@ -17,6 +17,7 @@ import numpy as np
 
 from tinygrad_llm.commands.console import PlainConsole
 from tinygrad_llm.config import ModelConfig
+from tinygrad_llm.counts import counted
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files.lock import RunLock
 from tinygrad_llm.machine.speed import gemm_limit, tokens_at_limit
@@ -131,7 +132,9 @@ class Session:
         steps = self.config.steps
         if trainer.step:
             self.console.say(f"continuing after step {trainer.step} of {steps}")
-        self.console.say(f"training for {steps} steps of {self.step_size}, run folder {self.run}")
+        self.console.say(
+            f"training for {counted(steps or 0, 'step')} of {self.step_size}, run folder {self.run}"
+        )
 
     def _report_stop(self, trainer: Trainer, number: int) -> None:
         name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name

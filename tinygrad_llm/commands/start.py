@@ -23,6 +23,7 @@ from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import user_path
 from tinygrad_llm.machine.memory import check_memory
 from tinygrad_llm.model import Model, build_model
+from tinygrad_llm.model.summary import summary
 from tinygrad_llm.terminal import typed_text
 from tinygrad_llm.training import runs
 from tinygrad_llm.training.logs import check_log
@@ -35,9 +36,11 @@ if TYPE_CHECKING:
 def start(console: PlainConsole, config: TrainConfig, started: float) -> int:
     """Train a new model in a new run; returns the exit code."""
     model, tokenizer, prepared = new_model(console, config)
-    console.say(f"\n{model.summary()}\n")
+    make = partial(make_optimizer, options=config)
+    optimizer = make(model.named_parameters())
+    console.say(f"\n{summary(model, optimizer.remembered, optimizer.state_size())}\n")
     loader = make_loader(config, model.config, prepared)
-    warm_up(console, model.config, config.device, partial(make_optimizer, options=config))
+    warm_up(console, model.config, config.device, make)
     run = runs.create_run(config.out, config.preset)
     with locked(console, run):
         prompt = sample_prompt(config, tokenizer, prepared)

@@ -127,7 +127,8 @@ def encode_corpus(
     The entry's name is the hash of the texts in order, the tokenizer's fingerprint and ``about``
     (plain data for meta.json: source, options, report). The documents are read several times, one
     by one, and need not fit into memory. If the process is killed, the next one goes on where it
-    was, to the same files. ``progress(done, total)`` counts characters. Raises UserError for an
+    was, to the same files. ``progress(done, total)`` counts characters; it is called from when the
+    encoding begins, and not at all if the entry is in the cache. Raises UserError for an
     empty side and for a cache that cannot be written.
     """
     about = about or {}
@@ -144,6 +145,7 @@ def encode_corpus(
     def build(folder: Path) -> None:
         with work_folder(entry, folder, JOURNAL) as work:
             advance = _Advance(progress, total.characters)
+            advance(0)  # the work begins here
             train = _write_side(work, TRAIN, train_docs, tokenizer, advance)
             val = _write_side(work, VAL, val_docs, tokenizer, advance)
             train.publish(folder / TRAIN)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from autograd import Tensor, no_grad, ops
+from tinygrad_llm.counts import counted
 from tinygrad_llm.finetune.order import Order
 from tinygrad_llm.finetune.scores import accuracy, confusion_matrix, f1_scores
 from tinygrad_llm.model.classifier import Classifier
@@ -172,7 +173,7 @@ class Classification:
         for name, scores in self.held_out().items():
             metrics |= scores.metrics(name)
             what = {"eval": "validation", "test": "test"}[name]
-            lines.append(f"{what}, {scores.confusion.sum():,} texts: {scores}")
+            lines.append(f"{what}, {counted(int(scores.confusion.sum()), 'text')}: {scores}")
             if never := self._never_predicted(scores.confusion):
                 lines.append(
                     f"no text was taken for {never}: the accuracy is that of a guess. More steps, "

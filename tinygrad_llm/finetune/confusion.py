@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_llm.counts import counted
 from tinygrad_llm.files import write_atomically
 from tinygrad_llm.files.json_file import Whole, read_json
 from tinygrad_llm.finetune.curves import picture
@@ -56,7 +57,7 @@ def draw_confusion(run: Path, path: Path) -> None:
     content = read_json(run / SCORES_FILE, _SCHEMA)
     labels = [one_line(label)[:24] for label in content["labels"]]
     matrix = np.array(content["confusion"])
-    right = f"{accuracy(matrix):.2%} of {matrix.sum():,} texts"
+    right = f"{accuracy(matrix):.2%} of {counted(int(matrix.sum()), 'text')}"
     side = min(12.0, max(3.6, 1.6 + 0.45 * len(labels)))
 
     def draw(all_axes: list[Any]) -> None:

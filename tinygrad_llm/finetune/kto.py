@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from autograd import Tensor, no_grad, ops
+from tinygrad_llm.counts import counted
 from tinygrad_llm.finetune.collate import Rows, collate, first_answer
 from tinygrad_llm.finetune.examples import Example
 from tinygrad_llm.finetune.logps import (
@@ -118,7 +119,7 @@ class KTO(RowsTask):
         return {"loss": loss, **kto_metrics(rewards, logps, answers.desirable, kl)}
 
     def held_out(self) -> str:
-        return f"{len(self.validation):,} answers"
+        return counted(len(self.validation), "answer")
 
     @staticmethod
     def note(line: Metrics) -> str:

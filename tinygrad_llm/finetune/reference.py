@@ -48,6 +48,7 @@ def cached_logps(
     entry = cache_folder() / "reference" / hash_parts([_model_hash(model), _rows_hash(rows)])
 
     def build(folder: Path) -> None:
+        progress(0, len(rows))  # the work begins here
         np.save(folder / FILE, answer_logps(model, rows, progress))
 
     def read(folder: Path) -> np.ndarray:

@@ -20,6 +20,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
+from tinygrad_llm.counts import counted
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files.json_file import check_json, short
 from tinygrad_llm.files.tables import Row, read_table
@@ -70,7 +71,9 @@ class Report:
     def lines(self) -> list[str]:
         """The report as sentences: the rows used, then those dropped for each reason, then cut."""
         total = self.used + sum(map(len, self.dropped.values()))
-        lines = [f"{self.used:,} of {total:,} rows are used"]
+        lines = [
+            f"{self.used:,} of {counted(total, 'row')} {'is' if self.used == 1 else 'are'} used"
+        ]
         for reason, places in self.dropped.items():
             lines.append(f"{len(places):,} dropped: {reason} (first: {places[0]})")
         if self.cut:

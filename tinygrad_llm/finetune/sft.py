@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from autograd import Tensor
+from tinygrad_llm.counts import counted
 from tinygrad_llm.finetune.classification import evaluating
 from tinygrad_llm.finetune.collate import Rows, batches_by_length, collate
 from tinygrad_llm.finetune.examples import Example
@@ -70,7 +71,7 @@ class SFT(RowsTask):
 
     def held_out(self) -> str:
         terms = sum(collate([row]).terms for row in self.validation)
-        return f"{len(self.validation):,} rows, {terms:,} labels"
+        return f"{counted(len(self.validation), 'row')}, {counted(terms, 'label')}"
 
     @staticmethod
     def note(line: Metrics) -> str:

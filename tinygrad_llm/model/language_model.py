@@ -57,12 +57,12 @@ class LanguageModel(Module):
         return model
 
     def save_pretrained(
-        self, directory: str | os.PathLike, tokenizer: Any = None, dtype: str = "f32"
+        self, directory: str | os.PathLike, tokenizer: Any = None, dtype: str = "float32"
     ) -> None:
         """Write the model, and a tokenizer if there is one, as transformers opens them.
 
         ``tokenizer`` is by default the model's own. ``directory`` is made if need be. ``dtype`` is
-        what the weights are stored as: "f32", "f16" or "bf16". Raises what
+        what the weights are stored as: "float32", "float16" or "bfloat16". Raises what
         ``tinygrad_llm.pretrained.save_pretrained`` raises.
         """
         pretrained = importlib.import_module("tinygrad_llm.pretrained")

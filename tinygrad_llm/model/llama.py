@@ -42,7 +42,7 @@ from tinygrad_llm.model.layers import (
 )
 from tinygrad_llm.model.module import Module
 from tinygrad_llm.model.rotary import cos_sin, frequencies
-from tinygrad_llm.model.summary import llama_summary
+from tinygrad_llm.model.summary import summary
 from tinygrad_llm.quantized.linear import ops_for
 
 
@@ -260,7 +260,7 @@ class Llama(LanguageModel):
 
     def summary(self):
         """A table of parameters, memory and arithmetic, as a string."""
-        return llama_summary(self)
+        return summary(self)
 
 
 class Rotary:

@@ -7,6 +7,9 @@ test compares the activation figures with the arrays that a recorded loss really
 import re
 
 from tinygrad_llm.config import LlamaConfig
+from tinygrad_llm.counts import counted
+
+ADAMW = "AdamW's two moments"
 
 
 def parameter_count(config):
@@ -49,17 +52,28 @@ def flops_per_token(config, T):
     return 6 * (12 * L * C * C + V * C) + 6 * L * C * T
 
 
-def summary(model):
-    """The table for a GPT, as a string of plain text."""
+def summary(model, state=ADAMW, state_floats=None):
+    """The table for a GPT or a Llama, as a string of plain text.
+
+    ``state`` names what an optimizer remembers, ``state_floats`` numbers in all; None means two for
+    each parameter.
+    """
+    state_floats = 2 * model.num_parameters() if state_floats is None else state_floats
+    described = _llama_summary if isinstance(model.config, LlamaConfig) else _gpt_summary
+    return described(model, state, 2 * model.num_parameters() + state_floats)
+
+
+def _gpt_summary(model, state, trained_floats):
     config = model.config
-    T, total = config.block_size, model.num_parameters()
+    T = config.block_size
     title = (
-        f"GPT: {config.n_layer} layers, {config.n_head} heads, {config.n_embd} channels, "
+        f"GPT: {counted(config.n_layer, 'layer')}, {counted(config.n_head, 'head')}, "
+        f"{counted(config.n_embd, 'channel')}, "
         f"context {T:,}, vocabulary {config.vocab_size:,}"
     )
     activations = _bytes(4 * activation_floats(config))
     costs = [
-        f"weights, gradients and Adam's two moments: {_bytes(16 * total)} in float32",
+        f"weights, gradients and {state}: {_bytes(4 * trained_floats)} in float32",
         f"activations kept for backward: {activations} per token (computed from the shape)",
         f"arithmetic of training: {_flops(flops_per_token(config, T))} per token = "
         "6 (12 L C^2 + V C) + 6 L C T",
@@ -111,24 +125,24 @@ def _llama_flops(config, T):
     return 6 * matrices + round(12 * pairs * config.n_head * config.head_dim)
 
 
-def llama_summary(model):
-    """The table for a Llama, as a string of plain text."""
+def _llama_summary(model, state, trained_floats):
     config = model.config
     layers = [config.window(i) for i in range(config.n_layer)]
     slide = sum(window is not None for window in layers)
     title = (
-        f"Llama: {config.n_layer} layers, {config.n_head} heads on {config.n_kv_head} key heads of "
-        f"{config.head_dim} channels, {config.n_embd} channels, context {config.block_size:,}, "
+        f"Llama: {counted(config.n_layer, 'layer')}, {counted(config.n_head, 'head')} on "
+        f"{counted(config.n_kv_head, 'key head')} of {counted(config.head_dim, 'channel')}, "
+        f"{counted(config.n_embd, 'channel')}, context {config.block_size:,}, "
         f"vocabulary {config.vocab_size:,}"
     )
     if slide:
-        title += f", {slide} layers with a window of {config.sliding_window:,}"
+        title += f", {counted(slide, 'layer')} with a window of {config.sliding_window:,}"
     T, total = config.block_size, model.num_parameters()
     matrices = config.n_layer * _llama_matrices(config) + config.vocab_size * config.n_embd
     cached = 2 * config.n_layer * config.n_kv_head * config.head_dim
     costs = [
-        f"weights: {_bytes(4 * total)} in float32; with gradients and Adam's two moments: "
-        f"{_bytes(16 * total)}",
+        f"weights: {_bytes(4 * total)} in float32; with gradients and {state}: "
+        f"{_bytes(4 * trained_floats)}",
         f"keys and values: {_bytes(4 * cached)} per token = 2 L G D in float32",
         f"activations kept for backward: {_bytes(4 * activation_floats(config))} per token "
         "(computed from the shape)",

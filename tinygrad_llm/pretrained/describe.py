@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 from tinygrad_llm.config import GPTConfig, ModelConfig
+from tinygrad_llm.counts import counted
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import file_sha256
 from tinygrad_llm.files.json_file import read_bounded
@@ -72,7 +73,10 @@ def _directory(path: Path) -> tuple[list[Path], Tensors]:
 
 def _sizes(model: Model) -> str:
     config: ModelConfig = model.config
-    text = f"{config.n_layer} layers, {config.n_embd:,} channels, {config.n_head} heads"
+    text = (
+        f"{counted(config.n_layer, 'layer')}, {counted(config.n_embd, 'channel')}, "
+        f"{counted(config.n_head, 'head')}"
+    )
     if isinstance(config, GPTConfig):
         return f"{text}, {4 * config.n_embd:,} channels in the feed-forward layer"
     text += f" of {config.head_dim} channels"
@@ -80,7 +84,7 @@ def _sizes(model: Model) -> str:
         text += f" on {config.n_kv_head} for keys and values"
     text += f", {config.n_hidden:,} channels in the feed-forward layer"
     if slide := sum(config.window(i) is not None for i in range(config.n_layer)):
-        text += f", {slide} layers with a window of {config.sliding_window:,}"
+        text += f", {counted(slide, 'layer')} with a window of {config.sliding_window:,}"
     return text
 
 

@@ -21,7 +21,8 @@ SCORE = "score.weight"
 CLASSIFIER = "ForSequenceClassification"
 """How transformers' names of its classifiers end."""
 TORCH_NAMES = {"f32": "float32", "f16": "float16", "bf16": "bfloat16"}
-"""What weights can be stored as in a model directory, and PyTorch's name of it."""
+"""What weights can be stored as in a model directory: the short name, as GGUF and `export` have it,
+and PyTorch's."""
 
 
 def float32_arrays(model: Module) -> dict[str, np.ndarray]:
@@ -42,21 +43,23 @@ def float32_arrays(model: Module) -> dict[str, np.ndarray]:
 
 
 def write_model(
-    directory: Path, tensors: dict[str, np.ndarray], config: dict[str, Any], dtype: str = "f32"
+    directory: Path, tensors: dict[str, np.ndarray], config: dict[str, Any], dtype: str = "float32"
 ) -> None:
     """Write weights and config into ``directory``, which is created if need be.
 
-    ``dtype`` is what the weights are stored as, a key of TORCH_NAMES. Each file is written under
-    another name, synced and renamed; other files in the directory stay. The config is written last:
-    if there is one, the weights are complete.
+    ``dtype`` is what the weights are stored as, by either name in TORCH_NAMES. Each file is written
+    under another name, synced and renamed; other files in the directory stay. The config is written
+    last: if there is one, the weights are complete.
     """
-    if dtype not in TORCH_NAMES:
+    short = {name: short for short, name in TORCH_NAMES.items()}.get(dtype, dtype)
+    if short not in TORCH_NAMES:
         raise UserError(
-            f"a model directory cannot hold {dtype} weights: possible are {', '.join(TORCH_NAMES)}"
+            f"a model directory cannot hold {dtype} weights: possible are "
+            f"{', '.join(TORCH_NAMES.values())} (or {', '.join(TORCH_NAMES)})"
         )
     directory.mkdir(parents=True, exist_ok=True)
-    write_tensors(directory / WEIGHTS, tensors, {"format": "pt"}, DTYPES[dtype])
-    config = {**config, "torch_dtype": TORCH_NAMES[dtype], "dtype": TORCH_NAMES[dtype]}
+    write_tensors(directory / WEIGHTS, tensors, {"format": "pt"}, DTYPES[short])
+    config = {**config, "torch_dtype": TORCH_NAMES[short], "dtype": TORCH_NAMES[short]}
     write_atomically(directory / CONFIG, (json.dumps(config, indent=2) + "\n").encode())
 
 

@@ -17,12 +17,13 @@ def save_pretrained(
     model: Model,
     tokenizer: Tokenizer | None,
     directory: str | os.PathLike,
-    dtype: str = "f32",
+    dtype: str = "float32",
 ) -> None:
     """Write a model (float32) and its tokenizer as transformers' Auto classes open them.
 
     ``directory`` is created if need be; other files in it stay. ``dtype`` is what the weights are
-    stored as: "f32", "f16" or "bf16". The chat template is part of the tokenizer.
+    stored as: "float32", "float16" or "bfloat16" (or "f32", "f16", "bf16"). The chat template is
+    part of the tokenizer.
 
     Raises UserError for a model or tokenizer that Hugging Face's files cannot describe, and for a
     weight that is too large for ``dtype``; OSError if the disk is full; ValueError for parameters

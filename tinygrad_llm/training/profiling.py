@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from autograd.debug import profile
+from tinygrad_llm.counts import counted
 from tinygrad_llm.training.metrics import Metrics
 from tinygrad_llm.training.trainer import Trainer
 
@@ -46,6 +47,6 @@ class ProfilingTrainer(Trainer):
         except OSError as error:  # no reason to stop training
             where = f"note: it could not be written to {self.folder} ({error.strerror})"
         self.console.say(
-            f"\nprofile of {len(self.profiled)} steps; the time outside ops is batches, the norm "
-            f"of the gradients and the optimizer\n{by_op}\n{where}\n"
+            f"\nprofile of {counted(len(self.profiled), 'step')}; the time outside ops is batches, "
+            f"the norm of the gradients and the optimizer\n{by_op}\n{where}\n"
         )

@@ -28,6 +28,8 @@ class AdamW(Optimizer):
     keeps. ``betas`` and ``eps`` may be changed before any step.
     """
 
+    remembered = "AdamW's two moments"
+
     def __init__(
         self,
         params: Params,

@@ -18,7 +18,8 @@ def make_optimizer(params: Params, options: OptimizerOptions) -> Optimizer:
         return AdamW(params, betas=betas, weight_decay=decay)
     momentum = o.momentum or 0.0
     if o.optimizer == "sgd":
-        return SGD(params, momentum=momentum, nesterov=o.nesterov, weight_decay=decay)
+        nesterov = o.nesterov and momentum > 0  # there is nothing to look ahead along
+        return SGD(params, momentum=momentum, nesterov=nesterov, weight_decay=decay)
     return Muon(
         params, momentum=momentum, nesterov=o.nesterov, weight_decay=decay, factor=o.muon_factor,
         betas=betas, adamw_lr_ratio=o.adamw_lr_ratio,

@@ -59,6 +59,8 @@ class Muon(Optimizer):
     that is not a matrix or cannot be divided.
     """
 
+    remembered = "Muon's momentum and AdamW's two moments"
+
     def __init__(
         self,
         params: Params,

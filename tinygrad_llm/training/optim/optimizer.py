@@ -20,7 +20,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -111,6 +111,13 @@ class Optimizer(ABC):
     @abstractmethod
     def _numbers(self) -> Iterable[tuple[str, float, str]]:
         """(name, value, range) of the options that are checked before each step."""
+
+    remembered: ClassVar[str]
+    """The arrays of ``_kinds`` in words: "AdamW's two moments"."""
+
+    def state_size(self) -> int:
+        """How many numbers are remembered once all parameters have had a step."""
+        return sum(p.size * len(self._kinds(name)) for name, p in self.params.items())
 
     # --- one step ------------------------------------------------------------------------------
 

@@ -20,8 +20,10 @@ class SGD(Optimizer):
     ``params``, ``lr`` and ``weight_decay`` are those of every ``Optimizer``; the decay is added to
     the gradient, as in PyTorch. ``momentum`` is the share of the running sum that a step keeps;
     with ``nesterov`` the step goes where the next sum will point. Both may be changed before any
-    step.
+    step. Raises what every Optimizer raises, and ValueError for nesterov without momentum.
     """
+
+    remembered = "SGD's momentum"
 
     def __init__(
         self,
@@ -33,6 +35,11 @@ class SGD(Optimizer):
     ) -> None:
         self.momentum, self.nesterov = momentum, nesterov
         super().__init__(params, lr, weight_decay)
+        if nesterov and not momentum:
+            raise ValueError(
+                "SGD: nesterov looks ahead along the momentum, which is 0: add momentum=0.9, or "
+                "leave it out"
+            )
 
     def _numbers(self) -> Iterable[tuple[str, float, str]]:
         return [("momentum", self.momentum, BELOW_ONE)]
