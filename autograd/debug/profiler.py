@@ -100,6 +100,11 @@ class profile(Observer):  # noqa: N801 (PyTorch's name)
             self._flops[op] = count
             event.details["saved_bytes"] = self._tape.keep(op, args, event)
 
+    def after_saving(self, op):
+        if op in self._flops:  # what its segment keeps was unknown when its call, the last, ended
+            event, (segment,) = self.events[-1], op.saved
+            event.details["saved_bytes"] = self._tape.keep(op, segment.tensors(), event)
+
     def on_gradient(self, node, gradient):
         if isinstance(node, Op):
             self._begin(node, "backward")

@@ -8,6 +8,7 @@ import pytest
 
 from autograd import Op, Parameter, Tensor, no_grad, ops
 from autograd.debug import profile
+from autograd.functional import recompute
 
 
 def leaf(*shape, dtype=np.float64):
@@ -116,6 +117,24 @@ def test_a_graph_that_is_dropped_without_backward_leaves_the_tape():
         gc.enable()
     assert p.peak.bytes < 2 * 3 * 8000
     assert sum(change for _, change, _ in p._tape.changes) == 0
+
+
+def test_what_recomputation_keeps_is_on_the_tape():
+    w = Parameter(np.full((8, 8), 0.1, np.float32))
+    x = Tensor(np.ones((4, 8), np.float32), requires_grad=True)
+
+    def block(x):
+        return ops.tanh(ops.tanh(ops.tanh(x @ w)))
+
+    with profile() as p:
+        y = x
+        for _ in range(5):
+            y = recompute(block, y)
+        assert p.rows()["Recompute"].saved == 4 * x.nbytes  # the first input is a leaf
+        after_forward = p.peak.bytes
+        ops.sum(y).backward()
+    assert after_forward >= 4 * x.nbytes
+    assert sum(change for _, change, _ in p._tape.changes) == 0  # all freed
 
 
 def test_retain_graph_keeps_the_tape():
