@@ -15,11 +15,11 @@ they are then that one's.
 import difflib
 import tomllib
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from tinygrad_llm.config import PRESETS, TrainConfig
+from tinygrad_llm.config import PRESETS, RECIPES, TrainConfig
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import user_path
 from tinygrad_llm.files.json_file import parse_json, read_bounded
@@ -84,14 +84,15 @@ def _options(path: Path) -> dict[str, Any]:
 def _without_recipe(options: dict[str, Any]) -> dict[str, Any]:
     """The options of a run without those that its preset and its optimizer give by themselves."""
     preset, optimizer = (options.get(n, getattr(TrainConfig, n)) for n in ("preset", "optimizer"))
-    if preset not in PRESETS or optimizer not in DEFAULTS:
+    if preset not in PRESETS or optimizer not in (None, *DEFAULTS):
         return options  # the checks of options will say so
-    recipe = TrainConfig(preset=preset, optimizer=optimizer).with_recipe()
+    recipe = asdict(TrainConfig(preset=preset, optimizer=optimizer).with_recipe())
+    recipe["optimizer"] = RECIPES[preset].optimizer
     default = TrainConfig()
     return {
         name: value
         for name, value in options.items()
-        if getattr(default, name, ...) is not None or value != getattr(recipe, name)
+        if getattr(default, name, ...) is not None or value != recipe[name]
     }
 
 
