@@ -120,12 +120,12 @@ def covers(tokenizer, word, text=TRAINING):
     ids = tokenizer.encode(text)
     sizes = tokenizer.token_bytes()[ids]
     ends = np.cumsum(sizes)
-    found = Counter()
+    runs = Counter()
     for place in re.finditer(rf"\b{word}\b".encode(), text.encode()):
         first = np.searchsorted(ends, place.start(), "right")
         last = np.searchsorted(ends - sizes, place.end(), "left")
-        found[tuple(ids[first:last])] += 1
-    return found
+        runs[tuple(ids[first:last])] += 1
+    return runs
 
 
 def part_2_why_chunks(tokenizer):
@@ -145,17 +145,17 @@ def part_2_why_chunks(tokenizer):
     ways = []
     for word in WORDS:
         a, b = (covers(t, word) for t in (tokenizer, whole))
-        assert a.total() == b.total()
+        assert a.total() == b.total() and set(map(tokenizer.decode, a)) == {word, f" {word}"}
         ways.append((len(a), len(b)))
         print(f"   ways to write {word:<13s}{len(a):15d}{len(b):10d}")
-    assert sum(a for a, _ in ways) < sum(b for _, b in ways)
+    assert sum(a for a, _ in ways) == 2 * len(WORDS) < sum(b for _, b in ways)
     tokens = [whole.decode([i]) for i in range(256, SIZE)]
     across = sorted((t for t in tokens if re.fullmatch(r" ?[a-z]+ [a-z]+ ?", t)), key=len)
     print()
     say(f"""
         Without, tokens are phrases: {", ".join(map(repr, across[-3:]))}. The text gets shorter. But
         a word then has a token for each neighbour that it often has, and a model must learn for
-        each of them anew what the word means. With chunks there are two: one token after a space,
+        each of them again what the word means. With chunks there are two: one token after a space,
         and one elsewhere.
     """)
     assert across
@@ -229,18 +229,17 @@ def part_5_how_large(largest):
     print("5. How large?\n")
     print("                 bytes per token          gain over       merges used")
     print("      size    training    held-out        half the size   under 10 times")
-    found = []
+    rows = []
     for size in SIZES:
         tokenizer = smaller(largest, size)
         ids = tokenizer.encode(TRAINING)
         training, held_out = (bytes_per_token(tokenizer, text) for text in (TRAINING, VALIDATION))
         rare = int((np.bincount(ids, minlength=size)[256:] < 10).sum())
-        gain = held_out / found[-1][0] - 1 if found else 0
-        found.append((held_out, gain, rare))
+        gain = held_out / rows[-1][0] - 1 if rows else 0
+        rows.append((held_out, gain, rare))
         print(f"   {size:7,d}{training:12.2f}{held_out:12.2f}{gain:16.0%}{rare:19,d}")
-        assert training >= held_out
     assert smaller(largest, SIZE).fingerprint() == trained(SIZE).fingerprint()
-    rates, gains, rares = map(list, zip(*found, strict=True))
+    rates, gains, rares = map(list, zip(*rows, strict=True))
     assert rates == sorted(rates) and rares == sorted(rares)
     assert gains[1:] == sorted(gains[1:], reverse=True)
     print()

@@ -191,13 +191,13 @@ def step_1_counts():
     odds = counts / counts.sum(axis=1, keepdims=True)
     for letter in "tq(":
         show(letter, odds[ID_OF[letter]])
-    found = -np.log(odds[HELD_OUT]).mean()
+    nats = -np.log(odds[HELD_OUT]).mean()
     print()
     say(f"""
-        The loss is the mean of -log of what the model gave the character that came: {found:.3f}
+        The loss is the mean of -log of what the model gave the character that came: {nats:.3f}
         nats, where all characters alike would cost log {V} = {math.log(V):.3f}.
     """)
-    return counts, found
+    return counts, nats
 
 
 def step_2_a_learned_table(counts, by_counts):
@@ -214,18 +214,18 @@ def step_2_a_learned_table(counts, by_counts):
     assert np.allclose(gradient(w), of_row / n * (expected - counts / of_row), atol=1e-15)
     at_counts = np.abs(gradient(np.log(counts))).max()
     p = train(new_table, table)
-    found = loss(p, table)
-    assert at_counts < 1e-15 and abs(found - by_counts) < 0.03
+    nats = loss(p, table)
+    assert at_counts < 1e-15 and abs(nats - by_counts) < 0.03
     say(f"""
         The gradient for a table of scores has a plain meaning: how often a comes, times what the
         table expects after a minus what was counted. So it is 0 where the table expects what was
         counted: the minimum. Its largest element there: {at_counts:.0e}.
 
-        Trained from random numbers for {STEPS} batches, the table gets {found:.3f}; counted, it got
+        Trained from random numbers for {STEPS} batches, the table gets {nats:.3f}; counted, it got
         {by_counts:.3f}. Nothing is gained yet. But a sum of tables can be trained like one, and
         cannot be counted.
     """)
-    return p, found
+    return p, nats
 
 
 def step_3_an_average(p2):
@@ -235,13 +235,13 @@ def step_3_an_average(p2):
     assert np.array_equal(average(silent, ids).data, table(p2, ids).data)
     alone = loss(train(new_table, only_the_average), only_the_average)
     p = train(new_average, average)
-    found = loss(p, average)
+    nats = loss(p, average)
     say(f"""
         Averaged, the characters say what kind of text this is, and not which came last. On its own
         that is a poor guide: {alone:.3f}, far worse than one character. Added to the table it
-        helps: {found:.3f}. This is why a transformer *adds* what attention finds to what it had.
+        helps: {nats:.3f}. This is why a transformer *adds* what attention finds to what it had.
     """)
-    return p, found, alone
+    return p, nats, alone
 
 
 def step_4_by_distance(p3):
@@ -250,7 +250,7 @@ def step_4_by_distance(p3):
     equal = p3 | {"distance 0": Tensor(np.zeros(T, np.float32))}
     assert np.allclose(distance(equal, ids).data, average(p3, ids).data, atol=1e-4)
     p = train(new_distance, distance)
-    found = loss(p, distance)
+    nats = loss(p, distance)
     w = distance_weights(p).data[-1][::-1]  # of the last place: distance 0, 1, 2, ...
     for ago in range(5):
         print(f"   {ago} ago   {w[ago]:6.1%}  {'#' * round(40 * w[ago])}".rstrip())
@@ -260,10 +260,10 @@ def step_4_by_distance(p3):
         The mask makes the scores of later characters -inf, so their weights are 0, and the softmax
         makes the others sum to 1. With the same number for all distances this is step 3. What it
         learns: the character before the last one says most, since the last has its own table. The
-        loss: {found:.3f}.
+        loss: {nats:.3f}.
     """)
     assert w[1] == w.max() and w[5:].sum() < 0.2
-    return p, found
+    return p, nats
 
 
 TEXT = "object.__getattribute__(self, na"
@@ -315,7 +315,7 @@ def main():
     print("                                           nats per    bits per")
     print("                                numbers   character   character    gained")
     before = by_counts
-    for name, p, found in [
+    for name, p, nats in [
         ("1 counts", {"table": counts}, by_counts),
         ("2 a learned table", p2, loss_2),
         ("3 + the average", p3, loss_3),
@@ -324,9 +324,9 @@ def main():
         ("  + a second head", p6, loss_6),
     ]:
         size = sum(x.size for x in p.values())
-        bits = found / math.log(2)
-        print(f"   {name:<25s}{size:10,d}{found:12.3f}{bits:12.3f}{before - found:10.3f}")
-        before = found
+        bits = nats / math.log(2)
+        print(f"   {name:<25s}{size:10,d}{nats:12.3f}{bits:12.3f}{before - nats:10.3f}")
+        before = nats
     assert alone > by_counts + 0.2
     assert loss_3 < loss_2 - 0.03 and loss_4 < loss_3 - 0.08
     assert loss_5 < loss_4 - 0.04 and loss_6 < loss_5 - 0.08
@@ -342,9 +342,9 @@ def main():
     print()
     say("""
         Votes are added: none can say "if both of these came before". A count of the last two
-        characters can, and has a lower loss than all of this (exercise 2), but a count of the last
-        five is worse than one of one. Transformers add up too. Then a feed-forward network says
-        "if both", and the next layer attends again, to vectors in place of characters:
+        characters can, and alone does about as well as all of this, but a count of the last five
+        is worse than that of one (exercise 2). Transformers add up too. Then a feed-forward network
+        says "if both", and the next layer attends again, to vectors in place of characters:
         06_gpt_on_one_page.py.
     """)
 
