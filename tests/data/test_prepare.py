@@ -9,6 +9,16 @@ import time
 
 import numpy as np
 import pytest
+from encoded_corpora import (
+    MANY,
+    TRAIN,
+    VAL,
+    ByteTokenizer,
+    Killed,
+    KilledAt,
+    ids,
+    several_batches,
+)
 from hypothesis import given, strategies as st
 
 from tinygrad_llm.data import (
@@ -19,7 +29,7 @@ from tinygrad_llm.data import (
     encode_corpus,
     load_corpus,
     open_prepared,
-    prepare as prepare_module,
+    shards,
     split,
     token_writer,
     train_texts,
@@ -30,34 +40,9 @@ from tinygrad_llm.data.splitting import cut_by_position, is_validation
 from tinygrad_llm.errors import UserError
 
 
-class ByteTokenizer:
-    """Bytes as ids and 256 for end of text; counts how often it is asked to encode."""
-
-    def __init__(self, vocab_size=257, name="bytes"):
-        self.vocab_size = vocab_size
-        self.eot_id = 256
-        self.name = name
-        self.encoded = 0
-
-    def encode_batch(self, texts):
-        self.encoded += len(texts)
-        return [np.frombuffer(text.encode(), dtype=np.uint8) for text in texts]
-
-    def fingerprint(self):
-        return hashlib.sha256(self.name.encode()).hexdigest()
-
-
 def make_corpus(texts):
     documents = [Document(f"d{i}", text) for i, text in enumerate(texts)]
     return Corpus("test", documents, CleanReport())
-
-
-TRAIN = [Document("a", "hello"), Document("b", "w\u00f6rld")]
-VAL = [Document("c", "bye")]
-
-
-def ids(*documents):
-    return [i for document in documents for i in [*document.text.encode(), 256]]
 
 
 def test_split_is_by_name_and_whole():
@@ -143,7 +128,7 @@ def test_dtype(tmp_path, vocab_size, dtype):
 
 
 def test_progress_ends_at_the_total(tmp_path, monkeypatch):
-    monkeypatch.setattr(prepare_module, "_BATCH", 6)  # several batches even of these few letters
+    monkeypatch.setattr(shards, "_BATCH", 6)  # several batches even of these few letters
     seen = []
     prepared = encode_corpus(
         TRAIN,
@@ -278,32 +263,6 @@ def test_full_disk(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="No space left on device.; free some space"):
         encode_corpus(TRAIN, VAL, ByteTokenizer(), tmp_path)
     assert list((tmp_path / "tokens").iterdir()) == []
-
-
-class Killed(Exception):
-    """Stands for the end of the process."""
-
-
-class KilledAt(ByteTokenizer):
-    """Encodes until a text is asked for; remembers which it has encoded."""
-
-    def __init__(self, text=None):
-        super().__init__()
-        self.text, self.seen = text, []
-
-    def encode_batch(self, texts):
-        if self.text in texts:
-            raise Killed
-        self.seen += texts
-        return super().encode_batch(texts)
-
-
-MANY = [Document(f"m{i}", f"text {i}, " * (i + 1)) for i in range(9)]
-
-
-def several_batches(monkeypatch, noted=1):
-    monkeypatch.setattr(prepare_module, "_BATCH", 1)
-    monkeypatch.setattr(token_writer, "NOTED", noted)
 
 
 def unfinished(tmp_path):

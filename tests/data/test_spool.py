@@ -42,7 +42,10 @@ def test_a_spool_is_a_list(tmp_path_factory, listed, memory):
         for one, other in zip(spool, spool, strict=True):  # two readers at once
             assert one == other
         wanted = [d for d in listed if len(d.name) % 2]
-        assert list(spool.read(lambda name: len(name) % 2 == 1)) == wanted
+        marked = list(spool.marked(wanted=lambda name: len(name) % 2 == 1))
+        assert [document for _, document in marked] == wanted
+        for i, (mark, _) in enumerate(marked):  # reading can begin again at every document
+            assert list(spool.marked(mark, lambda name: len(name) % 2 == 1)) == marked[i:]
     assert bool(list(folder.iterdir())) == (sum(sys.getsizeof(d.text) for d in listed) > memory)
     del spool
     gc.collect()

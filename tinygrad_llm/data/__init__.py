@@ -10,7 +10,8 @@ clean.py     what is worth keeping  gutenberg.py, personal.py, near_duplicates.p
                                     digests.py, hash_table.py: what was seen before
 spool.py     more than memory holds
 splitting.py training, validation   tokenizer_cache.py  a tokenizer of its own
-prepare.py   encode into the cache  token_writer.py, token_file.py: ids on disk
+prepare.py   encode into the cache  shards.py    in parts, each by itself
+token_writer.py, token_file.py, token_row.py: ids on disk
 loader.py    batches of ids
 
 All in one: ``tinygrad_llm.data.prepare.prepare``. It is not exported here, nor is ``download``,

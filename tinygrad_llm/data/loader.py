@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_llm.data.token_file import CHUNK, check_tokens, checked_row, open_tokens
+from tinygrad_llm.data.token_row import ShardedTokens, TokenRow
 from tinygrad_llm.errors import UserError
 
 IGNORE = -100  # the target that the loss ignores (PyTorch's ignore_index)
@@ -19,14 +20,14 @@ IGNORE = -100  # the target that the loss ignores (PyTorch's ignore_index)
 class DataLoader:
     """Random training batches, without end: ``for x, y in loader`` is a training loop.
 
-    ``tokens`` is an integer array (N,), a list or the path of a .npy file; N must exceed
+    ``tokens`` is a row of ids (N,), a list or the path of a .npy file; N must exceed
     block_size, as the last window needs a target for its last id. ``seed`` is anything NumPy's
     SeedSequence takes. With ``vocab_size`` every id is checked once, here.
     """
 
     def __init__(
         self,
-        tokens: np.ndarray | Sequence[int] | str | os.PathLike,
+        tokens: TokenRow | Sequence[int] | str | os.PathLike,
         batch_size: int,
         block_size: int,
         seed: int,
@@ -38,10 +39,12 @@ class DataLoader:
             )
         if isinstance(tokens, str | os.PathLike):
             name = os.fspath(tokens)
-            self.tokens = open_tokens(tokens)
+            self.tokens: TokenRow = open_tokens(tokens)
         else:
             name = "the token array"
-            self.tokens = checked_row(np.asanyarray(tokens), name)
+            if not isinstance(tokens, ShardedTokens):
+                tokens = np.asanyarray(tokens)
+            self.tokens = checked_row(tokens, name)
         if len(self.tokens) <= block_size:
             raise UserError(
                 f"{name} has {len(self.tokens):,} ids, expected more than block_size = "
@@ -107,7 +110,7 @@ Loader = DataLoader  # its earlier name
 
 
 def evaluation_windows(
-    tokens: np.ndarray, block_size: int, stride: int | None = None, batch_size: int = 1
+    tokens: TokenRow, block_size: int, stride: int | None = None, batch_size: int = 1
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Batches (x, y) in which every id after the first is a target exactly once.
 
@@ -136,7 +139,7 @@ def evaluation_windows(
 
 
 def _windows(
-    tokens: np.ndarray, T: int, step: int, count: int, batch_size: int
+    tokens: TokenRow, T: int, step: int, count: int, batch_size: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     for first in range(0, count, batch_size):
         rows = range(first, min(first + batch_size, count))
@@ -151,7 +154,7 @@ def _windows(
         yield x, y
 
 
-def scored_bytes(tokens: np.ndarray, token_bytes: np.ndarray) -> int:
+def scored_bytes(tokens: TokenRow, token_bytes: np.ndarray) -> int:
     """Bytes of the ids that ``evaluation_windows`` scores: all but the first.
 
     ``token_bytes[id]`` is the id's length in bytes, 0 for end of text. Bits per byte divides by

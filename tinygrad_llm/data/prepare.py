@@ -1,4 +1,4 @@
-"""From documents to two files of token ids, made once and then found in the cache by hash.
+"""From documents to files of token ids, made once and then found in the cache by hash.
 
     corpus = clean_corpus(load_corpus("stdlib"))
     train_docs, val_docs = split(corpus)
@@ -6,15 +6,17 @@
     prepared = encode_corpus(train_docs, val_docs, tokenizer, about=corpus.about())
 
 A prepared corpus is a folder: ``train.npy`` and ``val.npy`` (one long row of ids each, every
-document followed by the end-of-text id) and ``meta.json``, which describes them and has their sizes
-and sha256, so that a damaged folder is noticed and built again.
+document followed by the end-of-text id; several files if it is very long, see shards.py) and
+``meta.json``, which describes them and has their sizes and sha256, so that a damaged folder is
+noticed and built again.
 """
 
 import json
 import os
-from collections.abc import Collection, Iterable, Iterator, Sequence
+import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,25 +31,26 @@ from tinygrad_llm.data.cache import (
     work_folder,
 )
 from tinygrad_llm.data.clean import read_corpus
-from tinygrad_llm.data.corpus import Document, text_bytes
+from tinygrad_llm.data.corpus import Document
 from tinygrad_llm.data.download import Progress
+from tinygrad_llm.data.shards import Executor, Side
 from tinygrad_llm.data.splitting import split
-from tinygrad_llm.data.token_file import open_tokens, token_dtype
-from tinygrad_llm.data.token_writer import JOURNAL, TokenWriter, Written
+from tinygrad_llm.data.token_file import open_shards, open_tokens, token_dtype
+from tinygrad_llm.data.token_row import TokenRow
+from tinygrad_llm.data.token_writer import JOURNAL, Written, publish
 from tinygrad_llm.data_options import DataOptions
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import file_sha256
 from tinygrad_llm.files.json_file import Text, Whole, read_json
-from tinygrad_llm.freed_memory import FreedMemory
 
 if TYPE_CHECKING:
     from tinygrad_llm.tokenizer import Tokenizer
 
 FORMAT = "2"  # raised whenever the same input would give different files
-META, TRAIN, VAL = "meta.json", "train.npy", "val.npy"
+META = "meta.json"
+_FILE_NAME = re.compile(r"(train|val)(-[0-9]{5})?\.npy")
 _SHA256 = Text("[0-9a-f]{64}", like="a sha256")
 _SIDES = {"train": Whole(0), "val": Whole(0)}
-_FILE = {"bytes": Whole(1), "sha256": _SHA256}
 META_SCHEMA = {
     "format": FORMAT,
     "vocab_size": Whole(1),
@@ -57,11 +60,10 @@ META_SCHEMA = {
     "documents": _SIDES,
     "bytes": _SIDES,
     "tokens": _SIDES,
-    "files": {TRAIN: _FILE, VAL: _FILE},
+    "files": {...: {"bytes": Whole(1), "sha256": _SHA256}},
     "val_bytes": Whole(0),
     ...: object,  # the content of ``about``
 }
-_BATCH = 1 << 22  # characters per call of the tokenizer: progress moves, memory does not
 
 
 @dataclass(frozen=True)
@@ -73,19 +75,22 @@ class Prepared:
     cached: bool = False
 
     @property
-    def train(self) -> np.ndarray:
+    def train(self) -> TokenRow:
         """Training ids (N,), mapped from disk."""
-        return open_tokens(self.folder / TRAIN)
+        return self._open("train")
 
     @property
-    def validation(self) -> np.ndarray:
+    def validation(self) -> TokenRow:
         """Validation ids (N,), mapped from disk."""
-        return open_tokens(self.folder / VAL)
+        return self._open("val")
 
     @property
     def val_bytes(self) -> int:
         """UTF-8 bytes of the validation text, end-of-text ids counting none."""
         return self.meta["val_bytes"]
+
+    def _open(self, side: str) -> TokenRow:
+        return open_shards([self.folder / name for name in _files_of(self.meta, side)])
 
 
 def prepare(
@@ -121,6 +126,7 @@ def encode_corpus(
     *,
     about: dict[str, Any] | None = None,
     progress: Progress | None = None,
+    executor: Executor = map,
 ) -> Prepared:
     """Encode both sides into the cache, or find them there.
 
@@ -128,29 +134,27 @@ def encode_corpus(
     (plain data for meta.json: source, options, report). The documents are read several times, one
     by one, and need not fit into memory. If the process is killed, the next one goes on where it
     was, to the same files. ``progress(done, total)`` counts characters; it is called from when the
-    encoding begins, and not at all if the entry is in the cache. Raises UserError for an
-    empty side and for a cache that cannot be written.
+    encoding begins, and not at all if the entry is in the cache. ``executor`` encodes the shards
+    (shards.py). Raises UserError for an empty side and for a cache that cannot be written.
     """
     about = about or {}
     head = [FORMAT, tokenizer.fingerprint(), json.dumps(about, sort_keys=True)]
-    total = _Total()
-    key = hash_parts(
-        chain(
-            [*head, str(len(train_docs))],
-            total.parts(train_docs, "training"),
-            total.parts(val_docs, "validation"),
-        )
-    )
+    train, val = Side("training", train_docs), Side("validation", val_docs)
+    key = hash_parts(chain([*head, str(len(train_docs))], train.parts(), val.parts()))
 
     def build(folder: Path) -> None:
+        shards = train.shards("train"), val.shards("val")
+        advance = _Advance(progress, train.characters + val.characters)
         with work_folder(entry, folder, JOURNAL) as work:
-            advance = _Advance(progress, total.characters)
             advance(0)  # the work begins here
-            train = _write_side(work, TRAIN, train_docs, tokenizer, advance)
-            val = _write_side(work, VAL, val_docs, tokenizer, advance)
-            train.publish(folder / TRAIN)
-            val.publish(folder / VAL)
-        meta = about | _description(tokenizer, folder, train.written, val.written)
+            written = [
+                side.write(its_shards, work, tokenizer, advance, executor)
+                for side, its_shards in zip((train, val), shards, strict=True)
+            ]
+            names = [shard.name for shard in chain(*shards)]
+            for name in names:
+                publish(work, name, folder)
+        meta = about | _description(tokenizer, folder, names, *written)
         (folder / META).write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
 
     entry = cache_folder(cache_dir) / "tokens" / key
@@ -158,51 +162,10 @@ def encode_corpus(
     return Prepared(prepared.folder, prepared.meta, cached)
 
 
-class _Total:
-    """Adds up the characters of the documents while they are hashed."""
-
-    characters = 0
-
-    def parts(self, documents: Iterable[Document], side: str) -> Iterator[str]:
-        """What determines the token file of a side. Raises UserError if it has no text."""
-        before = self.characters
-        for document in documents:
-            self.characters += len(document.text)
-            yield from (document.name, document.text)
-        if self.characters == before:
-            raise UserError(f"the {side} side of the corpus has no text; name a longer corpus")
-
-
-def _write_side(
-    folder: Path,
-    name: str,
-    documents: Iterable[Document],
-    tokenizer: "Tokenizer",
-    advance: "_Advance",
-) -> TokenWriter:
-    """Encode the documents into a token file, beginning where an earlier process was killed."""
-    writer = TokenWriter(folder, name, token_dtype(tokenizer.vocab_size))
-    freed = FreedMemory()
-    try:
-        left = iter(documents)
-        for document in islice(left, writer.written.documents):
-            advance(len(document.text))
-        for batch in _batches(left):
-            writer.write(_encode(batch, tokenizer), text_bytes(batch))
-            size = sum(len(document.text) for document in batch)
-            advance(size)
-            freed.passed(size)
-        writer.finish()
-        freed.give_back()
-    finally:
-        writer.close()
-    return writer
-
-
 def _description(
-    tokenizer: "Tokenizer", folder: Path, train: Written, val: Written
+    tokenizer: "Tokenizer", folder: Path, names: Sequence[str], train: Written, val: Written
 ) -> dict[str, Any]:
-    """The content of meta.json, about the two token files in the folder."""
+    """The content of meta.json, about the token files in the folder."""
     return {
         "format": FORMAT,
         "vocab_size": tokenizer.vocab_size,
@@ -214,7 +177,7 @@ def _description(
         "tokens": {"train": train.tokens, "val": val.tokens},
         "files": {
             name: {"bytes": (folder / name).stat().st_size, "sha256": file_sha256(folder / name)}
-            for name in (TRAIN, VAL)
+            for name in names
         },
         "val_bytes": val.bytes,
     }
@@ -232,35 +195,6 @@ class _Advance:
             self.progress(self.done, self.total)
 
 
-def _encode(batch: Sequence[Document], tokenizer: "Tokenizer") -> list[np.ndarray]:
-    """Ids of each document, end of text appended. A literal "<|endoftext|>" in a text is text."""
-    dtype = token_dtype(tokenizer.vocab_size)
-    end = np.array([tokenizer.eot_id], dtype)
-    rows = []
-    encoded = tokenizer.encode_batch([document.text for document in batch])
-    for document, ids in zip(batch, map(np.asarray, encoded), strict=True):
-        if ids.size and not 0 <= int(ids.min()) <= int(ids.max()) < tokenizer.vocab_size:
-            raise UserError(
-                f"the tokenizer gave id {int(ids.max())} for {document.name}, expected ids "
-                f"below its vocab_size of {tokenizer.vocab_size}"
-            )
-        rows.append(np.concatenate([ids.astype(dtype), end]))
-    return rows
-
-
-def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
-    batch: list[Document] = []
-    size = 0
-    for document in documents:
-        if batch and size + len(document.text) > _BATCH:
-            yield batch
-            batch, size = [], 0
-        batch.append(document)
-        size += len(document.text)
-    if batch:
-        yield batch
-
-
 def open_prepared(folder: str | os.PathLike) -> Prepared:
     """The prepared corpus in a folder; raises UserError naming a file that is missing or wrong."""
     folder = Path(folder)
@@ -268,18 +202,37 @@ def open_prepared(folder: str | os.PathLike) -> Prepared:
     meta = read_json(folder / META, META_SCHEMA, file_names=True, advice=AGAIN)
     if meta["val_bytes"] != meta["bytes"]["val"]:
         raise UserError(f"{folder / META} has two numbers for the bytes of validation; {AGAIN}")
-    for name, file in meta["files"].items():
-        path = folder / name
-        try:
-            # The size first: it costs nothing, and anything that is not a file stays unopened.
-            whole = path.is_file() and path.stat().st_size == file["bytes"]
-            whole = whole and file_sha256(path) == file["sha256"]
-        except OSError:
-            raise UserError(f"{path} cannot be read; {AGAIN}") from None
-        if not whole:
-            raise UserError(f"{path} is not the file that {META} describes; {AGAIN}")
-        tokens = open_tokens(path)
-        expected = meta["tokens"][name.removesuffix(".npy")]
-        if len(tokens) != expected or tokens.dtype != np.dtype(meta["dtype"]):
-            raise UserError(f"{path} has {len(tokens)} ids, expected {expected}; {AGAIN}")
+    for name in meta["files"]:
+        if not _FILE_NAME.fullmatch(name):
+            raise UserError(f"{folder / META} names a file {name!r}, expected train.npy; {AGAIN}")
+    for side in _SIDES:
+        names = _files_of(meta, side)
+        if not names:
+            raise UserError(f"{folder / META} names no file for {side}; {AGAIN}")
+        tokens = [_checked(folder / name, meta["files"][name], meta["dtype"]) for name in names]
+        found, expected = sum(map(len, tokens)), meta["tokens"][side]
+        if found != expected:
+            where = folder / names[0] if len(names) == 1 else f"{folder} for {side}"
+            raise UserError(f"{where} has {found} ids, expected {expected}; {AGAIN}")
     return Prepared(folder, meta)
+
+
+def _files_of(meta: dict[str, Any], side: str) -> list[str]:
+    """The names of a side's token files, in order."""
+    return sorted(name for name in meta["files"] if name.startswith(side))
+
+
+def _checked(path: Path, file: dict[str, Any], dtype: str) -> np.ndarray:
+    """The ids of a token file; raises UserError if it is not the one that meta.json describes."""
+    try:
+        # The size first: it costs nothing, and anything that is not a file stays unopened.
+        whole = path.is_file() and path.stat().st_size == file["bytes"]
+        whole = whole and file_sha256(path) == file["sha256"]
+    except OSError:
+        raise UserError(f"{path} cannot be read; {AGAIN}") from None
+    if not whole:
+        raise UserError(f"{path} is not the file that {META} describes; {AGAIN}")
+    tokens = open_tokens(path)
+    if tokens.dtype != np.dtype(dtype):
+        raise UserError(f"{path} has ids of type {tokens.dtype}, expected {dtype}; {AGAIN}")
+    return tokens

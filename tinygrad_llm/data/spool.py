@@ -13,6 +13,7 @@ import struct
 import sys
 import weakref
 from collections.abc import Callable, Collection, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -28,6 +29,13 @@ _BUFFER = 1 << 20
 
 class Documents(Collection[Document]):
     """Documents that may be read as often as needed, one at a time."""
+
+    def marked(self, start: int = 0) -> Iterator[tuple[int, Document]]:
+        """(mark, document), from the document on whose mark is ``start``; 0 is the first one."""
+        raise NotImplementedError
+
+    def __iter__(self) -> Iterator[Document]:
+        return (document for _, document in self.marked())
 
     def __contains__(self, document: object) -> bool:
         return any(document == mine for mine in self)
@@ -65,24 +73,27 @@ class Spool(Documents):
     def __len__(self) -> int:
         return self._length
 
-    def __iter__(self) -> Iterator[Document]:
-        return self.read()
-
-    def read(self, wanted: Callable[[str], bool] = lambda name: True) -> Iterator[Document]:
-        """The documents whose names are wanted; the texts of the others are not read."""
+    def marked(
+        self, start: int = 0, wanted: Callable[[str], bool] = lambda name: True
+    ) -> Iterator[tuple[int, Document]]:
+        """(mark, document) of those whose names are wanted; the texts of others are not read."""
         if self._path is None:
-            yield from (document for document in self._documents if wanted(document.name))
+            for i in range(start, len(self._documents)):
+                if wanted(self._documents[i].name):
+                    yield i, self._documents[i]
             return
         self._guard(lambda: self._file.flush() if self._file else None)
         with open(self._path, "rb", buffering=_BUFFER) as file:
+            mark = file.seek(start)
             while head := file.read(_LENGTHS.size):
                 name_length, kind_length, text_length = _LENGTHS.unpack(head)
                 name = file.read(name_length).decode("utf-8", "surrogatepass")
                 if wanted(name):
                     kind = file.read(kind_length).decode()
-                    yield Document(name, file.read(text_length).decode(), kind)
+                    yield mark, Document(name, file.read(text_length).decode(), kind)
                 else:
                     file.seek(kind_length + text_length, os.SEEK_CUR)
+                mark += _LENGTHS.size + name_length + kind_length + text_length
 
     def _begin_file(self) -> None:
         remove_leftovers(self._folder)
@@ -139,14 +150,17 @@ class View(Documents):
         self._documents, self._wanted, self._change = documents, wanted, change
         self._length: int | None = None
 
-    def __iter__(self) -> Iterator[Document]:
+    def marked(self, start: int = 0) -> Iterator[tuple[int, Document]]:
+        """(mark, document), from the document on whose mark is ``start``; 0 is the first one."""
         if isinstance(self._documents, Spool):
-            documents = self._documents.read(self._wanted)
+            marked = self._documents.marked(start, self._wanted)
         else:
-            documents = (d for d in self._documents if self._wanted(d.name))
+            every = islice(enumerate(self._documents), start, None)
+            marked = ((i, document) for i, document in every if self._wanted(document.name))
         if self._change is None:
-            return documents
-        return (new for document in documents if (new := self._change(document)) is not None)
+            return marked
+        changed = ((mark, self._change(document)) for mark, document in marked)
+        return ((mark, document) for mark, document in changed if document is not None)
 
     def __len__(self) -> int:
         if self._length is None:

@@ -4,11 +4,16 @@ Ids are uint16 if the vocabulary allows it: half the memory of uint32.
 """
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
+from tinygrad_llm.data.token_row import ShardedTokens, TokenRow
 from tinygrad_llm.errors import UserError
+
+Row = TypeVar("Row", bound=TokenRow)
 
 CHUNK = 1 << 22  # ids processed together: a mapped file of any size passes through little memory
 
@@ -41,7 +46,16 @@ def open_tokens(path: str | os.PathLike) -> np.ndarray:
     return checked_row(tokens, str(path))
 
 
-def check_tokens(tokens: np.ndarray, vocab_size: int, name: str = "the token array") -> None:
+def open_shards(paths: Sequence[str | os.PathLike]) -> TokenRow:
+    """Ids of one or several .npy files as one row (N,), mapped and read-only.
+
+    Raises UserError for a file that is missing or no row of ids.
+    """
+    shards = [open_tokens(path) for path in paths]
+    return shards[0] if len(shards) == 1 else ShardedTokens(shards)
+
+
+def check_tokens(tokens: TokenRow, vocab_size: int, name: str = "the token array") -> None:
     """Raise UserError unless tokens is a row of integers in [0, vocab_size)."""
     checked_row(tokens, name)
     for start in range(0, len(tokens), CHUNK):
@@ -55,7 +69,7 @@ def check_tokens(tokens: np.ndarray, vocab_size: int, name: str = "the token arr
             )
 
 
-def checked_row(tokens: np.ndarray, name: str) -> np.ndarray:
+def checked_row(tokens: Row, name: str) -> Row:
     """``tokens``, if it is one row of integers; otherwise raises UserError, which names it."""
     if tokens.ndim != 1 or not np.issubdtype(tokens.dtype, np.integer):
         raise UserError(

@@ -23,7 +23,7 @@ from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import write_atomically
 from tinygrad_llm.files.json_file import Text, Whole, read_json
 
-JOURNAL = ".journal"
+PARTIAL, JOURNAL = ".partial", ".journal"
 NOTED = 1 << 24
 """Ids after which the journal is written: some seconds of work."""
 
@@ -47,14 +47,14 @@ _SCHEMA = {
 
 
 class TokenWriter:
-    """Appends ids to a file of that name in a folder, which ``publish`` moves to its place.
+    """Appends ids to a file in a folder, unfinished until ``publish`` moves it to its place.
 
     ``written`` says what an earlier process has left there: go on with the document after it.
     """
 
     def __init__(self, folder: Path, name: str, dtype: np.dtype) -> None:
         self._dtype = dtype
-        self._partial = folder / (name + ".partial")
+        self._partial = folder / (name + PARTIAL)
         self._journal = folder / (name + JOURNAL)
         self._header = len(self._npy_header(0))
         self._digest = hashlib.sha256()
@@ -88,10 +88,6 @@ class TokenWriter:
         """Stop here."""
         self._file.close()
 
-    def publish(self, path: Path) -> None:
-        """Move the complete file to ``path``."""
-        os.replace(self._partial, path)
-
     def _npy_header(self, length: int) -> bytes:
         header = io.BytesIO()
         about = {"descr": self._dtype.str, "fortran_order": False, "shape": (length,)}
@@ -123,3 +119,8 @@ class TokenWriter:
             return Written()
         self._digest = digest
         return noted
+
+
+def publish(work: Path, name: str, folder: Path) -> None:
+    """Move a complete file from the folder where it was written to ``folder``."""
+    os.replace(work / (name + PARTIAL), folder / name)

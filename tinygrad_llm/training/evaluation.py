@@ -19,6 +19,7 @@ import numpy as np
 from autograd import no_grad
 from autograd.device import to_numpy
 from tinygrad_llm.data.loader import IGNORE, evaluation_windows
+from tinygrad_llm.data.token_row import TokenRow
 
 if TYPE_CHECKING:
     from tinygrad_llm.model import Model
@@ -107,14 +108,12 @@ def median_bits_per_byte(documents: Iterable[Evaluation]) -> float:
     return statistics.median(scores) if scores else math.nan
 
 
-def whole(tokens: np.ndarray, block_size: int, batch_size: int) -> Iterator[Batch]:
+def whole(tokens: TokenRow, block_size: int, batch_size: int) -> Iterator[Batch]:
     """Every token after the first, each once, in windows that do not overlap."""
     return evaluation_windows(tokens, block_size, batch_size=batch_size)
 
 
-def fixed_part(
-    tokens: np.ndarray, block_size: int, batch_size: int, batches: int
-) -> Iterator[Batch]:
+def fixed_part(tokens: TokenRow, block_size: int, batch_size: int, batches: int) -> Iterator[Batch]:
     """At most ``batches`` batches of windows spread evenly over the text: always the same ones.
 
     Spread, since a text is sorted by document and its beginning would be only one or two of them.

@@ -6,6 +6,7 @@ import numpy as np
 
 from autograd import Tensor
 from tinygrad_llm.data.loader import IGNORE, DataLoader
+from tinygrad_llm.data.token_row import TokenRow
 from tinygrad_llm.training.evaluation import (
     Evaluation,
     evaluate,
@@ -34,7 +35,7 @@ class NextTokens:
         self,
         model: "Model",
         loader: DataLoader,
-        validation: np.ndarray,
+        validation: TokenRow,
         token_bytes: np.ndarray,
         *,
         grad_accumulation: int = 1,
