@@ -23,8 +23,8 @@ Before: 07_equivalence_lab.py. Next: 09_gradients_explained.py. The zoo is autog
 Exercises, answered in solutions/08_bug_zoo.py. Try first.
 
 1. An eleventh suspect. Put clip-per-tensor in the place of ``clip``. Does it show on the scale?
-2. Without AdamW. Nine curves of ten depend on the optimizer: let every update be p - lr g, without
-   clipping, at a rate of 0.5. Which bug that AdamW hid shows now?
+2. Without AdamW. Let every update be p - 0.5 g, without clipping. Which bug that AdamW hid shows
+   now?
 3. The same seed, or another. The layer norm's missing term is lost among the seeds. Is it still if
    each run is compared with the right run of its own seed?
 """
@@ -53,9 +53,9 @@ def texts(n, seed):
     return "".join(document(4, rng) for _ in range(n))
 
 
-PAGE, HELD_OUT = texts(400, seed=0), texts(60, seed=1)
-CHARACTERS = sorted(set(PAGE))
-IDS, HELD_OUT_IDS = (np.array([CHARACTERS.index(c) for c in text]) for text in (PAGE, HELD_OUT))
+TEXT, HELD_OUT = texts(400, seed=0), texts(60, seed=1)
+CHARACTERS = sorted(set(TEXT))
+IDS, HELD_OUT_IDS = (np.array([CHARACTERS.index(c) for c in text]) for text in (TEXT, HELD_OUT))
 
 B, T, C, H, V = 64, 8, 16, 64, len(CHARACTERS)  # batch, context, channels, hidden, vocabulary
 STEPS, LR, EVERY = 240, 0.01, 10
