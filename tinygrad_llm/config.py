@@ -240,8 +240,8 @@ class TrainingOptions:
     """Shape of the model, and the training recipe for it."""
     data: str = "stdlib"
     """Corpus: stdlib (this Python's standard library), tinyshakespeare, the-verdict, the path of a
-    file or folder, a pattern (texts/*.jsonl), - for standard input, or several of these, with
-    weights if you like: a:0.7,b:0.3."""
+    file or folder, a pattern (texts/*.jsonl), hub:OWNER/NAME (docs/sources.md), - for standard
+    input, or several of these, with weights if you like: a:0.7,b:0.3."""
     tokenizer: str | None = None
     """Tokenizer: a name (gpt2, cl100k_base, ...) or a path; None trains one on the corpus."""
     vocab_size: int | None = None

@@ -33,7 +33,7 @@ class TokenizerTrain(DataOptions):
 
     corpus: Annotated[str, positional("CORPUS")]
     """stdlib, tinyshakespeare, the-verdict, the path of a file or folder, a pattern
-    (texts/*.jsonl), - for standard input, or several of these, as in a:0.7,b:0.3."""
+    (texts/*.jsonl), hub:OWNER/NAME, - for standard input, or several, as in a:0.7,b:0.3."""
     vocab_size: int = 4096
     """Number of ids: 256 bytes + merges + 1 for end of text."""
     pattern: str = "gpt4"
@@ -79,7 +79,7 @@ class DataPrepare(DataOptions):
 
     source: Annotated[str, positional("SOURCE")]
     """stdlib, tinyshakespeare, the-verdict, the path of a file or folder, a pattern
-    (texts/*.jsonl), - for standard input, or several of these, as in a:0.7,b:0.3."""
+    (texts/*.jsonl), hub:OWNER/NAME, - for standard input, or several, as in a:0.7,b:0.3."""
     tokenizer: str | None = None
     """A name (gpt2, ...), a run, or a path; None trains one on the corpus."""
     vocab_size: int | None = None

@@ -3,6 +3,7 @@
 sources.py   a corpus by name       mixture.py   several, by weights
 folders.py   find the files         files.py, formats/: read them, of any format
 download.py  fetch a text by name   transfer.py  one request of it
+hub.py       data sets of the Hugging Face hub
 decoding.py  bytes to text          scripts.py   the writing systems of a text
 clean.py     what is worth keeping  gutenberg.py, personal.py, near_duplicates.py
                                     quality.py, repetition.py, contamination.py,

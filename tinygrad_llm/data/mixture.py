@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from tinygrad_llm.data.corpus import CleanReport, Document
 from tinygrad_llm.data.download import DATASETS
+from tinygrad_llm.data.hub import PREFIX
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import user_path
 
@@ -63,7 +64,7 @@ def _part(one: str, sources: str) -> Part:
     try:
         weight = float(number)
     except ValueError:
-        if not _exists(name):
+        if not _exists(name) or one.startswith(PREFIX):
             return Part(one, None)  # opening it will say that there is no such file
         weight = math.nan
     if not 0 < weight < math.inf:

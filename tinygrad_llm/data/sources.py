@@ -1,4 +1,4 @@
-"""Where text comes from: the standard library, files, folders, patterns, standard input, downloads.
+"""Where text comes from: the standard library, files, patterns, standard input, downloads, the hub.
 
 The default, ``stdlib``, is the standard library of the Python that runs this: ten megabytes of
 real code and documentation that every user already has, so a first model needs no network.
@@ -13,6 +13,7 @@ into a list. Files are only found and read here; clean.py decides what is worth 
 """
 
 import glob
+import importlib
 import os
 import platform
 import shutil
@@ -31,7 +32,8 @@ from tinygrad_llm.data.files import read_paths, size_of
 from tinygrad_llm.data.folders import Found, find_files
 from tinygrad_llm.data.formats.kinds import is_known
 from tinygrad_llm.data.formats.read import SUFFIX, read_file
-from tinygrad_llm.data.formats.unreadable import Unreadable
+from tinygrad_llm.data.formats.unreadable import Unreadable, missing_extra
+from tinygrad_llm.data.hub import PREFIX, find_data
 from tinygrad_llm.data.mixture import STDIN, Part, matches, mix, parse_sources
 from tinygrad_llm.data_options import ReadOptions
 from tinygrad_llm.errors import UserError
@@ -116,8 +118,9 @@ def open_source(
     """A source by name; nothing but a download and standard input is read yet.
 
     ``source`` is "stdlib", the name of a download (tinyshakespeare, the-verdict), the path of a
-    file or folder (./stdlib for a folder of that name), a pattern of paths ("texts/**/*.jsonl"), or
-    "-" for standard input; or several of these with commas between them, all with weights or none
+    file or folder (./stdlib for a folder of that name), a pattern of paths ("texts/**/*.jsonl"), a
+    data set of the Hugging Face hub ("hub:OWNER/NAME/CONFIG:SPLIT", hub.py), or "-" for standard
+    input; or several of these with commas between them, all with weights or none
     ("a:0.7,b:0.3", mixture.py). ``progress(done, total)`` counts the bytes of a download; without
     it a bar is drawn. Raises UserError for a source that does not exist.
     """
@@ -140,6 +143,8 @@ def _open_part(
     if name in DATASETS:
         text = _file(fetch(name, cache_dir, progress), ReadOptions())
         return replace(text, name=name, details={"url": DATASETS[name].url})
+    if name.startswith(PREFIX):
+        return _hub(name, options, cache_dir, progress)
     path = user_path(name)
     try:
         mode = path.stat().st_mode
@@ -148,7 +153,7 @@ def _open_part(
             return _pattern(name, options)
         raise UserError(
             f"there is no file or folder {name!r}; expected one, or one of: "
-            + ", ".join(["stdlib", *DATASETS])
+            + ", ".join(["stdlib", *DATASETS, "hub:OWNER/NAME"])
         ) from None
     except (OSError, ValueError) as error:  # a loop of links, no permission, a NUL in the name
         reason = getattr(error, "strerror", None) or str(error)
@@ -291,6 +296,30 @@ def _some_text(
         )
     yield first
     yield from documents
+
+
+def _hub(
+    name: str,
+    options: ReadOptions,
+    cache_dir: str | os.PathLike | None,
+    progress: Progress | None,
+) -> Source:
+    """A split of a data set on the Hugging Face hub, shard by shard."""
+    try:
+        importlib.import_module("pyarrow")
+    except ImportError:
+        raise UserError(str(missing_extra(f"{name} is Parquet", "pyarrow", "parquet"))) from None
+    data = find_data(name, cache_dir)
+    options = replace(options, input_format="parquet")
+
+    def documents(report: CleanReport) -> Iterator[Document]:
+        if data.partial:
+            report.note(f"The hub has converted only the beginning of {name} to Parquet.")
+        found = (Found(shard, path) for shard, path in data.files(cache_dir, progress))
+        yield from read_paths(found, report, options, alone=True)
+
+    size = sum(shard.size for shard in data.shards)
+    return Source(name, documents, lambda: size, {data.repository: data.commit})
 
 
 def _standard_input(options: ReadOptions) -> Source:

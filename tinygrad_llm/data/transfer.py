@@ -27,13 +27,34 @@ class BeginAgain(Exception):
     """The server does not send the requested part: ask for the whole file."""
 
 
-def request(url: str, had: int, size: int, timeout: float) -> Iterator[tuple[int, bytes]]:
+class Refused(UserError):
+    """The server answers with an error: ``status``, and the hub's word for it, or ""."""
+
+    def __init__(self, url: str, status: int, reason: str, word: str) -> None:
+        super().__init__(
+            f"the server refused {url} ({status} {reason}); try again later, or {BY_HAND}"
+        )
+        self.status, self.word = status, word
+
+
+class Unreachable(UserError):
+    """The server does not answer, for this reason."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(
+            f"could not reach {url} ({reason}); check the network and run again, or {BY_HAND}"
+        )
+        self.reason = reason
+
+
+def request(url: str, had: int, size: int | None, timeout: float) -> Iterator[tuple[int, bytes]]:
     """(offset, a piece of the file), ..., from byte ``had`` on if the server can.
 
-    Ends with the file or when the connection dies. The first pair has an empty piece: it gives the
-    offset before any data arrives. Raises BeginAgain if the server sends another part, and
-    UserError if it cannot be reached, refuses, has a file of another size, or is too slow: it may
-    take PATIENCE seconds, and one more for each MINIMUM_RATE bytes.
+    ``size`` is the file's, if it is known. Ends with the file or when the connection dies. The
+    first pair has an empty piece: it gives the offset before any data arrives. Raises BeginAgain if
+    the server sends another part, Unreachable and Refused as their names say, and UserError if the
+    file has another size or the server is too slow: it may take PATIENCE seconds, and one more for
+    each MINIMUM_RATE bytes.
     """
     pieces: queue.Queue[Any] = queue.Queue(maxsize=4)
     stop = threading.Event()
@@ -64,7 +85,7 @@ def request(url: str, had: int, size: int, timeout: float) -> Iterator[tuple[int
         stop.set()
 
 
-def _begin(answer: Any, url: str, had: int, size: int) -> int:
+def _begin(answer: Any, url: str, had: int, size: int | None) -> int:
     """The offset of the part that the answer's header announces."""
     import http.client
     import urllib.error
@@ -73,15 +94,10 @@ def _begin(answer: Any, url: str, had: int, size: int) -> int:
         answer.close()
         if answer.code == 416 and had:  # "that part does not exist"
             raise BeginAgain
-        raise UserError(
-            f"the server refused {url} ({answer.code} {one_line(str(answer.reason))}); try again "
-            f"later, or {BY_HAND}"
-        )
+        word = answer.headers.get("X-Error-Code") or ""
+        raise Refused(url, answer.code, one_line(str(answer.reason)), word)
     if isinstance(answer, OSError | http.client.HTTPException | ValueError):
-        reason = one_line(str(getattr(answer, "reason", None) or answer))
-        raise UserError(
-            f"could not reach {url} ({reason}); check the network and run again, or {BY_HAND}"
-        )
+        raise Unreachable(url, one_line(str(getattr(answer, "reason", None) or answer)))
     if isinstance(answer, Exception):
         raise answer
     status, headers = answer
@@ -92,7 +108,7 @@ def _begin(answer: Any, url: str, had: int, size: int) -> int:
             raise BeginAgain
         start = had
     length = _content_length(headers, url)
-    if length is not None and start + length != size:
+    if length is not None and size is not None and start + length != size:
         raise UserError(
             f"the file at {url} has {start + length:,} bytes, expected {size:,}: it has changed "
             f"since this version; {BY_HAND}"

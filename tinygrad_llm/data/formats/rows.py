@@ -12,8 +12,9 @@ from typing import Any, BinaryIO
 from tinygrad_llm.data.corpus import CleanReport, Document
 from tinygrad_llm.data.decoding import decode_bytes, whole_characters
 from tinygrad_llm.data.formats.kinds import HEAD
+from tinygrad_llm.data.formats.parquet import parquet_rows
 from tinygrad_llm.data.formats.text import REPLACED
-from tinygrad_llm.data.formats.unreadable import Unreadable, damaged, missing_extra
+from tinygrad_llm.data.formats.unreadable import Unreadable
 from tinygrad_llm.data.formats.whole_rows import DamagedRows, whole_rows
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files.json_file import parse_json
@@ -21,7 +22,6 @@ from tinygrad_llm.terminal import one_line
 
 WHOLE = 256 << 20  # bytes of a file that has to be in memory whole
 FIELDS = 12  # names of fields in a sentence
-_ROWS = 256  # rows of Parquet in memory
 
 
 def read_rows(
@@ -127,7 +127,7 @@ def _rows(
 ) -> Iterator[tuple[int | None, Any]]:
     """(number, values) of every row; number is None for a JSON file that is one object."""
     if kind == "parquet":
-        yield from enumerate(_parquet(stream, field), 1)
+        yield from enumerate(parquet_rows(stream, field, _no_field), 1)
         return
     if kind == "json":
         yield from _json(name, read_whole(stream, "JSON file"), encoding)
@@ -171,29 +171,3 @@ def _encoding_of(name: str, stream: Any, report: CleanReport) -> str:
     if found != "utf-8":
         report.note(f"{name} was read as {found}.")
     return found
-
-
-def _parquet(stream: BinaryIO, field: str | None) -> Iterator[dict[str, Any]]:
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError:
-        raise missing_extra("a Parquet file", "pyarrow", "parquet") from None
-    try:
-        file = parquet.ParquetFile(stream)
-        names = file.schema_arrow.names
-        column = field or (names[0] if len(names) == 1 else "text")
-        if column not in names:
-            column = column.split(".")[0]
-        if column not in names:
-            raise _no_field(field, names)
-        for group in range(file.metadata.num_row_groups):
-            if file.metadata.row_group(group).total_byte_size > 8 * WHOLE:
-                raise Unreadable(
-                    f"a Parquet file with a row group of more than {8 * WHOLE:,} bytes",
-                    "write it again with smaller row groups",
-                )
-        for batch in file.iter_batches(batch_size=_ROWS, columns=[column]):
-            yield from batch.to_pylist()
-    except (pyarrow.ArrowException, OSError) as error:
-        raise damaged("Parquet file", error) from None
