@@ -33,7 +33,7 @@ import tempfile
 import textwrap
 from pathlib import Path
 
-from _places import document, np
+from _places import characters, loss_of_counting_pairs, np
 
 from autograd import Parameter, no_grad, ops
 from autograd.bug_zoo import ZOO
@@ -46,17 +46,7 @@ def say(text):
 
 # --- data, model, training: whatever a bug replaces is a piece ------------------------------------
 
-
-def texts(n, seed):
-    """``n`` documents of four sentences, such as "The old gull lifts the wet rope."."""
-    rng = np.random.default_rng(seed)
-    return "".join(document(4, rng) for _ in range(n))
-
-
-TEXT, HELD_OUT = texts(400, seed=0), texts(60, seed=1)
-CHARACTERS = sorted(set(TEXT))
-IDS, HELD_OUT_IDS = (np.array([CHARACTERS.index(c) for c in text]) for text in (TEXT, HELD_OUT))
-
+CHARACTERS, IDS, HELD_OUT_IDS = characters()  # sentences such as "The old gull lifts the wet rope."
 B, T, C, H, V = 64, 8, 16, 64, len(CHARACTERS)  # batch, context, channels, hidden, vocabulary
 STEPS, LR, EVERY = 240, 0.01, 10
 SEEDS = 5  # of the right model
@@ -161,13 +151,10 @@ def end(losses):
 
 def marks():
     """The held-out loss of three models that only count, from the best to the worst."""
-    ones, pairs = np.bincount(IDS, minlength=V), np.ones((V, V))
-    np.add.at(pairs, (IDS[:-1], IDS[1:]), 1)
-    pairs /= pairs.sum(axis=1, keepdims=True)
-    before, after = HELD_OUT_IDS[:-1], HELD_OUT_IDS[1:]
+    shares = np.bincount(IDS) / len(IDS)
     return {
-        "2": (-np.log(pairs[before, after]).mean(), "counting pairs of letters"),
-        "1": (-np.log(ones / len(IDS))[after].mean(), "counting letters"),
+        "2": (loss_of_counting_pairs(IDS, HELD_OUT_IDS), "counting pairs of letters"),
+        "1": (-np.log(shares[HELD_OUT_IDS]).mean(), "counting letters"),
         "u": (np.log(V), "knowing nothing"),
     }
 
@@ -278,9 +265,9 @@ def part_1_and_2_the_curves(curves, spread):
       |  that of the right model, {spread.mean:.3f} on average over {SEEDS} seeds
 {counted}
    These seeds differ by {spread.deviation:.3f}, their standard deviation, which is the unit
-   of the distance: a run that is one or two away might be another seed, and one that
-   is fifty away is not. In training there is dropout, which the held-out loss does
-   not have: it may be the lower of the two.""")
+   of the distance: a run that is one or two away might be another seed, and one
+   that is fifty away is not. In training there is dropout, which the held-out loss
+   does not have: it may be the lower of the two.""")
     path = Path(tempfile.mkdtemp(prefix="bug-zoo-")) / "loss_curves.png"
     draw(curves, spread, path)
     print(f"\n   As a picture: {path}")

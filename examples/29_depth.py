@@ -35,7 +35,7 @@ import math
 import tempfile
 from pathlib import Path
 
-from _places import document, np
+from _places import characters, np
 
 from autograd import Parameter, Tensor, grad, no_grad, ops
 from tinygrad_llm.config import GPTConfig
@@ -268,9 +268,8 @@ def part_3_the_remedies():
 def learn(join, gain, steps=100, lr=1e-3, T=8):
     """Train a stack to predict the next character from the ``T`` before it. The losses."""
     rng = np.random.default_rng(0)
-    text = "".join(document(4, rng) for _ in range(300))
-    characters = sorted(set(text))
-    ids, V = np.array([characters.index(c) for c in text]), len(characters)
+    letters, ids, _ = characters(300)
+    V = len(letters)
     branches = [
         tuple(Parameter(w.data.astype(np.float32)) for w in pair) for pair in branches_of(gain, rng)
     ]

@@ -30,7 +30,7 @@ import inspect
 import math
 import time
 
-from _places import document, np
+from _places import characters, loss_of_counting_pairs, np
 
 from autograd import Parameter, Tensor, no_grad
 from tinygrad_llm.config import GPTConfig
@@ -217,16 +217,7 @@ SWEEP = {
     "AdamW": (0.001, 0.003, 0.01, 0.03),
     "Muon": (0.01, 0.03, 0.1, 0.3),
 }
-
-
-def characters(n, seed):
-    rng = np.random.default_rng(seed)
-    return "".join(document(4, rng) for _ in range(n))
-
-
-TEXT, HELD_OUT = characters(400, 0), characters(60, 1)
-LETTERS = sorted(set(TEXT))
-IDS, HELD_OUT_IDS = (np.array([LETTERS.index(c) for c in text]) for text in (TEXT, HELD_OUT))
+LETTERS, IDS, HELD_OUT_IDS = characters()
 
 
 def new_model():
@@ -266,14 +257,6 @@ def train(name, lr):
     return loss, seconds / TRAINING_STEPS, in_optimizer / TRAINING_STEPS, memory
 
 
-def counting_pairs():
-    """The held-out loss of a model that counts which character follows which."""
-    pairs = np.ones((len(LETTERS), len(LETTERS)))
-    np.add.at(pairs, (IDS[:-1], IDS[1:]), 1)
-    pairs /= pairs.sum(axis=1, keepdims=True)
-    return -float(np.log(pairs[HELD_OUT_IDS[:-1], HELD_OUT_IDS[1:]]).mean())
-
-
 def part_3_the_gradient():
     print("3. What there is to equalize: the gradient of a small GPT, before the first step\n")
     model = new_model()
@@ -298,7 +281,8 @@ def part_3_the_gradient():
 
 def part_4_a_language_model():
     print(f"4. That GPT after {TRAINING_STEPS} steps: nats per character, held out\n")
-    best, nothing = {}, math.log(len(LETTERS))
+    nothing, pairs = math.log(len(LETTERS)), loss_of_counting_pairs(IDS, HELD_OUT_IDS)
+    best = {}
     for name, rates in SWEEP.items():
         with np.errstate(all="ignore"):
             runs = {lr: train(name, lr) for lr in rates}
@@ -311,7 +295,7 @@ def part_4_a_language_model():
         assert lr not in (rates[0], rates[-1])
     print(f"""
    The best, *, lies between two rates that are worse. Knowing nothing costs {nothing:.2f},
-   and counting pairs of characters {counting_pairs():.2f}.
+   and counting pairs of characters {pairs:.2f}.
 
    {"":10s}{"loss":>8s}{"memory":>18s}{"time of a step":>18s}{"of the optimizer":>20s}""")
     for name, (_, loss, seconds, own, kept) in best.items():

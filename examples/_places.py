@@ -48,6 +48,25 @@ def training_texts(n=600, seed=0):
     return [document(rng.integers(1, 21), rng) for _ in range(n)]
 
 
+def characters(n=400, n_held_out=60):
+    """Documents of four sentences as characters: (characters, ids, ids of those held out)."""
+    texts = [
+        "".join(document(4, rng) for _ in range(some))
+        for some, rng in ((n, np.random.default_rng(0)), (n_held_out, np.random.default_rng(1)))
+    ]
+    letters = sorted(set(texts[0]))
+    ids, held_out = (np.array([letters.index(c) for c in text]) for text in texts)
+    return letters, ids, held_out
+
+
+def loss_of_counting_pairs(ids, held_out):
+    """The loss of a model that counts in ``ids`` how often each character follows each."""
+    pairs = np.ones((ids.max() + 1, ids.max() + 1))  # 1, so that nothing is impossible
+    np.add.at(pairs, (ids[:-1], ids[1:]), 1)
+    pairs /= pairs.sum(axis=1, keepdims=True)
+    return -float(np.log(pairs[held_out[:-1], held_out[1:]]).mean())
+
+
 def make_tokenizer(texts, vocab_size=512):
     with warnings.catch_warnings(action="ignore"):  # all words are fewer than 512
         return train_bpe(texts, vocab_size)
