@@ -1,4 +1,4 @@
-"""The options of ``train`` that choose an optimizer and its schedule.
+"""The options of ``train`` and ``finetune`` that choose an optimizer, and those of its schedule.
 
 This file is imported even for ``--help``, so it imports nothing heavy; ``training/optim/`` and
 ``training/schedule.py`` do what it says.
@@ -28,14 +28,12 @@ ONLY: dict[str, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class OptimizerOptions:
-    """The rule by which a step moves the weights, and how the learning rate changes."""
+class OptimizerChoice:
+    """The rule by which a step moves the weights."""
 
     optimizer: Literal["adamw", "muon", "sgd"] | None = None
     """adamw, muon (for the matrices of the blocks, and adamw for the rest) or sgd; None means the
     recipe's, which is adamw for OpenAI's sizes and muon for all others."""
-    schedule: Literal["cosine", "linear", "constant"] = "cosine"
-    """How the learning rate falls from its highest to its final value after the warm-up."""
     weight_decay: float | None = None
     """Weight decay of tensors of two or more dimensions; None means 0.1, and for sgd 0."""
     beta1: float = 0.9
@@ -65,7 +63,7 @@ class OptimizerOptions:
                 raise UserError(f"{name} is {value}, but must be at least 0 and below 1")
         for name, optimizers in ONLY.items():
             value = getattr(self, name)
-            changed = value != OptimizerOptions.__dataclass_fields__[name].default
+            changed = value != type(self).__dataclass_fields__[name].default
             if changed and self.optimizer not in (None, *optimizers):
                 raise UserError(
                     f"{name} is {value} and the optimizer {self.optimizer}: only "
@@ -81,3 +79,11 @@ class OptimizerOptions:
         assert self.optimizer is not None
         defaults = DEFAULTS[self.optimizer]
         return replace(self, **{k: v for k, v in defaults.items() if getattr(self, k) is None})
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerOptions(OptimizerChoice):
+    """An optimizer, and how the learning rate changes."""
+
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    """How the learning rate falls from its highest to its final value after the warm-up."""

@@ -99,7 +99,7 @@ def test_what_is_said(here, capsys):
         "training    2 texts: a 1, b 1",
         "validation  2 texts: a 1, b 1",
         "test        0 texts: a 0, b 0",
-        "note: 2 texts have more than 1 tokens: their beginning is read",
+        "note: of 2 texts of more than 1 token, the beginning is read",
         "parameters are trained",
         "validation, 2 texts: loss",
         "tinygrad-llm classify said",

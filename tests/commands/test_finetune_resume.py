@@ -32,12 +32,14 @@ finetune grpo ../../{model} --data ../../pairs.jsonl --sample-tokens 3 --num-gen
 --max-completion-length 4 --reward length:3 --reward ../../rewards.py:short --lr 1e-3
 """.split()
 COMMANDS = {
-    "classify": [*CLASSIFY, "--balanced", *STEPS],
+    "classify": [*CLASSIFY, "--balanced", "--optimizer", "sgd", "--lr", "0.01", *STEPS],
     "classify with LoRA": [
         *CLASSIFY, *"--train-layers all --lora-r 2 --lora-dropout 0.1".split(), *STEPS
     ],
-    "sft": [*SFT, "--packing", *STEPS],
-    "sft with LoRA": [*SFT, "--lora-r", "2", "--lora-dropout", "0.1", *STEPS],
+    "sft": [*SFT, "--packing", "--optimizer", "muon", *STEPS],
+    "sft with LoRA": [
+        *SFT, *"--lora-r 2 --lora-dropout 0.1 --optimizer muon".split(), *STEPS
+    ],
     "dpo with LoRA on an adapter": [
         *DPO, *"--lora-r 2 --lora-dropout 0.1 --loss-type kto".split(), *STEPS
     ],

@@ -37,7 +37,13 @@ def inspect(options: DataInspect) -> int:
         pass
     console = make_console()
     console.say(f"source {source.name}\n{found.then(report)}")
-    for reason, lines in samples.lines(options.rule or ""):
+    shown = list(samples.lines(options.rule or ""))
+    if options.rule and not shown:
+        reasons = "; ".join(reason for reason, _ in samples.lines()) or "no document at all"
+        console.say(
+            f"\nnothing matches --rule {options.rule}: the rules dropped or changed {reasons}"
+        )
+    for reason, lines in shown:
         console.say(f"\n{reason}")
         for line in lines:
             console.say(f"  {line}")

@@ -131,7 +131,8 @@ def _read(
         console.say(f"{name:<11} {counted(len(examples[name]), 'text')}: {list_}")
     if cut:
         console.say(
-            f"note: the beginning is read of {counted(cut, 'text')} of more than {limit} tokens"
+            f"note: of {counted(cut, 'text')} of more than {counted(limit, 'token')}, the "
+            "beginning is read"
         )
     return labels, examples
 

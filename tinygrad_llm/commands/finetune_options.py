@@ -13,11 +13,12 @@ from tyro.conf import Positional, arg
 from tinygrad_llm.config import check_count
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import user_path
+from tinygrad_llm.optimizer_options import OptimizerChoice
 
 
 @dataclass(frozen=True)
-class FinetuneOptions:
-    """What every kind of fine-tuning can be told."""
+class FinetuneRunOptions:
+    """What every kind of fine-tuning can be told, apart from its optimizer."""
 
     task: ClassVar[str]
     """The kind's name: the subcommand, ``"task"`` in run.json, and the folder in runs/."""
@@ -45,17 +46,12 @@ class FinetuneOptions:
     grad_accumulation: int = 1
     """Micro-batches whose gradients are summed for one step."""
     lr: float = 2e-5
-    """Highest learning rate, reached after the warm-up."""
+    """Highest learning rate, reached after the warm-up. The default is for adamw and muon; sgd
+    needs a larger one, such as 0.01."""
     warmup_steps: int = 0
     """Steps over which the learning rate grows from zero."""
     min_lr_ratio: float = 0.0
     """Final learning rate, as a share of the highest."""
-    weight_decay: float = 0.0
-    """Decoupled weight decay, for tensors of two or more dimensions."""
-    beta1: float = 0.9
-    """AdamW's decay of the mean of the gradients."""
-    beta2: float = 0.999
-    """AdamW's decay of the mean of their squares."""
     lora_r: int | None = None
     """Rank of LoRA's adapters, which are trained in place of the model's weights; None trains the
     weights."""
@@ -109,17 +105,14 @@ class FinetuneOptions:
             raise UserError(f"epochs is {self.epochs}, but must be above 0 and at most 10,000")
         if not 0 < self.lr <= 10:
             raise UserError(f"lr is {self.lr}, but must be above 0 and at most 10")
-        if not 0 <= self.weight_decay <= 10:
-            raise UserError(f"weight_decay is {self.weight_decay}, but must be between 0 and 10")
         if not 0 <= self.grad_clip < float("inf"):
             raise UserError(f"grad_clip is {self.grad_clip}, but must be at least 0 and finite")
         if not 0 <= self.min_lr_ratio <= 1:
             raise UserError(f"min_lr_ratio is {self.min_lr_ratio}, but must be between 0 and 1")
-        for name in ("beta1", "beta2", "validation_share"):
-            if not 0 <= getattr(self, name) < 1:
-                raise UserError(
-                    f"{name} is {getattr(self, name)}, but must be at least 0 and below 1"
-                )
+        if not 0 <= self.validation_share < 1:
+            raise UserError(
+                f"validation_share is {self.validation_share}, but must be at least 0 and below 1"
+            )
         if self.lora_r is not None:
             check_count("lora_r", self.lora_r)
         elif self.weights != "float32":
@@ -136,6 +129,23 @@ class FinetuneOptions:
             raise UserError(
                 f"out is {self.out!r}, which already exists: name a new folder for the run"
             )
+
+
+@dataclass(frozen=True)
+class FinetuneOptions(OptimizerChoice, FinetuneRunOptions):
+    """What every kind of fine-tuning can be told."""
+
+    # the fields of the last base come first
+    optimizer: Literal["adamw", "muon", "sgd"] = "adamw"
+    """adamw, muon (for the matrices of the blocks, and adamw for the rest) or sgd."""
+    weight_decay: float | None = 0.0
+    """Weight decay of tensors of two or more dimensions."""
+    beta2: float = 0.999
+    """adamw and muon: AdamW's decay of the mean of their squares."""
+
+    def __post_init__(self) -> None:
+        FinetuneRunOptions.__post_init__(self)
+        OptimizerChoice.__post_init__(self)
 
 
 @dataclass(frozen=True)
@@ -167,8 +177,8 @@ class ClassifyOptions(FinetuneOptions):
     """Highest learning rate, reached after the warm-up."""
     warmup_steps: int = 10
     """Steps over which the learning rate grows from zero."""
-    weight_decay: float = 0.1
-    """Decoupled weight decay, for tensors of two or more dimensions."""
+    weight_decay: float | None = 0.1
+    """Weight decay of tensors of two or more dimensions."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

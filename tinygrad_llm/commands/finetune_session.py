@@ -37,17 +37,20 @@ from tinygrad_llm.commands.session import (
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import file_sha256, user_path
 from tinygrad_llm.finetune.rewards import file_of, with_file
-from tinygrad_llm.model.freezing import training_cost
+from tinygrad_llm.model.freezing import trainable_parameters, training_cost
 from tinygrad_llm.model.summary import parameter_count
 from tinygrad_llm.training import runs
 from tinygrad_llm.training.checkpoint import Checkpoints, state_schema, step_of
 from tinygrad_llm.training.metrics import Metrics, is_finished
-from tinygrad_llm.training.optim import AdamW
+from tinygrad_llm.training.optim import Optimizer
+from tinygrad_llm.training.optim.from_options import make_optimizer
 from tinygrad_llm.training.optim.optimizer import Params
 from tinygrad_llm.training.trainer import Trainer
 
 DATA = ("data", "validation_data", "test_data")
 """The options that name files of data."""
+NEW_OPTIONS = frozenset(("optimizer", "momentum", "nesterov", "muon_factor", "adamw_lr_ratio"))
+"""Options that runs of earlier versions do not have."""
 
 
 def start(console: PlainConsole, options: FinetuneOptions, started: float) -> int:
@@ -83,7 +86,7 @@ def resume(
             f"{run / runs.RUN_FILE} is of a run of {task!r}, which this version does not know; "
             f"known are {', '.join(KINDS)}"
         )
-    options = options_of(content, run, KINDS[task])
+    options = options_of(content, run, KINDS[task], NEW_OPTIONS)
     if checkpoint is not None and _is_finished(run, checkpoint, options):
         done = options.steps or 0
         say_finished(console, run, done, done, "start a new run for more steps")
@@ -128,8 +131,11 @@ def _prepare(console: PlainConsole, options: FinetuneOptions) -> tuple[Base, Par
     adapt(model, options)
     parts: Parts = _module(options).prepare(console, options, base)
     parts.model.train()
-    console.say(f"to train    {training_cost(parts.model)}")
-    make_kernels_ready(console, model.config)
+    make = _make_optimizer(options)
+    optimizer = make(trainable_parameters(parts.model))
+    cost = training_cost(parts.model, optimizer.remembered, optimizer.state_size())
+    console.say(f"to train    {cost}")
+    make_kernels_ready(console, model.config, make_optimizer=make)
     return base, parts
 
 
@@ -144,16 +150,15 @@ def _session(
     checkpoints = Checkpoints(run, base.tokenizer, parts.save_model)
     pictures = _module(parts.options).PICTURES
     return Session(
-        run, parts.options, parts.model, parts.task, _adamw(parts.options), checkpoints, console,
-        finish=lambda trainer: finish(console, trainer, run, parts, pictures, started),
+        run, parts.options, parts.model, parts.task, _make_optimizer(parts.options), checkpoints,
+        console, finish=lambda trainer: finish(console, trainer, run, parts, pictures, started),
         step_size=parts.step_size, saved=saved,
         callbacks=[_AfterEvaluation(partial(parts.after_evaluation, run))],
     )  # fmt: skip
 
 
-def _adamw(options: FinetuneOptions) -> Callable[[Params], AdamW]:
-    betas = (options.beta1, options.beta2)
-    return partial(AdamW, betas=betas, weight_decay=options.weight_decay)
+def _make_optimizer(options: FinetuneOptions) -> Callable[[Params], Optimizer]:
+    return partial(make_optimizer, options=options)
 
 
 @dataclass(frozen=True)

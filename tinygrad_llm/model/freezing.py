@@ -16,6 +16,7 @@ from autograd import Parameter
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.model.module import Module
 from tinygrad_llm.model.quantize import stored_matrices
+from tinygrad_llm.model.summary import ADAMW
 
 Pattern = str | Iterable[str]
 """Which dotted names are meant: the end of a name ("q_proj" is the q_proj of every layer), a
@@ -97,7 +98,9 @@ class TrainingCost(NamedTuple):
     weight_bytes: int
     """Memory of the weights, trained or not."""
     training_bytes: int
-    """Memory of gradients and of AdamW's two moments."""
+    """Memory of gradients and of what the optimizer remembers."""
+    state: str = ADAMW
+    """What that is."""
 
     @property
     def share(self) -> float:
@@ -107,18 +110,26 @@ class TrainingCost(NamedTuple):
     def __str__(self) -> str:
         return (
             f"{self.trained:,} of {self.total:,} parameters are trained ({self.share:.2%}); "
-            f"weights {self.weight_bytes / 1e6:,.1f} MB, gradients and AdamW's moments "
+            f"weights {self.weight_bytes / 1e6:,.1f} MB, gradients and {self.state} "
             f"{self.training_bytes / 1e6:,.1f} MB"
         )
 
 
-def training_cost(model: Module) -> TrainingCost:
-    """How much of a model is trained, and the memory that its weights and their training take."""
+def training_cost(
+    model: Module, state: str = ADAMW, state_floats: int | None = None
+) -> TrainingCost:
+    """How much of a model is trained, and the memory that its weights and their training take.
+
+    ``state`` names what an optimizer remembers, ``state_floats`` numbers in all; None means two for
+    each parameter that is trained.
+    """
     parameters, matrices = model.parameters(), stored_matrices(model)
     trained = [p for p in parameters if p.requires_grad]
+    state_bytes = 2 * sum(p.nbytes for p in trained) if state_floats is None else 4 * state_floats
     return TrainingCost(
         trained=sum(p.size for p in trained),
         total=sum(p.size for p in parameters) + sum(m.size for m in matrices),
         weight_bytes=sum(p.nbytes for p in parameters) + sum(m.nbytes for m in matrices),
-        training_bytes=3 * sum(p.nbytes for p in trained),
+        training_bytes=sum(p.nbytes for p in trained) + state_bytes,
+        state=state,
     )
