@@ -157,6 +157,10 @@ class Tensor(Conversions["Tensor"], Methods["Tensor"]):
         """The number of axes."""
         return self._data.ndim
 
+    def numel(self) -> int:
+        """PyTorch's name of ``size``."""
+        return self.size
+
     @property
     def size(self) -> int:
         """The number of elements."""

@@ -22,7 +22,8 @@ def test_every_row_names_a_test_that_exists():
         assert len(cells) == 4 and all(cells), row
         found = re.fullmatch(r"(test_\w+\.py)::(test_\w+)", cells[3])
         assert found, row
-        source = (ROOT / "tests" / "autograd" / found[1]).read_text()
+        (file,) = (ROOT / "tests").rglob(found[1])
+        source = file.read_text()
         assert f"def {found[2]}(" in source, row
 
 

@@ -366,3 +366,9 @@ def test_inspect_shows_what_was_dropped(tmp_path, capsys):
     assert main([*arguments, "--rule", "gopher"]) == 0
     out = capsys.readouterr().out
     assert "masked: 1 doc" not in out and "poor.txt: 'buy now\\nbuy now" in out
+    assert main([*arguments, "--rule", "lines"]) == 0
+    out = capsys.readouterr().out
+    assert "\nno rule that dropped or changed anything matches --rule lines; those that" in out
+    assert "; Gopher: fewer than two of" in out and "poor.txt: 'buy" not in out
+    assert main(["data", "inspect", str(tmp_path / "good.txt"), "--rule", "lines"]) == 0
+    assert "matches --rule lines; those that did: none\n" in capsys.readouterr().out

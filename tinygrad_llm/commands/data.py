@@ -39,9 +39,10 @@ def inspect(options: DataInspect) -> int:
     console.say(f"source {source.name}\n{found.then(report)}")
     shown = list(samples.lines(options.rule or ""))
     if options.rule and not shown:
-        reasons = "; ".join(reason for reason, _ in samples.lines()) or "no document at all"
+        reasons = "; ".join(reason for reason, _ in samples.lines()) or "none"
         console.say(
-            f"\nnothing matches --rule {options.rule}: the rules dropped or changed {reasons}"
+            f"\nno rule that dropped or changed anything matches --rule {options.rule}; those that "
+            f"did: {reasons}"
         )
     for reason, lines in shown:
         console.say(f"\n{reason}")

@@ -12,6 +12,7 @@ both ``parameters()`` and ``state_dict()``.
 """
 
 import collections
+import difflib
 from collections.abc import Iterator
 from typing import Any
 
@@ -77,6 +78,10 @@ class Module:
         """Pairs (name, module) of the modules directly below, in order of definition."""
         return [(n, child) for n, child in self._members() if isinstance(child, Module)]
 
+    def children(self):
+        """The modules directly below, in order of definition."""
+        return [child for _, child in self.named_children()]
+
     def named_modules(self, prefix="", seen=None):
         """Pairs (dotted name, module) of this module ("") and all below it, each once."""
         seen = set() if seen is None else seen
@@ -103,6 +108,38 @@ class Module:
     def parameters(self):
         """The parameters, each once, in order of definition."""
         return [parameter for _, parameter in self.named_parameters()]
+
+    def get_submodule(self, name):
+        """The module of this dotted name; "" is this module. Raises AttributeError without one."""
+        return self._named(name, Module, "module", self.named_modules())
+
+    def get_parameter(self, name):
+        """The parameter of this dotted name; a tied one has several.
+
+        Raises AttributeError without one.
+        """
+        return self._named(name, Parameter, "parameter", self.named_parameters())
+
+    def _named(self, name, kind, what, named):
+        found = self._at(name)
+        if isinstance(found, kind):
+            return found
+        near = difflib.get_close_matches(name, dict(named), 1)
+        raise AttributeError(
+            f"this {type(self).__name__} has no {what} {name!r}"
+            + (f": did you mean {near[0]!r}?" if near else f": named_{what}s() lists them")
+        )
+
+    def _at(self, name):
+        """The parameter or module of a dotted name, or None."""
+        if name == "":
+            return self
+        for first, member in self._members():  # itself dotted if it is in a list or a dict
+            if name == first:
+                return member
+            if isinstance(member, Module) and name.startswith(f"{first}."):
+                return member._at(name.removeprefix(f"{first}."))
+        return None
 
     def num_parameters(self):
         """How many numbers the module learns."""

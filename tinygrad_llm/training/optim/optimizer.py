@@ -20,7 +20,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, NoReturn
 
 import numpy as np
 
@@ -118,6 +118,14 @@ class Optimizer(ABC):
     def state_size(self) -> int:
         """How many numbers are remembered once all parameters have had a step."""
         return sum(p.size * len(self._kinds(name)) for name, p in self.params.items())
+
+    @property
+    def param_groups(self) -> NoReturn:
+        """PyTorch's dictionaries, which are not here: a change of one must not be lost."""
+        raise AttributeError(
+            f"{self._kind} has no param_groups: set .lr and .weight_decay of the optimizer, or "
+            ".lr_ratio and .weight_decay of one of its .groups"
+        )
 
     # --- one step ------------------------------------------------------------------------------
 
