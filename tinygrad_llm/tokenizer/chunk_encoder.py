@@ -12,7 +12,7 @@ from concurrent.futures import Executor
 import numpy as np
 
 from tinygrad_llm.tokenizer import patterns
-from tinygrad_llm.tokenizer.chunk_table import ChunkTable, tiktoken_classes
+from tinygrad_llm.tokenizer.chunk_table import ChunkTable, longer, tiktoken_classes
 from tinygrad_llm.tokenizer.text import check_encodable
 
 JOB = 1 << 19  # characters that a thread encodes before it takes the next ones
@@ -75,6 +75,7 @@ class ChunkEncoder:
 
     def _forget(self) -> None:
         self._table.clear()
+        self._known = 0  # chunks whose ids are known
         self._first = np.zeros(1, np.int64)  # chunk c has the ids first[c] to first[c + 1]
         self._ids = np.zeros(0, np.uint32)
 
@@ -92,17 +93,21 @@ class ChunkEncoder:
 
     def _learn(self) -> None:
         """Encode the chunks that are new in the table."""
-        known = len(self._first) - 1
-        if self._table.used == known:
+        known, used = self._known, self._table.used
+        if used == known:
             return
-        new = [
-            self._encode(self._table.chunk(number).decode())
-            for number in range(known, self._table.used)
-        ]
-        ends = self._first[-1] + np.cumsum([len(ids) for ids in new], dtype=np.int64)
-        self._first = np.append(self._first, ends)
-        flat = np.array([i for ids in new for i in ids], np.uint32)
-        self._ids = np.append(self._ids, flat)
+        new = [self._encode(self._table.chunk(number).decode()) for number in range(known, used)]
+        start = int(self._first[known])
+        ends = start + np.cumsum([len(ids) for ids in new], dtype=np.int64)
+        stop = int(ends[-1])
+        # Twice the room each time, so that many short texts do not copy all of it many times.
+        if used >= len(self._first):
+            self._first = longer(self._first, 2 * used + 1)
+        if stop > len(self._ids):
+            self._ids = longer(self._ids, 2 * stop)
+        self._first[known + 1 : used + 1] = ends
+        self._ids[start:stop] = [i for ids in new for i in ids]
+        self._known = used
 
 
 class ChunkEncoders:

@@ -118,12 +118,12 @@ class ChunkTable:
         if 2 * (self.used + 1) > len(self.slots):
             size = 2 * len(self.slots)
             self.slots = np.full(size, -1, np.int32)
-            self.starts = _longer(self.starts, size // 2 + 1)
-            self.hashes = _longer(self.hashes, size // 2)
-            self.counts = _longer(self.counts, size // 2)
+            self.starts = longer(self.starts, size // 2 + 1)
+            self.hashes = longer(self.hashes, size // 2)
+            self.counts = longer(self.counts, size // 2)
             fill_slots(self.slots, self.hashes, self.used)
         else:
-            self.arena = _longer(self.arena, 2 * len(self.arena))
+            self.arena = longer(self.arena, 2 * len(self.arena))
 
     @property
     def size(self) -> int:
@@ -158,7 +158,8 @@ class ChunkTable:
             yield data[starts[i] : starts[i + 1]], count
 
 
-def _longer(array: np.ndarray, size: int) -> np.ndarray:
-    longer = np.zeros(size, array.dtype)
-    longer[: len(array)] = array
-    return longer
+def longer(array: np.ndarray, size: int) -> np.ndarray:
+    """A copy of the array with zeros after it, ``size`` elements in all."""
+    copy = np.zeros(size, array.dtype)
+    copy[: len(array)] = array
+    return copy
