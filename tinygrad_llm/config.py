@@ -217,7 +217,7 @@ class Recipe:
 
 
 _PRETRAINING = Recipe(steps=5000, batch_size=4, lr=6e-4, warmup_steps=200, optimizer="adamw")
-_TINY = Recipe(steps=760, batch_size=16, lr=3e-3, warmup_steps=40)
+_TINY = Recipe(steps=760, batch_size=16, lr=3e-3, warmup_steps=10)
 _SMALL = Recipe(steps=1500, batch_size=16, lr=1.5e-3, warmup_steps=60)
 RECIPES: dict[str, Recipe] = {
     "tiny": _TINY,

@@ -35,7 +35,7 @@ PRESETS = {
         questions=300,
         texts=200_000,
         train={
-            "preset": "llama-tiny", "steps": 800, "eval_every": 200, "save_every": 200,
+            "preset": "llama-tiny", "eval_every": 190, "save_every": 190,
         },
         sft={
             "batch_size": 16, "lr": 1e-3, "warmup_steps": 20, "epochs": 2.0, "min_lr_ratio": 0.05,
