@@ -265,9 +265,9 @@ def part_1_and_2_the_curves(curves, spread):
       |  that of the right model, {spread.mean:.3f} on average over {SEEDS} seeds
 {counted}
    These seeds differ by {spread.deviation:.3f}, their standard deviation, which is the unit
-   of the distance: a run that is one or two away might be another seed, and one
-   that is fifty away is not. In training there is dropout, which the held-out loss
-   does not have: it may be the lower of the two.""")
+   of the distance: a run that is one or two away might be another seed, and
+   one that is fifty away is not. In training there is dropout, and when the
+   held-out loss is measured there is none: it may be the lower of the two.""")
     path = Path(tempfile.mkdtemp(prefix="bug-zoo-")) / "loss_curves.png"
     draw(curves, spread, path)
     print(f"\n   As a picture: {path}")
@@ -298,13 +298,13 @@ def part_3_and_4_the_suspects(key):
 
 def part_5_what_the_losses_cannot_tell(key, curves, training, spread):
     print("\n5. What the losses cannot tell\n")
-    print(f"      {'':31s}{'training':<19s}{'held out':<19s}check")
+    print(f"      {'':30s}{'training':<18s}{'held out':<18s}check")
     seen, away = {}, {}
     for letter, name in key.items():
         losses, held_out = map(end, curves[letter])
         seen[name] = training.verdict(losses), spread.verdict(held_out)
         away[name] = spread.away(held_out)
-        print(f"   {letter}  {name:31s}{seen[name][0]:<19s}{seen[name][1]:<19s}caught")
+        print(f"   {letter}  {name:30s}{seen[name][0]:<18s}{seen[name][1]:<18s}caught")
 
     stuck = ("decay-on-the-gradient", "relu-of-the-gradient", "stale-gradients", "adamw-one-beta")
     assert all(away[name] > 30 for name in stuck)

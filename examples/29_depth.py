@@ -118,9 +118,9 @@ def part_1_plain_layers():
     assert ups["f"][-1] < 0.2 and 0.7 < ups["g"][-1] < 1 < 1e3 < downs["g"][0]
     print("""
    A linear layer multiplies by its gain, up and down. A relu sets half of the
-   numbers to 0, and half of the sum of squares is 1/sqrt(2) of the size; sqrt(2)
-   makes up for it (He). tanh has the slope 1 only near 0: with gain 1 the
-   activations shrink until they are there. With gain 3 they look well, since
+   numbers to 0, and half of the sum of squares is 1/sqrt(2) of the size: a gain
+   of sqrt(2) makes up for it (He). tanh has the slope 1 only near 0: with gain 1
+   the activations shrink until they are there. With gain 3 they look well, since
    tanh cannot exceed 1, and the gradients explode: look at both.
 """)
     return ups, downs
@@ -251,13 +251,13 @@ def part_3_the_remedies():
                     a factor of sqrt(2), {BRANCHES} times
    norm after       divides by that factor, and the stream with it. Nothing
                     explodes, but the input's own share is halved {BRANCHES} times
-   norm before      each branch adds 1 to the mean square: at the top the size is
-                    sqrt(1 + {BRANCHES}) = {root:.1f}
+   norm before      each branch adds 1 to the mean square: at the top the size
+                    is sqrt(1 + {BRANCHES}) = {root:.1f}
    and 1/sqrt(2 L)  all branches together add 1: sqrt(2) at the top
    and zero         the stack is the identity, up and down. Only the second
                     matrices have a gradient; after one step the first have, too
 
-   In a stream the gradient grows on its way down as the sizes do on their way up.
+   In a stream the gradient grows on its way down as the sizes do on theirs up.
 """)
     return measured
 
@@ -303,12 +303,13 @@ def part_4_which_learn():
     assert abs(ends["plain, gain 0.5"] - nothing) < 0.05
     assert max(good) + 0.6 < min(ends[name] for name in list(REMEDIES)[:4])
     print(f"""
-   Knowing nothing costs {nothing:.2f}. In the first stack nothing arrives at the top, and
-   nothing is learned. The second has perfect sizes, and learns little: at the
-   top all inputs look alike. So they do with a stream that is normalized itself,
-   or not at all. (The first transformers normalized after. They were trained with
-   small rates that grow slowly: "warm-up".) Where only additions touch the stream
-   and branches read it normalized, all {BRANCHES} of them learn from the start.
+   Knowing nothing costs {nothing:.2f}. In the first stack nothing arrives at the top,
+   and nothing is learned. The second has perfect sizes, and learns little: at
+   the top all inputs look alike. So they do with a stream that is normalized
+   itself, or not at all. (The first transformers normalized after. They were
+   trained with small rates that grow slowly: "warm-up".) Where only additions
+   touch the stream, and branches read it normalized, all {BRANCHES} of them learn from
+   the start.
 """)
 
 

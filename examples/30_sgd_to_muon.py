@@ -46,7 +46,7 @@ def sgd(w, g, memory, lr, t):
 
 def momentum(w, g, memory, lr, t, mu=0.9):
     (b,) = memory
-    b = mu * b + g  # what gradients agree on grows to 1 / (1 - mu) = 10 times g
+    b = mu * b + g  # what they agree on grows to 1 / (1 - mu) = 10 g
     return w - lr * b, (b,)
 
 
@@ -61,7 +61,7 @@ def adamw(w, g, memory, lr, t, beta1=0.9, beta2=0.95, decay=0.1):
 def muon(w, g, memory, lr, t, mu=0.95, decay=0.1):
     (b,) = memory
     b = mu * b + (1 - mu) * g
-    u = orthogonal(mu * b + (1 - mu) * g)  # all of its singular values are about 1
+    u = orthogonal(mu * b + (1 - mu) * g)  # singular values of about 1
     return w - lr * decay * w - lr * 0.2 * math.sqrt(max(w.shape)) * u, (b,)
 
 
@@ -198,12 +198,12 @@ def part_2_the_paths():
     (_, aligned), (_, turned) = ends["AdamW"]
     assert slow > 100 * fast and turned > 10 * aligned and turned > 2 * ends["Muon"][1][1]
     print("""
-   SGD       may not step further than the steep direction allows: it crawls along
+   SGD       may step no further than the steep direction allows: it crawls
    momentum  adds up the small steps along, while those across cancel
-   AdamW     goes equally fast along and across, if these are its numbers. In the
-             turned valley each number is a mixture of both, and the gain is less
-   Muon      finds the directions itself: turned or not, the path is the same. Near
-             the goal, where the steps are as long as ever, only a falling rate helps
+   AdamW     goes equally fast along and across, if these are its numbers. In
+             the turned valley each number is a mixture of both: less is gained
+   Muon      finds the directions itself: turned or not, the path is the same.
+             Its steps do not get shorter near the goal: the rate has to fall
 """)
 
 
@@ -294,8 +294,8 @@ def part_4_a_language_model():
         print(f"   {'':10s}  loss{''.join(cells).rstrip()}")
         assert lr not in (rates[0], rates[-1])
     print(f"""
-   The best, *, lies between two rates that are worse. Knowing nothing costs {nothing:.2f},
-   and counting pairs of characters {pairs:.2f}.
+   The best, *, lies between two rates that are worse. Knowing nothing costs
+   {nothing:.2f}, and counting pairs of characters {pairs:.2f}.
 
    {"":10s}{"loss":>8s}{"memory":>18s}{"time of a step":>18s}{"of the optimizer":>20s}""")
     for name, (_, loss, seconds, own, kept) in best.items():
@@ -306,11 +306,11 @@ def part_4_a_language_model():
     assert abs(losses["momentum"] - losses["SGD"]) < 0.3
     print("""
    Momentum gains little in so few steps. AdamW lets one rate serve parameters
-   whose gradients differ a hundredfold, and keeps two arrays for each. Muon moves
-   a matrix equally far in all directions, also in those whose gradient is small.
+   whose gradients differ a hundredfold, and keeps two arrays for each. Muon
+   moves a matrix equally far in all directions, whatever the gradient's size.
    It leaves embeddings and vectors to AdamW, and pays with fifteen products of
-   small matrices for each of its own. These do not depend on the batch: the larger
-   that is, the less they matter.""")
+   small matrices for each of its own. These do not depend on the batch: the
+   larger that is, the less they matter.""")
 
 
 def main():
