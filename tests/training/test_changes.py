@@ -188,6 +188,16 @@ def test_the_report_says_what_came_from_the_cache(here, capsys):
     assert "encoding the corpus ...\n" in out and "from the cache" not in out
 
 
+def test_a_corpus_that_is_gone(here, capsys):
+    assert run(*TRAIN, "--steps", "1", "--out", "gone") == 0
+    (here / "corpus.txt").unlink()
+    assert run("train", "--resume", "gone", "--steps", "2") == 2
+    error = capsys.readouterr().err
+    lost, folder = here / "corpus.txt", here / "gone"
+    assert f"the corpus {lost}, which {folder} was started with, is gone: put it back" in error
+    assert f"`tinygrad-llm train --init-from {folder} --data SOURCE`" in error
+
+
 def test_passes_over_the_corpus(here, capsys):
     assert run(*TRAIN, "--steps", "4", "--out", "passes") == 0
     tokens = json.loads((here / "passes/run.json").read_text())["corpus"]["tokens"]["train"]

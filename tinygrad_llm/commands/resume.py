@@ -42,6 +42,7 @@ from tinygrad_llm.errors import UserError
 from tinygrad_llm.model import Model
 from tinygrad_llm.optimizer_options import OptimizerOptions
 from tinygrad_llm.pretrained.load import load_pretrained
+from tinygrad_llm.terminal import shell_command
 from tinygrad_llm.training import runs
 from tinygrad_llm.training.checkpoint import put_back, resolve_resume, run_of
 from tinygrad_llm.training.logs import check_log
@@ -141,11 +142,22 @@ def _saved_model(
             f"{checkpoint} holds a model of {model.config}, but {run / runs.RUN_FILE} and the "
             f"tokenizer next to the model ask for {expected}: they do not belong together"
         )
+    _check_corpus_exists(run, config.data)
     _, prepared = prepare_corpus(console, config.data, tokenizer=tokenizer, options=config)
     return model, tokenizer, prepared
 
 
 # --- what must not have changed ----------------------------------------------------------------
+
+
+def _check_corpus_exists(run: Path, data: str) -> None:
+    """Raise UserError if the corpus was one file or folder, which is gone."""
+    if Path(data).is_absolute() and not set(data) & set(",:*?[") and not Path(data).exists():
+        raise UserError(
+            f"the corpus {data}, which {run} was started with, is gone: put it back, or train on "
+            f"other text with `{shell_command('tinygrad-llm', 'train', '--init-from', run)} --data "
+            "SOURCE`"
+        )
 
 
 def _check_same_corpus(
