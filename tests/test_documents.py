@@ -104,6 +104,7 @@ BEGINNINGS = {
 }
 ELSEWHERE = {  # names of other projects
     "nolock", "parallel=True", "torch.func", "transformers",
+    "add_module", "register_buffer", "register_parameter",
 }  # fmt: skip
 DATA = re.compile(r"[\w*]*\.(?:json|jsonl|npy|safetensors|lock)")
 
