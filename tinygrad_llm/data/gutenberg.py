@@ -70,6 +70,8 @@ def take_books(text: str) -> Stripped:
 
 def _markers(text: str) -> Iterator[_Marker]:
     """Each marker, from its line's start to the end of its last line (a long title wraps)."""
+    if not text.startswith("*") and "\n*" not in text:  # found fifty times faster than a marker
+        return
     for match in _MARKER.finditer(text):
         line_end = _line_end(text, match.end())
         stop = line_end
