@@ -41,6 +41,7 @@ _tyro_tinygrad_llm; echo "${{COMPREPLY[@]}}"
     [
         ("evalu", "evaluate"),
         ("train --optim", "--optimizer"),
+        ("train --dat", "--data"),  # described in several lines
         ("train --optimizer mu", "muon"),
         ("finetune sf", "sft"),
     ],

@@ -131,8 +131,8 @@ class Quiet:
 
 def trainer(folder, where, model=None, steps=4):
     config = TrainConfig(
-        steps=steps, batch_size=3, lr=1e-2, warmup_steps=2, dropout=0.1, eval_every=2,
-        save_every=2, grad_accumulation=2, grad_clip=0.5,
+        preset="tiny", steps=steps, batch_size=3, lr=1e-2, warmup_steps=2, dropout=0.1,
+        eval_every=2, save_every=2, grad_accumulation=2, grad_clip=0.5,
     ).with_recipe()  # fmt: skip
     model = model or GPT(SHAPE, seed=5).to(where)
     checkpoints = ckpt.Checkpoints(folder, Tokenizer([]))

@@ -42,7 +42,7 @@ def configs(draw):
         choose(5, 33), BLOCK, n_layer, group * G, G, choose(1, 8, 35), choose(1, 32, 45), D,
         activation=choose("silu", "gelu", "gelu_tanh"),
         norm_placement=choose("before", "after", "both"),
-        qk_norm=choose("none", "head", "all"),
+        qk_norm=choose(*("none", "head", "all")[: 1 if D == 1 else 3]),  # else only a sign is left
         embedding_scale=choose(1.0, 3.0),
         attention_scale=choose(None, 0.7),
         attention_softcap=choose(None, 1.5),

@@ -42,7 +42,9 @@ class NoCheckpoints:
 
 def options(**changes):
     defaults = {"steps": 6, "batch_size": 3, "lr": 1e-2, "warmup_steps": 2, "dropout": 0.1}
-    return TrainConfig(**{**defaults, "eval_every": 2, "save_every": 2, **changes}).with_recipe()
+    return TrainConfig(
+        preset="tiny", **{**defaults, "eval_every": 2, "save_every": 2, **changes}
+    ).with_recipe()
 
 
 def trainer(
