@@ -237,7 +237,8 @@ def part_5_how_large(largest):
         rare = int((np.bincount(ids, minlength=size)[256:] < 10).sum())
         gain = held_out / rows[-1][0] - 1 if rows else 0
         rows.append((held_out, gain, rare))
-        print(f"   {size:7,d}{training:12.2f}{held_out:12.2f}{gain:16.0%}{rare:19,d}")
+        cell = f"{gain:.0%}" if rows[1:] else ""
+        print(f"   {size:7,d}{training:12.2f}{held_out:12.2f}{cell:>16s}{rare:19,d}")
     assert smaller(largest, SIZE).fingerprint() == trained(SIZE).fingerprint()
     rates, gains, rares = map(list, zip(*rows, strict=True))
     assert rates == sorted(rates) and rares == sorted(rares)

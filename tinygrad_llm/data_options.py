@@ -48,11 +48,11 @@ class CleanOptions:
     min_ascii_share: float = 0.0
     """Drop documents with a smaller share of ASCII characters; 0 keeps text in every script."""
     strip_gutenberg: bool = True
-    """Remove Project Gutenberg's header and footer."""
+    """Whether Project Gutenberg's header and footer are removed."""
     collapse_blank_lines: bool = True
-    """Collapse every run of blank lines into one."""
+    """Whether every run of blank lines becomes one."""
     exact_duplicates: bool = True
-    """Drop documents whose cleaned text has been seen before."""
+    """Whether documents whose cleaned text has been seen before are dropped."""
     near_duplicates: bool = False
     """Also drop documents that share most of their five-word shingles with an earlier one."""
     near_duplicate_threshold: float = 0.8

@@ -44,7 +44,7 @@ class OptimizerChoice:
     """How much of the earlier gradients muon and sgd keep; None means 0.95 for muon, 0.9 for
     sgd."""
     nesterov: bool = True
-    """muon and sgd: look ahead by one step of momentum."""
+    """muon and sgd: whether to look ahead by one step of momentum."""
     muon_factor: Literal["adamw", "spectral"] = "adamw"
     """muon: steps as large as AdamW's, or of the same effect on outputs (try an lr of 0.02)."""
     adamw_lr_ratio: float = 1.0

@@ -1,6 +1,6 @@
 """A run is a folder: its options, its measurements and its results.
 
-    runs/tiny/
+    runs/llama-tiny/
       run.json            every option, the corpus, the versions: enough to repeat the run
       metrics.jsonl       one line per step (metrics.py)
       loss.png            the same as a picture (plot.py)

@@ -33,7 +33,7 @@ class Run:
 
 
 def load_run(path: str | os.PathLike, checkpoint: Literal["best", "last"] = "best") -> Run:
-    """Open the folder of a run, such as runs/tiny.
+    """Open the folder of a run, such as runs/llama-tiny.
 
     ``checkpoint`` is "best" (of the smallest validation loss) or "last"; where ``path`` is itself
     the folder of a checkpoint, that is the one. Raises UserError for a folder that is not a run,
