@@ -257,7 +257,12 @@ def entry(path="default/train/0000.parquet", size=10, **others):
         ("/train", (200, {}, b'[{"type": "fi'), "is not whole JSON"),
         (BRANCH, (200, {}, b'{"sha": "../../x"}'), "sha is .*expected text like a commit"),
         (BRANCH, (200, {}, json.dumps({"sha": COMMIT, "gated": "auto"}).encode()), "its terms on"),
-        (COMMIT, (200, {}, b'[{"type": "directory", "path": "../.."}]'), "no configuration .."),
+        (
+            COMMIT,
+            (200, {}, b'[{"type": "directory", "path": "../.."}]'),
+            "has no configuration of the data set owner/data as Parquet; download its files",
+        ),
+        (COMMIT, (200, {}, b"[]"), "has no configuration of the data set owner/data as Parquet"),
         (
             COMMIT,
             (302, {"Location": "file:///etc/passwd"}, b""),

@@ -175,10 +175,15 @@ def _choose(
     folders = [
         entry["path"].rpartition("/")[2] for entry in entries if entry["type"] == "directory"
     ]
+    folders = [folder for folder in folders if re.fullmatch(_PART, folder)]
     names = {folder.removeprefix(_PARTIAL): folder for folder in folders}
+    if not names:
+        raise UserError(
+            f"the hub has no {what} of the data set {repository} as Parquet; {_INSTEAD}"
+        )
     if wanted is None:
         wanted = next(iter(names)) if len(names) == 1 else usual
-    if wanted not in names or not re.fullmatch(_PART, names[wanted]):
+    if wanted not in names:
         known = one_line(", ".join(list(names)[:SHOWN]) + (", ..." if len(names) > SHOWN else ""))
         raise UserError(
             f"the data set {repository} has no {what} {wanted}; expected one of: {known}"
