@@ -19,7 +19,7 @@ import numpy as np
 from tinygrad_llm.commands.console import make_console
 from tinygrad_llm.commands.models import find_parts
 from tinygrad_llm.commands.options import InfoOptions
-from tinygrad_llm.config import PRESETS
+from tinygrad_llm.config import PRESETS, TrainConfig
 from tinygrad_llm.data import cache_folder
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.machine.process import keep_freed_memory
@@ -64,14 +64,15 @@ def run(options: InfoOptions) -> int:
 
 
 def speed() -> str:
-    """The rate of bare matrix products, and the share of it that training ``tiny`` reaches."""
+    """The rate of bare matrix products, and the share of it that AdamW reaches with the default model."""
     keep_freed_memory()  # as training does
-    config = PRESETS["tiny"]
+    preset = TrainConfig.preset
+    config = PRESETS[preset]
     compile_kernels(config)
     limit = gemm_limit()
     rate = training_rate(config, batch_size=4)
     return (
-        f"matrix products {limit / 1e9:.0f} GFLOP/s in float32 (the peak); training tiny "
+        f"matrix products {limit / 1e9:.0f} GFLOP/s in float32 (the peak); training {preset} "
         f"{rate:,.0f} tokens/s, {rate / tokens_at_limit(config, limit):.0%} of peak"
     )
 
