@@ -64,7 +64,7 @@ def run(options: InfoOptions) -> int:
 
 
 def speed() -> str:
-    """The rate of bare matrix products, and the share of it that AdamW reaches with the default model."""
+    """The rate of matrix products, and the share of it that AdamW with the default model reaches."""
     keep_freed_memory()  # as training does
     preset = TrainConfig.preset
     config = PRESETS[preset]
