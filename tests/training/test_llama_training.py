@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from tinygrad_llm.machine.memory import training_bytes
 from tinygrad_llm.machine.warmup import compile_kernels
 from tinygrad_llm.model import GPT, Llama, build_model
 from tinygrad_llm.model.summary import parameter_count
+from tinygrad_llm.pretrained import load_pretrained
 from tinygrad_llm.training.trainer import Trainer
 
 OPTIONS = (
@@ -79,6 +81,16 @@ def test_a_run_and_the_same_run_resumed(here, monkeypatch, capsys):
     expected, found = files_of(run), files_of(here / "stopped")
     for name in ("model.safetensors", "training_state.safetensors", "training_state.json"):
         assert found[name] == expected[name], name
+
+
+def test_a_run_goes_on_when_its_preset_has_become_another(here, monkeypatch):
+    with monkeypatch.context() as earlier:
+        preset = replace(PRESETS["llama-tiny"], qk_norm="none")
+        earlier.setitem(PRESETS, "llama-tiny", preset)
+        assert cli.main(["train", *OPTIONS, "--out", "run"]) == 0
+    assert cli.main(["train", "--resume", "run", "--steps", "8"]) == 0
+    model, _ = load_pretrained(here / "run/checkpoints/step-000008")
+    assert model.config.qk_norm == "none"
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def run(options: InfoOptions) -> int:
 
 
 def speed() -> str:
-    """The rate of matrix products, and the share of it that AdamW with the default model reaches."""
+    """The rate of matrix products, and the share of it that AdamW reaches on the default model."""
     keep_freed_memory()  # as training does
     preset = TrainConfig.preset
     config = PRESETS[preset]

@@ -34,7 +34,7 @@ from tinygrad_llm.commands.saved_run import (
 )
 from tinygrad_llm.commands.session import locked, warm_up
 from tinygrad_llm.commands.start import new_model
-from tinygrad_llm.config import TrainConfig
+from tinygrad_llm.config import ModelConfig, TrainConfig
 from tinygrad_llm.data import Prepared
 from tinygrad_llm.data_options import DataOptions
 from tinygrad_llm.device import arrays_on
@@ -102,8 +102,9 @@ def resume(console: PlainConsole, options: TrainConfig | FinetuneOptions, starte
                 say_finished(console, run, step, config.steps, _how_to_go_on(config, step))
                 say_unused(console, changes)
                 return make_missing(console, run, config)
-            shape = content.get("model") if config.init_from is not None else None
-            model, tokenizer, prepared = _saved_model(console, config, run, checkpoint, shape)
+            model, tokenizer, prepared = _saved_model(console, config, run, checkpoint)
+        described = content.get("model") or asdict(config.model_config(tokenizer.vocab_size))
+        _check_same_shape(run, checkpoint, model.config, described)
         _check_same_corpus(run, checkpoint, config, prepared.meta, content.get("corpus", {}))
         note_other_versions(console, content["versions"])
         loader = make_loader(config, model.config, prepared)
@@ -126,22 +127,12 @@ def _saved_model(
     config: TrainConfig,
     run: Path,
     checkpoint: Path,
-    shape: dict[str, Any] | None,
 ) -> tuple[Model, "Tokenizer", Prepared]:
-    """The model, tokenizer and corpus that a run continues with.
-
-    ``shape`` is what run.json says of the model; None means what the options say.
-    """
+    """The model, tokenizer and corpus that a run continues with."""
     model, tokenizer = load_pretrained(checkpoint)
     if tokenizer is None:
         raise UserError(f"{checkpoint} has no tokenizer.json: resume from another checkpoint")
     model = model.to(config.device).train()
-    expected = asdict(config.model_config(tokenizer.vocab_size)) if shape is None else shape
-    if json.loads(json.dumps(asdict(model.config))) != json.loads(json.dumps(expected)):
-        raise UserError(
-            f"{checkpoint} holds a model of {model.config}, but {run / runs.RUN_FILE} and the "
-            f"tokenizer next to the model ask for {expected}: they do not belong together"
-        )
     _check_corpus_exists(run, config.data)
     _, prepared = prepare_corpus(console, config.data, tokenizer=tokenizer, options=config)
     return model, tokenizer, prepared
@@ -157,6 +148,26 @@ def _check_corpus_exists(run: Path, data: str) -> None:
             f"the corpus {data}, which {run} was started with, is gone: put it back, or train on "
             f"other text with `{shell_command('tinygrad-llm', 'train', '--init-from', run)} --data "
             "SOURCE`"
+        )
+
+
+def _check_same_shape(
+    run: Path, checkpoint: Path | None, model: ModelConfig, expected: dict[str, Any]
+) -> None:
+    """Raise UserError unless the model has the shape that the run was started with.
+
+    Which is not that of its preset if the preset has been changed since.
+    """
+    shape, expected = json.loads(json.dumps([asdict(model), expected]))
+    differences = [
+        f"{name} is {shape.get(name)}, expected {value}"
+        for name, value in expected.items()
+        if shape.get(name) != value
+    ]
+    if differences:
+        raise UserError(
+            f"{checkpoint or run} does not have the model that {run / runs.RUN_FILE} describes "
+            f"({'; '.join(differences)}): use another checkpoint, or start a new run"
         )
 
 
