@@ -194,6 +194,11 @@ _PARSERS_WORDS: tuple[tuple[str, Any], ...] = (
         r"no type matching \{None\}\|(\w+) could be instantiated from \['(.*?)'\].*",
         r"expected \1, found '\2'",
     ),
+    # and about a word that may not: by the name of the field
+    (
+        r"Missing value for argument '(?:command\.)+(\w+)'\. Expected 1 values",
+        lambda match: f"{match[1].upper()} is missing",
+    ),
     # Python's words to programmers about an integer of thousands of digits
     (r"Exceeds the limit .* value has (\d+) digits.*", r"a number of \1 digits is too long"),
     (
@@ -217,7 +222,7 @@ def _one_line(box: str, argv: Sequence[str]) -> str:
     relevant = parts[1:2] + [p for p in parts[2:] if p and p[0] == "Available"]
     text = "; ".join(" ".join(words).rstrip(".") for words in relevant)
     text += _nearest_option(" ".join(map(" ".join, parts[2:])), argv)
-    text = re.sub(r"^Error parsing \w+: (?=[a-z_])", "", text)  # a UserError of the dataclass
+    text = re.sub(r"^Error parsing \w+: (?=[a-z_-])", "", text)  # a UserError of the dataclass
     text = text.removeprefix("Error parsing command.command: ")  # likewise, of `finetune KIND`
     for theirs, ours in _PARSERS_WORDS:
         text = re.sub(theirs, ours, text)

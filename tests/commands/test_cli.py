@@ -158,6 +158,12 @@ def test_what_the_option_parser_says_is_one_sentence(encoding):
         (["train", "--prest"], "error: Unrecognized options: --prest: did you mean --preset? (se"),
         (["info", "--prest"], "error: Unrecognized options: --prest (see `tinygrad-llm --help`)"),
         (["train", "--steps", "0"], "error: steps is 0, but must be at least 1 (see "),
+        (["generate", "--top-k", "5"], "error: MODEL is missing (see `tinygrad-llm --help`)"),
+        (["data", "prepare"], "error: SOURCE is missing (see `tinygrad-llm --help`)"),
+        (
+            ["eval", "run"],
+            "error: --tasks is missing: name one or more; `eval --list` shows them (",
+        ),
         (["fly"], "error: Unrecognized options: fly; Available subcommands: train, generate, "),
     ):
         done = subprocess.run(

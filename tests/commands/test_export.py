@@ -104,6 +104,7 @@ def test_notes_are_lines(here, capsys):
     ("arguments", "words"),
     [
         (["llama", "--dtype", "q8_0"], "q8_0 weights exist in GGUF files only"),
+        (["llama", "--out", "x.gguf"], "safetensors makes a directory: add --format gguf"),
         (["llama", "--out", "gpt2"], "gpt2 already exists: choose another --out"),
         (["llama", "--out", "gpt2", "--format", "gguf"], "gpt2 already exists"),
         (["llama", "--out", "gpt2/config.json", "--format", "gguf"], "config.json already exists"),

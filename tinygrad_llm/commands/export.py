@@ -30,6 +30,11 @@ def run(options: ExportOptions) -> int:
     if options.format == "safetensors" and options.dtype == "q8_0":
         raise UserError("q8_0 weights exist in GGUF files only: use --format gguf, or another type")
     out = user_path(_name(options) if options.out is None else options.out)
+    if options.format == "safetensors" and out.suffix == ".gguf":
+        raise UserError(
+            f"--out is {out}, the name of a GGUF file, and safetensors makes a directory: add "
+            "--format gguf, or choose another name"
+        )
     _check_new(out)
     source, _ = find_parts(options.model, options.adapter)
     model, tokenizer = open_model(
