@@ -194,7 +194,8 @@ _PARSERS_WORDS: tuple[tuple[str, Any], ...] = (
         r"no type matching \{None\}\|(\w+) could be instantiated from \['(.*?)'\].*",
         r"expected \1, found '\2'",
     ),
-    # and about a word that may not: by the name of the field
+    # and about one that may not
+    (r"Missing from [\w -]+: ([A-Z]+)\b.*\(required\)", r"\1 is missing"),
     (
         r"Missing value for argument '(?:command\.)+(\w+)'\. Expected 1 values",
         lambda match: f"{match[1].upper()} is missing",
