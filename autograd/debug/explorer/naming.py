@@ -82,9 +82,7 @@ class Names:
             if name not in visible and name in frame.f_globals:
                 visible[name] = frame.f_globals[name]
         for name, value in visible.items():
-            if isinstance(value, Tensor) and (
-                value._node is None or isinstance(value._node, Leaf)
-            ):
+            if isinstance(value, Tensor) and (value._node is None or isinstance(value._node, Leaf)):
                 self._name(name, value)
 
 

@@ -136,9 +136,7 @@ def record(
     with use_kernels("reference") if function else _nothing(), enable_grad(), recorder:
         run_backward([starting_gradient(root, None, False)], leaves, False, True)
     recorder.name_values()
-    return Tape(
-        recorder.values, recorder.calls, recorder.events, recorder.loss, function, model
-    )
+    return Tape(recorder.values, recorder.calls, recorder.events, recorder.loss, function, model)
 
 
 class _nothing:  # noqa: N801 (a context manager, as a function would be)

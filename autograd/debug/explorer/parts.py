@@ -1,0 +1,10 @@
+"""What else is found out about a tape: one function for each view that needs more than the tape.
+
+Each takes the Tape and the Builder that numbered it, and returns a dict of JSON values and arrays,
+which is ``graph.<name>`` on the page, or None where it has nothing to say.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+PARTS: dict[str, Callable[..., dict[str, Any] | None]] = {}
