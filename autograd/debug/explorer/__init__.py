@@ -6,6 +6,6 @@ document.py    both as data for the page
 page.py        the page, one file, from that data and the modules in this folder
 """
 
-from autograd.debug.explorer.explore import Explored, explore
+from autograd.debug.explorer.explored import Explored, explore
 
 __all__ = ["Explored", "explore"]

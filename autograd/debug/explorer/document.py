@@ -1,6 +1,6 @@
 """A tape as data for the page: tensors, lines and steps, and what the other parts found out.
 
-A graph is a nested dict of plain JSON values and NumPy arrays (``page.py`` embeds those). Its parts:
+A graph is a nested dict of plain JSON values and NumPy arrays, which ``page.py`` embeds. Its parts:
 
     tensors   every value, gradient, contribution and inner variable, with its numbers
     lines     the primitive operations, each of which makes one tensor from others (lines.py)
@@ -115,7 +115,7 @@ class Builder:
         return [line.id for line in lines]
 
     def _explained(self, call, phase):
-        """Whether the lines of this call are on the page: all of a small graph, one of each kind."""
+        """Whether this call's lines are on the page: all of a small graph, one of each kind."""
         kind = (type(call.op).__name__, phase)
         first = kind not in self._shown
         self._shown.add(kind)
@@ -237,7 +237,7 @@ class Builder:
         step |= {"op": "", "name": value.key, "out": self.value_items[value].id}
         step["lines"] = self._complete(value, n)
 
-    # --- tensors -----------------------------------------------------------------------------------
+    # --- tensors ---------------------------------------------------------------------------------
 
     def _tensor(self, item):
         of = self._of.get(item)

@@ -9,7 +9,7 @@ and if the statement around them is ``name = <that call>``, the result has a nam
 import ast
 import linecache
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache
 from itertools import islice
 from sys import _getframe
 from types import CodeType
@@ -86,7 +86,7 @@ class Names:
                 self._name(name, value)
 
 
-@lru_cache(maxsize=None)
+@cache
 def statement_of(code: CodeType, offset: int) -> tuple[str, str]:
     """What happens to the result of the expression at ``offset``: (kind, name).
 
@@ -97,7 +97,7 @@ def statement_of(code: CodeType, offset: int) -> tuple[str, str]:
     return _statements(code.co_filename).get(position, ("other", ""))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _statements(file: str) -> dict[tuple, tuple[str, str]]:
     """The whole right-hand sides of a file, by (line, last line, column, last column)."""
     try:

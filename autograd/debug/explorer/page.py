@@ -70,7 +70,8 @@ def script_of(folder: Path) -> str:
         for other in imported:
             if other not in sources:
                 raise ValueError(f"{name}.js imports {other}.js, which is not in {folder}")
-    texts, owners = [], {}
+    texts: list[str] = []
+    owners: dict[str, str] = {}
     for name in TopologicalSorter({n: sorted(needs[n]) for n in sorted(needs)}).static_order():
         text = EXPORT.sub("", IMPORT.sub("", sources[name]))
         if leftover := re.search(r"^(?:import|export)\b.*", text, re.MULTILINE):

@@ -17,7 +17,6 @@ import numpy as np
 
 from autograd._tensor import Tensor
 from autograd.device import is_array, numpy_namespace
-from autograd.engine import Op
 
 ELEMENTWISE = {
     "Abs": "abs(a)",
@@ -55,9 +54,10 @@ MOVES = {
 }  # fmt: skip
 
 
-def rule_of(op: Op, arrays: list[Any], y: Any) -> tuple[str, dict[str, Any]]:
+def rule_of(op: Any, arrays: list[Any], y: Any) -> tuple[str, dict[str, Any]]:
     """(rule, attributes) of a call of ``op`` that computed ``y`` from ``arrays`` and numbers."""
     kind = type(op).__name__
+    attrs: dict[str, Any]
     if not type(op).__module__.startswith("autograd.ops."):
         return "opaque", {}
     if kind in ELEMENTWISE:

@@ -7,7 +7,11 @@ from autograd.debug.explorer.tape import Call, Value
 
 def sentence(phase: str, what: Any) -> str:
     """What happens in a step: see ``Tape.events``."""
-    return {"forward": _forward, "start": _start, "backward": _backward, "leaf": _leaf}[phase](what)
+    if phase == "forward":
+        return _forward(what)
+    if phase == "backward":
+        return _backward(what)
+    return _leaf(what) if phase == "leaf" else _start()
 
 
 def _forward(call: Call) -> str:
@@ -15,7 +19,7 @@ def _forward(call: Call) -> str:
     return f"{_kind(call)} computes {call.out.key}, {_shape(call.out)}, from {_listed(inputs)}."
 
 
-def _start(loss: Value) -> str:
+def _start() -> str:
     return "Backward starts here: the derivative of the loss with respect to itself is 1."
 
 

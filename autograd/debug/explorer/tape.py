@@ -223,7 +223,7 @@ class _Recorder(Observer):
             self.by_array[id(arg)] = self._add_value("constant", arg, arg.shape, arg.dtype)
         return self.by_array[id(arg)]
 
-    # --- a graph that was recorded by the engine alone ---------------------------------------------
+    # --- a graph that was recorded by the engine alone --------------------------------------------
 
     def read_graph(self, loss):
         """Take the calls from a graph, oldest first, with the values that it holds."""
