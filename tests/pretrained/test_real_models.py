@@ -14,6 +14,7 @@ from real_models import MODELS, needs_models, their_reader
 
 from autograd import no_grad
 from tinygrad_llm.generation import Decoder, generate
+from tinygrad_llm.inspect.lens import attention_maps, layer_logits, residual_stream
 from tinygrad_llm.pretrained import load_pretrained
 
 pytestmark = needs_models
@@ -113,3 +114,26 @@ def test_logits_of_any_ids(path):
         expected = theirs(torch.tensor(ids)).logits.numpy()
     found = load_pretrained(path)[0](ids).data
     assert np.abs(found - expected).max() < 1e-4 * np.abs(expected).max()
+
+
+@every_model
+def test_each_layers_state_and_attention(path):
+    """What ``inspect --prompt`` shows: the residual stream, and where each head looks."""
+    theirs = their_model(path)
+    import torch
+
+    model, tokenizer = load_pretrained(path)
+    ids = np.array(tokenizer.add_bos_eos(tokenizer.encode(PROMPTS[1])))
+    with torch.no_grad():
+        out = theirs(torch.tensor(ids[None]), output_hidden_states=True, output_attentions=True)
+    stream = residual_stream(model, ids)
+    for (name, found), expected in zip(stream[:-1], out.hidden_states[:-1], strict=True):
+        expected = expected[0].numpy()
+        assert np.abs(found - expected).max() < 1e-3 * np.abs(expected).max(), name
+    maps = attention_maps(model, ids)
+    assert maps.difference < 1e-4 * maps.largest
+    for layer, expected in enumerate(out.attentions):
+        np.testing.assert_allclose(maps.weights[layer], expected[0].numpy(), atol=1e-3)
+    *_, (_, last) = layer_logits(model, ids)
+    expected = out.logits[0].numpy()
+    assert np.abs(last - expected).max() < 1e-4 * np.abs(expected).max()
