@@ -22,6 +22,7 @@ from typing import Any
 
 from tinygrad_llm.commands import (
     eval_options,
+    explore_options,
     finetune_kinds,
     options,
     pipeline_options,
@@ -45,6 +46,7 @@ COMMANDS: dict[type, str] = {
     eval_options.EvalOptions: "eval",
     pipeline_options.PipelineOptions: "pipeline",
     options.InspectOptions: "inspect",
+    explore_options.ExploreOptions: "explore",
     options.TokenizerTrain: "tokenizer:train",
     options.TokenizerEncode: "tokenizer:encode",
     options.TokenizerDecode: "tokenizer:decode",

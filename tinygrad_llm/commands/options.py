@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from tyro.conf import Positional, arg, subcommand
 
 from tinygrad_llm.commands.eval_options import EvalOptions
+from tinygrad_llm.commands.explore_options import ExploreOptions
 from tinygrad_llm.commands.finetune_kinds import FinetuneCommands
 from tinygrad_llm.commands.finetune_row_options import check_preference_loss
 from tinygrad_llm.commands.pipeline_options import PipelineOptions
@@ -334,6 +335,7 @@ class CommandLine:
         | Annotated[PlotOptions, subcommand("plot")]
         | Annotated[PipelineOptions, subcommand("pipeline")]
         | Annotated[InspectOptions, subcommand("inspect")]
+        | Annotated[ExploreOptions, subcommand("explore")]
         | Annotated[TokenizerCommands, subcommand("tokenizer")]
         | Annotated[DataCommands, subcommand("data")]
         | Annotated[ExportOptions, subcommand("export")]

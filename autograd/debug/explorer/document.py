@@ -65,7 +65,7 @@ class Builder:
     """
 
     def __init__(self, tape: Tape, largest: int = LARGEST, everything: int = EVERYTHING) -> None:
-        self.tape, self.largest = tape, largest
+        self.tape = tape
         self.items: list[Item] = []
         self.lines: list[Line] = []
         self.steps: list[dict[str, Any]] = []
@@ -79,6 +79,9 @@ class Builder:
         self._of: dict[Item, Item] = {}
         elements = sum(2 * int(np.prod(v.shape)) for v in tape.values)
         self.small = elements <= everything
+        self.largest = largest
+        if not self.small:  # what is shown of all tensors together stays bounded
+            self.largest = max(64, min(largest, everything // (3 * len(tape.values))))
         self._shown: set[tuple[str, str]] = set()
         for value in tape.values:
             item = self._known.add(Item(value.array, value.kind, value.key))
