@@ -20,6 +20,7 @@ import re
 from pathlib import Path
 
 from autograd import ops
+from autograd.debug.explorer.docstrings import equations, parts
 from autograd.engine import Op
 
 PAGE = Path(__file__).with_suffix(".md")
@@ -57,40 +58,6 @@ How to read a row:
   and `flip` run along these axes and keep them with length 1, g and y have them with length 1 too,
   and N is the number of elements along them.
 """
-
-
-def parts(operation):
-    """The docstring of an Op class as a dict: "Formula", "Shapes", "Saves", "Derivative", ..."""
-    texts, name = {}, "Formula"
-    for line in inspect.getdoc(operation).splitlines():
-        start = re.match(r"(Shapes|Saves|Derivative|Note|Derivation): (.*)", line)
-        if start:
-            name = start[1]
-            texts[name] = start[2]
-        elif not line:
-            name = None  # a paragraph of prose, which the page leaves out
-        elif name:
-            texts[name] = f"{texts[name]} {line.strip()}" if name in texts else line
-    return texts
-
-
-def equations(derivative):
-    """The gradients and the definitions of a Derivative part: two dicts of name and expression.
-
-    Both are empty where the derivative is in words.
-    """
-    gradients, _, definitions = derivative.partition(" with ")
-    try:
-        return _expressions(gradients), _expressions(definitions)
-    except (SyntaxError, ValueError):
-        return {}, {}
-
-
-def _expressions(text):
-    expressions = dict(piece.split(" = ", 1) for piece in re.split(r", (?=\w+ = )", text) if text)
-    for expression in expressions.values():
-        compile(expression.replace("^", "**"), "<derivative>", "eval")
-    return expressions
 
 
 def operations(module):

@@ -1,0 +1,55 @@
+"""The cards: for every kind of operation on a tape, what there is to know about it.
+
+A card holds what its docstring says (formula, shapes, derivative), its source line by line, and the
+derivation from the README beside its kernel. What a single call kept is in ``saved.py``; the page
+puts the live shapes beside the lines.
+
+The derivation is the only text of the page that is inserted as HTML, and it comes from our own
+files. Everything else, such as a docstring or the source of a stranger's operation, is text.
+"""
+
+import inspect
+from typing import Any
+
+from autograd.debug.explorer.docstrings import equations, parts
+from autograd.debug.explorer.mathematics import derivation
+from autograd.debug.explorer.source import folder_of, functions, shown_file
+from autograd.debug.explorer.tape import Tape
+
+
+def part(tape: Tape) -> dict[str, Any]:
+    """{name of the operation: card} for every operation that was called."""
+    operations = {type(call.op).__name__: type(call.op) for call in tape.calls}
+    return {name: card(operation) for name, operation in operations.items()}
+
+
+def card(operation: type) -> dict[str, Any]:
+    """The card of an Op class, as plain data.
+
+    ``doc`` has the parts of its docstring under small letters; ``gradients`` and ``definitions``
+    are pairs of name and expression, both empty where the derivative is in words. ``forward`` and
+    ``backward`` are lists of functions (``source.functions``), ``derivation`` is HTML or None.
+    """
+    doc = {name.lower(): text for name, text in parts(operation).items()}
+    gradients, definitions = equations(doc.get("derivative", ""))
+    folder = folder_of(operation)
+    doc.pop("derivation", None)
+    return {
+        "doc": doc,
+        "gradients": [list(pair) for pair in gradients.items()],
+        "definitions": [list(pair) for pair in definitions.items()],
+        "defined": _defined(operation),
+        "folder": folder,
+        "derivation": derivation(folder) if folder else None,
+        "forward": functions(operation, "forward"),
+        "backward": functions(operation, "backward"),
+    }
+
+
+def _defined(operation):
+    """The file and line of the class, "autograd/ops/loss.py:35", or ""."""
+    try:
+        file, (_, line) = inspect.getsourcefile(operation), inspect.getsourcelines(operation)
+    except (OSError, TypeError):
+        return ""
+    return f"{shown_file(file or '')}:{line}"
