@@ -9,41 +9,53 @@ files. Everything else, such as a docstring or the source of a stranger's operat
 """
 
 import inspect
+import json
 from typing import Any
 
+import numpy as np
+
 from autograd.debug.explorer.docstrings import equations, parts
+from autograd.debug.explorer.lines import short
 from autograd.debug.explorer.mathematics import derivation
-from autograd.debug.explorer.source import folder_of, functions, shown_file
+from autograd.debug.explorer.source import folder_of, functions
 from autograd.debug.explorer.tape import Tape
 
 
-def part(tape: Tape) -> dict[str, Any]:
+def part(tape: Tape, builder: Any) -> dict[str, Any]:
     """{name of the operation: card} for every operation that was called."""
     operations = {type(call.op).__name__: type(call.op) for call in tape.calls}
     return {name: card(operation) for name, operation in operations.items()}
 
 
 def card(operation: type) -> dict[str, Any]:
-    """The card of an Op class, as plain data.
+    """The card of an Op class, as data for the page.
 
     ``doc`` has the parts of its docstring under small letters; ``gradients`` and ``definitions``
-    are pairs of name and expression, both empty where the derivative is in words. ``forward`` and
-    ``backward`` are lists of functions (``source.functions``), ``derivation`` is HTML or None.
+    are pairs of name and expression, both empty where the derivative is in words; ``inputs`` the
+    names of its inputs. ``source``, JSON, has two lists of functions (``source.functions``) under
+    "forward" and "backward"; ``derivation`` is HTML or None. Both are arrays of bytes: the page
+    stores an array once, however many of its graphs show the operation.
     """
     doc = {name.lower(): text for name, text in parts(operation).items()}
     gradients, definitions = equations(doc.get("derivative", ""))
     folder = folder_of(operation)
     doc.pop("derivation", None)
+    source = {side: functions(operation, side) for side in ("forward", "backward")}
     return {
         "doc": doc,
         "gradients": [list(pair) for pair in gradients.items()],
         "definitions": [list(pair) for pair in definitions.items()],
+        "inputs": list(inspect.signature(operation.forward).parameters)[2:],  # type: ignore
         "defined": _defined(operation),
         "folder": folder,
-        "derivation": derivation(folder) if folder else None,
-        "forward": functions(operation, "forward"),
-        "backward": functions(operation, "backward"),
+        "derivation": as_bytes(derivation(folder)) if folder else None,
+        "source": as_bytes(json.dumps(source, separators=(",", ":"), ensure_ascii=False)),
     }
+
+
+def as_bytes(text: str) -> np.ndarray:
+    """A text as an array, in UTF-8."""
+    return np.frombuffer(text.encode("utf-8", "surrogatepass"), np.int8)
 
 
 def _defined(operation):
@@ -52,4 +64,4 @@ def _defined(operation):
         file, (_, line) = inspect.getsourcefile(operation), inspect.getsourcelines(operation)
     except (OSError, TypeError):
         return ""
-    return f"{shown_file(file or '')}:{line}"
+    return f"{short(file or '')}:{line}"

@@ -7,4 +7,9 @@ which is ``graph.<name>`` on the page, or None where it has nothing to say.
 from collections.abc import Callable
 from typing import Any
 
-PARTS: dict[str, Callable[..., dict[str, Any] | None]] = {}
+from autograd.debug.explorer import cards, saved
+
+PARTS: dict[str, Callable[..., dict[str, Any] | None]] = {
+    "cards": cards.part,
+    "kept": saved.part,
+}

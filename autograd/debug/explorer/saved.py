@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from autograd.debug.explorer.docstrings import equations, parts, readers
-from autograd.debug.explorer.tape import Call, Value
+from autograd.debug.explorer.tape import Call, Tape, Value
 from autograd.device import is_array
 from autograd.engine import Op
 
@@ -37,18 +37,29 @@ class Kept:
     array: Any = None
     text: str = ""
 
-    def described(self) -> dict[str, Any]:
-        """As plain data for the page; who writes the page adds the id of the ``tensor``."""
-        shape = None if self.array is None else list(self.array.shape)
-        return {
-            "what": self.what,
-            "kind": self.kind,
-            "why": self.why,
-            "text": self.text,
-            "shape": shape,
-            "dtype": None if self.array is None else str(self.array.dtype),
-            "bytes": 0 if self.array is None or self.kind == "not kept" else self.array.nbytes,
-        }
+
+def part(tape: Tape, builder: Any) -> dict[str, Any]:
+    """For each forward step, by its number, what it keeps; ``why`` is a number in ``reasons``."""
+    reasons: dict[str, int] = {}
+    steps = {}
+    for call, n in builder.forward_step.items():
+        steps[str(n)] = [_described(k, builder, reasons) for k in kept(call)]
+    return {"reasons": list(reasons), "steps": steps}
+
+
+def _described(found, builder, reasons):
+    described = {
+        "what": found.what,
+        "kind": found.kind,
+        "why": reasons.setdefault(found.why, len(reasons)),
+    }
+    if found.value is not None:
+        described["tensor"] = builder.value_items[found.value].id
+    if found.array is None:
+        return described | {"text": found.text}
+    kept_bytes = 0 if found.kind == "not kept" else int(found.array.nbytes)
+    shape = [int(n) for n in found.array.shape]
+    return described | {"shape": shape, "dtype": str(found.array.dtype), "bytes": kept_bytes}
 
 
 def kept(call: Call) -> list[Kept]:

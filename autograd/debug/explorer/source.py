@@ -8,18 +8,14 @@ that it can be coloured.
 
 import importlib
 import inspect
-import os
 import re
 import textwrap
 from functools import cache
-from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
 from autograd.debug.explorer.docstrings import parts
-
-ROOT = Path(__file__).resolve().parents[3]
-
+from autograd.debug.explorer.lines import short
 
 def folder_of(operation: type) -> str | None:
     """The folder of autograd/kernels that derives this operation; None if none does."""
@@ -33,7 +29,7 @@ def folder_of(operation: type) -> str | None:
 def functions(operation: type, side: str) -> list[dict[str, Any]]:
     """The functions behind ``side``, "forward" or "backward": file, name, first line and lines.
 
-    A line is a list of [kind, text] (``words``). The list is empty where the source is not known,
+    A line is a list of [kind, text] (``words``); files are named as in ``lines.py``. The list is empty where the source is not known,
     as for a class that was typed into an interpreter.
     """
     folder = folder_of(operation)
@@ -50,21 +46,12 @@ def functions(operation: type, side: str) -> list[dict[str, Any]]:
         found.append(
             {
                 "name": function.__name__,
-                "file": shown_file(inspect.getsourcefile(function) or ""),
+                "file": short(function.__code__.co_filename),
                 "first": first,
                 "lines": words(textwrap.dedent("".join(lines))),
             }
         )
     return found
-
-
-def shown_file(path: str) -> str:
-    """A file of ours from the project's folder on, another as the user's line is shown."""
-    file = Path(path)
-    if file.is_absolute() and file.is_relative_to(ROOT / "autograd"):
-        return file.relative_to(ROOT).as_posix()
-    relative = os.path.relpath(path) if file.is_absolute() else path
-    return path if relative.startswith("..") else relative
 
 
 def _called(function, place):
