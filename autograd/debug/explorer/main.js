@@ -1,8 +1,9 @@
+import { cardView } from "./card.js";
 import { loadPage } from "./data.js";
 import { clear, h } from "./dom.js";
 import { readState, resolveState, writeState } from "./state.js";
 
-const views = [];
+const views = [cardView];
 
 function start() {
   const text = (id) => document.getElementById(id).textContent;

@@ -1,0 +1,289 @@
+// The operation card: formula, derivation, the lines of its source with the shapes they have in this
+// call, what it kept for its backward and why, and the user's line that called it.
+import { h, ownMarkup } from "./dom.js";
+import { bytesText, shapeText } from "./format.js";
+import { nameTensor, titleOf } from "./state.js";
+
+const cardTexts = new WeakMap(); // page -> Map from the number of an array to its decoded text
+const cardDerivations = new WeakMap(); // page -> Map from a folder to its elements
+
+// A text that is embedded as bytes.
+export function cardText(page, reference) {
+  if (!cardTexts.has(page)) cardTexts.set(page, new Map());
+  const known = cardTexts.get(page);
+  if (!known.has(reference.$)) {
+    const { data } = page.array(reference);
+    const bytes = new Uint8Array(data.buffer, data.byteOffset, data.length);
+    known.set(reference.$, new TextDecoder().decode(bytes));
+  }
+  return known.get(reference.$);
+}
+
+// The functions of an operation's forward and backward, each with its lines.
+export function cardSource(page, card) {
+  return JSON.parse(cardText(page, card.source));
+}
+
+// For each row of each function the lines of this step that were computed there, in order.
+// -> Map from "file:row" to a list of lines. A line without a place belongs to the last row.
+export function cardRows(graph, step, functions) {
+  const rows = new Map();
+  const last = functions.at(-1);
+  const end = last ? `${last.file}:${last.first + last.lines.length - 1}` : null;
+  for (const id of step.lines) {
+    const line = graph.lines[id];
+    if (["add", "seed"].includes(line.rule) || line.op === "Identity") continue;
+    const place = line.file ? `${line.file}:${line.row}` : end;
+    if (place === null) continue;
+    if (!rows.has(place)) rows.set(place, []);
+    rows.get(place).push(line);
+  }
+  return rows;
+}
+
+// The gradients of a card: {name, expression, wanted}; wanted is null where nobody can say.
+export function cardGradients(card, step) {
+  return card.gradients.map(([name, expression]) => {
+    const input = name.replace(/^g_/, "").toLowerCase();
+    const place = card.inputs.findIndex((x) => x.toLowerCase() === input);
+    return { name, expression, wanted: place < 0 ? null : step.needs[place] ?? null };
+  });
+}
+
+export const cardView = {
+  id: "card",
+  title: "Operation",
+  available: (graph) => graph !== null && graph.cards !== undefined,
+  render(root, context) {
+    const { graph, step } = context;
+    const card = step === null ? undefined : graph.cards[step.op];
+    if (card === undefined) {
+      root.append(cardWithout(context));
+      return;
+    }
+    root.append(
+      h("div", { class: "card-head" },
+        h("h3", {}, step.op, " ", h("span", { class: "card-faint" }, titleOf(graph, step.out))),
+        cardSides(context)),
+      cardDoc(card, step),
+      cardCaller(step),
+      cardFlow(context, card),
+      ...cardCode(context, card),
+      cardKept(context),
+      cardDerivation(context, card));
+  },
+};
+
+// A step without an operation: where backward starts, and where a gradient lands.
+function cardWithout({ graph, step, link }) {
+  const first = new Map();
+  for (const other of graph.steps) {
+    if (graph.cards[other.op] && !first.has(other.op)) first.set(other.op, other.n);
+  }
+  return h("div", {},
+    h("p", {}, step === null ? "Nothing was recorded." :
+      "No operation runs in this step. These operations have a card:"),
+    h("ul", { class: "card-list" }, [...first].map(([op, n]) =>
+      h("li", {}, h("a", { href: link({ step: n, tensor: null, of: null, cell: null }) }, op)))));
+}
+
+function cardSides({ step, link }) {
+  const other = step.phase === "forward" ? step.backward : step.forward;
+  const side = (phase, title) => {
+    if (phase === step.phase) return h("a", { "aria-current": "true", href: link({}) }, title);
+    if (other === undefined) return h("span", { class: "card-faint" }, `no ${phase} here`);
+    return h("a", { href: link({ step: other, tensor: null, of: null, cell: null }) }, title);
+  };
+  return h("nav", { class: "card-sides", "aria-label": "side of the card" },
+    side("forward", "Forward"), side("backward", "Backward"));
+}
+
+// ---- what the docstring says
+
+function cardDoc(card, step) {
+  const { doc } = card;
+  const row = (title, ...content) => [h("dt", {}, title), h("dd", {}, ...content)];
+  const code = (text) => h("code", {}, text);
+  if (doc.formula === undefined) {
+    return h("p", {}, "This operation has no docstring: its source is all that is known of it.");
+  }
+  const gradients = cardGradients(card, step);
+  const derivative = gradients.length === 0 && doc.derivative ? row("Derivative", doc.derivative) :
+    gradients.length === 0 ? [] : row("Derivative",
+      gradients.map(({ name, expression, wanted }) => h("div", {},
+        code(`${name} = ${expression}`),
+        wanted === false && h("span", { class: "card-faint" }, " not wanted in this call"))),
+      card.definitions.length > 0 && h("div", {}, "with ",
+        card.definitions.map(([name, expression], i) =>
+          [i > 0 && ", ", code(`${name} = ${expression}`)])));
+  return h("dl", { class: "card-doc" },
+    row("Formula", code(doc.formula.replace(/\.$/, ""))),
+    doc.shapes && row("Shapes", code(doc.shapes)),
+    derivative,
+    doc.saves && row("Saves", doc.saves),
+    doc.note && row("Note", doc.note));
+}
+
+function cardCaller(step) {
+  const { site } = step;
+  if (!site) return h("p", { class: "card-faint" }, "The line that called it is not known.");
+  return h("div", { class: "card-caller" },
+    h("p", {}, "Called at ", h("code", {}, `${site.file}:${site.line}`),
+      step.module && [" in the module ", h("code", {}, step.module)]),
+    site.source && h("pre", { class: "card-wide", tabindex: "0", "aria-label": "the calling line" },
+      site.source));
+}
+
+// ---- what comes in and what goes out, in this call
+
+function cardChip(context, id, label, more) {
+  const { graph, link, shown } = context;
+  const tensor = graph.tensors[id];
+  return h("a", {
+    class: "card-chip", href: link({ ...nameTensor(graph, id), cell: null }),
+    "aria-current": shown !== null && shown.id === id && "true",
+    title: `show ${titleOf(graph, id)}`,
+  }, label, " ", h("span", { class: "card-shape" }, shapeText(tensor.shape)), more);
+}
+
+function cardFlow(context, card) {
+  const { graph, step } = context;
+  const forward = step.phase === "forward";
+  const name = (i) => cardInput(card, i);
+  const inputs = step.inputs.map((input, i) => {
+    const needs = step.needs[i] ? "" : ", no gradient";
+    const text = typeof input !== "number" ? `${name(i)} = ${input.number}` : null;
+    return h("li", {}, text ?? cardChip(context, input, `${name(i)} = ${titleOf(graph, input)}`),
+      text === null && needs && h("span", { class: "card-faint" }, needs));
+  });
+  const output = h("li", {}, cardChip(context, step.out, titleOf(graph, step.out)));
+  const { grad } = graph.tensors[step.out];
+  const arriving = h("li", {}, grad === null ? "g" : cardChip(context, grad,
+    `g = ${titleOf(graph, grad)}`));
+  const leaving = step.contributions.map(({ to, input, tensor }) => h("li", {},
+    cardChip(context, tensor, `g_${name(input)}, for ${titleOf(graph, to)}`)));
+  const nothing = h("li", { class: "card-faint" }, "nothing");
+  return h("div", { class: "card-flow" },
+    h("div", {}, h("h4", {}, forward ? "Comes in" : "Gradient that comes in"),
+      h("ul", { class: "card-list" }, forward ? inputs : arriving)),
+    h("div", {}, h("h4", {}, forward ? "Goes out" : "Contributions that go out"),
+      h("ul", { class: "card-list" }, forward ? output : leaving.length ? leaving : nothing)));
+}
+
+// ---- the source, line by line
+
+function cardCode(context, card) {
+  const { graph, page, step } = context;
+  const functions = cardSource(page, card)[step.phase] ?? [];
+  if (functions.length === 0) {
+    return [h("p", { class: "card-faint" }, "The source of this operation is not known.")];
+  }
+  const rows = cardRows(graph, step, functions);
+  const said = step.lines.length > 0 && rows.size > 0 ?
+    "Beside each line: what it computes in this call. A line that computed something is a button." :
+    "This call is not followed line by line.";
+  return [
+    h("h4", {}, `The lines of ${step.phase}`),
+    h("p", { class: "card-faint" }, said),
+    ...functions.map((f) => cardFunction(context, f, rows)),
+  ];
+}
+
+function cardFunction(context, { name, file, first, lines }, rows) {
+  return h("div", {},
+    h("p", { class: "card-file" }, h("code", {}, name), ` in ${file}`),
+    h("ol", { class: "card-code", "aria-label": `source of ${name}` }, lines.map((words, i) =>
+      cardRow(context, first + i, words, rows.get(`${file}:${first + i}`) ?? []))));
+}
+
+function cardRow(context, row, words, computed) {
+  const { graph, go, shown } = context;
+  const text = words.map(([kind, word]) => (kind ? h("span", { class: `card-${kind}` }, word) : word));
+  const main = computed.at(-1);
+  const chosen = computed.some((line) => shown !== null && line.out === shown.id);
+  const code = main === undefined ? h("code", {}, text) : h("button", {
+    type: "button", class: "card-line", title: `show ${titleOf(graph, main.out)}`,
+    onclick: () => go({ ...nameTensor(graph, main.out), cell: null }),
+  }, h("code", {}, text));
+  const named = computed.filter((line) => line === main || cardName(context, line) !== "");
+  const between = computed.filter((line) => !named.includes(line));
+  const chip = (line) => [cardChip(context, line.out, cardName(context, line) || line.op), " "];
+  return h("li", { class: chosen && "card-chosen", value: row },
+    h("span", { class: "card-number", "aria-hidden": "true" }, String(row)), code,
+    main !== undefined && h("span", { class: "card-chips" }, named.map(chip),
+      between.length > 0 && h("span", { class: "card-from" }, "from ", between.slice(0, 7).map(chip),
+        between.length > 7 && `and ${between.length - 7} more`)));
+}
+
+// The name of what a line made: a variable, a contribution, the output; "" for what is in between.
+function cardName({ graph, step }, line) {
+  const contribution = step.contributions.find(({ tensor }) => tensor === line.out);
+  if (contribution !== undefined) return `g_${cardInput(graph.cards[step.op], contribution.input)}`;
+  if (line.out === step.out) return titleOf(graph, line.out);
+  const out = graph.tensors[line.out];
+  return line.variable || (out.kind === "inner" ? out.name : "");
+}
+
+function cardInput(card, i) {
+  return card.inputs[Math.min(i, card.inputs.length - 1)] ?? `input ${i}`;
+}
+
+// ---- what is kept
+
+function cardKept(context) {
+  const { graph, step } = context;
+  const n = step.phase === "forward" ? step.n : step.forward;
+  const kept = graph.kept?.steps[String(n)];
+  if (kept === undefined || kept.length === 0) return null;
+  const total = kept.reduce((sum, { bytes }) => sum + (bytes ?? 0), 0);
+  const row = ({ what, kind, why, tensor, shape, text, bytes }) => h("tr",
+    { class: kind === "not kept" && "card-faint" },
+    h("th", { scope: "row" }, tensor === undefined || !shape ? h("code", {}, what) :
+      cardChip(context, tensor, what)),
+    h("td", {}, kind),
+    h("td", {}, shape === undefined ? h("code", {}, text) : kind === "not kept" ? "-" : bytesText(bytes)),
+    h("td", {}, graph.kept.reasons[why]));
+  return h("div", {},
+    h("h4", {}, "What it keeps for backward, and why"),
+    h("p", { class: "card-faint" }, `${bytesText(total)} in all. What another operation keeps ` +
+      "as well is counted here too."),
+    h("div", { class: "card-wide", tabindex: "0", role: "group", "aria-label": "what is kept" },
+      h("table", { class: "card-kept" },
+        h("thead", {}, h("tr", {}, ["what", "kind", "size or value", "why"].map((title) =>
+          h("th", { scope: "col" }, title)))),
+        h("tbody", {}, kept.map(row)))));
+}
+
+// ---- the derivation
+
+let cardOpen = true; // whether the reader wants to see the derivation
+
+function cardDerivation(context, card) {
+  const { page } = context;
+  if (card.derivation === null) {
+    return h("p", { class: "card-faint" }, card.defined &&
+      ["Its derivative is a line: see the formula above, and ", h("code", {}, card.defined), "."]);
+  }
+  if (!cardDerivations.has(page)) cardDerivations.set(page, new Map());
+  const known = cardDerivations.get(page);
+  if (!known.has(card.folder)) {
+    known.set(card.folder, h("div", { class: "card-derivation" },
+      ownMarkup(cardText(page, card.derivation))));
+  }
+  const body = known.get(card.folder);
+  cardLinks(body, context);
+  return h("details", { open: cardOpen, ontoggle: (event) => { cardOpen = event.target.open; } },
+    h("summary", {}, "Derivation, from ", h("code", {}, `autograd/kernels/${card.folder}/README.md`)),
+    body);
+}
+
+// A link to another derivation leads to the first call of that operation, if there is one.
+function cardLinks(body, { graph, link }) {
+  for (const anchor of body.querySelectorAll("a[data-folder]")) {
+    const [op] = Object.entries(graph.cards)
+      .find(([, card]) => card.folder === anchor.dataset.folder) ?? [null];
+    const first = op === null ? undefined : graph.steps.find((step) => step.op === op);
+    if (first === undefined) anchor.removeAttribute("href");
+    else anchor.href = link({ step: first.n, tensor: null, of: null, cell: null });
+  }
+}
