@@ -74,11 +74,11 @@ class Builder:
         self.contribution_items: dict[Any, Item] = {}
         self.forward_step: dict[Call, int] = {}
         self.backward_step: dict[Call, int] = {}
-        self._known = Items()
         self._made_in: dict[Item, int] = {}
         self._of: dict[Item, Item] = {}
         elements = sum(2 * int(np.prod(v.shape)) for v in tape.values)
         self.small = elements <= everything
+        self._known = Items(maps=self.small)
         self.largest = largest
         if not self.small:  # what is shown of all tensors together stays bounded
             self.largest = max(64, min(largest, everything // (3 * len(tape.values))))

@@ -62,7 +62,8 @@ class Line:
 class Items:
     """The Item of every array that is known so far; arrays are told apart by identity."""
 
-    def __init__(self) -> None:
+    def __init__(self, maps: bool = True) -> None:
+        self.maps = maps  # whether lines say where each element came from: see rules.py
         self._by_array: dict[int, tuple[Any, Item]] = {}
 
     def add(self, item: Item) -> Item:
@@ -93,7 +94,7 @@ class _Watch(Observer):
             return
         inputs = [self.item_of(arg) for arg in args]
         arrays = [x.array if isinstance(x, Item) else x for x in inputs]
-        rule, attrs = rule_of(op, arrays, array)
+        rule, attrs = rule_of(op, arrays, array, self.items.maps)
         line = Line(type(op).__name__, rule, inputs, self.items.add(Item(array)), attrs)
         line.out.line = line
         self._place(line)
@@ -151,7 +152,7 @@ def forward_lines(call: Call, items: Items, values: dict[Value, Item]) -> list[L
     inputs = [values[a] if isinstance(a, Value) else a for a in call.args]
     arrays = [x.array if isinstance(x, Item) else x for x in inputs]
     known = out.array is not None and all(x is not None for x in arrays)
-    rule, attrs = rule_of(call.op, arrays, out.array) if known else ("opaque", {})
+    rule, attrs = rule_of(call.op, arrays, out.array, items.maps) if known else ("opaque", {})
     if rule == "opaque" and known and not isinstance(call.op, Recompute):
         op = call.op._uncalled_copy()
         op.needs = (False,) * len(arrays)

@@ -54,8 +54,12 @@ MOVES = {
 }  # fmt: skip
 
 
-def rule_of(op: Any, arrays: list[Any], y: Any) -> tuple[str, dict[str, Any]]:
-    """(rule, attributes) of a call of ``op`` that computed ``y`` from ``arrays`` and numbers."""
+def rule_of(op: Any, arrays: list[Any], y: Any, maps: bool = True) -> tuple[str, dict[str, Any]]:
+    """(rule, attributes) of a call of ``op`` that computed ``y`` from ``arrays`` and numbers.
+
+    Without ``maps`` the attributes do not say where each element came from: of large arrays that
+    would be as much as the arrays themselves.
+    """
     kind = type(op).__name__
     attrs: dict[str, Any]
     if not type(op).__module__.startswith("autograd.ops."):
@@ -72,6 +76,9 @@ def rule_of(op: Any, arrays: list[Any], y: Any) -> tuple[str, dict[str, Any]]:
         axes = range(ndim) if op.axis is None else op.axis
         axes = (axes,) if isinstance(axes, int) else axes
         return REDUCTIONS[kind], {"axes": sorted(a % ndim for a in axes), "keepdims": op.keepdims}
+    if kind in MOVES or kind == "ScatterAdd":
+        if not maps:
+            return ("move" if kind in MOVES else "scatter"), {}
     if kind in MOVES:
         return _move(op, arrays, y)
     if kind == "ScatterAdd":
