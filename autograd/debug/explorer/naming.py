@@ -120,11 +120,13 @@ def _statements(file: str) -> dict[tuple, tuple[str, str]]:
     return found
 
 
-def unique(name: str, taken: set[str]) -> str:
-    """``name``, or name#2, name#3, ... if it is taken already."""
-    result, n = name, 1
-    while result in taken:
-        n += 1
-        result = f"{name}#{n}"
-    taken.add(result)
-    return result
+class Unique:
+    """Hands out names: the second x is x#2, the third x#3."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+
+    def __call__(self, name: str) -> str:
+        self._counts[name] = self._counts.get(name, 0) + 1
+        n = self._counts[name]
+        return name if n == 1 else self(f"{name}#{n}")

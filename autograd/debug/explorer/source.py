@@ -17,6 +17,7 @@ from typing import Any
 from autograd.debug.explorer.docstrings import parts
 from autograd.debug.explorer.lines import short
 
+
 def folder_of(operation: type) -> str | None:
     """The folder of autograd/kernels that derives this operation; None if none does."""
     if not operation.__module__.startswith("autograd.ops."):

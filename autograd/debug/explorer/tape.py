@@ -18,7 +18,7 @@ import numpy as np
 from autograd._tensor import Tensor
 from autograd.backward import run_backward, starting_gradient
 from autograd.call_site import describe
-from autograd.debug.explorer.naming import Names, unique
+from autograd.debug.explorer.naming import Names, Unique
 from autograd.debug.format import Place, place_of, raw
 from autograd.device import is_array
 from autograd.engine import Op
@@ -293,11 +293,11 @@ class _Recorder(Observer):
 
     def name_values(self):
         """Give every Value its key, which is unique."""
-        taken: set[str] = set()
+        unique = Unique()
         per_module: dict[str, int] = {}
         for call in self.calls:
             per_module[call.module] = per_module.get(call.module, 0) + 1
-        self.loss.key = unique("loss", taken)
+        self.loss.key = unique("loss")
         for value in self.values:
             if value is self.loss:
                 continue
@@ -311,4 +311,4 @@ class _Recorder(Observer):
                 if call.module:
                     alone = per_module[call.module] == 1
                     name = call.module if alone else f"{call.module}.{own}"
-            value.key = unique(name, taken)
+            value.key = unique(name)
