@@ -1,32 +1,148 @@
-import { cardView } from "./card.js";
+// The page: reads its data, draws the parts that stay, and draws them again when the address changes.
+
 import { loadPage } from "./data.js";
 import { clear, h } from "./dom.js";
 import { readState, resolveState, writeState } from "./state.js";
-
-const views = [cardView];
+import { createControls } from "./controls.js";
+import { createTape } from "./tape.js";
+import { createDrawing } from "./drawing.js";
+import { createChosen } from "./chosen.js";
+import { createTabs } from "./tabs.js";
+import { createGuide, createHelp, remember, remembered } from "./guide.js";
 
 function start() {
   const text = (id) => document.getElementById(id).textContent;
   const page = loadPage(text("data"), text("arrays"));
   const root = document.getElementById("explorer");
-  const draw = () => {
-    const state = readState(location.hash);
-    const context = {
-      page, state, ...resolveState(page, state),
-      go: (changes) => { location.hash = writeState({ ...readState(location.hash), ...changes }); },
-      link: (changes) => writeState({ ...state, ...changes }),
-    };
-    clear(root).append(h("h1", {}, page.title), h("p", {}, context.step?.sentence ?? ""));
-    for (const view of views) {
-      if (view.available(context.graph)) {
-        const section = h("section", { "aria-label": view.title });
-        root.append(section);
-        view.render(section, context);
-      }
+  let state = null, context = null;
+
+  // --- the state is the address
+
+  // Change the state, and so the page. Quiet changes (running, dragging) leave no entry in the history.
+  function go(changes, quiet = false) {
+    const address = writeState({ ...readState(location.hash), ...changes });
+    if (address === location.hash) return;
+    if (quiet) {
+      try {
+        history.replaceState(null, "", address);
+        draw();
+        return;
+      } catch { /* a page in a frame without an address of its own */ }
     }
-  };
+    location.hash = address;
+  }
+
+  function goToStep(n, quiet = false) {
+    const held = readState(location.hash).hold === "1";
+    go(held ? { step: n } : { step: n, tensor: null, of: null, cell: null }, quiet);
+  }
+
+  function choose(id) {
+    const phase = context.step ? context.step.phase : "forward";
+    const tensor = context.graph.tensors[id];
+    go({ tensor: tensor.key, of: phase !== "forward" && tensor.grad !== null ? "gradient" : null, cell: null });
+  }
+
+  function draw() {
+    state = readState(location.hash);
+    context = { page, state, go, ...resolveState(page, state), link: (changes) => writeState({ ...state, ...changes }) };
+    if (!context.graph) return;
+    document.documentElement.dataset.step = String(context.step.n);
+    const running = controls.running();
+    sentence.setAttribute("aria-live", running ? "off" : "polite");
+    drawSentence(context, phase, sentence, site);
+    chooser.value = context.graph.name;
+    about.textContent = context.graph.about || context.graph.title || "";
+    for (const part of [controls, tape, drawing, chosen, tabs]) part.update(context);
+  }
+
+  // --- the parts
+
+  const controls = createControls({ step: goToStep });
+  const tape = createTape(goToStep, choose);
+  const drawing = createDrawing(choose);
+  const chosen = createChosen(go);
+  const tabs = createTabs(go);
+  const guide = createGuide(writeState);
+  const help = createHelp();
+  const phase = h("span", { class: "page-phase" });
+  const sentence = h("span", { class: "page-words", role: "status", "aria-live": "polite" });
+  const site = h("p", { class: "page-site" });
+  const about = h("p", { class: "page-about" });
+  const chooser = h("select", { "aria-label": "Graph", onchange: () => { location.hash = writeState({ graph: chooser.value, view: state.view }); } },
+    page.graphs.map((graph) => h("option", { value: graph.name }, graph.title || graph.name)));
+  const tool = (label, key, action) => h("button", { type: "button", title: `${label} (${key})`, onclick: action }, label);
+  const theme = tool("Dark", "d", switchTheme);
+
+  clear(root).append(
+    h("header", { class: "page-head" }, h("h1", {}, page.title), page.graphs.length > 1 ? chooser : null, about,
+      h("div", { class: "page-tools" }, h("button", { type: "button", onclick: () => guide.toggle() }, "Start here"),
+        tool("Keys", "?", () => help.open(tabs.letters())), theme)),
+    guide.element,
+    h("div", { class: "page-now" }, controls.element, h("p", { class: "page-sentence" }, phase, sentence), site),
+    h("div", { class: "page-body" },
+      h("div", { class: "page-left" }, tape.pending, tape.element, drawing.element),
+      h("div", { class: "page-right" }, tabs.list, chosen.element, tabs.panel)),
+    help.element);
+  root.className = "page";
+  guide.show(page);
+
+  // --- light and dark
+
+  function dark() {
+    const own = document.documentElement.dataset.theme;
+    return own ? own === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  }
+
+  function switchTheme() {
+    document.documentElement.dataset.theme = dark() ? "light" : "dark";
+    remember("explorer-theme", document.documentElement.dataset.theme);
+    showTheme();
+    draw();  // a view may have painted in the colours of before
+  }
+
+  function showTheme() {
+    theme.textContent = dark() ? "Light" : "Dark";
+  }
+
+  if (remembered("explorer-theme")) document.documentElement.dataset.theme = remembered("explorer-theme");
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { showTheme(); draw(); });
+  showTheme();
+
+  // --- keys
+
+  addEventListener("keydown", (event) => {
+    if (event.defaultPrevented || event.ctrlKey || event.altKey || event.metaKey || help.element.open) return;
+    const target = event.target instanceof Element ? event.target : document.body;
+    if (target.matches("input:not([type='checkbox'], [type='radio']), select, textarea")) {
+      if (event.key === "Escape") target.blur();
+      return;
+    }
+    if (event.key === " " && target.closest("button, a, summary, input, [role='button'], [role='gridcell']")) return;
+    const known = controls.key(event.key) || pageKey(event.key) || tabs.key(event.key, context.graph);
+    if (known) event.preventDefault();
+  });
+
+  function pageKey(name) {
+    if (name === "?") help.open(tabs.letters());
+    else if (name === "/") chosen.focus();
+    else if (name === "f") chosen.toggleHold();
+    else if (name === "d") switchTheme();
+    else return false;
+    return true;
+  }
+
   addEventListener("hashchange", draw);
   draw();
+}
+
+function drawSentence({ step }, phase, sentence, site) {
+  const backward = step.phase !== "forward";
+  phase.textContent = { forward: "Forward", start: "The turn", backward: "Backward", leaf: "Leaf" }[step.phase];
+  phase.className = `page-phase${backward ? " is-backward" : ""}`;
+  if (sentence.textContent !== step.sentence) sentence.textContent = step.sentence;
+  clear(site);
+  if (step.site) site.append(h("code", { class: "page-place" }, `${step.site.file}:${step.site.line}`), h("code", { class: "page-source" }, step.site.source));
 }
 
 start();

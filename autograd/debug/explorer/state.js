@@ -40,8 +40,10 @@ export function resolveState(page, state) {
   const last = graph.steps.length - 1;
   const n = Math.min(Math.max(Number.parseInt(state.step ?? "0", 10) || 0, 0), last);
   const step = graph.steps[n];
-  const tensor = graph.byKey(state.tensor ?? "") ?? graph.tensors[step.out] ?? null;
-  const shown = stateShown(graph, tensor, state.of ?? "");
+  const named = graph.byKey(state.tensor ?? "");
+  const tensor = named ?? graph.tensors[step.out] ?? null;
+  const usual = named === null && step.phase !== "forward" ? "gradient" : "value";
+  const shown = stateShown(graph, tensor, state.of ?? usual);
   let cell = null;
   if (state.cell !== undefined && shown !== null) {
     const indices = state.cell === "" ? [] : state.cell.split(",").map(Number);

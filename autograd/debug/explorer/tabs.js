@@ -1,0 +1,107 @@
+// The tabs of the views, and the panel in which the open view is drawn.
+
+import { h, clear } from "./dom.js";
+import { views } from "./views.js";
+
+const TABS_TAKEN = "jkbgfd";  // keys that mean something else
+
+// The letter that opens each view: the first of its name that is still free.
+export function viewLetters(list) {
+  const letters = new Map(), taken = new Set(TABS_TAKEN);
+  for (const view of list) {
+    const letter = [...`${view.id}${view.title}`.toLowerCase()].find((c) => /[a-z]/.test(c) && !taken.has(c));
+    if (letter) { taken.add(letter); letters.set(letter, view); }
+  }
+  return letters;
+}
+
+export function createTabs(go) {
+  const list = h("div", { class: "tabs", role: "tablist", "aria-label": "Views" });
+  const panel = h("div", { class: "page-view", role: "tabpanel", tabindex: "0" });
+  let shown = [], open = null, focus = null, marked = "";
+
+  function available(graph) {
+    return views.filter((view) => view.available(graph));
+  }
+
+  function update(context) {
+    shown = available(context.graph);
+    open = shown.find((view) => view.id === context.state.view) ?? shown.find((view) => view.id === "tensor") ?? shown[0];
+    const key = `${shown.map((view) => view.id)} ${open && open.id}`;
+    if (key !== marked) {
+      const inside = list.contains(document.activeElement);
+      marked = key;
+      focus = open;
+      clear(list).append(...shown.map((view) => tab(view)));
+      if (inside) list.querySelector("[tabindex='0']").focus();
+    }
+    if (!open) { clear(panel); return; }
+    panel.setAttribute("aria-labelledby", `tab-${open.id}`);
+    tabsRedraw(panel, open, context);
+  }
+
+  function tab(view) {
+    const chosen = view === open;
+    return h("button", { type: "button", role: "tab", id: `tab-${view.id}`, "aria-selected": String(chosen),
+      tabindex: chosen ? "0" : "-1", onclick: () => go({ view: view.id }) }, view.title);
+  }
+
+  list.addEventListener("keydown", (event) => {
+    const at = shown.indexOf(focus), end = shown.length - 1;
+    const next = { ArrowRight: at === end ? 0 : at + 1, ArrowLeft: at === 0 ? end : at - 1, Home: 0, End: end }[event.key];
+    if (next === undefined || event.ctrlKey || event.altKey || event.metaKey) return;
+    focus = shown[next];
+    for (const button of list.children) button.tabIndex = button.id === `tab-${focus.id}` ? 0 : -1;
+    list.querySelector("[tabindex='0']").focus();
+    event.preventDefault();
+    event.stopPropagation();
+  });
+
+  // True if the letter opens a view of this graph.
+  function key(name, graph) {
+    const view = viewLetters(views).get(name);
+    if (!view || !view.available(graph)) return false;
+    go({ view: view.id });
+    return true;
+  }
+
+  const letters = () => [...viewLetters(views)].map(([letter, view]) => [letter, view.title]);
+  return { list, panel, update, key, letters };
+}
+
+// Draw a view anew, and leave the reader where he was: focus and scrolled boxes stay.
+function tabsRedraw(panel, view, context) {
+  const same = panel.dataset.view === view.id;
+  const active = panel.contains(document.activeElement) && document.activeElement !== panel ? document.activeElement : null;
+  const key = active && active.getAttribute("data-key"), path = active && tabsPath(panel, active);
+  const scrolled = same ? [...panel.querySelectorAll(".scroll")].filter((box) => box.scrollLeft || box.scrollTop)
+    .map((box) => [tabsPath(panel, box), box.scrollLeft, box.scrollTop]) : [];
+  const top = panel.scrollTop;
+  clear(panel);
+  panel.dataset.view = view.id;
+  try {
+    view.render(panel, context);
+  } catch (error) {
+    console.error(error);
+    clear(panel).append(h("p", { class: "bad" }, `This view could not be drawn: ${error.message}`));
+  }
+  panel.scrollTop = same ? top : 0;
+  for (const [place, left, up] of scrolled) {
+    const box = tabsFollow(panel, place);
+    if (box) [box.scrollLeft, box.scrollTop] = [left, up];
+  }
+  if (!active) return;
+  const again = (key && panel.querySelector(`[data-key="${CSS.escape(key)}"]`)) || tabsFollow(panel, path);
+  if (again && again.tagName === active.tagName) again.focus({ preventScroll: true });
+  if (document.activeElement === document.body) panel.focus({ preventScroll: true });
+}
+
+function tabsPath(root, element) {
+  const path = [];
+  for (let e = element; e !== root; e = e.parentNode) path.unshift([...e.parentNode.children].indexOf(e));
+  return path;
+}
+
+function tabsFollow(root, path) {
+  return path.reduce((element, i) => element && element.children[i], root) ?? null;
+}

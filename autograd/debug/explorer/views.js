@@ -1,0 +1,7 @@
+// The views, in the order of their tabs: one import and one name for each.
+
+import { cardView } from "./card.js";
+
+export const views = [
+  cardView,
+];
