@@ -185,7 +185,7 @@ def tape_of_a_tape() -> Builtin:
     w = _leaf([0.5, -1.0, 3.0])
 
     def loss():
-        y = ops.sum(w * x * x * x)
+        y = ops.sum(w * x**3)
         (g_x,) = grad(y, [x], create_graph=True)
         return ops.sum(g_x * g_x)
 

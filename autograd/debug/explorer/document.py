@@ -280,4 +280,5 @@ def _line(line):
 
 
 def _number(x):
+    x = x.item() if isinstance(x, np.generic) else x
     return {"number": x if isinstance(x, (int, float)) and not is_array(x) else repr(x)}

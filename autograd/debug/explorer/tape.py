@@ -176,7 +176,7 @@ class _Recorder(Observer):
         self.values: list[Value] = []
         self.calls: list[Call] = []
         self.events: list[tuple[str, Any]] = []
-        self.loss: Any = None
+        self.loss: Any = None  # None while the function runs: a pass inside it is no part of ours
         self.by_node: dict[int, Value] = {}  # order of a node -> Value
         self.by_array: dict[int, Value] = {}  # id of a constant's array -> Value
         self.call_of: dict[int, Call] = {}  # order of a node -> Call
@@ -275,13 +275,13 @@ class _Recorder(Observer):
 
     def on_contribution(self, op, i, node, gradient):
         value = self.by_node.get(node.order)
-        if value is not None:
+        if value is not None and self.loss is not None:
             call = None if op is None else self.call_of.get(op.order)
             value.contributions.append(Contribution(call, i, raw(gradient)))
 
     def on_gradient(self, node, gradient):
         value = self.by_node.get(node.order)
-        if value is None:
+        if value is None or self.loss is None:
             return
         value.gradient = raw(gradient)
         if value.kind == "leaf":

@@ -1,0 +1,39 @@
+// node check_cells.mjs FOLDER DATA: explains every cell of every tensor in DATA (the page's JSON, a
+// line break, its arrays), and prints as JSON what did not agree with the stored number.
+
+import { readFileSync } from "node:fs";
+
+const [folder, file] = process.argv.slice(2);
+const { cellOf, loadPage } = await import(`${folder}/data.js`);
+const { explainCell } = await import(`${folder}/rules.js`);
+const { ruleInWords } = await import(`${folder}/words.js`);
+
+const page = loadPage(...readFileSync(file, "utf8").split("\n"));
+const result = { cells: 0, equal: 0, rules: {}, opaque: {}, wrong: [], silent: [] };
+for (const graph of page.graphs) {
+  graph.tensors.forEach((tensor, id) => {
+    if (tensor.line === null || tensor.data === null) return;
+    const { rule, op, attrs } = graph.lines[tensor.line];
+    const size = tensor.shape.reduce((a, b) => a * b, 1);
+    for (let flat = 0; flat < size; flat++) {
+      const cell = cellOf(flat, tensor.shape);
+      const found = explainCell(graph, id, cell);
+      const words = ruleInWords(graph, found);
+      if (!/^.+[.]$/.test(words) || /undefined|null/.test(words)) {
+        result.silent.push([graph.name, op, words]);
+      }
+      if (rule === "opaque") {
+        result.opaque[op] = (result.opaque[op] ?? 0) + 1;
+        continue;
+      }
+      result.cells += 1;
+      result.rules[rule] = (result.rules[rule] ?? 0) + 1;
+      if (found.ulps === 0) result.equal += 1;
+      if (found.agrees !== true) {
+        const { total, stored, ulps, bound } = found;
+        result.wrong.push({ graph: graph.name, id, op, rule, attrs, cell, total, stored, ulps, bound });
+      }
+    }
+  });
+}
+console.log(JSON.stringify(result));
