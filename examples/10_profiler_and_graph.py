@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from autograd import Tensor, ops
-from autograd.debug import draw_graph, profile, record_graph
+from autograd.debug import draw_graph, explore, profile
 from tinygrad_llm.config import GPTConfig
 from tinygrad_llm.model.gpt import GPT
 
@@ -98,16 +98,16 @@ def part_3_the_graph(folder):
     """)
     assert [n.op or n.name for n in graph.nodes] == ["x", "w", "MatMul", "Tanh", "Sum"]
     model, ids, targets = tiny_gpt()
-    with record_graph(names=dict(model.named_parameters())) as graph:
-        model.loss(ids, targets).backward()
-    path = graph.html(folder / "graph.html", title="A GPT of two blocks")
-    by_name = {n.name: n for n in graph.nodes}
-    assert by_name["wte.weight"].gradient is not None
+    explored = explore(
+        lambda: model.loss(ids, targets), folder / "graph.html", model, title="A GPT of two blocks"
+    )
+    tape = explored.tape
+    assert {value.key for value in tape.leaves} >= {"wte.weight", "ln_f.bias"}
     say(f"""
-        The model's graph, {len(graph)} nodes, as a page to open in a browser. Click a node to see
-        its formula, the line that called it, what it saved, and the range of its value and of its
-        gradient:
-        {path}
+        The model's graph, {len(tape.calls)} operations on {len(tape.leaves)} leaves, as a page to
+        step through in a browser: what each operation computes, what it saved, the user's line that
+        called it, its value, its gradient, and how every number came about:
+        {explored.path}
     """)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from autograd import Parameter, Tensor, check_grad, ops
-from autograd.debug import draw_graph, profile, record_gradients
+from autograd.debug import draw_graph, explore, profile, record_gradients
 from tinygrad_llm.config import GPTConfig
 from tinygrad_llm.model.containers import ModuleDict, Sequential
 from tinygrad_llm.model.gpt import GPT
@@ -192,10 +192,15 @@ def test_the_ledger_and_the_profile_are_tables():
     assert [line for line in totals if line in found] == totals
 
 
-def test_a_graph_is_its_page_in_a_frame(tmp_path):
+def test_a_graph_is_drawn_as_markdown():
     w = Parameter(np.ones(3))
     graph = draw_graph((w * w).sum(), {"w": w})
     assert repr(graph) == "Graph of 3 nodes, of which 1 are leaves"
-    (frame,) = re.findall(r'<iframe srcdoc="([^"]*)"', graph._repr_html_())
-    graph.html(tmp_path / "page.html", repr(graph))
+    assert graph._repr_markdown_() == f"```mermaid\n{graph.mermaid()}```"
+
+
+def test_the_explorer_is_its_page_in_a_frame(tmp_path):
+    w = Parameter(np.ones(3))
+    explored = explore((w * w).sum(), tmp_path / "page.html", names={"w": w})
+    (frame,) = re.findall(r'<iframe srcdoc="([^"]*)"', explored._repr_html_())
     assert html.unescape(frame) == (tmp_path / "page.html").read_text(encoding="utf-8")

@@ -1,26 +1,18 @@
-"""The graph as something to look at: Mermaid and DOT text, or a page to click through.
+"""The graph as text: Mermaid, which Markdown draws, and DOT, for Graphviz.
 
-``draw_graph`` reads the graph that a tensor carries, before backward releases it. The engine keeps
-neither the values nor the gradients of intermediate tensors; ``record_graph`` watches a
-computation and records their statistics as it goes.
+``draw_graph`` reads the graph that a tensor carries, before backward releases it. A page to click
+through, with the values and gradients that passed, is made by ``explore`` (``explorer/``).
 """
 
 import inspect
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from html import escape
-from typing import TypeVar
 
 from autograd._tensor import Tensor
-from autograd.debug.format import Place, Summary, bytes_text, place_of, raw, summarize
+from autograd.debug.format import Place, bytes_text, place_of
 from autograd.debug.memory import kept_arrays
-from autograd.device import is_array
 from autograd.leaf import Leaf
-from autograd.observe import Observer
-
-PathT = TypeVar("PathT", str, os.PathLike)
 
 
 @dataclass
@@ -28,9 +20,8 @@ class GraphNode:
     """One op with its output, or one leaf tensor (``op`` is None).
 
     ``key`` numbers the nodes in order of creation. ``inputs`` are (position, key) of those that
-    carry a gradient, ``constants`` (position, description) of the others. ``saved`` lists (what it
-    is, shape and type, bytes) of the arrays kept for backward. Statistics are None unless they were
-    recorded.
+    carry a gradient. ``saved`` lists (what it is, shape and type, bytes) of the arrays kept for
+    backward.
     """
 
     key: int
@@ -41,10 +32,7 @@ class GraphNode:
     place: Place | None = None
     doc: str = ""
     inputs: list[tuple[int, int]] = field(default_factory=list)
-    constants: list[tuple[int, str]] = field(default_factory=list)
     saved: list[tuple[str, str, int]] = field(default_factory=list)
-    value: Summary | None = None
-    gradient: Summary | None = None
 
     @property
     def saved_bytes(self) -> int:
@@ -52,7 +40,7 @@ class GraphNode:
 
 
 class Graph:
-    """Nodes from oldest to newest; ``mermaid()``, ``dot()`` and ``html()`` draw them.
+    """Nodes from oldest to newest; ``mermaid()`` and ``dot()`` draw them.
 
     ``names`` maps a name to a tensor, such as ``dict(model.named_parameters())``.
     """
@@ -69,18 +57,12 @@ class Graph:
     def __len__(self) -> int:
         return len(self._nodes)
 
-    def _add(self, node, args=None, value=None):
-        """Describe a node of the engine; ``args`` are what the op was called with, if known."""
-        if node.order in self._nodes:
-            return
+    def _add(self, node):
+        """Describe a node of the engine."""
         name = self._names.get(node.order, "")
         shape, dtype = tuple(node.shape), str(node.dtype)
         if isinstance(node, Leaf):
-            tensor = node.tensor()
             leaf = GraphNode(node.order, None, name or "leaf", shape, dtype, doc=LEAF)
-            if tensor is not None:
-                leaf.value = summarize(tensor)
-                leaf.gradient = None if tensor.grad is None else summarize(tensor.grad)
             self._nodes[node.order] = leaf
             return
         self._nodes[node.order] = GraphNode(
@@ -92,13 +74,7 @@ class Graph:
             place=place_of(node),
             doc=inspect.getdoc(type(node)) or "",
             inputs=[(i, n.order) for i, n in enumerate(node.inputs) if n is not None],
-            constants=[
-                (i, _constant(a))
-                for i, a in enumerate(args or ())
-                if not isinstance(a, Tensor) or a._node is None
-            ],
             saved=[(what, f"{a.shape} {a.dtype}", a.nbytes) for what, a in kept_arrays(node)],
-            value=value,
         )
 
     # --- text ------------------------------------------------------------------------------------
@@ -127,24 +103,13 @@ class Graph:
         lines += [f"    n{a} -> n{b};" for a, b in self._edges()]
         return "\n".join([*lines, "}"]) + "\n"
 
-    def html(self, path: PathT, title: str = "Gradient graph") -> PathT:
-        """Write a page, one file without outside links, to ``path``; returns the path."""
-        from autograd.debug.html import page
-
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(page(self, title))
-        return path
-
     def __repr__(self) -> str:
         leaves = sum(node.op is None for node in self.nodes)
         return f"Graph of {len(self)} nodes, of which {leaves} are leaves"
 
-    def _repr_html_(self) -> str:
-        """For notebooks: the page of ``html``, in a frame."""
-        from autograd.debug.html import page
-
-        content = escape(page(self, repr(self)), quote=True)
-        return f'<iframe srcdoc="{content}" style="width: 100%; height: 32em; border: 0"></iframe>'
+    def _repr_markdown_(self) -> str:
+        """For notebooks, which draw Mermaid in Markdown."""
+        return f"```mermaid\n{self.mermaid()}```"
 
     def _edges(self):
         return [(a, n.key) for n in self.nodes for _, a in n.inputs if a in self._nodes]
@@ -173,44 +138,11 @@ def draw_graph(tensor: Tensor, names: Mapping[str, Tensor] | None = None) -> Gra
             if node.inputs is None:
                 raise ValueError(
                     f"backward has released the graph at {type(node).__name__}: draw it before, "
-                    "pass retain_graph=True, or use record_graph"
+                    "pass retain_graph=True, or explore a function that computes the loss"
                 )
             stack.extend(n for n in node.inputs if n is not None)
         graph._add(node)
     return graph
-
-
-class record_graph(Observer):  # noqa: N801 (a context manager, as a function would be)
-    """``with record_graph() as graph:`` gives the Graph of what is computed inside.
-
-    It holds every recorded op with the statistics of its value and, if backward runs inside as
-    well, of its gradient. No array is kept.
-    """
-
-    def __init__(self, names: Mapping[str, Tensor] | None = None) -> None:
-        self._graph = Graph(names)
-
-    def __enter__(self) -> Graph:  # type: ignore[override]
-        super().__enter__()
-        return self._graph
-
-    def after_forward(self, op, args, output):
-        if output._node is not op:
-            return
-        for arg in args:
-            if isinstance(arg, Tensor) and isinstance(arg._node, Leaf):
-                self._graph._add(arg._node)
-        self._graph._add(op, args, summarize(output))
-
-    def on_gradient(self, node, gradient):
-        if node.order in self._graph._nodes:
-            self._graph._nodes[node.order].gradient = summarize(raw(gradient))
-
-
-def _constant(value):
-    if isinstance(value, Tensor) or is_array(value):
-        return str(summarize(value))
-    return repr(value)
 
 
 def _label(node):

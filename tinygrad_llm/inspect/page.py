@@ -19,7 +19,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from autograd.debug.html import as_script_data, fill
+from autograd.debug.explorer.page import as_script_data, fill
 from tinygrad_llm.inspect.pushes import Line, Pushes, TokenPush
 from tinygrad_llm.terminal import one_line, printable
 
