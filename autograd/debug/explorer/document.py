@@ -24,6 +24,7 @@ from autograd.debug.explorer.lines import (
     backward_lines,
     forward_lines,
 )
+from autograd.debug.explorer.on_host import on_host
 from autograd.debug.explorer.parts import PARTS
 from autograd.debug.explorer.sentences import sentence
 from autograd.debug.explorer.statistics import sampled, statistics
@@ -46,6 +47,7 @@ def graph_document(
     parts: dict[str, Callable[..., Any]] | None = None,
 ) -> dict[str, Any]:
     """The graph of ``tape`` as data; ``labels`` are texts for rows, such as {"tokens": [...]}."""
+    tape = on_host(tape)
     builder = Builder(tape, largest, everything)
     document = builder.document()
     document |= {"name": name, "title": title or name, "about": about, "labels": labels or {}}
