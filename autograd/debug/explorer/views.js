@@ -1,7 +1,9 @@
 // The views, in the order of their tabs: one import and one name for each.
 
 import { cardView } from "./card.js";
+import { orderView } from "./order.js";
 
 export const views = [
   cardView,
+  orderView,
 ];

@@ -306,6 +306,7 @@ def walk_graph(root: Any, names: dict[Any, tuple[str, str]]) -> dict[str, Any]:
                 "text": text,
                 "op": None if isinstance(node, Leaf) else type(node).__name__,
                 "shape": list(node.shape),
+                "dtype": str(node.dtype),
                 "gradient": complete[i] if complete[i].size <= WHOLE // 10 else None,
                 "paths": str(paths[i]),  # may be more than a float holds
             }
@@ -354,7 +355,7 @@ def example_residual() -> dict[str, Any]:
 EXAMPLES = {"reuse": example_reuse, "residual": example_residual}
 
 
-def part(tape: Any) -> dict[str, Any]:
+def part(tape: Any, builder: Any = None) -> dict[str, Any]:
     """The walks of a tape's graph, and those of the two examples, for the page."""
     root = tape.loss.node
     if root is None or isinstance(root, Leaf) or root.inputs is None:
