@@ -16,7 +16,7 @@ export function createControls(actions) {
   const backward = button("next backward", "Jump to the next step of the backward pass", "b", jumpBackward);
   const speed = h("select", { "aria-label": "Speed of running", title: "Speed of running" },
     CONTROLS_SPEEDS.map(([name, pause]) => h("option", { value: String(pause) }, name)));
-  speed.value = "1000";
+  speed.value = matchMedia("(prefers-reduced-motion: reduce)").matches ? "2000" : "1000";
   const number = h("input", { type: "number", min: "0", "aria-label": "Step number", title: "Jump to a step (g)",
     onchange: () => to(Number(number.value)) });
   const total = h("span", { class: "controls-total" });
@@ -25,7 +25,7 @@ export function createControls(actions) {
   const track = h("span", { class: "controls-track" }, scrubber);
   const element = h("div", { class: "controls", role: "group", "aria-label": "Steps" },
     first, back, forward, last, run, speed, backward, track,
-    h("label", { class: "controls-number" }, "step ", number, " ", total));
+    h("label", { class: "controls-number" }, h("span", { class: "controls-word" }, "step "), number, " ", total));
   let context = null, timer = null;
 
   function update(next) {

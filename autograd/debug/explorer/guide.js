@@ -27,7 +27,8 @@ function guideStops(page) {
   if (first) add("3. The loss: from p \u2212 y to the first gradients", main, { step: first.n, view: main.softmax ? "softmax" : "card" });
   if (shared) add(`4. ${shared.key}: ${shared.contributions.length} contributions add up`, main,
     { step: guideTaken(main, shared), tensor: shared.key, of: "gradient", view: "ledger" });
-  add("5. Why newest first: b = a + a", two ?? main, { step: 0, view: "walks" });
+  const walked = two ?? (main.walks ? main : null);
+  add(`5. Why newest first: ${walked && walked.title}`, walked, { step: 0, view: "walks" });
   return stops;
 }
 
@@ -50,8 +51,8 @@ export function createGuide(link) {
     clear(element).append(
       h("div", {},
         h("p", {}, h("b", {}, "Start here. "),
-          "A model computed its loss, one operation at a time: the forward pass. Then it went back, newest operation first, ",
-          "to find how the loss changes with every number: its gradient. All of it was recorded, ",
+          "A program computed one number, the loss, operation by operation: the forward pass. Then it went back, the newest operation first, ",
+          "to find how the loss changes with every other number: its gradient. All of it was recorded, ",
           "and each number here can be followed down to those that made it."),
         h("p", {}, "Press ", h("kbd", {}, "\u2192"), " to take the first step, ", h("kbd", {}, "b"),
           " to jump to the backward pass, ", h("kbd", {}, "?"), " for all keys. Or take the tour:"),
@@ -80,6 +81,7 @@ const GUIDE_KEYS = [
   ["f", "hold the chosen tensor, or follow the step"],
   ["d", "dark or light"],
   ["Tab", "from part to part; in the tabs \u2190 and \u2192 move, Enter opens"],
+  ["\u2191 \u2193 in the tape", "one step back, one step forward"],
   ["\u2191 \u2193 in the graph", "from tensor to tensor; Enter chooses one"],
   ["?", "this list"],
 ];

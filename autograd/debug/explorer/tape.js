@@ -49,6 +49,13 @@ export function createTape(goToStep, choose) {
     if (n >= 0) list.setAttribute("aria-activedescendant", `tape-${n}`);
   }
 
+  list.addEventListener("keydown", (event) => {
+    const by = { ArrowUp: -1, ArrowDown: 1 }[event.key];
+    if (!by || !context.step || event.ctrlKey || event.altKey || event.metaKey) return;
+    event.preventDefault();
+    const step = context.graph.steps[context.step.n + by];
+    if (step) goToStep(step.n);
+  });
   list.addEventListener("scroll", () => { if (context) paint(); }, { passive: true });
   new ResizeObserver(() => { if (context) paint(); }).observe(list);
   return { element, pending, update };
