@@ -30,6 +30,8 @@ OF_A_MODEL = ("twice", "residual")
 """The built-in graphs that stand next to a model's: on them a wrong order shows best."""
 ARRAYS = 4
 """How many arrays of a model's size a recorded pass keeps: weights, gradients, contributions."""
+CONTINUED = 16
+"""Tokens that a model writes after its run's sample, where no prompt is given."""
 TITLE = "Backward, step by step"
 
 Graphs = dict[str, Tape]
@@ -115,9 +117,12 @@ def _of_model(options: ExploreOptions) -> tuple[dict[str, Any], Graphs]:
         raise UserError(f"{name} has no text of its own: pass one with --prompt")
     own = ModelOptions(weights="float32", no_verify=options.no_verify)
     model, tokenizer = open_model(name, own)
-    ids = np.array(prompt_ids(tokenizer, typed_text(prompt, "the prompt")))
-    _check(model, ids, name)
     model.eval()
+    ids = np.array(prompt_ids(tokenizer, typed_text(prompt, "the prompt")))
+    if options.prompt is None:
+        new = min(CONTINUED, model.config.block_size - len(ids))
+        ids = model.generate(ids[None], new, do_sample=False, eos_token_id=())[0]
+    _check(model, ids, name)
     inputs, targets = ids[None, :-1], ids[None, 1:]
     tape = record(lambda: model.loss(inputs, targets), model)
     texts = pieces(tokenizer, ids.tolist())

@@ -18,7 +18,8 @@ class ExploreOptions:
     file or a name. Without it, a GPT small enough to see every number, and the other built-in
     graphs."""
     prompt: Annotated[str | None, also("-p")] = None
-    """The text whose loss is explored, with MODEL; None means that of the run's sample."""
+    """The text whose loss is explored, with MODEL; None means the start of the
+    run's sample, and what the model writes after it."""
     graph: str | None = None
     """The built-in graph that the page begins with (--list names them)."""
     list: bool = False
