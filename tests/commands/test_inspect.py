@@ -80,7 +80,7 @@ def test_a_neighbour_and_the_whole_row(here, capsys):
 @pytest.mark.parametrize(
     "words, sentence",
     [
-        (("model",), "inspect needs a row of training data: --data FILE"),
+        (("model",), "inspect needs a text, --prompt TEXT, or a row of training data: --data"),
         ((*SFT, "--row", "4"), "sft.json has 3 rows, so there is no row 4"),
         ((*SFT, "--row", "0"), "row is 0"),
         ((*SFT, "--neighbor", "1"), "neighbor and row are both 1"),

@@ -20,6 +20,7 @@ from tinygrad_llm.training.checkpoint import run_of
 from tinygrad_llm.training.runs import read_run_file
 
 if TYPE_CHECKING:
+    from tinygrad_llm.commands.inspect_options import InspectOptions
     from tinygrad_llm.model import Model
     from tinygrad_llm.tokenizer import Tokenizer
 
@@ -113,7 +114,7 @@ def stream_text(
         yield piece
 
 
-def read_prompt(options: GenerateOptions) -> str:
+def read_prompt(options: "GenerateOptions | InspectOptions") -> str:
     """The prompt itself, or the text of the file or of the standard input that has it.
 
     Raises UserError for what is not UTF-8 text.

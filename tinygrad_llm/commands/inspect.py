@@ -1,11 +1,16 @@
-"""``tinygrad-llm inspect MODEL --data FILE --row N``: where the loss pushes the model."""
+"""``tinygrad-llm inspect MODEL``: a look into a model, at a prompt or at a row of training data.
+
+--prompt TEXT          what each layer predicts, where each head looks   (inspect_prompt.py)
+--data FILE --row N    where the loss pushes the model
+"""
 
 import sys
 from typing import TYPE_CHECKING, Any
 
+from tinygrad_llm.commands import inspect_prompt
 from tinygrad_llm.commands.console import make_console
+from tinygrad_llm.commands.inspect_options import InspectOptions
 from tinygrad_llm.commands.models import open_model
-from tinygrad_llm.commands.options import InspectOptions
 from tinygrad_llm.commands.text_options import ModelOptions
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import user_path, write_atomically
@@ -26,7 +31,11 @@ FLOAT32 = ModelOptions(weights="float32")
 
 
 def run(options: InspectOptions) -> int:
-    """Compute the gradients of the row, show them, and write the page."""
+    """Look, show what there is to see, and write the page."""
+    return inspect_prompt.run(options) if options.reads_a_prompt else _inspect_row(options)
+
+
+def _inspect_row(options: InspectOptions) -> int:
     from rich.console import Console
 
     rows = read_rows(str(options.data))
@@ -35,7 +44,9 @@ def run(options: InspectOptions) -> int:
     if kind == "auto":
         kind = "dpo" if {"chosen", "rejected"} <= set(row.values) else "sft"
     _check(options, kind)
-    own = ModelOptions(weights="float32", adapter=options.adapter, no_verify=options.no_verify)
+    own = ModelOptions(
+        weights=options.weights, adapter=options.adapter, no_verify=options.no_verify
+    )
     model, tokenizer = open_model(options.model, own, merge_last=False)
     with make_console(sys.stderr).progress("forward and backward"):
         if kind == "sft":

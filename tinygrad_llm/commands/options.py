@@ -12,7 +12,7 @@ from tyro.conf import Positional, arg, subcommand
 from tinygrad_llm.commands.eval_options import EvalOptions
 from tinygrad_llm.commands.explore_options import ExploreOptions
 from tinygrad_llm.commands.finetune_kinds import FinetuneCommands
-from tinygrad_llm.commands.finetune_row_options import check_preference_loss
+from tinygrad_llm.commands.inspect_options import InspectOptions
 from tinygrad_llm.commands.pipeline_options import PipelineOptions
 from tinygrad_llm.commands.text_options import ChatOptions, GenerateOptions, also
 from tinygrad_llm.config import TrainConfig, check_count
@@ -217,56 +217,6 @@ class InfoOptions:
     """Show the checksums of the model's files of weights, too."""
     adapter: Annotated[str | None, also("--adapter-path")] = None
     """Folder of a LoRA adapter for the model, to show as well."""
-
-
-@dataclass(frozen=True)
-class InspectOptions:
-    """Show where the loss pushes a model: a row of training data, token by token."""
-
-    model: Annotated[str, positional("MODEL")]
-    """A run (its best checkpoint is used), a checkpoint, a model directory of Hugging Face, a GGUF
-    file or a name."""
-    data: Annotated[str | None, arg(metavar="FILE", help_behavior_hint=REQUIRED)] = None
-    """File of training data, as finetune sft and dpo take it."""
-    row: int = 1
-    """Number of the row in the file, from 1 on."""
-    kind: Literal["auto", "sft", "dpo"] = "auto"
-    """The loss: that of answers (sft) or of preferences (dpo); auto is dpo if the row has a chosen
-    and a rejected answer."""
-    neighbor: int | None = None
-    """With sft: number of another row that is packed next to it, and whose labels do not count."""
-    completion_only_loss: bool = True
-    """With sft: only the answers count. With --no-completion-only-loss, the prompts, too."""
-    loss_type: Literal["sigmoid", "sigmoid_norm", "hinge", "ipo", "ipo_sum", "orpo"] = "sigmoid"
-    """With dpo: the loss, as in finetune dpo."""
-    beta: float = 0.1
-    """With dpo: how strongly the model is held to the reference."""
-    label_smoothing: float = 0.0
-    """With dpo: share of pairs whose answers are expected to be exchanged."""
-    reference: str | None = None
-    """With dpo: the reference model; None means MODEL without its adapter."""
-    adapter: Annotated[str | None, also("--adapter-path")] = None
-    """Folder of a LoRA adapter, ours or PEFT's, for the model."""
-    template: Literal["auto", "chat", "plain"] = "auto"
-    """How the row is written: in the model's chat template, or as it is; auto is chat if the model
-    has a template."""
-    max_length: int = 1024
-    """Longest row, in tokens, and at most the model's block_size."""
-    html: str | None = None
-    """Write a page for a browser to this file, too."""
-    no_verify: bool = False
-    """Use a run's files without comparing them with their checksums."""
-
-    def __post_init__(self) -> None:
-        if self.data is None:
-            raise UserError("inspect needs a row of training data: --data FILE, and --row N")
-        for name in ("row", "max_length"):
-            check_count(name, getattr(self, name))
-        check_preference_loss(self.loss_type, self.beta, self.label_smoothing)
-        if self.neighbor is not None:
-            check_count("neighbor", self.neighbor)
-            if self.neighbor == self.row:
-                raise UserError(f"neighbor and row are both {self.row}: name another row")
 
 
 @dataclass(frozen=True)
