@@ -12,11 +12,22 @@ export function readNumber(x) {
   return x;
 }
 
-export function loadPage(json, base64) {
-  const binary = atob(base64);
+// The page of its document, a JSON text, and the bytes of its arrays: a buffer, or base64.
+export function loadPage(json, arrays) {
+  return new Page(JSON.parse(json), typeof arrays === "string" ? fromBase64(arrays).buffer : arrays);
+}
+
+export function fromBase64(text) {
+  const binary = atob(text);
   const bytes = new Uint8Array(binary.length);
   for (let i = 0; i < binary.length; i++) bytes[i] = binary.charCodeAt(i);
-  return new Page(JSON.parse(json), bytes.buffer);
+  return bytes;
+}
+
+// What was compressed by gzip and written as base64, as a buffer.
+export async function unpacked(text) {
+  const stream = new Blob([fromBase64(text)]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Response(stream).arrayBuffer();
 }
 
 export class Page {

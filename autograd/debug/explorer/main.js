@@ -1,6 +1,6 @@
 // The page: reads its data, draws the parts that stay, and draws them again when the address changes.
 
-import { loadPage } from "./data.js";
+import { loadPage, unpacked } from "./data.js";
 import { clear, h } from "./dom.js";
 import { readState, resolveState, writeState } from "./state.js";
 import { createControls } from "./controls.js";
@@ -10,9 +10,9 @@ import { createChosen } from "./chosen.js";
 import { createTabs } from "./tabs.js";
 import { createGuide, createHelp, remember, remembered } from "./guide.js";
 
-function start() {
-  const text = (id) => document.getElementById(id).textContent;
-  const page = loadPage(text("data"), text("arrays"));
+async function start() {
+  const embedded = (id) => unpacked(document.getElementById(id).textContent);
+  const page = loadPage(new TextDecoder().decode(await embedded("data")), await embedded("arrays"));
   const root = document.getElementById("explorer");
   let state = null, context = null;
 

@@ -6,11 +6,13 @@
     a document        plain data with NumPy arrays in it (document.py)
 
 Modules are joined into one script: each after those it imports, without its ``import`` lines and
-without the word ``export``. The arrays are taken out of the document, each content once, and follow
-as base64. The page may run this one script, whose hash its policy names, and fetch nothing.
+without the word ``export``. The arrays are taken out of the document, each content once. Both are
+embedded compressed, by gzip, as base64: every browser can undo that since 2023. The page may run
+this one script, whose hash its policy names, and fetch nothing.
 """
 
 import base64
+import gzip
 import hashlib
 import json
 import math
@@ -45,11 +47,25 @@ def page(document: dict[str, Any], title: str, server: dict[str, str] | None = N
             "TITLE": escape(title),
             "POLICY": escape(policy),
             "STYLE": (FOLDER / "explorer.css").read_text(encoding="utf-8"),
-            "DATA": data,
-            "ARRAYS": base64.b64encode(arrays).decode(),
+            "DATA": compressed(data.encode()),
+            "ARRAYS": compressed(arrays),
             "SCRIPT": script,
         },
     )
+
+
+def compressed(content: bytes) -> str:
+    """Bytes by gzip and base64; the same bytes give the same text."""
+    return base64.b64encode(gzip.compress(content, mtime=0)).decode()
+
+
+def unpack(html: str) -> tuple[dict[str, Any], bytes]:
+    """The document and the bytes of the arrays that a page embeds: what ``pack`` returned."""
+    found = [
+        gzip.decompress(base64.b64decode(html.split(f'id="{name}">')[1].split("<")[0]))
+        for name in ("data", "arrays")
+    ]
+    return json.loads(found[0]), found[1]
 
 
 def fill(template: str, fields: dict[str, str]) -> str:
