@@ -1,9 +1,11 @@
 // The views, in the order of their tabs: one import and one name for each.
 
 import { cardView } from "./card.js";
+import { ledgerView } from "./ledger.js";
 import { orderView } from "./order.js";
 
 export const views = [
   cardView,
+  ledgerView,
   orderView,
 ];
