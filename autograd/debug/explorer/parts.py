@@ -7,12 +7,13 @@ which is ``graph.<name>`` on the page, or None where it has nothing to say.
 from collections.abc import Callable
 from typing import Any
 
-from autograd.debug.explorer import cards, drawing, proof, saved, walks
+from autograd.debug.explorer import cards, drawing, loss_paths, proof, saved, walks
 
 PARTS: dict[str, Callable[..., dict[str, Any] | None]] = {
     "drawing": drawing.part,
     "cards": cards.part,
     "kept": saved.part,
+    "loss_paths": loss_paths.part,
     "proof": proof.part,
     "walks": walks.part,
 }
