@@ -1,4 +1,6 @@
-// The views, in the order of their tabs: one import { cardView } from "./card.js";
+// The views, in the order of their tabs: one import and one name for each.
+
+import { cardView } from "./card.js";
 import { ledgerView } from "./ledger.js";
 import { lossView } from "./loss.js";
 import { orderView } from "./order.js";
