@@ -20,7 +20,7 @@ from autograd.backward import run_backward, starting_gradient
 from autograd.call_site import describe
 from autograd.debug.explorer.naming import Names, Unique
 from autograd.debug.format import Place, place_of, raw
-from autograd.device import is_array
+from autograd.device import is_array, namespace
 from autograd.engine import Op
 from autograd.grad_mode import enable_grad
 from autograd.kernels.dispatch import use_kernels
@@ -249,6 +249,19 @@ class _Recorder(Observer):
                 self._add_call(node, [self._read_input(node, i) for i in range(len(node.inputs))],
                                self._read_output(node))  # fmt: skip
         self.by_node[loss._node.order].array = loss._data
+        for call in self.calls:
+            if call.out.array is None:
+                self._compute_again(call)
+
+    def _compute_again(self, call):
+        """The output of a call whose inputs are known, although it is needed by no derivative."""
+        arrays = [a.array if isinstance(a, Value) else a for a in call.args]
+        if any(a is None for a in arrays):
+            return
+        op = call.op._uncalled_copy()
+        op.needs = (False,) * len(arrays)
+        y = op.forward(namespace(next(a for a in arrays if is_array(a))), *arrays)
+        call.out.array = namespace(y).asarray(y) if is_array(y) else np.asarray(y)
 
     def _read_input(self, node, i):
         """The Value of input ``i``; what the node saved of it fills in what was not known."""
