@@ -2,6 +2,7 @@
 
 import { h, clear } from "./dom.js";
 import { views } from "./views.js";
+import { predictGate } from "./predict.js";
 
 const TABS_TAKEN = "jkbgfd";  // keys that mean something else
 
@@ -80,7 +81,9 @@ function tabsRedraw(panel, view, context) {
   clear(panel);
   panel.dataset.view = view.id;
   try {
-    view.render(panel, context);
+    const gate = predictGate(context); // a question to answer before this step is shown
+    if (gate) panel.append(gate);
+    else view.render(panel, context);
   } catch (error) {
     console.error(error);
     clear(panel).append(h("p", { class: "bad" }, `This view could not be drawn: ${error.message}`));

@@ -4,10 +4,12 @@ import { cardView } from "./card.js";
 import { ledgerView } from "./ledger.js";
 import { lossView } from "./loss.js";
 import { orderView } from "./order.js";
+import { predictView } from "./predict.js";
 
 export const views = [
   cardView,
   ledgerView,
   orderView,
   lossView,
+  predictView,
 ];
