@@ -184,16 +184,11 @@ class _Backward(Observer):
 def series_of_tape(tape: Tape) -> Account:
     """What the nodes of a tape keep, and a pass over its graph, which stays as it is."""
     account, parameters = Account(), _parameters(tape.model)
-    for phase, what in tape.events:
-        if phase == "start":
-            break
-        if phase != "forward":  # of a pass inside the function, under create_graph
-            account.step(phase, "", what.key if isinstance(what, Value) else what.out.key)
-            continue
-        args = [a for a in what.args if isinstance(a, Value) and a.kind == "leaf"]
+    for call in tape.calls:
+        args = [a for a in call.args if isinstance(a, Value) and a.kind == "leaf"]
         leaves = {id(_buffer(a.array)) for a in args if a.array is not None}
-        account.keep(what.op, what.out.key, leaves | parameters)
-        account.step("forward", type(what.op).__name__, what.out.key)
+        account.keep(call.op, call.out.key, leaves | parameters)
+        account.step("forward", type(call.op).__name__, call.out.key)
     names = {v.node.order: v.key for v in tape.values if v.node is not None}
     loss = Tensor._make(tape.loss.array, tape.loss.node, [0])
     leaves = {v.node for v in tape.values if v.kind == "leaf"}
@@ -244,10 +239,6 @@ class _Forward(Observer):
     def after_saving(self, op):
         self.account.keep(op, self.names[op.order], _given(op.saved[0].tensors()))
 
-    def on_gradient(self, node, gradient):
-        if not self.started:  # a pass inside the function
-            self.account.step("leaf" if isinstance(node, Leaf) else "backward")
-
     def name_of(self, node):
         if node.order in self.names:
             return self.names[node.order] or type(node).__name__.lower()
@@ -285,6 +276,8 @@ def part(tape: Tape, builder: Any = None) -> dict[str, Any] | None:
     recomputed = any(isinstance(call.op, Recompute) for call in tape.calls)
     if recomputed and tape.function is None:
         return None  # what its segments held is not known
+    if tape.loss.call is None or tape.loss.call.op is not tape.loss.node:
+        return None  # the arrays of another device were copied (on_host.py)
     keys = [call.out.key for call in tape.calls]
     if tape.function is not None and (recomputed or _some_are_forgotten(tape)):
         account = series_of_run(tape.function, tape.model, keys)

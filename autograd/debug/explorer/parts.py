@@ -7,7 +7,16 @@ which is ``graph.<name>`` on the page, or None where it has nothing to say.
 from collections.abc import Callable
 from typing import Any
 
-from autograd.debug.explorer import cards, drawing, loss_paths, proof, saved, walks
+from autograd.debug.explorer import (
+    cards,
+    drawing,
+    loss_paths,
+    memory_parts,
+    planted,
+    proof,
+    saved,
+    walks,
+)
 
 PARTS: dict[str, Callable[..., dict[str, Any] | None]] = {
     "drawing": drawing.part,
@@ -16,4 +25,6 @@ PARTS: dict[str, Callable[..., dict[str, Any] | None]] = {
     "loss_paths": loss_paths.part,
     "proof": proof.part,
     "walks": walks.part,
+    "memory": memory_parts.part,
+    "bugs": planted.part,
 }

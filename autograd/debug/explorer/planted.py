@@ -112,6 +112,8 @@ def hunt(tape: Tape) -> tuple[list[Record], list[Planting]]:
             f"the graph has {len(tape.calls)} calls and {size} contributions to gradients: bugs "
             f"are planted in graphs of at most {MOST_CALLS} and {LARGEST}"
         )
+    if tape.loss.call is None or tape.loss.call.op is not tape.loss.node:
+        raise CannotHuntError("the arrays are those of another device: bugs are planted in NumPy's")
     if any(v.node is not None and v.node.hooks for v in tape.values):
         raise CannotHuntError("a hook sees the gradients, and would run once more for every bug")
     right = run_pass(tape)
