@@ -3,7 +3,6 @@
 import sys
 import webbrowser
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -141,9 +140,9 @@ def _of_model(options: ExploreOptions) -> tuple[dict[str, Any], Graphs]:
         graph, tapes[small] = built_in(small)
         document["graphs"].append(graph)
     if options.steps is not None:
-        from tinygrad_llm.inspect.training_run import training_run
+        from tinygrad_llm.commands.run_history import training_run
 
-        document["run"] = training_run(Path(user_path(name)), options.steps)
+        document["run"] = training_run(name, options.steps, verify=not options.no_verify)
     return document, tapes
 
 

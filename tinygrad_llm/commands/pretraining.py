@@ -73,7 +73,7 @@ def pretraining(
         Checkpoints(run, tokenizer, keep=config.keep), console,
         finish=finish_all,
         step_size=f"{tokens:,} tokens{_passes(config, tokens, len(prepared.train))}", saved=saved,
-        schedule=_schedule(config),
+        schedule=schedule_of(config),
         callbacks=callbacks,
     )  # fmt: skip
 
@@ -85,7 +85,8 @@ def _passes(config: TrainConfig, tokens: int, corpus: int) -> str:
     return f" ({passes:.{1 if passes >= 10 else 2}f} passes over the corpus)"
 
 
-def _schedule(config: TrainConfig) -> Schedule:
+def schedule_of(config: TrainConfig) -> Schedule:
+    """The learning rate of a run's steps, counted from 0."""
     assert config.lr is not None and config.steps is not None and config.warmup_steps is not None
     return schedule(
         config.lr, config.steps, shape=config.schedule, warmup_steps=config.warmup_steps,

@@ -12,6 +12,7 @@ from autograd.debug.explorer import (
     drawing,
     loss_paths,
     memory_parts,
+    optimizer,
     planted,
     proof,
     saved,
@@ -27,4 +28,5 @@ PARTS: dict[str, Callable[..., dict[str, Any] | None]] = {
     "walks": walks.part,
     "memory": memory_parts.part,
     "bugs": planted.part,
+    "optimizer": optimizer.part,
 }

@@ -5,6 +5,8 @@ import { ledgerView } from "./ledger.js";
 import { lossView } from "./loss.js";
 import { orderView } from "./order.js";
 import { predictView } from "./predict.js";
+import { optimizerView } from "./optimizer.js";
+import { runView } from "./run.js";
 
 export const views = [
   cardView,
@@ -12,4 +14,6 @@ export const views = [
   orderView,
   lossView,
   predictView,
+  optimizerView,
+  runView,
 ];
