@@ -52,13 +52,18 @@ def run(options: ExploreOptions) -> int:
     if options.serve:
         from autograd.debug.explorer.serve import serve
 
-        return serve(tapes, document, title, options.port, options.open, console.say)
+        return serve(tapes, document, title, options.port, options.open, console.say, at(options))
     content = page(document, title)
     write_atomically(out, content.encode())
     console.say(f"page   {out}  ({len(content) / 1e6:.1f} MB, one file that needs nothing else)")
     if options.open:
-        open_page(out.resolve().as_uri(), console, options.out)
+        open_page(out.resolve().as_uri() + at(options), console, options.out)
     return 0
+
+
+def at(options: ExploreOptions) -> str:
+    """The end of the page's address: its state."""
+    return "" if options.at is None else "#" + options.at.removeprefix("#")
 
 
 def open_page(address: str, console: PlainConsole, name: str) -> None:

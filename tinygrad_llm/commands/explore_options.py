@@ -22,6 +22,8 @@ class ExploreOptions:
     run's sample, and what the model writes after it."""
     graph: str | None = None
     """The built-in graph that the page begins with (--list names them)."""
+    at: str | None = None
+    """Where the page opens: an address as the page writes it, such as graph=twice&view=order."""
     list: bool = False
     """List the built-in graphs."""
     steps: str | None = None
