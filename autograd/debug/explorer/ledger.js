@@ -122,9 +122,9 @@ function ledgerVerdict(at) {
   const lost = ledgerComparison(kept.sums.at(-1), engine, tensor.dtype);
   const got = kept.sums.at(-1)[flat], off = ledgerOff(got, engine[flat]);
   const wrong = lost.equal === lost.elements
-    ? h("p", {}, at.entries.length === 1 ? "With one contribution, = and += are the same."
+    ? h("p", {}, at.entries.length === 1 ? "With one contribution, = and += give the same."
       : "Here the last contribution happens to be the whole sum.")
-    : h("p", { class: "bad" }, `\u2717 With = the gradient${where} would be ${exact(got, tensor.dtype)} and not `,
+    : h("p", { class: "bad" }, `\u2717 With = here, and += everywhere else, the gradient${where} would be ${exact(got, tensor.dtype)} and not `,
       `${exact(engine[flat], tensor.dtype)}: off by ${exact(off, "float64")}. `,
       lost.elements === 1 ? "" : `${lost.elements - lost.equal} of ${of} would be wrong, by a difference of length `
         + `${number(lost.length)} (${lost.right ? `${number((100 * lost.length) / lost.right)} % of the gradient's` : "the gradient is 0"}). `,

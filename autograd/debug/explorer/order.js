@@ -194,7 +194,7 @@ function orderResults(at) {
   if (!walk.results) return h("p", { class: "order-stopped" },
     `This recursion was stopped after ${walk.length} events, of ${at.walked.paths} in all: it was not run to its end.`);
   const outcome = orderOutcome(walk);
-  const order = [...outcome.wrong, ...walk.results.verdict.map((_, i) => i).filter((i) => !outcome.wrong.includes(i))];
+  const order = [...outcome.wrong, ...walk.results.verdict.map((_, i) => i).filter((i) => walk.results.verdict[i] !== "wrong")];
   const rows = order.slice(0, ORDER_LEAVES).map((i) => orderResult(at, walk, i));
   const [title] = ORDER_WALKS[walk.name];
   const one = outcome.leaves === 1;

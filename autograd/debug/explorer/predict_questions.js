@@ -61,7 +61,7 @@ function predictShape(graph, step, asked) {
   predictShuffle(choices, step.n);
   const broadcast = inputs[asked.input] && graph.lines[graph.tensors[asked.tensor].line ?? -1];
   const summed = broadcast && broadcast.rule === "sum" && typeof broadcast.inputs[0] === "number"
-    ? ` One copy of ${name} was used in many places, so the sum over the copies is taken: from `
+    ? ` It was used at several positions, and its gradient is the sum over them: from `
       + `${shapeText(graph.tensors[broadcast.inputs[0]].shape)} to ${shapeText(shape)}.` : "";
   return {
     text: `Which shape has the gradient that ${step.op} hands on to ${name}${predictWhich(step, asked)}?`,
