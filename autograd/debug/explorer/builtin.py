@@ -199,6 +199,65 @@ def tape_of_a_tape() -> Builtin:
     )
 
 
+def micro_batches() -> Builtin:
+    w = _leaf([[0.5, -0.2], [0.3, 0.8], [-0.4, 0.1]])
+    first, second = _digits((3, 2)), _digits((1, 2)) + 1
+    targets = np.array([2, 0, 1]), np.array([1])
+
+    def loss():
+        a = ops.cross_entropy(ops.linear(first, w), targets[0], reduction="sum")
+        b = ops.cross_entropy(ops.linear(second, w), targets[1], reduction="sum")
+        return (a + b) / 4.0
+
+    return Builtin(
+        loss,
+        {"w": w},
+        "Micro-batches",
+        "A batch of four rows as one of three and one of one. Each returns a contribution to the "
+        "gradient of w, and they add up to that of the whole batch, because both sums are divided "
+        "by the four rows of all. The mean of the two means would count the last row three times.",
+    )
+
+
+def dropout() -> Builtin:
+    x = _leaf([[1.0, 2.0, -1.0, 0.5], [0.5, -1.5, 2.0, 1.0]])
+    w = _leaf([[0.5, -1.0, 2.0, 0.3]])
+
+    def loss():
+        h = ops.dropout(x, 0.5, rng=np.random.default_rng(8))  # (2, 4): the same mask every time
+        y = ops.linear(h, w)  # (2, 1)
+        return ops.sum(y * y)
+
+    return Builtin(
+        loss,
+        {"x": x, "w": w},
+        "Dropout",
+        "Half of the numbers are dropped, and the others doubled. The mask is kept: backward drops "
+        "the same places, and doubles the same gradients.",
+    )
+
+
+def depth() -> Builtin:
+    x = _leaf([[1.0, -0.5, 0.8]])
+    weights = [_leaf(_digits((3, 3)) * 0.3) for _ in range(6)]
+
+    def loss():
+        plain, stream = x, x
+        for w in weights:
+            plain = ops.tanh(plain @ w)
+            stream = stream + ops.tanh(stream @ w)
+        return ops.sum(plain) + ops.sum(stream)
+
+    return Builtin(
+        loss,
+        {"x": x} | {f"w{i}": w for i, w in enumerate(weights)},
+        "Depth",
+        "Six layers with small weights, twice: each layer in place of what came before, and each "
+        "added to it. Along the plain chain the gradient shrinks at every layer. Along the stream "
+        "it also has the way around each layer, and reaches the input undiminished.",
+    )
+
+
 BUILTIN: dict[str, Callable[[], Builtin]] = {
     "neuron": neuron,
     "twice": used_twice,
@@ -208,6 +267,9 @@ BUILTIN: dict[str, Callable[[], Builtin]] = {
     "layer-norm": layer_norm,
     "attention": attention,
     "tape-of-a-tape": tape_of_a_tape,
+    "micro-batches": micro_batches,
+    "dropout": dropout,
+    "depth": depth,
 }
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from autograd._tensor import Tensor
 from autograd.call_site import OWN_FILES
+from autograd.device import is_array
 from autograd.leaf import Leaf
 
 DEPTH = 60  # frames that are looked at
@@ -84,6 +85,8 @@ class Names:
         for name, value in visible.items():
             if isinstance(value, Tensor) and (value._node is None or isinstance(value._node, Leaf)):
                 self._name(name, value)
+            elif is_array(value):
+                self._arrays.setdefault(id(value), (name, value))
 
 
 @cache
