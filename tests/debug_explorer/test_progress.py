@@ -69,7 +69,7 @@ def test_the_node_that_is_taken_is_the_first_of_the_pending_and_complete(steps):
 def test_states_of_the_tensors(steps):
     said = {(s["phase"], s["name"]): d["states"] for s, d in zip(*steps, strict=True)}
     assert said["forward", "b"] == {"a": "made", "b": "current", "c": "waiting", "loss": "waiting"}
-    assert said["start", "loss"]["loss"] == "pending"
+    assert said["start", "loss"]["loss"] == "current"
     assert said["backward", "loss"] == {
         "a": "made",
         "b": "pending",

@@ -28,7 +28,7 @@ function guideStops(page) {
   if (shared) add(`4. ${shared.key}: ${shared.contributions.length} contributions add up`, main,
     { step: guideTaken(main, shared), tensor: shared.key, of: "gradient", view: "ledger" });
   const walked = two ?? (main.walks ? main : null);
-  add(`5. Why newest first: ${walked && walked.title}`, walked, { step: 0, view: "walks" });
+  add(`5. Why newest first: ${walked && walked.title}`, walked, { step: 0, view: "order" });
   return stops;
 }
 

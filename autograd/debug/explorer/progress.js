@@ -8,10 +8,10 @@ const progressOf = new WeakMap();
 export function progress(graph) {
   if (progressOf.has(graph)) return progressOf.get(graph);
   const made = new Map(), taken = new Map(), arrivals = new Map();
-  let start = graph.steps.length;
+  let start = graph.steps.length, root = null;
   for (const step of graph.steps) {
     if (step.phase === "forward") made.set(step.out, step.n);
-    else if (step.phase === "start") start = Math.min(start, step.n);
+    else if (step.phase === "start") [start, root] = [step.n, step.out];
     else if (step.out !== null && step.out !== undefined) {
       start = Math.min(start, step.n);
       taken.set(step.out, step.n);
@@ -21,7 +21,7 @@ export function progress(graph) {
       arrivals.get(part.to).push({ step: step.n, input: part.input, tensor: part.tensor });
     }
   }
-  const found = { made, taken, arrivals, start };
+  const found = { made, taken, arrivals, start, root };
   progressOf.set(graph, found);
   return found;
 }
@@ -33,7 +33,7 @@ export function stateAfter(found, id, n) {
   const made = found.made.get(id), taken = found.taken.get(id);
   if (taken !== undefined && taken <= n) return taken === n ? "current" : "complete";
   if (made !== undefined && made > n) return "waiting";
-  if (made === n) return "current";
+  if (made === n || (n === found.start && id === found.root)) return "current";
   const parts = found.arrivals.get(id);
   return parts && parts[0].step <= n ? "pending" : "made";
 }

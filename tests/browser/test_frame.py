@@ -1,0 +1,308 @@
+"""The explorer's page in a browser: its steps, keys, tabs and addresses, on the default page."""
+
+import json
+import re
+
+import pytest
+
+
+def document_of(path):
+    """The data that is embedded in a page."""
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', path.read_text())
+    return json.loads(found[1])
+
+
+@pytest.fixture(scope="module")
+def graphs(default_page):
+    return document_of(default_page)["graphs"]
+
+
+def test_the_page_is_one_small_file(default_page):
+    text = default_page.read_text()
+    assert len(text) < 2_000_000
+    assert not re.search(r"<(?:link|img|iframe|script[^>]* src)\b", text.partition("<main")[0])
+
+
+def test_every_step_forwards_and_backwards(opened, default_page, graphs):
+    page = opened(default_page)
+    for graph in graphs:
+        page.go(f"#graph={graph['name']}")
+        steps = graph["steps"]
+        for step in steps:
+            page.wait_for_step(step["n"])
+            assert page.text(".page-words") == step["sentence"]
+            now = page.page.locator(".tape-step[aria-selected=true]")
+            assert now.get_attribute("id") == f"tape-{step['n']}"
+            assert page.page.locator(".drawing-node.is-current").count() == 1
+            page.press("ArrowRight")
+        page.press("ArrowRight")
+        assert page.step == steps[-1]["n"], "the last step is the last"
+        for step in reversed(steps):
+            page.wait_for_step(step["n"])
+            assert page.text(".page-words") == step["sentence"]
+            page.press("ArrowLeft")
+        assert page.step == 0
+
+
+def test_why_a_node_is_next_agrees_with_the_pass(opened, default_page, graphs):
+    """Before each backward step, the pending nodes as the page counts them, from the events."""
+    page, graph = opened(default_page), graphs[0]
+    tensors, steps = graph["tensors"], graph["steps"]
+    arrived, expected = {}, {}
+    for step in steps:
+        for part in step["contributions"]:
+            expected[part["to"]] = expected.get(part["to"], 0) + 1
+    taken = set()
+    for step in steps:
+        if step["phase"] in ("backward", "leaf"):
+            page.go(f"#graph={graph['name']}&step={step['n']}")
+            page.wait_for_step(step["n"])
+            chips = page.page.locator(".tape-chip").all_inner_texts()
+            key = tensors[step["out"]]["key"]
+            n = expected[step["out"]]
+            assert arrived[step["out"]] == n
+            assert chips[0].split("\n") == [key, f"{n} of {n}"]
+            pending = len(set(arrived) - taken)
+            if pending > 1:
+                assert f"newest of {pending} pending nodes" in page.text(".tape-pending")
+            taken.add(step["out"])
+        for part in step["contributions"]:
+            arrived[part["to"]] = arrived.get(part["to"], 0) + 1
+
+
+def test_every_key(opened, default_page, graphs):
+    page = opened(default_page)
+    last = len(graphs[0]["steps"]) - 1
+    first = next(s["n"] for s in graphs[0]["steps"] if s["phase"] == "backward")
+    for key, n in [("j", 1), ("ArrowRight", 2), ("k", 1), ("ArrowLeft", 0), ("b", first),
+                   ("b", first + 1), ("End", last), ("Home", 0)]:  # fmt: skip
+        page.press(key)
+        page.wait_for_step(n)
+    page.press("g", *"17", "Enter")
+    page.wait_for_step(17)
+    page.press("Escape", "j")
+    page.wait_for_step(18)
+    page.press(" ")
+    page.wait_for_step(20)  # it runs
+    page.press(" ")
+    stopped = page.step
+    page.page.wait_for_timeout(2500)
+    assert page.step == stopped
+    page.press("/")
+    assert page.page.evaluate("document.activeElement.type") == "search"
+    page.press("Escape")
+    page.press("f")
+    assert page.state["hold"] == "1" and page.state["tensor"]
+    page.press("f")
+    assert "hold" not in page.state
+    before = page.page.evaluate("getComputedStyle(document.body).backgroundColor")
+    page.press("d")
+    assert page.page.evaluate("getComputedStyle(document.body).backgroundColor") != before
+    page.press("?")
+    help_ = page.page.locator("dialog[open]")
+    letters = dict(re.findall(r"^([a-z])\s+(.+)$", help_.inner_text(), re.MULTILINE))
+    page.press("j")
+    assert page.step == stopped, "keys mean nothing while the list of keys is open"
+    page.press("Escape")
+    assert help_.count() == 0
+    tabs = page.page.locator("[role=tab]").all_inner_texts()
+    assert len(tabs) > 1
+    for letter, title in letters.items():
+        if title in tabs:
+            page.press(letter)
+            page.page.wait_for_selector(f"[role=tab][aria-selected=true]:text-is('{title}')")
+
+
+def test_every_tab_of_every_graph_at_every_width(opened, default_page, graphs):
+    for width, height, scheme in [(1280, 800, "light"), (820, 1180, "dark"), (390, 844, "light"),
+                                  (320, 640, "dark")]:  # fmt: skip
+        page = opened(default_page, width=width, height=height, color_scheme=scheme)
+        for graph in graphs:
+            turn = next(s["n"] for s in graph["steps"] if s["phase"] == "backward")
+            page.go(f"#graph={graph['name']}&step={turn}")
+            for tab in page.page.locator("[role=tab]").all():
+                tab.click()
+                where = f"{graph['name']}, {tab.inner_text()}, {width} wide"
+                assert tab.get_attribute("aria-selected") == "true", where
+                panel = page.page.locator("[role=tabpanel]")
+                assert panel.inner_text().strip(), where
+                assert "could not be drawn" not in panel.inner_text(), where
+                wide = page.page.evaluate("document.documentElement.scrollWidth")
+                assert wide <= width, f"{where}: {wide} pixels"
+
+
+def test_tabs_by_keyboard(opened, default_page):
+    page = opened(default_page)
+    page.page.focus("[role=tab][aria-selected=true]")
+    names = page.page.locator("[role=tab]").all_inner_texts()
+    seen = []
+    for _ in names:
+        page.press("ArrowRight", "Enter")
+        chosen = page.page.locator("[role=tab][aria-selected=true]").inner_text()
+        assert page.page.evaluate("document.activeElement.innerText") == chosen
+        seen.append(chosen)
+    assert sorted(seen) == sorted(names) and page.step == 0
+    page.press("Home")
+    assert page.page.evaluate("document.activeElement.innerText") == names[0]
+
+
+def test_back_and_forward_go_through_what_was_looked_at(opened, default_page):
+    page = opened(default_page)
+    page.press("j")
+    page.wait_for_step(1)
+    page.press("j")
+    page.wait_for_step(2)
+    page.page.locator("[role=tab]").last.click()
+    view = page.state["view"]
+    page.page.go_back()
+    page.page.wait_for_function("!location.hash.includes('view=')")
+    assert page.step == 2
+    page.page.go_back()
+    page.wait_for_step(1)
+    page.page.go_forward()
+    page.page.go_forward()
+    page.page.wait_for_function("location.hash.includes('view=')")
+    assert page.state["view"] == view and page.step == 2
+
+
+def test_an_address_is_restored(opened, default_page, graphs):
+    first = graphs[0]
+    step = next(s for s in first["steps"] if s["phase"] == "backward" and s["module"])
+    key = first["tensors"][step["out"]]["key"]
+    address = f"#graph={first['name']}&step={step['n']}&tensor={key}&of=gradient&hold=1"
+    page = opened(default_page, address=address)
+    assert page.step == step["n"]
+    assert page.page.input_value(".chosen input[type=search]") == key
+    assert page.page.locator(".chosen-of [aria-pressed=true]").inner_text() == "gradient"
+    page.press("j")
+    page.wait_for_step(step["n"] + 1)
+    assert page.page.input_value(".chosen input[type=search]") == key, "it is held"
+    assert page.page.locator(".drawing-node.is-picked").count() <= 1
+
+
+@pytest.mark.parametrize("address", ["#step=99999", "#step=-3", "#graph=none&view=none&cell=a,b",
+                                     "#tensor=%", "#&&=&x", "#cell=9,9,9&of=contribution.77",
+                                     "#of=inner.999999"])  # fmt: skip
+def test_a_strange_address_shows_a_page_all_the_same(opened, default_page, address):
+    page = opened(default_page, address=address)
+    assert page.text(".page-words")
+
+
+def test_choosing_in_the_drawing_the_tape_and_by_name(opened, default_page, graphs):
+    page, tensors = opened(default_page), graphs[0]["tensors"]
+    page.page.locator(".drawing-leaf").first.click()
+    page.page.wait_for_function("location.hash.includes('tensor=')")
+    assert page.page.locator(".drawing-node.is-picked").count() == 1
+    page.page.locator("#tape-3").click()
+    page.wait_for_step(3)
+    assert "tensor" not in page.state, "the tensor follows the step again"
+    key = next(t["key"] for t in tensors if t["kind"] == "leaf")
+    page.press("/")
+    page.page.keyboard.type(key)
+    page.press("Enter")
+    page.page.wait_for_function("location.hash.includes('tensor=')")
+    assert page.state["tensor"] == key
+
+
+def test_the_drawing_is_moved_and_made_larger(opened, default_page):
+    page = opened(default_page)
+    place = "document.querySelector('.drawing-world').style.transform"
+    seen = [page.page.evaluate(place)]
+    box = page.page.locator(".drawing-canvas").bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    for act in (
+        lambda: page.page.click("button[aria-label='Zoom in']"),
+        lambda: page.page.click("text=Fit"),
+        lambda: (page.page.mouse.move(x, y), page.page.mouse.wheel(0, 120)),
+        lambda: (
+            page.page.mouse.down(),
+            page.page.mouse.move(x + 50, y + 60),
+            page.page.mouse.up(),
+        ),
+    ):
+        act()
+        page.page.wait_for_timeout(50)
+        seen.append(page.page.evaluate(place))
+        assert seen[-1] != seen[-2]
+    assert "tensor" not in page.state, "moving it chooses nothing"
+
+
+def test_the_keyboard_alone_reaches_everything_and_everything_has_a_name(opened, default_page):
+    page = opened(default_page)
+    described = """() => {
+      const e = document.activeElement, by = e.getAttribute("aria-labelledby");
+      if (e === document.body) return null;
+      const label = e.getAttribute("aria-label") || (by && document.getElementById(by).innerText)
+        || [...(e.labels ?? [])].map((l) => l.innerText).join(" ") || e.textContent;
+      const parts = ["header", "aside", ".controls", ".tape-pending", ".tape", ".drawing",
+        ".tabs", ".chosen", ".page-view"];
+      const part = e.closest(parts.join(","));
+      return [part ? part.className : "none", e.tagName, label.trim()];
+    }"""
+    page.press("b", "b")
+    parts, n = set(), 0
+    while True:
+        page.press("Tab")
+        found = page.page.evaluate(described)
+        n += 1
+        if found is None or n > 300:
+            break
+        assert found[2], f"{found} has no name"
+        parts.add(found[0].split(" ")[0])
+    assert parts >= {"page-head", "guide", "controls", "tape-pending", "tape", "drawing", "tabs",
+                     "chosen", "page-view"}  # fmt: skip
+
+
+def test_in_the_drawing_the_arrows_go_from_tensor_to_tensor(opened, default_page, graphs):
+    page = opened(default_page)
+    page.page.focus(".drawing-node[tabindex='0']")
+    page.press(*["ArrowUp"] * 3)
+    names = set()
+    for _ in range(len(graphs[0]["drawing"]["nodes"]) + 2):
+        names.add(page.page.evaluate("document.activeElement.getAttribute('aria-label')"))
+        page.press("ArrowDown")
+    assert len(names) >= len(graphs[0]["drawing"]["nodes"]) and page.step == 0
+    page.press("Enter")
+    page.page.wait_for_function("location.hash.includes('tensor=')")
+
+
+def test_the_start_here_strip_is_closed_for_good_and_the_tour_leads_on(opened, default_page):
+    page = opened(default_page)
+    stops = page.page.locator(".guide a")
+    assert stops.count() == 5
+    for i in range(5):
+        before = page.page.evaluate("location.hash")
+        stops.nth(i).click()
+        page.page.wait_for_timeout(50)
+        assert page.page.evaluate("location.hash") != before
+    page.page.click(".guide button")
+    assert not page.page.is_visible(".guide")
+    page.page.reload()
+    assert not page.page.is_visible(".guide")
+    page.page.click("text=Start here")
+    assert page.page.is_visible(".guide")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_can_be_read_on_its_ground(opened, default_page, scheme):
+    """The contrast of every colour of text with every ground: at least 4.5, as WCAG asks."""
+    page = opened(default_page, color_scheme=scheme)
+    colours = page.page.evaluate("""() => {
+      const style = getComputedStyle(document.documentElement);
+      const probe = document.body.appendChild(document.createElement("i"));
+      const read = (name) => { probe.style.color = style.getPropertyValue(name);
+        return getComputedStyle(probe).color.match(/[0-9.]+/g).slice(0, 3).map(Number); };
+      const names = ["--ink", "--faint", "--accent", "--good", "--bad", "--warm", "--cold",
+        "--done", "--pending", "--paper", "--sheet", "--sunk"];
+      return Object.fromEntries(names.map((name) => [name, read(name)]));
+    }""")
+
+    def light(rgb):
+        linear = [c / 255 / 12.92 if c < 10 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in rgb]
+        return sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+    for ground in ("--paper", "--sheet", "--sunk"):
+        for text in colours:
+            if text not in ("--paper", "--sheet", "--sunk"):
+                dark, bright = sorted((light(colours[text]), light(colours[ground])))
+                assert (bright + 0.05) / (dark + 0.05) >= 4.5, f"{text} on {ground}, {scheme}"
