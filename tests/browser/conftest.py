@@ -44,6 +44,7 @@ class Opened:
         self.page.on("request", lambda request: self.requests.append(request.url))
         self.file = path.resolve().as_uri()
         self.page.goto(self.file + address)
+        self.page.wait_for_selector("html[data-step]", state="attached")
 
     def _read_log(self, message):
         if message.type in ("error", "warning"):

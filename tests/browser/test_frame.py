@@ -1,20 +1,15 @@
 """The explorer's page in a browser: its steps, keys, tabs and addresses, on the default page."""
 
-import json
 import re
 
 import pytest
 
-
-def document_of(path):
-    """The data that is embedded in a page."""
-    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', path.read_text())
-    return json.loads(found[1])
+from autograd.debug.explorer.page import unpack
 
 
 @pytest.fixture(scope="module")
 def graphs(default_page):
-    return document_of(default_page)["graphs"]
+    return unpack(default_page.read_text())[0]["graphs"]
 
 
 def test_the_page_is_one_small_file(default_page):
