@@ -3,7 +3,7 @@
 import { h } from "./dom.js";
 import { exact, number } from "./format.js";
 import { lossLimits, lossScaled, lossSum } from "./loss_math.js";
-import { titleOf } from "./state.js";
+import { nameTensor, titleOf } from "./state.js";
 
 const lossWidest = 40; // a Jacobian of more classes is not drawn
 
@@ -23,26 +23,38 @@ export const lossView = {
 
 // What is looked at: a call (that of the step, or loss=1), one of its rows (row=2), one of its
 // classes (class=5), and the numbers of that row.
-function lossChosen({ graph, page, state, step }) {
+function lossChosen({ graph, page, state, step, shown, cell }) {
   const { calls } = graph.loss_paths;
   const here = calls.findIndex((call) => call.step === step?.n || call.step === step?.forward);
-  const asked = lossWhole(state.loss, calls.length);
-  const at = asked ?? Math.max(here, 0);
+  const at = lossWhole(state.loss, calls.length) ?? Math.max(here, 0);
   const call = calls[at];
+  const tensors = lossTensors(graph, call);
+  const pointed = cell?.length === 2 && tensors.includes(shown.id) ? cell : [null, null];
   const part = (name) => (call[name] === null ? null : page.array(call[name]).data);
   const rows = part("rows");
-  const place = Math.max(rows.indexOf(lossWhole(state.row, Infinity) ?? -1), 0);
+  const place = Math.max(rows.indexOf(pointed[0] ?? lossWhole(state.row, Infinity) ?? -1), 0);
   const [row, width] = [rows[place], page.array(call.x).shape[1]];
   const slice = (name) => part(name)?.subarray(place * width, (place + 1) * width) ?? null;
   const numbers = {};
   for (const name of ["x", "p", "y", "direct", "separate", "columns"]) numbers[name] = slice(name);
   const target = part("targets")[place];
   const classes = numbers.columns ?? Int32Array.from({ length: width }, (_, j) => j);
-  const wanted = lossWhole(state.class, Infinity) ?? target;
+  const wanted = pointed[1] ?? lossWhole(state.class, Infinity) ?? target;
   const j = Math.max(classes.indexOf(wanted), 0);
   const r = part("r")[place];
   const dtype = { f4: "float32", f8: "float64" }[page.array(call.x).dtype];
-  return { at, call, place, rows, row, r, target, classes, j, dtype, ...numbers };
+  return { at, call, tensors, place, rows, row, r, target, classes, j, dtype, ...numbers };
+}
+
+// The logits and their gradient, ids of tensors (N, V), as far as the page has them. Those of a
+// LinearCrossEntropy are inside: variables x and g_x of its reference.
+function lossTensors(graph, call) {
+  const { step, shape } = call;
+  const fits = (id) => id !== null && graph.tensors[id].shape.join() === shape.join();
+  const inside = (n, name) => graph.steps[n]?.lines.map((id) => graph.lines[id])
+    .findLast((line) => line.variable === name && fits(line.out))?.out ?? null;
+  const gradient = call.logits === null ? inside(graph.steps[step].backward, "g_x") : graph.tensors[call.logits].grad;
+  return [call.logits ?? inside(step, "x"), gradient].filter(fits);
 }
 
 function lossWhole(text, below) {
@@ -54,29 +66,44 @@ function lossWhole(text, below) {
 function lossCalls(context, { at, call, rows, row, target }) {
   const { graph, go, link } = context;
   const { calls } = graph.loss_paths;
-  const tokens = graph.labels?.tokens;
-  const name = (i) => (tokens?.length === call.shape[0] ? `${i}, after ${JSON.stringify(tokens[i])}` : `${i}`);
+  const { tokens, rows: texts } = graph.labels ?? {};
+  const flat = texts?.flat() ?? tokens ?? [];
+  const name = (i) => (flat.length === call.shape[0] ? `${i}, after "${flat[i]}"` : `${i}`);
+  const word = lossWord(graph, call, target, row);
   return h("div", { class: "loss-head" },
     calls.length > 1 && h("nav", { "aria-label": "losses of this graph" }, calls.map((other, i) =>
-      h("a", { href: link({ loss: i, row: null, class: null }), "aria-current": i === at && "true" },
+      h("a", { href: link({ loss: i, row: null, class: null, cell: null }), "aria-current": i === at && "true" },
         `${other.op} at step ${other.step}`))),
     h("label", {}, "Row ", h("select", { "data-key": "loss-row",
-      onchange: (event) => go({ row: event.target.value, class: null }) },
+      onchange: (event) => go({ row: event.target.value, class: null, cell: null }) },
     [...rows].map((i) => h("option", { value: i, selected: i === row }, name(i))))),
-    h("span", { class: "faint" }, target >= 0 ? ` target: class ${target}` : " several targets",
+    h("span", { class: "faint" }, target >= 0 ? ` target: class ${target}${word && `, "${word}"`}` : " several targets",
       rows.length < call.shape[0] && `; ${rows.length} of ${call.shape[0]} rows are in this page`));
+}
+
+function lossAgreement({ max, nans }, largest, dtype) {
+  if (nans > 0) return `. But ${nans} elements are NaN on the path through J: a p of 0 was divided by.`;
+  const rounding = dtype === "float32" ? 1e-6 : 1e-14;
+  return max <= rounding * largest ? `: they agree to the last digits that ${dtype} has.` :
+    ": they differ by more than the last digits.";
+}
+
+// The text of a class, where the graph says it: of every id, or of each row's target.
+function lossWord({ labels }, { shape }, k, row) {
+  if (labels?.vocabulary?.length === shape[1]) return labels.vocabulary[k];
+  return row !== undefined && labels?.targets?.length === shape[0] ? labels.targets[row] : "";
 }
 
 // ---- the two paths
 
 function lossTwoPaths(context, chosen) {
   const { graph } = context;
-  const { call, r, dtype, classes, x, p, y, direct, separate, j, columns } = chosen;
+  const { call, row, r, dtype, classes, x, p, y, direct, separate, j, columns } = chosen;
   const { difference, largest, shape } = call;
   const logits = call.logits === null ? "the logits" : titleOf(graph, call.logits);
   const cell = (value, ...extra) => h("td", { class: "number" }, number(value), ...extra);
   const pick = (i) => h("button", { type: "button", class: "loss-class", "data-key": `loss-${classes[i]}`,
-    "aria-pressed": String(i === j), onclick: () => context.go({ class: classes[i] }) }, String(classes[i]));
+    "aria-pressed": String(i === j), onclick: () => context.go(lossPointed(context, chosen, row, classes[i])) }, String(classes[i]));
   const column = (title) => h("th", { scope: "col", class: "number" }, title);
   return [
     h("h3", {}, "One gradient, two paths"),
@@ -95,16 +122,21 @@ function lossTwoPaths(context, chosen) {
         h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "class"), column("logit x"), column("p"), column("y"),
           column("p - y"), column("r (p - y)"), column("J g_p"), column("difference"))),
         h("tbody", {}, [...classes].map((_, i) => h("tr", { class: y[i] !== 0 && "loss-target" },
-          h("th", { scope: "row" }, pick(i)), cell(x[i]), cell(p[i]), cell(y[i]),
+          h("th", { scope: "row" }, pick(i), " ", h("span", { class: "faint" }, lossWord(graph, call, classes[i]))), cell(x[i]), cell(p[i]), cell(y[i]),
           cell(lossRound(p[i] - y[i], dtype)), cell(direct[i]), cell(separate[i]),
           cell(lossRound(direct[i] - separate[i], dtype))))))),
     columns && h("p", { class: "faint" }, `Shown are the ${columns.length} classes of ${shape[1]} with the `
       + "largest gradients."),
     h("p", {}, "Over all ", `${shape[0]} x ${shape[1]}`, ` elements of the gradient of ${logits} the two paths `
       + "differ by at most ", h("strong", {}, number(difference.max)), `, in row ${difference.at[0]}, class `
-      + `${difference.at[1]}. The largest element is ${number(largest)}: they agree to the last digits that `
-      + `${dtype} has.`),
+      + `${difference.at[1]}. The largest element is ${number(largest)}${lossAgreement(difference, largest, dtype)}`),
   ];
+}
+
+// The state in which an element is chosen, here and in the views of tensors.
+function lossPointed({ graph }, { tensors }, row, k) {
+  const element = tensors.length ? { ...nameTensor(graph, tensors.at(-1)), cell: `${row},${k}` } : {};
+  return { row, class: k, ...element };
 }
 
 function lossRound(value, dtype) {
@@ -143,7 +175,8 @@ function lossOneClass(context, chosen) {
   ];
 }
 
-function lossHeat({ go }, { classes, j, p, dtype }) {
+function lossHeat(context, chosen) {
+  const { classes, row: place, j, p, dtype } = chosen;
   const n = classes.length;
   const rows = Array.from({ length: n }, (_, i) => Array.from({ length: n }, (__, k) =>
     lossRound((i === k ? p[i] : 0) - p[i] * p[k], dtype)));
@@ -155,7 +188,7 @@ function lossHeat({ go }, { classes, j, p, dtype }) {
   rows.flatMap((row, i) => row.map((value, k) => h("span", {
     class: i === j && "loss-chosen", style: `background: ${colour(value)}`,
     title: `J[${classes[i]}, ${classes[k]}] = ${exact(value, dtype)}`,
-    onclick: () => go({ class: classes[i] }) }))));
+    onclick: () => context.go(lossPointed(context, chosen, place, classes[i])) }))));
 }
 
 // ---- large logits
@@ -229,6 +262,10 @@ function lossVerdict({ plain, shifted, fused }) {
   if (shifted.log === -Infinity) {
     said.push("With the shift nothing overflows, but p of the target is 0: log(0) = -inf. Backward divides by it, "
       + "-1 / 0 = -inf, and multiplies by J = 0: 0 * inf = NaN. One such row, and every weight becomes NaN.");
+  }
+  if (Number.isFinite(shifted.log) && !Number.isFinite(shifted.g_p)) {
+    said.push("With the shift the loss is still right, but p of the target is so small that 1 / p overflows: the "
+      + "gradient is -inf.");
   }
   said.push(Number.isFinite(fused.loss) && said.length > 0 ? "All in one, the loss and its gradient stay finite and right." :
     "Here all three agree but for rounding.");

@@ -209,7 +209,8 @@ def _described(paths, builder):
     single = (paths.y[rows] == 1).any(axis=-1)
     targets = np.where(single, paths.y[rows].argmax(axis=-1), -1)
     difference = np.abs(paths.direct - paths.separate)
-    worst = int(np.nanargmax(difference)) if not np.isnan(difference).all() else 0
+    nans = int(np.isnan(difference).sum())
+    worst = int(np.nanargmax(difference)) if nans < difference.size else 0
     scaled = [
         [scaled_paths(paths.x[i], t, s) for s in SCALES]
         for i, t in zip(rows, targets, strict=True)
@@ -226,7 +227,11 @@ def _described(paths, builder):
         "targets": targets.astype(np.int32),
         "r": paths.r[rows],
         **{name: getattr(paths, name)[pick] for name in ("x", "p", "y", "direct", "separate")},
-        "difference": {"max": float(difference.flat[worst]), "at": [worst // v, worst % v]},
+        "difference": {
+            "max": float(difference.flat[worst]),
+            "at": [worst // v, worst % v],
+            "nans": nans,
+        },
         "largest": float(np.abs(paths.direct).max()),
     }
     if scaled:
