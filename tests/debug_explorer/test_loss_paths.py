@@ -135,7 +135,7 @@ def test_of_a_wide_loss_the_classes_that_matter_are_shown(rng):
 
 
 def test_the_separate_path_breaks_where_it_should():
-    """exp(89) overflows, exp(-104) is 0: log(0) is -inf, 0 times inf is NaN. All in one is exact."""
+    """exp(89) overflows, exp(-104) is 0, log(0) is -inf, 0 * inf is NaN; all in one is exact."""
     x = np.array([0.0, 1.0], np.float32)
     at = {scale: scaled_paths(x, 0, scale) for scale in (80, 100, 110)}
     for found in at[80].values():

@@ -30,8 +30,8 @@ def folder_of(operation: type) -> str | None:
 def functions(operation: type, side: str) -> list[dict[str, Any]]:
     """The functions behind ``side``, "forward" or "backward": file, name, first line and lines.
 
-    A line is a list of [kind, text] (``words``); files are named as in ``lines.py``. The list is empty where the source is not known,
-    as for a class that was typed into an interpreter.
+    A line is a list of [kind, text] (``words``); files are named as in ``lines.py``. The list is
+    empty where the source is not known, as for a class that was typed into an interpreter.
     """
     folder = folder_of(operation)
     if folder:
