@@ -1,0 +1,197 @@
+// The U-curve: the error of D(h) = (L(x + h) - L(x - h)) / 2h against the step h, and its picture.
+import { h, svg } from "./dom.js";
+import { number } from "./format.js";
+
+export const curveEps = { float32: 2 ** -23, float64: 2 ** -52 };
+const curveFloor = 1e-16; // errors below are drawn here, a log scale has no 0
+const curveCeiling = 1e3;
+
+// Relative errors of the measured slopes.
+export function curveErrors(slopes, exact) {
+  return Array.from(slopes, (d) => Math.abs(d - exact) / Math.abs(exact));
+}
+
+// The index of the smallest error; -1 where none is a number.
+export function curveBest(errors) {
+  let best = -1;
+  errors.forEach((e, i) => {
+    if (Number.isFinite(e) && (best < 0 || e < errors[best])) best = i;
+  });
+  return best;
+}
+
+// The two branches as laws. Truncation: c h^2, with c read off where h is large; null where the
+// error does not fall as h^2 there. Rounding: r / h, with r = eps |L| / |gradient|.
+export function curveLaws(curve, loss) {
+  const errors = curveErrors(curve.slopes64, curve.exact);
+  const best = curve.steps[Math.max(curveBest(errors), 0)];
+  const ratios = [];
+  for (let i = 0; i < errors.length; i++) {
+    const step = curve.steps[i];
+    if (step > 5 * best && step < 0.05 && errors[i] > 0) ratios.push(errors[i] / step ** 2);
+  }
+  ratios.sort((a, b) => a - b);
+  const straight = ratios.length < 2 || ratios.at(-1) > 30 * ratios[0];
+  const truncation = straight ? null : ratios[Math.floor(ratios.length / 2)];
+  const rounding = {};
+  for (const type of ["float32", "float64"]) {
+    rounding[type] = (curveEps[type] * Math.abs(loss)) / Math.abs(curve.exact);
+  }
+  return { truncation, rounding };
+}
+
+// Where c h^2 + r / h is smallest: its derivative 2 c h - r / h^2 is 0.
+export function curveValley(laws, type) {
+  return laws.truncation === null ? null : Math.cbrt(laws.rounding[type] / (2 * laws.truncation));
+}
+
+// The largest step that x + h cannot see in float32: D(h) is 0 from there on.
+export function curveLost(curve) {
+  let lost = null;
+  for (let i = curve.steps.length - 1; i >= 0 && curve.slopes32[i] === 0; i--) lost = curve.steps[i];
+  return lost;
+}
+
+// 10^-4.5 as "3.2e-5".
+export function stepText(step) {
+  return step.toExponential(1).replace(".0e", "e");
+}
+
+const curveBox = { width: 640, height: 400, left: 64, right: 16, top: 16, bottom: 48 };
+
+function curveScales(steps) {
+  const { width, height, left, right, top, bottom } = curveBox;
+  const low = Math.log10(steps.at(-1)) - 0.3;
+  const high = Math.log10(steps[0]) + 0.3;
+  const [floor, ceiling] = [Math.log10(curveFloor), Math.log10(curveCeiling)];
+  const x = (step) => left + ((Math.log10(step) - low) / (high - low)) * (width - left - right);
+  const y = (error) => {
+    const log = Math.log10(Math.min(Math.max(error, curveFloor), curveCeiling));
+    return top + ((ceiling - log) / (ceiling - floor)) * (height - top - bottom);
+  };
+  return { x, y };
+}
+
+function curveAxes(steps, { x, y }) {
+  const { width, height, left, right, top, bottom } = curveBox;
+  const parts = [];
+  const power = (n) => [`10`, svg("tspan", { dy: -5, "font-size": 10 }, String(n))];
+  for (let n = -16; n <= 2; n += 2) {
+    const at = y(10 ** n);
+    parts.push(svg("line", { x1: left, x2: width - right, y1: at, y2: at, class: "proof-grid" }));
+    parts.push(svg("text", { x: left - 8, y: at + 4, "text-anchor": "end" }, power(n)));
+  }
+  const first = Math.ceil(Math.log10(steps.at(-1)) - 1e-9);
+  for (let n = first; n <= Math.log10(steps[0]) + 1e-9; n += 1) {
+    const at = x(10 ** n);
+    parts.push(svg("line", { x1: at, x2: at, y1: top, y2: height - bottom, class: "proof-grid" }));
+    if ((n - first) % 2 === 1) {
+      parts.push(svg("text", { x: at, y: height - bottom + 18, "text-anchor": "middle" }, power(n)));
+    }
+  }
+  parts.push(svg("text", { x: (left + width - right) / 2, y: height - 8, "text-anchor": "middle" },
+    "step h: large on the right"));
+  parts.push(svg("text", { x: 14, y: (top + height - bottom) / 2, "text-anchor": "middle",
+    transform: `rotate(-90 14 ${(top + height - bottom) / 2})` }, "relative error of D(h)"));
+  return parts;
+}
+
+function curvePath(points) {
+  return points.map(([x, y], i) => `${i ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`).join("");
+}
+
+function curveLine(type, curve, errors, { x, y }) {
+  const points = [];
+  errors.forEach((e, i) => {
+    if (Number.isFinite(e)) points.push([x(curve.steps[i]), y(e)]);
+  });
+  const mark = type === "float32"
+    ? ([px, py]) => svg("rect", { x: px - 2.5, y: py - 2.5, width: 5, height: 5 })
+    : ([px, py]) => svg("circle", { cx: px, cy: py, r: 2.8 });
+  return svg("g", { class: `proof-${type}` },
+    svg("path", { d: curvePath(points), fill: "none" }), points.map(mark));
+}
+
+function curveLaw(law, from, to, { x, y }) {
+  const ends = [from, to].filter((step) => step !== null);
+  const inside = (step) => law(step) >= curveFloor && law(step) <= curveCeiling;
+  if (ends.length < 2) return null;
+  const points = [];
+  for (let k = 0; k <= 40; k++) {
+    const step = from * (to / from) ** (k / 40);
+    if (inside(step)) points.push([x(step), y(law(step))]);
+  }
+  return points.length < 2 ? null : svg("path", { d: curvePath(points), class: "proof-law" });
+}
+
+function curveLabel(text, step, error, scales, dx, dy, name, anchor = "start") {
+  const [px, py] = [scales.x(step) + dx, scales.y(error) + dy];
+  return svg("text", { x: px, y: py, class: name, "text-anchor": anchor }, text);
+}
+
+// The picture. ``chosen`` is the index of the step that is marked, or -1.
+export function curvePicture(curve, loss, chosen) {
+  const steps = Array.from(curve.steps);
+  const scales = curveScales(steps);
+  const laws = curveLaws(curve, loss);
+  const parts = curveAxes(steps, scales);
+  const smallest = steps.at(-1);
+  const { truncation } = laws;
+  if (truncation !== null) {
+    const least = curveErrors(curve.slopes64, curve.exact)[
+      curveBest(curveErrors(curve.slopes64, curve.exact))];
+    const low = Math.sqrt(Math.max(least, curveFloor) / truncation) / 3;
+    parts.push(curveLaw((step) => truncation * step ** 2, steps[0], low, scales));
+    const middle = Math.sqrt(steps[0] * low);
+    parts.push(curveLabel("∝ h²", middle, truncation * middle ** 2, scales, 10, 10, "proof-note"));
+  }
+  for (const type of ["float32", "float64"]) {
+    const law = (step) => laws.rounding[type] / step;
+    parts.push(curveLaw(law, smallest, curveValley(laws, type) ?? steps[0], scales));
+    const at = Math.sqrt(smallest * (curveValley(laws, type) ?? steps[0]));
+    if (law(at) < curveCeiling) {
+      parts.push(curveLabel("∝ 1/h", at, law(at), scales, -8, -12, "proof-note", "end"));
+    }
+  }
+  for (const type of ["float32", "float64"]) {
+    const errors = curveErrors(type === "float32" ? curve.slopes32 : curve.slopes64, curve.exact);
+    parts.push(curveLine(type, curve, errors, scales));
+    const best = curveBest(errors);
+    if (best >= 0) {
+      const [step, error] = [steps[best], errors[best]];
+      parts.push(svg("circle", { cx: scales.x(step), cy: scales.y(error), r: 7,
+        class: `proof-best proof-${type}` }));
+      parts.push(curveLabel(`${type}: best h = ${stepText(step)}`, step, error, scales, 0,
+        type === "float32" ? 24 : 22, `proof-label proof-${type}`, "middle"));
+    }
+  }
+  if (chosen >= 0) {
+    const at = scales.x(steps[chosen]);
+    parts.push(svg("line", { x1: at, x2: at, y1: curveBox.top,
+      y2: curveBox.height - curveBox.bottom, class: "proof-chosen" }));
+  }
+  const { width, height } = curveBox;
+  const spoken = "Error of the measured slope against the step, both on logarithmic scales. "
+    + "Two curves in the shape of a U; the table below has their numbers.";
+  return svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": spoken,
+    class: "proof-curve" }, parts);
+}
+
+// The numbers behind the picture.
+export function curveTable(curve) {
+  const errors = {
+    float32: curveErrors(curve.slopes32, curve.exact),
+    float64: curveErrors(curve.slopes64, curve.exact),
+  };
+  const best = { float32: curveBest(errors.float32), float64: curveBest(errors.float64) };
+  const cell = (type, i) => h("td", {}, number(errors[type][i]),
+    best[type] === i ? h("strong", {}, " least") : null);
+  return h("table", { class: "proof-table" },
+    h("caption", {}, "D(h) and its relative error for every step"),
+    h("thead", {}, h("tr", {}, ["h", "D(h), float32", "error", "D(h), float64", "error"].map(
+      (name) => h("th", { scope: "col" }, name)))),
+    h("tbody", {}, Array.from(curve.steps, (step, i) => h("tr", {},
+      h("th", { scope: "row" }, stepText(step)),
+      h("td", {}, number(curve.slopes32[i])), cell("float32", i),
+      h("td", {}, number(curve.slopes64[i])), cell("float64", i)))));
+}
