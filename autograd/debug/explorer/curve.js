@@ -3,8 +3,8 @@ import { h, svg } from "./dom.js";
 import { number } from "./format.js";
 
 export const curveEps = { float32: 2 ** -23, float64: 2 ** -52 };
-const curveFloor = 1e-16; // errors below are drawn here, a log scale has no 0
-const curveCeiling = 1e3;
+const curveLeast = 1e-17; // a log scale has no 0: it is drawn at the lower end
+const curveMost = 1e3;
 
 // Relative errors of the measured slopes.
 export function curveErrors(slopes, exact) {
@@ -59,25 +59,30 @@ export function stepText(step) {
 
 const curveBox = { width: 640, height: 400, left: 64, right: 16, top: 16, bottom: 48 };
 
-function curveScales(steps) {
+function curveScales(steps, errors) {
   const { width, height, left, right, top, bottom } = curveBox;
   const low = Math.log10(steps.at(-1)) - 0.3;
   const high = Math.log10(steps[0]) + 0.3;
-  const [floor, ceiling] = [Math.log10(curveFloor), Math.log10(curveCeiling)];
+  const seen = errors.filter((e) => e > 0 && Number.isFinite(e));
+  const least = Math.max(Math.min(...seen, 1e-2), curveLeast);
+  const most = Math.min(Math.max(...seen, 1), curveMost);
+  const [floor, ceiling] = [Math.floor(Math.log10(least) - 1), Math.ceil(Math.log10(most) + 0.2)];
   const x = (step) => left + ((Math.log10(step) - low) / (high - low)) * (width - left - right);
   const y = (error) => {
-    const log = Math.log10(Math.min(Math.max(error, curveFloor), curveCeiling));
+    const log = Math.min(Math.max(Math.log10(error), floor), ceiling);
     return top + ((ceiling - log) / (ceiling - floor)) * (height - top - bottom);
   };
-  return { x, y };
+  const inside = (error) => error >= 10 ** floor && error <= 10 ** ceiling;
+  return { x, y, floor, ceiling, inside };
 }
 
-function curveAxes(steps, { x, y }) {
+function curveAxes(steps, { x, y, floor, ceiling }) {
   const { width, height, left, right, top, bottom } = curveBox;
   const parts = [];
   const power = (n) => [`10`, svg("tspan", { dy: -5, "font-size": 10 }, String(n))];
-  for (let n = -16; n <= 2; n += 2) {
+  for (let n = floor; n <= ceiling; n += 1) {
     const at = y(10 ** n);
+    if (n % 2 !== 0) continue;
     parts.push(svg("line", { x1: left, x2: width - right, y1: at, y2: at, class: "proof-grid" }));
     parts.push(svg("text", { x: left - 8, y: at + 4, "text-anchor": "end" }, power(n)));
   }
@@ -112,14 +117,11 @@ function curveLine(type, curve, errors, { x, y }) {
     svg("path", { d: curvePath(points), fill: "none" }), points.map(mark));
 }
 
-function curveLaw(law, from, to, { x, y }) {
-  const ends = [from, to].filter((step) => step !== null);
-  const inside = (step) => law(step) >= curveFloor && law(step) <= curveCeiling;
-  if (ends.length < 2) return null;
+function curveLaw(law, from, to, { x, y, inside }) {
   const points = [];
   for (let k = 0; k <= 40; k++) {
     const step = from * (to / from) ** (k / 40);
-    if (inside(step)) points.push([x(step), y(law(step))]);
+    if (inside(law(step))) points.push([x(step), y(law(step))]);
   }
   return points.length < 2 ? null : svg("path", { d: curvePath(points), class: "proof-law" });
 }
@@ -132,15 +134,16 @@ function curveLabel(text, step, error, scales, dx, dy, name, anchor = "start") {
 // The picture. ``chosen`` is the index of the step that is marked, or -1.
 export function curvePicture(curve, loss, chosen) {
   const steps = Array.from(curve.steps);
-  const scales = curveScales(steps);
+  const known = {
+    float32: curveErrors(curve.slopes32, curve.exact), float64: curveErrors(curve.slopes64, curve.exact),
+  };
+  const scales = curveScales(steps, [...known.float32, ...known.float64]);
   const laws = curveLaws(curve, loss);
   const parts = curveAxes(steps, scales);
   const smallest = steps.at(-1);
   const { truncation } = laws;
   if (truncation !== null) {
-    const least = curveErrors(curve.slopes64, curve.exact)[
-      curveBest(curveErrors(curve.slopes64, curve.exact))];
-    const low = Math.sqrt(Math.max(least, curveFloor) / truncation) / 3;
+    const low = (curveValley(laws, "float64") ?? steps[0]) / 3;
     parts.push(curveLaw((step) => truncation * step ** 2, steps[0], low, scales));
     const middle = Math.sqrt(steps[0] * low);
     parts.push(curveLabel("∝ h²", middle, truncation * middle ** 2, scales, 10, 10, "proof-note"));
@@ -149,20 +152,22 @@ export function curvePicture(curve, loss, chosen) {
     const law = (step) => laws.rounding[type] / step;
     parts.push(curveLaw(law, smallest, curveValley(laws, type) ?? steps[0], scales));
     const at = Math.sqrt(smallest * (curveValley(laws, type) ?? steps[0]));
-    if (law(at) < curveCeiling) {
+    if (scales.inside(law(at))) {
       parts.push(curveLabel("∝ 1/h", at, law(at), scales, -8, -12, "proof-note", "end"));
     }
   }
   for (const type of ["float32", "float64"]) {
-    const errors = curveErrors(type === "float32" ? curve.slopes32 : curve.slopes64, curve.exact);
+    const errors = known[type];
     parts.push(curveLine(type, curve, errors, scales));
     const best = curveBest(errors);
     if (best >= 0) {
       const [step, error] = [steps[best], errors[best]];
       parts.push(svg("circle", { cx: scales.x(step), cy: scales.y(error), r: 7,
         class: `proof-best proof-${type}` }));
-      parts.push(curveLabel(`${type}: best h = ${stepText(step)}`, step, error, scales, 0,
-        type === "float32" ? 24 : 22, `proof-label proof-${type}`, "middle"));
+      const place = scales.x(step) / curveBox.width;
+      const anchor = place > 0.8 ? "end" : place < 0.2 ? "start" : "middle";
+      parts.push(curveLabel(`${type}: best h = ${stepText(step)}`, step, error, scales,
+        { end: 8, start: -8, middle: 0 }[anchor], 23, `proof-label proof-${type}`, anchor));
     }
   }
   if (chosen >= 0) {

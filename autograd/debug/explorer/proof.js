@@ -96,7 +96,7 @@ function proofTensor(body, context, tensor) {
     body.append(h("p", {}, "Choose a tensor below to see its elements."));
     return;
   }
-  body.append(h("h4", {}, "Elements of ", h("code", {}, tensor.key), ` ${shapeText(tensor.shape)}`));
+  body.append(h("h4", {}, "Elements of ", h("code", {}, tensor.key), `, ${shapeText(tensor.shape)}`));
   const { byTensor } = proofOf(graph);
   const key = (element) => `${tensor.id}:${element}`;
   const measured = proofMeasured.get(graph) ?? new Map();
@@ -116,7 +116,7 @@ function proofTensor(body, context, tensor) {
   body.append(proofAsk(context, tensor, chosen ?? known[0]?.element ?? 0, body));
   const row = check ?? known[0];
   if (row === undefined) return;
-  body.append(proofTolerance(graph, tensor, row));
+  body.append(proofTolerance(context, tensor, row));
   const curve = measured.get(key(row.element))?.curve
     ?? proofOf(graph).curves.find((c) => c.tensor === tensor.id && c.element === row.element)
     ?? proofOf(graph).curves.find((c) => c.tensor === tensor.id) ?? null;
@@ -143,6 +143,17 @@ function proofName(tensor, element) {
   return cell.length === 0 ? tensor.key : `${tensor.key}[${cell.join(", ")}]`;
 }
 
+// Enough digits to see where float32 and float64 part.
+function proofDigits(x) {
+  return Number.isFinite(x) ? x.toPrecision(9) : number(x);
+}
+
+// Two digits: of an error only the size matters.
+function proofShort(x) {
+  if (x === 0 || !Number.isFinite(x)) return number(x);
+  return Math.abs(x) < 0.01 ? x.toExponential(1) : x.toPrecision(2);
+}
+
 const proofMarks = { "agrees": "✓", "both are 0": "✓", "kink": "∧", "differs": "✗", "not measured": "?" };
 
 function proofVerdict(verdict) {
@@ -153,8 +164,8 @@ function proofVerdict(verdict) {
 function proofElements(context, tensor, known, row) {
   const { graph, link } = context;
   const type = graph.tensors[tensor.grad]?.dtype ?? tensor.dtype;
-  const heads = ["element", "x", `gradient g (${type})`, "D(h) (float64)", "|g − D|", "relative",
-    "tolerance", "verdict"];
+  const heads = ["element", "verdict", `g, ${type}`, "D(h), float64", "|g − D|", "relative", "allowed",
+    "x"];
   const rows = known.map((check) => {
     const cell = cellOf(check.element, tensor.shape).join(",");
     const { gap, relative } = proofGap(check);
@@ -165,17 +176,17 @@ function proofElements(context, tensor, known, row) {
         href: link({ tensor: tensor.key, of: null, cell: cell === "" ? null : cell, view: "proof" }),
         "aria-current": current ? "true" : null,
       }, name)),
-      h("td", {}, number(check.x)), h("td", {}, exact(check.gradient, type)),
-      h("td", {}, Number.isFinite(check.difference) ? check.difference.toPrecision(10) : "NaN"),
-      h("td", {}, number(gap)), h("td", {}, number(relative)),
-      h("td", {}, number(check.tolerance)), h("td", {}, proofVerdict(check.verdict)));
+      h("td", {}, proofVerdict(check.verdict)), h("td", {}, exact(check.gradient, type)),
+      h("td", {}, proofDigits(check.difference)), h("td", {}, proofShort(gap)),
+      h("td", {}, proofShort(relative)), h("td", {}, proofShort(check.tolerance)),
+      h("td", {}, number(check.x)));
   });
-  return h("div", { class: "proof-wide" }, h("table", { class: "proof-table" },
+  return h("div", { class: "proof-wide scroll" }, h("table", { class: "proof-table" },
     h("thead", {}, h("tr", {}, heads.map((name) => h("th", { scope: "col" }, name)))),
     h("tbody", {}, rows)));
 }
 
-function proofTolerance(graph, tensor, check) {
+function proofTolerance({ graph, link }, tensor, check) {
   const { gap } = proofGap(check);
   const { loss, rtol } = graph.proof;
   const sentences = {
@@ -201,11 +212,27 @@ function proofTolerance(graph, tensor, check) {
     h("p", {}, sentences[check.verdict]),
   ];
   if (Number.isFinite(check.exact)) {
-    const away = number(Math.abs(check.exact - check.difference));
-    parts.push(h("p", {}, `The engine's own backward in float64 gives ${check.exact.toPrecision(10)}, `
-      + `${away} from D(h): what is left of the gap is the rounding of ${graph.proof.type}.`));
+    parts.push(h("p", {}, proofInFloat64(check, graph.proof.type)));
   }
+  const cell = cellOf(check.element, tensor.shape).join(",");
+  parts.push(h("p", {}, h("a", {
+    href: link({ tensor: tensor.key, of: "gradient", cell: cell === "" ? null : cell, view: "cell" }),
+  }, "Where this gradient came from, term by term")));
   return h("div", { class: "proof-tolerance" }, parts);
+}
+
+// What the engine's backward gives in float64 tells rounding from a mistake.
+function proofInFloat64(check, type) {
+  const away = (x) => proofShort(Math.abs(check.exact - x));
+  const gives = `The engine's own backward in float64 gives ${proofDigits(check.exact)}. `;
+  if (check.verdict === "differs") {
+    const mistake = Math.abs(check.exact - check.difference) > check.tolerance;
+    return gives + (mistake ? "It is as wrong: this is a mistake, not rounding."
+      : `That is right: the gradient was spoilt in ${type} alone.`);
+  }
+  if (check.verdict === "kink" || check.verdict === "not measured") return gives;
+  return `${gives}D(h) is ${away(check.difference)} away from it, the error of the measurement; `
+    + `g is ${away(check.gradient)} away, the rounding of ${type}.`;
 }
 
 // --- on demand -----------------------------------------------------------------------------------
@@ -250,7 +277,7 @@ function proofAsk(context, tensor, element, body) {
 // --- the curve -----------------------------------------------------------------------------------
 
 function proofCurve(context, tensor, curve, row) {
-  const { graph, state, link } = context;
+  const { graph, state, go } = context;
   const box = h("div", {}, h("h4", {}, "Why this step, and why float64?"));
   if (curve === null) {
     const why = row.exact === 0 ? "This gradient is 0: there is no error relative to it."
@@ -269,29 +296,28 @@ function proofCurve(context, tensor, curve, row) {
   const where = proofName(tensor, curve.element);
   box.append(h("p", {}, `The same difference at ${where} with many steps, in both types. `
     + `Its error is measured against the engine's gradient in float64, ${number(curve.exact)}.`));
-  const picture = h("div", { class: "proof-wide" });
+  const picture = h("div", { class: "proof-wide scroll" });
   const said = h("output", { for: "proof-step", class: "proof-said" });
-  const share = h("a", {}, "link to this step");
   const show = () => {
     clear(picture).append(curvePicture(curve, graph.proof.loss, at));
     said.textContent = `h = ${stepText(curve.steps[at])}: `
-      + `off by ${number(errors32[at])} of the gradient in float32, ${number(errors64[at])} in float64. `;
-    share.setAttribute("href", link({ tensor: tensor.key, view: "proof", h: stepText(curve.steps[at]) }));
+      + `off by ${number(errors32[at])} of the gradient in float32, ${number(errors64[at])} in float64.`;
   };
   const last = curve.steps.length - 1;
   const slider = h("input", { type: "range", id: "proof-step", min: 0, max: last, step: 1,
-    value: last - at, "aria-valuetext": `h = ${stepText(curve.steps[at])}`,
+    value: last - at, "data-key": "proof-step", "aria-valuetext": `h = ${stepText(curve.steps[at])}`,
     oninput: () => {
       at = last - Number(slider.value);
       slider.setAttribute("aria-valuetext", `h = ${stepText(curve.steps[at])}`);
       show();
-    } });
+    },
+    onchange: () => go({ tensor: tensor.key, h: stepText(curve.steps[at]) }, true) });
   show();
   box.append(picture,
-    h("p", { class: "proof-slider" }, h("label", { for: "proof-step" }, "step h "), slider, " ", said, share),
+    h("p", { class: "proof-slider" }, h("label", { for: "proof-step" }, "step h "), slider, " ", said),
     proofBranches(curve, graph, errors32, errors64),
     h("details", {}, h("summary", {}, "The curve as a table"),
-      h("div", { class: "proof-wide" }, curveTable(curve))));
+      h("div", { class: "proof-wide scroll" }, curveTable(curve))));
   return box;
 }
 
@@ -358,7 +384,7 @@ function proofAll(context) {
       h("td", {}, Number.isFinite(line.worst) ? `${(100 * line.worst).toPrecision(2)} %` : "-"),
       h("td", {}, proofVerdict(verdict)));
   };
-  const table = (some) => h("div", { class: "proof-wide" }, h("table", { class: "proof-table" },
+  const table = (some) => h("div", { class: "proof-wide scroll" }, h("table", { class: "proof-table" },
     h("thead", {}, h("tr", {}, ["tensor", "shape", "elements", "largest gap, of its tolerance",
       "verdict"].map((name) => h("th", { scope: "col" }, name)))),
     h("tbody", {}, some.map(row))));

@@ -6,6 +6,7 @@ import { lossView } from "./loss.js";
 import { orderView } from "./order.js";
 import { predictView } from "./predict.js";
 import { optimizerView } from "./optimizer.js";
+import { proofView } from "./proof.js";
 import { runView } from "./run.js";
 
 export const views = [
@@ -14,6 +15,7 @@ export const views = [
   orderView,
   lossView,
   predictView,
+  proofView,
   optimizerView,
   runView,
 ];
