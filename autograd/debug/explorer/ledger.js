@@ -168,18 +168,19 @@ function ledgerBroadcast(at, entry, i, inner) {
 function ledgerTableRows(at, entry, i, rows) {
   const { tensor, context, graph } = at;
   const several = rows.filter(({ from }) => from.length > 1), shown = several.slice(0, LEDGER_ROWS);
-  const tokens = graph.labels && (graph.labels.tokens ?? graph.labels.inputs);
-  const token = (row, from) => {
-    const text = Array.isArray(tokens) ? tokens[from[0]] : undefined;
+  const vocabulary = graph.labels && graph.labels.vocabulary, tokens = graph.labels && graph.labels.tokens;
+  const word = (row, from) => {
+    const ofRow = Array.isArray(vocabulary) && vocabulary.length === tensor.shape[0] ? vocabulary[row] : undefined;
+    const text = ofRow ?? (Array.isArray(tokens) && entry.op === "Embedding" ? tokens[from[0]] : undefined);
     return text === undefined ? "" : ` ${JSON.stringify(text)}`;
   };
   return h("section", { "aria-label": `Rows of contribution ${i + 1}` },
-    h("h4", {}, `Contribution ${i + 1}: one row for each token`),
+    h("h4", {}, `Contribution ${i + 1}: a row for each lookup`),
     h("p", {}, `${rows.length} of the ${tensor.shape[0]} rows of ${tensor.key} were looked up and get a gradient here. `,
       several.length ? `${several.length} of them ${several.length === 1 ? "was" : "were"} looked up more than once; what they get back is added up.`
         : "None of them was looked up twice."),
     several.length ? h("ul", {}, shown.map(({ row, from }) => h("li", {},
       h("a", { href: context.link({ ...nameTensor(graph, entry.tensor), cell: `${row},${at.cell[1]}`, view: "cell" }) },
-        `row ${row}${token(row, from)}`),
+        `row ${row}${word(row, from)}`),
       `: ${from.length} contributions, from the positions ${from.slice(0, 20).join(", ")}${from.length > 20 ? ", ..." : ""}`))) : null);
 }

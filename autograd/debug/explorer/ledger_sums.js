@@ -118,6 +118,7 @@ export function ledgerRows(graph, id) {
   const { shape } = graph.tensors[id];
   if (line === null || line.rule !== "scatter" || shape.length !== 2 || !line.attrs.map) return null;
   const map = mapOf(graph, line, "map"), width = shape[1], rows = new Map();
+  if (line.attrs.from !== undefined || map.some((to, i) => to % width !== i % width)) return null;
   for (let i = 0; i < map.length; i += width) {
     const row = Math.floor(map[i] / width);
     if (!rows.has(row)) rows.set(row, []);
