@@ -53,8 +53,12 @@ class Names:
         return self._arrays[id(array)][0] if id(array) in self._arrays else ""
 
     def look_around(self, op):
-        """(module, variable) of the call that has just computed; notes the user's own names."""
-        module, variable, searching, entered = None, "", True, False
+        """(module, variable, place) of the call that has just computed; notes the user's names.
+
+        ``place`` is how far the function of ours is that the user's line called: a function may
+        call several operations, and the last of them computes what the line assigns.
+        """
+        module, variable, searching, entered, place = None, "", True, False, -1
         frame: Any = _getframe(2)
         for _ in range(DEPTH):
             if frame is None:
@@ -62,6 +66,7 @@ class Names:
             code = frame.f_code
             if code.co_filename in OWN_FILES:
                 searching = searching and not entered  # what it returned to is not the user's line
+                place = place if entered else frame.f_lasti
                 frame = frame.f_back
                 continue
             if searching:
@@ -74,7 +79,7 @@ class Names:
             if module is not None and not searching:
                 break
             frame = frame.f_back
-        return module or "", variable
+        return module or "", variable, place
 
     def _note_leaves(self, frame):
         """Leaves and constants that the user's function has variables for."""

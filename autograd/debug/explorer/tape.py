@@ -180,6 +180,7 @@ class _Recorder(Observer):
         self.by_node: dict[int, Value] = {}  # order of a node -> Value
         self.by_array: dict[int, Value] = {}  # id of a constant's array -> Value
         self.call_of: dict[int, Call] = {}  # order of a node -> Call
+        self.last_place = -1
         self.keep: list[Any] = []  # what must live as long as its id is a key
 
     # --- forward ---------------------------------------------------------------------------------
@@ -187,7 +188,10 @@ class _Recorder(Observer):
     def after_forward(self, op, args, output):
         if output._node is not op:
             return
-        module, variable = self.names.look_around(op)
+        module, variable, place = self.names.look_around(op)
+        if self.calls and self.calls[-1].op.site == op.site and place > self.last_place:
+            self.calls[-1].variable = ""  # the same line of the user: this one goes on with it
+        self.last_place = place
         values = [self._argument(op, i, arg) for i, arg in enumerate(args)]
         self._add_call(op, values, output._data, module, variable)
 
