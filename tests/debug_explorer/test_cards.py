@@ -14,8 +14,7 @@ from autograd.debug.explorer.cards import card, part
 from autograd.debug.explorer.docstrings import equations, parts, readers
 from autograd.debug.explorer.document import Builder, graph_document
 from autograd.debug.explorer.mathematics import KERNELS, _markdown, derivation, mathml
-from autograd.debug.explorer.saved import kept
-from autograd.debug.explorer.saved import part as kept_part
+from autograd.debug.explorer.saved import kept, part as kept_part
 from autograd.debug.explorer.source import folder_of, functions, words
 from autograd.debug.explorer.tape import Call, Value, record
 from autograd.debug.memory import kept_arrays
@@ -272,7 +271,7 @@ def test_a_definition_is_followed_to_what_reads_it():
     assert readers("the same in words", "x") == []
 
 
-# --- the lines with their live shapes ---------------------------------------------------------------
+# --- the lines with their live shapes -----------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
