@@ -17,6 +17,7 @@ from tinygrad_llm.commands.generate import default_prompt
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import user_path, write_atomically
 from tinygrad_llm.inspect.explorable import EXPLORABLE
+from tinygrad_llm.inspect.learners_questions import QUESTIONS
 from tinygrad_llm.machine.memory import physical_memory
 from tinygrad_llm.terminal import typed_text
 
@@ -95,7 +96,8 @@ def _built_in(first: str | None) -> tuple[dict[str, Any], Graphs]:
     for name in sorted(known, key=lambda name: name != first):
         graph, tapes[name] = built_in(name)
         graphs.append(graph)
-    return {"graphs": graphs}, tapes
+    questions = [{"question": q, "address": address} for q, address in QUESTIONS.items()]
+    return {"graphs": graphs, "questions": questions}, tapes
 
 
 def built_in(name: str) -> tuple[dict[str, Any], Tape]:

@@ -8,6 +8,7 @@ import { predictView } from "./predict.js";
 import { optimizerView } from "./optimizer.js";
 import { proofView } from "./proof.js";
 import { runView } from "./run.js";
+import { questionsView } from "./questions.js";
 
 export const views = [
   cardView,
@@ -18,4 +19,5 @@ export const views = [
   proofView,
   optimizerView,
   runView,
+  questionsView,
 ];
