@@ -230,7 +230,7 @@ class _Forward(Observer):
         self._references.append(weakref.ref(op, lambda _: account.release(order)))
 
     def _name(self, op):
-        module, variable = self._found.look_around(op)
+        module, variable, _ = self._found.look_around(op)
         if self.keys is not None:
             return self.keys[min(len(self.names), len(self.keys) - 1)]
         full = f"{module}.{variable}" if module and variable else module or variable
