@@ -32,8 +32,10 @@ function lossChosen({ graph, page, state, step, shown, cell }) {
   const pointed = cell?.length === 2 && tensors.includes(shown.id) ? cell : [null, null];
   const part = (name) => (call[name] === null ? null : page.array(call[name]).data);
   const rows = part("rows");
-  const place = Math.max(rows.indexOf(pointed[0] ?? lossWhole(state.row, Infinity) ?? -1), 0);
-  const [row, width] = [rows[place], page.array(call.x).shape[1]];
+  const width = page.array(call.x).shape[1];
+  const wantedRow = rows.indexOf(pointed[0] ?? lossWhole(state.row, Infinity) ?? -1);
+  const place = wantedRow >= 0 ? wantedRow : lossWorst(part("p"), part("y"), width);
+  const row = rows[place];
   const slice = (name) => part(name)?.subarray(place * width, (place + 1) * width) ?? null;
   const numbers = {};
   for (const name of ["x", "p", "y", "direct", "separate", "columns"]) numbers[name] = slice(name);
@@ -44,6 +46,17 @@ function lossChosen({ graph, page, state, step, shown, cell }) {
   const r = part("r")[place];
   const dtype = { f4: "float32", f8: "float64" }[page.array(call.x).dtype];
   return { at, call, tensors, place, rows, row, r, target, classes, j, dtype, ...numbers };
+}
+
+// The row of the largest loss: on it one sees most.
+function lossWorst(p, y, width) {
+  let [worst, least] = [0, Infinity];
+  for (let i = 0; i * width < p.length; i++) {
+    let right = 0;
+    for (let k = i * width; k < (i + 1) * width; k++) right += y[k] * p[k];
+    if (right < least) [worst, least] = [i, right];
+  }
+  return worst;
 }
 
 // The logits and their gradient, ids of tensors (N, V), as far as the page has them. Those of a
