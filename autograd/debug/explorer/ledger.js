@@ -6,7 +6,7 @@ import { reducedAxes } from "./rules.js";
 import { nameTensor } from "./state.js";
 import { ledgerAccounts, ledgerUsedTwice, ledgerSums, ledgerComparison, ledgerOff, ledgerLength, ledgerCell, ledgerFlat, ledgerInnerSum, ledgerTerms, ledgerRows } from "./ledger_sums.js";
 
-const LEDGER_LISTED = 60, LEDGER_TERMS = 16, LEDGER_ROWS = 30;
+const LEDGER_LISTED = 60, LEDGER_TERMS = 16, LEDGER_ROWS = 30, LEDGER_CHOICES = 200;
 
 export const ledgerView = {
   id: "ledger",
@@ -45,10 +45,13 @@ function ledgerChoice(context, twice, chosen) {
   if (!twice.length) return h("p", {}, "No tensor of this graph was used more than once: every gradient has one contribution.");
   const option = (id) => h("option", { value: graph.tensors[id].key, selected: id === chosen },
     `${graph.tensors[id].key} ${shapeText(graph.tensors[id].shape)}: ${ledgerAccounts(graph).get(id).length} uses`);
-  return h("p", { class: "ledger-choice" }, h("label", {}, `Used more than once, ${twice.length} tensors: `,
+  const listed = twice.slice(0, LEDGER_CHOICES);
+  const more = twice.length > listed.length ? ` The first ${listed.length} are listed; the field above finds the others.` : "";
+  return h("p", { class: "ledger-choice" }, h("label", {}, `Used more than once, ${twice.length} tensor${twice.length === 1 ? "" : "s"}: `,
     h("select", { "data-key": "ledger-choice",
-      onchange: (event) => context.go({ tensor: event.target.value, of: "gradient", cell: null }) }, twice.includes(chosen) ? null : h("option", { value: graph.tensors[chosen].key, selected: true },
-      `${graph.tensors[chosen].key}: 1 use`), twice.map(option))));
+      onchange: (event) => context.go({ tensor: event.target.value, of: "gradient", cell: null }) }, listed.includes(chosen) ? null : h("option", { value: graph.tensors[chosen].key, selected: true },
+      `${graph.tensors[chosen].key}: ${ledgerAccounts(graph).get(chosen).length} uses`.replace(/: 1 uses$/, ": 1 use")),
+    listed.map(option))), more);
 }
 
 // The chosen cell if it is embedded, otherwise the one to which every contribution adds most.

@@ -192,7 +192,7 @@ function orderList(at, walk, e) {
 function orderResults(at) {
   const walk = at.pair[1], right = at.pair[0];
   if (!walk.results) return h("p", { class: "order-stopped" },
-    `This recursion was stopped after ${walk.length} events, of ${at.walked.paths} in all: it was not run to its end.`);
+    `This recursion was stopped after ${walk.length} events, of ${orderCount(at.walked.paths)} in all: it was not run to its end.`);
   const outcome = orderOutcome(walk);
   const order = [...outcome.wrong, ...walk.results.verdict.map((_, i) => i).filter((i) => walk.results.verdict[i] !== "wrong")];
   const rows = order.slice(0, ORDER_LEAVES).map((i) => orderResult(at, walk, i));
@@ -229,8 +229,14 @@ function orderResult(at, walk, i) {
     h("td", {}, results.worst[i].length ? `[${results.worst[i].join(", ")}]` : "value"));
 }
 
+// A number as its digits, or as a power of ten where they are too many to read.
+function orderCount(digits) {
+  if (digits.length <= 15) return Number(digits).toLocaleString("en");
+  return `about ${digits[0]}.${digits[1]} times 10^${digits.length - 1}`;
+}
+
 function orderPaths(at) {
   return h("p", { class: "order-paths" }, `Newest first runs each of the ${at.nodes.nodes.length} nodes once. `
-    + `From the loss ${at.walked.paths} paths lead to them, and recursion at every arrival follows each one. `
+    + `From the loss ${orderCount(at.walked.paths)} paths lead to them, and recursion at every arrival follows each one. `
     + "With every further block of a residual stream their number is multiplied.");
 }

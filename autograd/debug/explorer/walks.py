@@ -308,14 +308,13 @@ def walk_graph(root: Any, names: dict[Any, tuple[str, str]]) -> dict[str, Any]:
                 "shape": list(node.shape),
                 "dtype": str(node.dtype),
                 "gradient": complete[i] if complete[i].size <= WHOLE // 10 else None,
-                "paths": str(paths[i]),  # may be more than a float holds
             }
         )
     return {
         "nodes": nodes,
         "norms": np.array([norm(complete[i]) for i in range(len(nodes))]),
         "edges": np.array(graph.edges, dtype=np.int32).reshape(-1, 3),
-        "paths": str(sum(paths)),
+        "paths": str(sum(paths)),  # may be more than a float holds
         "hooked": any(set(node.hooks or ()) - {RETAIN} for node in graph.nodes),
         "walks": {w.name: columns(w, complete) for w in (newest, once, every)},
     }
