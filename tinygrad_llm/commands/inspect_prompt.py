@@ -20,6 +20,7 @@ from tinygrad_llm.tokenizer.prompts import prompt_ids
 if TYPE_CHECKING:
     from tinygrad_llm.tokenizer import Tokenizer
 
+LONGEST_TITLE = 100
 WIDTH = 100  # of the tables where the output is no terminal
 
 
@@ -49,7 +50,7 @@ def run(options: InspectOptions) -> int:
             Console(width=width, markup=False, highlight=False, emoji=False),
             options.position,
         )
-    title = f"{user_path(options.model).name}: {prompt}"
+    title = _short(f"{user_path(options.model).name}: {one_line(prompt)}")
     if png is not None:
         _draw(reading, png, title)
     if options.html is not None:
@@ -98,13 +99,17 @@ def _draw(reading: Reading, path: Path, title: str) -> None:
 def _write_page(reading: Reading, path: Path, title: str) -> None:
     from autograd.debug.explorer.page import page
 
-    text = page({"graphs": [], "lens": document(reading)}, one_line(title))
+    text = page({"graphs": [], "lens": document(reading)}, title)
     write_atomically(path, text.encode("utf-8", "backslashreplace"))
     kept, n = len(reading.maps.weights), len(reading.maps.entropy)
     if kept < n:
         which = "no attention map" if not kept else f"the attention maps of {kept} of {n} layers"
         _note(f"note: the page has {which}, so as not to be too large (--layers chooses others)")
     _note(f"page: {path}")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST_TITLE else f"{text[: LONGEST_TITLE - 1]}\u2026"
 
 
 def _note(text: str) -> None:

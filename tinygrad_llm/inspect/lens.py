@@ -142,28 +142,29 @@ def _read(logits: np.ndarray, targets: np.ndarray, top: int) -> tuple[np.ndarray
     """The most likely ids of logits (T, V), their p, the entropy, and rank and log p of targets."""
     found: list[list[np.ndarray]] = [[], [], [], [], []]
     for start in range(0, len(logits), ROWS):
+        best = _largest(logits[start : start + ROWS], top)  # (R, K)
         z = logits[start : start + ROWS].astype(np.float64)  # (R, V)
         z -= z.max(axis=-1, keepdims=True)
-        logp = z - np.log(np.exp(z).sum(axis=-1, keepdims=True))
-        p = np.exp(logp)
-        best = _largest(z, top)  # (R, K)
-        entropy = -np.where(p > 0, p * logp, 0.0).sum(axis=-1)
+        e = np.exp(z)
+        total = e.sum(axis=-1)  # (R,)
+        entropy = np.log(total) - np.einsum("rv,rv->r", e, z) / total
+        p = np.take_along_axis(e, best, axis=-1) / total[:, None]  # (R, K)
         goal = targets[start : start + ROWS, None]
-        own = np.take_along_axis(z[: len(goal)], goal, axis=-1)
+        own = np.take_along_axis(z[: len(goal)], goal, axis=-1)  # (R, 1)
         rank = 1 + (z[: len(goal)] > own).sum(axis=-1)
-        values = best, np.take_along_axis(p, best, axis=-1), entropy, rank
-        own_logp = np.take_along_axis(logp[: len(goal)], goal, axis=-1)[:, 0]
-        for part, value in zip(found, (*values, own_logp), strict=True):
+        logp = own[:, 0] - np.log(total[: len(goal)])
+        for part, value in zip(found, (best, p, entropy, rank, logp), strict=True):
             part.append(value)
     return tuple(map(np.concatenate, found))
 
 
 def _largest(z: np.ndarray, n: int) -> np.ndarray:
-    """The places of the n largest numbers in each row, the largest first."""
+    """The places of the n largest numbers in each row, the largest first, of equal ones the first.
+
+    Which of several equal ones are the last of the n is left open.
+    """
     n = min(n, z.shape[-1])
-    some = np.sort(
-        np.argpartition(-z, n - 1, axis=-1)[:, :n]
-    )  # of equal ones the first comes first
+    some = np.sort(np.argpartition(z, -n, axis=-1)[:, -n:])
     order = np.argsort(-np.take_along_axis(z, some, axis=-1), axis=-1, kind="stable")
     return np.take_along_axis(some, order, axis=-1)
 

@@ -14,6 +14,7 @@ async function start() {
   const embedded = (id) => unpacked(document.getElementById(id).textContent);
   const page = loadPage(new TextDecoder().decode(await embedded("data")), await embedded("arrays"));
   const root = document.getElementById("explorer");
+  const bare = page.graphs.length === 0;  // a page of views that need no graph, such as a prompt's
   let state = null, context = null;
 
   // --- the state is the address
@@ -46,7 +47,7 @@ async function start() {
   function draw() {
     state = readState(location.hash);
     context = { page, state, go, ...resolveState(page, state), link: (changes) => writeState({ ...state, ...changes }) };
-    if (!context.graph) return;
+    if (bare) { tabs.update(context); return; }
     document.documentElement.dataset.step = String(context.step.n);
     const running = controls.running();
     sentence.setAttribute("aria-live", running ? "off" : "polite");
@@ -74,18 +75,18 @@ async function start() {
   const tool = (label, key, action) => h("button", { type: "button", title: `${label} (${key})`, onclick: action }, label);
   const theme = tool("Dark", "d", switchTheme);
 
-  clear(root).append(
+  clear(root).append(...[
     h("header", { class: "page-head" }, h("h1", {}, page.title), page.graphs.length > 1 ? chooser : null, about,
-      h("div", { class: "page-tools" }, h("button", { type: "button", onclick: () => guide.toggle() }, "Start here"),
+      h("div", { class: "page-tools" }, bare ? null : h("button", { type: "button", onclick: () => guide.toggle() }, "Start here"),
         tool("Keys", "?", () => help.open(tabs.letters())), theme)),
-    guide.element,
-    h("div", { class: "page-now" }, controls.element, h("p", { class: "page-sentence" }, phase, sentence), site),
+    bare ? null : guide.element,
+    bare ? null : h("div", { class: "page-now" }, controls.element, h("p", { class: "page-sentence" }, phase, sentence), site),
     h("div", { class: "page-body" },
-      h("div", { class: "page-left" }, tape.pending, tape.element, drawing.element),
-      h("div", { class: "page-right" }, tabs.list, chosen.element, tabs.panel)),
-    help.element);
-  root.className = "page";
-  guide.show(page);
+      bare ? null : h("div", { class: "page-left" }, tape.pending, tape.element, drawing.element),
+      h("div", { class: "page-right" }, tabs.list, bare ? null : chosen.element, tabs.panel)),
+    help.element].filter(Boolean));
+  root.className = bare ? "page is-bare" : "page";
+  if (!bare) guide.show(page);
 
   // --- light and dark
 
@@ -119,14 +120,14 @@ async function start() {
       return;
     }
     if (event.key === " " && target.closest("button, a, summary, input, [role='button'], [role='gridcell']")) return;
-    const known = controls.key(event.key) || pageKey(event.key) || tabs.key(event.key, context.graph);
+    const known = (!bare && controls.key(event.key)) || pageKey(event.key) || tabs.key(event.key);
     if (known) event.preventDefault();
   });
 
   function pageKey(name) {
     if (name === "?") help.open(tabs.letters());
-    else if (name === "/") chosen.focus();
-    else if (name === "f") chosen.toggleHold();
+    else if (name === "/" && !bare) chosen.focus();
+    else if (name === "f" && !bare) chosen.toggleHold();
     else if (name === "d") switchTheme();
     else return false;
     return true;

@@ -21,12 +21,13 @@ export function createTabs(go) {
   const panel = h("div", { class: "page-view", role: "tabpanel", tabindex: "0" });
   let shown = [], open = null, focus = null, marked = "";
 
-  function available(graph) {
-    return views.filter((view) => view.available(graph));
+  // Where there is no graph, those views that need none: ``forPage``.
+  function available(graph, page) {
+    return views.filter((view) => (graph !== null || view.forPage) && view.available(graph, page));
   }
 
   function update(context) {
-    shown = available(context.graph);
+    shown = available(context.graph, context.page);
     open = shown.find((view) => view.id === context.state.view) ?? shown.find((view) => view.id === "tensor") ?? shown[0];
     const key = `${shown.map((view) => view.id)} ${open && open.id}`;
     if (key !== marked) {
@@ -58,10 +59,10 @@ export function createTabs(go) {
     event.stopPropagation();
   });
 
-  // True if the letter opens a view of this graph.
-  function key(name, graph) {
+  // True if the letter opens a view that is shown.
+  function key(name) {
     const view = viewLetters(views).get(name);
-    if (!view || !view.available(graph)) return false;
+    if (!view || !shown.includes(view)) return false;
     go({ view: view.id });
     return true;
   }

@@ -9,6 +9,8 @@ import { optimizerView } from "./optimizer.js";
 import { proofView } from "./proof.js";
 import { runView } from "./run.js";
 import { questionsView } from "./questions.js";
+import { lensView } from "./lens.js";
+import { mapsView } from "./maps.js";
 
 export const views = [
   cardView,
@@ -20,4 +22,6 @@ export const views = [
   optimizerView,
   runView,
   questionsView,
+  lensView,
+  mapsView,
 ];
