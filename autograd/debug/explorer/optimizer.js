@@ -24,10 +24,11 @@ function optimizerRender(root, context) {
   root.append(
     h("p", {}, "Backward ends with a gradient for each weight. AdamW makes a step of it: it clips ",
       "the gradients, remembers their mean and the mean of their squares, and moves each weight by ",
-      "about the learning rate, whatever the size of its gradient."),
+      "about the learning rate, whatever the size of its gradient. Here it starts: m and v are 0 ",
+      "before step 1."),
     optimizerChoices(view),
     h("h3", {}, `Step ${t} of ${parameter.key}${optimizerCellText(chosen.cell)}, line by line`),
-    optimizerLines(view),
+    optimizerLines(view), optimizerLetters(optimizer.settings),
     optimizerProof(view),
     h("h3", {}, "The same weight, step after step"),
     ...optimizerSteps(view),
@@ -69,11 +70,15 @@ function optimizerElement(context, parameter, arrays, t) {
     i, cell: cellOf(arrays.index === null ? i : arrays.index[i], parameter.shape),
   });
   let missing = null;
-  if (context.cell !== null && context.tensor?.key === parameter.key) {
+  const own = context.tensor?.key === parameter.key;
+  if (context.cell !== null && own) {
     const flat = flatOf(context.cell, parameter.shape);
     const i = arrays.index === null ? flat : arrays.index.indexOf(flat);
     if (i >= 0) return { ...at(i), missing };
-    missing = context.cell;
+    missing = `The page has no numbers for the element ${optimizerCellText(context.cell)}: of a ` +
+      `large parameter it holds ${arrays.weights[0].length} elements.`;
+  } else if (context.state.cell && own) {
+    missing = `There is no element ${context.state.cell} in the shape ${shapeText(parameter.shape)}.`;
   }
   return { ...at(optimizerExtreme(arrays.gradients[t - 1], (g) => Math.abs(g))), missing };
 }
@@ -122,9 +127,8 @@ function optimizerChoices({ context, optimizer, parameter, arrays, t, chosen }) 
       "Step t = ", optimizer.steps.map((_, n) => h("button", {
         "aria-pressed": n + 1 === t ? "true" : "false", onclick: () => go({ opt: n + 1 }),
       }, n + 1))),
-    chosen.missing && h("p", { class: "optimizer-note" },
-      `The page has no numbers for the element ${optimizerCellText(chosen.missing)}: of a large `,
-      `parameter it holds ${arrays.weights[0].length} elements.`),
+    chosen.missing && h("p", { class: "optimizer-note", role: "status" }, chosen.missing,
+      " Here is the one with the largest gradient."),
     optimizer.note && h("p", { class: "optimizer-note" }, optimizer.note));
 }
 
@@ -169,6 +173,18 @@ function optimizerLines({ optimizer, parameter, arrays, t, history }) {
       h("th", { scope: "row" }, name),
       h("td", {}, h("div", { class: "optimizer-formula" }, formula), h("div", {}, numbers)),
       h("td", { class: "optimizer-result" }, result))))));
+}
+
+function optimizerLetters(s) {
+  const entries = [
+    ["\u03b7", `the learning rate, ${s.lr}`],
+    ["c", s.max_norm === 0 ? "the largest norm: there is none" : `the largest norm of all gradients together, ${s.max_norm}`],
+    [["\u03b2", h("sub", {}, 1), ", \u03b2", h("sub", {}, 2)], `how much of m and v a step keeps, ${s.beta1} and ${s.beta2}`],
+    ["\u03bb", `the decay, ${s.weight_decay} for tensors of two or more dimensions and 0 for others`],
+    ["\u03b5", `keeps the division finite, ${s.eps}`],
+  ];
+  return h("p", { class: "optimizer-letters" }, entries.map(([letter, text], n) => [
+    n > 0 && "; ", h("b", {}, letter), ` ${text}`]), ". Every operation is rounded as the array's type rounds it.");
 }
 
 const optimizerAgreements = new WeakMap();

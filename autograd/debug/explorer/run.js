@@ -45,7 +45,7 @@ const runQuantities = [
     about: "The share of all pairs of a unit and a token in which the unit is off.",
   },
   {
-    id: "dead", title: "Dead units", unit: "units", log: false, of: "blocks",
+    id: "dead", title: "Dead units", unit: "how many", log: false, of: "blocks",
     about: "Units that are off at every token of the batch: they add nothing, and no gradient " +
       "comes through them.",
   },

@@ -1,20 +1,22 @@
 import { h, svg } from "./dom.js";
-import { number } from "./format.js";
 
 // The pictures of a training run: a heat map and lines, with a mark at the chosen step.
 
 const runMargin = { left: 58, right: 12, top: 8, bottom: 24 };
 
-// Positions on an axis: linear, or logarithmic where every number allows it.
-export function runScale(values, log, from, to) {
+// Positions on an axis: logarithmic (numbers above 0 only), or linear; base is a number it includes.
+export function runScale(values, log, from, to, base = null) {
   const usable = values.filter((x) => Number.isFinite(x) && (!log || x > 0));
-  if (usable.length === 0) return { at: () => (from + to) / 2, ticks: [], low: 0, high: 0, log };
+  if (!log && base !== null && usable.length > 0) usable.push(base);
+  if (usable.length === 0) return { at: () => (from + to) / 2, ticks: [], low: 0, high: 0, log, one: true };
   const f = log ? Math.log10 : (x) => x;
   let low = usable.reduce((a, b) => Math.min(a, b));
   let high = usable.reduce((a, b) => Math.max(a, b));
-  if (low === high) [low, high] = log ? [low / 2, high * 2] : [low - 0.5, high + 0.5];
+  const one = low === high; // the middle of an axis around it
+  const value = low;
+  if (one) [low, high] = log ? [low / 2, high * 2] : [low - (base === null ? 0.5 : 0), high + 0.5];
   const at = (x) => from + ((f(x) - f(low)) / (f(high) - f(low))) * (to - from);
-  return { at, low, high, log, ticks: runTicks(low, high, log) };
+  return { at, low, high, log, one, value, ticks: runTicks(low, high, log) };
 }
 
 // Round numbers between two: powers of ten, or steps of 1, 2 or 5 times one.
@@ -97,7 +99,7 @@ export function runLines({ values, names, dashed, steps, colours, width, height,
   const x = runScale(steps, false, runMargin.left, width - runMargin.right);
   const all = values.flat();
   const positive = log && all.some((v) => v > 0);
-  const y = runScale(all, positive, height - runMargin.bottom, runMargin.top);
+  const y = runScale(all, positive, height - runMargin.bottom, runMargin.top, 0);
   return runSvg(width, height, label,
     runAxes({ x, y, width, height, mark, steps: true }),
     values.map((row, n) => svg("path", {
@@ -109,11 +111,11 @@ export function runLines({ values, names, dashed, steps, colours, width, height,
 // Rows by steps; the darker, the larger. choose(n) is called with the column that was clicked.
 export function runHeatMap({ names, hrefs, values, steps, at, log, label, choose, format, width: room }) {
   const all = values.flat();
-  const scale = runScale(all, log && all.some((v) => v > 0), 6, 100);
+  const scale = runScale(all, log && all.some((v) => v > 0), log ? 6 : 0, 100, 0);
   const longest = names.reduce((most, name) => Math.max(most, name.length), 0);
   const cell = Math.max(7, Math.min(34, Math.floor((room - 7 * longest - 16) / steps.length)));
   const row = 18;
-  const colour = (v) => `color-mix(in srgb, var(--accent) ${scale.at(v).toFixed(1)}%, var(--paper))`;
+  const colour = (v) => `color-mix(in srgb, var(--accent) ${scale.at(v).toFixed(1)}%, var(--sheet))`;
   const empty = (v) => !Number.isFinite(v) || (scale.log && v <= 0);
   const width = cell * steps.length + 2;
   const height = row * names.length + 22;
@@ -134,11 +136,19 @@ export function runHeatMap({ names, hrefs, values, steps, at, log, label, choose
     x: s * cell + cell / 2, y: height - 6, "text-anchor": s === 0 && cell < 20 ? "start" : "middle",
   }, step)),
   svg("rect", { x: at * cell + 0.5, y: 0.5, width: cell, height: row * names.length + 1, class: "run-column" }));
+  const box = h("div", { class: "run-scroll scroll" }, picture);
+  queueMicrotask(() => { // once it is on the page: the chosen column is in sight
+    const left = at * cell;
+    if (left < box.scrollLeft || left + cell > box.scrollLeft + box.clientWidth) {
+      box.scrollLeft = left + cell / 2 - box.clientWidth / 2;
+    }
+  });
+  const legend = scale.one ? [`all ${format(scale.value ?? NaN)}`]
+    : [format(scale.low), h("span", { class: "run-ramp" }), format(scale.high),
+      scale.log ? ", on a logarithmic scale" : ""];
   return h("div", {},
     h("div", { class: "run-map" },
       h("ol", { class: "run-names" }, names.map((name, n) => h("li", {},
-        hrefs[n] ? h("a", { href: hrefs[n] }, name) : name))),
-      h("div", { class: "run-scroll scroll" }, picture)),
-    h("p", { class: "run-legend" }, format(scale.low), h("span", { class: "run-ramp" }), format(scale.high),
-      scale.log ? ", on a logarithmic scale" : ""));
+        hrefs[n] ? h("a", { href: hrefs[n] }, name) : name))), box),
+    h("p", { class: "run-legend" }, legend));
 }
