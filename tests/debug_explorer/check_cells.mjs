@@ -6,15 +6,33 @@ import { readFileSync } from "node:fs";
 const [folder, file] = process.argv.slice(2);
 const { cellOf, loadPage } = await import(`${folder}/data.js`);
 const { explainCell } = await import(`${folder}/rules.js`);
+const { usesOf } = await import(`${folder}/uses.js`);
 const { ruleInWords } = await import(`${folder}/words.js`);
 
 const page = loadPage(...readFileSync(file, "utf8").split("\n"));
-const result = { cells: 0, equal: 0, rules: {}, opaque: {}, wrong: [], silent: [] };
+const result = { cells: 0, uses: 0, equal: 0, rules: {}, opaque: {}, wrong: [], silent: [], strays: [] };
+
+// Whether what a cell goes into has it among its terms.
+function checkUses(graph, id, cell) {
+  for (const use of usesOf(graph, id, cell)) {
+    if (use.cell === null) continue;
+    const { terms } = explainCell(graph, use.line.out, use.cell);
+    const reads = (factor) => factor.id === id && String(factor.cell) === String(cell);
+    if (!terms.some((term) => term.factors.some(reads))) {
+      result.strays.push({ graph: graph.name, id, cell, op: use.line.op, into: use.cell });
+    }
+    result.uses += 1;
+  }
+}
+
 for (const graph of page.graphs) {
   graph.tensors.forEach((tensor, id) => {
+    const size = tensor.shape.reduce((a, b) => a * b, 1);
+    for (let flat = 0; flat < size; flat += 1 + Math.floor(size / 12)) {
+      checkUses(graph, id, cellOf(flat, tensor.shape));
+    }
     if (tensor.line === null || tensor.data === null) return;
     const { rule, op, attrs } = graph.lines[tensor.line];
-    const size = tensor.shape.reduce((a, b) => a * b, 1);
     for (let flat = 0; flat < size; flat++) {
       const cell = cellOf(flat, tensor.shape);
       const found = explainCell(graph, id, cell);

@@ -56,6 +56,7 @@ def test_every_cell_of_every_operation_follows_from_its_terms(tmp_path, dtype):
     result = explain_every_cell([graph_of_sample(s, dtype) for s in samples], tmp_path / "data")
     assert result["wrong"] == []
     assert result["silent"] == []
+    assert result["strays"] == [] and result["uses"] > 3_000
     assert result["cells"] > 50_000
     assert set(result["opaque"]) <= NOT_TAKEN_APART
     if dtype == "float32":  # to the last bit, but for libraries that differ in exp and the like
@@ -75,6 +76,8 @@ def test_every_cell_of_the_built_in_graphs_follows_from_its_terms(tmp_path):
     result = explain_every_cell(graphs, tmp_path / "data")
     assert result["wrong"] == []
     assert result["opaque"] == {}
+    assert result["silent"] == []
+    assert result["strays"] == [] and result["uses"] > 3_000
     assert result["cells"] > 50_000
     assert result["equal"] > 0.99 * result["cells"]
 

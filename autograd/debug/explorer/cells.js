@@ -1,5 +1,7 @@
 // Cells: elements of a tensor, named by an index for each axis, and how broadcasting reads them.
 
+import { cellOf } from "./data.js";
+
 export function sizeOf(shape) {
   return shape.reduce((product, n) => product * n, 1);
 }
@@ -7,6 +9,11 @@ export function sizeOf(shape) {
 // "[0, 2, 5]", and nothing for the only element of a tensor without axes.
 export function cellText(cell) {
   return cell.length ? `[${cell.join(", ")}]` : "";
+}
+
+// Whether these are indices of an element of a tensor of this shape.
+export function isCellOf(shape, cell) {
+  return cell.length === shape.length && cell.every((i, axis) => Number.isInteger(i) && i >= 0 && i < shape[axis]);
 }
 
 // The part of the address that names a cell.
@@ -41,4 +48,15 @@ export function withIndex(cell, axis, index) {
   const changed = cell.slice();
   changed[axis] = index;
   return changed;
+}
+
+// The cell of the largest number that is in the page; null if there is none.
+export function largestCell(graph, tensor) {
+  const values = graph.values(tensor.id);
+  if (values === null || values.length === 0) return null;
+  let best = 0;
+  for (let i = 1; i < values.length; i++) if (Math.abs(values[i]) > Math.abs(values[best])) best = i;
+  if (tensor.sample === null) return cellOf(best, tensor.shape);
+  const places = cellOf(best, tensor.sample.map((axis) => axis.length));
+  return places.map((place, axis) => tensor.sample[axis][place]);
 }

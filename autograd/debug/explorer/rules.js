@@ -55,6 +55,18 @@ export function valueOf(factor) {
   return factor.number === undefined ? factor.value : factor.number;
 }
 
+// Where an element came from before it was moved: the cell behind reshapes, transposes and copies.
+export function originOf(graph, id, cell) {
+  for (;;) {
+    const tensor = graph.tensors[id];
+    const line = tensor.kind === "inner" && tensor.line !== null ? graph.lines[tensor.line] : null;
+    const moves = line !== null && (ruleOf(line) === "move" || line.attrs.formula === "a");
+    const factor = moves ? ruleTerms[line.rule](graph, line, tensor, cell)[0].factors[0] : {};
+    if (factor.id === undefined) return { id, cell };
+    [id, cell] = [factor.id, factor.cell];
+  }
+}
+
 // ---- the terms ------------------------------------------------------------------------------
 
 const ruleTerms = {

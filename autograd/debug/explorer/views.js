@@ -1,6 +1,8 @@
 // The views, in the order of their tabs: one import and one name for each.
 
 import { cardView } from "./card.js";
+import { cellView } from "./cell.js";
+import { tensorView } from "./tensor.js";
 import { ledgerView } from "./ledger.js";
 import { lossView } from "./loss.js";
 import { orderView } from "./order.js";
@@ -14,6 +16,8 @@ import { mapsView } from "./maps.js";
 
 export const views = [
   cardView,
+  tensorView,
+  cellView,
   ledgerView,
   orderView,
   lossView,

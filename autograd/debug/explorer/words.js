@@ -2,13 +2,20 @@
 
 import { cellText } from "./cells.js";
 import { readNumber } from "./data.js";
-import { isNumber, reducedAxes } from "./rules.js";
 import { number } from "./format.js";
+import { isNumber, reducedAxes } from "./rules.js";
 import { titleOf } from "./state.js";
+
+const wordsLongest = 48; // characters of a description; beyond that the operation's name has to do
 
 const reductionWords = {
   sum: "The sum", mean: "The mean", max: "The largest", min: "The smallest", prod: "The product",
   var: "The variance", std: "The standard deviation", logsumexp: "The logarithm of the sum of exponentials",
+};
+
+const movedWords = {
+  BroadcastTo: (x) => `${x} repeated`, GetItem: (x) => `a part of ${x}`, Reshape: (x) => `${x} reshaped`,
+  Transpose: (x) => `${x} transposed`,
 };
 
 // `found` is what explainCell returned.
@@ -16,7 +23,7 @@ export function ruleInWords(graph, found) {
   const { line, rule, terms, cell, tensor } = found;
   if (line === null) return givenInWords(tensor);
   const n = terms.length;
-  const name = (input) => (isNumber(input) ? number(readNumber(input.number)) : titleOf(graph, input));
+  const name = (input) => inputInWords(graph, input);
   const [first, second] = line.inputs;
   if (rule in reductionWords) {
     const { shape } = graph.tensors[first];
@@ -28,7 +35,7 @@ export function ruleInWords(graph, found) {
     case "matmul": {
       const [row, column] = cell.slice(-2);
       const batch = cell.length > 2 ? ` (in the matrices at ${cellText(cell.slice(0, -2))})` : "";
-      return `Row ${row} of ${name(first)} times column ${column} of ${name(second)}${batch}: the sum of ${countOf(n, "product")}.`;
+      return `Row ${row} of ${inBrackets(name(first))} times column ${column} of ${inBrackets(name(second))}${batch}: the sum of ${countOf(n, "product")}.`;
     }
     case "move":
       return moveInWords(line, terms[0].factors[0], name);
@@ -63,7 +70,7 @@ export function ruleInWords(graph, found) {
 function givenInWords(tensor) {
   if (tensor.kind === "leaf") return "A leaf: this number was given, nothing computed it.";
   if (tensor.kind === "constant") return "A constant: this number was given, and it gets no gradient.";
-  return "How this number was computed is not on the page: only the first call of each kind is taken apart in a graph of this size.";
+  return "How this number was computed is not on the page: in a graph of this size only the first call of each kind is taken apart.";
 }
 
 function moveInWords(line, factor, name) {
@@ -74,16 +81,65 @@ function moveInWords(line, factor, name) {
   return `${from}, at a new place.`;
 }
 
+function inBrackets(text) {
+  return /\s/.test(text) && !text.startsWith("gradient of") ? `(${text})` : text;
+}
+
 export function countOf(n, noun) {
   return n === 1 ? `1 ${noun}` : `${n} ${noun}s`;
 }
 
+function inputInWords(graph, input) {
+  return isNumber(input) ? number(readNumber(input.number)) : tensorInWords(graph, input);
+}
+
+// What to call a tensor. An inner one without a name is called after what it was made of: "g
+// transposed", or "g * norm".
+export function tensorInWords(graph, id, depth = 2) {
+  const tensor = graph.tensors[id];
+  if (tensor.kind !== "inner" || tensor.name || tensor.line === null) return titleOf(graph, id);
+  const line = graph.lines[tensor.line];
+  const name = (input) => (isNumber(input) ? number(readNumber(input.number)) : tensorInWords(graph, input, depth - 1));
+  if (depth === 0 || !line.inputs.length) return line.op;
+  const formula = line.rule === "elementwise" && line.attrs.formula !== "a";
+  const moved = movedWords[line.op] ?? ((x) => `${line.op} of ${x}`);
+  const text = formula ? formulaWith(line, name) : moved(name(line.inputs[0]));
+  return text.length > wordsLongest ? line.op : text;
+}
+
 // The formula with the names of the inputs, and the numbers, in the places of its letters.
 export function formulaWith(line, name) {
-  const compound = line.inputs.length > 1 || line.attrs.formula.includes("(") === false;
-  return line.attrs.formula.replace(/\b[a-z]\b/g, (letter) => {
+  const { formula } = line.attrs;
+  const alone = /^\w+\(\w\)$/.test(formula);
+  return formula.replace(/\b[a-z]\b/g, (letter) => {
     if (letter in line.attrs) return number(readNumber(line.attrs[letter]));
     const text = name(line.inputs[letter.charCodeAt(0) - 97]);
-    return compound && text.includes(" ") ? `(${text})` : text;
+    return alone ? text : inBrackets(text);
   });
+}
+
+// How the terms and the stored number compare, in a sentence.
+export function verdictInWords(found) {
+  const { agrees, missing, terms, way, ulps, bound, total, tensor } = found;
+  const { dtype } = tensor;
+  if (missing > 0) {
+    return `${missing === terms.length ? "The" : `${missing} of the`} ${countOf(terms.length, "term")} ${terms.length === 1 ? "is" : "are"} not on the page: of a large tensor only a grid of elements is.`;
+  }
+  if (agrees === null) return "";
+  const sum = terms.length > 1 && way !== undefined;
+  if (agrees && ulps === 0) {
+    if (!sum || way === null) return `Computed again in ${dtype}, it is the stored number to the last bit.`;
+    const how = {
+      exact: `Added exactly and rounded to ${dtype} once`,
+      order: `Added from the first to the last, each step in ${dtype}`,
+      fused: `Multiplied and added in one step each, in ${dtype}, as a matrix product is`,
+      pairs: `Added in eight running sums, in ${dtype}, as NumPy does`,
+    }[way];
+    return `${how}, they give the stored number to the last bit.`;
+  }
+  const apart = `${countOf(ulps, `number of ${dtype}`).replace(/number of (\w+)s$/, "numbers of $1")} away`;
+  if (agrees) {
+    return `Computed again it is ${total}, ${apart}. Rounding may bring the two ${bound.toExponential(1)} apart: libraries add in other orders, and differ in the last digit of functions.`;
+  }
+  return `These terms give ${total}, and rounding explains no more than ${bound.toExponential(1)} of difference: the stored number is another one.`;
 }

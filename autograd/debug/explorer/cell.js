@@ -1,0 +1,151 @@
+// The cell view: one element, the terms that made it, and where each of them came from.
+
+import { cellState, cellText, isCellOf, largestCell } from "./cells.js";
+import { valueAt } from "./data.js";
+import { h } from "./dom.js";
+import { exact, number } from "./format.js";
+import { explainCell } from "./rules.js";
+import { nameTensor, titleOf } from "./state.js";
+import { cellTable } from "./terms.js";
+import { cellLink, readTrail } from "./trail.js";
+import { usesOf } from "./uses.js";
+import { countOf, ruleInWords, tensorInWords, verdictInWords } from "./words.js";
+
+const cellUses = 8; // that are listed
+
+export const cellView = {
+  id: "cell",
+  title: "Cell",
+  available: () => true,
+  render: cellRender,
+};
+
+function cellRender(root, context) {
+  const { graph, shown } = context;
+  if (shown === null || shown.data === null) {
+    root.append(h("p", {}, "Nobody kept the numbers of this tensor: give explore a function that computes the loss, and all are there."));
+    return;
+  }
+  const cell = context.cell ?? largestCell(graph, shown);
+  if (cell === null) {
+    root.append(h("p", {}, "This tensor has no elements."));
+    return;
+  }
+  const trail = readTrail(graph, context.state.trail, shown.id, cell);
+  const view = { ...context, trail };
+  const found = explainCell(graph, shown.id, cell);
+  const parts = [
+    cellTrail(view),
+    h("h3", { class: "cell-title" }, `${titleOf(graph, shown.id)}${cellText(cell)} = `,
+      h("span", { class: "mono" }, found.stored === null ? "not on the page" : exact(found.stored, shown.dtype))),
+    context.cell === null ? h("p", { class: "faint" }, "No element is chosen: this is the largest.") : null,
+    cellChooser(view, cell),
+    cellExplained(view, found),
+    cellOther(view, cell),
+    cellForward(view, cell),
+  ];
+  root.append(...parts.filter((part) => part !== null));
+}
+
+// ---- where we are ---------------------------------------------------------------------------
+
+function cellTrail(view) {
+  const { graph, trail } = view;
+  if (trail.length < 2) return null;
+  return h("nav", { class: "cell-trail", "aria-label": "How you came here" },
+    h("ol", {}, trail.map((place, i) => {
+      const text = `${tensorInWords(graph, place.id)}${cellText(place.cell)}`;
+      const last = i === trail.length - 1;
+      return h("li", {}, last ? h("span", { "aria-current": "true" }, text) : h("a", { href: cellLink(view, place.id, place.cell) }, text));
+    })));
+}
+
+// A number field for each axis.
+function cellChooser(view, cell) {
+  const { shown, go } = view;
+  if (!shown.shape.length) return null;
+  const fields = shown.shape.map((length, axis) =>
+    h("input", {
+      type: "number", min: 0, max: length - 1, value: cell[axis], "data-key": `cell-axis-${axis}`,
+      "aria-label": `Index along axis ${axis}, of ${length}`,
+      onchange: (event) => {
+        const next = cell.slice();
+        next[axis] = Number(event.target.value);
+        if (isCellOf(shown.shape, next)) go({ cell: cellState(next), trail: null });
+      },
+    }));
+  return h("p", { class: "cell-chooser" }, "Element ", fields.map((field, axis) => [axis ? ", " : null, field]),
+    h("a", { href: view.link({ view: "tensor", cell: cellState(cell) }) }, "in its tensor"));
+}
+
+// ---- what made it ---------------------------------------------------------------------------
+
+function cellExplained(view, found) {
+  const { graph } = view;
+  const single = found.rule === "add" && found.terms.length === 1;
+  return h("div", {},
+    h("p", { class: "cell-words" }, ruleInWords(graph, found)),
+    cellSource(found.line),
+    found.terms.length && !single ? cellTable(view, found) : null,
+    single ? null : cellVerdict(found),
+    found.rule === "add" ? found.terms.map((term, i) => cellContribution(view, term, i, found.terms.length)) : null);
+}
+
+function cellVerdict(found) {
+  const words = verdictInWords(found);
+  if (!words) return null;
+  const kind = found.agrees === null ? "faint" : found.agrees ? "good" : "bad";
+  return h("p", { class: `cell-verdict ${kind}` }, found.agrees === null ? "" : found.agrees ? "\u2713 " : "\u2717 ", words);
+}
+
+function cellSource(line) {
+  if (line === null || !line.text) return null;
+  return h("p", { class: "cell-source" }, h("code", {}, line.text), " ", h("span", { class: "faint" }, `${line.file}:${line.row}`));
+}
+
+// A contribution to a gradient: who sent it, and the terms of its own.
+function cellContribution(view, term, i, n) {
+  const { graph } = view;
+  const [factor] = term.factors;
+  const contribution = graph.tensors[factor.id];
+  if (contribution.line === null) return null;
+  const step = graph.steps[contribution.step];
+  const sender = step && step.op ? `${step.op}, the operation that made ${step.name}` : "the start of the backward pass";
+  const inner = explainCell(graph, factor.id, factor.cell);
+  return h("details", { class: "cell-inside", open: n <= 2 },
+    h("summary", {}, n === 1 ? "Its contribution" : `Contribution ${i + 1}`, `: ${number(term.value)}, from ${sender}`),
+    cellExplained(view, inner));
+}
+
+// ---- what is near it ------------------------------------------------------------------------
+
+function cellOther(view, cell) {
+  const { graph, shown, tensor } = view;
+  const links = [];
+  const add = (id, text) => links.push(h("li", {}, h("a", { href: cellLink(view, id, cell) }, text), ` ${number(valueAt(graph, id, cell))}`));
+  if (shown.grad !== null && shown.grad !== undefined) add(shown.grad, "its gradient");
+  if (shown.kind === "gradient" || shown.kind === "contribution") add(shown.of, "the value");
+  if (shown.kind === "contribution" && graph.tensors[shown.of].grad !== null) add(graph.tensors[shown.of].grad, "the whole gradient");
+  const proven = graph.proof?.elements?.[shown.id] !== undefined;
+  if (proven) links.push(h("li", {}, h("a", { href: view.link({ view: "proof" }) }, "finite differences of this tensor")));
+  if (tensor && (tensor.contributions ?? []).length > 1) {
+    links.push(h("li", {}, h("a", { href: view.link({ view: "ledger" }) }, "its contributions, one by one")));
+  }
+  return links.length ? h("div", {}, h("h3", {}, "The same element"), h("ul", { class: "cell-list" }, links)) : null;
+}
+
+function cellForward(view, cell) {
+  const { graph, shown } = view;
+  const uses = usesOf(graph, shown.id, cell);
+  if (!uses.length) return null;
+  const rows = uses.slice(0, cellUses).map(({ line, cell: into, count }) => {
+    const step = graph.steps[line.step];
+    const phase = step?.phase === "forward" ? "forward" : "backward";
+    const target = into === null ? h("span", {}, tensorInWords(graph, line.out))
+      : h("a", { href: cellLink(view, line.out, into) }, `${tensorInWords(graph, line.out)}${cellText(into)}`);
+    const where = step && step.op ? `, ${phase}, in ${step.op} (${step.name})` : "";
+    return h("li", {}, target, count > 1 ? ` and ${countOf(count - 1, "more element")}` : "", h("span", { class: "faint" }, where));
+  });
+  const more = uses.length - rows.length;
+  return h("div", {}, h("h3", {}, "What it goes into"), h("ul", { class: "cell-list" }, rows, more > 0 ? h("li", {}, `and ${more} more`) : null));
+}
