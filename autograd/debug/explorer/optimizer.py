@@ -30,7 +30,7 @@ WHOLE = 30_000
 """With more parameters than this, the page has a sample of each."""
 SAMPLE = 64
 """Elements of a parameter in a sample."""
-REPEATED = 1_000_000
+REPEATED = 20_000_000
 """With more parameters than this, the function is not called again: there is one step."""
 
 
