@@ -64,8 +64,8 @@ def test_the_smallest_graph_as_it_is_told(found):
     newest, once = example["newest"]["events"], example["once"]["events"]
     assert [e["sentence"] for e in newest] == [
         "The pass starts at c: its gradient is 1.",
-        "All 2 contributions to it have arrived: the gradient of b is complete. It hands on 12.",
-        "a, a leaf: all 2 contributions to it have arrived. It keeps 24.",
+        "Both contributions to it have arrived: the gradient of b is complete. It hands on 12.",
+        "a, a leaf: both contributions to it have arrived. It keeps 24.",
     ]
     assert once[1]["sentence"] == (
         "b runs too early: 1 of 2 contributions have arrived. It hands on 6; complete it is 12."

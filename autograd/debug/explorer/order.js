@@ -38,7 +38,8 @@ function renderOrder(root, context) {
   const at = { context, walked, of, by, nodes, pair, end, position };
   root.append(h("h3", {}, "Why newest first"),
     h("p", {}, "Both walks carry the gradient of ", h("code", {}, nodes.nodes[0].name), " back through the same ",
-      `${nodes.nodes.length} nodes, each with the node's own backward. Only the order differs.`),
+      `${nodes.nodes.length} nodes, each with the node's own backward. Only the order differs.`,
+      nodes.nodes.some((node) => node.shape.length) ? " The length of a gradient is the root of the sum of its squares." : ""),
     orderChoices(at), orderStepper(at),
     h("div", { class: "order-pair" }, pair.map((walk) => orderColumn(at, walk))),
     orderResults(at), orderPaths(at));

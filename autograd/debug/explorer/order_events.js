@@ -147,10 +147,11 @@ export function orderSentence(page, graph, walk, e, number) {
   const holds = orderShort(page, graph, walk, e, number);
   const complete = orderShortArray(node.gradient ? page.array(node.gradient) : null, event.expected, number);
   const from = event.edge >= 0 ? orderUses(graph, [event.edge])[0].text : "";
-  const parts = event.uses === 1 ? "Its one contribution has" : `All ${event.uses} contributions to it have`;
+  const parts = event.uses === 1 ? "Its one contribution has"
+    : event.uses === 2 ? "Both contributions to it have" : `All ${event.uses} contributions to it have`;
   if (event.uses === 0 && event.kind === "runs") return `The pass starts at ${name}: its gradient is 1.`;
   if (event.kind === "leaf") {
-    if (walk.name === "newest") return `${name}, a leaf: ${parts.replace("All", "all").replace("Its", "its")} arrived. It keeps ${holds}.`;
+    if (walk.name === "newest") return `${name}, a leaf: ${parts[0].toLowerCase()}${parts.slice(1)} arrived. It keeps ${holds}.`;
     return `A part arrives at ${name}, a leaf, from ${from}. It holds ${holds} now.`;
   }
   if (event.kind === "late")
