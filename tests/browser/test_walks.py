@@ -43,7 +43,7 @@ def test_both_walks_are_stepped_by_keys_alone(opened, small_page):
     seen.press("]", "]", "]")
     assert seen.text(".order-position") == "event 4 of 5"
     assert "This walk ended after 3 events." in seen.text(".order-walk:nth-child(1)")
-    seen.press("]", "]", "]", "[")
+    seen.press("]", ".", "]", ",")
     assert seen.state["walk"] == "4"
     seen.page.focus("[data-key=order-next]")
     seen.press("Enter")

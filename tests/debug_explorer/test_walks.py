@@ -110,6 +110,22 @@ def test_newest_first_is_the_engines_pass_bit_for_bit(graph):
     assert set(walked["walks"]["newest"]["results"]["verdict"]) == {"equal"}
 
 
+def test_a_loss_that_was_computed_before():
+    """Its kernels are those that computed it; its graph stays as it was."""
+    model, loss = small_gpt(np.random.default_rng(15))
+    computed = loss()
+    tape = record(computed, model)
+    walked = walks.part(tape)["this"]
+    gradients = {v.key: v.gradient for v in tape.values if v.gradient is not None}
+    for node in walked["nodes"]:
+        np.testing.assert_array_equal(node["gradient"], gradients[node["name"]])
+    assert all(p.grad is None for p in model.parameters())
+    computed.backward()
+    for name, p in model.named_parameters():
+        np.testing.assert_allclose(p.grad.data, gradients[name], rtol=1e-4, atol=1e-7)
+    assert walks.part(tape) == {}  # released: there is nothing left to walk
+
+
 def test_recursion_is_that_of_the_bug_zoo():
     rng = np.random.default_rng(5)
     x = Tensor(rng.standard_normal(4), requires_grad=True)

@@ -81,8 +81,8 @@ function orderStepper(at) {
     oninput: (event) => at.context.go(to(Number(event.target.value)), true) });
   const box = h("div", { class: "order-stepper", role: "group", "aria-label": "Step through both walks" },
     orderButton(at, "first", "\u21E4", to(1), { "aria-label": "First event", ...off(position === 1) }),
-    orderButton(at, "back", "\u2190 back", to(Math.max(1, position - 1)), { "aria-keyshortcuts": "[", title: "key [", ...off(position === 1) }),
-    orderButton(at, "next", "next \u2192", to(Math.min(end, position + 1)), { "aria-keyshortcuts": "]", title: "key ]", ...off(position === end) }),
+    orderButton(at, "back", "\u2190 back", to(Math.max(1, position - 1)), { "aria-keyshortcuts": "[", title: "keys [ and ,", ...off(position === 1) }),
+    orderButton(at, "next", "next \u2192", to(Math.min(end, position + 1)), { "aria-keyshortcuts": "]", title: "keys ] and .", ...off(position === end) }),
     orderButton(at, "last", "\u21E5", to(end), { "aria-label": "Last event", ...off(position === end) }),
     early === null ? null : orderButton(at, "early", "the node that runs too early",
       to(later === undefined ? early : later + 1), { class: "order-jump" }),
@@ -91,13 +91,15 @@ function orderStepper(at) {
   return box;
 }
 
+const orderTyping = (target) => target instanceof Element && target.matches("input:not([type='range'], [type='checkbox']), select, textarea");
+
 let orderListener = null;
-// The keys [ and ] take a step of both walks while the view is on the page.
+// The keys [ and ], or comma and full stop, take a step of both walks while the view is on the page.
 function orderBracketKeys(box, by) {
   if (orderListener) document.removeEventListener("keydown", orderListener);
   orderListener = (event) => {
-    const change = { "[": -1, "]": 1 }[event.key];
-    if (change === undefined || !box.isConnected || event.defaultPrevented || event.ctrlKey || event.metaKey) return;
+    const change = { "[": -1, ",": -1, "]": 1, ".": 1 }[event.key];
+    if (change === undefined || !box.isConnected || orderTyping(event.target) || event.defaultPrevented || event.ctrlKey || event.metaKey) return;
     event.preventDefault();
     by(change);
   };
