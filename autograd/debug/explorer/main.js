@@ -45,6 +45,7 @@ async function start() {
   }
 
   function draw() {
+    tabs.remember();
     state = readState(location.hash);
     context = { page, state, go, ...resolveState(page, state), link: (changes) => writeState({ ...state, ...changes }) };
     if (bare) { tabs.update(context); return; }

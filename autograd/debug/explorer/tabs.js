@@ -19,7 +19,7 @@ export function viewLetters(list) {
 export function createTabs(go) {
   const list = h("div", { class: "tabs", role: "tablist", "aria-label": "Views" });
   const panel = h("div", { class: "page-view", role: "tabpanel", tabindex: "0" });
-  let shown = [], open = null, focus = null, marked = "";
+  let shown = [], open = null, focus = null, marked = "", place = null;
 
   // Where there is no graph, those views that need none: ``forPage``.
   function available(graph, page) {
@@ -39,7 +39,15 @@ export function createTabs(go) {
     }
     if (!open) { clear(panel); return; }
     panel.setAttribute("aria-labelledby", `tab-${open.id}`);
-    tabsRedraw(panel, open, context);
+    tabsRedraw(panel, open, context, place);
+    place = null;
+  }
+
+  // Where the reader is, asked for before anything is changed: later it would cost a layout.
+  function remember() {
+    place = { top: panel.scrollTop, scrolled: [...panel.querySelectorAll(".scroll")]
+      .filter((box) => box.scrollLeft || box.scrollTop)
+      .map((box) => [tabsPath(panel, box), box.scrollLeft, box.scrollTop]) };
   }
 
   function tab(view) {
@@ -68,17 +76,14 @@ export function createTabs(go) {
   }
 
   const letters = () => [...viewLetters(views)].map(([letter, view]) => [letter, view.title]);
-  return { list, panel, update, key, letters };
+  return { list, panel, remember, update, key, letters };
 }
 
 // Draw a view anew, and leave the reader where he was: focus and scrolled boxes stay.
-function tabsRedraw(panel, view, context) {
+function tabsRedraw(panel, view, context, place) {
   const same = panel.dataset.view === view.id;
   const active = panel.contains(document.activeElement) && document.activeElement !== panel ? document.activeElement : null;
   const key = active && active.getAttribute("data-key"), path = active && tabsPath(panel, active);
-  const scrolled = same ? [...panel.querySelectorAll(".scroll")].filter((box) => box.scrollLeft || box.scrollTop)
-    .map((box) => [tabsPath(panel, box), box.scrollLeft, box.scrollTop]) : [];
-  const top = panel.scrollTop;
   clear(panel);
   panel.dataset.view = view.id;
   try {
@@ -89,9 +94,10 @@ function tabsRedraw(panel, view, context) {
     console.error(error);
     clear(panel).append(h("p", { class: "bad" }, `This view could not be drawn: ${error.message}`));
   }
-  panel.scrollTop = same ? top : 0;
-  for (const [place, left, up] of scrolled) {
-    const box = tabsFollow(panel, place);
+  const { top, scrolled } = same && place ? place : { top: 0, scrolled: [] };
+  if (place && place.top !== 0) panel.scrollTop = top;
+  for (const [path, left, up] of scrolled) {
+    const box = tabsFollow(panel, path);
     if (box) [box.scrollLeft, box.scrollTop] = [left, up];
   }
   if (!active) return;

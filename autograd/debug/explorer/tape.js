@@ -14,7 +14,8 @@ export function createTape(goToStep, choose) {
     "aria-label": "Tape: all steps in order. Left and right take one step." }, spacer);
   const pending = h("div", { class: "tape-pending" });
   const element = h("section", { class: "tape", "aria-label": "Tape" }, list);
-  let context = null, rows = [], rowOf = new Map(), painted = "";
+  let context = null, rows = [], rowOf = new Map(), elements = new Map();
+  let top = 0, room = 0;  // what is scrolled and what is in view: known without asking for a layout
 
   function update(next) {
     const fresh = !context || context.graph !== next.graph;
@@ -23,7 +24,8 @@ export function createTape(goToStep, choose) {
     if (fresh) {
       [rows, rowOf] = tapeRows(next.graph);
       spacer.style.height = `${rows.length * TAPE_ROW}px`;
-      painted = "";
+      elements = new Map();
+      clear(spacer);
     }
     if (moved && next.step) scrollTo(rowOf.get(next.step.n), fresh);
     paint();
@@ -31,21 +33,25 @@ export function createTape(goToStep, choose) {
   }
 
   function scrollTo(row, strictly) {
-    const top = row * TAPE_ROW, room = list.clientHeight;
-    if (strictly || top < list.scrollTop + TAPE_ROW || top > list.scrollTop + room - 3 * TAPE_ROW)
-      list.scrollTop = top - room * 0.4;
+    const place = row * TAPE_ROW;
+    if (!room || (!strictly && place >= top + TAPE_ROW && place <= top + room - 3 * TAPE_ROW)) return;
+    top = Math.max(0, Math.min(rows.length * TAPE_ROW - room, place - room * 0.4));
+    list.scrollTop = top;
   }
 
   function paint() {
     const n = context.step ? context.step.n : -1;
-    const first = Math.max(0, Math.floor(list.scrollTop / TAPE_ROW) - 8);
-    const last = Math.min(rows.length, Math.ceil((list.scrollTop + list.clientHeight) / TAPE_ROW) + 8);
-    const key = `${context.graph.name} ${n} ${first} ${last}`;
-    if (key === painted) return;
-    painted = key;
-    const inside = [];
-    for (let i = first; i < last; i += 1) inside.push(tapeRow(context.graph, rows[i], i, n, goToStep));
-    spacer.replaceChildren(...inside);
+    const first = Math.max(0, Math.floor(top / TAPE_ROW) - 8);
+    const last = Math.min(rows.length, Math.ceil((top + room) / TAPE_ROW) + 8);
+    for (const [i, element] of elements)
+      if (i < first || i >= last) { element.remove(); elements.delete(i); }
+    for (let i = first; i < last; i += 1) {
+      if (!elements.has(i)) {
+        elements.set(i, tapeRow(context.graph, rows[i], i, goToStep));
+        spacer.append(elements.get(i));
+      }
+      if (rows[i].step) tapeMark(elements.get(i), rows[i].step.n, n);
+    }
     if (n >= 0) list.setAttribute("aria-activedescendant", `tape-${n}`);
   }
 
@@ -56,8 +62,14 @@ export function createTape(goToStep, choose) {
     const step = context.graph.steps[context.step.n + by];
     if (step) goToStep(step.n);
   });
-  list.addEventListener("scroll", () => { if (context) paint(); }, { passive: true });
-  new ResizeObserver(() => { if (context) paint(); }).observe(list);
+  list.addEventListener("scroll", () => { top = list.scrollTop; if (context) paint(); }, { passive: true });
+  new ResizeObserver(() => {
+    const before = room;
+    room = list.clientHeight;
+    if (!context) return;
+    if (!before && context.step) scrollTo(rowOf.get(context.step.n), true);
+    paint();
+  }).observe(list);
   return { element, pending, update };
 }
 
@@ -74,24 +86,30 @@ function tapeRows(graph) {
   return [rows, rowOf];
 }
 
-function tapeRow(graph, { heading, step }, i, n, goToStep) {
+function tapeRow(graph, { heading, step }, i, goToStep) {
   const row = heading
     ? h("div", { class: "tape-heading", role: "presentation" }, heading)
-    : tapeStep(graph, step, n, goToStep);
+    : tapeStep(graph, step, goToStep);
   row.style.top = `${i * TAPE_ROW}px`;
   return row;
 }
 
-function tapeStep(graph, step, n, goToStep) {
-  const out = graph.tensors[step.out], now = step.n === n;
-  const state = now ? "current" : step.n < n ? "done" : "ahead";
-  return h("div", { class: `tape-step is-${state} tape-${step.phase}`, role: "option", id: `tape-${step.n}`,
-    "aria-selected": String(now), "aria-posinset": String(step.n + 1),
+function tapeStep(graph, step, goToStep) {
+  const out = graph.tensors[step.out];
+  return h("div", { role: "option", id: `tape-${step.n}`, "aria-posinset": String(step.n + 1),
     "aria-setsize": String(graph.steps.length), onclick: () => goToStep(step.n) },
     h("span", { class: "tape-n" }, String(step.n)),
     h("span", { class: "tape-op" }, tapeName(step)),
     h("span", { class: "tape-key" }, out ? out.key : ""),
     h("span", { class: "tape-shape" }, out ? shapeText(out.shape) : ""));
+}
+
+function tapeMark(row, n, now) {
+  const state = n === now ? "current" : n < now ? "done" : "ahead";
+  if (row.dataset.state === state) return;
+  row.dataset.state = state;
+  row.className = `tape-step is-${state}`;
+  row.setAttribute("aria-selected", String(n === now));
 }
 
 export function tapeName(step) {
