@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -50,7 +51,7 @@ def test_every_benchmark_is_tested():
     names = {p.stem for p in (ROOT / "benchmarks").glob("[!_]*.py")}
     assert names == {
         "op_overhead", "train_step", "stages", "kernels", "scaling", "memory", "tokenizer",
-        "startup", "generate", "finetune", "eval",
+        "startup", "generate", "finetune", "eval", "explorer",
     }  # fmt: skip
 
 
@@ -263,6 +264,21 @@ def test_tokenizer_against_the_library():
     out, _ = run("tokenizer", "--smoke")
     counts = re.findall(r"^\w.* encode.* ([\d,]+)$", out, re.M)
     assert len(counts) == 4 and len(set(counts)) == 1, out
+
+
+def test_explorer_without_a_browser(tmp_path):
+    out, _ = run("explorer", "--smoke", code=1, **without(tmp_path, "playwright"))
+    assert "needs chromium and the playwright package" in out
+
+
+@pytest.mark.skipif(find_spec("playwright") is None, reason="needs the extra 'browser'")
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
+def test_explorer():
+    out, _ = run("explorer", "--smoke")
+    for page in ("default", "40 operations"):
+        assert re.search(rf"^{page}(?: +{NUMBER}){{3}} +\w[\w ]*(?: +{NUMBER}){{2}}$", out, re.M), (
+            out
+        )
 
 
 def test_startup():
