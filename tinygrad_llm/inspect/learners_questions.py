@@ -1,6 +1,6 @@
 """What learners ask about backpropagation, each with the place on the default page that shows it.
 
-The questions are the headings of docs/questions.md, in their order; an address is the page's own
+The questions are the headings of questions.md in docs, in their order; an address is the page's own
 (``autograd/debug/explorer/state.js``): its graph, step, tensor and view.
 """
 
