@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autograd import Tensor, ops, use_kernels
+from autograd import Parameter, Tensor, ops, use_kernels
 from autograd.backward import run_backward
 from autograd.debug.explorer import optimizer
 from autograd.debug.explorer.builtin import BUILTIN
 from autograd.debug.explorer.optimizer import Settings, part, sample
 from autograd.debug.explorer.tape import record
+from tinygrad_llm.config import TrainConfig
 from tinygrad_llm.inspect.explorable import EXPLORABLE
 from tinygrad_llm.training.optim import AdamW, clip_scale, global_norm
 
@@ -64,6 +65,14 @@ def test_the_steps_are_those_of_the_trainers_optimizer(max_norm):
         assert found["loss_after"] == loss().item()
     decays = {p["key"]: p["decay"] for p in found["parameters"]}
     assert decays == {"matrix": 0.1, "vector": 0.0, "number": 0.0}
+
+
+def test_the_defaults_are_those_of_training():
+    s, options = Settings(), TrainConfig(preset="tiny", optimizer="adamw").with_recipe()
+    assert (s.beta1, s.beta2) == (options.beta1, options.beta2)
+    assert (s.weight_decay, s.max_norm) == (options.weight_decay, options.grad_clip)
+    w = Parameter(np.ones(2, np.float32))
+    assert s.eps == AdamW([w]).eps and s.lr == AdamW([w]).lr
 
 
 def test_the_model_and_its_graph_are_as_before():
@@ -241,3 +250,36 @@ def test_what_each_part_of_the_rule_does(tmp_path):
         assert result["moved"].keys() == expected.keys()
         for name, value in expected.items():
             assert result["moved"][name] == pytest.approx(value, rel=2e-3, abs=1e-9), name
+
+
+@node
+def test_axes_of_charts(tmp_path):
+    """Ticks are few, round, in order and inside; positions are finite, whatever the numbers."""
+    for name in ("dom", "runcharts"):
+        text = (FOLDER / f"{name}.js").read_text().replace("/dom.js", "/dom.mjs")
+        (tmp_path / f"{name}.mjs").write_text(text)
+    (tmp_path / "program.mjs").write_text(
+        """
+        import { runScale } from "./runcharts.mjs";
+        const cases = [[1, 2, 3], [1e-7, 1e3], [5, 5], [0, 0], [0, 4], [NaN, 1, 2], [], [NaN],
+          [-3, 1], [0.1137, 0.1138], [1e-5, 3e-5], [1, 19.9], [2, 1e9], [0, 1e-12]];
+        console.log(JSON.stringify(cases.flatMap((values) => [[false, null], [true, null],
+          [false, 0]].map(([log, base]) => {
+            const s = runScale(values, log, 100, 0, base);
+            const usable = values.filter((v) => Number.isFinite(v) && (!log || v > 0));
+            return { values: usable, ticks: s.ticks, low: s.low, high: s.high,
+              at: [...usable, ...s.ticks].map((v) => s.at(v)) };
+          }))));
+        """
+    )
+    done = subprocess.run(
+        ["node", str(tmp_path / "program.mjs")], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    for case in json.loads(done.stdout):
+        ticks = case["ticks"]
+        assert ticks == sorted(set(ticks)) and len(ticks) <= 12, case
+        assert not case["values"] or ticks, case
+        room = 1e-6 * (case["high"] - case["low"])
+        assert all(case["low"] - room <= t <= case["high"] + room for t in ticks), case
+        assert all(at is not None and -1e-6 <= at <= 100 + 1e-6 for at in case["at"]), case

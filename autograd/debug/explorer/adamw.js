@@ -50,16 +50,15 @@ export function adamwAgreement(optimizer, parameter, arrays) {
   const round = adamwRounding(arrays.dtype);
   let equal = 0;
   const size = arrays.weights[0].length;
-  const steps = optimizer.steps.length;
+  const constants = optimizer.steps.map((_, n) => adamwConstants(optimizer, parameter, n + 1));
   for (let i = 0; i < size; i++) {
     let state = { p: arrays.weights[0][i], m: 0, v: 0 };
-    for (let t = 1; t <= steps; t++) {
-      const c = adamwConstants(optimizer, parameter, t);
-      state = adamwStep(c, state, arrays.gradients[t - 1][i], round);
-      if (Object.is(state.p, arrays.weights[t][i])) equal += 1;
-    }
+    constants.forEach((c, n) => {
+      state = adamwStep(c, state, arrays.gradients[n][i], round);
+      if (Object.is(state.p, arrays.weights[n + 1][i])) equal += 1;
+    });
   }
-  return { equal, of: size * steps };
+  return { equal, of: size * constants.length };
 }
 
 // What the step would be without one part of the rule, from the same gradients.

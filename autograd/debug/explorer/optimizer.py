@@ -36,7 +36,8 @@ REPEATED = 20_000_000
 
 @dataclass(frozen=True)
 class Settings:
-    """How the optimizer is called; the defaults are those of ``tinygrad-llm train``."""
+    """How the optimizer is called. All but the number of steps and the learning rate, which depends
+    on the model there, are the defaults of ``tinygrad-llm train``."""
 
     lr: float = 1e-3
     beta1: float = 0.9
