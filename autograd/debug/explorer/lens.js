@@ -2,7 +2,7 @@
 
 import { h, svg } from "./dom.js";
 import { number } from "./format.js";
-import { readingOf, readingPlace, readingText, readingQuoted, readingShade, readingPercent, readingStrip, readingChoice, readingGridKeys, readingGridPointer, readingChosen, readingReveal } from "./reading.js";
+import { readingAvailable, readingOf, readingPlace, readingText, readingQuoted, readingShade, readingPercent, readingStrip, readingChoice, readingGridKeys, readingGridPointer, readingChosen, readingReveal } from "./reading.js";
 
 const LENS_COLUMNS = 24;  // positions that are shown at once
 const LENS_SHADES = [["p", "probability"], ["entropy", "entropy"], ["rank", "rank of the next token"]];
@@ -11,7 +11,7 @@ export const lensView = {
   id: "lens",
   title: "Logit lens",
   forPage: true,
-  available: (graph, page) => Boolean(page && page.lens),
+  available: (graph, page) => readingAvailable(graph, page),
   render: lensRender,
 };
 
@@ -24,7 +24,8 @@ function lensRender(root, context) {
     h("h3", {}, "The prompt"), lensPrompt(at),
     h("h3", {}, "What each layer would say comes next"),
     h("p", {}, "The layers add to one vector a token, the residual stream. Each row reads it after one layer, ",
-      "by the model's own last normalization and output layer. The last row is the model's prediction."),
+      "by the model's own last normalization and output layer. The last row is the model's prediction. ",
+      "The first rows were never trained to be read like this: they often name the token itself, or anything."),
     h("div", { class: "lens-bar" }, readingChoice("Shade", "lens-shade", LENS_SHADES, at.shade, (shade) => context.go({ shade: shade === "p" ? null : shade })),
       lensPages(at)),
     lensGrid(at), lensLegend(at), lensDetails(at), lensChecks(at)));

@@ -48,8 +48,8 @@ async function start() {
     tabs.remember();
     state = readState(location.hash);
     context = { page, state, go, ...resolveState(page, state), link: (changes) => writeState({ ...state, ...changes }) };
+    document.documentElement.dataset.step = String(context.step?.n ?? "");
     if (bare) { tabs.update(context); return; }
-    document.documentElement.dataset.step = String(context.step.n);
     const running = controls.running();
     sentence.setAttribute("aria-live", running ? "off" : "polite");
     drawSentence(context, phase, sentence, site);

@@ -2,7 +2,7 @@
 
 import { h } from "./dom.js";
 import { number } from "./format.js";
-import { readingOf, readingPlace, readingText, readingQuoted, readingShade, readingPercent, readingStrip, readingChoice, readingGridKeys, readingGridPointer, readingChosen, readingReveal } from "./reading.js";
+import { readingAvailable, readingOf, readingPlace, readingText, readingQuoted, readingShade, readingPercent, readingStrip, readingChoice, readingGridKeys, readingGridPointer, readingChosen, readingReveal } from "./reading.js";
 
 const MAPS_LISTED = 12;  // keys of a query that are listed
 const MAPS_NUMBERS = [["first", "first token"], ["previous", "token before"], ["repeated", "repeated"], ["entropy", "entropy"]];
@@ -17,7 +17,7 @@ export const mapsView = {
   id: "maps",
   title: "Attention maps",
   forPage: true,
-  available: (graph, page) => Boolean(page && page.lens && page.lens.maps),
+  available: (graph, page) => readingAvailable(graph, page),
   render: mapsRender,
 };
 

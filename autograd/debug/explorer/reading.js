@@ -2,6 +2,11 @@
 
 import { h } from "./dom.js";
 
+// Whether the page has a reading, and the graph, if there is one, is that of the model that read.
+export function readingAvailable(graph, page) {
+  return Boolean(page && page.lens) && (graph === null || Boolean(graph.labels && graph.labels.tokens));
+}
+
 const readingCache = new WeakMap();
 
 // The page's reading with its arrays in place: T positions, N states of the residual stream, K ids.
