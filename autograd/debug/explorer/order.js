@@ -2,6 +2,7 @@
 
 import { h } from "./dom.js";
 import { number, exact, shapeText } from "./format.js";
+import { readState } from "./state.js";
 import { orderWalk, orderGraph, orderEvent, orderState, orderElements, orderUses, orderSentence, orderShort, orderLastEvent, orderOutcome } from "./order_events.js";
 import { orderDrawable, orderDrawing } from "./order_drawing.js";
 
@@ -54,7 +55,7 @@ function orderChosen(graph, state) {
 
 function orderButton(at, id, text, changes, attributes = {}) {
   return h("button", { type: "button", "data-key": `order-${id}`, ...attributes,
-    onclick: () => at.context.go(changes) }, text);
+    onclick: typeof changes === "function" ? changes : () => at.context.go(changes) }, text);
 }
 
 function orderChoices(at) {
@@ -75,19 +76,24 @@ function orderStepper(at) {
   const later = pair[1].early.find((e) => e + 1 > position);
   const to = (walk) => ({ walk });
   const off = (yes) => ({ "aria-disabled": String(yes) });
+  // From where the address is now: keys may be pressed faster than the page is drawn.
+  const by = (change) => {
+    const now = Number(readState(location.hash).walk) || 1;
+    at.context.go(to(Math.min(end, Math.max(1, now + change))));
+  };
   const slider = h("input", { type: "range", min: "1", max: String(end), step: "1", value: String(position),
     class: "order-slider", "data-key": "order-slider", "aria-label": "Event of both walks",
     "aria-valuetext": `event ${position} of ${end}`,
     oninput: (event) => at.context.go(to(Number(event.target.value)), true) });
   const box = h("div", { class: "order-stepper", role: "group", "aria-label": "Step through both walks" },
     orderButton(at, "first", "\u21E4", to(1), { "aria-label": "First event", ...off(position === 1) }),
-    orderButton(at, "back", "\u2190 back", to(Math.max(1, position - 1)), { "aria-keyshortcuts": "[", title: "keys [ and ,", ...off(position === 1) }),
-    orderButton(at, "next", "next \u2192", to(Math.min(end, position + 1)), { "aria-keyshortcuts": "]", title: "keys ] and .", ...off(position === end) }),
+    orderButton(at, "back", "\u2190 back", () => by(-1), { "aria-keyshortcuts": "[", title: "keys [ and ,", ...off(position === 1) }),
+    orderButton(at, "next", "next \u2192", () => by(1), { "aria-keyshortcuts": "]", title: "keys ] and .", ...off(position === end) }),
     orderButton(at, "last", "\u21E5", to(end), { "aria-label": "Last event", ...off(position === end) }),
     early === null ? null : orderButton(at, "early", "the node that runs too early",
       to(later === undefined ? early : later + 1), { class: "order-jump" }),
     slider, h("span", { class: "order-position", "aria-live": "polite" }, `event ${position} of ${end}`));
-  orderBracketKeys(box, (change) => at.context.go(to(Math.min(end, Math.max(1, position + change)))));
+  orderBracketKeys(box, by);
   return box;
 }
 

@@ -104,10 +104,11 @@ function predictSign(graph, step, asked) {
   const found = explainCell(graph, asked.tensor, cell);
   const { name, out, forward } = predictScene(graph, step, asked);
   const x = found.stored;
-  if (x === null || Number.isNaN(x)) return null;
+  const given = predictGiven(graph, step, found, out);
+  if (x === null || Number.isNaN(x) || !given.length) return null; // nothing to tell it from
   return {
     text: `Which sign has the gradient that ${step.op} hands on to ${name}${cellText(cell)}${predictWhich(step, asked)}?`,
-    given: [{ name: "forward", text: forward }, ...predictGiven(graph, step, asked, found, out)],
+    given: [{ name: "forward", text: forward }, ...given],
     choices: ["positive", "negative", "zero"], answer: x > 0 ? "positive" : x < 0 ? "negative" : "zero", cell,
     why: `It is ${number(x)}. ${predictWhy(graph, found)}`,
   };
@@ -125,7 +126,7 @@ function predictValue(graph, step, asked) {
   const { name, out, forward } = predictScene(graph, step, asked);
   return {
     text: `Which gradient does ${step.op} hand on to ${name}${cellText(cell)}${predictWhich(step, asked)}? Two digits are enough.`,
-    given: [{ name: "forward", text: forward }, ...predictGiven(graph, step, asked, found, out)],
+    given: [{ name: "forward", text: forward }, ...predictGiven(graph, step, found, out)],
     choices: null, answer: found.stored, cell, why: predictWhy(graph, found),
   };
 }
@@ -150,7 +151,7 @@ function predictCell(graph, id, values, seed) {
 
 // The numbers that the answer follows from, as far as they are known before; and the element of the
 // gradient that came in, if there is one at the same place.
-function predictGiven(graph, step, asked, found, out) {
+function predictGiven(graph, step, found, out) {
   const given = new Map();
   const add = ({ id, cell, value }) => given.set(`${titleOf(graph, id)}${cellText(cell)}`, number(value));
   for (const { factors } of found.terms.slice(0, PREDICT_TERMS))
