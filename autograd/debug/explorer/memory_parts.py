@@ -214,7 +214,7 @@ class _Forward(Observer):
         self.account, self.keys, self.known = account, keys, set(known)
         self.names: dict[int, str] = {}
         self.leaves: set[Any] = set()
-        self.started = False
+        self.started, self.segments = False, 0
         self._found = Names(model)
         self._references: list[Any] = []
 
@@ -230,6 +230,9 @@ class _Forward(Observer):
         self._references.append(weakref.ref(op, lambda _: account.release(order)))
 
     def _name(self, op):
+        if isinstance(op, Recompute) and self.keys is None:
+            self.segments += 1
+            return f"segment {self.segments}"
         module, variable, _ = self._found.look_around(op)
         if self.keys is not None:
             return self.keys[min(len(self.names), len(self.keys) - 1)]

@@ -13,6 +13,9 @@ import { runView } from "./run.js";
 import { questionsView } from "./questions.js";
 import { lensView } from "./lens.js";
 import { mapsView } from "./maps.js";
+import { attentionView } from "./attention.js";
+import { memoryView } from "./memory.js";
+import { zooView } from "./zoo.js";
 
 export const views = [
   cardView,
@@ -28,4 +31,7 @@ export const views = [
   questionsView,
   lensView,
   mapsView,
+  attentionView,
+  memoryView,
+  zooView,
 ];
