@@ -23,7 +23,10 @@ export const views = [
   cellView,
   ledgerView,
   orderView,
+  attentionView,
   lossView,
+  memoryView,
+  zooView,
   predictView,
   proofView,
   optimizerView,
@@ -31,7 +34,4 @@ export const views = [
   questionsView,
   lensView,
   mapsView,
-  attentionView,
-  memoryView,
-  zooView,
 ];
