@@ -118,6 +118,11 @@ def _of_model(options: ExploreOptions) -> tuple[dict[str, Any], Graphs]:
 
     name = options.model
     assert name is not None
+    run = None
+    if options.steps is not None:  # first: a wrong --steps is said before the work
+        from tinygrad_llm.commands.run_history import training_run
+
+        run = training_run(name, options.steps, verify=not options.no_verify)
     prompt = default_prompt(name) if options.prompt is None else options.prompt
     if not prompt:
         raise UserError(f"{name} has no text of its own: pass one with --prompt")
@@ -146,10 +151,8 @@ def _of_model(options: ExploreOptions) -> tuple[dict[str, Any], Graphs]:
     for small in OF_A_MODEL:
         graph, tapes[small] = built_in(small)
         document["graphs"].append(graph)
-    if options.steps is not None:
-        from tinygrad_llm.commands.run_history import training_run
-
-        document["run"] = training_run(name, options.steps, verify=not options.no_verify)
+    if run is not None:
+        document["run"] = run
     return document, tapes
 
 
