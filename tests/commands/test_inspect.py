@@ -103,3 +103,81 @@ def test_bad_input_is_one_sentence(here, capsys, words, sentence):
     assert cli.main(["inspect", *words]) == 2
     err = capsys.readouterr().err.removeprefix("forward and backward ...\n")
     assert sentence in err and err.count("\n") == 1, err
+
+
+# --- a prompt -------------------------------------------------------------------------------------
+
+PROMPT = ("model", "--prompt", "the cat sat on the mat")
+
+
+def test_a_prompt(here, capsys):
+    out = output(capsys, *PROMPT, "--html", "page.html", "--png", "lens.png")
+    for words in ("embedding", "layers.1", "the tokens", "the heads", "by at most 0.0e+00"):
+        assert words in out
+    text = (here / "page.html").read_text()
+    assert "<title>model: the cat sat on the mat</title>" in text
+    for name in ("lens.png", "lens-heads.png"):
+        assert (here / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_prompt_as_json(here, capsys):
+    found = json.loads(output(capsys, *PROMPT, "--json", "--top", "2", "--loss", "all"))
+    assert found["gradients"]["of"] == "all" and found["gradients"]["loss"] > 0
+    texts = [token["text"] for token in found["tokens"]]
+    assert "".join(texts) == "the cat sat on the mat"
+    assert [len(best) for best in found["states"][-1]["top"]] == [2] * len(texts)
+    last = json.loads(output(capsys, *PROMPT, "--json"))["gradients"]
+    assert last["of"] == "last" and last["loss"] != found["gradients"]["loss"]
+
+
+def test_a_prompt_from_a_file_and_its_end(here, capsys):
+    (here / "prompt.txt").write_text("the cat sat on the mat " * 30)
+    assert cli.main(["inspect", "model", "--prompt-file", "prompt.txt"]) == 2
+    assert "the model reads at most 64: shorten it, or use --crop" in capsys.readouterr().err
+    out = output(capsys, "model", "-f", "prompt.txt", "--crop", "--json")
+    assert len(json.loads(out)["tokens"]) == 64
+
+
+def test_a_prompt_with_an_adapter_and_with_rounded_weights(here, capsys):
+    losses = [
+        json.loads(output(capsys, *words, "--json"))["gradients"]["loss"]
+        for words in (
+            PROMPT,
+            (*PROMPT, "--adapter", "adapter"),
+            ("adapter", *PROMPT[1:]),
+            (*PROMPT, "--weights", "int8"),
+        )
+    ]
+    assert losses[1] == losses[2] != losses[0]
+    assert losses[3] == pytest.approx(losses[0], abs=0.05) and losses[3] != losses[0]
+
+
+def test_a_page_that_holds_some_maps(here, capsys):
+    assert cli.main(["inspect", *PROMPT, "--html", "page.html", "--layers", "1"]) == 0
+    assert "the page has the attention maps of 1 of 2 layers" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words, sentence",
+    [
+        (("model", "--prompt", ""), "the prompt is empty: give the model a text to read"),
+        ((*PROMPT, "--prompt-file", "x"), "prompt and prompt_file are both given"),
+        ((*PROMPT, "--data", "sft.json"), "data and a prompt are both given"),
+        ((*PROMPT, "--row", "2"), "--row does not go with a prompt: leave it out"),
+        ((*PROMPT, "--reference", "other"), "--reference does not go with a prompt"),
+        ((*SFT, "--json"), "--json does not go with --data: leave it out"),
+        ((*SFT, "--png", "a.png"), "--png does not go with --data"),
+        ((*PROMPT, "--top", "0"), "top is 0"),
+        ((*PROMPT, "--position", "99"), "position is 99, but the prompt has 7 tokens: choose"),
+        ((*PROMPT, "--position", "-1"), "position is -1"),
+        ((*PROMPT, "--layers", "2"), "the model has layers 0 to 1, so there is no layer 2"),
+        ((*PROMPT, "--png", "lens.svg"), "the name must end in .png"),
+        ((*PROMPT, "--html", "gone/page.html"), "gone"),
+        (("gone", *PROMPT[1:]), "gone"),
+        ((*SFT, "--weights", "int8"), "token table is stored quantized"),
+    ],
+)
+def test_bad_input_to_a_prompt_is_one_sentence(here, capsys, words, sentence):
+    assert cli.main(["inspect", *words]) == 2
+    err = capsys.readouterr().err.removeprefix("forward and backward ...\n")
+    assert sentence in err and err.count("\n") == 1, err
