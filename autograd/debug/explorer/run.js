@@ -137,12 +137,14 @@ function runNumber(x) {
 
 // --- the parts of the view -------------------------------------------------------------------
 
+const runOptimizers = { adamw: "AdamW", muon: "Muon", sgd: "SGD" };
+
 function runAbout(run) {
   const { steps, batch } = run;
   const which = steps.length === 1 ? `One checkpoint of ${run.name}, of step ${runGroup(steps[0])}`
     : `${steps.length} checkpoints of ${run.name}, of steps ${runGroup(steps[0])} to ${runGroup(steps.at(-1))}`;
   return h("div", {},
-    h("p", {}, `${which}, trained with ${run.optimizer}. Each was measured on the same batch of `,
+    h("p", {}, `${which}, trained with ${runOptimizers[run.optimizer] ?? run.optimizer}. Each was measured on the same batch of `,
       `validation text: ${runGroup(batch.tokens)} tokens in rows of ${batch.length}.`),
     run.note && h("p", { class: "run-note" }, run.note));
 }
@@ -159,7 +161,8 @@ function runCurves({ run, at, width, context }) {
     runScatter({ series, width, height: 170, mark: steps[at], label: "Loss over the steps" }),
     runKey(series),
     h("p", {}, `Step ${runGroup(steps[at])}: the batch's loss is ${number(run.loss[at])}, the learning `,
-      `rate ${number(run.lr[at])}, and the gradients were scaled by ${runNumber(run.clip[at])}.`),
+      `rate ${number(run.lr[at])}, and the gradients `, run.clip[at] < 1
+        ? `were clipped: scaled by ${number(run.clip[at])}.` : "were not clipped."),
     runTable("The losses", ["step", "this batch", "learning rate", "clip factor"], steps.map((s, n) => [
       h("a", { href: context.link({ at: n }) }, runGroup(s)), number(run.loss[n]), number(run.lr[n]),
       runNumber(run.clip[n])]), at));

@@ -130,7 +130,7 @@ export function runHeatMap({ names, hrefs, values, steps, at, log, label, choose
   },
   values.map((line, r) => line.map((v, s) => svg("rect", {
     x: s * cell + 1, y: r * row + 1, width: cell - (cell > 10 ? 1 : 0), height: row - 1,
-    style: empty(v) ? "fill: none; stroke: var(--line)" : `fill: ${colour(v)}`,
+    style: empty(v) || v === 0 ? "fill: none; stroke: var(--line)" : `fill: ${colour(v)}`,
   }, svg("title", {}, `${names[r]}, step ${steps[s]}: ${format(v)}`)))),
   steps.map((step, s) => s % every === 0 && svg("text", {
     x: s * cell + cell / 2, y: height - 6, "text-anchor": s === 0 && cell < 20 ? "start" : "middle",
