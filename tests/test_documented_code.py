@@ -80,6 +80,14 @@ def test_where_the_loss_pushes_page_runs(tmp_path):
     assert "</html>" in (tmp_path / "pushes.html").read_text()
 
 
+def test_inspecting_page_runs():
+    """It asserts what it says of the last row and of the maps."""
+    (block,) = python_blocks(ROOT / "docs" / "inspecting.md")
+    printed = run("-c", block)
+    shown = re.search(r"print\(lens\.names\) +# (\(.*\))", block)[1]
+    assert printed.startswith(f"{shown}\n(4, 7, 5)\n[") and "(3, 4) " in printed
+
+
 def test_the_pushes_that_are_shown_are_the_examples():
     page = (ROOT / "docs" / "where_the_loss_pushes.md").read_text()
     shown = re.search(r"^```\n(   chosen .*?)^```", page, re.M | re.S)[1]
