@@ -4,7 +4,7 @@ import { cellState, cellText, isCellOf, largestCell } from "./cells.js";
 import { valueAt } from "./data.js";
 import { h } from "./dom.js";
 import { exact, number } from "./format.js";
-import { explainCell } from "./rules.js";
+import { explainCell, originOf } from "./rules.js";
 import { nameTensor, titleOf } from "./state.js";
 import { cellTable } from "./terms.js";
 import { cellLink, readTrail } from "./trail.js";
@@ -12,6 +12,8 @@ import { usesOf } from "./uses.js";
 import { countOf, ruleInWords, tensorInWords, verdictInWords } from "./words.js";
 
 const cellUses = 8; // that are listed
+const cellDepth = 3; // of explanations inside of explanations
+const cellSums = ["matmul", "sum", "mean", "einsum", "scatter", "max"];
 
 export const cellView = {
   id: "cell",
@@ -80,15 +82,34 @@ function cellChooser(view, cell) {
 
 // ---- what made it ---------------------------------------------------------------------------
 
-function cellExplained(view, found) {
+function cellExplained(view, found, depth = 0) {
   const { graph } = view;
   const single = found.rule === "add" && found.terms.length === 1;
+  const inner = depth < cellDepth ? cellInner(graph, found) : [];
+  const moved = found.rule === "move" && inner.length > 0;
   return h("div", {},
     h("p", { class: "cell-words" }, ruleInWords(graph, found)),
     cellSource(found.line),
-    found.terms.length && !single ? cellTable(view, found) : null,
-    single ? null : cellVerdict(found),
-    found.rule === "add" ? found.terms.map((term, i) => cellContribution(view, term, i, found.terms.length)) : null);
+    found.terms.length && !single && !moved ? cellTable(view, found) : null,
+    single || moved ? null : cellVerdict(found),
+    found.rule === "add" ? found.terms.map((term, i) => cellContribution(view, term, i, found.terms.length, depth)) : null,
+    inner.map(({ id, cell }) => h("details", { class: "cell-inside", open: true },
+      h("summary", {}, h("a", { href: cellLink(view, id, cell) }, `${tensorInWords(graph, id)}${cellText(cell)}`), ` = ${number(valueAt(graph, id, cell))}`),
+      cellExplained(view, explainCell(graph, id, cell), depth + 1))));
+}
+
+// The inner variables that are explained in the same place: what was only moved here, and an operand
+// that is a sum.
+function cellInner(graph, { rule, line, terms }) {
+  if (rule !== "move" && rule !== "elementwise") return [];
+  const moved = rule === "move" || line.attrs.formula === "a";
+  return terms[0].factors.filter((factor) => factor.id !== undefined)
+    .map((factor) => originOf(graph, factor.id, factor.cell))
+    .filter(({ id }) => {
+      const tensor = graph.tensors[id];
+      if (tensor.kind !== "inner" || tensor.line === null) return false;
+      return moved || cellSums.includes(graph.lines[tensor.line].rule);
+    });
 }
 
 function cellVerdict(found) {
@@ -104,7 +125,7 @@ function cellSource(line) {
 }
 
 // A contribution to a gradient: who sent it, and the terms of its own.
-function cellContribution(view, term, i, n) {
+function cellContribution(view, term, i, n, depth) {
   const { graph } = view;
   const [factor] = term.factors;
   const contribution = graph.tensors[factor.id];
@@ -114,7 +135,7 @@ function cellContribution(view, term, i, n) {
   const inner = explainCell(graph, factor.id, factor.cell);
   return h("details", { class: "cell-inside", open: n <= 2 },
     h("summary", {}, n === 1 ? "Its contribution" : `Contribution ${i + 1}`, `: ${number(term.value)}, from ${sender}`),
-    cellExplained(view, inner));
+    cellExplained(view, inner, depth + 1));
 }
 
 // ---- what is near it ------------------------------------------------------------------------

@@ -18,6 +18,11 @@ const movedWords = {
   Transpose: (x) => `${x} transposed`,
 };
 
+const kindWords = {
+  Add: "a sum", Divide: "a quotient", MatMul: "a matrix product", Mean: "a mean", Multiply: "a product",
+  Subtract: "a difference", Sum: "a sum",
+};
+
 // `found` is what explainCell returned.
 export function ruleInWords(graph, found) {
   const { line, rule, terms, cell, tensor } = found;
@@ -46,7 +51,7 @@ export function ruleInWords(graph, found) {
       if (n === 1) return "One contribution arrived, and it is the whole gradient.";
       return `The sum of ${countOf(n, "contribution")}: this tensor is used more than once.`;
     case "elementwise":
-      if (line.attrs.formula === "a") return `The element of ${name(first)} at the same place.`;
+      if (line.attrs.formula === "a") return `${capital(name(first))}, passed on unchanged.`;
       return `${formulaWith(line, name)}, element by element.`;
     case "einsum":
       return `The sum of ${countOf(n, "product")}: ${line.attrs.letters.join(", ")} to ${line.attrs.out || "one number"}.`;
@@ -81,8 +86,13 @@ function moveInWords(line, factor, name) {
   return `${from}, at a new place.`;
 }
 
+function capital(text) {
+  return text.startsWith("gradient of") || text.startsWith("contribution to") ? `The ${text}` : text;
+}
+
 function inBrackets(text) {
-  return /\s/.test(text) && !text.startsWith("gradient of") ? `(${text})` : text;
+  const whole = !/\s/.test(text) || /^[\w.]+\([^()]*\)$/.test(text) || /^(gradient of|contribution to|a) /.test(text);
+  return whole ? text : `(${text})`;
 }
 
 export function countOf(n, noun) {
@@ -100,11 +110,13 @@ export function tensorInWords(graph, id, depth = 2) {
   if (tensor.kind !== "inner" || tensor.name || tensor.line === null) return titleOf(graph, id);
   const line = graph.lines[tensor.line];
   const name = (input) => (isNumber(input) ? number(readNumber(input.number)) : tensorInWords(graph, input, depth - 1));
-  if (depth === 0 || !line.inputs.length) return line.op;
+  const kind = kindWords[line.op] ?? line.op;
+  if (depth === 0 || !line.inputs.length) return kind;
   const formula = line.rule === "elementwise" && line.attrs.formula !== "a";
-  const moved = movedWords[line.op] ?? ((x) => `${line.op} of ${x}`);
-  const text = formula ? formulaWith(line, name) : moved(name(line.inputs[0]));
-  return text.length > wordsLongest ? line.op : text;
+  const moved = movedWords[line.op] ?? ((x) => `${kindWords[line.op] ?? line.op} of ${x}`);
+  const text = formula ? formulaWith(line, name)
+    : line.rule === "matmul" ? line.inputs.map((input) => inBrackets(name(input))).join(" @ ") : moved(name(line.inputs[0]));
+  return text.length > wordsLongest ? kind : text;
 }
 
 // The formula with the names of the inputs, and the numbers, in the places of its letters.
@@ -128,6 +140,7 @@ export function verdictInWords(found) {
   if (agrees === null) return "";
   const sum = terms.length > 1 && way !== undefined;
   if (agrees && ulps === 0) {
+    if (found.rule === "move" || found.line?.attrs.formula === "a") return "The same number, bit for bit.";
     if (!sum || way === null) return `Computed again in ${dtype}, it is the stored number to the last bit.`;
     const how = {
       exact: `Added exactly and rounded to ${dtype} once`,
