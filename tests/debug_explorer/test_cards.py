@@ -19,6 +19,7 @@ from autograd.debug.explorer.source import folder_of, functions, words
 from autograd.debug.explorer.tape import Call, Value, record
 from autograd.debug.memory import kept_arrays
 from autograd.engine import Op
+from autograd.functional import recompute
 from autograd.kernels.dispatch import folders
 from tinygrad_llm.inspect.explorable import EXPLORABLE
 
@@ -321,3 +322,9 @@ def test_the_page_gets_what_is_kept_with_its_tensors():
     )
     assert "g_b" in found["reasons"][first["why"]]
     json.dumps(found)
+
+
+def test_a_recomputed_segment_keeps_what_it_reads():
+    x = Tensor([1.0, 2.0], requires_grad=True)
+    found = reasons(lambda: ops.sum(recompute(ops.tanh, x)), "Recompute")
+    assert list(found) == ["read by f (0)"] and "computed again" in found["read by f (0)"][1]

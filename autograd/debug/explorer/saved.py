@@ -17,6 +17,7 @@ from autograd.debug.explorer.docstrings import equations, parts, readers
 from autograd.debug.explorer.tape import Call, Tape, Value
 from autograd.device import is_array
 from autograd.engine import Op
+from autograd.functional.recomputation import Recompute, Segment
 
 ENGINE = set(vars(Op)) | {"inputs", "shape", "dtype", "order", "site", "saved_for", "save_inputs"}
 """Attributes of a node that are no options of its operation."""
@@ -65,6 +66,8 @@ def _described(found, builder, reasons):
 def kept(call: Call) -> list[Kept]:
     """Everything that ``call`` keeps for its backward, then the inputs that it does not keep."""
     op, doc = call.op, parts(type(call.op))
+    if isinstance(op, Recompute):
+        return _of_a_segment(op)
     names = _input_names(op)
     arrays = dict(zip(op.save_inputs, op.saved or (), strict=False))
     found, others = [], []
@@ -83,6 +86,17 @@ def kept(call: Call) -> list[Kept]:
         why = _why(op, doc, name, None)
         found.append(Kept(name, "output", why, call.out, op.saved[len(op.save_inputs)]))
     return [*found, *_cache(op, doc), *_attributes(op, doc), *others]
+
+
+def _of_a_segment(op):
+    """What a recomputed segment of the graph reads: it is run once more before its backward."""
+    why = "the segment is computed again in backward, from this, and only then keeps more"
+    segments = [x for x in op.saved or () if isinstance(x, Segment)]
+    return [
+        Kept(f"{name} ({i})", "input", why, None, array)
+        for segment in segments
+        for i, (name, array) in enumerate(segment.arrays())
+    ]
 
 
 # --- inputs and the output ------------------------------------------------------------------------
