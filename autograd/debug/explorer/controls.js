@@ -20,12 +20,13 @@ export function createControls(actions) {
   const number = h("input", { type: "number", min: "0", "aria-label": "Step number", title: "Jump to a step (g)",
     onchange: () => to(Number(number.value)) });
   const total = h("span", { class: "controls-total" });
+  const where = h("span", { class: "controls-where", "aria-hidden": "true" });
   const scrubber = h("input", { type: "range", min: "0", step: "1", class: "controls-scrubber",
     "aria-label": "Step", oninput: () => to(Number(scrubber.value), true) });
   const track = h("span", { class: "controls-track" }, scrubber);
   const element = h("div", { class: "controls", role: "group", "aria-label": "Steps" },
     first, back, forward, last, run, speed, backward, track,
-    h("label", { class: "controls-number" }, h("span", { class: "controls-word" }, "step "), number, " ", total));
+    h("label", { class: "controls-number" }, h("span", { class: "controls-word" }, "step "), number, " ", total), where);
   let context = null, timer = null;
 
   function update(next) {
@@ -37,6 +38,7 @@ export function createControls(actions) {
     scrubber.setAttribute("aria-valuetext", `step ${n} of ${end}, ${n < pass.start ? "forward" : "backward"}`);
     track.style.setProperty("--turn", String(pass.start / Math.max(1, end)));
     if (document.activeElement !== number) number.value = String(n);
+    where.textContent = next.step ? controlsWhere(next) : "";
     total.textContent = `of ${end}`;
     for (const b of [first, back]) b.setAttribute("aria-disabled", String(n === 0));
     for (const b of [forward, last]) b.setAttribute("aria-disabled", String(n === end));
@@ -95,4 +97,11 @@ export function createControls(actions) {
   }
 
   return { element, update, key, running: () => timer !== null };
+}
+
+// Where we are, in few words: for a phone, where the sentence may be out of sight.
+function controlsWhere({ graph, step }) {
+  const name = graph.tensors[step.out]?.key ?? "";
+  const phase = { forward: "forward", start: "start", backward: "backward", leaf: ".grad" }[step.phase];
+  return `${phase}: ${[step.op, name].filter(Boolean).join(" ")}`;
 }

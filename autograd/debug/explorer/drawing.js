@@ -16,13 +16,13 @@ export function createDrawing(choose) {
     h("button", { type: "button", title: label, "aria-label": label, onclick: action }, text);
   const following = h("input", { type: "checkbox", checked: true });
   const element = h("section", { class: "drawing", "aria-label": "Graph" },
+    canvas,
     h("div", { class: "drawing-tools" },
       button("\u2212", "Zoom out", () => zoomBy(1 / 1.3)),
       button("+", "Zoom in", () => zoomBy(1.3)),
       button("Fit", "Show the whole graph", fit),
-      h("label", { class: "drawing-follow" }, following, " follow the step")),
-    canvas,
-    drawingLegend());
+      h("label", { class: "drawing-follow" }, following, " follow the step"),
+      drawingLegend()));
   const view = { x: 0, y: 0, scale: 1, width: 0, height: 0, graph: null, index: null, focus: null };
   const boxes = new Map();
   let context = null, drawn = false, drag = null;
@@ -292,7 +292,7 @@ export function drawingShort(text, letters) {
 
 function drawingLegend() {
   const states = [["waiting", "not yet"], ["made", "computed"], ["current", "this step"],
-    ["pending", "gradient pending"], ["complete", "gradient complete"]];
+    ["pending", "pending"], ["complete", "complete"]];
   return h("ul", { class: "drawing-legend", "aria-label": "Colours" },
     states.map(([state, text]) => h("li", {}, h("i", { class: `drawing-swatch is-${state}` }), text)));
 }

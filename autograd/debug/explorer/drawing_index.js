@@ -17,7 +17,9 @@ export function drawingIndex(graph) {
   nodes.forEach((node, i) => { node.rank = i; });
   const edges = graph.drawing.edges.map(([from, to, ...places]) => {
     const xs = places.filter((_, i) => i % 2 === 0), ys = places.filter((_, i) => i % 2 === 1);
-    return { from, to, path: drawingPath(xs, ys), top: Math.min(...ys), bottom: Math.max(...ys),
+    const uses = drawingUses(graph, from, to);
+    const path = Array.from({ length: uses }, (_, i) => drawingPath(xs.map((x) => x + 16 * (i - (uses - 1) / 2)), ys)).join("");
+    return { from, to, path, top: Math.min(...ys), bottom: Math.max(...ys),
       right: Math.max(...xs), left: Math.min(...xs) };
   });
   const bands = drawingBands(edges);
@@ -66,6 +68,13 @@ export function drawingIndex(graph) {
   };
 }
 
+// How many inputs of one operation a tensor is, as in a + a: as many edges are drawn.
+function drawingUses(graph, from, to) {
+  const step = graph.steps[graph.tensors[to].step];
+  const count = step && step.phase === "forward" ? step.inputs.filter((input) => input === from).length : 1;
+  return Math.min(4, Math.max(1, count));
+}
+
 function drawingBands(edges) {
   const bands = [];
   for (const edge of edges)
@@ -88,7 +97,7 @@ function drawingPath(xs, ys) {
 
 // What stands in a box: the operation, and the name and shape of what it computed.
 function drawingLabels(graph, id, kind) {
-  const tensor = graph.tensors[id], shape = shapeText(tensor.shape);
+  const tensor = graph.tensors[id], shape = tensor.shape.length ? shapeText(tensor.shape) : "number";
   if (kind === "leaf") {
     const parts = tensor.key.split(".");
     return [parts[parts.length - 1], shape];

@@ -138,13 +138,42 @@ async function start() {
   draw();
 }
 
-function drawSentence({ step }, phase, sentence, site) {
+function drawSentence(context, phase, sentence, site) {
+  const { step } = context;
   const backward = step.phase !== "forward";
   phase.textContent = { forward: "Forward", start: "The turn", backward: "Backward", leaf: "Leaf" }[step.phase];
   phase.className = `page-phase${backward ? " is-backward" : ""}`;
-  if (sentence.textContent !== step.sentence) sentence.textContent = step.sentence;
+  if (sentence.textContent !== step.sentence) clear(sentence).append(...withLinks(context));
   clear(site);
   if (step.site) site.append(h("code", { class: "page-place" }, `${step.site.file}:${step.site.line}`), h("code", { class: "page-source" }, step.site.source));
+}
+
+// The sentence of a step, in which the tensors that it names lead to their numbers.
+function withLinks({ graph, step, link }) {
+  const ids = [step.out, ...(step.inputs ?? []), ...(step.contributions ?? []).map((part) => part.to)];
+  const keys = [...new Set(ids.map((id) => graph.tensors[id]?.key).filter(Boolean))];
+  keys.sort((a, b) => b.length - a.length);
+  const parts = [];
+  let rest = step.sentence;
+  while (rest) {
+    const found = keys.map((key) => [nameAt(rest, key), key]).filter(([at]) => at >= 0);
+    if (!found.length) break;
+    const [at, key] = found.reduce((best, next) => (next[0] < best[0] ? next : best));
+    parts.push(rest.slice(0, at), h("a", { href: link({ tensor: key, of: null, cell: null }) }, key));
+    rest = rest.slice(at + key.length);
+  }
+  return [...parts, rest];
+}
+
+// Where a name stands as a word of its own; -1 if it does not.
+function nameAt(text, name) {
+  const inName = (letter) => letter !== undefined && /[\w.#]/.test(letter);
+  for (let at = text.indexOf(name); at >= 0; at = text.indexOf(name, at + 1)) {
+    const after = text[at + name.length];
+    const ended = after === "." && !inName(text[at + name.length + 1]);
+    if (!inName(text[at - 1]) && (ended || !inName(after))) return at;
+  }
+  return -1;
 }
 
 start();

@@ -19,7 +19,7 @@ export function viewLetters(list) {
 export function createTabs(go) {
   const list = h("div", { class: "tabs", role: "tablist", "aria-label": "Views" });
   const panel = h("div", { class: "page-view", role: "tabpanel", tabindex: "0" });
-  let shown = [], open = null, focus = null, marked = "", place = null;
+  let shown = [], open = null, focus = null, marked = "", place = null, asked = null;
 
   // Where there is no graph, those views that need none: ``forPage``.
   function available(graph, page) {
@@ -35,9 +35,12 @@ export function createTabs(go) {
       marked = key;
       focus = open;
       clear(list).append(...shown.map((view) => tab(view)));
+      requestAnimationFrame(() => tabsCenter(list));
       if (inside) list.querySelector("[tabindex='0']").focus();
     }
     if (!open) { clear(panel); return; }
+    if (context.state.view && context.state.view !== asked) tabsShow(list);
+    asked = context.state.view;
     panel.setAttribute("aria-labelledby", `tab-${open.id}`);
     tabsRedraw(panel, open, context, place);
     place = null;
@@ -104,6 +107,19 @@ function tabsRedraw(panel, view, context, place) {
   const again = (key && panel.querySelector(`[data-key="${CSS.escape(key)}"]`)) || tabsFollow(panel, path);
   if (again && again.tagName === active.tagName) again.focus({ preventScroll: true });
   if (document.activeElement === document.body) panel.focus({ preventScroll: true });
+}
+
+// Where the page is one column, the views lie below: what was asked for comes into sight.
+function tabsShow(list) {
+  if (!matchMedia("(max-width: 1099px)").matches) return;
+  requestAnimationFrame(() => list.scrollIntoView({ block: "start" }));
+}
+
+// On a phone the tabs are one row that scrolls.
+function tabsCenter(list) {
+  const tab = list.querySelector("[aria-selected='true']");
+  if (tab && list.scrollWidth > list.clientWidth)
+    list.scrollLeft = tab.offsetLeft - list.offsetLeft - (list.clientWidth - tab.offsetWidth) / 2;
 }
 
 function tabsPath(root, element) {
