@@ -57,7 +57,7 @@ def test_the_keyboard_reaches_a_line(default_page, opened):
 
 def test_a_step_without_an_operation_names_those_that_have_a_card(default_page, opened):
     page = opened(default_page, "#graph=neuron&step=0&view=card")
-    last = int(page.page.get_attribute(".controls-number input", "max") or 0) or 99
+    last = int(page.text(".controls-number").split()[-1])
     page.go(f"#graph=neuron&step={last}&view=card")
     assert "No operation runs in this step" in page.text(PANEL)
     page.page.locator(f"{PANEL} .card-list a").first.click()
@@ -125,23 +125,10 @@ def test_the_slider_takes_the_logits_past_the_end_of_float32(default_page, opene
     assert "log(0) = -inf" in page.text(".loss-verdict")
 
 
-def test_every_step_of_the_default_graph_is_drawn_in_time(default_page, opened):
-    """Not a measurement: a view that is ten times too slow, or throws, fails here."""
+def test_every_step_of_the_default_graph_has_a_card_and_a_loss(default_page, opened):
     page = opened(default_page, "#graph=gpt&step=0&view=card")
+    n = int(page.text(".controls-number").split()[-1])
     for view in ("card", "loss"):
-        slowest = page.page.evaluate(
-            """async view => {
-                let slowest = 0;
-                for (let n = 1; n < 72; n += 1) {
-                    const changed = new Promise(done => addEventListener("hashchange", done, {once: true}));
-                    location.hash = `#graph=gpt&step=${n}&view=${view}`;
-                    const start = performance.now();
-                    await changed;
-                    slowest = Math.max(slowest, performance.now() - start);
-                }
-                return slowest;
-            }""",
-            view,
-        )
-        print(view, round(slowest), "ms")
-        assert "could not be drawn" not in page.text(PANEL)
+        for step in range(0, n + 1, 5):
+            page.go(f"#graph=gpt&step={step}&view={view}")
+            assert page.step == step and "could not be drawn" not in page.text(PANEL)

@@ -92,10 +92,10 @@ def _of_a_segment(op):
     """What a recomputed segment of the graph reads: it is run once more before its backward."""
     why = "the segment is computed again in backward, from this, and only then keeps more"
     segments = [x for x in op.saved or () if isinstance(x, Segment)]
+    arrays = {id(array): (name, array) for s in segments for name, array in s.arrays()}
     return [
         Kept(f"{name} ({i})", "input", why, None, array)
-        for segment in segments
-        for i, (name, array) in enumerate(segment.arrays())
+        for i, (name, array) in enumerate(arrays.values())
     ]
 
 
