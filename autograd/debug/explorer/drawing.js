@@ -95,7 +95,11 @@ export function createDrawing(choose) {
     const { width, left } = view.index;
     if ((width - left) * view.scale > view.width && (x < 70 || x > view.width - 70))
       view.x += view.width / 2 - x;
-    if (strictly || y < view.height * 0.25 || y > view.height * 0.75) view.y += view.height / 2 - y;
+    if (strictly || y < view.height * 0.25 || y > view.height * 0.75) {
+      view.y += view.height / 2 - y;
+      const lowest = view.height - view.index.height * view.scale;  // no more than the graph's ends
+      view.y = lowest < 8 ? Math.min(8, Math.max(lowest, view.y)) : Math.min(lowest, Math.max(8, view.y));
+    }
     world.classList.toggle("drawing-smooth", smooth);
   }
 
