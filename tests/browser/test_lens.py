@@ -45,7 +45,7 @@ def test_a_page_without_a_graph_opens_with_the_lens(opened, path, reading):
 
 
 def test_every_number_of_a_cell_is_that_of_the_lens(opened, path, reading):
-    window = opened(path, "#layer=2&at=5")
+    window = opened(path, "#block=2&token=5")
     lens = reading.lens
     shown = window.page.locator(".lens-top tbody tr").all_inner_texts()
     for k, row in enumerate(shown):
@@ -59,7 +59,7 @@ def test_every_number_of_a_cell_is_that_of_the_lens(opened, path, reading):
 
 
 def test_the_maps_are_those_of_the_model(opened, path, reading):
-    window = opened(path, "#view=maps&layer=4&head=1&at=9")
+    window = opened(path, "#view=maps&block=4&head=1&token=9")
     p = reading.maps.weights[4][1, 9]
     rows = window.page.locator("[aria-label='The chosen row'] tbody tr").all_inner_texts()
     order = sorted(range(10), key=lambda s: -p[s])
@@ -83,20 +83,20 @@ def test_the_maps_are_those_of_the_model(opened, path, reading):
 
 
 def test_the_keyboard_alone(opened, path):
-    window = opened(path, "#layer=3&at=10")
+    window = opened(path, "#block=3&token=10")
     window.page.focus(".lens-grid td.is-chosen")
     window.press("ArrowUp", "ArrowRight", "ArrowRight")
-    window.page.wait_for_function("() => location.hash.includes('at=12')")
-    assert window.state["layer"] == "2"
+    window.page.wait_for_function("() => location.hash.includes('token=12')")
+    assert window.state["block"] == "2"
     focused = "document.activeElement.classList.contains('is-chosen')"
     assert window.page.evaluate(f"{focused} && document.activeElement.tagName") == "TD"
     window.press("Home")  # not a key of the grid: nothing happens, and nothing fails
     for _ in range(5):
         window.press("ArrowUp")
-    assert window.state["layer"] == "embedding"
+    assert window.state["block"] == "embedding"
     window.page.focus(".reading-strip .is-chosen")
     window.press("ArrowLeft")
-    window.page.wait_for_function("() => location.hash.includes('at=11')")
+    window.page.wait_for_function("() => location.hash.includes('token=11')")
     assert window.page.evaluate(f"{focused} && document.activeElement.tagName") == "BUTTON"
     window.page.focus("#tab-lens")
     window.press("ArrowRight", "Enter")
@@ -104,14 +104,14 @@ def test_the_keyboard_alone(opened, path):
     window.page.focus(".maps-grid td.is-chosen")
     window.press("ArrowDown", "ArrowRight")
     window.page.wait_for_function("() => location.hash.includes('head=1')")
-    assert window.state["layer"] == "1" and window.state["at"] == "11"
+    assert window.state["block"] == "1" and window.state["token"] == "11"
 
 
 def test_one_view_leads_to_the_other_and_back_works(opened, path):
-    window = opened(path, "#layer=2&at=6")
+    window = opened(path, "#block=2&token=6")
     window.page.click("text=Where the heads of layer 2 look from here")
     window.page.wait_for_selector(".maps-grid")
-    assert window.state == {"layer": "2", "at": "6", "view": "maps"}
+    assert window.state == {"block": "2", "token": "6", "view": "maps"}
     window.page.click(".maps-head:nth-child(4)")
     assert window.state["head"] == "3"
     window.page.go_back()
@@ -123,10 +123,10 @@ def test_one_view_leads_to_the_other_and_back_works(opened, path):
 def test_a_page_with_some_maps_says_which(opened, reading, tmp_path):
     kept = {layer: reading.maps.weights[layer] for layer in (0, 6)}
     some = replace(reading, maps=replace(reading.maps, weights=kept))
-    window = opened(written(some, tmp_path / "some.html"), "#view=maps&layer=3")
+    window = opened(written(some, tmp_path / "some.html"), "#view=maps&block=3")
     assert "no map of layer 3" in window.text(".message")
     assert "layers 0, 6" in window.text(".message") and "--layers 3" in window.text(".message")
-    window.go("#view=maps&layer=6")
+    window.go("#view=maps&block=6")
     assert window.page.locator(".maps-head").count() == 4
 
 
@@ -163,5 +163,5 @@ def test_a_wrong_number_would_be_seen(opened, reading, tmp_path):
     """Planted: a page whose map is shifted by one key."""
     kept = {layer: np.roll(p, 1, axis=-1) for layer, p in reading.maps.weights.items()}
     wrong = replace(reading, maps=replace(reading.maps, weights=kept))
-    window = opened(written(wrong, tmp_path / "wrong.html"), "#view=maps&layer=4&head=1&at=9")
+    window = opened(written(wrong, tmp_path / "wrong.html"), "#view=maps&block=4&head=1&token=9")
     assert "The row adds up to 1.000000." not in window.text(".page-view")

@@ -69,7 +69,7 @@ def test_the_terminal(case):
 def test_the_terminal_in_colours_and_narrow(case):
     _, reading = case
     out = printed(reading, force_terminal=True, color_system="truecolor", no_color=False)
-    assert "\x1b[" in out and "the darker, the less likely" in out
+    assert "\x1b[" in out and "the bluer, the more likely" in out
     assert printed(reading, width=30)
 
 

@@ -32,6 +32,8 @@ ARRAYS = 4
 """How many arrays of a model's size a recorded pass keeps: weights, gradients, contributions."""
 CONTINUED = 16
 """Tokens that a model writes after its run's sample, where no prompt is given."""
+MAPS = 500_000
+"""Numbers of attention maps in the page of a model: 2 MB."""
 TITLE = "Backward, step by step"
 
 Graphs = dict[str, Tape]
@@ -114,6 +116,7 @@ def _of_model(options: ExploreOptions) -> tuple[dict[str, Any], Graphs]:
     from tinygrad_llm.commands.models import open_model
     from tinygrad_llm.commands.text_options import ModelOptions
     from tinygrad_llm.inspect.pushes import pieces
+    from tinygrad_llm.inspect.reading import document as reading_document, read
     from tinygrad_llm.tokenizer.prompts import prompt_ids
 
     name = options.model
@@ -147,6 +150,9 @@ def _of_model(options: ExploreOptions) -> tuple[dict[str, Any], Graphs]:
         tape, "model", short, about, {"tokens": texts[:-1], "targets": texts[1:]}
     )
     document: dict[str, Any] = {"title": f"{short}: {TITLE.lower()}", "graphs": [graph]}
+    read_ids = ids[: model.config.block_size].tolist()
+    reading = read(model, tokenizer, read_ids, of="all", most=MAPS)
+    document["lens"] = reading_document(reading)
     tapes = {"model": tape}
     for small in OF_A_MODEL:
         graph, tapes[small] = built_in(small)

@@ -59,16 +59,17 @@ def read(
     top: int = 5,
     of: Literal["last", "all"] = "last",
     layers: Sequence[int] | None = None,
+    most: int | None = None,
 ) -> Reading:
     """Run a model over ids, once forward for the lens and once for the maps, and once back.
 
-    ``layers`` are those whose maps are kept, by default as many as ``MOST`` numbers allow, from the
-    first to the last. Raises what the functions of lens.py raise.
+    ``layers`` are those whose maps are kept, by default as many as ``most`` numbers allow (None:
+    ``MOST``), from the first to the last. Raises what the functions of lens.py raise.
     """
     lens = logit_lens(model, ids, top)
     if layers is None:
         blocks, heads = len(parts_of(model).blocks), model.config.n_head
-        layers = spread(blocks, MOST // (heads * triangle(len(ids))))
+        layers = spread(blocks, (MOST if most is None else most) // (heads * triangle(len(ids))))
     gradients = input_gradients(model, ids, of) if len(ids) > 1 else None
     maps = attention_maps(model, ids, layers)
     known = dict.fromkeys(itertools.chain(map(int, ids), lens.top_ids.ravel().tolist()))

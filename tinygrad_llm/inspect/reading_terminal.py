@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 CELL = 11  # columns of a token in the table of layers
-STRONG, PALE = (0, 95, 135), (58, 66, 74)  # backgrounds of p = 1 and p = 0, under white text
+STRONG, PALE = (0, 105, 150), (44, 48, 54)  # backgrounds of p = 1 and p = 0, under white text
 
 
 def show(reading: Reading, console: "Console", position: int | None = None) -> None:
@@ -30,7 +30,7 @@ def show(reading: Reading, console: "Console", position: int | None = None) -> N
     colored = console.color_system is not None and not console.no_color
     console.print("what each layer would say comes next", style="bold")
     console.print(layers(reading, end, console.width, colored))
-    shade = "the darker, the less likely" if colored else "its probability in percent"
+    shade = "the bluer, the more likely" if colored else "its probability in percent"
     console.print(
         f"a cell is the most likely next token after what is above it, and {shade}; "
         "* it is the one that does come next"
@@ -54,6 +54,11 @@ def fit(text: str, length: int) -> str:
     return text if len(text) <= length else f"{text[: length - 1]}\u2026"
 
 
+def visible(text: str) -> str:
+    """A token for a cell: a space alone as a sign."""
+    return printable(text if text.strip(" ") else text.replace(" ", "\u2423"))
+
+
 def layers(reading: Reading, end: int, width: int, colored: bool) -> "Table":
     """A row for each state of the residual stream, a column for each position up to ``end``."""
     from rich.table import Table
@@ -64,7 +69,9 @@ def layers(reading: Reading, end: int, width: int, colored: bool) -> "Table":
     grid = Table(box=None, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
     grid.add_column("", min_width=first, no_wrap=True)
     for t in range(start, end + 1):
-        grid.add_column(_text(fit(printable(reading.texts[t]), CELL)), min_width=CELL, no_wrap=True)
+        grid.add_column(
+            _text(f" {fit(visible(reading.texts[t]), CELL - 1)}"), min_width=CELL, no_wrap=True
+        )
     for n, name in enumerate(names):
         cells = [_cell(reading, n, t, colored) for t in range(start, end + 1)]
         grid.add_row(_text(name), *cells)
@@ -75,11 +82,11 @@ def _cell(reading: Reading, n: int, t: int, colored: bool) -> "Text":
     lens = reading.lens
     p = float(lens.top_p[n, t, 0])
     right = "*" if t + 1 < len(lens.ids) and lens.top_ids[n, t, 0] == lens.ids[t + 1] else " "
-    text = printable(reading.best(n, t))
+    text = visible(reading.best(n, t))
     if not colored:
         return _text(f"{right}{fit(text, CELL - 4)} {min(99, round(100 * p)):2d}")
     shades = [round(a + p * (b - a)) for a, b in zip(PALE, STRONG, strict=True)]
-    style = f"{'bold ' * (right == '*')}white on rgb({','.join(map(str, shades))})"
+    style = f"{'bold ' * (right == '*')}bright_white on rgb({','.join(map(str, shades))})"
     return _text(f"{right}{fit(text, CELL - 1):<{CELL - 1}}", style)
 
 

@@ -37,7 +37,7 @@ function lensShadeOf(state) {
 
 function lensGo(at, n, t, quiet = false) {
   if (n < 0 || t < 0 || n >= at.reading.N || t >= at.reading.T) return;
-  at.context.go({ layer: n === 0 ? "embedding" : n - 1, at: t }, quiet);
+  at.context.go({ block: n === 0 ? "embedding" : n - 1, token: t }, quiet);
 }
 
 // --- the prompt, by what the loss says to each token
@@ -176,7 +176,7 @@ function lensDetails(at) {
       h("p", {}, `Entropy ${number(reading.entropy[n * reading.T + t])} nats: as unsure as among ${number(Math.exp(reading.entropy[n * reading.T + t]))} tokens that are equally likely.`),
       next === null ? h("p", { class: "faint" }, "This is the last token: what follows is not known.")
         : h("p", {}, "Next comes ", readingQuoted(reading.tokens[t + 1]), `: rank ${reading.rank[next].toLocaleString("en")}, log p ${number(reading.logp[next])}, p ${readingPercent(Math.exp(reading.logp[next]))}.`),
-      reading.maps.L > 0 && n > 0 ? h("p", {}, h("a", { href: at.context.link({ view: "maps", layer: n - 1, at: t }) }, `Where the heads of layer ${n - 1} look from here`)) : null),
+      reading.maps.L > 0 && n > 0 ? h("p", {}, h("a", { href: at.context.link({ view: "maps", block: n - 1, token: t }) }, `Where the heads of layer ${n - 1} look from here`)) : null),
     h("section", { "aria-label": "This position over the layers" }, h("h4", {}, "This position, layer by layer"), lensChart(at)));
 }
 

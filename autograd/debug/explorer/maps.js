@@ -54,7 +54,7 @@ function mapsKnown({ maps, by }) {
 
 function mapsGo(at, layer, head, quiet = false) {
   if (layer < 0 || head < 0 || layer >= at.maps.L || head >= at.maps.H) return;
-  at.context.go({ layer, head, at: at.t }, quiet);
+  at.context.go({ block: layer, head, token: at.t }, quiet);
 }
 
 // --- all heads
@@ -124,7 +124,7 @@ function mapsStrip(at) {
     h("p", { class: "faint" }, "The stronger, the more the head looks there from the framed token. Choose another token to look from it."),
     readingStrip(reading, t, "Tokens of the prompt", (s) => (s > t ? "opacity:0.4" : readingShade(Math.sqrt(weights[start + s]), "--cold")),
       (s) => (s > t ? `position ${s}, not yet read` : `position ${s}: ${readingPercent(weights[start + s])}`),
-      (s, quiet) => context.go({ at: s, layer: at.layer, head: at.head }, quiet)),
+      (s, quiet) => context.go({ token: s, block: at.layer, head: at.head }, quiet)),
   ];
 }
 
@@ -141,7 +141,7 @@ function mapsRow(at) {
       h("tbody", {}, most.map(([s, p]) => h("tr", {}, h("td", { class: "number" }, String(s)), h("td", {}, readingQuoted(reading.tokens[s])),
         h("td", { class: "number" }, readingPercent(p)), h("td", { class: "lens-share" }, h("span", { style: `width:${(100 * p).toFixed(1)}%` })))))),
     h("p", {}, row.length > most.length ? `The other ${row.length - most.length} get ${readingPercent(Math.max(0, rest))}. ` : "", `The row adds up to ${sum.toFixed(6)}.`),
-    h("p", {}, h("a", { href: at.context.link({ view: "lens", layer: at.layer, at: t }) }, `What the model would say here after layer ${at.layer}`)),
+    h("p", {}, h("a", { href: at.context.link({ view: "lens", block: at.layer, token: t }) }, `What the model would say here after layer ${at.layer}`)),
   ];
 }
 
@@ -179,7 +179,7 @@ function mapsLarge(at) {
     const { left, top, width, height } = box.getBoundingClientRect();
     return [Math.floor((event.clientY - top) / height * T), Math.floor((event.clientX - left) / width * T)];
   };
-  box.addEventListener("click", (event) => context.go({ at: Math.min(T - 1, Math.max(0, under(event)[0])), layer, head }));
+  box.addEventListener("click", (event) => context.go({ token: Math.min(T - 1, Math.max(0, under(event)[0])), block: layer, head }));
   box.addEventListener("pointermove", (event) => {
     const [query, key] = under(event);
     box.title = query < 0 || key < 0 || query >= T || key > query ? ""

@@ -41,8 +41,8 @@ export function readingPlace(reading, state) {
   };
   const last = reading.maps.L - 1;
   return {
-    at: whole(state.at, reading.T - 1, reading.T - 1),
-    layer: state.layer === "embedding" ? -1 : whole(state.layer, last, null),
+    at: whole(state.token, reading.T - 1, reading.T - 1),
+    layer: state.block === "embedding" ? -1 : whole(state.block, last, null),
     head: whole(state.head, reading.maps.H - 1, null),
   };
 }
