@@ -7,7 +7,12 @@ import pytest
 from small_models import small_model, small_tokenizer
 
 from autograd.debug.explorer.page import page
+from tinygrad_llm.commands.explore import run
+from tinygrad_llm.commands.explore_options import ExploreOptions
+from tinygrad_llm.config import GPTConfig
 from tinygrad_llm.inspect.reading import document, read
+from tinygrad_llm.model import GPT
+from tinygrad_llm.pretrained import save_pretrained
 
 EVIL = '</script><script>alert(1)</script><img src=x onerror="alert(2)">'
 TEXT = "the cat sat on the mat, and the cat sat on the log"
@@ -140,6 +145,34 @@ def test_tokens_stay_text(opened, reading, tmp_path):
         window = opened(path, f"#view={view}")
         assert EVIL in window.text(".reading-strip") and window.text("h1") == EVIL
         assert window.page.locator("main img, main script").count() == 0
+
+
+def test_a_long_prompt_is_shown_in_parts(opened, tmp_path):
+    config = GPTConfig(vocab_size=280, block_size=1024, n_layer=2, n_head=2, n_embd=8)
+    ids = np.random.default_rng(0).integers(0, 256, 1000).tolist()
+    path = written(read(GPT(config), small_tokenizer(), ids), tmp_path / "long.html")
+    window = opened(path, "#token=600")
+    assert window.page.locator(".reading-strip button").count() == 400
+    assert "positions 588 to 611 of 1000" in window.text(".lens-bar")
+    window.page.click("[aria-label='later positions']")
+    window.page.wait_for_function("() => location.hash.includes('token=612')")
+    assert window.page.locator(".lens-grid td.is-chosen").count() == 1
+    window.go("#view=maps&token=999&block=0")
+    assert "The row adds up to 1.00000" in window.text(".page-view")
+
+
+def test_the_page_of_a_model_has_both_views_next_to_the_pass(opened, tmp_path):
+    save_pretrained(small_model("llama"), small_tokenizer(), tmp_path / "model")
+    path = tmp_path / "explorer.html"
+    options = {"model": str(tmp_path / "model"), "prompt": TEXT, "out": str(path), "open": False}
+    assert run(ExploreOptions(**options)) == 0
+    window = opened(path, "#view=lens&step=4")
+    assert window.page.locator(".lens-grid tbody tr").count() == 3 and window.step == 4
+    window.page.focus(".lens-grid td.is-chosen")
+    window.press("ArrowLeft")  # a key of the tape, but not here
+    assert window.step == 4
+    window.go("#graph=twice")
+    assert "Logit lens" not in window.text("[role=tablist]")
 
 
 def test_one_token(opened, tmp_path):

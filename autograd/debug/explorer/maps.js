@@ -86,11 +86,12 @@ function mapsGrid(at) {
 
 // --- one head
 
-function mapsNumbers({ maps, layer, head }) {
+function mapsNumbers({ maps, layer, head, context }) {
   const i = layer * maps.H + head;
   const repeated = Number.isNaN(maps.repeated[i]) ? "" : ` At tokens that were read before, ${readingPercent(maps.repeated[i])} goes to what came next then.`;
   return h("p", {}, `Entropy ${number(maps.entropy[i])} nats. Of its attention, ${readingPercent(maps.first[i])} goes to the first token, `,
-    `${Number.isNaN(maps.previous[i]) ? "none" : readingPercent(maps.previous[i])} to the token before.${repeated}`);
+    `${Number.isNaN(maps.previous[i]) ? "none" : readingPercent(maps.previous[i])} to the token before.${repeated}`,
+    context.state.block === undefined && repeated ? " No head does that more: the page begins with it." : "");
 }
 
 function mapsOne(at) {

@@ -7,6 +7,7 @@ export function readingAvailable(graph, page) {
   return Boolean(page && page.lens) && (graph === null || Boolean(graph.labels && graph.labels.tokens));
 }
 
+const READING_STRIP = 400;  // tokens that are shown as running text at once
 const readingCache = new WeakMap();
 
 // The page's reading with its arrays in place: T positions, N states of the residual stream, K ids.
@@ -72,6 +73,9 @@ export function readingPercent(p) {
 
 // The prompt as running text: a button for each token, with the shade that ``style`` gives it.
 export function readingStrip(reading, chosen, label, style, title, choose) {
+  const from = Math.max(0, Math.min(chosen - READING_STRIP / 2, reading.T - READING_STRIP));
+  const to = Math.min(reading.T, from + READING_STRIP);
+  const left = (n, where) => (n > 0 ? h("span", { class: "faint" }, ` ${n} ${where} tokens `) : null);
   const token = (text, t) => [
     h("button", {
       type: "button", class: t === chosen ? "is-chosen" : null, style: style(t), "aria-pressed": String(t === chosen),
@@ -88,7 +92,7 @@ export function readingStrip(reading, chosen, label, style, title, choose) {
     onclick: (event) => { if (place(event) !== null) choose(place(event)); },
     onpointerover: (event) => { if (place(event) !== null) event.target.title = title(place(event)); },
     onkeydown: (event) => readingStripKey(event, reading.T, choose),
-  }, reading.tokens.map(token)));
+  }, left(from, "earlier"), reading.tokens.slice(from, to).map((text, i) => token(text, from + i)), left(reading.T - to, "later")));
 }
 
 function readingStripKey(event, length, choose) {
@@ -100,7 +104,8 @@ function readingStripKey(event, length, choose) {
   event.preventDefault();
   if (next < 0 || next >= length) return;
   const box = token.parentNode;
-  box.querySelector(`[data-key="strip-${next}"]`).focus();
+  const button = box.querySelector(`[data-key="strip-${next}"]`);
+  if (button) button.focus();
   choose(next, true);
 }
 
