@@ -74,17 +74,24 @@ export const cardView = {
   },
 };
 
-// A step without an operation: where backward starts, and where a gradient lands.
+// A step without an operation, where backward starts or a gradient lands: the operations around it.
 function cardWithout({ graph, step, link }) {
+  if (step === null) return h("p", {}, "Nothing was recorded.");
+  const to = (n) => link({ step: n, tensor: null, of: null, cell: null });
+  const near = graph.steps.filter((other) => graph.cards[other.op] !== undefined &&
+    (step.phase === "start" ? other.out === step.out :
+      other.contributions.some((contribution) => contribution.to === step.out)));
   const first = new Map();
   for (const other of graph.steps) {
     if (graph.cards[other.op] && !first.has(other.op)) first.set(other.op, other.n);
   }
   return h("div", {},
-    h("p", {}, step === null ? "Nothing was recorded." :
-      "No operation runs in this step. These operations have a card:"),
-    h("ul", { class: "card-list" }, [...first].map(([op, n]) =>
-      h("li", {}, h("a", { href: link({ step: n, tensor: null, of: null, cell: null }) }, op)))));
+    h("p", {}, "No operation runs in this step. ", near.length > 0 && (step.phase === "start" ?
+      `${titleOf(graph, step.out)} was computed by, and is handed on by:` : "What lands here was contributed by:")),
+    h("ul", { class: "card-list" }, near.map((other) => h("li", {}, h("a", { href: to(other.n) },
+      `${other.op} ${titleOf(graph, other.out)}, ${other.phase}, step ${other.n}`)))),
+    h("h4", {}, "All operations of this graph"),
+    h("ul", { class: "card-list" }, [...first].map(([op, n]) => h("li", {}, h("a", { href: to(n) }, op)))));
 }
 
 function cardSides({ step, link }) {

@@ -117,10 +117,12 @@ function lossTwoPaths(context, chosen) {
   const cell = (value, ...extra) => h("td", { class: "number" }, number(value), ...extra);
   const pick = (i) => h("button", { type: "button", class: "loss-class", "data-key": `loss-${classes[i]}`,
     "aria-pressed": String(i === j), onclick: () => context.go(lossPointed(context, chosen, row, classes[i])) }, String(classes[i]));
+  const most = y.reduce((a, b) => Math.max(a, b));
   const column = (title) => h("th", { scope: "col", class: "number" }, title);
   return [
     h("h3", {}, "One gradient, two paths"),
-    h("p", {}, "The loss of a row is -log p of its target, with p = softmax(x). This row counts ",
+    h("p", {}, chosen.target >= 0 ? "The loss of a row is -log p of its target" : "The loss of a row is -sum y log p",
+      ", with p = softmax(x). This row counts ",
       h("code", {}, `r = ${exact(r, dtype)}`), "."),
     h("ul", {},
       h("li", {}, "Operation by operation: the logarithm sends ", h("code", {}, "g_p = -r y / p"),
@@ -134,7 +136,7 @@ function lossTwoPaths(context, chosen) {
       h("table", { class: "loss-table" },
         h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "class"), column("logit x"), column("p"), column("y"),
           column("p - y"), column("r (p - y)"), column("J g_p"), column("difference"))),
-        h("tbody", {}, [...classes].map((_, i) => h("tr", { class: y[i] !== 0 && "loss-target" },
+        h("tbody", {}, [...classes].map((_, i) => h("tr", { class: y[i] === most && "loss-target" },
           h("th", { scope: "row" }, pick(i), " ", h("span", { class: "faint" }, lossWord(graph, call, classes[i]))), cell(x[i]), cell(p[i]), cell(y[i]),
           cell(lossRound(p[i] - y[i], dtype)), cell(direct[i]), cell(separate[i]),
           cell(lossRound(direct[i] - separate[i], dtype))))))),
@@ -171,7 +173,7 @@ function lossOneClass(context, chosen) {
     !wide && lossHeat(context, chosen),
     h("p", {}, `Element ${classes[j]} of J g_p adds J[${classes[j]}, k] g_p[k] over all k. g_p is 0 but where y is not: `
       + `${pulled.length === 1 ? "one term remains" : `${pulled.length} terms remain`}.`),
-    h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "terms of the sum" },
+    h("div", { class: "scroll loss-terms", tabindex: "0", role: "group", "aria-label": "terms of the sum" },
       h("table", { class: "loss-table" },
         h("thead", {}, h("tr", {}, ["k", "J[j, k]", "g_p[k]", "product"].map((title) =>
           h("th", { scope: "col", class: "number" }, title)))),
