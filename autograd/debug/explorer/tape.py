@@ -29,7 +29,7 @@ from autograd.observe import Observer
 from autograd.questions import see
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Contribution:
     """One term of a gradient: what ``call`` returned for its input number ``input``.
 
@@ -41,7 +41,7 @@ class Contribution:
     array: Any
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Value:
     """A tensor of the computation. ``kind`` is "leaf", "constant" or "computed".
 
@@ -60,7 +60,7 @@ class Value:
     contributions: list[Contribution] = field(default_factory=list)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Call:
     """One recorded call of an operation. ``args`` are Values, and plain numbers as they were.
 
@@ -77,7 +77,7 @@ class Call:
     variable: str = ""
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Tape:
     """What ``record`` returns.
 
