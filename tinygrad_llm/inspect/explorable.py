@@ -18,13 +18,13 @@ from tinygrad_llm.finetune.losses import dpo_loss
 from tinygrad_llm.model import GPT
 from tinygrad_llm.model.layers import Linear
 from tinygrad_llm.model.module import Module
-from tinygrad_llm.training.optim import AdamW
 
 TEXT = (
     "the cat saw the dog and the dog saw the cat . the dog ran and the cat sat on the mat . "
     "the cat sat and saw the dog . the dog sat on the mat and the cat ran . "
 )
 VOCABULARY = sorted(set(TEXT.split()))
+RATE = 0.3
 SHOWN = "the cat saw the dog and the dog ran"  # eight tokens in, eight to predict
 
 
@@ -136,14 +136,15 @@ def _trained(config: GPTConfig, steps: int) -> GPT:
         if parameter.ndim == 2:  # larger than usual: so few channels add up to little otherwise
             parameter.assign_(parameter.numpy() * 8)
     ids, T = _ids(TEXT), config.block_size
-    optimizer, rng = AdamW(model.parameters(), lr=1e-2, weight_decay=0.0), np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     with use_kernels("reference"):  # for so small a model faster than compiling kernels
         for _ in range(steps):
             starts = rng.integers(0, len(ids) - T, size=(4, 1))
             windows = ids[starts + np.arange(T + 1)]
             model.loss(windows[:, :-1], windows[:, 1:]).backward()
-            optimizer.step()
-            optimizer.zero_grad()
+            for parameter in model.parameters():
+                parameter.assign_(parameter.numpy() - RATE * parameter.grad.numpy())
+                parameter.zero_grad()
     for parameter in model.parameters():
         parameter.assign_(np.round(parameter.numpy(), 2))
     return model
