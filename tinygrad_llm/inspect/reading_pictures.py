@@ -19,7 +19,7 @@ from tinygrad_llm.terminal import one_line
 INK, FAINT, ACCENT = "#22313f", "#7b8794", "#b5482a"
 COLUMNS = 24  # positions that the picture of the lens can show
 ACROSS = 32  # layers, and heads, that the picture of maps can show
-TILE = 0.62  # inches of a map
+TILE, LARGE_TILE = 0.62, 1.0  # inches of a map, and of one of more than 64 tokens
 LETTERS = 9  # of a token in a cell
 LONGEST_TITLE = 110
 
@@ -74,7 +74,8 @@ def draw_heads(reading: Reading, path: Path, title: str = "") -> None:
     kept = sorted(reading.maps.weights)
     layers = [kept[i] for i in spread(len(kept), ACROSS)]
     heads = spread(reading.maps.entropy.shape[1], ACROSS)
-    size = max(4.5, 0.6 + TILE * len(layers)), 1.1 + TILE * len(heads)
+    tile = TILE if len(reading.texts) <= 64 else LARGE_TILE
+    size = max(4.5, 0.6 + tile * len(layers)), 1.1 + tile * len(heads)
     _write(path, size, lambda figure: _draw_heads(figure, reading, layers, heads, title))
 
 
