@@ -40,7 +40,9 @@ export function attentionCanvas(graph, matrix, { hidden, at, label, move, hover,
     hover(cell);
   });
   canvas.addEventListener("mouseleave", () => hover(null));
-  canvas.addEventListener("focus", () => { if (!at) move(rows[0], columns[0], true); });
+  let pressed = false; // a press gives the focus before the click says which element is meant
+  canvas.addEventListener("mousedown", () => { pressed = true; });
+  canvas.addEventListener("focus", () => { if (!at && !pressed) move(rows[0], columns[0], true); });
   canvas.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.altKey || event.metaKey) return;
     const [i, j] = at ? [rows.indexOf(at[0]), columns.indexOf(at[1])] : [0, 0];

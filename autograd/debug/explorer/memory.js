@@ -136,15 +136,15 @@ function memoryChart({ steps, curves, n, move, turn, label, go }) {
 
 function memoryNow({ n, label, curves, buffers }) {
   const born = buffers.filter((b) => b.start === n), freed = buffers.filter((b) => b.stop === n);
+  const leaf = born.length > 0 && born.every((b) => b.kind === "grad");
   const size = (list) => bytesText(list.reduce((a, b) => a + b.bytes, 0));
-  const cell = (bytes) => h("td", { class: "number" }, bytesText(bytes));
   return h("section", { "aria-live": "polite", "aria-label": "The chosen step" },
     h("h4", {}, `After step ${n}: ${label(n)}`),
-    h("div", { class: "scroll" }, h("table", {},
-      h("thead", {}, h("tr", {}, [...MEMORY_KINDS.map((kind) => memoryNames[kind]), "together"].map((text) => h("th", { scope: "col", class: "number" }, text)))),
-      h("tbody", {}, h("tr", {}, MEMORY_KINDS.map((kind) => cell(curves[kind][n])), cell(curves.total[n]))))),
-    h("p", {}, `New in this step: ${born.length ? `${size(born)} in ${born.length} ${born.length === 1 ? "buffer" : "buffers"}` : "nothing"}. `,
-      `Freed in this step: ${freed.length ? `${size(freed)} (${memoryList(freed, n)})` : "nothing"}.`));
+    h("ul", { class: "memory-sums" }, [...MEMORY_KINDS, "total"].map((kind) => h("li", {},
+      kind === "total" ? "together " : [h("i", { class: `memory-swatch memory-${kind}` }), `${memoryNames[kind]} `], h("b", {}, bytesText(curves[kind][n]))))),
+    h("p", {}, leaf ? "The gradient changes hands: what was on its way is the leaf's .grad now."
+      : [`New in this step: ${born.length ? `${size(born)} in ${born.length} ${born.length === 1 ? "buffer" : "buffers"}` : "nothing"}. `,
+        `Freed in this step: ${freed.length ? `${size(freed)} (${memoryList(freed, n)})` : "nothing"}.`]));
 }
 
 function memoryList(buffers, n) {

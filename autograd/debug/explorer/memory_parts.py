@@ -35,7 +35,7 @@ from autograd.observe import Observer
 TAPE, WAITING, GRAD = range(3)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Holder:
     """Who holds a buffer, as what, from one step to before another (None: to the end)."""
 
@@ -45,7 +45,7 @@ class Holder:
     stop: int | None = None
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Buffer:
     """Memory that is alive after the steps from ``start`` to before ``stop``."""
 

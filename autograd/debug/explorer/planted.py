@@ -39,7 +39,7 @@ ROUNDING = 64
 """How many times the rounding of the largest element a right gradient may be off."""
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Record:
     """One gradient that can be proven.
 
@@ -64,7 +64,7 @@ class Record:
         return call, self.input, self.value.index if call is None else None
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Planting:
     """A bug, the call that it was planted in (None: the engine's rule), and what came of it."""
 
@@ -347,6 +347,7 @@ def _described(planting, records):
     return {
         "name": bug.name,
         "story": bug.story,
+        "note": plantable.note,
         "caught": bug.caught_by,
         "op": plantable.op or "",
         "at": "" if planting.found_at is None else planting.found_at.key,

@@ -52,6 +52,8 @@ class Plantable:
     fits: Callable[[Any], bool]
     hints: tuple[str, str]
     """Which formula to look at, in general words, and in exact ones."""
+    note: str = ""
+    """How the planted mistake differs from the zoo's, as a sentence."""
 
     @property
     def adapted(self) -> bool:
@@ -265,8 +267,8 @@ def _always(call):
     return True
 
 
-def _plantable(name, op, wrong, fits, *hints):
-    return Plantable(ZOO[name], op, wrong, fits, hints)
+def _plantable(name, op, wrong, fits, *hints, note=""):
+    return Plantable(ZOO[name], op, wrong, fits, hints, note)
 
 
 _NORM = "Three terms reach x: directly, through the mean and through the standard deviation."
@@ -337,11 +339,13 @@ PLANTABLE = (
         "gelu-mixed", "FeedForward", gelu_mixed, _tanh_form,
         "GELU has an exact form and a tanh form, which differ in the third digit.",
         "Is the slope that of the form which forward computed?",
+        note="Here it is the other way round: forward is the tanh form, backward the exact one.",
     ),
     _plantable(
         "upstream-ignored", "FeedForward", upstream_ignored, _tanh_form,
         "Local derivative times what arrives: both factors are needed.",
         "g_hidden = (g W) slope: is g in it?",
+        note="Here the activation is GELU, in the middle of a feed-forward layer.",
     ),
     _plantable(
         "upstream-ignored", "ReLU", ReLUIgnoresUpstream.backward, _always,
@@ -370,6 +374,7 @@ PLANTABLE = (
     _plantable(
         "mean-without-n", "LinearCrossEntropy", linear_mean_without_n, _mean_of_all_rows,
         "The loss is a mean over the positions.", "How large is one position's share of the mean?",
+        note="Here the mean is the last step of the loss.",
     ),
     _plantable(
         "mean-without-n", "Mean", MeanWithoutN.backward, _over_the_first_axis,

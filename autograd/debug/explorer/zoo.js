@@ -117,14 +117,14 @@ function zooAnswer({ bug, hunt, first, link }) {
   const code = (title, text) => h("div", {}, h("h5", {}, title), h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": title }, h("pre", {}, text)));
   return h("section", { class: "zoo-answer", "aria-label": "The answer" },
     h("h4", {}, bug.name),
-    h("p", {}, `${bug.story[0].toUpperCase()}${bug.story.slice(1)}. `,
+    h("p", {}, `${bug.story[0].toUpperCase()}${bug.story.slice(1)}. ${bug.note} `,
       verdict.arrives ? `The operations are innocent: what each of them handed on was right. What arrives at ${first.key} is not their sum.`
         : `At ${zooName(first)} what arrives is right, and what is handed on is not.`,
       " ", h("a", { href: link({ step: first.n, tensor: first.key, of: "gradient", cell: null, view: verdict.arrives ? "ledger" : "card" }) }, `Step ${first.n}`), "."),
     h("p", {}, wrong ? `${wrong} of ${leaves} leaves get a wrong gradient.` : "At the sampled elements no leaf shows it.", ` In a test it is caught by: ${bug.caught}.`),
     h("div", { class: "zoo-codes" }, code("Wrong", bug.wrong), code("Right", bug.right)),
     bug.planted ? h("details", {}, h("summary", {}, "How it was planted here"),
-      h("p", {}, "The zoo's operation is simpler than the one of this graph. This function hands it the numbers that it expects:"), h("pre", { class: "scroll" }, bug.planted)) : null);
+      h("p", {}, bug.op ? "The zoo's operation is simpler than the one of this graph. This function takes the place of the right backward:" : "This class takes the place of the engine's own sums:"), h("pre", { class: "scroll" }, bug.planted)) : null);
 }
 
 // ---- the steps
@@ -134,7 +134,7 @@ function zooTable(chosen) {
   return h("div", { class: "scroll zoo-steps", tabindex: "0", role: "group", "aria-label": "the steps of backward" },
     h("label", {}, h("input", { type: "checkbox", checked: all, "data-key": "zoo-all", onchange: () => go({ all: all ? null : 1, look: null }, true) }), " open all steps"),
     h("table", {},
-      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "step"), h("th", { scope: "col" }, "operation"), h("th", { scope: "col", class: "number" }, "norm of what arrives"),
+      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "step"), h("th", { scope: "col" }, "operation"), h("th", { scope: "col", class: "number zoo-norm" }, "norm of what arrives"),
         over ? h("th", { scope: "col" }, "gradient and proof") : null)),
       h("tbody", {}, hunt.rows.map((row) => zooRow(chosen, row, all || state.look === row.key)))));
 }
@@ -147,25 +147,26 @@ function zooRow(chosen, row, open) {
   const head = h("tr", { class: over && row.key === bug.at && "zoo-culprit" },
     h("td", {}, String(row.n)),
     h("th", { scope: "row" }, h("button", { type: "button", class: "zoo-open", "aria-expanded": String(open), "data-key": `zoo-${row.key}`, onclick: look }, zooName(row))),
-    h("td", { class: "number" }, number(bug.norms[row.arrives])),
+    h("td", { class: "number zoo-norm" }, number(bug.norms[row.arrives])),
     verdict ? h("td", { class: wrong ? "bad" : "good" }, wrong ? (verdict.arrives ? "differ on arrival" : "part here") : "agree") : null);
   if (!open) return head;
   const accuse = over ? null : h("button", { type: "button", class: "zoo-accuse", "data-key": `zoo-accuse-${row.key}`, onclick: () => go({ guess: row.key }) }, "Here they part first");
   const hands = row.hands.map((to, i) => zooCompared(chosen, `handed to ${to.key}`, to.record, verdict?.hands[i]));
+  const column = (text) => h("th", { scope: "col", class: "number" }, text);
   return [head, h("tr", { class: "zoo-inside" }, h("td", { colspan: over ? 4 : 3 },
-    h("table", {}, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "what"), h("th", { scope: "col" }, "element"), h("th", { scope: "col", class: "number" }, "gradient"), h("th", { scope: "col", class: "number" }, "finite differences"))),
-      h("tbody", {}, zooCompared(chosen, row.op ? "arrives" : "its gradient", row.arrives, verdict?.arrives), hands)), accuse))];
+    h("table", {}, h("thead", {}, h("tr", {}, ["element", "gradient", "finite differences"].map(column))),
+      zooCompared(chosen, row.op ? "arrives" : "its gradient", row.arrives, verdict?.arrives), hands), accuse))];
 }
 
 function zooCompared({ hunt, bug }, what, record, differs) {
   const { cells, proof, shape, tolerance } = hunt.records[record], gradient = bug.gradients[record];
-  return Array.from(cells, (cell, i) => {
-    const off = differs && !(Math.abs(gradient[i] - proof[i]) <= tolerance);
-    return h("tr", { class: i === 0 && "zoo-first" },
-      i === 0 ? h("th", { scope: "row", rowspan: cells.length }, what) : null,
-      h("td", { class: "number" }, `[${cellOf(cell, shape).join(", ")}]`),
-      h("td", { class: `number${off ? " bad" : ""}` }, zooDigits(gradient[i], tolerance)), h("td", { class: "number" }, zooDigits(proof[i], tolerance)));
-  });
+  return h("tbody", {}, h("tr", {}, h("th", { scope: "rowgroup", colspan: 3 }, what)),
+    Array.from(cells, (cell, i) => {
+      const off = differs && !(Math.abs(gradient[i] - proof[i]) <= tolerance);
+      return h("tr", {}, h("td", { class: "number" }, `[${cellOf(cell, shape).join(", ")}]`),
+        h("td", { class: `number${off ? " bad" : ""}` }, zooDigits(gradient[i], tolerance)),
+        h("td", { class: "number" }, zooDigits(proof[i], tolerance)));
+    }));
 }
 
 // Five digits; 0 where a number is no larger than what rounding leaves of a zero.
