@@ -53,9 +53,14 @@ def run(options: ExploreOptions) -> int:
         document, tapes = _of_model(options) if options.model else _built_in(options.graph)
     title = document.pop("title", TITLE)
     if options.serve:
-        from autograd.debug.explorer.serve import serve
+        from autograd.debug.explorer.serve import ServeError, serve
 
-        return serve(tapes, document, title, options.port, options.open, console.say, at(options))
+        try:
+            return serve(
+                tapes, document, title, options.port, options.open, console.say, at(options)
+            )
+        except ServeError as error:
+            raise UserError(str(error)) from None
     content = page(document, title)
     write_atomically(out, content.encode())
     console.say(f"page   {out}  ({len(content) / 1e6:.1f} MB, one file that needs nothing else)")

@@ -36,7 +36,7 @@ class Item:
     array: Any
     kind: str = "inner"
     name: str = ""
-    line: "Line | None" = None
+    line: "Line | None" = field(default=None, repr=False)  # and so on to the leaves
     id: int = -1
 
 

@@ -31,6 +31,20 @@ export function explainCell(graph, id, cell) {
   const found = { id, cell, tensor, line, rule, terms: [], stored: valueAt(graph, id, cell) };
   const read = ruleTerms[rule];
   if (read) found.terms = read(graph, line, tensor, cell);
+  return ruleFinished(found);
+}
+
+// The same where the line and the factors of its terms were read elsewhere: {line, stored, terms}.
+export function explainGiven(graph, id, cell, { line, stored, terms }) {
+  const tensor = graph.tensors[id];
+  const value = (factors) => ruleOfFactors[line.rule]?.(line, factors, tensor.dtype) ?? ruleProduct(factors).value;
+  const read = terms.map((factors) => ({ factors, value: value(factors) }));
+  const known = ruleShifts[line?.rule]?.(read) ?? read;
+  return ruleFinished({ id, cell, tensor, line, rule: line?.rule ?? null, terms: known, stored });
+}
+
+function ruleFinished(found) {
+  const { tensor } = found;
   found.missing = found.terms.filter((term) => term.value === null).length;
   const { total, bound, way } = found.missing > 0 ? ruleUnknown : ruleTotal(found, tensor.dtype);
   const comparable = total !== null && found.stored !== null;
@@ -73,9 +87,7 @@ const ruleTerms = {
   elementwise: (graph, line, tensor, cell) => {
     const factors = line.inputs.map((input) => ruleOperand(graph, input, cell));
     if (factors.some((factor) => valueOf(factor) === null)) return [{ factors, value: null }];
-    const formula = readFormula(line.attrs.formula);
-    const value = formula.evaluate(formulaValues(line, factors, tensor.dtype), tensor.dtype);
-    return [{ factors, value: roundTo(value, tensor.dtype) }];
+    return [{ factors, value: ruleOfFactors.elementwise(line, factors, tensor.dtype) }];
   },
 
   matmul: (graph, line, tensor, cell) => {
@@ -89,17 +101,9 @@ const ruleTerms = {
 
   sum: (graph, line, tensor, cell) => ruleReduced(graph, line, tensor, cell),
 
-  logsumexp: (graph, line, tensor, cell) => {
-    const terms = ruleReduced(graph, line, tensor, cell);
-    const top = topOf(terms);
-    return terms.map((term) => ({ ...term, value: term.value === null ? null : Math.exp(term.value - top) }));
-  },
+  logsumexp: (graph, line, tensor, cell) => ruleShifts.logsumexp(ruleReduced(graph, line, tensor, cell)),
 
-  var: (graph, line, tensor, cell) => {
-    const terms = ruleReduced(graph, line, tensor, cell);
-    const mean = sumExactly(terms.map((term) => term.value)) / terms.length;
-    return terms.map((term) => ({ ...term, value: term.value === null ? null : (term.value - mean) ** 2 }));
-  },
+  var: (graph, line, tensor, cell) => ruleShifts.var(ruleReduced(graph, line, tensor, cell)),
 
   cumsum: (graph, line, tensor, cell) => {
     const { axis } = line.attrs;
@@ -164,6 +168,24 @@ const ruleTerms = {
 
   add: (graph, line, tensor, cell) => line.inputs.map((input) => ruleProduct([ruleOperand(graph, input, cell)])),
 };
+// A term that is a function of its factors, and not their product.
+const ruleOfFactors = {
+  elementwise: (line, factors, dtype) =>
+    roundTo(readFormula(line.attrs.formula).evaluate(formulaValues(line, factors, dtype), dtype), dtype),
+};
+
+// Terms that depend on all others: exp(x - max), (x - mean)^2.
+const ruleShifts = {
+  logsumexp: (terms) => {
+    const top = topOf(terms);
+    return terms.map((term) => ({ ...term, value: term.value === null ? null : Math.exp(term.value - top) }));
+  },
+  var: (terms) => {
+    const mean = sumExactly(terms.map((term) => term.value)) / terms.length;
+    return terms.map((term) => ({ ...term, value: term.value === null ? null : (term.value - mean) ** 2 }));
+  },
+};
+ruleShifts.std = ruleShifts.var;
 for (const rule of ["mean", "max", "min", "prod"]) ruleTerms[rule] = ruleTerms.sum;
 ruleTerms.std = ruleTerms.var;
 ruleTerms.cumprod = ruleTerms.cumsum;

@@ -1,5 +1,6 @@
 // Questions that only a running Python can answer: asked of `tinygrad-llm explore --serve`.
 import { readNumber } from "./data.js";
+import { explainGiven } from "./rules.js";
 
 // Without a server the page knows what is embedded in it, and nothing else.
 export function hasServer(page) {
@@ -45,15 +46,14 @@ export async function serverValues(page, graph, tensor, window = null) {
   return { shape, dtype, data: new serverTypes[dtype](bytes.buffer) };
 }
 
-// What one cell of a tensor was computed from:
-// {op, rule, formula, value, count, terms: [[{tensor, cell, value} or {number}, ...], ...]}.
+// What one cell was computed from, as `explainCell` of rules.js says it, with what Python knows: of a
+// sampled tensor the page has not all terms. An id is null for a tensor that is not on the page.
 export async function serverTerms(page, graph, tensor, cell) {
-  const found = await serverAsk(page, "terms", { graph: graph.name, tensor, cell });
-  found.value = readNumber(found.value);
-  for (const factor of found.terms.flat()) {
+  const { line, stored, terms } = await serverAsk(page, "terms", { graph: graph.name, tensor, cell });
+  for (const factor of terms.flat()) {
     for (const name of ["value", "number"]) {
       if (name in factor) factor[name] = readNumber(factor[name]);
     }
   }
-  return found;
+  return explainGiven(graph, tensor, cell, { line, stored: readNumber(stored), terms });
 }
