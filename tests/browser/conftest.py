@@ -55,9 +55,17 @@ class Opened:
             self.page.keyboard.press(key)
 
     def go(self, address):
-        """Change the address, as a link does."""
-        self.page.evaluate("address => { location.hash = address }", address)
-        self.page.wait_for_timeout(30)
+        """Change the address, as a link does, and wait until the page has answered."""
+        self.page.evaluate(
+            """async (address) => {
+              const before = location.href;
+              const changed = new Promise((done) =>
+                addEventListener("hashchange", done, { once: true }));
+              location.hash = address;
+              if (location.href !== before) await changed;
+            }""",
+            address,
+        )
 
     @property
     def state(self):

@@ -87,8 +87,10 @@ def test_every_key(opened, default_page, graphs):
     assert page.page.evaluate("document.activeElement.type") == "search"
     page.press("Escape")
     page.press("f")
+    page.page.wait_for_selector(".chosen input[type=checkbox]:checked")
     assert page.state["hold"] == "1" and page.state["tensor"]
     page.press("f")
+    page.page.wait_for_selector(".chosen input[type=checkbox]:not(:checked)")
     assert "hold" not in page.state
     before = page.page.evaluate("getComputedStyle(document.body).backgroundColor")
     page.press("d")
@@ -108,22 +110,41 @@ def test_every_key(opened, default_page, graphs):
             page.page.wait_for_selector(f"[role=tab][aria-selected=true]:text-is('{title}')")
 
 
-def test_every_tab_of_every_graph_at_every_width(opened, default_page, graphs):
-    for width, height, scheme in [(1280, 800, "light"), (820, 1180, "dark"), (390, 844, "light"),
-                                  (320, 640, "dark")]:  # fmt: skip
-        page = opened(default_page, width=width, height=height, color_scheme=scheme)
-        for graph in graphs:
-            turn = next(s["n"] for s in graph["steps"] if s["phase"] == "backward")
-            page.go(f"#graph={graph['name']}&step={turn}")
-            for tab in page.page.locator("[role=tab]").all():
-                tab.click()
-                where = f"{graph['name']}, {tab.inner_text()}, {width} wide"
-                assert tab.get_attribute("aria-selected") == "true", where
-                panel = page.page.locator("[role=tabpanel]")
-                assert panel.inner_text().strip(), where
-                assert "could not be drawn" not in panel.inner_text(), where
-                wide = page.page.evaluate("document.documentElement.scrollWidth")
-                assert wide <= width, f"{where}: {wide} pixels"
+OPEN_EVERY_TAB = """async () => {
+  const found = [];
+  for (let i = 0; i < document.querySelectorAll("[role=tab]").length; i += 1) {
+    const tab = () => document.querySelectorAll("[role=tab]")[i];
+    if (tab().getAttribute("aria-selected") !== "true") {
+      const changed = new Promise((done) => addEventListener("hashchange", done, { once: true }));
+      tab().click();
+      await changed;
+    }
+    await new Promise(requestAnimationFrame);
+    found.push([tab().innerText, tab().getAttribute("aria-selected"),
+      document.querySelector("[role=tabpanel]").innerText, document.documentElement.scrollWidth]);
+  }
+  return found;
+}"""
+
+
+@pytest.mark.parametrize(
+    "width, height, scheme",
+    [(1280, 800, "light"), (820, 1180, "dark"), (390, 844, "light"), (320, 640, "dark")],
+)
+def test_every_tab_of_every_graph_at_every_width(
+    opened, default_page, graphs, width, height, scheme
+):
+    page = opened(default_page, width=width, height=height, color_scheme=scheme)
+    for graph in graphs:
+        turn = next(s["n"] for s in graph["steps"] if s["phase"] == "backward")
+        page.go(f"#graph={graph['name']}&step={turn}")
+        found = page.page.evaluate(OPEN_EVERY_TAB)
+        assert len(found) > 5
+        for title, selected, text, wide in found:
+            where = f"{graph['name']}, {title}, {width} wide"
+            assert selected == "true", where
+            assert text.strip() and "could not be drawn" not in text, where
+            assert wide <= width, f"{where}: {wide} pixels"
 
 
 def test_tabs_by_keyboard(opened, default_page):
@@ -132,10 +153,12 @@ def test_tabs_by_keyboard(opened, default_page):
     names = page.page.locator("[role=tab]").all_inner_texts()
     seen = []
     for _ in names:
-        page.press("ArrowRight", "Enter")
-        chosen = page.page.locator("[role=tab][aria-selected=true]").inner_text()
-        assert page.page.evaluate("document.activeElement.innerText") == chosen
-        seen.append(chosen)
+        page.press("ArrowRight")
+        focused = page.page.evaluate("document.activeElement.innerText")
+        page.press("Enter")
+        page.page.wait_for_selector(f"[role=tab][aria-selected=true]:text-is('{focused}')")
+        assert page.page.evaluate("document.activeElement.innerText") == focused
+        seen.append(focused)
     assert sorted(seen) == sorted(names) and page.step == 0
     page.press("Home")
     assert page.page.evaluate("document.activeElement.innerText") == names[0]
@@ -148,9 +171,10 @@ def test_back_and_forward_go_through_what_was_looked_at(opened, default_page):
     page.press("j")
     page.wait_for_step(2)
     page.page.locator("[role=tab]").last.click()
+    page.page.wait_for_selector("[role=tab]:last-child[aria-selected=true]")
     view = page.state["view"]
     page.page.go_back()
-    page.page.wait_for_function("!location.hash.includes('view=')")
+    page.page.wait_for_selector("[role=tab]:last-child[aria-selected=false]")
     assert page.step == 2
     page.page.go_back()
     page.wait_for_step(1)

@@ -15,7 +15,7 @@ async function start() {
   const page = loadPage(new TextDecoder().decode(await embedded("data")), await embedded("arrays"));
   const root = document.getElementById("explorer");
   const bare = page.graphs.length === 0;  // a page of views that need no graph, such as a prompt's
-  let state = null, context = null;
+  let state = null, context = null, drawn = null;
 
   // --- the state is the address
 
@@ -31,6 +31,7 @@ async function start() {
       } catch { /* a page in a frame without an address of its own */ }
     }
     location.hash = address;
+    draw();  // at once: the event of the change comes later, and then there is nothing left to do
   }
 
   function goToStep(n, quiet = false) {
@@ -45,6 +46,7 @@ async function start() {
   }
 
   function draw() {
+    drawn = location.hash;
     tabs.remember();
     state = readState(location.hash);
     context = { page, state, go, ...resolveState(page, state), link: (changes) => writeState({ ...state, ...changes }) };
@@ -134,7 +136,7 @@ async function start() {
     return true;
   }
 
-  addEventListener("hashchange", draw);
+  addEventListener("hashchange", () => { if (location.hash !== drawn) draw(); });
   draw();
 }
 
