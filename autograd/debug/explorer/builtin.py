@@ -175,8 +175,8 @@ def attention() -> Builtin:
         {"x": x, "weight": weight},
         "Causal attention",
         "Four tokens, two heads of two channels. The first token sees itself alone, so the one "
-        "weight in its row is 1 whatever the scores, and its query gets no gradient. The values of "
-        "early tokens get contributions from all that look back at them.",
+        "weight in its row is 1 whatever the scores, and its query gets no gradient but a rounding "
+        "error. The values of early tokens get contributions from all that look back at them.",
     )
 
 

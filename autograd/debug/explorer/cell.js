@@ -12,6 +12,7 @@ import { usesOf } from "./uses.js";
 import { countOf, ruleInWords, tensorInWords, verdictInWords } from "./words.js";
 
 const cellUses = 8; // that are listed
+const cellInsides = 12; // contributions that can be opened in place
 const cellDepth = 3; // of explanations inside of explanations
 const cellSums = ["matmul", "sum", "mean", "einsum", "scatter", "max"];
 
@@ -92,10 +93,17 @@ function cellExplained(view, found, depth = 0) {
     cellSource(found.line),
     found.terms.length && !single && !moved ? cellTable(view, found) : null,
     single || moved ? null : cellVerdict(found),
-    found.rule === "add" ? found.terms.map((term, i) => cellContribution(view, term, i, found.terms.length, depth)) : null,
-    inner.map(({ id, cell }) => h("details", { class: "cell-inside", open: true },
-      h("summary", {}, h("a", { href: cellLink(view, id, cell) }, `${tensorInWords(graph, id)}${cellText(cell)}`), ` = ${number(valueAt(graph, id, cell))}`),
-      cellExplained(view, explainCell(graph, id, cell), depth + 1))));
+    found.rule === "add" ? found.terms.slice(0, cellInsides).map((term, i) => cellContribution(view, term, i, found.terms.length, depth)) : null,
+    inner.map(({ id, cell }) => cellInside(true,
+      [h("a", { href: cellLink(view, id, cell) }, `${tensorInWords(graph, id)}${cellText(cell)}`), ` = ${number(valueAt(graph, id, cell))}`],
+      () => cellExplained(view, explainCell(graph, id, cell), depth + 1))));
+}
+
+// An explanation inside of another; what is closed is drawn when it is opened.
+function cellInside(open, summary, draw) {
+  const element = h("details", { class: "cell-inside", open }, h("summary", {}, summary), open ? draw() : null);
+  element.addEventListener("toggle", () => { if (element.open && element.children.length === 1) element.append(draw()); });
+  return element;
 }
 
 // The inner variables that are explained in the same place: what was only moved here, and an operand
@@ -132,10 +140,8 @@ function cellContribution(view, term, i, n, depth) {
   if (contribution.line === null) return null;
   const step = graph.steps[contribution.step];
   const sender = step && step.op ? `${step.op}, the operation that made ${step.name}` : "the start of the backward pass";
-  const inner = explainCell(graph, factor.id, factor.cell);
-  return h("details", { class: "cell-inside", open: n <= 2 },
-    h("summary", {}, n === 1 ? "Its contribution" : `Contribution ${i + 1}`, `: ${number(term.value)}, from ${sender}`),
-    cellExplained(view, inner, depth + 1));
+  return cellInside(n <= 2, `${n === 1 ? "Its contribution" : `Contribution ${i + 1}`}: ${number(term.value)}, from ${sender}`,
+    () => cellExplained(view, explainCell(graph, factor.id, factor.cell), depth + 1));
 }
 
 // ---- what is near it ------------------------------------------------------------------------

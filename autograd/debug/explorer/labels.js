@@ -24,20 +24,27 @@ export function axisLabels(graph, tensor, axis, lead) {
   return words && words.length === n && (table || logits) ? (i) => words[i] : null;
 }
 
+const headsKnown = new WeakMap(); // graph -> Map from a tensor's number to its groups
+
 // The columns of what goes into an attention, and of what comes out, by head: [{text, size}] from left
 // to right; null if the tensor is neither.
 export function headGroups(graph, tensor) {
-  const id = tensor.of === null || tensor.of === undefined ? tensor.id : tensor.of;
+  if (!headsKnown.has(graph)) headsKnown.set(graph, headsOf(graph));
+  const known = headsKnown.get(graph);
+  return known.get(tensor.id) ?? known.get(tensor.of) ?? null;
+}
+
+function headsOf(graph) {
+  const known = new Map();
   for (const step of graph.steps) {
     if (step.phase !== "forward" || step.op !== "CausalAttention") continue;
-    const packed = step.inputs[0] === id;
-    if (!packed && step.out !== id) continue;
     const inner = step.lines.map((line) => graph.tensors[graph.lines[line].out]).find((t) => t.shape.length === 4 && t.name === "S");
-    const heads = inner?.shape[1];
-    if (!heads) return null;
-    const parts = packed ? ["Q", "K", "V"] : ["Y"];
-    const size = tensor.shape.at(-1) / (parts.length * heads);
-    return parts.flatMap((part) => Array.from({ length: heads }, (_, head) => ({ text: `${part}, head ${head}`, size })));
+    if (!inner) continue;
+    const heads = Array.from({ length: inner.shape[1] }, (_, head) => head);
+    for (const [id, parts] of [[step.inputs[0], ["Q", "K", "V"]], [step.out, ["Y"]]]) {
+      const size = graph.tensors[id].shape.at(-1) / (parts.length * heads.length);
+      known.set(id, parts.flatMap((part) => heads.map((head) => ({ text: `${part}, head ${head}`, size }))));
+    }
   }
-  return null;
+  return known;
 }
