@@ -136,7 +136,8 @@ async function start() {
     return true;
   }
 
-  addEventListener("hashchange", () => { if (location.hash !== drawn) draw(); });
+  // a view that asks to be drawn anew sends this event itself
+  addEventListener("hashchange", (event) => { if (!event.isTrusted || location.hash !== drawn) draw(); });
   draw();
 }
 
