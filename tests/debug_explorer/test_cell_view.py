@@ -1,6 +1,7 @@
 """The tensor and the cell view in a browser: choosing, walking back, keys, and hostile names."""
 
 import shutil
+import threading
 
 import numpy as np
 import pytest
@@ -187,3 +188,64 @@ def test_no_view_is_wider_than_a_phone(view):
         tab = view(address)
         tab.set_viewport_size({"width": 390, "height": 800})
         assert tab.evaluate("document.documentElement.scrollWidth") <= 390, address
+
+
+def wide():
+    """A product of matrices that are sampled on the page."""
+    rng = np.random.default_rng(0)
+    a = Tensor(rng.standard_normal((90, 80)).astype("f"), requires_grad=True)
+    b = Tensor(rng.standard_normal((80, 70)).astype("f"), requires_grad=True)
+
+    def loss():
+        y = a @ b
+        return ops.sum(y * y)
+
+    return record(loss, names={"a": a, "b": b})
+
+
+@pytest.fixture(scope="module")
+def served():
+    """The address of the page of ``wide``, answered by a process."""
+    uvicorn = pytest.importorskip("uvicorn", reason="needs uvicorn, of the extra web")
+    pytest.importorskip("fastapi", reason="needs fastapi, of the extra web")
+    from autograd.debug.explorer.serve import listen, make_app
+
+    tape, listening = wide(), listen(0)
+    port = listening.getsockname()[1]
+    graph = graph_document(tape, "wide", parts={"drawing": PARTS["drawing"]})
+    content = page({"graphs": [graph]}, "Wide", {"address": "", "token": "secret"})
+    app = make_app(content, {"wide": tape}, "secret", port)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{port}/?token=secret"
+    server.should_exit = True
+    thread.join(10)
+    listening.close()
+
+
+def test_terms_of_a_large_tensor_are_read_from_python(browser, served):
+    tab, errors = browser.new_page(), []
+    tab.on("pageerror", lambda e: errors.append(str(e)))
+    tab.set_default_timeout(5000)
+    tab.goto(f"{served}#graph=wide&view=cell&tensor=y&cell=1,2")
+    tab.wait_for_selector(".cell-title")
+    assert "on the page" in tab.inner_text(".page-view")
+    tab.get_by_role("button", name="Read the terms from Python").click()
+    tab.wait_for_selector(".cell-verdict.good")
+    assert tab.locator(".cell-terms tbody tr").count() == 13
+    assert "the sum of 80 products" in tab.inner_text(".cell-words")
+    y = next(v for v in wide().values if v.key == "y")
+    assert np.float32(tab.inner_text(".cell-title .mono")) == y.array[1, 2]
+    assert errors == []
+    tab.close()
+
+
+def test_without_a_process_the_page_says_what_it_would_add(browser, tmp_path):
+    graph = graph_document(wide(), "wide", parts={"drawing": PARTS["drawing"]})
+    (tmp_path / "page.html").write_text(page({"graphs": [graph]}, "Wide"))
+    tab = browser.new_page()
+    tab.goto(f"{(tmp_path / 'page.html').as_uri()}#view=cell&tensor=y&cell=1,2")
+    tab.wait_for_selector(".cell-title")
+    assert "explore --serve reads the terms of any element" in tab.inner_text(".page-view")
+    tab.close()

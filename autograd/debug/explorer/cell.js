@@ -2,10 +2,11 @@
 
 import { cellState, cellText, isCellOf, largestCell } from "./cells.js";
 import { valueAt } from "./data.js";
-import { h } from "./dom.js";
+import { clear, h } from "./dom.js";
 import { exact, number } from "./format.js";
 import { explainCell, originOf } from "./rules.js";
-import { nameTensor, titleOf } from "./state.js";
+import { hasServer, serverTerms } from "./server.js";
+import { titleOf } from "./state.js";
 import { cellTable } from "./terms.js";
 import { cellLink, readTrail } from "./trail.js";
 import { usesOf } from "./uses.js";
@@ -36,7 +37,8 @@ function cellRender(root, context) {
   }
   const trail = readTrail(graph, context.state.trail, shown.id, cell);
   const view = { ...context, trail };
-  const found = explainCell(graph, shown.id, cell);
+  const place = `${shown.id}:${cellState(cell)}`;
+  const found = cellAnswers(graph).get(place) ?? explainCell(graph, shown.id, cell);
   const parts = [
     cellTrail(view),
     h("h3", { class: "cell-title" }, `${titleOf(graph, shown.id)}${cellText(cell)} = `,
@@ -44,6 +46,7 @@ function cellRender(root, context) {
     context.cell === null ? h("p", { class: "faint" }, "No element is chosen: this is the largest.") : null,
     cellChooser(view, cell),
     cellExplained(view, found),
+    cellAsk(root, view, found, place),
     cellOther(view, cell),
     cellForward(view, cell),
   ];
@@ -111,7 +114,7 @@ function cellInside(open, summary, draw) {
 function cellInner(graph, { rule, line, terms }) {
   if (rule !== "move" && rule !== "elementwise") return [];
   const moved = rule === "move" || line.attrs.formula === "a";
-  return terms[0].factors.filter((factor) => factor.id !== undefined)
+  return terms[0].factors.filter((factor) => graph.tensors[factor.id] !== undefined)
     .map((factor) => originOf(graph, factor.id, factor.cell))
     .filter(({ id }) => {
       const tensor = graph.tensors[id];
@@ -129,7 +132,7 @@ function cellVerdict(found) {
 
 function cellSource(line) {
   if (line === null || !line.text) return null;
-  return h("p", { class: "cell-source" }, h("code", {}, line.text), " ", h("span", { class: "faint" }, `${line.file}:${line.row}`));
+  return h("p", { class: "cell-source" }, h("code", {}, line.text), " ", line.file ? h("span", { class: "faint" }, `${line.file}:${line.row}`) : null);
 }
 
 // A contribution to a gradient: who sent it, and the terms of its own.
@@ -142,6 +145,37 @@ function cellContribution(view, term, i, n, depth) {
   const sender = step && step.op ? `${step.op}, the operation that made ${step.name}` : "the start of the backward pass";
   return cellInside(n <= 2, `${n === 1 ? "Its contribution" : `Contribution ${i + 1}`}: ${number(term.value)}, from ${sender}`,
     () => cellExplained(view, explainCell(graph, factor.id, factor.cell), depth + 1));
+}
+
+// ---- terms that are not on the page ---------------------------------------------------------
+
+const cellAsked = new WeakMap(); // graph -> Map from a cell to what Python said of it
+
+function cellAnswers(graph) {
+  if (!cellAsked.has(graph)) cellAsked.set(graph, new Map());
+  return cellAsked.get(graph);
+}
+
+function cellAsk(root, view, found, place) {
+  const { graph, page, shown } = view;
+  const given = shown.kind === "leaf" || shown.kind === "constant";
+  if (given || !(found.missing > 0 || found.rule === "unmapped" || found.line === null)) return null;
+  if (!hasServer(page)) {
+    return h("p", { class: "faint" }, h("code", {}, "tinygrad-llm explore --serve"), " reads the terms of any element, of large tensors too.");
+  }
+  const said = h("output", {});
+  const read = async () => {
+    said.textContent = "Reading.";
+    try {
+      cellAnswers(graph).set(place, await serverTerms(page, graph, shown.id, found.cell));
+      if (!said.isConnected) return;
+      cellRender(clear(root), view);
+      root.focus({ preventScroll: true });
+    } catch (error) {
+      said.textContent = `${error.message}.`;
+    }
+  };
+  return h("p", {}, h("button", { type: "button", "data-key": "cell-ask", onclick: read }, "Read the terms from Python"), " ", said);
 }
 
 // ---- what is near it ------------------------------------------------------------------------

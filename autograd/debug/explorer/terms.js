@@ -84,6 +84,7 @@ function termColumns({ graph }, terms) {
   return terms[0].factors.map((_, place) => {
     const factors = terms.map((term) => term.factors[place]);
     const ids = new Set(factors.map((factor) => factor.id));
+    if (factors.some((factor) => factor.id === null)) return { alone: true, title: factors[0].name || "an inner variable" };
     if (ids.size !== 1 || ids.has(undefined)) return { alone: false, title: factors[0].id === undefined ? "a number" : "element" };
     const [id] = ids;
     const origins = new Set(factors.map((factor) => originOf(graph, factor.id, factor.cell).id));
@@ -103,6 +104,7 @@ function termCell(view, factor, column, i) {
 function termName(view, factor, alone = false, name = null) {
   if (factor.number !== undefined) return "";
   const { graph } = view;
+  if (factor.id === null) return `${alone ? "" : factor.name || "an inner variable"}${cellText(factor.cell)}`;
   const origin = originOf(graph, factor.id, factor.cell);
   const full = `${tensorInWords(graph, origin.id)}${cellText(origin.cell)}`;
   const text = name ?? (alone ? cellText(origin.cell) || "[]" : full);
@@ -115,7 +117,7 @@ function termNumber(view, factor) {
 
 function termValue({ graph }, factor) {
   const value = valueOf(factor);
-  return value === null ? "not on the page" : exact(value, graph.tensors[factor.id].dtype);
+  return value === null ? "not on the page" : exact(value, graph.tensors[factor.id]?.dtype ?? "float32");
 }
 
 // Nine digits, which tell any two float32 numbers apart.

@@ -31,9 +31,9 @@ export function ruleInWords(graph, found) {
   const name = (input) => inputInWords(graph, input);
   const [first, second] = line.inputs;
   if (rule in reductionWords) {
-    const { shape } = graph.tensors[first];
-    const axes = reducedAxes(line, shape.length);
-    const along = axes.length && axes.length < shape.length ? ` along ${axes.length > 1 ? "axes" : "axis"} ${axes.join(" and ")}` : "";
+    const ndim = graph.tensors[first]?.shape.length ?? 0;
+    const axes = reducedAxes(line, ndim);
+    const along = axes.length && axes.length < ndim ? ` along ${axes.length > 1 ? "axes" : "axis"} ${axes.join(" and ")}` : "";
     return `${reductionWords[rule]} of ${countOf(n, "element")} of ${name(first)}${along}.`;
   }
   switch (rule) {
@@ -107,6 +107,7 @@ function inputInWords(graph, input) {
 // transposed", or "g * norm".
 export function tensorInWords(graph, id, depth = 2) {
   const tensor = graph.tensors[id];
+  if (tensor === undefined) return "an inner variable"; // which only Python knows
   if (tensor.kind !== "inner" || tensor.name || tensor.line === null) return titleOf(graph, id);
   const line = graph.lines[tensor.line];
   const name = (input) => (isNumber(input) ? number(readNumber(input.number)) : tensorInWords(graph, input, depth - 1));
