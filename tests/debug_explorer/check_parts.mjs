@@ -6,7 +6,7 @@ import { pathToFileURL } from "node:url";
 const [folder, path] = process.argv.slice(2);
 const load = (name) => import(pathToFileURL(`${folder}/${name}.js`));
 const { loadPage, unpacked } = await load("data");
-const { attentionBothWays, attentionHeads, attentionMasked, attentionMatrix, attentionParts, attentionRowSum, attentionSteps, attentionUses } = await load("attention_math");
+const { attentionBothWays, attentionHeads, attentionMasked, attentionMatrix, attentionParts, attentionRowSum, attentionScale, attentionSteps, attentionUses } = await load("attention_math");
 const { memoryAlive, memoryBuffers, memoryCurves, memoryPeak, memoryRetained } = await load("memory_series");
 const { zooFirst, zooHarm, zooHunt } = await load("zoo_hunt");
 
@@ -41,7 +41,7 @@ found.attention = attentionSteps(graph).map((step) => {
     } };
     rows.at(-1).wrongHolds = attentionRowSum(wrong, queries - 1, dtype).holds;
   }
-  return { step: step.n, name: step.name, heads, batches, rows, masked, uses, shown };
+  return { step: step.n, name: step.name, plain: attentionScale(graph, parts).plain, heads, batches, rows, masked, uses, shown };
 });
 
 if (graph.memory) {

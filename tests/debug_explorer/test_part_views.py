@@ -10,7 +10,7 @@ import pytest
 
 import autograd.debug.explorer as explorer
 from autograd import Tensor, ops
-from autograd.debug.explorer import memory_parts, planted
+from autograd.debug.explorer import heads, memory_parts, planted
 from autograd.debug.explorer.builtin import BUILTIN
 from autograd.debug.explorer.document import graph_document
 from autograd.debug.explorer.page import page
@@ -20,7 +20,7 @@ from tinygrad_llm.inspect.explorable import gpt
 
 NODE = shutil.which("node")
 FOLDER = Path(explorer.__file__).parent
-PARTS = {"memory": memory_parts.part, "bugs": planted.part}
+PARTS = {"heads": heads.part, "memory": memory_parts.part, "bugs": planted.part}
 
 pytestmark = pytest.mark.skipif(NODE is None, reason="node is not installed")
 
@@ -147,3 +147,43 @@ def test_a_graph_without_attention_has_no_such_view(tmp_path):
     built = BUILTIN["neuron"]()
     seen = seen_by_the_page(record(built.loss, None, built.names), tmp_path)
     assert seen["attention"] == [] and len(seen["memory"]["tape"]) == 16
+
+
+def test_every_row_of_every_head_is_checked(tape, seen):
+    found = heads.part(tape)
+    assert sorted(found) == ["h.0.attn", "h.1.attn"]
+    for step in seen["attention"]:
+        check = found[step["name"]]
+        assert check["rows"] == check["hold"] == len(step["rows"])
+        worst = max(step["rows"], key=lambda row: abs(row["sum"]) / row["bound"])
+        assert check["at"] == [worst["batch"], worst["head"], worst["t"]]
+        assert check["sum"] == worst["sum"] and check["bound"] == pytest.approx(worst["bound"])
+
+
+def test_rows_that_do_not_sum_to_zero_are_counted(tape):
+    call = next(c for c in tape.calls if type(c.op).__name__ == "CausalAttention")
+    P, dP, D, dO, V = heads._matrices(call)
+    assert heads.row_sums(P, dP, D, dO, V)["hold"] == 16
+    off = D.copy()
+    off[0, 1, 5] *= 1.001  # D of one row is wrong in its fourth digit
+    found = heads.row_sums(P, dP, off, dO, V)
+    assert found["hold"] == 15 and found["at"] == [0, 1, 5]
+
+
+@pytest.mark.parametrize("options", [{}, {"window": 2}, {"softcap": 3.0}, {"scale": 0.3}])
+def test_rows_of_grouped_heads(tmp_path, options):
+    rng = np.random.default_rng(5)
+    q, k, v = (Tensor(rng.standard_normal(shape).astype(np.float32), requires_grad=True)
+               for shape in ((2, 4, 5, 3), (2, 2, 6, 3), (2, 2, 6, 3)))  # fmt: skip
+
+    def loss():
+        y = ops.grouped_query_attention(q, k, v, **options)
+        return ops.sum(y * y)
+
+    tape = record(loss, None, {"q": q, "k": k, "v": v})
+    (check,) = heads.part(tape).values()
+    assert check["rows"] == check["hold"] == 40
+    (step,) = seen_by_the_page(tape, tmp_path)["attention"]
+    assert all(row["holds"] for row in step["rows"]) and step["plain"] == (
+        "softcap" not in options and "scale" not in options
+    )

@@ -1,8 +1,8 @@
 // The backward of attention, one head at a time: every matrix between the gradient of the output and
 // those of queries, keys and values, and what each element was computed from.
 
-import { attentionBothWays, attentionHeads, attentionMasked, attentionMatrix, attentionParts, attentionRowSum, attentionSteps, attentionUses } from "./attention_math.js";
-import { attentionCanvas } from "./attention_matrix.js";
+import { attentionBothWays, attentionHeads, attentionMasked, attentionMatrix, attentionParts, attentionRowSum, attentionScale, attentionSteps, attentionUses } from "./attention_math.js";
+import { attentionCanvas, attentionGrid } from "./attention_matrix.js";
 import { h } from "./dom.js";
 import { exact, number } from "./format.js";
 import { sumExactly } from "./precision.js";
@@ -40,17 +40,28 @@ function renderAttention(root, context) {
   const made = {};
   const get = (name) => (made[name] ??= attentionMatrix(graph, parts, name, batch, head));
   const name = attentionFormulas[state.part] ? state.part : "dS";
-  const at = attentionPlace(state.at, get(name).shape);
+  const at = attentionPlace(state.at, get(name).shape, attentionGrid(graph, get(name)));
   const chosen = { ...context, now, steps, parts, heads, head, batches, batch, get, name, at, dtype: graph.tensors[parts.dS].dtype };
   root.append(
     h("h3", {}, `Attention backward: ${now.name}`),
     attentionChoices(chosen),
     h("p", {}, "Four products and one softmax, each with its own gradient. Choose an element: outlined are the elements that it was computed from. ",
       "Hatched is what the mask hides: query t sees the keys s ≤ t alone, so those elements of dS are zero."),
+    ...attentionSampled(chosen),
     ...attentionPictures(chosen),
     attentionCell(chosen),
     attentionRows(chosen),
     attentionWhy(chosen));
+}
+
+// What is not as the formulas under the pictures say, and what is not in the page.
+function attentionSampled({ graph, parts, get }) {
+  const { rows, columns } = attentionGrid(graph, get("P")), [queries, keys] = get("P").shape;
+  const { scale, plain } = attentionScale(graph, parts);
+  return [
+    rows.length < queries || columns.length < keys ? h("p", { class: "faint" }, `The page holds ${rows.length} of the ${queries} rows of weights, and ${columns.length} of the ${keys} columns.`) : null,
+    plain ? null : h("p", { class: "faint" }, scale === undefined ? "Here the scores are capped as well: dS is the gradient of the capped scores." : `Here the factor is ${number(scale)} in place of 1/√D.`),
+  ].filter(Boolean);
 }
 
 function attentionWhole(text, below) {
@@ -58,10 +69,10 @@ function attentionWhole(text, below) {
   return Number.isInteger(value) && value >= 0 && value < below ? value : 0;
 }
 
-function attentionPlace(text, shape) {
+function attentionPlace(text, shape, { rows, columns }) {
   const place = (text ?? "").split(",").map(Number);
   const fits = text && place.length === 2 && place.every((x, axis) => Number.isInteger(x) && x >= 0 && x < shape[axis]);
-  return fits ? place : [Math.min(1, shape[0] - 1), 0];
+  return fits ? place : [rows[Math.min(1, rows.length - 1)], columns[0]];
 }
 
 // ---- which operation, which head
@@ -151,10 +162,10 @@ function attentionText({ get, name, at: [i, j], parts, graph }) {
   const sum = (head, letter, over, left, right) => [
     `${head} = sum over ${letter} of ${left[0](letter)} ${right[0](letter)}`,
     `  = ${attentionSum(over.map((k) => [left[1](k), right[1](k)]))}`];
-  const root = graph.tensors[parts.Q].shape.at(-1);
-  const scaled = (t, s) => { const all = get("scaled"); return all.at(t, s); };
+  const root = graph.tensors[parts.Q].shape.at(-1), { plain } = attentionScale(graph, parts);
+  const scaled = (t, s) => get("scaled").at(t, s), scaledName = (t, s) => (plain ? `(dS[${t},${s}]/√${root})` : `dS'[${t},${s}]`);
   switch (name) {
-    case "S": return [...sum(`S[${i},${j}] √${root}`, "d", range(root), [(d) => `Q[${i},${d}]`, (d) => value("Q", i, d)],
+    case "S": return [...sum(plain ? `S[${i},${j}] √${root}` : `(Q Kᵀ)[${i},${j}]`, "d", range(root), [(d) => `Q[${i},${d}]`, (d) => value("Q", i, d)],
       [(d) => `K[${j},${d}]`, (d) => value("K", j, d)]), `S[${i},${j}] = ${number(value("S", i, j))}`];
     case "P": return [`P[${i},${j}] = exp(S[${i},${j}]) / sum over u ≤ ${i} of exp(S[${i},u])`,
       `  = exp(${number(value("S", i, j))}) / (${range(keys).filter((u) => seen(i, u)).slice(0, attentionTerms).map((u) => `exp(${number(value("S", i, u))})`).join(" + ")})`,
@@ -165,8 +176,8 @@ function attentionText({ get, name, at: [i, j], parts, graph }) {
     case "dS": return [`dS[${i},${j}] = P[${i},${j}] (dP[${i},${j}] - D[${i}])`,
       `  = ${number(value("P", i, j))} (${number(value("dP", i, j))} - ${number(value("D", i, 0))})`, `  = ${number(value("dS", i, j))}`,
       `with D[${i}] = sum over d of dO[${i},d] O[${i},d] = sum over u of dP[${i},u] P[${i},u] = ${number(value("D", i, 0))}`];
-    case "dQ": return sum(`dQ[${i},${j}]`, "s", range(keys).filter((s) => seen(i, s)), [(s) => `(dS[${i},${s}]/√${root})`, (s) => scaled(i, s)], [(s) => `K[${s},${j}]`, (s) => value("K", s, j)]);
-    case "dK": return sum(`dK[${i},${j}]`, "t", range(queries).filter((t) => seen(t, i)), [(t) => `(dS[${t},${i}]/√${root})`, (t) => scaled(t, i)], [(t) => `Q[${t},${j}]`, (t) => value("Q", t, j)]);
+    case "dQ": return sum(`dQ[${i},${j}]`, "s", range(keys).filter((s) => seen(i, s)), [(s) => scaledName(i, s), (s) => scaled(i, s)], [(s) => `K[${s},${j}]`, (s) => value("K", s, j)]);
+    case "dK": return sum(`dK[${i},${j}]`, "t", range(queries).filter((t) => seen(t, i)), [(t) => scaledName(t, i), (t) => scaled(t, i)], [(t) => `Q[${t},${j}]`, (t) => value("Q", t, j)]);
     default: return [`${name}[${i},${j}] = ${number(value(name, i, j))}`];
   }
 }
@@ -184,7 +195,8 @@ function attentionRows(chosen) {
   const { get, go, dtype, name, at } = chosen;
   const rows = Array.from({ length: get("dS").shape[0] }, (_, t) => ({ t, ...attentionRowSum(get, t, dtype), both: attentionBothWays(get, t) }));
   const known = rows.filter((row) => row.sum !== undefined);
-  if (!known.length) return h("p", {}, "Rows of dS sum to zero. This head has more elements than the page holds, so it cannot be checked here.");
+  const all = attentionAll(chosen);
+  if (!known.length) return h("section", { "aria-label": "Rows of dS" }, h("h4", {}, "Every row of dS sums to zero"), all);
   const worst = known.reduce((a, b) => (Math.abs(b.sum) / (b.bound || 1) > Math.abs(a.sum) / (a.bound || 1) ? b : a));
   const broken = known.filter((row) => !row.holds);
   const total = (pairs) => (pairs.flat().includes(null) ? null : sumExactly(pairs.map(([a, b]) => (b === 0 ? 0 : a * b))));
@@ -194,7 +206,8 @@ function attentionRows(chosen) {
     h("h4", {}, "Every row of dS sums to zero"),
     h("p", { class: broken.length ? "bad" : "good" }, broken.length ? `${broken.length} of ${known.length} rows do not: the first is row ${broken[0].t}.`
       : `Checked: all ${known.length} rows do, but for rounding. The largest share of what rounding allows has row ${worst.t}: it sums to ${number(worst.sum)}, `
-        + `${number(worst.ulps)} units in the last place of what cancels there. Rounding allows ${number(worst.bound)}.`),
+        + `${number(worst.ulps)} times the last digit's place of what cancels there. Rounding allows ${number(worst.bound)}.`),
+    all,
     h("div", { class: "scroll attention-sums", tabindex: "0", role: "group", "aria-label": "sums of the rows" },
       h("table", {},
         h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "row t"), column("sum of dS"), column("allowed"), column("D, stored"),
@@ -202,6 +215,15 @@ function attentionRows(chosen) {
         h("tbody", {}, rows.map((row) => h("tr", { class: row.t === at[0] && name === "dS" && "is-chosen" },
           h("th", { scope: "row" }, h("button", { type: "button", "data-key": `attention-sum-${row.t}`, onclick: () => go({ part: "dS", at: `${row.t},0` }) }, String(row.t))),
           cell(row.sum), cell(row.bound), cell(row.both.stored), cell(total(row.both.channels)), cell(total(row.both.keys))))))));
+}
+
+// The same over all heads and elements, as Python found it (heads.py).
+function attentionAll({ graph, now }) {
+  const found = graph.heads?.[now.name];
+  if (!found) return null;
+  const { rows, hold, sum, bound, at } = found;
+  return h("p", { class: hold === rows ? "good" : "bad" }, hold === rows ? `All ${rows} rows of all heads sum to zero within their bounds. ` : `${rows - hold} of the ${rows} rows of all heads do not. `,
+    `Closest to its bound is the row [${at.join(", ")}]: it sums to ${number(sum)}, and rounding allows ${number(bound)}.`);
 }
 
 function attentionWhy({ get }) {

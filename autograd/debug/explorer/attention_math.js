@@ -36,6 +36,15 @@ export function attentionParts(graph, step) {
   return Object.values(parts).every((id) => typeof id === "number") ? parts : null;
 }
 
+// What the scores are multiplied by, and whether that is 1/√D and nothing else happens to them.
+export function attentionScale(graph, parts) {
+  const line = (id) => graph.lines[graph.tensors[id].line];
+  const product = line(line(parts.S).inputs.find((id) => typeof id === "number"));
+  const scale = product.op === "Multiply" ? product.inputs.find((x) => typeof x !== "number")?.number : undefined;
+  const plain = scale !== undefined && Math.abs(scale * Math.sqrt(graph.tensors[parts.Q].shape.at(-1)) - 1) < 1e-6;
+  return { scale, plain };
+}
+
 // How many heads there are, and the leading indices of a tensor for one of them: heads of the keys
 // and values may be fewer, and serve several heads of the queries.
 export function attentionHeads(graph, parts) {

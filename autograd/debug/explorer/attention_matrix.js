@@ -18,7 +18,7 @@ export function attentionGrid(graph, matrix) {
 // pointer is over one, and `hover(null)` when it leaves; `open()` when Enter is pressed.
 export function attentionCanvas(graph, matrix, { hidden, at, label, move, hover, open }) {
   const { rows, columns } = attentionGrid(graph, matrix);
-  const size = Math.max(2, Math.min(22, Math.floor(attentionWidth / Math.max(rows.length, columns.length))));
+  const size = Math.max(2, Math.min(30, Math.floor(attentionWidth / Math.max(rows.length, columns.length))));
   const values = rows.map((r) => columns.map((c) => matrix.at(r, c)));
   const largest = values.flat().reduce((a, x) => (Number.isFinite(x) && Math.abs(x) > a ? Math.abs(x) : a), 0);
   const canvas = h("canvas", { class: "attention-canvas", tabindex: "0", role: "application",

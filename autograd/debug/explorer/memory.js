@@ -174,5 +174,5 @@ function memoryHolders(chosen) {
         h("td", { class: "number" }, h("i", { class: `memory-swatch memory-${b.kind}` }), bytesText(b.bytes)),
         h("td", {}, h("ul", {}, b.holders.filter((x) => x.start <= n && n < x.stop).map((x) => h("li", {}, name(x, b.kind))))),
         h("td", {}, `step ${b.start}`), h("td", {}, end(b.stop))))))),
-    alive.length > shown.length ? h("p", { class: "faint" }, `and ${alive.length - shown.length} smaller ones`) : null);
+    alive.length > shown.length ? h("p", { class: "faint" }, `and ${alive.length - shown.length} more, none of them larger`) : null);
 }

@@ -10,6 +10,7 @@ from typing import Any
 from autograd.debug.explorer import (
     cards,
     drawing,
+    heads,
     loss_paths,
     memory_parts,
     optimizer,
@@ -26,6 +27,7 @@ PARTS: dict[str, Callable[..., dict[str, Any] | None]] = {
     "loss_paths": loss_paths.part,
     "proof": proof.part,
     "walks": walks.part,
+    "heads": heads.part,
     "memory": memory_parts.part,
     "bugs": planted.part,
     "optimizer": optimizer.part,
