@@ -172,12 +172,13 @@ export function createDrawing(choose) {
     clear(layer);
     for (const group of drawingGroups(view.graph, view.index)) {
       const top = Math.max(group.top, from), bottom = Math.min(group.bottom, to);
-      if (bottom - top < 20) continue;
+      if (bottom <= top) continue;
+      const letters = Math.floor((bottom - top) / 7);
       const x = -22 * (view.index.depth - group.depth) - 14;
       layer.append(
         svg("rect", { x, y: group.top, width: 18, height: group.bottom - group.top, rx: 5 }),
         svg("text", { transform: `translate(${x + 13} ${(top + bottom) / 2}) rotate(-90)` },
-          drawingShort(group.name, Math.floor((bottom - top) / 7))));
+          letters < group.name.length && letters < 4 ? "" : drawingShort(group.name, letters)));
     }
   }
 

@@ -1,40 +1,39 @@
 // For those who open the page for the first time: what it is, a tour, and the list of keys.
 
 import { h, clear } from "./dom.js";
+import { remember, remembered } from "./remembered.js";
+import { views } from "./views.js";
 
 const GUIDE_SEEN = "explorer-start-here";
 
-// Settings of this page, kept by the browser where it keeps any.
-export function remembered(name) {
-  try { return localStorage.getItem(name); } catch { return null; }
-}
-
-export function remember(name, value) {
-  try { localStorage.setItem(name, value); } catch { /* a page from a file may keep nothing */ }
-}
-
-// Five places worth a look, as far as the page has them: [text, graph, changes of the state].
+// Five places worth a look, as far as the page has them: [text, changes of the state].
 function guideStops(page) {
   const stops = [];
-  const add = (text, graph, state) => { if (graph) stops.push([text, { graph: graph.name, ...state }]); };
-  const main = page.graphs.find((graph) => graph.attention) ?? page.graphs[0];
-  const start = main.steps.find((step) => step.phase === "start");
+  const has = (graph, id) => graph && views.some((view) => view.id === id && view.available(graph));
+  const add = (graph, id, text, state) => {
+    if (has(graph, id)) stops.push([`${stops.length + 1}. ${text}`, { graph: graph.name, ...state, view: id }]);
+  };
+  const main = page.graphs.find((graph) => has(graph, "loss")) ?? page.graphs[0];
+  const walked = page.graphs.find((graph) => graph.steps.length < 8 && has(graph, "order")) ?? main;
   const first = main.steps.find((step) => step.phase === "backward");
-  const shared = guideMostUsed(main);
-  const two = page.graphs.find((graph) => graph.walks && graph.steps.length < 12);
-  add("1. Forward: the first operation", main, { step: 0 });
-  add("2. The turn: backward starts with a 1", main, { step: start ? start.n : 0 });
-  if (first) add("3. The loss: from p \u2212 y to the first gradients", main, { step: first.n, view: main.softmax ? "softmax" : "card" });
-  if (shared) add(`4. ${shared.key}: ${shared.contributions.length} contributions add up`, main,
-    { step: guideTaken(main, shared), tensor: shared.key, of: "gradient", view: "ledger" });
-  const walked = two ?? (main.walks ? main : null);
-  add(`5. Why newest first: ${walked && walked.title}`, walked, { step: 0, view: "order" });
+  const start = main.steps.find((step) => step.phase === "start");
+  const shared = guideShared(main);
+  if (start) add(main, "tensor", "The turn: backward starts with a 1", { step: start.n });
+  if (first) add(main, "loss", "The first gradient: p \u2212 y", { step: first.n });
+  if (shared) {
+    const state = { step: guideTaken(main, shared), tensor: shared.key, of: "gradient" };
+    add(main, "ledger", `${shared.contributions.length} contributions add up`, state);
+    add(main, "cell", "One number, taken apart", state);
+  }
+  add(walked, "order", "Why newest first", { step: 0 });
   return stops;
 }
 
-function guideMostUsed(graph) {
-  const computed = graph.tensors.filter((t) => t && t.kind === "computed" && t.contributions.length > 1);
-  return computed[Math.floor(computed.length / 2)] ?? graph.tensors.find((t) => t && t.contributions?.length > 1);
+// A computed tensor in the middle of the graph that is used more than once.
+function guideShared(graph) {
+  const shared = graph.tensors.filter((t) => t && t.key !== undefined && t.contributions.length > 1);
+  const computed = shared.filter((t) => t.kind === "computed");
+  return computed[Math.floor(computed.length / 2)] ?? shared[0];
 }
 
 function guideTaken(graph, tensor) {
@@ -43,18 +42,18 @@ function guideTaken(graph, tensor) {
 }
 
 export function createGuide(link) {
+  const about = h("p");
   const element = h("aside", { class: "guide", "aria-label": "Start here" });
-  let page = null;
 
-  function show(next) {
-    page = next;
+  function show(page) {
     clear(element).append(
       h("div", {},
         h("p", {}, h("b", {}, "Start here. "),
-          "A program computed one number, the loss, operation by operation: the forward pass. Then it went back, the newest operation first, ",
-          "to find how the loss changes with every other number: its gradient. All of it was recorded, ",
-          "and each number here can be followed down to those that made it."),
-        h("p", {}, "Press ", h("kbd", {}, "\u2192"), " to take the first step, ", h("kbd", {}, "b"),
+          "A program computed one number, the loss, operation by operation: the forward pass. ",
+          "Then it went back, the newest operation first, to find how the loss changes with every other number: ",
+          "its gradient. All of it was recorded, and each number here can be followed down to those that made it."),
+        about,
+        h("p", {}, "Press ", h("kbd", {}, "\u2192"), " to take a step, ", h("kbd", {}, "b"),
           " to jump to the backward pass, ", h("kbd", {}, "?"), " for all keys. Or take the tour:"),
         h("ol", { class: "guide-tour" }, guideStops(page).map(([text, state]) =>
           h("li", {}, h("a", { href: link(state) }, text))))),
@@ -62,12 +61,17 @@ export function createGuide(link) {
     element.hidden = remembered(GUIDE_SEEN) === "closed";
   }
 
+  function update({ graph }) {
+    clear(about).append(h("b", {}, `${graph.title || graph.name}. `), graph.about || "");
+    about.hidden = !graph.about;
+  }
+
   function toggle(open = element.hidden) {
     element.hidden = !open;
     remember(GUIDE_SEEN, open ? "open" : "closed");
   }
 
-  return { element, show, toggle };
+  return { element, show, update, toggle };
 }
 
 const GUIDE_KEYS = [
@@ -88,17 +92,19 @@ const GUIDE_KEYS = [
 
 // The dialog that lists all keys; ``letters`` are those of the views: [letter, title].
 export function createHelp() {
-  const body = h("div");
-  const element = h("dialog", { class: "guide-help", "aria-label": "Keys" }, body,
-    h("form", { method: "dialog" }, h("button", {}, "Close")));
+  const body = h("div", { class: "guide-keys" });
+  const element = h("dialog", { class: "guide-help", "aria-label": "Keys" },
+    h("form", { method: "dialog" }, h("h2", {}, "Keys"), h("button", {}, "Close")), body);
   const rows = (list) => h("table", {}, h("tbody", {}, list.map(([key, text]) =>
     h("tr", {}, h("td", {}, h("kbd", {}, key)), h("td", {}, text)))));
 
   function open(letters) {
-    clear(body).append(h("h2", {}, "Keys"), rows(GUIDE_KEYS), h("h3", {}, "Views"), rows(letters),
+    clear(body).append(
+      h("div", {}, h("h3", {}, "Steps"), rows(GUIDE_KEYS)), h("div", {}, h("h3", {}, "Views"), rows(letters)),
       h("p", {}, "The address holds what you see: copy it to show somebody the same step, tensor and cell. ",
         "The browser\u2019s back and forward go through what you looked at."));
     element.showModal();
+    element.scrollTop = 0;
   }
   return { element, open };
 }

@@ -8,7 +8,8 @@ import { createTape } from "./tape.js";
 import { createDrawing } from "./drawing.js";
 import { createChosen } from "./chosen.js";
 import { createTabs } from "./tabs.js";
-import { createGuide, createHelp, remember, remembered } from "./guide.js";
+import { createGuide, createHelp } from "./guide.js";
+import { remember, remembered } from "./remembered.js";
 
 async function start() {
   const embedded = (id) => unpacked(document.getElementById(id).textContent);
@@ -56,8 +57,8 @@ async function start() {
     sentence.setAttribute("aria-live", running ? "off" : "polite");
     drawSentence(context, phase, sentence, site);
     chooser.value = context.graph.name;
-    about.textContent = context.graph.about || context.graph.title || "";
-    for (const part of [controls, tape, drawing, chosen, tabs]) part.update(context);
+    about.textContent = about.title = context.graph.about || context.graph.title || "";
+    for (const part of [guide, controls, tape, drawing, chosen, tabs]) part.update(context);
   }
 
   // --- the parts
@@ -81,7 +82,7 @@ async function start() {
   clear(root).append(...[
     h("header", { class: "page-head" }, h("h1", {}, page.title), page.graphs.length > 1 ? chooser : null, about,
       h("div", { class: "page-tools" }, bare ? null : h("button", { type: "button", onclick: () => guide.toggle() }, "Start here"),
-        tool("Keys", "?", () => help.open(tabs.letters())), theme)),
+        tool("Keys", "?", () => help.open(tabs.letters(page))), theme)),
     bare ? null : guide.element,
     bare ? null : h("div", { class: "page-now" }, controls.element, h("p", { class: "page-sentence" }, phase, sentence), site),
     h("div", { class: "page-body" },
@@ -128,7 +129,7 @@ async function start() {
   });
 
   function pageKey(name) {
-    if (name === "?") help.open(tabs.letters());
+    if (name === "?") help.open(tabs.letters(page));
     else if (name === "/" && !bare) chosen.focus();
     else if (name === "f" && !bare) chosen.toggleHold();
     else if (name === "d") switchTheme();

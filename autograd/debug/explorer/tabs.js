@@ -78,7 +78,10 @@ export function createTabs(go) {
     return true;
   }
 
-  const letters = () => [...viewLetters(views)].map(([letter, view]) => [letter, view.title]);
+  // The letters of the views that some graph of the page has: [letter, title].
+  const letters = (page) => [...viewLetters(views)]
+    .filter(([, view]) => page.graphs.some((graph) => view.available(graph)))
+    .map(([letter, view]) => [letter, view.title]);
   return { list, panel, remember, update, key, letters };
 }
 

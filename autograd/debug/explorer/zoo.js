@@ -3,7 +3,7 @@
 import { cellOf } from "./data.js";
 import { h } from "./dom.js";
 import { number } from "./format.js";
-import { remember, remembered } from "./guide.js";
+import { remember, remembered } from "./remembered.js";
 import { zooFirst, zooHarm, zooHunt, zooVerdict } from "./zoo_hunt.js";
 
 const zooHints = 3;
