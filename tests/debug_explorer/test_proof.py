@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from autograd import Tensor, ops
+from autograd.debug.explorer import measure
 from autograd.debug.explorer.builtin import BUILTIN
 from autograd.debug.explorer.document import Builder, graph_document
 from autograd.debug.explorer.measure import EPS, STEPS, Prover, rtol_of
@@ -179,6 +180,18 @@ def test_a_gradient_that_cancels_is_zero_in_both(rng):
     assert 0 < abs(check.gradient) < 1e-5 and check.verdict == "both are 0"
     plain = check.noise + rtol_of(np.float32) * abs(check.gradient)
     assert abs(check.gradient - check.difference) > plain  # the third term is needed
+
+
+def test_on_a_large_tape_the_nudges_wait_until_they_are_needed(rng, monkeypatch):
+    monkeypatch.setattr(measure, "LARGE", 0)
+    x, shift = leaf(3 * rng.standard_normal((20, 50))), leaf([0.3])
+    w = rng.standard_normal((20, 50)).astype(np.float32)
+    tape = record(lambda: (ops.softmax(x + shift) * w).sum())
+    prover = Prover(tape)
+    (check,) = prover.check(tape.value_of(x._node).index, [7])
+    assert (check.verdict, check.rounding, prover._rounding) == ("agrees", 0, None)
+    (check,) = prover.check(tape.value_of(shift._node).index, [0])
+    assert check.verdict == "both are 0" and check.rounding > 0
 
 
 def test_a_loss_that_is_not_finite_has_no_proof():

@@ -153,7 +153,7 @@ export function curvePicture(curve, loss, chosen) {
     parts.push(curveLaw(law, smallest, curveValley(laws, type) ?? steps[0], scales));
     const at = Math.sqrt(smallest * (curveValley(laws, type) ?? steps[0]));
     if (scales.inside(law(at))) {
-      parts.push(curveLabel("∝ 1/h", at, law(at), scales, -8, -12, "proof-note", "end"));
+      parts.push(curveLabel("∝ 1/h", at, law(at), scales, 10, -8, "proof-note"));
     }
   }
   for (const type of ["float32", "float64"]) {

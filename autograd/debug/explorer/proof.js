@@ -208,7 +208,7 @@ function proofTolerance({ graph, link }, tensor, check) {
   const parts = [
     h("p", {}, `How far may the two be apart at ${proofName(tensor, check.element)}? By `,
       h("strong", {}, number(check.tolerance)), ", the sum of"),
-    h("ul", {}, items.map(([size, what]) => h("li", {}, h("strong", {}, size), `: ${what}`))),
+    h("ul", {}, items.filter(([size]) => size !== "0").map(([size, what]) => h("li", {}, h("strong", {}, size), `: ${what}`))),
     h("p", {}, sentences[check.verdict]),
   ];
   if (Number.isFinite(check.exact)) {
@@ -247,7 +247,7 @@ function proofAsk(context, tensor, element, body) {
   }
   const said = h("output", { class: "proof-said" });
   const field = h("input", { id: "proof-cell", value: cellOf(element, tensor.shape).join(", "),
-    size: 12, autocomplete: "off", disabled: tensor.shape.length === 0 });
+    size: 12, "data-key": "proof-cell", autocomplete: "off", disabled: tensor.shape.length === 0 });
   const measure = async (event) => {
     event.preventDefault();
     const cell = tensor.shape.length === 0 ? [] : field.value.split(",").map((s) => Number(s.trim()));
@@ -265,6 +265,7 @@ function proofAsk(context, tensor, element, body) {
       proofMeasured.get(graph).set(`${tensor.id}:${flat}`, found);
       proofTensor(body, { ...context, cell, shown: tensor }, tensor);
       body.querySelector("#proof-cell")?.focus();
+      context.go({ tensor: tensor.key, of: null, cell: cell.join(",") || null }, true);
     } catch (error) {
       said.textContent = `${error.message}.`;
     }

@@ -24,10 +24,12 @@ from autograd.debug.explorer.tape import Tape, Value
 ELEMENTS = 4
 """Of every tensor, if the budget allows."""
 BUDGET = 3e9
-"""How much work the sample may be: in nanoseconds, roughly, of one processor."""
+"""How much work the sample may be: in nanoseconds, roughly, of one processor. Of a model it may be
+fifty times as much as its loss, but not more than MOST."""
+MOST = 15e9
 
 
-def part(tape: Tape, builder: Any, budget: float = BUDGET) -> dict[str, Any]:
+def part(tape: Tape, builder: Any, budget: float | None = None) -> dict[str, Any]:
     """``graph.proof``: checks and curves for a sample of elements, the same one every time.
 
     ``checks`` and ``curves`` are tables as columns: arrays with an entry per row, in which tensors
@@ -45,6 +47,9 @@ def part(tape: Tape, builder: Any, budget: float = BUDGET) -> dict[str, Any]:
             unproven.append({"tensor": builder.value_items[value].id, "reason": reason})
         else:
             proven.append(value)
+    if budget is None:
+        whole = max((prover.cost(value.index) for value in proven), default=0.0)
+        budget = min(max(BUDGET, 50 * whole), MOST)
     each, chosen = _affordable(prover, proven, 0.4 * budget)
     checks = [
         check
@@ -99,11 +104,12 @@ def _affordable(prover, values, budget):
 
 def _within(prover, values, runs, budget):
     """All of the values, or as many, evenly spread, as ``runs`` replays of each may cost."""
-    total = runs * sum(prover.cost(v.index) for v in values)
-    if total <= budget:
+    if runs * sum(prover.cost(v.index) for v in values) <= budget:
         return values
-    stride = math.ceil(total / budget)
-    return values[::-1][::stride][::-1]  # the loss's neighbours, which are the cheapest, are there
+    values = [v for v in values if runs * prover.cost(v.index) <= budget]
+    values = [v for v in values if v is not prover.tape.loss]  # of itself it is too simple
+    stride = math.ceil(runs * sum(prover.cost(v.index) for v in values) / budget)
+    return values[::-1][:: max(stride, 1)][::-1]
 
 
 def columns(checks: list[Check], ids: list[int]) -> dict[str, np.ndarray]:
