@@ -26,7 +26,7 @@ export function axisLabels(graph, tensor, axis, lead) {
 
 const headsKnown = new WeakMap(); // graph -> Map from a tensor's number to its groups
 
-// The columns of what goes into an attention, and of what comes out, by head: [{text, size}] from left
+// The columns of what goes into an attention, and of what comes out, by head: [{text, short, size}] from left
 // to right; null if the tensor is neither.
 export function headGroups(graph, tensor) {
   if (!headsKnown.has(graph)) headsKnown.set(graph, headsOf(graph));
@@ -43,7 +43,7 @@ function headsOf(graph) {
     const heads = Array.from({ length: inner.shape[1] }, (_, head) => head);
     for (const [id, parts] of [[step.inputs[0], ["Q", "K", "V"]], [step.out, ["Y"]]]) {
       const size = graph.tensors[id].shape.at(-1) / (parts.length * heads.length);
-      known.set(id, parts.flatMap((part) => heads.map((head) => ({ text: `${part}, head ${head}`, size }))));
+      known.set(id, parts.flatMap((part) => heads.map((head) => ({ text: `${part}, head ${head}`, short: `${part}${head}`, size }))));
     }
   }
   return known;

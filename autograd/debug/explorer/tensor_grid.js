@@ -113,7 +113,7 @@ export function heatMap(grid, width, root) {
   box.addEventListener("keydown", (event) => gridKey(grid, event, place ?? [0, 0]));
   paintMap(canvas, grid, { n, m, wide, high, sharp, place, palette: heatPalette(root) });
   const heads = groups && h("div", { class: "tensor-groups", style: `width: ${m * wide}px` },
-    groups.map((group) => h("span", { style: `width: ${group.size * wide}px` }, group.text)));
+    groups.map((group) => h("span", { style: `width: ${group.size * wide}px`, title: group.text }, group.size * wide < 66 ? group.short : group.text)));
   return h("div", {}, h("div", { class: "scroll tensor-scroll", "data-key": `tensor-scroll-${tensor.id}` }, heads, box), read);
 }
 

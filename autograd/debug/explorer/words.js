@@ -40,7 +40,7 @@ export function ruleInWords(graph, found) {
     case "matmul": {
       const [row, column] = cell.slice(-2);
       const batch = cell.length > 2 ? ` (in the matrices at ${cellText(cell.slice(0, -2))})` : "";
-      return `Row ${row} of ${inBrackets(name(first))} times column ${column} of ${inBrackets(name(second))}${batch}: the sum of ${countOf(n, "product")}.`;
+      return `Row ${row} of ${asNoun(name(first))} times column ${column} of ${asNoun(name(second))}${batch}: the sum of ${countOf(n, "product")}.`;
     }
     case "move":
       return moveInWords(line, terms[0].factors[0], name);
@@ -52,7 +52,7 @@ export function ruleInWords(graph, found) {
       return `The sum of ${countOf(n, "contribution")}: this tensor is used more than once.`;
     case "elementwise":
       if (line.attrs.formula === "a") return `${capital(name(first))}, passed on unchanged.`;
-      return `${formulaWith(line, name)}, element by element.`;
+      return `${formulaWith(line, name)}${cell.length ? ", element by element" : ""}.`;
     case "einsum":
       return `The sum of ${countOf(n, "product")}: ${line.attrs.letters.join(", ")} to ${line.attrs.out || "one number"}.`;
     case "cumsum":
@@ -90,8 +90,12 @@ function capital(text) {
   return text.startsWith("gradient of") || text.startsWith("contribution to") ? `The ${text}` : text;
 }
 
+function asNoun(text) {
+  return /^(gradient of|contribution to) /.test(text) ? `the ${text}` : /^an? /.test(text) ? text : inBrackets(text);
+}
+
 function inBrackets(text) {
-  const whole = !/\s/.test(text) || /^[\w.]+\([^()]*\)$/.test(text) || /^(gradient of|contribution to|a) /.test(text);
+  const whole = !/\s/.test(text) || /^[\w.]+\([^()]*\)$/.test(text);
   return whole ? text : `(${text})`;
 }
 
