@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 
 const [folder, file] = process.argv.slice(2);
 const { loadPage } = await import(`${folder}/data.js`);
-const { proofGap, proofOf, proofOverview, proofRelativePart } = await import(`${folder}/proof.js`);
+const { proofGap, proofOf, proofOverview, proofRelativePart } = await import(`${folder}/proof_data.js`);
 const { curveBest, curveErrors, curveLaws, curveValley } = await import(`${folder}/curve.js`);
 
 const page = loadPage(...readFileSync(file, "utf8").split("\n"));

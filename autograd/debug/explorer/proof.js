@@ -1,68 +1,13 @@
 // Proof: gradients against differences of the loss itself, and the error against the step.
-import {
-  curveBest, curveErrors, curveLaws, curveLost, curvePicture, curveTable, curveValley, stepText,
-} from "./curve.js";
 import { cellOf, flatOf } from "./data.js";
 import { clear, h } from "./dom.js";
 import { exact, number, shapeText } from "./format.js";
+import { proofCurve } from "./proof_curve.js";
+import { proofGap, proofName, proofOf, proofOverview, proofRelativePart } from "./proof_data.js";
 import { hasServer, serverProof } from "./server.js";
 
-const proofTables = new WeakMap(); // graph -> its tables, decoded
 const proofMeasured = new WeakMap(); // graph -> Map "tensor:element" -> what the server measured
 const proofShown = 60; // tensors in the overview before the rest is folded away
-
-// The tables of a graph: {checks: [row], curves: [row], byTensor: Map id -> [check]}.
-export function proofOf(graph) {
-  if (proofTables.has(graph)) return proofTables.get(graph);
-  const column = (reference) => graph.page.array(reference).data;
-  const { checks, curves, verdicts } = graph.proof;
-  const rows = proofRows(checks, column).map((row) => ({ ...row, verdict: verdicts[row.verdict] }));
-  const steps = column(curves.steps);
-  const [slopes32, slopes64] = [column(curves.slopes32), column(curves.slopes64)];
-  const { steps: _, slopes32: __, slopes64: ___, ...columns } = curves;
-  const drawn = proofRows(columns, column).map((row, i) => ({
-    ...row, steps,
-    slopes32: slopes32.subarray(i * steps.length, (i + 1) * steps.length),
-    slopes64: slopes64.subarray(i * steps.length, (i + 1) * steps.length),
-  }));
-  const byTensor = new Map();
-  for (const row of rows) {
-    if (!byTensor.has(row.tensor)) byTensor.set(row.tensor, []);
-    byTensor.get(row.tensor).push(row);
-  }
-  const found = { checks: rows, curves: drawn, byTensor };
-  proofTables.set(graph, found);
-  return found;
-}
-
-function proofRows(columns, column) {
-  const names = Object.keys(columns);
-  const data = names.map((name) => column(columns[name]));
-  return Array.from({ length: data[0].length }, (_, i) =>
-    Object.fromEntries(names.map((name, k) => [name, data[k][i]])));
-}
-
-// The part of the tolerance that is relative to the largest entry.
-export function proofRelativePart(check) {
-  return check.tolerance - check.noise - check.rounding;
-}
-
-// |g - D|, and the same relative to the larger of the two.
-export function proofGap(check) {
-  const gap = Math.abs(check.gradient - check.difference);
-  const size = Math.max(Math.abs(check.gradient), Math.abs(check.difference));
-  return { gap, relative: size > 0 ? gap / size : 0 };
-}
-
-// A line for each tensor: the number of checks, the worst gap as a share of its tolerance.
-export function proofOverview(graph) {
-  return [...proofOf(graph).byTensor].map(([tensor, checks]) => {
-    const worst = Math.max(...checks.map((c) => proofGap(c).gap / c.tolerance));
-    const wrong = checks.filter((c) => c.verdict === "differs").length;
-    const open = checks.filter((c) => c.verdict === "not measured").length;
-    return { tensor, count: checks.length, worst, wrong, open };
-  });
-}
 
 export const proofView = {
   id: "proof",
@@ -78,7 +23,7 @@ export const proofView = {
       h("p", { class: "proof-formula" }, "D(h) = (L(x + h) − L(x − h)) / 2h"),
       h("p", {}, "Backward is not used for that. Only the operations between the number "
         + "and the loss run again, in float64. Computed tensors are measured like weights."),
-      proofTotal(graph),
+      proofTotal(context),
     );
     const body = h("div", {});
     root.append(body);
@@ -136,11 +81,6 @@ function proofWhyNot({ graph }, tensor) {
   if (reason !== undefined) return `Nothing can be measured here: ${reason}.`;
   if (tensor.grad === null) return "It has no gradient, so there is no claim to prove.";
   return "It was left out of the sample, to save time when the page was written.";
-}
-
-function proofName(tensor, element) {
-  const cell = cellOf(element, tensor.shape);
-  return cell.length === 0 ? tensor.key : `${tensor.key}[${cell.join(", ")}]`;
 }
 
 // Enough digits to see where float32 and float64 part.
@@ -275,89 +215,10 @@ function proofAsk(context, tensor, element, body) {
     h("button", { type: "submit" }, "Measure it now"), " ", said);
 }
 
-// --- the curve -----------------------------------------------------------------------------------
-
-function proofCurve(context, tensor, curve, row) {
-  const { graph, state, go } = context;
-  const box = h("div", {}, h("h4", {}, "Why this step, and why float64?"));
-  if (curve === null) {
-    const why = row.exact === 0 ? "This gradient is 0: there is no error relative to it."
-      : "No curve was drawn for this tensor.";
-    return h("div", {}, box, h("p", {}, why));
-  }
-  const errors32 = curveErrors(curve.slopes32, curve.exact);
-  const errors64 = curveErrors(curve.slopes64, curve.exact);
-  const best = curveBest(errors64);
-  const wanted = Number(state.h);
-  let at = best;
-  if (wanted > 0) {
-    const far = (i) => Math.abs(Math.log10(curve.steps[i] / wanted));
-    for (let i = 0; i < curve.steps.length; i++) if (far(i) < far(at)) at = i;
-  }
-  const where = proofName(tensor, curve.element);
-  box.append(h("p", {}, `The same difference at ${where} with many steps, in both types. `
-    + `Its error is measured against the engine's gradient in float64, ${number(curve.exact)}.`));
-  const picture = h("div", { class: "proof-wide scroll" });
-  const said = h("output", { for: "proof-step", class: "proof-said" });
-  const show = () => {
-    clear(picture).append(curvePicture(curve, graph.proof.loss, at));
-    said.textContent = `h = ${stepText(curve.steps[at])}: `
-      + `off by ${number(errors32[at])} of the gradient in float32, ${number(errors64[at])} in float64.`;
-  };
-  const last = curve.steps.length - 1;
-  const slider = h("input", { type: "range", id: "proof-step", min: 0, max: last, step: 1,
-    value: last - at, "data-key": "proof-step", "aria-valuetext": `h = ${stepText(curve.steps[at])}`,
-    oninput: () => {
-      at = last - Number(slider.value);
-      slider.setAttribute("aria-valuetext", `h = ${stepText(curve.steps[at])}`);
-      show();
-    },
-    onchange: () => go({ tensor: tensor.key, h: stepText(curve.steps[at]) }, true) });
-  show();
-  box.append(picture,
-    h("p", { class: "proof-slider" }, h("label", { for: "proof-step" }, "step h "), slider, " ", said),
-    proofBranches(curve, graph, errors32, errors64),
-    h("details", {}, h("summary", {}, "The curve as a table"),
-      h("div", { class: "proof-wide scroll" }, curveTable(curve))));
-  return box;
-}
-
-// The two branches in words, with the numbers of this curve.
-function proofBranches(curve, graph, errors32, errors64) {
-  const laws = curveLaws(curve, graph.proof.loss);
-  const [best32, best64] = [curveBest(errors32), curveBest(errors64)];
-  const at = (i) => stepText(curve.steps[i]);
-  const items = [];
-  if (laws.truncation === null) {
-    items.push([h("strong", {}, "Right, large steps. "), "The formula itself is off by h² times the third "
-      + "derivative of the loss, over 6. Here that is too small to see: in this number the loss is "
-      + "nearly a straight line or a parabola, and of those D(h) is exact."]);
-  } else {
-    items.push([h("strong", {}, "Right, large steps: truncation. "), "The loss is not a straight line, "
-      + "and the formula is off by h² times its third derivative, over 6. A step ten times "
-      + "smaller is a hundred times better. Both types agree: rounding plays no part yet."]);
-  }
-  items.push([h("strong", {}, "Left, small steps: rounding. "), "L(x + h) and L(x − h) agree in more and "
-    + "more digits, and their difference keeps the rest. The loss is rounded by about ε |L|; divided by h "
-    + "that grows as 1/h: a step ten times smaller is ten times worse. The dashed lines are "
-    + "this estimate, not a fit."]);
-  const valley = curveValley(laws, "float64");
-  const least = `Least: ${number(errors32[best32])} at h = ${at(best32)} in float32, `
-    + `${number(errors64[best64])} at h = ${at(best64)} in float64.`;
-  items.push([h("strong", {}, "The bottom. "), least, valley === null ? "" : " The two laws are "
-    + `smallest together at h = ${stepText(curveValley(laws, "float32"))} and ${stepText(valley)}.`,
-  " That is why gradients are checked in float64."]);
-  const lost = curveLost(curve);
-  if (lost !== null) {
-    items.push([h("strong", {}, "The plateau. "), `From h = ${stepText(lost)} down, float32 sees no `
-      + "change at all: D(h) = 0, and the error is all of the gradient, 1."]);
-  }
-  return h("ul", { class: "proof-branches" }, items.map((parts) => h("li", {}, parts)));
-}
-
 // --- all tensors ---------------------------------------------------------------------------------
 
-function proofTotal(graph) {
+function proofTotal(context) {
+  const { graph } = context;
   const { checks, byTensor } = proofOf(graph);
   const counts = new Map();
   for (const { verdict } of checks) counts.set(verdict, (counts.get(verdict) ?? 0) + 1);
@@ -365,9 +226,20 @@ function proofTotal(graph) {
     "agrees": n === 1 ? "agrees" : "agree", "differs": n === 1 ? "differs" : "differ",
     "both are 0": n === 1 ? "is 0 in both" : "are 0 in both", "kink": "at a kink",
     "not measured": "could not be measured" }[verdict]}`);
-  const wrong = counts.get("differs") ?? 0;
-  return h("p", { class: wrong ? "proof-bad" : "proof-good" },
+  const wrong = checks.filter((check) => check.verdict === "differs").map((check) => check.tensor);
+  const total = h("p", { class: wrong.length ? "proof-bad" : "proof-good" },
     `${checks.length} elements of ${byTensor.size} tensors were measured: ${words.join(", ")}.`);
+  return wrong.length === 0 ? total : h("div", {}, total, proofFirst(context, Math.max(...wrong)));
+}
+
+// Backward begins at the loss, so the newest tensor that differs is the first: its users are suspect.
+function proofFirst({ graph, link }, tensor) {
+  const users = graph.steps.filter((step) => step.phase === "forward" && step.inputs.includes(tensor));
+  const names = [...new Set(users.map((step) => step.op))];
+  const { key } = graph.tensors[tensor];
+  return h("p", {}, "Backward goes from the loss to the leaves. On that way ",
+    h("a", { href: link({ tensor: key, of: null, cell: null, view: "proof" }) }, key),
+    ` is the first that differs: look at the backward of what used it, ${names.join(" or ")}.`);
 }
 
 function proofAll(context) {
@@ -382,7 +254,7 @@ function proofAll(context) {
       h("th", { scope: "row" }, h("a", {
         href: link({ tensor: key, of: null, cell: null, view: "proof" }) }, key)),
       h("td", {}, shapeText(shape)), h("td", {}, String(line.count)),
-      h("td", {}, Number.isFinite(line.worst) ? `${(100 * line.worst).toPrecision(2)} %` : "-"),
+      h("td", {}, proofShare(line.worst)),
       h("td", {}, proofVerdict(verdict)));
   };
   const table = (some) => h("div", { class: "proof-wide scroll" }, h("table", { class: "proof-table" },
@@ -394,6 +266,13 @@ function proofAll(context) {
     h("summary", {}, `All ${lines.length} tensors that were measured`),
     table(sorted.slice(0, proofShown)),
     rest.length === 0 ? null : proofFolded(`${rest.length} more`, () => table(rest)));
+}
+
+// A gap as a share of what is allowed.
+function proofShare(x) {
+  if (!Number.isFinite(x)) return "-";
+  if (x < 0.01) return "under 1 %";
+  return x <= 10 ? `${Math.round(100 * x)} %` : `${number(Math.round(x))} times`;
 }
 
 // Details whose content is made when they are opened.
