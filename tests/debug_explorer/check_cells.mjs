@@ -48,8 +48,8 @@ for (const graph of page.graphs) {
       result.rules[rule] = (result.rules[rule] ?? 0) + 1;
       if (found.ulps === 0) result.equal += 1;
       if (found.agrees !== true) {
-        const { total, stored, ulps, bound } = found;
-        result.wrong.push({ graph: graph.name, id, op, rule, attrs, cell, total, stored, ulps, bound });
+        const { agrees, total, stored, ulps, bound } = found;
+        result.wrong.push({ graph: graph.name, id, op, rule, attrs, cell, agrees, total, stored, ulps, bound });
       }
     }
   });

@@ -95,7 +95,7 @@ function cellExplained(view, found, depth = 0) {
     h("p", { class: "cell-words" }, ruleInWords(graph, found)),
     cellSource(found.line),
     found.terms.length && !single && !moved ? cellTable(view, found) : null,
-    single || moved ? null : cellVerdict(found),
+    single || moved ? null : cellVerdict(view, found),
     found.rule === "add" ? found.terms.slice(0, cellInsides).map((term, i) => cellContribution(view, term, i, found.terms.length, depth)) : null,
     inner.map(({ id, cell }) => cellInside(true,
       [h("a", { href: cellLink(view, id, cell) }, `${tensorInWords(graph, id)}${cellText(cell)}`), ` = ${number(valueAt(graph, id, cell))}`],
@@ -123,8 +123,8 @@ function cellInner(graph, { rule, line, terms }) {
     });
 }
 
-function cellVerdict(found) {
-  const words = verdictInWords(found);
+function cellVerdict({ graph }, found) {
+  const words = verdictInWords(found, graph);
   if (!words) return null;
   const kind = found.agrees === null ? "faint" : found.agrees ? "good" : "bad";
   return h("p", { class: `cell-verdict ${kind}` }, found.agrees === null ? "" : found.agrees ? "\u2713 " : "\u2717 ", words);

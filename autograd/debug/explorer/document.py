@@ -98,6 +98,8 @@ class Builder:
     def document(self) -> dict[str, Any]:
         return {
             "loss": self.value_items[self.tape.loss].id,
+            # of a loss that was computed before, by whatever kernels were in use then
+            "kernels": "reference" if self.tape.function else "any",
             "tensors": [self._tensor(item) for item in self.items],
             "lines": [_line(line) for line in self.lines],
             "steps": self.steps,

@@ -10,6 +10,7 @@ import { readFormula } from "./formula.js";
 import { epsilonOf, isFloating, roundTo, spacingAt, sumAsStored, sumBound, sumExactly, ulpsApart } from "./precision.js";
 
 const rulePerFunction = 4; // units in the last place by which libraries differ in exp, tanh, ...
+const rulePerKernel = 64; // units in the last place of the largest number, for a whole operation
 const ruleLetters = "abcdefghijklmnopqrstuvwxyz";
 
 // What made a cell:
@@ -23,6 +24,7 @@ const ruleLetters = "abcdefghijklmnopqrstuvwxyz";
 //   ulps        how many numbers of the type the two are apart, null if one is unknown
 //   bound       how far apart rounding may bring them
 //   agrees      whether they are no farther apart, null if that cannot be said
+//   kernel      whether a fast kernel may have computed the stored number, and not these lines
 //   missing     how many terms are not in the page
 export function explainCell(graph, id, cell) {
   const tensor = graph.tensors[id];
@@ -31,7 +33,7 @@ export function explainCell(graph, id, cell) {
   const found = { id, cell, tensor, line, rule, terms: [], stored: valueAt(graph, id, cell) };
   const read = ruleTerms[rule];
   if (read) found.terms = read(graph, line, tensor, cell);
-  return ruleFinished(found);
+  return ruleFinished(graph, found);
 }
 
 // The same where the line and the factors of its terms were read elsewhere: {line, stored, terms}.
@@ -40,17 +42,28 @@ export function explainGiven(graph, id, cell, { line, stored, terms }) {
   const value = (factors) => ruleOfFactors[line.rule]?.(line, factors, tensor.dtype) ?? ruleProduct(factors).value;
   const read = terms.map((factors) => ({ factors, value: value(factors) }));
   const known = ruleShifts[line?.rule]?.(read) ?? read;
-  return ruleFinished({ id, cell, tensor, line, rule: line?.rule ?? null, terms: known, stored });
+  return ruleFinished(graph, { id, cell, tensor, line, rule: line?.rule ?? null, terms: known, stored });
 }
 
-function ruleFinished(found) {
+function ruleFinished(graph, found) {
   const { tensor } = found;
   found.missing = found.terms.filter((term) => term.value === null).length;
-  const { total, bound, way } = found.missing > 0 ? ruleUnknown : ruleTotal(found, tensor.dtype);
+  const computed = found.missing > 0 ? ruleUnknown : ruleTotal(found, tensor.dtype);
+  const { total, way } = computed;
+  found.kernel = graph.kernels === "any" && tensor.kind !== "inner" && found.rule !== "add" && found.rule !== "seed";
+  const bound = found.kernel && total !== null ? computed.bound + ruleOfKernel(graph, tensor) : computed.bound;
   const comparable = total !== null && found.stored !== null;
   const ulps = comparable ? ulpsApart(total, found.stored, tensor.dtype) : null;
   const agrees = comparable ? ulps === 0 || Math.abs(total - found.stored) <= bound : null;
   return Object.assign(found, { total, bound, way: way ?? null, ulps, agrees });
+}
+
+// How far a fast kernel may be from its definition, whose lines these are: it adds in another order
+// and has functions of its own, so rounding of the size of the largest numbers is left.
+function ruleOfKernel(graph, tensor) {
+  let largest = 0;
+  for (const x of graph.values(tensor.id)) if (Math.abs(x) > largest && Number.isFinite(x)) largest = Math.abs(x);
+  return rulePerKernel * epsilonOf(tensor.dtype) * largest;
 }
 
 // "unmapped": elements were moved, and a graph of this size does not say from where to where.

@@ -136,11 +136,13 @@ export function formulaWith(line, name) {
 }
 
 // How the terms and the stored number compare, in a sentence.
-export function verdictInWords(found) {
+export function verdictInWords(found, graph) {
   const { agrees, missing, terms, way, ulps, bound, total, tensor } = found;
   const { dtype } = tensor;
   if (missing > 0) {
-    return `${missing === terms.length ? "The" : `${missing} of the`} ${countOf(terms.length, "term")} ${terms.length === 1 ? "is" : "are"} not on the page: of a large tensor only a grid of elements is.`;
+    const lost = terms.some((term) => term.factors.some((factor) => graph.tensors[factor.id]?.data === null));
+    const which = `${missing === terms.length ? "The" : `${missing} of the`} ${countOf(terms.length, "term")} ${terms.length === 1 ? "is" : "are"} not on the page`;
+    return `${which}: ${lost ? "nobody kept those numbers. Given a function that computes the loss, explore keeps all" : "of a large tensor only a grid of elements is"}.`;
   }
   if (agrees === null) return "";
   const sum = terms.length > 1 && way !== undefined;
@@ -156,6 +158,9 @@ export function verdictInWords(found) {
     return `${how}, they give the stored number to the last bit.`;
   }
   const apart = `${countOf(ulps, `number of ${dtype}`).replace(/number of (\w+)s$/, "numbers of $1")} away`;
+  if (agrees && found.kernel) {
+    return `Computed again it is ${total}, ${apart}. A fast kernel computed the stored number, in another order than these lines of its definition: they differ by rounding.`;
+  }
   if (agrees) {
     return `Computed again it is ${total}, ${apart}. Rounding may bring the two ${bound.toExponential(1)} apart: libraries add in other orders, and differ in the last digit of functions.`;
   }
