@@ -2,8 +2,11 @@
 
 import re
 
+import numpy as np
 import pytest
 
+from autograd import Tensor, ops
+from autograd.debug import explore
 from autograd.debug.explorer.page import unpack
 
 
@@ -325,3 +328,44 @@ def test_text_can_be_read_on_its_ground(opened, default_page, scheme):
             if text not in ("--paper", "--sheet", "--sunk"):
                 dark, bright = sorted((light(colours[text]), light(colours[ground])))
                 assert (bright + 0.05) / (dark + 0.05) >= 4.5, f"{text} on {ground}, {scheme}"
+
+
+@pytest.fixture(scope="module")
+def large_page(tmp_path_factory):
+    """A page of 2,000 operations in a row, with a weight that is used again and again."""
+    weights = [Tensor(np.full((2, 2), 0.1 + i), requires_grad=True) for i in range(3)]
+    x = Tensor(np.ones((1, 2)))
+
+    def loss():
+        stream = x
+        for i in range(500):
+            stream = stream + ops.tanh(stream @ weights[i % 3]) * 0.5
+        return ops.sum(stream)
+
+    path = tmp_path_factory.mktemp("large") / "large.html"
+    explore(loss, path, names={f"layers.{i}.weight": w for i, w in enumerate(weights)})
+    return path
+
+
+def test_a_large_graph_is_drawn_as_far_as_it_is_seen(opened, large_page):
+    page = opened(large_page)
+    elements = "document.querySelectorAll('.tape *, .drawing *').length"
+    last = int(page.page.get_attribute(".controls-scrubber", "max"))
+    assert last > 4000
+    for key in ("Home", "b", "j", "End"):
+        page.press(key)
+        assert page.page.evaluate(elements) < 1500
+        assert page.page.locator(f"#tape-{page.step}").count() == 1
+        assert page.page.locator(".drawing-node.is-current").count() == 1
+    assert page.step == last
+    page.page.click("text=Fit")
+    assert page.page.locator(".drawing-far").count() > 0
+    assert page.page.evaluate(elements) < 500
+    box = page.page.locator(".drawing-canvas").bounding_box()
+    page.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    assert page.state["tensor"]
+    page.page.click("text=follow the step")
+    for _ in range(3):
+        page.page.click("button[aria-label='Zoom in']")
+    page.page.locator(".tape-list").evaluate("list => { list.scrollTop = 40000 }")
+    page.page.wait_for_selector("#tape-1540")

@@ -14,8 +14,10 @@ export function createChosen(go) {
   const which = h("span", { class: "chosen-of", role: "group", "aria-label": "What of it" });
   const about = h("span", { class: "faint chosen-about" });
   const hold = h("input", { type: "checkbox", onchange: () => toggleHold() });
-  const element = h("div", { class: "chosen", role: "group", "aria-label": "Chosen tensor" }, find, names, which, about,
-    h("label", { title: "Keep this tensor while stepping (f)" }, hold, " hold", h("span", { class: "chosen-wide" }, " while stepping")));
+  const element = h("div", { class: "chosen", role: "group", "aria-label": "Chosen tensor" },
+    find, names, which, about,
+    h("label", { title: "Keep this tensor while stepping (f)" }, hold, " hold",
+      h("span", { class: "chosen-wide" }, " while stepping")));
   let context = null, listed = null;
 
   function update(next) {

@@ -3,7 +3,8 @@
 import { h } from "./dom.js";
 import { progress, nextBackward } from "./progress.js";
 
-const CONTROLS_SPEEDS = [["slow", 2000], ["1 step a second", 1000], ["2 a second", 500], ["5 a second", 200], ["fast", 60]];
+const CONTROLS_SPEEDS = [["slow", 2000], ["1 step a second", 1000], ["2 a second", 500],
+  ["5 a second", 200], ["fast", 60]];
 
 export function createControls(actions) {
   const button = (text, label, key, action, extra) => h("button", { type: "button", class: extra || "",
@@ -26,7 +27,9 @@ export function createControls(actions) {
   const track = h("span", { class: "controls-track" }, scrubber);
   const element = h("div", { class: "controls", role: "group", "aria-label": "Steps" },
     first, back, forward, last, run, speed, backward, track,
-    h("label", { class: "controls-number" }, h("span", { class: "controls-word" }, "step "), number, " ", total), where);
+    h("label", { class: "controls-number" },
+      h("span", { class: "controls-word" }, "step "), number, " ", total),
+    where);
   let context = null, timer = null;
 
   function update(next) {

@@ -269,7 +269,8 @@ function drawingBox(graph, node) {
     svg("title", {}, `${full} ${shapeText(tensor.shape)} ${tensor.dtype}`),
     svg("rect", { width, height, rx: node.kind === "leaf" ? height / 2 : 6 }),
     svg("text", { class: "drawing-title", x: width / 2, y: height / 2 - 3 }, drawingShort(title, letters)),
-    svg("text", { class: "drawing-below", x: width / 2, y: height / 2 + 13 }, drawingShort(below, Math.floor((width - 6) / 6))),
+    svg("text", { class: "drawing-below", x: width / 2, y: height / 2 + 13 },
+      drawingShort(below, Math.floor((width - 6) / 6))),
     svg("text", { class: "drawing-count", x: width - 6, y: -4 }));
   box.tensor = node.tensor;
   box.spoken = `${title}, ${tensor.key}, shape ${shapeText(tensor.shape)}`;

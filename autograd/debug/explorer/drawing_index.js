@@ -18,7 +18,11 @@ export function drawingIndex(graph) {
   const edges = graph.drawing.edges.map(([from, to, ...places]) => {
     const xs = places.filter((_, i) => i % 2 === 0), ys = places.filter((_, i) => i % 2 === 1);
     const uses = drawingUses(graph, from, to);
-    const path = Array.from({ length: uses }, (_, i) => drawingPath(xs.map((x) => x + 16 * (i - (uses - 1) / 2)), ys)).join("");
+    let path = "";
+    for (let i = 0; i < uses; i += 1) {
+      const beside = 16 * (i - (uses - 1) / 2);
+      path += drawingPath(xs.map((x) => x + beside), ys);
+    }
     return { from, to, path, top: Math.min(...ys), bottom: Math.max(...ys),
       right: Math.max(...xs), left: Math.min(...xs) };
   });
@@ -77,11 +81,13 @@ function drawingUses(graph, from, to) {
 
 function drawingBands(edges) {
   const bands = [];
-  for (const edge of edges)
-    for (let band = Math.max(0, Math.floor(edge.top / DRAWING_BAND)); band <= Math.floor(edge.bottom / DRAWING_BAND); band += 1) {
+  for (const edge of edges) {
+    const last = Math.floor(edge.bottom / DRAWING_BAND);
+    for (let band = Math.max(0, Math.floor(edge.top / DRAWING_BAND)); band <= last; band += 1) {
       while (bands.length <= band) bands.push([]);
       bands[band].push(edge);
     }
+  }
   return bands;
 }
 

@@ -9,9 +9,10 @@ const GUIDE_SEEN = "explorer-start-here";
 // Five places worth a look, as far as the page has them: [text, changes of the state].
 function guideStops(page) {
   const stops = [];
-  const has = (graph, id) => graph && views.some((view) => view.id === id && view.available(graph));
+  const has = (graph, id) => graph && views.some((view) => view.id === id && view.available(graph, page));
   const add = (graph, id, text, state) => {
-    if (has(graph, id)) stops.push([`${stops.length + 1}. ${text}`, { graph: graph.name, ...state, view: id }]);
+    if (!has(graph, id)) return;
+    stops.push([`${stops.length + 1}. ${text}`, { graph: graph.name, ...state, view: id }]);
   };
   const main = page.graphs.find((graph) => has(graph, "loss")) ?? page.graphs[0];
   const walked = page.graphs.find((graph) => graph.steps.length < 8 && has(graph, "order")) ?? main;
@@ -50,8 +51,9 @@ export function createGuide(link) {
       h("div", {},
         h("p", {}, h("b", {}, "Start here. "),
           "A program computed one number, the loss, operation by operation: the forward pass. ",
-          "Then it went back, the newest operation first, to find how the loss changes with every other number: ",
-          "its gradient. All of it was recorded, and each number here can be followed down to those that made it."),
+          "Then it went back, the newest operation first, to find how the loss changes with every ",
+          "other number: its gradient. All of it was recorded, and each number here can be followed ",
+          "down to those that made it."),
         about,
         h("p", {}, "Press ", h("kbd", {}, "\u2192"), " to take a step, ", h("kbd", {}, "b"),
           " to jump to the backward pass, ", h("kbd", {}, "?"), " for all keys. Or take the tour:"),
@@ -98,9 +100,10 @@ export function createHelp() {
   const rows = (list) => h("table", {}, h("tbody", {}, list.map(([key, text]) =>
     h("tr", {}, h("td", {}, h("kbd", {}, key)), h("td", {}, text)))));
 
-  function open(letters) {
+  function open(letters, bare) {
     clear(body).append(
-      h("div", {}, h("h3", {}, "Steps"), rows(GUIDE_KEYS)), h("div", {}, h("h3", {}, "Views"), rows(letters)),
+      bare ? "" : h("div", {}, h("h3", {}, "Steps"), rows(GUIDE_KEYS)),
+      h("div", {}, h("h3", {}, "Views"), rows(letters)),
       h("p", {}, "The address holds what you see: copy it to show somebody the same step, tensor and cell. ",
         "The browser\u2019s back and forward go through what you looked at."));
     element.showModal();

@@ -50,7 +50,8 @@ async function start() {
     drawn = location.hash;
     tabs.remember();
     state = readState(location.hash);
-    context = { page, state, go, ...resolveState(page, state), link: (changes) => writeState({ ...state, ...changes }) };
+    const link = (changes) => writeState({ ...state, ...changes });
+    context = { page, state, go, link, ...resolveState(page, state) };
     document.documentElement.dataset.step = String(context.step?.n ?? "");
     if (bare) { tabs.update(context); return; }
     const running = controls.running();
@@ -74,21 +75,32 @@ async function start() {
   const sentence = h("span", { class: "page-words", role: "status", "aria-live": "polite" });
   const site = h("p", { class: "page-site" });
   const about = h("p", { class: "page-about" });
-  const chooser = h("select", { "aria-label": "Graph", onchange: () => { location.hash = writeState({ graph: chooser.value, view: state.view }); } },
+  const chooseGraph = () => { location.hash = writeState({ graph: chooser.value, view: state.view }); };
+  const chooser = h("select", { "aria-label": "Graph", onchange: chooseGraph },
     page.graphs.map((graph) => h("option", { value: graph.name }, graph.title || graph.name)));
-  const tool = (label, key, action) => h("button", { type: "button", title: `${label} (${key})`, onclick: action }, label);
+  const tool = (label, key, action) =>
+    h("button", { type: "button", title: `${label} (${key})`, onclick: action }, label);
   const theme = tool("Dark", "d", switchTheme);
 
-  clear(root).append(...[
-    h("header", { class: "page-head" }, h("h1", {}, page.title), page.graphs.length > 1 ? chooser : null, about,
-      h("div", { class: "page-tools" }, bare ? null : h("button", { type: "button", onclick: () => guide.toggle() }, "Start here"),
-        tool("Keys", "?", () => help.open(tabs.letters(page))), theme)),
-    bare ? null : guide.element,
-    bare ? null : h("div", { class: "page-now" }, controls.element, h("p", { class: "page-sentence" }, phase, sentence), site),
-    h("div", { class: "page-body" },
-      bare ? null : h("div", { class: "page-left" }, tape.pending, tape.element, drawing.element),
-      h("div", { class: "page-right" }, tabs.list, bare ? null : chosen.element, tabs.panel)),
-    help.element].filter(Boolean));
+  const openGuide = h("button", { type: "button", onclick: () => guide.toggle() }, "Start here");
+  const openHelp = tool("Keys", "?", () => help.open(tabs.letters(page), bare));
+  const words = h("p", { class: "page-sentence" }, phase, sentence);
+  const title = h("h1", {}, page.title);
+  if (bare) {
+    clear(root).append(
+      h("header", { class: "page-head" }, title, h("div", { class: "page-tools" }, openHelp, theme)),
+      h("div", { class: "page-body" }, h("div", { class: "page-right" }, tabs.list, tabs.panel)));
+  } else {
+    clear(root).append(
+      h("header", { class: "page-head" }, title, page.graphs.length > 1 ? chooser : null, about,
+        h("div", { class: "page-tools" }, openGuide, openHelp, theme)),
+      guide.element,
+      h("div", { class: "page-now" }, controls.element, words, site),
+      h("div", { class: "page-body" },
+        h("div", { class: "page-left" }, tape.pending, tape.element, drawing.element),
+        h("div", { class: "page-right" }, tabs.list, chosen.element, tabs.panel)));
+  }
+  root.append(help.element);
   root.className = bare ? "page is-bare" : "page";
   if (!bare) guide.show(page);
 
@@ -129,7 +141,7 @@ async function start() {
   });
 
   function pageKey(name) {
-    if (name === "?") help.open(tabs.letters(page));
+    if (name === "?") help.open(tabs.letters(page), bare);
     else if (name === "/" && !bare) chosen.focus();
     else if (name === "f" && !bare) chosen.toggleHold();
     else if (name === "d") switchTheme();
@@ -149,7 +161,9 @@ function drawSentence(context, phase, sentence, site) {
   phase.className = `page-phase${backward ? " is-backward" : ""}`;
   if (sentence.textContent !== step.sentence) clear(sentence).append(...withLinks(context));
   clear(site);
-  if (step.site) site.append(h("code", { class: "page-place" }, `${step.site.file}:${step.site.line}`), h("code", { class: "page-source" }, step.site.source));
+  if (!step.site) return;
+  site.append(h("code", { class: "page-place" }, `${step.site.file}:${step.site.line}`),
+    h("code", { class: "page-source" }, step.site.source));
 }
 
 // The sentence of a step, in which the tensors that it names lead to their numbers.

@@ -28,7 +28,8 @@ export function createTabs(go) {
 
   function update(context) {
     shown = available(context.graph, context.page);
-    open = shown.find((view) => view.id === context.state.view) ?? shown.find((view) => view.id === "tensor") ?? shown[0];
+    const named = (id) => shown.find((view) => view.id === id);
+    open = named(context.state.view) ?? named("tensor") ?? shown[0];
     const key = `${shown.map((view) => view.id)} ${open && open.id}`;
     if (key !== marked) {
       const inside = list.contains(document.activeElement);
@@ -61,7 +62,8 @@ export function createTabs(go) {
 
   list.addEventListener("keydown", (event) => {
     const at = shown.indexOf(focus), end = shown.length - 1;
-    const next = { ArrowRight: at === end ? 0 : at + 1, ArrowLeft: at === 0 ? end : at - 1, Home: 0, End: end }[event.key];
+    const [before, after] = [at === 0 ? end : at - 1, at === end ? 0 : at + 1];
+    const next = { ArrowRight: after, ArrowLeft: before, Home: 0, End: end }[event.key];
     if (next === undefined || event.ctrlKey || event.altKey || event.metaKey) return;
     focus = shown[next];
     for (const button of list.children) button.tabIndex = button.id === `tab-${focus.id}` ? 0 : -1;
@@ -78,17 +80,20 @@ export function createTabs(go) {
     return true;
   }
 
-  // The letters of the views that some graph of the page has: [letter, title].
-  const letters = (page) => [...viewLetters(views)]
-    .filter(([, view]) => page.graphs.some((graph) => view.available(graph)))
-    .map(([letter, view]) => [letter, view.title]);
+  // The letters of the views that the page has: [letter, title].
+  function letters(page) {
+    const graphs = page.graphs.length ? page.graphs : [null];
+    const there = new Set(graphs.flatMap((graph) => available(graph, page)));
+    return [...viewLetters(views)].filter(([, view]) => there.has(view)).map(([letter, view]) => [letter, view.title]);
+  }
   return { list, panel, remember, update, key, letters };
 }
 
 // Draw a view anew, and leave the reader where he was: focus and scrolled boxes stay.
 function tabsRedraw(panel, view, context, place) {
   const same = panel.dataset.view === view.id;
-  const active = panel.contains(document.activeElement) && document.activeElement !== panel ? document.activeElement : null;
+  const focused = document.activeElement;
+  const active = panel.contains(focused) && focused !== panel ? focused : null;
   const key = active && active.getAttribute("data-key"), path = active && tabsPath(panel, active);
   clear(panel);
   panel.dataset.view = view.id;

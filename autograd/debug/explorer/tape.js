@@ -124,10 +124,10 @@ function tapePending(root, context, choose) {
   if (!step) return;
   const pass = progress(graph);
   if (step.n <= pass.start) {
-    const left = pass.start - step.n;
+    const left = pass.start - step.n, when = left === 1 ? "with the next step" : `in ${left} steps`;
     root.append(h("p", {}, step.phase === "start"
       ? "Nothing is pending yet. This step starts the backward pass: it gives the loss its gradient, 1."
-      : `Nothing is pending in the forward pass. The backward pass starts ${left === 1 ? "with the next step" : `in ${left} steps`}.`));
+      : `Nothing is pending in the forward pass. The backward pass starts ${when}.`));
     return;
   }
   const waiting = pendingBefore(pass, step.n);
@@ -141,7 +141,8 @@ function tapePending(root, context, choose) {
       shown.map(({ id, arrived, expected }) => {
         const tensor = graph.tensors[id], now = id === step.out;
         const full = arrived === expected;
-        return h("li", {}, h("button", { type: "button", class: `tape-chip${now ? " is-current" : ""}${full ? " is-full" : ""}`,
+        const kind = `tape-chip${now ? " is-current" : ""}${full ? " is-full" : ""}`;
+        return h("li", {}, h("button", { type: "button", class: kind,
           onclick: () => choose(id),
           title: `${tensor.key}: ${arrived} of ${expected} contributions have arrived` },
           h("span", { class: "tape-chip-name" }, tensor.key),
