@@ -277,7 +277,7 @@ def slope(run: Replay, record: Record, cell: int) -> float:
     """d loss / d element ``cell`` of what the record is the gradient of."""
     x = run.arrays[record.value.index]
     if x is None:
-        raise CannotHuntError(f"nobody kept the numbers of {record.value.key}: they cannot be moved")
+        raise CannotHuntError(f"nobody kept the numbers of {record.value.key}, to move them")
     h = 1e-5 * max(1.0, float(np.abs(x).max(initial=0.0)))
     changed = x.copy()
     losses = []
