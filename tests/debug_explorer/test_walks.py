@@ -123,7 +123,9 @@ def test_a_loss_that_was_computed_before():
     computed.backward()
     for name, p in model.named_parameters():
         np.testing.assert_allclose(p.grad.data, gradients[name], rtol=1e-4, atol=1e-7)
-    assert walks.part(tape) == {}  # released: there is nothing left to walk
+    after = walks.part(tape)
+    assert after["refused"] == "a backward pass has released it since it was recorded"
+    assert "this" not in after and after["examples"]
 
 
 def test_recursion_is_that_of_the_bug_zoo():

@@ -23,7 +23,7 @@ from autograd.debug.explorer.tape import Tape
 
 def part(tape: Tape, builder: Any) -> dict[str, Any]:
     """{name of the operation: card} for every operation that was called."""
-    operations = {type(call.op).__name__: type(call.op) for call in tape.calls}
+    operations = {call.name: type(call.op) for call in tape.calls}
     return {name: card(operation) for name, operation in operations.items()}
 
 

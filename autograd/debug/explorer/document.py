@@ -48,13 +48,14 @@ def graph_document(
 ) -> dict[str, Any]:
     """The graph of ``tape`` as data; ``labels`` are texts for rows, such as {"tokens": [...]}."""
     tape = on_host(tape)
-    builder = Builder(tape, largest, everything)
-    document = builder.document()
-    document |= {"name": name, "title": title or name, "about": about, "labels": labels or {}}
-    for key, part in (PARTS if parts is None else parts).items():
-        found = part(tape, builder)
-        if found:
-            document[key] = found
+    with np.errstate(all="ignore"):  # numbers that are not finite are shown as such
+        builder = Builder(tape, largest, everything)
+        document = builder.document()
+        document |= {"name": name, "title": title or name, "about": about, "labels": labels or {}}
+        for key, part in (PARTS if parts is None else parts).items():
+            found = part(tape, builder)
+            if found:
+                document[key] = found
     return document
 
 
@@ -123,7 +124,7 @@ class Builder:
 
     def _explained(self, call, phase):
         """Whether this call's lines are on the page: all of a small graph, one of each kind."""
-        kind = (type(call.op).__name__, phase)
+        kind = (call.name, phase)
         first = kind not in self._shown
         self._shown.add(kind)
         return self.small or first
@@ -155,7 +156,7 @@ class Builder:
     def _describe(self, call):
         place = call.place
         return {
-            "op": type(call.op).__name__,
+            "op": call.name,
             "name": call.out.key,
             "module": call.module,
             "variable": call.variable,

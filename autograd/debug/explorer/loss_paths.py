@@ -218,7 +218,7 @@ def _described(paths, builder):
     ]
     described = {
         "step": builder.forward_step[paths.call],
-        "op": type(paths.call.op).__name__,
+        "op": paths.call.name,
         "fused": paths.fused,
         "logits": None if paths.logits is None else builder.value_items[paths.logits].id,
         "shape": [n, v],

@@ -269,6 +269,8 @@ class _Line:
         self._moved.flat[k] = x
         try:
             return self.run.loss_at(self.index, self._moved)
+        except CannotReplayError:  # an operation that refuses the number, or in this type
+            return math.nan
         finally:
             self._moved.flat[k] = was
 

@@ -10,12 +10,16 @@ const [memoryWidth, memoryHeight, memoryRows, memoryPoints] = [720, 200, 80, 150
 export const memoryView = {
   id: "memory",
   title: "Memory",
-  available: (graph) => Boolean(graph.memory?.series),
+  available: (graph) => Boolean(graph.memory),
   render: renderMemory,
 };
 
 function renderMemory(root, context) {
   const { graph, page, state, go, link } = context;
+  if (graph.memory.refused) {
+    root.append(h("h3", {}, "Memory"), h("p", {}, `The memory of this graph was not measured: ${graph.memory.refused}.`));
+    return;
+  }
   const again = state.recompute === "1" && graph.memory.recompute;
   const series = again || graph.memory.series, steps = series.steps;
   const measured = memoryBuffers(page, series);

@@ -23,6 +23,8 @@ import numpy as np
 from autograd._tensor import Parameter, Tensor
 from autograd.accumulate import Scatter
 from autograd.backward import _Pass, starting_gradient
+from autograd.debug.explorer.again import recomputes, refusal_to_repeat
+from autograd.debug.explorer.held import without_hooks
 from autograd.debug.explorer.naming import Names
 from autograd.debug.explorer.tape import Tape, Value
 from autograd.debug.memory import _buffer, kept_arrays
@@ -188,11 +190,13 @@ def series_of_tape(tape: Tape) -> Account:
         args = [a for a in call.args if isinstance(a, Value) and a.kind == "leaf"]
         leaves = {id(_buffer(a.array)) for a in args if a.array is not None}
         account.keep(call.op, call.out.key, leaves | parameters)
-        account.step("forward", type(call.op).__name__, call.out.key)
+        account.step("forward", call.name, call.out.key)
     names = {v.node.order: v.key for v in tape.values if v.node is not None}
     loss = Tensor._make(tape.loss.array, tape.loss.node, [0])
     leaves = {v.node for v in tape.values if v.kind == "leaf"}
-    _Backward(account, lambda node: names[node.order]).run(loss, leaves, True)
+    nodes = [v.node for v in tape.values if v.node is not None]
+    with without_hooks(nodes):
+        _Backward(account, lambda node: names[node.order]).run(loss, leaves, True)
     return account
 
 
@@ -276,18 +280,18 @@ def series_of_run(
 
 def part(tape: Tape, builder: Any = None) -> dict[str, Any] | None:
     """What the page's view "Memory" shows of ``tape``."""
-    recomputed = any(isinstance(call.op, Recompute) for call in tape.calls)
-    if recomputed and tape.function is None:
-        return None  # what its segments held is not known
-    if tape.loss.call is None or tape.loss.call.op is not tape.loss.node:
-        return None  # the arrays of another device were copied (on_host.py)
+    recomputed = recomputes(tape)
+    if refusal := refusal_to_repeat(tape):
+        return {"refused": refusal}
     keys = [call.out.key for call in tape.calls]
-    if tape.function is not None and (recomputed or _some_are_forgotten(tape)):
+    if recomputed or _some_are_forgotten(tape):
+        if tape.function is None or tape.outside:
+            return {"refused": _why_not_again(tape)}
         account = series_of_run(tape.function, tape.model, keys)
     else:
         account = series_of_tape(tape)
     if account.now != len(tape.events):
-        return None
+        return {"refused": "a second run of the function did not take the same steps"}
     found: dict[str, Any] = {"series": columns(account)}
     if recomputed:
         found["why"] = "This graph was recorded with recomputation already."
@@ -306,6 +310,15 @@ def part(tape: Tape, builder: Any = None) -> dict[str, Any] | None:
             again = series_of_run(tape.function, tape.model, known=keys)
         found["recompute"] = columns(again) | {"labels": [list(x) for x in again.labels]}
     return found
+
+
+def _why_not_again(tape):
+    if tape.function is None:
+        return (
+            "what a recomputed segment holds is seen only while the function runs: give explore "
+            "the function that computes the loss"
+        )
+    return "a part of the graph was computed before the function was called"
 
 
 def _some_are_forgotten(tape):

@@ -143,6 +143,11 @@ def _why_one_step(tape: Tape, values: list[Value], size: int) -> str | None:
         )
     if size > REPEATED:
         return f"With {size:,} parameters the function is not called again: there is one step."
+    if tape.outside:
+        return (
+            "A part of the graph was computed before the function was called, and would not follow "
+            "the weights, so there is one step. Compute all of it inside, and there are more."
+        )
     if any(_tensor(v) is None for v in values):
         return (
             "The function makes a parameter of its own at every call, so there is one step. Make "

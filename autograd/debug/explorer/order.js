@@ -41,6 +41,7 @@ function renderOrder(root, context) {
     h("p", {}, "Both walks carry the gradient of ", h("code", {}, nodes.nodes[0].name), " back through the same ",
       `${nodes.nodes.length} nodes, each with the node's own backward. Only the order differs.`,
       nodes.nodes.some((node) => node.shape.length) ? " The length of a gradient is the root of the sum of its squares." : ""),
+    graph.walks.refused ? h("p", {}, `This graph is not walked here: ${graph.walks.refused}. So these are examples.`) : null,
     orderChoices(at), orderStepper(at),
     h("div", { class: "order-pair" }, pair.map((walk) => orderColumn(at, walk))),
     orderResults(at), orderPaths(at));

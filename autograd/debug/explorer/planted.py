@@ -22,8 +22,10 @@ import numpy as np
 
 from autograd._tensor import Tensor
 from autograd.backward import _Pass, starting_gradient
+from autograd.debug.explorer.again import hooks_in, recomputes, refusal_to_repeat
+from autograd.debug.explorer.held import without_hooks
 from autograd.debug.explorer.replay import CannotReplayError, Replay
-from autograd.debug.explorer.tape import Call, Tape, Value
+from autograd.debug.explorer.tape import Call, Tape, Value, is_ours
 from autograd.debug.explorer.wrong_backwards import PLANTABLE, Plantable
 from autograd.debug.format import raw
 from autograd.grad_mode import enable_grad
@@ -112,10 +114,14 @@ def hunt(tape: Tape) -> tuple[list[Record], list[Planting]]:
             f"the graph has {len(tape.calls)} calls and {size} contributions to gradients: bugs "
             f"are planted in graphs of at most {MOST_CALLS} and {LARGEST}"
         )
-    if tape.loss.call is None or tape.loss.call.op is not tape.loss.node:
-        raise CannotHuntError("the arrays are those of another device: bugs are planted in NumPy's")
-    if any(v.node is not None and v.node.hooks for v in tape.values):
+    if hooks_in(tape):
         raise CannotHuntError("a hook sees the gradients, and would run once more for every bug")
+    if recomputes(tape):
+        raise CannotHuntError(
+            "a part of it is recomputed during backward, and each pass makes that part anew"
+        )
+    if refusal := refusal_to_repeat(tape):
+        raise CannotHuntError(refusal)
     right = run_pass(tape)
     records = records_of(tape, right)
     plantings: list[Planting] = []
@@ -145,7 +151,8 @@ def places_for(tape, plantable):
     if plantable.op is None:
         several = any(len(v.contributions) > 1 for v in tape.values)
         return [None] if several else []
-    calls = [c for c in tape.calls if type(c.op).__name__ == plantable.op and c.out.contributions]
+    calls = [c for c in tape.calls if c.name == plantable.op and is_ours(type(c.op))]
+    calls = [c for c in calls if c.out.contributions]
     calls = [c for c in calls if plantable.fits(c)]
     start = _hash(plantable.bug.name) // 7 % max(1, len(calls))
     return calls[start:] + calls[:start]
@@ -187,7 +194,14 @@ def run_pass(tape: Tape, plantable: Plantable | None = None, call: Call | None =
     leaves = {v.node for v in tape.values if v.kind == "leaf"}
     loss = Tensor._make(tape.loss.array, tape.loss.node, [0])
     start = starting_gradient(loss, None, False)
-    with use_kernels("reference"), enable_grad(), watch, np.errstate(all="ignore"):
+    nodes = [v.node for v in tape.values if v.node is not None]
+    with (
+        use_kernels("reference"),
+        without_hooks(nodes),
+        enable_grad(),
+        watch,
+        np.errstate(all="ignore"),
+    ):
         a_pass = _Pass(leaves, False, True)
         if plantable is not None and call is None:
             a_pass.pending = plantable.wrong(False)
@@ -268,6 +282,9 @@ def prove(tape: Tape, records: list[Record]) -> None:
     """Fill in what central differences in float64 say at the sampled elements."""
     run = Replay(tape, np.float64)
     for record in records:
+        if record.cells and (refusal := run.refusal(record.value.index)):
+            raise CannotHuntError(refusal)
+    for record in records:
         rows = np.random.default_rng([len(record.cells), 5]).permutation(len(record.cells))
         record.cells = [record.cells[i] for i in rows]  # the telling one is not always the last
         record.proof = [slope(run, record, cell) for cell in record.cells]
@@ -331,7 +348,7 @@ def _rows(tape, records, number):
                 if r.call is what and r.input is not None
             ]
             arrives = number[what.index, None, None]
-            op, key = type(what.op).__name__, what.out.key
+            op, key = what.name, what.out.key
             rows.append({"op": op, "key": key, "arrives": arrives, "hands": hands})
         elif kind == "leaf":
             arrives = number[None, None, what.index]

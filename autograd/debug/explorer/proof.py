@@ -89,7 +89,7 @@ def choose(value: Value, n: int, exact: Any = None) -> list[int]:
     """
     gradient = np.asarray(value.gradient if exact is None else exact)
     first = largest_element(gradient)
-    rng = np.random.default_rng([zlib.crc32(value.key.encode()), 31])
+    rng = np.random.default_rng([zlib.crc32(value.key.encode("utf-8", "surrogatepass")), 31])
     others = rng.choice(gradient.size, min(n, gradient.size), replace=False).tolist()
     return [first, *sorted(int(k) for k in others if k != first)[: n - 1]]
 

@@ -144,7 +144,12 @@ class Replay:
         """The output of ``call``. ``arrays`` are those that have changed (a list: all)."""
         get = arrays.__getitem__ if type(arrays) is list else self._or_unchanged(arrays)
         args = [get(a.index) if isinstance(a, Value) else a for a in call.args]
-        data = call.op.as_array(numpy_namespace, self._forwards[call.index](*args))
+        try:
+            data = call.op.as_array(numpy_namespace, self._forwards[call.index](*args))
+        except Exception as error:  # whatever an operation, or the user's code, makes of the change
+            raise CannotReplayError(
+                f"{call.name} cannot run with other numbers: {error}"
+            ) from error
         if self.dtype is not None and data.dtype.kind == "f" and data.dtype != self.dtype:
             data = data.astype(self.dtype)
         return data
@@ -170,7 +175,7 @@ class Replay:
 
     def _try(self, call, arrays):
         """(None, output), or (why the call cannot run again, None)."""
-        name = type(call.op).__name__
+        name = call.name
         for arg in call.args:
             if arg is None or (isinstance(arg, Value) and arrays[arg.index] is None):
                 what = self._missing(arg) if isinstance(arg, Value) else "an input was not kept"

@@ -44,7 +44,7 @@ def _leaf(value: Value) -> str:
 
 
 def _kind(call):
-    return type(call.op).__name__
+    return call.name
 
 
 def _shape(value):

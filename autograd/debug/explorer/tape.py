@@ -10,6 +10,7 @@ holds: saved arrays, leaves, and what can be computed again from these.
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,9 +19,10 @@ import numpy as np
 from autograd._tensor import Tensor
 from autograd.backward import run_backward, starting_gradient
 from autograd.call_site import describe
+from autograd.debug.explorer.held import behind, hooked, released, sources_of, without_hooks
 from autograd.debug.explorer.naming import Names, Unique
 from autograd.debug.format import Place, place_of, raw
-from autograd.device import is_array, namespace
+from autograd.device import is_array, namespace, to_numpy
 from autograd.engine import Op
 from autograd.grad_mode import enable_grad
 from autograd.kernels.dispatch import use_kernels
@@ -45,7 +47,8 @@ class Contribution:
 class Value:
     """A tensor of the computation. ``kind`` is "leaf", "constant" or "computed".
 
-    ``array`` is None where nobody kept it; ``gradient`` where none arrived.
+    ``array`` is None where nobody kept it; ``gradient`` where none arrived. Where a hook replaced
+    the gradient, ``gradient`` is what the hook returned, and ``before_hooks`` the sum before it.
     """
 
     index: int
@@ -57,6 +60,7 @@ class Value:
     call: "Call | None" = None
     key: str = ""
     gradient: Any = None
+    before_hooks: Any = None
     contributions: list[Contribution] = field(default_factory=list)
 
 
@@ -66,6 +70,7 @@ class Call:
 
     ``op`` is the node itself: what it saved is still there. ``module`` is the dotted name of the
     module that called it and ``variable`` what its result was assigned to, "" if that is not known.
+    ``name`` is that of the operation's class; the second class of the same name is called Name#2.
     """
 
     index: int
@@ -75,6 +80,7 @@ class Call:
     place: Place | None
     module: str = ""
     variable: str = ""
+    name: str = ""
 
 
 @dataclass(eq=False, repr=False)
@@ -82,7 +88,8 @@ class Tape:
     """What ``record`` returns.
 
     ``events`` tells what happened, in order: ("forward", Call), ("start", Value of the loss),
-    ("backward", Call), and ("leaf", Value) where the gradient of a leaf was complete.
+    ("backward", Call), and ("leaf", Value) where the gradient of a leaf was complete. ``outside``
+    tells whether ``function`` used a tensor that was computed before it was called.
     """
 
     values: list[Value]
@@ -91,6 +98,7 @@ class Tape:
     loss: Value
     function: Callable[[], Tensor] | None
     model: Any = None
+    outside: bool = False
 
     @property
     def leaves(self) -> list[Value]:
@@ -102,6 +110,16 @@ class Tape:
 
     def __post_init__(self):
         self._by_node = {v.node.order: v for v in self.values if v.node is not None}
+        classes = dict.fromkeys(type(call.op) for call in self.calls)
+        unique = Unique()
+        names = {c: unique(c.__name__) for c in sorted(classes, key=lambda c: not is_ours(c))}
+        for call in self.calls:
+            call.name = names[type(call.op)]
+
+
+def is_ours(operation: type) -> bool:
+    """Whether a class of operations belongs to this package, and not to a user."""
+    return operation.__module__.startswith("autograd.")
 
 
 def record(
@@ -115,36 +133,41 @@ def record(
     to tensors. A function is called once, with the reference implementations of the fused
     operations, so every number can be followed. No ``.grad`` is written, and the graph is kept.
 
-    Raises TypeError for anything else, and ValueError for a loss of more than one element, one that
-    nothing was recorded for, and one whose graph has been released.
+    Raises TypeError for anything else, ValueError for a loss of more than one element, one that
+    nothing was recorded for, and one whose graph has been released, and RuntimeError where a tensor
+    that a backward needs was changed in place since.
     """
     recorder = _Recorder(Names(model, names))
     if isinstance(loss, Tensor):
         function, root = None, loss
         _check(root)
         recorder.read_graph(root)
+        recorder.outside = False
     elif callable(loss):
         function = loss
         with use_kernels("reference"), enable_grad(), recorder:
             root = loss()
         _check(root)
+        if root._node.order not in recorder.by_node:
+            recorder.read_graph(root)
     else:
         raise TypeError(f"explore takes a Tensor or a function, not {type(loss).__name__}")
     recorder.loss = recorder.by_node[root._node.order]
     recorder.events.append(("start", recorder.loss))
     leaves = {v.node for v in recorder.values if v.kind == "leaf"}
-    with use_kernels("reference") if function else _nothing(), enable_grad(), recorder:
+    nodes = [v.node for v in recorder.values if v.node is not None]
+    with (
+        use_kernels("reference") if function else nullcontext(),
+        without_hooks(nodes, retained_only=True),
+        enable_grad(),
+        recorder,
+    ):
         run_backward([starting_gradient(root, None, False)], leaves, False, True)
     recorder.name_values()
-    return Tape(recorder.values, recorder.calls, recorder.events, recorder.loss, function, model)
-
-
-class _nothing:  # noqa: N801 (a context manager, as a function would be)
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exc_info):
-        pass
+    return Tape(
+        recorder.values, recorder.calls, recorder.events, recorder.loss, function, model,
+        recorder.outside,
+    )  # fmt: skip
 
 
 def _check(loss):
@@ -166,6 +189,15 @@ def _check(loss):
         raise ValueError("the loss to explore is a leaf: nothing was computed")
 
 
+_LAST = "explorer"  # the key of the hook that runs last
+
+
+def same(a, b) -> bool:
+    """Whether two arrays hold the same numbers; NaN is the same as NaN."""
+    a, b = to_numpy(a), to_numpy(b)
+    return bool(np.array_equal(a, b, equal_nan=a.dtype.kind == "f"))
+
+
 class _Recorder(Observer):
     """Watches a computation and its backward pass."""
 
@@ -182,6 +214,7 @@ class _Recorder(Observer):
         self.call_of: dict[int, Call] = {}  # order of a node -> Call
         self.last_place = -1
         self.keep: list[Any] = []  # what must live as long as its id is a key
+        self.outside = False
 
     # --- forward ---------------------------------------------------------------------------------
 
@@ -215,9 +248,11 @@ class _Recorder(Observer):
             node = arg._node
             if node is not None:
                 if node.order not in self.by_node:
-                    kind = "leaf" if isinstance(node, Leaf) else "constant"
-                    self._add_value(kind, arg._data, arg.shape, arg.dtype, node)
                     self.keep.append(arg)
+                    if isinstance(node, Leaf):
+                        self._add_value("leaf", arg._data, arg.shape, arg.dtype, node)
+                    else:
+                        self._read_outside(arg)
                 return self.by_node[node.order]
             arg = arg._data
         if not is_array(arg):
@@ -231,29 +266,38 @@ class _Recorder(Observer):
 
     def read_graph(self, loss):
         """Take the calls from a graph, oldest first, with the values that it holds."""
-        nodes, stack = {}, [loss._node]
-        while stack:
-            node = stack.pop()
-            if node.order in nodes:
-                continue
-            if not isinstance(node, Leaf) and node.inputs is None:
+        nodes = behind(loss._node, self.by_node)
+        for node in nodes:
+            if released(node):
                 raise ValueError(
                     f"backward has released the graph at {describe(node)}: explore the loss "
                     "before, pass retain_graph=True, or give explore a function that computes it"
                     + see("Why can backward run only once?")
                 )
-            nodes[node.order] = node
-            stack += [] if isinstance(node, Leaf) else [n for n in node.inputs if n is not None]
-        for _, node in sorted(nodes.items()):
+        self._read_nodes(nodes, loss)
+
+    def _read_outside(self, tensor):
+        """The history of a tensor that was computed before the function was called."""
+        nodes = behind(tensor._node, self.by_node)
+        if any(map(released, nodes)):
+            # if the loss depends on it, backward will say that its graph has been released
+            self._add_value("constant", tensor._data, tensor.shape, tensor.dtype, tensor._node)
+        else:
+            self._read_nodes(nodes, tensor)
+
+    def _read_nodes(self, nodes, root):
+        self.outside = True
+        first = len(self.calls)
+        for node in nodes:
             if isinstance(node, Leaf):
                 tensor = node.tensor()
                 array = None if tensor is None else tensor._data
                 self._add_value("leaf", array, node.shape, node.dtype, node)
             else:
-                self._add_call(node, [self._read_input(node, i) for i in range(len(node.inputs))],
-                               self._read_output(node))  # fmt: skip
-        self.by_node[loss._node.order].array = loss._data
-        for call in self.calls:
+                args = [self._read_input(node, i, s) for i, s in enumerate(sources_of(node))]
+                self._add_call(node, args, self._read_output(node))
+        self.by_node[root._node.order].array = root._data
+        for call in self.calls[first:]:
             if call.out.array is None:
                 self._compute_again(call)
 
@@ -267,10 +311,9 @@ class _Recorder(Observer):
         y = op.forward(namespace(next(a for a in arrays if is_array(a))), *arrays)
         call.out.array = namespace(y).asarray(y) if is_array(y) else np.asarray(y)
 
-    def _read_input(self, node, i):
+    def _read_input(self, node, i, source):
         """The Value of input ``i``; what the node saved of it fills in what was not known."""
         saved = dict(zip(node.save_inputs, node.saved, strict=False)).get(i)
-        source = node.inputs[i]
         if source is not None:
             value = self.by_node[source.order]
             if value.array is None and is_array(saved) and saved.shape == value.shape:
@@ -301,10 +344,22 @@ class _Recorder(Observer):
         if value is None or self.loss is None:
             return
         value.gradient = raw(gradient)
+        if hooked(node):
+            self._see_after_hooks(node, value)
         if value.kind == "leaf":
             self.events.append(("leaf", value))
         elif value.call is not None:
             self.events.append(("backward", value.call))
+
+    def _see_after_hooks(self, node, value):
+        """Have a hook of ours run after all others, which sees what they made of the gradient."""
+
+        def see_it(g):
+            node.hooks.pop(_LAST, None)
+            if not same(g._data, value.gradient):
+                value.before_hooks, value.gradient = value.gradient, raw(g)
+
+        node.hooks[_LAST] = see_it
 
     # --- names -----------------------------------------------------------------------------------
 

@@ -17,14 +17,18 @@ so a reader sees where the first wrong number comes from.
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 from typing import Any
 
 import numpy as np
 
 from autograd._tensor import Tensor
 from autograd.accumulate import Pending, Scatter
+from autograd.debug.explorer.again import refusal_to_repeat
+from autograd.debug.explorer.held import hooked
 from autograd.device import namespace
-from autograd.hooks import RETAIN
+from autograd.functional.recomputation import Recompute
+from autograd.grad_mode import enable_grad
 from autograd.kernels.dispatch import use_kernels
 from autograd.leaf import Leaf
 from autograd.unbroadcast import fit_to_input
@@ -46,18 +50,22 @@ CORNER = 4
 class WalkedGraph:
     """The nodes that ``root`` was computed from, newest first, and the uses between them.
 
+    A recomputed segment hands on to nodes that are newer than itself: they come right after it.
+
     An edge is one use, (user, input, used): the indices of two nodes and the position of the input.
     It is the path of one contribution. The edges of a node are those into it.
     """
 
     def __init__(self, root: Any) -> None:
-        found, stack = {root}, [root]
-        while stack:
-            for source in inputs_of(stack.pop()):
+        found, waiting = {root}, [(-root.order, root)]
+        self.nodes: list[Any] = []
+        while waiting:
+            _, node = heappop(waiting)
+            self.nodes.append(node)
+            for source in inputs_of(node):
                 if source is not None and source not in found:
                     found.add(source)
-                    stack.append(source)
-        self.nodes = sorted(found, key=lambda node: -node.order)
+                    heappush(waiting, (-source.order, source))
         self.index = {node: i for i, node in enumerate(self.nodes)}
         self.edges: list[tuple[int, int, int]] = []
         self.arriving: list[list[int]] = [[] for _ in self.nodes]
@@ -117,7 +125,10 @@ def inputs_of(node):
 def contributions(node, g) -> Iterator[tuple[int, Any]]:
     """Pairs (position, gradient) of the inputs of ``node``: its backward, on the gradient ``g``."""
     xp = namespace(g)
-    gradients = node.backward(xp, g, *node.saved)
+    if isinstance(node, Recompute):  # it has run: its input is the output of the second run
+        gradients = g
+    else:
+        gradients = node.backward(xp, g, *node.saved)
     gradients = gradients if isinstance(gradients, (tuple, list)) else (gradients,)
     for i, (source, gradient) in enumerate(zip(node.inputs, gradients, strict=True)):
         if source is not None:
@@ -205,7 +216,9 @@ def difference(array, expected):
 
 
 def worst_element(array, expected) -> tuple[int, ...]:
-    """The index of the element that differs most."""
+    """The index of the element that differs most; () where there is none."""
+    if not array.size:
+        return ()
     off = np.abs(difference(array, expected))
     off = np.where(np.isnan(off), np.inf, off)
     return tuple(int(i) for i in np.unravel_index(int(np.argmax(off)), off.shape))
@@ -271,6 +284,8 @@ def _results(gradients, complete):
     worst = [worst_element(gradients[i], complete[i]) for i in leaves]
     elements = [
         (gradients[i][at], complete[i][at], difference(gradients[i], complete[i])[at])
+        if gradients[i].size
+        else (0.0, 0.0, 0.0)
         for i, at in zip(leaves, worst, strict=True)
     ]
     return {
@@ -315,7 +330,7 @@ def walk_graph(root: Any, names: dict[Any, tuple[str, str]]) -> dict[str, Any]:
         "norms": np.array([norm(complete[i]) for i in range(len(nodes))]),
         "edges": np.array(graph.edges, dtype=np.int32).reshape(-1, 3),
         "paths": str(sum(paths)),  # may be more than a float holds
-        "hooked": any(set(node.hooks or ()) - {RETAIN} for node in graph.nodes),
+        "hooked": any(hooked(node) for node in graph.nodes),
         "walks": {w.name: columns(w, complete) for w in (newest, once, every)},
     }
 
@@ -355,10 +370,15 @@ EXAMPLES = {"reuse": example_reuse, "residual": example_residual}
 
 
 def part(tape: Any, builder: Any = None) -> dict[str, Any]:
-    """The walks of a tape's graph, and those of the two examples, for the page."""
+    """The walks of a tape's graph, and those of the two examples, for the page.
+
+    ``refused`` says why the graph itself cannot be walked.
+    """
+    with enable_grad():
+        examples = {name: example() for name, example in EXAMPLES.items()}
+    if refusal := refusal_to_repeat(tape):
+        return {"examples": examples, "refused": refusal}
     root = tape.loss.node
-    if root is None or isinstance(root, Leaf) or root.inputs is None:
-        return {}
     names = {}
     for value in tape.values:
         if value.node is not None:
@@ -368,5 +388,5 @@ def part(tape: Any, builder: Any = None) -> dict[str, Any]:
         walked = walk_graph(root, names)
     return {
         "this": walked,
-        "examples": {name: example() for name, example in EXAMPLES.items()},
+        "examples": examples,
     }
