@@ -91,7 +91,7 @@ def test_a_trail_goes_on_goes_back_and_forgets(result):
     *steps, longest = result["trail"]
     assert steps[:3] == [2, 3, 2]  # loss -> a -> b, and back to a
     assert steps[3:] == [1] * 6  # what leads elsewhere, or is no trail
-    assert longest == 16
+    assert longest == 24
 
 
 def test_the_origin_of_a_moved_element(result):

@@ -1,16 +1,15 @@
 // The cell view: one element, the terms that made it, and where each of them came from.
 
-import { cellState, cellText, isCellOf, largestCell } from "./cells.js";
+import { cellState, isCellOf, largestCell } from "./cells.js";
 import { valueAt } from "./data.js";
 import { clear, h } from "./dom.js";
 import { exact, number } from "./format.js";
 import { explainCell, originOf } from "./rules.js";
 import { hasServer, serverTerms } from "./server.js";
-import { titleOf } from "./state.js";
 import { cellTable } from "./terms.js";
 import { cellLink, readTrail } from "./trail.js";
 import { usesOf } from "./uses.js";
-import { countOf, ruleInWords, tensorInWords, verdictInWords } from "./words.js";
+import { cellInWords, countOf, ruleInWords, tensorInWords, verdictInWords } from "./words.js";
 
 const cellUses = 8; // that are listed
 const cellInsides = 12; // contributions that can be opened in place
@@ -41,7 +40,7 @@ function cellRender(root, context) {
   const found = cellAnswers(graph).get(place) ?? explainCell(graph, shown.id, cell);
   const parts = [
     cellTrail(view),
-    h("h3", { class: "cell-title" }, `${titleOf(graph, shown.id)}${cellText(cell)} = `,
+    h("h3", { class: "cell-title" }, `${cellInWords(graph, shown.id, cell)} = `,
       h("span", { class: "mono" }, found.stored === null ? "not on the page" : exact(found.stored, shown.dtype))),
     context.cell === null ? h("p", { class: "faint" }, "No element is chosen: this is the largest.") : null,
     cellChooser(view, cell),
@@ -60,7 +59,7 @@ function cellTrail(view) {
   if (trail.length < 2) return null;
   return h("nav", { class: "cell-trail", "aria-label": "How you came here" },
     h("ol", {}, trail.map((place, i) => {
-      const text = `${tensorInWords(graph, place.id)}${cellText(place.cell)}`;
+      const text = cellInWords(graph, place.id, place.cell);
       const last = i === trail.length - 1;
       return h("li", {}, last ? h("span", { "aria-current": "true" }, text) : h("a", { href: cellLink(view, place.id, place.cell) }, text));
     })));
@@ -98,7 +97,7 @@ function cellExplained(view, found, depth = 0) {
     single || moved ? null : cellVerdict(view, found),
     found.rule === "add" ? found.terms.slice(0, cellInsides).map((term, i) => cellContribution(view, term, i, found.terms.length, depth)) : null,
     inner.map(({ id, cell }) => cellInside(true,
-      [h("a", { href: cellLink(view, id, cell) }, `${tensorInWords(graph, id)}${cellText(cell)}`), ` = ${number(valueAt(graph, id, cell))}`],
+      [h("a", { href: cellLink(view, id, cell) }, cellInWords(graph, id, cell)), ` = ${number(valueAt(graph, id, cell))}`],
       () => cellExplained(view, explainCell(graph, id, cell), depth + 1))));
 }
 
@@ -203,7 +202,7 @@ function cellForward(view, cell) {
     const step = graph.steps[line.step];
     const phase = step?.phase === "forward" ? "forward" : "backward";
     const target = into === null ? h("span", {}, tensorInWords(graph, line.out))
-      : h("a", { href: cellLink(view, line.out, into) }, `${tensorInWords(graph, line.out)}${cellText(into)}`);
+      : h("a", { href: cellLink(view, line.out, into) }, cellInWords(graph, line.out, into));
     const where = step && step.op ? `, ${phase}, in ${step.op} (${step.name})` : "";
     return h("li", {}, target, count > 1 ? ` and ${countOf(count - 1, "more element")}` : "", h("span", { class: "faint" }, where));
   });

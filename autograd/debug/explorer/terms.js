@@ -6,7 +6,7 @@ import { h } from "./dom.js";
 import { exact, number } from "./format.js";
 import { originOf, valueOf } from "./rules.js";
 import { cellLink } from "./trail.js";
-import { countOf, tensorInWords } from "./words.js";
+import { cellInWords, countOf, tensorInWords } from "./words.js";
 
 const termsShown = 12; // of a long sum, at first
 const termsAdded = ["sum", "mean", "matmul", "einsum", "add", "scatter", "cumsum", "cross", "linspace", "logsumexp", "var", "std"];
@@ -106,7 +106,7 @@ function termName(view, factor, alone = false, name = null) {
   const { graph } = view;
   if (factor.id === null) return `${alone ? "" : factor.name || "an inner variable"}${cellText(factor.cell)}`;
   const origin = originOf(graph, factor.id, factor.cell);
-  const full = `${tensorInWords(graph, origin.id)}${cellText(origin.cell)}`;
+  const full = cellInWords(graph, origin.id, origin.cell);
   const text = name ?? (alone ? cellText(origin.cell) || "[]" : full);
   return h("a", { href: cellLink(view, origin.id, origin.cell), "aria-label": full }, text);
 }

@@ -4,7 +4,7 @@ import { cellState } from "./cells.js";
 import { cellOf, flatOf } from "./data.js";
 import { nameTensor } from "./state.js";
 
-const trailLongest = 16;
+const trailLongest = 24;
 
 // The cells of the trail, [{id, cell}], which ends with the one that is shown; that one alone if the
 // address has another way, or none.

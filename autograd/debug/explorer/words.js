@@ -1,6 +1,6 @@
 // A rule in words, for one cell: "Row 2 of g times column 5 of W: the sum of 16 products."
 
-import { cellText } from "./cells.js";
+import { cellText, sizeOf } from "./cells.js";
 import { readNumber } from "./data.js";
 import { number } from "./format.js";
 import { isNumber, reducedAxes } from "./rules.js";
@@ -80,7 +80,7 @@ function givenInWords(tensor) {
 
 function moveInWords(line, factor, name) {
   if (factor.number !== undefined) return `The number ${number(factor.number)} is filled in here.`;
-  const from = `${name(factor.id)}${cellText(factor.cell)}`;
+  const from = `${inBrackets(name(factor.id))}${cellText(factor.cell)}`;
   if (line.op === "Where") return `The condition chooses ${from} here.`;
   if (line.op === "BroadcastTo") return `A copy of ${from}.`;
   return `${from}, at a new place.`;
@@ -118,6 +118,8 @@ export function tensorInWords(graph, id, depth = 2) {
   const kind = kindWords[line.op] ?? line.op;
   if (depth === 0 || !line.inputs.length) return kind;
   const formula = line.rule === "elementwise" && line.attrs.formula !== "a";
+  const whole = line.op === "GetItem" && sizeOf(tensor.shape) === sizeOf(graph.tensors[line.inputs[0]].shape);
+  if (whole) return name(line.inputs[0]); // with new axes alone
   const moved = movedWords[line.op] ?? ((x) => `${kindWords[line.op] ?? line.op} of ${x}`);
   const text = formula ? formulaWith(line, name)
     : line.rule === "matmul" ? line.inputs.map((input) => inBrackets(name(input))).join(" @ ") : moved(name(line.inputs[0]));
@@ -133,6 +135,12 @@ export function formulaWith(line, name) {
     const text = name(line.inputs[letter.charCodeAt(0) - 97]);
     return alone ? text : inBrackets(text);
   });
+}
+
+// A cell by its tensor and its indices: "(n * weight)[0, 2]".
+export function cellInWords(graph, id, cell) {
+  const text = tensorInWords(graph, id);
+  return `${/^(gradient of|contribution to|an?) /.test(text) || !cell.length ? text : inBrackets(text)}${cellText(cell)}`;
 }
 
 // How the terms and the stored number compare, in a sentence.
