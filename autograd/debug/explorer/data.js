@@ -50,6 +50,13 @@ export class Page {
     return this.arrayCache.get(number);
   }
 
+  // A new reference to an array that was not embedded.
+  addArray(array) {
+    this.arrays.push(null);
+    this.arrayCache.set(this.arrays.length - 1, array);
+    return { $: this.arrays.length - 1 };
+  }
+
   graph(name) {
     return this.graphs.find((graph) => graph.name === name) ?? this.graphs[0] ?? null;
   }

@@ -1,7 +1,7 @@
 // Proof: gradients against differences of the loss itself, and the error against the step.
 import { cellOf, flatOf } from "./data.js";
 import { clear, h } from "./dom.js";
-import { exact, number, shapeText } from "./format.js";
+import { number, shapeText } from "./format.js";
 import { proofCurve } from "./proof_curve.js";
 import { proofGap, proofName, proofOf, proofOverview, proofRelativePart } from "./proof_data.js";
 import { hasServer, serverProof } from "./server.js";
@@ -116,7 +116,7 @@ function proofElements(context, tensor, known, row) {
         href: link({ tensor: tensor.key, of: null, cell: cell === "" ? null : cell, view: "proof" }),
         "aria-current": current ? "true" : null,
       }, name)),
-      h("td", {}, proofVerdict(check.verdict)), h("td", {}, exact(check.gradient, type)),
+      h("td", {}, proofVerdict(check.verdict)), h("td", {}, proofDigits(check.gradient)),
       h("td", {}, proofDigits(check.difference)), h("td", {}, proofShort(gap)),
       h("td", {}, proofShort(relative)), h("td", {}, proofShort(check.tolerance)),
       h("td", {}, number(check.x)));

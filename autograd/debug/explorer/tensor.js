@@ -10,6 +10,7 @@ import { leadOf, sliceOf } from "./slices.js";
 import { nameTensor } from "./state.js";
 import { statisticsOf } from "./stats.js";
 import { heatMap, numberTable } from "./tensor_grid.js";
+import { wholeButton } from "./whole.js";
 import { countOf, tensorInWords } from "./words.js";
 
 const tensorNumbers = 400; // cells that are shown as numbers
@@ -140,7 +141,7 @@ function tensorPanel(root, context, tensor, lead, beside) {
     const picture = numbers ? numberTable(grid) : heatMap(grid, width, root);
     return beside ? h("figure", {}, h("figcaption", {}, `${tensorAxis(graph, tensor.shape, lead.length - 1)} ${at.at(-1)}`), picture) : picture;
   });
-  const headings = [h("h3", {}, tensorTitle(graph, tensor)), tensorSampled(tensor)];
+  const headings = [h("h3", {}, tensorTitle(graph, tensor)), tensorSampled(tensor), wholeButton(context, tensor)];
   return h("section", { class: "tensor-panel", "aria-label": tensorTitle(graph, tensor) }, headings,
     h("div", { class: beside ? "tensor-beside" : "" }, pictures),
     tensorChosen(context, tensor), tensor.shape.length ? tensorLegend(largest) : null);
