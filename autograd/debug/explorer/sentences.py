@@ -1,4 +1,4 @@
-"""Each step of a tape in one plain sentence."""
+"""Each step of a tape in one plain sentence: single numbers as they are, larger tensors by shape."""
 
 from typing import Any
 
@@ -11,44 +11,69 @@ def sentence(phase: str, what: Any) -> str:
         return _forward(what)
     if phase == "backward":
         return _backward(what)
-    return _leaf(what) if phase == "leaf" else _start()
+    return _leaf(what) if phase == "leaf" else _start(what)
 
 
 def _forward(call: Call) -> str:
-    inputs = [a.key if isinstance(a, Value) else f"the number {a!r}" for a in call.args]
-    return f"{_kind(call)} computes {call.out.key}, {_shape(call.out)}, from {_listed(inputs)}."
+    inputs = [_named(a) if isinstance(a, Value) else f"the number {a!r}" for a in call.args]
+    shape = "" if call.out.shape == () else f", shape {call.out.shape},"
+    return f"{call.name} computes {_named(call.out)}{shape} from {_listed(inputs)}."
 
 
-def _start() -> str:
-    return "Backward starts here: the derivative of the loss with respect to itself is 1."
+def _named(value: Value) -> str:
+    """A value by its name, with its number if it is one."""
+    number = _number(value.array)
+    return f"{value.key} = {number}" if number else value.key
+
+
+def _start(loss: Value) -> str:
+    name = "the loss" if loss.key == "loss" else f"{loss.key}, the loss,"
+    return f"Backward starts here: the derivative of {name} with respect to itself is 1."
 
 
 def _backward(call: Call) -> str:
-    sources = [
-        a.key
-        for a, needed in zip(call.args, call.op.needs, strict=False)
-        if isinstance(a, Value) and needed
-    ]
-    n = len(call.out.contributions)
-    arrived = "its contribution has" if n == 1 else f"all {n} contributions to it have"
+    to = []
+    for i, source in enumerate(call.args):
+        if isinstance(source, Value) and i < len(call.op.needs) and call.op.needs[i]:
+            arrays = [c.array for c in source.contributions if c.call is call and c.input == i]
+            number = _number(arrays[0]) if arrays else ""
+            to.append(f"{number} for {source.key}" if number else source.key)
+    n, total = len(call.out.contributions), _sum(call.out)
+    if total:
+        complete = f"complete: {total}"
+    else:
+        which = {1: "its contribution has", 2: "both contributions to it have"}
+        complete = f"complete, since {which.get(n, f'all {n} contributions to it have')} arrived"
+    if to and " for " in to[0]:
+        return f"The gradient of {call.out.key} is {complete}. {call.name} returns {_listed(to)}."
     return (
-        f"The gradient of {call.out.key} is complete, since {arrived} arrived: {_kind(call)} turns "
-        f"it into {_counted(len(sources))} for {_listed(sources)}."
+        f"The gradient of {call.out.key} is {complete}: {call.name} turns it into "
+        f"{_counted(len(to))} for {_listed(to)}."
     )
 
 
 def _leaf(value: Value) -> str:
     n = len(value.contributions)
-    total = "the only contribution" if n == 1 else f"the sum of {n} contributions"
+    total = _sum(value)
+    if not total:
+        total = "the only contribution" if n == 1 else f"the sum of {n} contributions"
     return f"{value.key} was given, not computed: {total} is its gradient, and lands in .grad."
 
 
-def _kind(call):
-    return call.name
+def _sum(value: Value) -> str:
+    """The contributions to a single number's gradient, added up: "6 + 6 = 12"."""
+    terms = [_number(c.array) for c in value.contributions]
+    if not terms or "" in terms or len(terms) > 4:
+        return _number(value.gradient)
+    text = terms[0]
+    for term in terms[1:]:
+        text += f" - {term[1:]}" if term.startswith("-") else f" + {term}"
+    return text if len(terms) == 1 else f"{text} = {_number(value.gradient)}"
 
 
-def _shape(value):
-    return "one number" if value.shape == () else f"shape {value.shape}"
+def _number(array: Any) -> str:
+    """A single number in four digits; "" for what is none."""
+    return f"{float(array):.4g}" if array is not None and array.shape == () else ""
 
 
 def _counted(n):

@@ -30,6 +30,9 @@ from autograd.leaf import Leaf
 from autograd.observe import Observer
 from autograd.questions import see
 
+SHORT = {"NumberToPower": "power", "PowerToNumber": "power"}
+"""What the outputs of these operations are called; others have the operation's name."""
+
 
 @dataclass(eq=False, repr=False)
 class Contribution:
@@ -369,7 +372,8 @@ class _Recorder(Observer):
         per_module: dict[str, int] = {}
         for call in self.calls:
             per_module[call.module] = per_module.get(call.module, 0) + 1
-        self.loss.key = unique("loss")
+        call = self.loss.call
+        self.loss.key = unique(call.variable or "loss")
         for value in self.values:
             if value is self.loss:
                 continue
@@ -378,7 +382,9 @@ class _Recorder(Observer):
                 name = name or ("constant" if value.kind == "constant" else "leaf")
             else:
                 call = value.call
-                own = call.variable or type(call.op).__name__.lower()
+                own = call.variable or SHORT.get(
+                    type(call.op).__name__, type(call.op).__name__.lower()
+                )
                 name = own
                 if call.module:
                     alone = per_module[call.module] == 1
