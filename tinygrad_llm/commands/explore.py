@@ -90,7 +90,8 @@ def titles() -> dict[str, str]:
 
 
 def _all_built_in() -> dict[str, Callable[[], Any]]:
-    return {**EXPLORABLE, **BUILTIN}
+    gpt, *others = EXPLORABLE
+    return {gpt: EXPLORABLE[gpt], **BUILTIN, **{name: EXPLORABLE[name] for name in others}}
 
 
 def _built_in(first: str | None) -> tuple[dict[str, Any], Graphs]:
@@ -103,7 +104,10 @@ def _built_in(first: str | None) -> tuple[dict[str, Any], Graphs]:
     for name in sorted(known, key=lambda name: name != first):
         graph, tapes[name] = built_in(name)
         graphs.append(graph)
-    questions = [{"question": q, "address": address} for q, address in QUESTIONS.items()]
+    questions = [
+        {"question": question, "address": answer.address, "answer": answer.text}
+        for question, answer in QUESTIONS.items()
+    ]
     return {"graphs": graphs, "questions": questions}, tapes
 
 

@@ -3,6 +3,7 @@
 import { h, clear } from "./dom.js";
 import { views } from "./views.js";
 import { predictGate } from "./predict.js";
+import { questionStrip } from "./questions.js";
 
 const TABS_TAKEN = "jkbgfd";  // keys that mean something else
 
@@ -98,6 +99,8 @@ function tabsRedraw(panel, view, context, place) {
   clear(panel);
   panel.dataset.view = view.id;
   try {
+    const strip = questionStrip(context);
+    if (strip) panel.append(strip);
     const gate = predictGate(context); // a question to answer before this step is shown
     if (gate) panel.append(gate);
     else view.render(panel, context);
