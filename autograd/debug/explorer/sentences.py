@@ -1,4 +1,4 @@
-"""Each step of a tape in one plain sentence: single numbers as they are, larger tensors by shape."""
+"""Each step of a tape in one plain sentence, with the numbers where they are single ones."""
 
 from typing import Any
 
