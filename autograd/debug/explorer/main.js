@@ -85,11 +85,11 @@ async function start() {
   const openGuide = h("button", { type: "button", onclick: () => guide.toggle() }, "Start here");
   const openHelp = tool("Keys", "?", () => help.open(tabs.letters(page), bare));
   const words = h("p", { class: "page-sentence" }, phase, sentence);
-  const title = h("h1", {}, page.title);
+  const title = h("h1", {}, page.title), heading = (text) => h("h2", { class: "hidden-text" }, text);
   if (bare) {
     clear(root).append(
       h("header", { class: "page-head" }, title, h("div", { class: "page-tools" }, openHelp, theme)),
-      h("div", { class: "page-body" }, h("div", { class: "page-right" }, tabs.list, tabs.panel)));
+      h("div", { class: "page-body" }, h("div", { class: "page-right" }, heading("Views"), tabs.list, tabs.panel)));
   } else {
     clear(root).append(
       h("header", { class: "page-head" }, title, page.graphs.length > 1 ? chooser : null, about,
@@ -97,8 +97,8 @@ async function start() {
       guide.element,
       h("div", { class: "page-now" }, controls.element, words, site),
       h("div", { class: "page-body" },
-        h("div", { class: "page-left" }, tape.pending, tape.element, drawing.element),
-        h("div", { class: "page-right" }, tabs.list, chosen.element, tabs.panel)));
+        h("div", { class: "page-left" }, heading("Tape and graph"), tape.pending, tape.element, drawing.element),
+        h("div", { class: "page-right" }, heading("Views"), tabs.list, chosen.element, tabs.panel)));
   }
   root.append(help.element);
   root.className = bare ? "page is-bare" : "page";

@@ -127,7 +127,8 @@ function tapePending(root, context, choose) {
     const left = pass.start - step.n, when = left === 1 ? "with the next step" : `in ${left} steps`;
     root.append(h("p", {}, step.phase === "start"
       ? "Nothing is pending yet. This step starts the backward pass: it gives the loss its gradient, 1."
-      : `Nothing is pending in the forward pass. The backward pass starts ${when}.`));
+      : `Nothing is pending in the forward pass. The backward pass starts ${when}. For it, this operation keeps:`));
+    if (step.phase !== "start") root.append(tapeKept(graph, step, choose));
     return;
   }
   const waiting = pendingBefore(pass, step.n);
@@ -151,6 +152,19 @@ function tapePending(root, context, choose) {
       rest > 0 ? h("li", { class: "tape-more" }, `and ${rest} more`) : null,
       operations.length && leaves
         ? h("li", { class: "tape-more" }, `and ${leaves} ${leaves === 1 ? "leaf" : "leaves"}`) : null));
+}
+
+// What a forward step keeps for the backward pass.
+function tapeKept(graph, step, choose) {
+  const kept = step.saved ?? [];
+  return h("ul", { class: "tape-chips", "aria-label": "Kept for backward" },
+    kept.length ? kept.map(({ what, tensor, shape }) => {
+      const key = tensor === null || tensor === undefined ? null : graph.tensors[tensor]?.key;
+      const text = [h("span", { class: "tape-chip-name" }, key ?? what), h("span", { class: "faint" }, shapeText(shape))];
+      return h("li", {}, key
+        ? h("button", { type: "button", class: "tape-chip tape-kept", title: what, onclick: () => choose(tensor) }, text)
+        : h("span", { class: "tape-more" }, text[0], " ", text[1]));
+    }) : h("li", { class: "tape-more" }, "nothing"));
 }
 
 function tapeReason(graph, waiting, step) {
