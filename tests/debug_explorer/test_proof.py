@@ -204,6 +204,22 @@ def test_a_loss_that_is_not_finite_has_no_proof():
         prover.check(0, [0])
 
 
+def test_a_backward_that_takes_one_type_alone_is_measured_all_the_same(rng):
+    class Single(Op):
+        def forward(self, xp, x):
+            return 2 * x
+
+        def backward(self, xp, g):
+            assert g.dtype == np.float32
+            return 2 * g
+
+    x = leaf(rng.standard_normal(5))
+    tape = record(lambda: ops.exp(Single()(ops.sin(x))).sum())
+    proof = part(tape, Builder(tape))
+    assert set(proof["checks"]["verdict"]) == {0} and np.isnan(proof["checks"]["exact"]).all()
+    assert len(proof["curves"]["tensor"]) == 0 and proof["unproven"] == []
+
+
 def test_what_cannot_be_measured_is_refused(rng):
     x, ids = leaf(rng.standard_normal((3, 2))), np.array([0, 2])
     tape = record(lambda: (ops.embedding(x, ids) * rng.standard_normal((2, 2))).sum())

@@ -20,8 +20,18 @@ from autograd.debug.explorer import answers as answers_module
 from autograd.debug.explorer.answers import Answers, QuestionError
 from autograd.debug.explorer.document import Builder, graph_document
 from autograd.debug.explorer.page import page
-from autograd.debug.explorer.serve import LARGEST_QUESTION, ServeError, listen, make_app, serve
+from autograd.debug.explorer.serve import (
+    LARGEST_QUESTION,
+    ServeError,
+    listen,
+    make_app,
+    ready,
+    serve,
+)
 from autograd.debug.explorer.tape import record
+from tinygrad_llm.commands.explore import run
+from tinygrad_llm.commands.explore_options import ExploreOptions
+from tinygrad_llm.errors import UserError
 from tinygrad_llm.inspect.explorable import EXPLORABLE
 
 pytest.importorskip("fastapi", reason="needs fastapi, of the extra web")
@@ -333,7 +343,11 @@ def test_a_port_in_use_is_one_sentence():
         said = []
         with pytest.raises(ServeError) as refused:
             serve({}, {"graphs": []}, "", port, False, said.append)
-    assert str(refused.value).startswith(f"port {port} cannot be used (")
+        assert str(refused.value).startswith(f"port {port} cannot be used (")
+        with pytest.raises(ServeError, match=f"port {port} cannot be used"):
+            ready(port)
+        with pytest.raises(UserError, match="choose another with --port"):
+            run(ExploreOptions(serve=True, open=False, port=port))
     assert said == []
 
 

@@ -49,6 +49,8 @@ def run(options: ExploreOptions) -> int:
     out = user_path(options.out)
     if out.exists() and not out.is_file():
         raise UserError(f"cannot write {out}: it is not a file; name another with --out")
+    if options.serve:
+        _check_port(options.port)
     with make_console(sys.stderr).progress("forward, backward, and their proof"):
         document, tapes = _of_model(options) if options.model else _built_in(options.graph)
     title = document.pop("title", TITLE)
@@ -67,6 +69,15 @@ def run(options: ExploreOptions) -> int:
     if options.open:
         open_page(out.resolve().as_uri() + at(options), console, options.out)
     return 0
+
+
+def _check_port(port: int) -> None:
+    from autograd.debug.explorer.serve import ServeError, ready
+
+    try:
+        ready(port)
+    except ServeError as error:
+        raise UserError(str(error)) from None
 
 
 def at(options: ExploreOptions) -> str:

@@ -86,6 +86,12 @@ def serve(
     return 0
 
 
+def ready(port: int) -> None:
+    """Raise the ServeError that ``serve`` would: before a page is made for nothing."""
+    _uvicorn()
+    listen(port).close()
+
+
 def _uvicorn():
     try:
         import fastapi  # noqa: F401
