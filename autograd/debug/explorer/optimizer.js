@@ -1,3 +1,5 @@
+// The optimizer, line by line: from a weight's gradient to its new value, and over several steps.
+
 import { adamwAgreement, adamwCompare, adamwHistory } from "./adamw.js";
 import { cellOf, flatOf } from "./data.js";
 import { h } from "./dom.js";

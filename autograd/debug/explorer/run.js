@@ -1,3 +1,5 @@
+// A training run: norms of gradients, sizes of updates and dead units, checkpoint by checkpoint.
+
 import { h } from "./dom.js";
 import { number, shapeText } from "./format.js";
 import { runHeatMap, runLines, runScatter } from "./runcharts.js";

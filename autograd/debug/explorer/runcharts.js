@@ -1,3 +1,5 @@
+// Pictures of a run: lines over its checkpoints, and a heat map of layers and checkpoints.
+
 import { h, svg } from "./dom.js";
 
 // The pictures of a training run: a heat map and lines, with a mark at the chosen step.
