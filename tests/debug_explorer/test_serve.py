@@ -314,6 +314,13 @@ def test_a_real_server_answers_and_ctrl_c_ends_it():
         port = int(origin.rpartition(":")[2])
         with pytest.raises(ServeError, match=f"port {port} cannot be used"):
             listen(port)
+        with socket.create_connection(
+            ("127.0.0.1", port)
+        ) as broken:  # breaks off: nothing is logged
+            broken.sendall(
+                f"POST /proof HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nX-Token: {token}\r\n"
+                "Content-Length: 9\r\n\r\n{".encode()
+            )
         others = _own_address()
         if (
             others is not None

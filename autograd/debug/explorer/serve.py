@@ -66,7 +66,7 @@ def serve(
     server = uvicorn.Server(
         uvicorn.Config(
             app,
-            log_level="warning",
+            log_level="error",
             access_log=False,
             server_header=False,
             lifespan="off",
@@ -136,6 +136,7 @@ def make_app(content: str, tapes: Mapping[str, Tape], token: str, port: int) -> 
     """The ASGI application: GET / is the page, POST /proof, /values and /terms are questions."""
     from fastapi import FastAPI, Request, Response
     from starlette.concurrency import run_in_threadpool
+    from starlette.requests import ClientDisconnect
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     answers = Answers(tapes)
@@ -148,6 +149,8 @@ def make_app(content: str, tapes: Mapping[str, Tape], token: str, port: int) -> 
             asked = json.loads(await _body(request))
         except (ValueError, RecursionError):
             return _refusal(400, "the question is not JSON")
+        except ClientDisconnect:  # nobody is there to read an answer
+            return _refusal(400, "the question broke off")
         except _TooLargeError:
             return _refusal(413, f"a question has at most {LARGEST_QUESTION:,} bytes")
         try:
