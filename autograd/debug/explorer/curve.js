@@ -59,8 +59,8 @@ export function stepText(step) {
 
 const curveBox = { width: 640, height: 400, left: 64, right: 16, top: 16, bottom: 48 };
 
-function curveScales(steps, errors) {
-  const { width, height, left, right, top, bottom } = curveBox;
+function curveScales(steps, errors, box) {
+  const { width, height, left, right, top, bottom } = box;
   const low = Math.log10(steps.at(-1)) - 0.3;
   const high = Math.log10(steps[0]) + 0.3;
   const seen = errors.filter((e) => e > 0 && Number.isFinite(e));
@@ -73,11 +73,11 @@ function curveScales(steps, errors) {
     return top + ((ceiling - log) / (ceiling - floor)) * (height - top - bottom);
   };
   const inside = (error) => error >= 10 ** floor && error <= 10 ** ceiling;
-  return { x, y, floor, ceiling, inside };
+  return { x, y, floor, ceiling, inside, box };
 }
 
-function curveAxes(steps, { x, y, floor, ceiling }) {
-  const { width, height, left, right, top, bottom } = curveBox;
+function curveAxes(steps, { x, y, floor, ceiling, box }) {
+  const { width, height, left, right, top, bottom } = box;
   const parts = [];
   const power = (n) => [`10`, svg("tspan", { dy: -5, "font-size": 10 }, String(n))];
   for (let n = floor; n <= ceiling; n += 1) {
@@ -90,7 +90,7 @@ function curveAxes(steps, { x, y, floor, ceiling }) {
   for (let n = first; n <= Math.log10(steps[0]) + 1e-9; n += 1) {
     const at = x(10 ** n);
     parts.push(svg("line", { x1: at, x2: at, y1: top, y2: height - bottom, class: "proof-grid" }));
-    if ((n - first) % 2 === 1) {
+    if ((n - first) % (width < 480 ? 4 : 2) === 1) {
       parts.push(svg("text", { x: at, y: height - bottom + 18, "text-anchor": "middle" }, power(n)));
     }
   }
@@ -131,15 +131,16 @@ function curveLabel(text, step, error, scales, dx, dy, name, anchor = "start") {
   return svg("text", { x: px, y: py, class: name, "text-anchor": anchor }, text);
 }
 
-// The picture. ``chosen`` is the index of the step that is marked, or -1.
-export function curvePicture(curve, loss, chosen) {
+// The picture, as wide as there is room. ``chosen`` is the index of the step that is marked, or -1.
+export function curvePicture(curve, loss, chosen, room) {
+  const box = { ...curveBox, width: Math.min(Math.max(room, 320), curveBox.width) };
   const steps = Array.from(curve.steps);
   const known = {
     float32: curveErrors(curve.slopes32, curve.exact), float64: curveErrors(curve.slopes64, curve.exact),
   };
-  const scales = curveScales(steps, [...known.float32, ...known.float64]);
+  const scales = curveScales(steps, [...known.float32, ...known.float64], box);
   const laws = curveLaws(curve, loss);
-  const parts = curveAxes(steps, scales);
+  const parts = curveAxes(steps, scales), labels = []; // labels last, above all lines
   const smallest = steps.at(-1);
   const { truncation } = laws;
   if (truncation !== null) {
@@ -151,7 +152,7 @@ export function curvePicture(curve, loss, chosen) {
   for (const type of ["float32", "float64"]) {
     const law = (step) => laws.rounding[type] / step;
     parts.push(curveLaw(law, smallest, curveValley(laws, type) ?? steps[0], scales));
-    const at = Math.sqrt(smallest * (curveValley(laws, type) ?? steps[0]));
+    const at = smallest ** 0.7 * (curveValley(laws, type) ?? steps[0]) ** 0.3;
     if (scales.inside(law(at))) {
       parts.push(curveLabel("∝ 1/h", at, law(at), scales, 10, -8, "proof-note"));
     }
@@ -164,22 +165,22 @@ export function curvePicture(curve, loss, chosen) {
       const [step, error] = [steps[best], errors[best]];
       parts.push(svg("circle", { cx: scales.x(step), cy: scales.y(error), r: 7,
         class: `proof-best proof-${type}` }));
-      const place = scales.x(step) / curveBox.width;
-      const anchor = place > 0.8 ? "end" : place < 0.2 ? "start" : "middle";
-      parts.push(curveLabel(`${type}: best h = ${stepText(step)}`, step, error, scales,
+      const place = scales.x(step) / box.width;
+      const anchor = place > 0.7 ? "end" : place < 0.3 ? "start" : "middle";
+      labels.push(curveLabel(`${type}: best h = ${stepText(step)}`, step, error, scales,
         { end: 8, start: -8, middle: 0 }[anchor], 23, `proof-label proof-${type}`, anchor));
     }
   }
   if (chosen >= 0) {
     const at = scales.x(steps[chosen]);
-    parts.push(svg("line", { x1: at, x2: at, y1: curveBox.top,
-      y2: curveBox.height - curveBox.bottom, class: "proof-chosen" }));
+    parts.push(svg("line", { x1: at, x2: at, y1: box.top,
+      y2: box.height - box.bottom, class: "proof-chosen" }));
   }
-  const { width, height } = curveBox;
+  const { width, height } = box;
   const spoken = "Error of the measured slope against the step, both on logarithmic scales. "
     + "Two curves in the shape of a U; the table below has their numbers.";
   return svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": spoken,
-    class: "proof-curve" }, parts);
+    class: "proof-curve" }, parts, labels);
 }
 
 // The numbers behind the picture.

@@ -27,9 +27,10 @@ export function proofCurve(context, tensor, curve, row) {
   box.append(h("p", {}, `The same difference at ${where} with many steps, in both types. `
     + `Its error is measured against the engine's gradient in float64, ${number(curve.exact)}.`));
   const picture = h("div", { class: "proof-wide scroll" });
+  const room = document.querySelector(".page-view")?.clientWidth - 40 || 640;
   const said = h("output", { for: "proof-step", class: "proof-said" });
   const show = () => {
-    clear(picture).append(curvePicture(curve, graph.proof.loss, at));
+    clear(picture).append(curvePicture(curve, graph.proof.loss, at, room));
     said.textContent = `h = ${stepText(curve.steps[at])}: `
       + `off by ${number(errors32[at])} of the gradient in float32, ${number(errors64[at])} in float64.`;
   };
@@ -46,7 +47,7 @@ export function proofCurve(context, tensor, curve, row) {
   box.append(picture,
     h("p", { class: "proof-slider" }, h("label", { for: "proof-step" }, "step h "), slider, " ", said),
     proofBranches(curve, graph, errors32, errors64),
-    h("details", {}, h("summary", {}, "The curve as a table"),
+    proofFolded("The curve as a table", () =>
       h("div", { class: "proof-wide scroll" }, curveTable(curve))));
   return box;
 }
@@ -91,4 +92,12 @@ function proofBranches(curve, graph, errors32, errors64) {
       + "change at all: D(h) = 0, and the error is all of the gradient, 1."]);
   }
   return h("ul", { class: "proof-branches" }, items.map((parts) => h("li", {}, parts)));
+}
+
+// Details whose content is made when they are opened.
+export function proofFolded(title, make, open = false) {
+  const details = h("details", { open, ontoggle: () => {
+    if (details.open && details.childElementCount === 1) details.append(make());
+  } }, h("summary", {}, title), open ? make() : null);
+  return details;
 }
