@@ -39,6 +39,10 @@ SAMPLE = 3
 """Elements of every gradient that are compared, besides one for each bug."""
 ROUNDING = 64
 """How many times the rounding of the largest element a right gradient may be off."""
+RTOL = 1e-6
+"""What finite differences may be off by themselves, relative to the largest element."""
+STEP = 1e-5
+"""Of finite differences, relative to the largest number that is moved."""
 
 
 @dataclass(eq=False, repr=False)
@@ -229,7 +233,8 @@ def _planted(plantable, call):
 def records_of(tape: Tape, right: dict) -> list[Record]:
     """One Record for each gradient of the right pass, in the order of the pass."""
     records: list[Record] = []
-    eps = float(np.finfo(tape.loss.dtype).eps)
+    eps = max(float(np.finfo(g.dtype).eps) for g in right.values())
+    noise = 10 * float(np.finfo(np.float64).eps) * abs(float(tape.loss.array.reshape(())[()]))
     floor = eps * max((float(np.abs(g).max(initial=0.0)) for g in right.values()), default=0.0)
     by_call = {c.index: c for c in tape.calls}
     leaves = {v.index: v for v in tape.values if v.kind == "leaf"}
@@ -241,7 +246,7 @@ def records_of(tape: Tape, right: dict) -> list[Record]:
             value = call.out if i is None else call.args[i]
         record = Record(value, call, i, g)
         largest = float(np.abs(g).max(initial=0.0))
-        record.tolerance = ROUNDING * eps * largest + 4 * floor
+        record.tolerance = max(ROUNDING * eps, RTOL) * largest + 4 * floor + noise / STEP
         record.cells = _sample(g, seed=len(records))
         records.append(record)
     return records
@@ -293,15 +298,17 @@ def prove(tape: Tape, records: list[Record]) -> None:
 def slope(run: Replay, record: Record, cell: int) -> float:
     """d loss / d element ``cell`` of what the record is the gradient of."""
     x = run.arrays[record.value.index]
-    if x is None:
-        raise CannotHuntError(f"nobody kept the numbers of {record.value.key}, to move them")
-    h = 1e-5 * max(1.0, float(np.abs(x).max(initial=0.0)))
+    h = _step(x)
     changed = x.copy()
     losses = []
     for sign in (1, -1):
         changed.reshape(-1)[cell] = x.reshape(-1)[cell] + sign * h
         losses.append(_loss_with(run, record, changed))
     return (losses[0] - losses[1]) / (2 * h)
+
+
+def _step(x):
+    return STEP * max(1.0, float(np.abs(x).max(initial=0.0)))
 
 
 def _loss_with(run, record, array):

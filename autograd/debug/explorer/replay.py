@@ -176,6 +176,11 @@ class Replay:
     def _try(self, call, arrays):
         """(None, output), or (why the call cannot run again, None)."""
         name = call.name
+        if call.unseen:
+            return (
+                f"nobody saw how {call.out.key} was computed, in a segment that is recomputed: give "
+                "explore a function that computes the loss"
+            ), None
         for arg in call.args:
             if arg is None or (isinstance(arg, Value) and arrays[arg.index] is None):
                 what = self._missing(arg) if isinstance(arg, Value) else "an input was not kept"

@@ -24,6 +24,7 @@ from autograd.debug.explorer.naming import Names, Unique
 from autograd.debug.format import Place, place_of, raw
 from autograd.device import is_array, namespace, to_numpy
 from autograd.engine import Op
+from autograd.functional.recomputation import Recompute
 from autograd.grad_mode import enable_grad
 from autograd.kernels.dispatch import use_kernels
 from autograd.leaf import Leaf
@@ -74,6 +75,8 @@ class Call:
     ``op`` is the node itself: what it saved is still there. ``module`` is the dotted name of the
     module that called it and ``variable`` what its result was assigned to, "" if that is not known.
     ``name`` is that of the operation's class; the second class of the same name is called Name#2.
+    ``unseen``: it stands for a recomputed segment of a graph that was recorded before, and ``args``
+    are what all of the segment was computed from.
     """
 
     index: int
@@ -84,6 +87,7 @@ class Call:
     module: str = ""
     variable: str = ""
     name: str = ""
+    unseen: bool = False
 
 
 @dataclass(eq=False, repr=False)
@@ -299,6 +303,7 @@ class _Recorder(Observer):
             else:
                 args = [self._read_input(node, i, s) for i, s in enumerate(sources_of(node))]
                 self._add_call(node, args, self._read_output(node))
+                self.calls[-1].unseen = isinstance(node, Recompute)
         self.by_node[root._node.order].array = root._data
         for call in self.calls[first:]:
             if call.out.array is None:
@@ -307,7 +312,7 @@ class _Recorder(Observer):
     def _compute_again(self, call):
         """The output of a call whose inputs are known, although it is needed by no derivative."""
         arrays = [a.array if isinstance(a, Value) else a for a in call.args]
-        if any(a is None for a in arrays):
+        if call.unseen or any(a is None for a in arrays):
             return
         op = call.op._uncalled_copy()
         op.needs = (False,) * len(arrays)
