@@ -665,3 +665,21 @@ def many_inputs():
 def a_large_tensor():
     x = leaf(np.random.default_rng(0).standard_normal((700, 300)), np.float32)
     return lambda: ops.mean(ops.softmax(x) * ops.tanh(x)), {}
+
+
+@odd
+def a_leaf_that_was_changed_since():
+    x = leaf()
+    loss = ops.sum(x + 1.0)
+    x.assign_(np.zeros((2, 2)))
+    return loss, {"names": {"x": x}}
+
+
+@odd
+def a_leaf_that_shows_its_change():
+    x = leaf()
+    loss = ops.sum(ops.exp(x + np.float64(1.0)) * ops.exp(x))
+    y = leaf()
+    loss = ops.sum(y) + loss
+    y.assign_(np.zeros((2, 2)))
+    return loss, {"names": {"x": x, "y": y}}

@@ -31,6 +31,7 @@ from autograd.debug.explorer.statistics import sampled, statistics
 from autograd.debug.explorer.tape import Call, Tape, Value
 from autograd.debug.memory import kept_arrays
 from autograd.device import is_array
+from autograd.kernels.dispatch import use_kernels
 
 LARGEST = 4096
 EVERYTHING = 400_000
@@ -49,7 +50,8 @@ def graph_document(
     """The graph of ``tape`` as data; ``labels`` are texts for rows, such as {"tokens": [...]}."""
     tape = on_host(tape)
     with np.errstate(all="ignore"):  # numbers that are not finite are shown as such
-        builder = Builder(tape, largest, everything)
+        with use_kernels("reference"):  # an operation is taken apart by its definition
+            builder = Builder(tape, largest, everything)
         document = builder.document()
         document |= {"name": name, "title": title or name, "about": about, "labels": labels or {}}
         for key, part in (PARTS if parts is None else parts).items():
@@ -78,6 +80,7 @@ class Builder:
         self.forward_step: dict[Call, int] = {}
         self.backward_step: dict[Call, int] = {}
         self._made_in: dict[Item, int] = {}
+        self._changed: set[Item] = set()
         self._of: dict[Item, Item] = {}
         elements = sum(2 * int(np.prod(v.shape)) for v in tape.values)
         self.small = elements <= everything
@@ -89,6 +92,8 @@ class Builder:
         for value in tape.values:
             item = self._known.add(Item(value.array, value.kind, value.key))
             self.value_items[value] = self._add(item)
+            if value.changed and value.array is not None:
+                self._changed.add(item)
         for value in tape.values:
             if value.gradient is not None:
                 item = Item(value.gradient, "gradient", value.key)
@@ -100,7 +105,7 @@ class Builder:
         return {
             "loss": self.value_items[self.tape.loss].id,
             # of a loss that was computed before, by whatever kernels were in use then
-            "kernels": "reference" if self.tape.function else "any",
+            "kernels": "any" if self.tape.function is None or self.tape.outside else "reference",
             "tensors": [self._tensor(item) for item in self.items],
             "lines": [_line(line) for line in self.lines],
             "steps": self.steps,
@@ -237,9 +242,16 @@ class Builder:
         """The line that adds the contributions to a gradient."""
         item = self.gradient_items[value]
         parts = [self.contribution_items.get(c) for c in value.contributions]
-        item.line = Line("Accumulate", "add", [p for p in parts if p is not None], item)
+        total = (
+            item if value.before_hooks is None else Item(value.before_hooks, name="before hooks")
+        )
+        total.line = Line("Accumulate", "add", [p for p in parts if p is not None], total)
+        lines = [total.line]
+        if total is not item:
+            item.line = Line("Hook", "hook", [total], item)
+            lines.append(item.line)
         self._made_in[item] = n
-        return self._add_lines([item.line], n)
+        return self._add_lines(lines, n)
 
     def _leaf(self, step, value, n):
         step |= {"op": "", "name": value.key, "out": self.value_items[value].id}
@@ -265,6 +277,8 @@ class Builder:
             if axes is not None:
                 described["sample"] = [list(map(int, axis)) for axis in axes]
                 described["stats"] = statistics(array)
+        if item in self._changed:
+            described["changed"] = True
         if item.kind in ("leaf", "constant", "computed") and item.name:
             described["key"] = item.name
         return described

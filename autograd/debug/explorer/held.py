@@ -9,6 +9,9 @@ from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+
+from autograd.device import is_array, to_numpy
 from autograd.functional.recomputation import Recompute
 from autograd.hooks import RETAIN
 from autograd.leaf import Leaf
@@ -58,6 +61,33 @@ def released(node: Any) -> bool:
 def hooked(node: Any) -> bool:
     """Whether the user has a hook on the gradient of a node; ``retain_grad`` is none."""
     return bool(set(node.hooks or ()) - {RETAIN})
+
+
+REFUSED = 1e-3
+"""A call whose second run differs from the first by more, relative to its largest number, is not
+the same computation."""
+
+
+def alike(data: Any, recorded: Any, args: Iterable[Any]) -> bool:
+    """Whether ``data`` has, up to rounding, the numbers of a recorded output of the same shape.
+
+    Rounding is relative to the numbers that it was computed from: a sum may cancel. What was not
+    ``recorded`` is taken for the same.
+    """
+    if recorded is None or data.size == 0 or data.dtype.kind != "f":
+        return True
+    before = np.asarray(to_numpy(recorded), dtype=np.float64)
+    size = max(_largest(a) for a in (before, *args))
+    rtol = max(REFUSED, 30 * float(np.finfo(recorded.dtype).eps))
+    return bool(np.allclose(to_numpy(data), before, rtol=0, atol=rtol * size, equal_nan=True))
+
+
+def _largest(x):
+    """The size of the largest finite number in an array, or of a number."""
+    x = np.asarray(to_numpy(x) if is_array(x) else x)
+    if x.dtype.kind not in "fiu":
+        return 0.0
+    return float(np.abs(x[np.isfinite(x)]).max(initial=0))
 
 
 @contextmanager

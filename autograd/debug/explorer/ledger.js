@@ -108,6 +108,11 @@ function ledgerTable(at) {
       ? h("p", { class: "faint" }, `\u25CB arrives after step ${context.step.n}, the one that is shown.`) : null);
 }
 
+function ledgerHooked(graph, tensor) {
+  const { line } = graph.tensors[tensor.grad];
+  return line !== null && graph.lines[line].rule === "hook";
+}
+
 function ledgerVerdict(at) {
   const { tensor, added, kept, engine, assigns, flat, context } = at;
   const where = at.cell.length ? ` at [${at.cell.join(", ")}]` : "";
@@ -119,8 +124,8 @@ function ledgerVerdict(at) {
     : sum.ulps <= 4 * added.parts.length
       ? h("p", { class: "good" }, `\u2713 The sum, made here in ${tensor.dtype}, is the engine's gradient bit for bit`, elements,
         `; elsewhere rounding moves it by at most ${sum.ulps} unit${sum.ulps === 1 ? "" : "s"} in the last place.`)
-      : h("p", { class: "bad" }, `\u2717 The sum differs from the engine's gradient by up to ${number(sum.off)}. `,
-        "A hook may have replaced it.");
+      : ledgerHooked(context.graph, tensor) ? h("p", {}, `A hook replaced the sum: the gradient that goes on differs from it by up to ${number(sum.off)}.`)
+      : h("p", { class: "bad" }, `\u2717 The sum differs from the engine's gradient by up to ${number(sum.off)}.`);
   if (!assigns) return h("div", { class: "ledger-verdict", "aria-live": "polite" }, agreement);
   const lost = ledgerComparison(kept.sums.at(-1), engine, tensor.dtype);
   const got = kept.sums.at(-1)[flat], off = ledgerOff(got, engine[flat]);

@@ -129,12 +129,16 @@ def _statements(file: str) -> dict[tuple, tuple[str, str]]:
 
 
 class Unique:
-    """Hands out names: the second x is x#2, the third x#3."""
+    """Hands out names: the second x is x#2, the third x#3.
+
+    A name is text that an address can hold: half of a surrogate pair becomes a question mark.
+    """
 
     def __init__(self) -> None:
         self._counts: dict[str, int] = {}
 
     def __call__(self, name: str) -> str:
+        name = name.encode("utf-8", "replace").decode()
         self._counts[name] = self._counts.get(name, 0) + 1
         n = self._counts[name]
         return name if n == 1 else self(f"{name}#{n}")

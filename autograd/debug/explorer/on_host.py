@@ -33,6 +33,7 @@ def on_host(tape: Tape) -> Tape:
 
     for value in tape.values:
         value.array, value.gradient = moved(value.array), moved(value.gradient)
+        value.before_hooks = moved(value.before_hooks)
         for contribution in value.contributions:
             contribution.array = moved(contribution.array)
     for call in tape.calls:

@@ -44,7 +44,7 @@ def page(document: dict[str, Any], title: str, server: dict[str, str] | None = N
     return fill(
         (FOLDER / "explorer.html").read_text(encoding="utf-8"),
         {
-            "TITLE": escape(title),
+            "TITLE": escape(title.encode("utf-8", "replace").decode()),
             "POLICY": escape(policy),
             "STYLE": (FOLDER / "explorer.css").read_text(encoding="utf-8"),
             "DATA": compressed(data.encode()),

@@ -126,6 +126,10 @@ def hunt(tape: Tape) -> tuple[list[Record], list[Planting]]:
         )
     if refusal := refusal_to_repeat(tape):
         raise CannotHuntError(refusal)
+    if not all(np.isfinite(a).all() for v in tape.values for a in (v.gradient,) if a is not None):
+        raise CannotHuntError("a gradient holds NaN or an infinity")
+    if not np.isfinite(tape.loss.array).all():
+        raise CannotHuntError("the loss is not finite, so differences of it say nothing")
     right = run_pass(tape)
     records = records_of(tape, right)
     plantings: list[Planting] = []

@@ -276,8 +276,13 @@ function proofShare(x) {
 }
 
 function proofMissing({ graph }) {
-  const { unproven, left_out: leftOut } = graph.proof;
+  const { unproven, left_out: leftOut, hooked } = graph.proof;
   const parts = [];
+  if (hooked.length > 0) {
+    const names = hooked.slice(0, proofShown).map((id) => graph.tensors[id].key).join(", ");
+    parts.push(h("p", {}, `A hook replaced the gradient of ${names}. It, and what it is handed on to, `
+      + "need not be the derivative of the loss any more, which is what is measured here."));
+  }
   if (leftOut > 0) {
     parts.push(h("p", {}, `${leftOut} more tensors were left out, to save time: those shown are `
       + "spread evenly over the graph."));

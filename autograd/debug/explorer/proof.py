@@ -77,6 +77,7 @@ def part(tape: Tape, builder: Any, budget: float | None = None) -> dict[str, Any
         "curves": curve_columns(curves, ids),
         "unproven": unproven,
         "left_out": len(proven) - len(chosen),
+        "hooked": [builder.value_items[v].id for v in tape.values if v.before_hooks is not None],
         "elements": elements,
     }
 
@@ -89,7 +90,7 @@ def choose(value: Value, n: int, exact: Any = None) -> list[int]:
     """
     gradient = np.asarray(value.gradient if exact is None else exact)
     first = largest_element(gradient)
-    rng = np.random.default_rng([zlib.crc32(value.key.encode("utf-8", "surrogatepass")), 31])
+    rng = np.random.default_rng([zlib.crc32(value.key.encode()), 31])
     others = rng.choice(gradient.size, min(n, gradient.size), replace=False).tolist()
     return [first, *sorted(int(k) for k in others if k != first)[: n - 1]]
 

@@ -18,15 +18,12 @@ import numpy as np
 
 from autograd._tensor import Tensor
 from autograd.backward import grad
+from autograd.debug.explorer.held import alike
 from autograd.debug.explorer.replay_ops import call_again, forward_of
 from autograd.debug.explorer.tape import Call, Tape, Value
 from autograd.device import is_array, numpy_namespace
 from autograd.grad_mode import enable_grad
 from autograd.kernels.dispatch import use_kernels
-
-REFUSED = 1e-3
-"""A call whose second run differs from the first by more, relative to its largest number, is not
-the same computation."""
 
 
 class CannotReplayError(ValueError):
@@ -178,7 +175,7 @@ class Replay:
         name = call.name
         if call.unseen:
             return (
-                f"nobody saw how {call.out.key} was computed, in a segment that is recomputed: give "
+                f"nobody saw how {call.out.key} was computed, in a recomputed segment: give "
                 "explore a function that computes the loss"
             ), None
         for arg in call.args:
@@ -195,7 +192,7 @@ class Replay:
             if narrow and any(_is_float(a, self.dtype) for a in args):
                 return f"{name} computes in {data.dtype}, whatever it is given", None
             data = data.astype(self.dtype)
-        if not _alike(data, call.out, args):
+        if data.shape != call.out.shape or not alike(data, call.out.array, args):
             return f"{name} gave other numbers when it ran again: it is not the same function", None
         return None, data
 
@@ -234,29 +231,6 @@ def _is_one_of(arg, indices):
 
 def _is_float(x, dtype):
     return is_array(x) and x.dtype == dtype
-
-
-def _alike(data, out, args):
-    """Whether ``data`` has the shape of a recorded output and, up to rounding, its numbers.
-
-    Rounding is relative to the numbers that it was computed from: a sum may cancel.
-    """
-    if data.shape != out.shape:
-        return False
-    if out.array is None or data.size == 0 or data.dtype.kind != "f":
-        return True
-    recorded = np.asarray(out.array, dtype=np.float64)
-    size = max(_largest(a) for a in (recorded, *args))
-    rtol = max(REFUSED, 30 * float(np.finfo(out.dtype).eps))
-    return bool(np.allclose(data, recorded, rtol=0, atol=rtol * size, equal_nan=True))
-
-
-def _largest(x):
-    """The size of the largest finite number in an array, or of a number."""
-    x = np.asarray(x)
-    if x.dtype.kind not in "fiu":
-        return 0.0
-    return float(np.abs(x[np.isfinite(x)]).max(initial=0))
 
 
 def _leading_to_the_loss(tape):

@@ -45,11 +45,13 @@ def _backward(call: Call) -> str:
         which = {1: "its contribution has", 2: "both contributions to it have"}
         complete = f"complete, since {which.get(n, f'all {n} contributions to it have')} arrived"
     if to and " for " in to[0]:
-        return f"The gradient of {call.out.key} is {complete}. {call.name} returns {_listed(to)}."
-    return (
-        f"The gradient of {call.out.key} is {complete}: {call.name} turns it into "
-        f"{_counted(len(to))} for {_listed(to)}."
-    )
+        what = f"The gradient of {call.out.key} is {complete}. {call.name} returns {_listed(to)}."
+    else:
+        what = (
+            f"The gradient of {call.out.key} is {complete}: {call.name} turns it into "
+            f"{_counted(len(to))} for {_listed(to)}."
+        )
+    return what + _hooked(call.out)
 
 
 def _leaf(value: Value) -> str:
@@ -57,18 +59,39 @@ def _leaf(value: Value) -> str:
     total = _sum(value)
     if not total:
         total = "the only contribution" if n == 1 else f"the sum of {n} contributions"
-    return f"{value.key} was given, not computed: {total} is its gradient, and lands in .grad."
+    return f"{value.key} was given, not computed: {total} is its gradient, {_goes(value)}."
+
+
+def _goes(value):
+    """What becomes of the gradient of a leaf."""
+    tensor = value.node.tensor()
+    if tensor is None:
+        return "which is dropped, since the tensor does not exist any more"
+    if tensor._node is not value.node:
+        return "which is dropped, since the tensor has been frozen since"
+    return (
+        "replaced by a hook before it lands in .grad" if _replaced(value) else "and lands in .grad"
+    )
+
+
+def _replaced(value):
+    return value.before_hooks is not None
+
+
+def _hooked(value):
+    return " A hook replaced it before that." if _replaced(value) else ""
 
 
 def _sum(value: Value) -> str:
     """The contributions to a single number's gradient, added up: "6 + 6 = 12"."""
     terms = [_number(c.array) for c in value.contributions]
+    total = value.before_hooks if _replaced(value) else value.gradient
     if not terms or "" in terms or len(terms) > 4:
-        return _number(value.gradient)
+        return _number(total)
     text = terms[0]
     for term in terms[1:]:
         text += f" - {term[1:]}" if term.startswith("-") else f" + {term}"
-    return text if len(terms) == 1 else f"{text} = {_number(value.gradient)}"
+    return text if len(terms) == 1 else f"{text} = {_number(total)}"
 
 
 def _number(array: Any) -> str:

@@ -41,6 +41,9 @@ function tensorRender(root, context) {
   const beside = tensorBeside(shape, state);
   const tools = [tensorSlices(context, lead, beside), tensorModes(context, beside)].filter((part) => part !== null);
   if (tools.length) root.append(h("div", { class: "tensor-tools" }, tools));
+  if (tensors.some((tensor) => tensor.changed)) {
+    root.append(h("p", {}, "This tensor has been changed, before the loss was computed or after it: these are the numbers that it holds now, and nothing else tells which they were."));
+  }
   for (const tensor of tensors) root.append(tensorPanel(root, context, tensor, lead, beside));
   root.append(tensorStatistics(graph, tensors));
   queueMicrotask(() => tensorReveal(root)); // after the boxes have been scrolled to where they were

@@ -65,6 +65,8 @@ export function ruleInWords(graph, found) {
       return `On the way from ${name(first)} to ${name(second)}.`;
     case "unmapped":
       return `${line.op} moved the elements of ${name(first)}; in a graph of this size the page does not hold from where to where.`;
+    case "hook":
+      return "A hook replaced the gradient: the sum of the contributions went in, and this came out.";
     case "seed":
       return "The derivative of the loss with respect to itself is 1: the backward pass starts here.";
     default:
