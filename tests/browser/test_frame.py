@@ -1,5 +1,6 @@
 """The explorer's page in a browser: its steps, keys, tabs and addresses, on the default page."""
 
+import html
 import re
 
 import numpy as np
@@ -369,3 +370,21 @@ def test_a_large_graph_is_drawn_as_far_as_it_is_seen(opened, large_page):
         page.page.click("button[aria-label='Zoom in']")
     page.page.locator(".tape-list").evaluate("list => { list.scrollTop = 40000 }")
     page.page.wait_for_selector("#tape-1540")
+
+
+def test_in_a_notebook_the_page_stays_in_its_frame(opened, default_page, tmp_path):
+    """A notebook shows the page in a frame that has no address: links must not lead out of it."""
+    content = html.escape(default_page.read_text(), quote=True)
+    path = tmp_path / "notebook.html"
+    head = '<!doctype html><html data-step="0"><meta charset="utf-8">'
+    path.write_text(f'{head}<iframe srcdoc="{content}" style="width: 100%; height: 46em">')
+    page = opened(path, width=1100)
+    frame = page.page.frames[1]
+    frame.locator(".controls-next").click()
+    frame.wait_for_selector("html[data-step='1']", state="attached")
+    frame.locator(".guide a").nth(2).click()
+    assert frame.url.startswith("about:srcdoc#")
+    frame.wait_for_selector("[role=tab][aria-selected=true]:text-is('Accumulation')")
+    frame.locator("text=Run").click()
+    begun = frame.evaluate("document.documentElement.dataset.step")
+    frame.wait_for_selector(f"html:not([data-step='{begun}'])", state="attached")

@@ -31,6 +31,10 @@ async function start() {
         return;
       } catch { /* a page in a frame without an address of its own */ }
     }
+    visit(address);
+  }
+
+  function visit(address) {
     location.hash = address;
     draw();  // at once: the event of the change comes later, and then there is nothing left to do
   }
@@ -75,7 +79,7 @@ async function start() {
   const sentence = h("span", { class: "page-words", role: "status", "aria-live": "polite" });
   const site = h("p", { class: "page-site" });
   const about = h("p", { class: "page-about" });
-  const chooseGraph = () => { location.hash = writeState({ graph: chooser.value, view: state.view }); };
+  const chooseGraph = () => visit(writeState({ graph: chooser.value, view: state.view }));
   const chooser = h("select", { "aria-label": "Graph", onchange: chooseGraph },
     page.graphs.map((graph) => h("option", { value: graph.name }, graph.title || graph.name)));
   const tool = (label, key, action) =>
@@ -125,6 +129,15 @@ async function start() {
   if (remembered("explorer-theme")) document.documentElement.dataset.theme = remembered("explorer-theme");
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { showTheme(); draw(); });
   showTheme();
+
+  // --- links: in a frame without an address of its own, such as a notebook's, "#..." would lead away
+
+  addEventListener("click", (event) => {
+    const link = event.target instanceof Element ? event.target.closest("a[href^='#']") : null;
+    if (!link || event.defaultPrevented || event.button || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    visit(link.getAttribute("href"));
+  });
 
   // --- keys
 
