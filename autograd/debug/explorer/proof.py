@@ -26,7 +26,7 @@ ELEMENTS = 4
 BUDGET = 3e9
 """How much work the sample may be: in nanoseconds, roughly, of one processor. Of a model it may be
 fifty times as much as its loss, but not more than MOST."""
-MOST = 15e9
+MOST = 8e9
 
 
 def part(tape: Tape, builder: Any, budget: float | None = None) -> dict[str, Any]:

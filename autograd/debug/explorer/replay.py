@@ -205,7 +205,7 @@ class Replay:
             return None
         array = np.asarray(array)
         floating = self.dtype is not None and array.dtype.kind == "f"
-        return array.astype(self.dtype) if floating else array
+        return array.astype(self.dtype, copy=False) if floating else array
 
     def _fitting(self, value, array):
         """A change as an array of the value's shape and type."""
