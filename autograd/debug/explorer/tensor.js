@@ -1,8 +1,9 @@
 // The tensor view: a value and its gradient, as numbers or colours, slice by slice, with statistics.
 
+import { aheadOf, withoutGradient } from "./ahead.js";
 import { cellState, cellText, shownIndices, sizeOf, withIndex } from "./cells.js";
 import { valueAt } from "./data.js";
-import { h, svg } from "./dom.js";
+import { clear, h, svg } from "./dom.js";
 import { exact, number, shapeText } from "./format.js";
 import { heatBackground } from "./heat.js";
 import { axisLabels, headGroups } from "./labels.js";
@@ -45,9 +46,18 @@ function tensorRender(root, context) {
     root.append(h("p", {}, "This tensor has been changed, before the loss was computed or after it: these are the numbers that it holds now, and nothing else tells which they were."));
   }
   for (const tensor of tensors) root.append(tensorPanel(root, context, tensor, lead, beside));
+  const without = withoutGradient(shown);
+  if (without !== null) root.append(h("p", { class: "faint" }, without));
   root.append(tensorStatistics(graph, tensors));
-  queueMicrotask(() => tensorReveal(root)); // after the boxes have been scrolled to where they were
+  const another = tensorBefore !== shown;
+  tensorBefore = shown;
+  queueMicrotask(() => { // after the boxes have been scrolled to where they were
+    if (another) root.scrollTop = 0;
+    tensorReveal(root);
+  });
 }
+
+let tensorBefore = null; // what was shown when the view was drawn the last time
 
 // Scroll each table so far that its chosen cell is seen.
 function tensorReveal(root) {
@@ -63,9 +73,10 @@ function tensorReveal(root) {
   }
 }
 
-// The value and its gradient, if one of the two is chosen; otherwise the chosen tensor alone.
+// The value and its gradient, if one of the two is chosen, that one first; otherwise the chosen tensor
+// alone.
 function tensorPair(graph, shown) {
-  if (shown.kind === "gradient") return [graph.tensors[shown.of], shown];
+  if (shown.kind === "gradient") return [shown, graph.tensors[shown.of]];
   if (shown.key !== undefined && shown.grad !== null) return [shown, graph.tensors[shown.grad]];
   return [shown];
 }
@@ -133,26 +144,32 @@ function tensorAsNumbers(tensor, state, beside) {
 // ---- the numbers ----------------------------------------------------------------------------
 
 function tensorPanel(root, context, tensor, lead, beside) {
-  const { graph, state } = context;
+  const { graph, state, step } = context;
   const largest = tensorLargest(graph, tensor);
   const numbers = tensorAsNumbers(tensor, state, beside);
   const leads = beside ? shownIndices(tensor, lead.length - 1).map((index) => withIndex(lead, lead.length - 1, index)) : [lead];
   const room = Math.max(260, (root.clientWidth || 600) - 40);
   const width = beside ? Math.max(120, Math.floor(room / Math.min(leads.length, 4)) - 16) : room;
+  const chosen = tensorChosen(context, tensor, numbers);
   const pictures = leads.map((at) => {
-    const grid = tensorGrid(context, tensor, at, largest);
+    const grid = { ...tensorGrid(context, tensor, at, largest), read: chosen.read };
     const picture = numbers ? numberTable(grid) : heatMap(grid, width, root);
     return beside ? h("figure", {}, h("figcaption", {}, `${tensorAxis(graph, tensor.shape, lead.length - 1)} ${at.at(-1)}`), picture) : picture;
   });
-  const headings = [h("h3", {}, tensorTitle(graph, tensor)), tensorSampled(tensor), wholeButton(context, tensor)];
-  return h("section", { class: "tensor-panel", "aria-label": tensorTitle(graph, tensor) }, headings,
-    h("div", { class: beside ? "tensor-beside" : "" }, pictures),
-    tensorChosen(context, tensor), tensor.shape.length ? tensorLegend(largest) : null);
+  const ahead = aheadOf(graph, tensor, step);
+  return h("section", { class: `tensor-panel${ahead ? " is-ahead" : ""}`, "aria-label": tensorTitle(graph, tensor) },
+    h("h3", {}, tensorTitle(graph, tensor)),
+    ahead && h("p", { class: "tensor-ahead" }, `${ahead.text} `, h("a", { href: context.link({ step: ahead.step, ...nameTensor(graph, tensor.id) }) }, ahead.step), "."),
+    tensor.shape.length ? chosen.element : null,
+    h("div", { class: `tensor-pictures${beside ? " tensor-beside" : ""}` }, pictures),
+    tensor.shape.length ? null : chosen.element,
+    tensor.shape.length ? tensorLegend(largest, graph.proof?.elements?.[tensor.id]) : null,
+    tensorSampled(tensor), wholeButton(context, tensor));
 }
 
 function tensorGrid(context, tensor, lead, largest) {
   const { graph, shown, cell, go } = context;
-  const place = (at) => ({ ...(tensor === shown ? {} : nameTensor(graph, tensor.id)), cell: cellState(at), trail: null });
+  const name = tensor === shown ? {} : nameTensor(graph, tensor.id);
   const labels = tensor.shape.length < 2 ? [null, axisLabels(graph, tensor, 0, lead)]
     : [-2, -1].map((axis) => axisLabels(graph, tensor, tensor.shape.length + axis, lead));
   return {
@@ -160,8 +177,8 @@ function tensorGrid(context, tensor, lead, largest) {
     groups: tensor.sample === null ? headGroups(graph, tensor) : null,
     title: `${tensorTitle(graph, tensor)} of ${tensor.name || tensorInWords(graph, tensor.id)}`,
     proven: new Set(graph.proof?.elements?.[tensor.id] ?? []),
-    choose: (at, quiet) => go(place(at), quiet),
-    open: (at) => go({ ...place(at), view: "cell" }),
+    choose: (at, quiet) => go({ cell: cellState(at), trail: null }, quiet),
+    open: (at) => go({ ...name, cell: cellState(at), trail: null, view: "cell" }),
   };
 }
 
@@ -176,24 +193,34 @@ function tensorSampled({ sample, shape }) {
   return h("p", { class: "faint" }, `A sample: of each axis the page holds evenly spaced indices, ${kept}. The statistics below are exact, of all ${sizeOf(shape).toLocaleString("en")} elements.`);
 }
 
-function tensorChosen(context, tensor) {
+// The line above the numbers: {element, read(text)}. It says what the chosen cell holds, or, for as
+// long as a text is read, that.
+function tensorChosen(context, tensor, numbers) {
   const { graph, cell, shown, link } = context;
-  if (cell === null || !tensor.shape.length && cell.length) return null;
+  const chosen = cell !== null && (tensor.shape.length > 0 || !cell.length);
+  if (!chosen) {
+    const tip = numbers ? "Click a number, or use the arrow keys, to choose it." : "Point at a cell to read it; click, or use the arrow keys, to choose it.";
+    const element = h("p", { class: "tensor-chosen faint" }, tip);
+    return { element, read: (text) => { element.textContent = text ?? tip; } };
+  }
   const value = valueAt(graph, tensor.id, cell);
   const name = tensor === shown ? {} : nameTensor(graph, tensor.id);
   const links = [h("a", { href: link({ ...name, cell: cellState(cell), view: "cell", trail: null }) }, "why this number?")];
-  if ((graph.tensors[tensor.of]?.contributions ?? []).length > 1) links.push(h("a", { href: link({ view: "ledger" }) }, "its contributions"));
-  if (graph.proof?.elements?.[tensor.id] !== undefined) links.push(h("a", { href: link({ view: "proof" }) }, "proof"));
-  return h("p", { class: "tensor-chosen" }, h("span", { class: "mono" }, `${cellText(cell)} ${cell.length ? "= " : ""}`,
-    h("b", {}, value === null ? "not on the page" : exact(value, tensor.dtype))), links);
+  if ((graph.tensors[tensor.of]?.contributions ?? []).length > 1) links.push(h("a", { href: link({ ...name, view: "ledger" }) }, "its contributions"));
+  if (graph.proof?.elements?.[tensor.id] !== undefined) links.push(h("a", { href: link({ ...name, view: "proof" }) }, "proof"));
+  const words = [`${cellText(cell)}: `, h("b", {}, value === null ? "not on the page" : exact(value, tensor.dtype))];
+  const number = h("span", { class: "mono" }, words); // of a single number its own figures are enough
+  const element = h("p", { class: "tensor-chosen" }, cell.length ? number : null, links);
+  return { element, read: (text) => (text === null ? clear(number).append(...words) : clear(number).append(text)) };
 }
 
-function tensorLegend(largest) {
-  if (!(largest > 0)) return null;
+function tensorLegend(largest, proven) {
+  const marked = proven ? h("span", { class: "tensor-mark" }, h("span", { class: "tensor-proven" }), "proven by finite differences") : null;
+  if (!(largest > 0)) return marked && h("p", { class: "tensor-legend faint" }, marked);
   const steps = [-1, -0.25, 0, 0.25, 1];
   return h("p", { class: "tensor-legend faint" }, steps.map((share) =>
     h("span", { style: `background: ${heatBackground(share * largest, largest)}` }, number(share * largest))),
-    " colour grows with the root of the size");
+    " the stronger, the larger in size", marked);
 }
 
 // ---- statistics -----------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import { heatBackground, heatPalette, heatPixel } from "./heat.js";
 import { sliceStep } from "./slices.js";
 
 // `grid` is {graph, tensor, slice, chosen (a cell or null), largest, labels: [of rows, of columns],
-// groups, title, proven (a Set of flat indices), choose(cell), open(cell)}.
+// groups, title, proven (a Set of flat indices), choose(cell), open(cell), read(text or null)}.
 export function numberTable(grid) {
   const { slice, tensor, labels, groups } = grid;
   const place = slice.place(grid.chosen);
@@ -86,13 +86,10 @@ export function heatMap(grid, width, root) {
   const { slice, tensor, groups } = grid;
   const [n, m] = [slice.rows.length, slice.columns.length];
   const size = Math.max(4, Math.min(Math.floor(width / m), 26));
-  const [high, wide] = [Math.min(size, Math.max(4, Math.floor(480 / n))), size];
+  const [high, wide] = [Math.min(size, Math.max(4, Math.floor(400 / n))), size];
   const sharp = globalThis.devicePixelRatio || 1;
   const canvas = h("canvas", { width: Math.round(m * wide * sharp), height: Math.round(n * high * sharp), style: `width: ${m * wide}px; height: ${n * high}px`, "aria-hidden": "true" });
   const place = slice.place(grid.chosen);
-  const read = h("p", { class: "tensor-read mono", "aria-hidden": "true" });
-  const rest = place === null ? "Point at a cell to read it; click, or use the arrow keys, to choose one." : cellSpoken(grid, ...place, false);
-  read.textContent = rest;
   const spoken = place === null ? "no cell chosen" : `chosen ${cellSpoken(grid, ...place, false)}`;
   const box = h("div", { class: "tensor-map", tabindex: "0", role: "application", "data-key": `tensor-cell-${tensor.id}`,
     "aria-label": `${grid.title}: ${n} rows, ${m} columns, as colours; arrow keys choose a cell; ${spoken}` }, canvas);
@@ -101,8 +98,8 @@ export function heatMap(grid, width, root) {
     const [j, i] = [Math.floor((event.clientX - area.left) / wide), Math.floor((event.clientY - area.top) / high)];
     return i >= 0 && j >= 0 && i < n && j < m && slice.cell(i, j) !== null ? [i, j] : null;
   };
-  box.addEventListener("mousemove", (event) => { const at = placeAt(event); read.textContent = at ? cellSpoken(grid, ...at, false) : rest; });
-  box.addEventListener("mouseleave", () => { read.textContent = rest; });
+  box.addEventListener("mousemove", (event) => { const at = placeAt(event); grid.read(at && cellSpoken(grid, ...at, false)); });
+  box.addEventListener("mouseleave", () => grid.read(null));
   box.addEventListener("click", (event) => {
     const at = placeAt(event);
     if (at === null) return;
@@ -114,7 +111,7 @@ export function heatMap(grid, width, root) {
   paintMap(canvas, grid, { n, m, wide, high, sharp, place, palette: heatPalette(root) });
   const heads = groups && h("div", { class: "tensor-groups", style: `width: ${m * wide}px` },
     groups.map((group) => h("span", { style: `width: ${group.size * wide}px`, title: group.text }, group.size * wide < 66 ? group.short : group.text)));
-  return h("div", {}, h("div", { class: "scroll tensor-scroll", "data-key": `tensor-scroll-${tensor.id}` }, heads, box), read);
+  return h("div", { class: "scroll tensor-scroll", "data-key": `tensor-scroll-${tensor.id}` }, heads, box);
 }
 
 function paintMap(canvas, grid, { n, m, wide, high, sharp, place, palette }) {
