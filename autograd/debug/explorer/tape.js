@@ -97,7 +97,7 @@ function tapeRow(graph, { heading, step }, i, goToStep) {
 function tapeStep(graph, step, goToStep) {
   const out = graph.tensors[step.out];
   return h("div", { role: "option", id: `tape-${step.n}`, "aria-posinset": String(step.n + 1),
-    "aria-setsize": String(graph.steps.length), onclick: () => goToStep(step.n) },
+    "aria-setsize": String(graph.steps.length), title: out ? out.key : "", onclick: () => goToStep(step.n) },
     h("span", { class: "tape-n" }, String(step.n)),
     h("span", { class: "tape-op" }, tapeName(step)),
     h("span", { class: "tape-key" }, out ? out.key : ""),
