@@ -683,3 +683,81 @@ def a_leaf_that_shows_its_change():
     loss = ops.sum(y) + loss
     y.assign_(np.zeros((2, 2)))
     return loss, {"names": {"x": x, "y": y}}
+
+
+@odd
+def a_function_that_can_be_called_once():
+    x, batches = leaf(), iter([np.ones((2, 2))])
+    return lambda: ops.sum(x * next(batches)), {}
+
+
+@odd
+def recomputation_in_a_function_that_can_be_called_once():
+    x, batches = leaf(), iter([np.ones((2, 2))])
+
+    def loss():
+        batch = next(batches)
+        return ops.sum(recompute(lambda h: ops.tanh(h * batch), x))
+
+    return loss, {}
+
+
+@odd
+def a_function_that_changes():
+    x, calls = leaf(), []
+
+    def loss():
+        calls.append(1)
+        y = x
+        for _ in calls:
+            y = ops.tanh(y)
+        ops.exp(y)
+        return ops.sum(y)
+
+    return loss, {}
+
+
+class Within(Op):
+    """y = sqrt x, and no number below 1 is taken."""
+
+    save_inputs = (0,)
+
+    def forward(self, xp, x):
+        if np.any(np.asarray(x) < 1.0):
+            raise ValueError("below 1")
+        return xp.sqrt(x)
+
+    def backward(self, xp, g, x):
+        return g * 0.5 / xp.sqrt(x)
+
+
+@odd
+def an_operation_that_refuses_other_numbers():
+    x = leaf([1.0, 2.0])
+    return lambda: ops.sum(Within()(x)), {}
+
+
+class OnceBack(Op):
+    """y = x, and backward runs only once."""
+
+    def forward(self, xp, x):
+        return xp.array(x)
+
+    def backward(self, xp, g):
+        if hasattr(self, "ran"):
+            raise RuntimeError("no more")
+        self.ran = True
+        return g
+
+
+@odd
+def a_backward_that_runs_once():
+    x = leaf()
+    return lambda: ops.sum(OnceBack()(x) * x), {}
+
+
+@odd
+def a_loss_that_was_computed_outside():
+    x, w = leaf(), leaf()
+    loss = network(x, w)
+    return lambda: loss, {}

@@ -1,13 +1,15 @@
-"""Whether the backwards of a tape can be run once more, on the same nodes.
+"""Whether the function of a tape, or its backwards on the same nodes, can be run once more.
 
 Several parts of the page do that. An operation of this package allows it. One of the user's may
 not: it may count its calls, or give away what it had kept.
 """
 
 from contextlib import nullcontext
+from typing import Any
 
 import numpy as np
 
+from autograd._tensor import Tensor
 from autograd.accumulate import Scatter
 from autograd.debug.explorer.held import hooked, released
 from autograd.debug.explorer.tape import Call, Tape, is_ours, same
@@ -15,6 +17,27 @@ from autograd.device import numpy_namespace as xp
 from autograd.functional.recomputation import Recompute
 from autograd.kernels.dispatch import use_kernels
 from autograd.unbroadcast import fit_to_input
+
+
+class CannotRepeatError(ValueError):
+    """A function cannot be called again; the message says why."""
+
+
+def call_again(function: Any) -> Tensor:
+    """The loss that the user's function computes when it is called once more.
+
+    Raises CannotRepeatError where it computes none.
+    """
+    try:
+        loss = function()
+    except Exception as error:  # whatever the user's code raises
+        name = type(error).__name__
+        raise CannotRepeatError(
+            f"the function raised {name} when it was called again: {error}"
+        ) from error
+    if not isinstance(loss, Tensor) or loss._node is None or loss.size != 1:
+        raise CannotRepeatError("the function returned no loss when it was called again")
+    return loss
 
 
 def refusal_to_repeat(tape: Tape) -> str:

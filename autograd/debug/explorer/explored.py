@@ -26,6 +26,10 @@ class Explored:
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the page to ``path``, all of it or nothing."""
         self.path = Path(path)
+        if self.path.is_dir():
+            raise IsADirectoryError(f"{self.path} is a folder: name a file for the page in it")
+        if not self.path.parent.is_dir():
+            raise FileNotFoundError(f"the folder {self.path.parent} does not exist: make it first")
         partial = self.path.with_name(f".partial-{self.path.name}")
         try:
             partial.write_text(self.html(), encoding="utf-8")

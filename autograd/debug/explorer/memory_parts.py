@@ -23,7 +23,12 @@ import numpy as np
 from autograd._tensor import Parameter, Tensor
 from autograd.accumulate import Scatter
 from autograd.backward import _Pass, starting_gradient
-from autograd.debug.explorer.again import recomputes, refusal_to_repeat
+from autograd.debug.explorer.again import (
+    CannotRepeatError,
+    call_again,
+    recomputes,
+    refusal_to_repeat,
+)
 from autograd.debug.explorer.held import without_hooks
 from autograd.debug.explorer.naming import Names
 from autograd.debug.explorer.tape import Tape, Value
@@ -268,7 +273,7 @@ def series_of_run(
     account = Account()
     forward = _Forward(account, model, keys, known)
     with use_kernels("reference"), enable_grad(), forward:
-        loss = function()
+        loss = call_again(function)
         forward.started = True
         forward.names[loss._node.order] = "loss"
         _Backward(account, forward.name_of).run(loss, forward.leaves, False)
@@ -287,7 +292,10 @@ def part(tape: Tape, builder: Any = None) -> dict[str, Any] | None:
     if recomputed or _some_are_forgotten(tape):
         if tape.function is None or tape.outside:
             return {"refused": _why_not_again(tape)}
-        account = series_of_run(tape.function, tape.model, keys)
+        try:
+            account = series_of_run(tape.function, tape.model, keys)
+        except CannotRepeatError as error:
+            return {"refused": str(error)}
     else:
         account = series_of_tape(tape)
     if account.now != len(tape.events):
@@ -306,8 +314,11 @@ def part(tape: Tape, builder: Any = None) -> dict[str, Any] | None:
             "attribute recompute, as the GPT of tinygrad_llm has."
         )
     else:
-        with _recomputing(tape.model):
-            again = series_of_run(tape.function, tape.model, known=keys)
+        try:
+            with _recomputing(tape.model):
+                again = series_of_run(tape.function, tape.model, known=keys)
+        except CannotRepeatError as error:
+            return found | {"why": f"No run with recomputation: {error}."}
         found["recompute"] = columns(again) | {"labels": [list(x) for x in again.labels]}
     return found
 

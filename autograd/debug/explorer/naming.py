@@ -30,6 +30,15 @@ class Names:
         self._modules: dict[int, str] = {}
         self._nodes: dict[int, str] = {}  # order of a node -> name
         self._arrays: dict[int, tuple[str, Any]] = {}  # id of an array -> (name, the array)
+        if model is not None and not hasattr(model, "named_modules"):
+            raise TypeError(
+                f"the model to explore is of type {type(model).__name__}, expected a Module: "
+                "something with named_modules() and named_parameters()"
+            )
+        if names is not None and not isinstance(names, Mapping):
+            raise TypeError(
+                f"names is of type {type(names).__name__}, expected a dict from name to tensor"
+            )
         if model is not None:
             self._modules = {id(module): name for name, module in model.named_modules()}
             for name, parameter in model.named_parameters():

@@ -20,6 +20,7 @@ import numpy as np
 
 from autograd._tensor import Tensor
 from autograd.backward import grad
+from autograd.debug.explorer.again import CannotRepeatError, call_again
 from autograd.debug.explorer.tape import Tape, Value
 from autograd.device import numpy_namespace, to_numpy
 from autograd.grad_mode import enable_grad
@@ -116,7 +117,11 @@ def part(tape: Tape, builder: Any = None, settings: Settings = Settings()) -> di
             parameter["weight_norm"].append(_norm(before))
         loss = None
         if not note:
-            loss, gradients = _again(tape, values, weights)
+            try:
+                loss, gradients = _again(tape, values, weights)
+            except CannotRepeatError as error:
+                note = f"With the weights after step {t}, {error}. So there are no more steps."
+                break
     return {
         "settings": vars(settings),
         "steps": steps,
@@ -165,7 +170,7 @@ def _again(tape, values, weights):
     """(loss, gradients) of the function, computed with these weights."""
     tensors = [_tensor(v) for v in values]
     with use_kernels("reference"), enable_grad(), holding(tensors, weights):
-        loss = tape.function()
+        loss = call_again(tape.function)
         found = grad(loss, tensors, allow_unused=True)
     gradients = [
         np.zeros_like(p) if g is None else to_numpy(g.data)

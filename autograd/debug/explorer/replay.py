@@ -20,7 +20,7 @@ from autograd._tensor import Tensor
 from autograd.backward import grad
 from autograd.debug.explorer.held import alike
 from autograd.debug.explorer.replay_ops import call_again, forward_of
-from autograd.debug.explorer.tape import Call, Tape, Value
+from autograd.debug.explorer.tape import Call, Tape, Value, is_ours
 from autograd.device import is_array, numpy_namespace
 from autograd.grad_mode import enable_grad
 from autograd.kernels.dispatch import use_kernels
@@ -271,7 +271,12 @@ def engine_gradients(
             args = [tensors[a.index] if isinstance(a, Value) else a for a in call.args]
             if call.index in run.problems or any(a is None for a in args):
                 continue
-            y = call_again(call.op, args, run.dtype)
+            try:
+                y = call_again(call.op, args, run.dtype)
+            except Exception:  # an operation of the user's that refuses these numbers, or the type
+                if is_ours(type(call.op)):
+                    raise
+                continue
             if nudge is not None and y._node is not None:
                 y._data = nudged(y._data)
                 y.register_hook(lambda g: Tensor(nudged(g.data)))
@@ -280,7 +285,12 @@ def engine_gradients(
         wanted = [v for v in tape.values if _has_node(tensors[v.index])]
         if not _has_node(loss):
             return [None] * len(tape.values)
-        found = grad(loss, [tensors[v.index] for v in wanted], allow_unused=True)
+        try:
+            found = grad(loss, [tensors[v.index] for v in wanted], allow_unused=True)
+        except Exception:  # as above, in backward
+            if all(is_ours(type(call.op)) for call in tape.calls):
+                raise
+            return [None] * len(tape.values)
     gradients: list[Any] = [None] * len(tape.values)
     for value, g in zip(wanted, found, strict=True):
         gradients[value.index] = None if g is None else g.data
