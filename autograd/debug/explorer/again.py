@@ -31,9 +31,9 @@ def call_again(function: Any) -> Tensor:
     try:
         loss = function()
     except Exception as error:  # whatever the user's code raises
-        name = type(error).__name__
+        name, said = type(error).__name__, f": {error}" if str(error) else ""
         raise CannotRepeatError(
-            f"the function raised {name} when it was called again: {error}"
+            f"the function raised {name} when it was called again{said}"
         ) from error
     if not isinstance(loss, Tensor) or loss._node is None or loss.size != 1:
         raise CannotRepeatError("the function returned no loss when it was called again")

@@ -134,7 +134,7 @@ function proofTolerance({ graph, link }, tensor, check) {
     "both are 0": "Both are smaller than that: as far as this can be measured, both are 0.",
     "kink": "The slopes on the two sides differ: the loss has a corner here, and no derivative. "
       + "The engine's gradient lies between the two slopes, which is all that can be asked.",
-    "differs": `The gap, ${number(gap)}, is larger: this gradient is wrong.`,
+    "differs": `The gap, ${number(gap)}, is larger: this gradient is ${graph.proof.hooked.length ? "not the derivative, which a hook may have replaced" : "wrong"}.`,
     "not measured": "No step gave a slope that is sharp enough to decide.",
   };
   const items = [
@@ -152,7 +152,7 @@ function proofTolerance({ graph, link }, tensor, check) {
     h("p", {}, sentences[check.verdict]),
   ];
   if (Number.isFinite(check.exact)) {
-    parts.push(h("p", {}, proofInFloat64(check, graph.proof.type)));
+    parts.push(h("p", {}, proofInFloat64(check, graph.proof)));
   }
   const cell = cellOf(check.element, tensor.shape).join(",");
   parts.push(h("p", {}, h("a", {
@@ -162,9 +162,10 @@ function proofTolerance({ graph, link }, tensor, check) {
 }
 
 // What the engine's backward gives in float64 tells rounding from a mistake.
-function proofInFloat64(check, type) {
+function proofInFloat64(check, { type, hooked }) {
   const away = (x) => proofShort(Math.abs(check.exact - x));
   const gives = `The engine's own backward in float64 gives ${proofDigits(check.exact)}. `;
+  if (hooked.length && check.verdict === "differs") return `${gives}It runs without hooks.`;
   if (check.verdict === "differs") {
     const mistake = Math.abs(check.exact - check.difference) > check.tolerance;
     return gives + (mistake ? "It is as wrong: this is a mistake, not rounding."
@@ -239,7 +240,7 @@ function proofFirst({ graph, link }, tensor) {
   const { key } = graph.tensors[tensor];
   return h("p", {}, "Backward goes from the loss to the leaves. On that way ",
     h("a", { href: link({ tensor: key, of: null, cell: null, view: "proof" }) }, key),
-    ` is the first that differs: look at the backward of what used it, ${names.join(" or ")}.`);
+    ` is the first that differs: look at ${graph.proof.hooked.length ? "hooks, and at " : ""}the backward of what used it, ${names.join(" or ")}.`);
 }
 
 function proofAll(context) {

@@ -16,7 +16,11 @@ export function proofCurve(context, tensor, curve, row) {
   }
   const errors32 = curveErrors(curve.slopes32, curve.exact);
   const errors64 = curveErrors(curve.slopes64, curve.exact);
-  const best = curveBest(errors64);
+  const [least, best] = [errors32, errors64].map(curveBest);
+  if (least < 0 || best < 0) {
+    box.append(h("p", {}, `There is no curve: with this number moved, the loss cannot be computed in ${best < 0 ? "float64" : "float32"}.`));
+    return box;
+  }
   const wanted = Number(state.h);
   let at = best;
   if (wanted > 0) {
@@ -61,7 +65,8 @@ function proofBranches(curve, graph, errors32, errors64) {
     return h("p", {}, `This is no U. In float64 the error falls to ${floor} and stays there, whatever the `
       + "step: it is neither truncation nor rounding. ", verdict === "kink"
       ? "The loss has a corner here, and D(h) is the mean of the slopes on its two sides."
-      : "What D(h) is compared with is wrong: the engine's gradient.");
+      : graph.proof.hooked.length ? "A hook may have replaced the gradient."
+        : "What D(h) is compared with is wrong: the engine's gradient.");
   }
   const laws = curveLaws(curve, graph.proof.loss);
   const [best32, best64] = [curveBest(errors32), curveBest(errors64)];
