@@ -102,7 +102,7 @@ def test_memory_at_every_step(opened, default_page, tape):
         assert f"Who holds it: {len(alive)} buffer" in page.text(".page-view")
         assert page.page.locator(".memory-holders tbody tr").count() == min(len(alive), 80)
         page.press("ArrowRight")
-    page.press("m")
+    page.press("Enter")
     page.wait_for_step(int(np.argmax(series[3])))
     assert page.page.evaluate("document.activeElement.dataset.key") == "memory-chart"
 
@@ -174,10 +174,11 @@ def test_hints_and_wrong_guesses(opened, default_page, tape):
     page.page.click("[data-key='zoo-ln_f']")
     assert page.step == step_of(tape, "backward", "ln_f")  # what is opened is the step as well
     page.page.click("[data-key='zoo-accuse-ln_f']")
-    assert "everything agrees" in page.text(".zoo-help") and "part later" in page.text(".zoo-help")
+    beside = page.page.locator("[data-key='zoo-accuse-ln_f'] + span")
+    assert "everything agrees" in beside.inner_text() and "part later" in beside.inner_text()
     page.page.click("[data-key='zoo-h.0.mlp']")
     page.page.click("[data-key='zoo-accuse-h.0.mlp']")
-    assert "not for the first time" in page.text(".zoo-help")
+    assert "not for the first time" in page.text("[data-key='zoo-accuse-h.0.mlp'] + span")
     key = planting.found_at.key
     page.page.focus(f"[data-key='zoo-{key}']")
     page.press("Enter", "Tab")  # the button in the step that has opened
@@ -188,6 +189,8 @@ def test_hints_and_wrong_guesses(opened, default_page, tape):
     page.press("Enter")
     page.page.wait_for_selector(".zoo-answer")
     assert f"Yes: LayerNorm {key}" in page.text(".page-view")
+    box, panel = (page.page.locator(place).bounding_box() for place in (".zoo-found", ".page-view"))
+    assert panel["y"] - 1 <= box["y"] < panel["y"] + panel["height"]  # the answer is in view
 
 
 @pytest.mark.parametrize("rest", ["bug=99", "bug=x&look=y", "bug=2&guess=nowhere&hints=77"])

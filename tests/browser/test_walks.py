@@ -153,3 +153,40 @@ def test_a_shape_is_chosen_and_questions_can_be_left(opened, default_page):
     seen.press("ArrowRight", "ArrowRight", "ArrowRight")
     seen.wait_for_step(27)
     assert seen.page.locator(".predict-gate").count() == 0
+
+
+def test_the_tab_keeps_an_answer_until_the_next_question(opened, small_page):
+    seen = opened(small_page, "#view=predict")
+    seen.page.click("[data-key=predict-begin]")
+    assert seen.step == 3 and seen.state["predict"] == "1"
+    assert seen.text(".predict-score") == "no answer yet"
+    right = seen.page.locator(".predict-choices button", has_text="one number")
+    right.click()
+    assert "Right: one number." in seen.text(".predict-verdict")
+    assert seen.text(".predict-score") == "1 of 1 answer right"
+    assert "Multiply hands on to b one number: 6." in seen.text(".predict-verdict")
+    seen.press("Enter")  # on "Next question", which has the focus
+    seen.wait_for_step(4)
+    seen.page.click("[data-key=predict-skip]")
+    assert "It is positive." in seen.text(".predict-verdict")
+    assert "This was the last question" in seen.text(".predict-verdict")
+    assert seen.text(".predict-score") == "1 of 1 answer right"
+    seen.page.click("text=See it in Tensor")
+    assert seen.page.locator(".predict-gate").count() == 0
+
+
+def test_a_square_for_each_node_of_a_large_graph(opened, default_page):
+    seen = opened(default_page, "#graph=gpt&view=order&walk=14")
+    right, wrong = (f".order-walk:nth-child({i})" for i in (1, 2))
+    for place in (right, wrong):
+        assert seen.page.locator(f"{place} .order-squares rect").count() == 50
+        assert seen.page.locator(f"{place} .is-here").count() == 1
+    assert seen.page.locator(f"{right} .is-early").count() == 0
+    assert "14 of 50 nodes have had their turn." in seen.text(f"{right} figcaption")
+    early = seen.page.locator(f"{wrong} .is-early").count()
+    assert early > 0 and f"{early} of them too early" in seen.text(f"{wrong} figcaption")
+    assert "null" not in seen.text(".page-view")
+    step = seen.page.locator(f"{right} .order-sentence a")
+    number = int(step.inner_text().split()[1])
+    step.click()
+    assert seen.step == number

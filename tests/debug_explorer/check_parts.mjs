@@ -24,7 +24,7 @@ found.attention = attentionSteps(graph).map((step) => {
     const [queries, keys] = get("dS").shape;
     for (let t = 0; t < queries; t++) {
       const both = attentionBothWays(get, t), sum = (pairs) => pairs.reduce((a, [x, y]) => a + x * y, 0);
-      rows.push({ batch, head, t, ...attentionRowSum(get, t, dtype), D: both.stored, channels: sum(both.channels), keys: sum(both.keys) });
+      rows.push({ batch, head, t, ...attentionRowSum(get, t, dtype), r: both.stored, channels: sum(both.channels), keys: sum(both.keys) });
       for (let s = 0; s < keys; s++) masked.push(attentionMasked(get("S"), t, s));
     }
     for (const name of Object.keys(parts)) {

@@ -55,8 +55,8 @@ def matrices(seen_step, name):
 
 def test_the_parts_of_attention_are_those_of_the_reference(tape, seen):
     calls = [c for c in tape.calls if type(c.op).__name__ == "CausalAttention"]
-    assert [step["name"] for step in seen["attention"]] == [c.out.key for c in reversed(calls)]
-    for step, call in zip(seen["attention"], reversed(calls), strict=True):
+    assert [step["name"] for step in seen["attention"]] == [c.out.key for c in calls]
+    for step, call in zip(seen["attention"], calls, strict=True):
         qkv, H = call.args[0].array, call.op.n_head
         Q, K, V = (a[0] for a in reference.split(np, qkv, H))  # (H, T, D)
         P = reference.weights(np, *reference.split(np, qkv, H)[:2])[0][0]
@@ -85,8 +85,8 @@ def test_rows_of_dS_sum_to_zero_within_the_bound(seen):  # noqa: N802
         for row in step["rows"]:
             assert row["holds"] and abs(row["sum"]) <= row["bound"]
             tolerance = row["bound"] + 1e-12
-            assert abs(row["channels"] - row["D"]) <= tolerance
-            assert abs(row["keys"] - row["D"]) <= tolerance
+            assert abs(row["channels"] - row["r"]) <= tolerance
+            assert abs(row["keys"] - row["r"]) <= tolerance
         last = [row for row in step["rows"] if "wrongHolds" in row]
         assert last and not any(row["wrongHolds"] for row in last)  # the diagonal alone is caught
 
@@ -162,10 +162,10 @@ def test_every_row_of_every_head_is_checked(tape, seen):
 
 def test_rows_that_do_not_sum_to_zero_are_counted(tape):
     call = next(c for c in tape.calls if type(c.op).__name__ == "CausalAttention")
-    P, dP, D, dO, V = heads._matrices(call)
-    assert heads.row_sums(P, dP, D, dO, V)["hold"] == 16
-    off = D.copy()
-    off[0, 1, 5] *= 1.001  # D of one row is wrong in its fourth digit
+    P, dP, r, dO, V = heads._matrices(call)
+    assert heads.row_sums(P, dP, r, dO, V)["hold"] == 16
+    off = r.copy()
+    off[0, 1, 5] *= 1.001  # r of one row is wrong in its fourth digit
     found = heads.row_sums(P, dP, off, dO, V)
     assert found["hold"] == 15 and found["at"] == [0, 1, 5]
 

@@ -19,7 +19,7 @@ const attentionFormulas = {
   Q: ["Q", "queries", "t, d"], K: ["K", "keys", "s, d"], V: ["V", "values", "s, d"],
   S: ["S = Q Kᵀ / √D", "scores", "t, s"], P: ["P = softmax(S)", "weights", "t, s"], Y: ["O = P V", "output", "t, d"],
   dO: ["dO", "arrives", "t, d"], dV: ["dV = Pᵀ dO", "for the values", "s, d"], dP: ["dP = dO Vᵀ", "for the weights", "t, s"],
-  dS: ["dS = P (dP − D)", "for the scores", "t, s"], dQ: ["dQ = dS K / √D", "for the queries", "t, d"],
+  dS: ["dS = P (dP − r)", "for the scores", "t, s"], dQ: ["dQ = dS K / √D", "for the queries", "t, d"],
   dK: ["dK = dSᵀ Q / √D", "for the keys", "s, d"],
 };
 
@@ -45,8 +45,14 @@ function renderAttention(root, context) {
   root.append(
     h("h3", {}, `Attention backward: ${now.name}`),
     attentionChoices(chosen),
-    h("p", {}, "Four products and one softmax, each with its own gradient. Choose an element: outlined are the elements that it was computed from. ",
-      "Hatched is what the mask hides: query t sees the keys s ≤ t alone, so those elements of dS are zero."),
+    h("p", {}, "Choose an element: outlined are the elements that it was computed from."),
+    h("details", {}, h("summary", {}, "What the letters and colours mean"),
+      h("p", {}, "Attention is four products and one softmax, each with its own gradient: dP is the gradient of P, and so on. ",
+        "A query stands at position t, a key and its value at s; d is a channel, and D the number of channels of a head. ",
+        "r is the sum of a row of dP P: one number for each query."),
+      h("p", {}, "Hatched is what the mask hides: query t sees the keys s ≤ t alone, so those elements of dS are zero."),
+      h("p", {}, "m is the largest number of a picture in size: what has the full colour.")),
+    h("p", { class: "attention-legend" }, h("span", {}, "-m"), h("i", {}), h("span", {}, "m")),
     ...attentionSampled(chosen),
     ...attentionPictures(chosen),
     attentionCell(chosen),
@@ -93,7 +99,7 @@ function attentionChoices({ steps, now, heads, head, batches, batch, link, go })
 function attentionPictures(chosen) {
   const { graph, get, go, name, at } = chosen;
   const scores = get("S"), seen = (t, s) => !attentionMasked(scores, t, s);
-  const pictures = new Map();
+  const pictures = new Map(), word = attentionWords(chosen);
   const paint = (of, cell) => {
     const uses = attentionUses(of, ...cell, seen);
     for (const [other, { paint: draw }] of pictures)
@@ -104,6 +110,7 @@ function attentionPictures(chosen) {
     pictures.set(part, attentionCanvas(graph, get(part), {
       hidden: (r, c) => attentionSquare.includes(part) && !seen(r, c),
       at: part === name ? at : null,
+      words: { rows: word, columns: attentionSquare.includes(part) ? word : null },
       label: (cell) => (cell ? `${title}[${cell.join(", ")}] = ${number(get(part).at(...cell))}` : `${title}, ${get(part).shape.join(" by ")}`),
       move: (row, column, quiet) => go({ part, at: `${row},${column}` }, quiet),
       hover: (cell) => (cell ? paint(part, cell) : paint(name, at)),
@@ -111,8 +118,9 @@ function attentionPictures(chosen) {
     }));
   }
   const figure = (part) => h("figure", { class: `attention-figure${part === name ? " is-chosen" : ""}` },
-    h("figcaption", {}, h("b", {}, attentionFormulas[part][0]), h("span", {}, `${attentionFormulas[part][1]} (${attentionFormulas[part][2]})`)),
-    pictures.get(part).canvas);
+    h("figcaption", {}, h("b", {}, attentionFormulas[part][0]), h("span", {}, `${attentionFormulas[part][1]} (${attentionFormulas[part][2]})`),
+      h("span", { class: "attention-largest" }, `m = ${number(pictures.get(part).largest)}`)),
+    pictures.get(part).framed);
   queueMicrotask(() => paint(name, at));
   return [
     h("h4", {}, "Forward"), h("div", { class: "attention-row" }, attentionForward.map(figure)),
@@ -123,17 +131,17 @@ function attentionPictures(chosen) {
 // ---- one element
 
 function attentionCell(chosen) {
-  const { graph, get, name, at, link } = chosen;
+  const { graph, get, name, at, link, state } = chosen;
   const matrix = get(name), [row, column] = at;
   const found = explainCell(graph, matrix.id, matrix.cell(row, column));
   const title = name === "Y" ? "O" : name;
   const hidden = attentionSquare.includes(name) && attentionMasked(get("S"), row, column);
   const said = hidden ? [h("p", {}, `The mask hides key ${column} from query ${row}: `, name === "S" ? "the score is minus infinity."
     : name === "dP" ? "dP has a number here, but it is multiplied by P = 0 on the way to dS." : `${title} is 0 here.`)] : [];
-  return h("section", { class: "attention-cell", "aria-live": "polite", "aria-label": "The chosen element" },
-    h("h4", {}, `${title}[${row}, ${column}]`, h("span", {}, attentionWho(chosen, name, at))),
-    h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "how it was computed" },
-      h("pre", { class: "attention-formula" }, attentionText(chosen).join("\n"))),
+  return h("section", { class: "attention-cell", tabindex: "0", "aria-live": "polite", "aria-label": "The chosen element" },
+    h("h4", {}, `${title}[${row}, ${column}] = ${number(matrix.at(row, column))}`, h("span", {}, attentionWho(chosen, name, at),
+      state.at === undefined ? " (an example: choose another in the pictures)" : "")),
+    h("pre", { class: "attention-formula" }, attentionText(chosen).join("\n")),
     said,
     found.total === null || hidden ? null : h("p", { class: found.agrees ? "good" : "bad" },
       `Computed again: ${exact(found.total, found.tensor.dtype)}. Stored: ${exact(found.stored, found.tensor.dtype)}`
@@ -142,12 +150,17 @@ function attentionCell(chosen) {
       "All terms of this element, each with its own origin")));
 }
 
-// ": query 3 "dog", key 1 "cat"" where the tokens are known.
-function attentionWho({ graph, batch, get }, name, [row, column]) {
+// The token at each position as a function, null where the tokens are not known.
+function attentionWords({ graph, batch, get }) {
   const labels = graph.labels ?? {};
   const tokens = Array.isArray(labels.rows) ? labels.rows[batch] : labels.tokens;
-  const fits = Array.isArray(tokens) && tokens.length === get("P").shape[0];
-  const token = (i) => (fits ? ` ${JSON.stringify(tokens[i])}` : "");
+  const [queries, keys] = get("P").shape;
+  return Array.isArray(tokens) && tokens.length === queries && queries === keys ? (i) => tokens[i] : null;
+}
+
+// ", query 3 "dog", key 1 "cat"" where the tokens are known.
+function attentionWho(chosen, name, [row, column]) {
+  const word = attentionWords(chosen), token = (i) => (word ? ` ${JSON.stringify(word(i))}` : "");
   if (attentionSquare.includes(name)) return `, query ${row}${token(row)}, key ${column}${token(column)}`;
   const query = attentionFormulas[name][2].startsWith("t");
   return `, ${query ? "query" : "key"} ${row}${token(row)}, channel ${column}`;
@@ -173,17 +186,21 @@ function attentionText({ get, name, at: [i, j], parts, graph }) {
     case "Y": return sum(`O[${i},${j}]`, "s", range(keys).filter((s) => seen(i, s)), [(s) => `P[${i},${s}]`, (s) => value("P", i, s)], [(s) => `V[${s},${j}]`, (s) => value("V", s, j)]);
     case "dV": return sum(`dV[${i},${j}]`, "t", range(queries).filter((t) => seen(t, i)), [(t) => `P[${t},${i}]`, (t) => value("P", t, i)], [(t) => `dO[${t},${j}]`, (t) => value("dO", t, j)]);
     case "dP": return sum(`dP[${i},${j}]`, "d", range(channels), [(d) => `dO[${i},${d}]`, (d) => value("dO", i, d)], [(d) => `V[${j},${d}]`, (d) => value("V", j, d)]);
-    case "dS": return [`dS[${i},${j}] = P[${i},${j}] (dP[${i},${j}] - D[${i}])`,
-      `  = ${number(value("P", i, j))} (${number(value("dP", i, j))} - ${number(value("D", i, 0))})`, `  = ${number(value("dS", i, j))}`,
-      `with D[${i}] = sum over d of dO[${i},d] O[${i},d] = sum over u of dP[${i},u] P[${i},u] = ${number(value("D", i, 0))}`];
+    case "dS": return [`dS[${i},${j}] = P[${i},${j}] (dP[${i},${j}] - r[${i}])`,
+      `  = ${number(value("P", i, j))} (${number(value("dP", i, j))} - ${attentionSigned(value("r", i, 0))})`, `  = ${number(value("dS", i, j))}`,
+      `with r[${i}], the row sum = sum over d of dO[${i},d] O[${i},d] = sum over u of dP[${i},u] P[${i},u] = ${number(value("r", i, 0))}`];
     case "dQ": return sum(`dQ[${i},${j}]`, "s", range(keys).filter((s) => seen(i, s)), [(s) => scaledName(i, s), (s) => scaled(i, s)], [(s) => `K[${s},${j}]`, (s) => value("K", s, j)]);
     case "dK": return sum(`dK[${i},${j}]`, "t", range(queries).filter((t) => seen(t, i)), [(t) => scaledName(t, i), (t) => scaled(t, i)], [(t) => `Q[${t},${j}]`, (t) => value("Q", t, j)]);
     default: return [`${name}[${i},${j}] = ${number(value(name, i, j))}`];
   }
 }
 
+function attentionSigned(x) {
+  return x < 0 ? `(${number(x)})` : number(x);
+}
+
 function attentionSum(pairs) {
-  const shown = pairs.slice(0, attentionTerms).map(([a, b]) => `${number(a)} × ${number(b)}`);
+  const shown = pairs.slice(0, attentionTerms).map(([a, b]) => `${attentionSigned(a)} × ${attentionSigned(b)}`);
   const more = pairs.length > attentionTerms ? ` + ... ${pairs.length - attentionTerms} more` : "";
   const known = pairs.every(([a, b]) => a !== null && b !== null);
   return `${shown.join(" + ")}${more} = ${known ? number(sumExactly(pairs.map(([a, b]) => a * b))) : "?"}`;
@@ -210,7 +227,7 @@ function attentionRows(chosen) {
     all,
     h("div", { class: "scroll attention-sums", tabindex: "0", role: "group", "aria-label": "sums of the rows" },
       h("table", {},
-        h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "row t"), column("sum of dS"), column("allowed"), column("D, stored"),
+        h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "row t"), column("sum of dS"), column("allowed"), column("r, stored"),
           column("sum of dO O"), column("sum of dP P"))),
         h("tbody", {}, rows.map((row) => h("tr", { class: row.t === at[0] && name === "dS" && "is-chosen" },
           h("th", { scope: "row" }, h("button", { type: "button", "data-key": `attention-sum-${row.t}`, onclick: () => go({ part: "dS", at: `${row.t},0` }) }, String(row.t))),
@@ -228,11 +245,11 @@ function attentionAll({ graph, now }) {
 
 function attentionWhy({ get }) {
   const [keys, channels] = [get("dS").shape[1], get("V").shape[1]];
-  return h("details", {}, h("summary", {}, "Why zero, why two ways to D, and how much rounding is allowed"),
+  return h("details", {}, h("summary", {}, "Why zero, why two ways to r, and how much rounding is allowed"),
     h("p", {}, "Adding one number to all scores of a row changes no weight. So the loss does not change either: the gradient has no part along that direction, and the sum of its row is zero."),
-    h("p", {}, "In symbols: the sum of P (dP - D) over a row is sum(P dP) - D sum(P). The weights sum to 1, and D is sum(P dP)."),
-    h("p", {}, "D is also sum(dO O) over the channels, since O is P V and dP is dO V: both are the sum of P dO V over keys and channels. ",
+    h("p", {}, "In symbols: the sum of P (dP - r) over a row is sum(P dP) - r sum(P). The weights sum to 1, and r is sum(P dP)."),
+    h("p", {}, "r is also sum(dO O) over the channels, since O is P V and dP is dO V: both are the sum of P dO V over keys and channels. ",
       "The engine takes the way along the channels. It needs O, which is saved anyway, and no second pass over the keys."),
     h("p", {}, `Allowed is (${channels} + ${keys} + 8) eps A. A is the sum of P |dO| |V| over the row: all that cancels is smaller. `,
-      `Each dP and D is a sum over ${channels} channels, O and the sum of P over ${keys} keys, and every addition and multiplication rounds by eps/2 at most. The other 8 are the steps in between.`));
+      `Each dP and r is a sum over ${channels} channels, O and the sum of P over ${keys} keys, and every addition and multiplication rounds by eps/2 at most. The other 8 are the steps in between.`));
 }

@@ -5,10 +5,10 @@ import { epsilonOf, spacingAt, sumExactly } from "./precision.js";
 
 export const ATTENTION_OPS = ["CausalAttention", "GroupedQueryAttention"];
 
-// The backward steps of attention operations whose lines are in the page.
+// The backward steps of attention operations whose lines are in the page, in the order of forward.
 export function attentionSteps(graph) {
   return graph.steps.filter((step) => step.phase === "backward" && ATTENTION_OPS.includes(step.op) &&
-    attentionParts(graph, step) !== null);
+    attentionParts(graph, step) !== null).reverse();
 }
 
 // The tensors of one backward step, by name, null where the lines are not those that are expected.
@@ -26,11 +26,11 @@ export function attentionParts(graph, step) {
     line.inputs.some((id) => typeof id === "number" && from(id)?.op === "Subtract" && from(id).inputs[0] === gP.out));
   if (P === null || !slope) return null;
   const difference = from(slope.inputs.find((id) => id !== P));
-  const D = difference.inputs[1], along = from(from(D).inputs[0]);
+  const r = difference.inputs[1], along = from(from(r).inputs[0]);
   const parts = {
     Q: scores.inputs[0], K: turned(scores.inputs[1]), V: turned(gP.inputs[1]),
     S: masked.out, P, Y: along.inputs.find((id) => id !== gV.inputs[1]),
-    dO: gV.inputs[1], dV: gV.out, dP: gP.out, D, dS: slope.out, scaled: gQ.inputs[0],
+    dO: gV.inputs[1], dV: gV.out, dP: gP.out, r, dS: slope.out, scaled: gQ.inputs[0],
     dQ: gQ.out, dK: gK.out,
   };
   return Object.values(parts).every((id) => typeof id === "number") ? parts : null;
@@ -75,11 +75,11 @@ export function attentionMasked(scores, t, s) {
   return scores.at(t, s) === -Infinity;
 }
 
-// Both ways to D_t: along the channels of one position, and along the keys.
+// Both ways to r_t, the row sum of dP P: along the channels of one position, and along the keys.
 export function attentionBothWays(get, t) {
   const channels = attentionIndices(get("dO").shape[1]), keys = attentionIndices(get("P").shape[1]);
   return {
-    stored: get("D").at(t, 0),
+    stored: get("r").at(t, 0),
     channels: channels.map((d) => [get("dO").at(t, d), get("Y").at(t, d)]),
     keys: keys.map((u) => [get("dP").at(t, u), get("P").at(t, u)]),
   };
@@ -87,10 +87,10 @@ export function attentionBothWays(get, t) {
 
 // The sum of row t of dS, which is zero but for rounding, and how far rounding may bring it:
 //
-//   sum_s dS = sum_s P dP - D sum_s P, and without rounding the sum of P is 1, and D = sum_s P dP.
+//   sum_s dS = sum_s P dP - r sum_s P, and without rounding the sum of P is 1, and r = sum_s P dP.
 //
 // Every term is at most A = sum_s P_s sum_d |dO_d| |V_sd|. To form dP takes N roundings (N channels),
-// D as many, O and the sum of P one for each of the M keys, and the rest a few: each changes its
+// r as many, O and the sum of P one for each of the M keys, and the rest a few: each changes its
 // result by at most eps/2 of its size, so 2 (N + M + 8) eps/2 A cannot be passed.
 export function attentionRowSum(get, t, dtype) {
   const [keys, channels] = [attentionIndices(get("dS").shape[1]), attentionIndices(get("V").shape[1])];
@@ -115,7 +115,7 @@ export function attentionUses(name, row, column, seen) {
     Y: { P: (t, s) => t === row && looks(t, s), V: (s, d) => looks(row, s) && d === column },
     dV: { P: (t, s) => s === row && looks(t, s), dO: (t, d) => looks(t, row) && d === column },
     dP: { dO: rows, V: columns },
-    D: { dO: rows, Y: rows },
+    r: { dO: rows, Y: rows },
     dS: { P: (t, s) => t === row && s === column, dP: (t, s) => t === row && s === column, dO: rows, Y: rows },
     dQ: { dS: (t, s) => t === row && looks(t, s), K: (s, d) => looks(row, s) && d === column },
     dK: { dS: (t, s) => s === row && looks(t, s), Q: (t, d) => looks(t, row) && d === column },

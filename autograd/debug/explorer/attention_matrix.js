@@ -2,9 +2,8 @@
 
 import { shownIndices } from "./cells.js";
 import { h } from "./dom.js";
-import { number } from "./format.js";
 
-const attentionWidth = 168;
+const attentionWidth = 168, attentionWordsFrom = 12; // a square of so many pixels has room for its word beside it
 
 // The indices that are in the page, of the rows and of the columns.
 export function attentionGrid(graph, matrix) {
@@ -16,17 +15,19 @@ export function attentionGrid(graph, matrix) {
 //
 // `move(row, column)` is called when the reader chooses an element, `hover(row, column)` while the
 // pointer is over one, and `hover(null)` when it leaves; `open()` when Enter is pressed.
-export function attentionCanvas(graph, matrix, { hidden, at, label, move, hover, open }) {
+// `words` has the texts of the rows and of the columns, {rows, columns}, each a function or null.
+export function attentionCanvas(graph, matrix, { hidden, at, label, words, move, hover, open }) {
   const { rows, columns } = attentionGrid(graph, matrix);
-  const size = Math.max(2, Math.min(30, Math.floor(attentionWidth / Math.max(rows.length, columns.length))));
+  const width = words.rows ? attentionWidth - 24 : attentionWidth;
+  const size = Math.max(2, Math.min(30, Math.floor(width / Math.max(rows.length, columns.length))));
   const values = rows.map((r) => columns.map((c) => matrix.at(r, c)));
   const largest = values.flat().reduce((a, x) => (Number.isFinite(x) && Math.abs(x) > a ? Math.abs(x) : a), 0);
   const canvas = h("canvas", { class: "attention-canvas", tabindex: "0", role: "application",
     "aria-label": label(at), "data-key": `attention-${matrix.name}` });
-  const [width, height] = [columns.length * size + 1, rows.length * size + 1];
+  const [across, down] = [columns.length * size + 1, rows.length * size + 1];
   const scale = globalThis.devicePixelRatio || 1;
-  [canvas.width, canvas.height] = [Math.ceil(width * scale), Math.ceil(height * scale)];
-  [canvas.style.width, canvas.style.height] = [`${width}px`, `${height}px`];
+  [canvas.width, canvas.height] = [Math.ceil(across * scale), Math.ceil(down * scale)];
+  [canvas.style.width, canvas.style.height] = [`${across}px`, `${down}px`];
 
   const place = (event) => {
     const box = canvas.getBoundingClientRect();
@@ -61,7 +62,7 @@ export function attentionCanvas(graph, matrix, { hidden, at, label, move, hover,
     const colour = (name) => style.getPropertyValue(name).trim();
     const [warm, cold, line, ink, accent, faint] = ["--warm", "--cold", "--line", "--ink", "--accent", "--faint"].map(colour);
     draw.setTransform(scale, 0, 0, scale, 0, 0);
-    draw.clearRect(0, 0, width, height);
+    draw.clearRect(0, 0, across, down);
     rows.forEach((r, i) => columns.forEach((c, j) => {
       const [x, y, value] = [j * size, i * size, values[i][j]];
       if (hidden(r, c)) {
@@ -85,7 +86,10 @@ export function attentionCanvas(graph, matrix, { hidden, at, label, move, hover,
       draw.strokeRect(j * size + 1.5, i * size + 1.5, size - 2, size - 2);
     }));
   }
-  return { canvas, paint, text: `${rows.length} by ${columns.length}, at most ${number(largest)}` };
+  const named = (texts, places, side) => texts && size >= attentionWordsFrom && h("div", { class: `attention-${side}`, "aria-hidden": "true",
+    style: `--size: ${size}px` }, places.map((place) => h("span", { title: texts(place) }, texts(place))));
+  const framed = h("div", { class: "attention-framed" }, named(words.rows, rows, "rows"), canvas, named(words.columns, columns, "columns"));
+  return { framed, paint, largest };
 }
 
 function attentionHatch(draw, x, y, size, colour) {

@@ -1,15 +1,15 @@
 """Rows of an attention's dS sum to zero: checked over all heads, however large they are.
 
-dS is the gradient of the scores, dS = P (dP - D) with D = sum over u of P dP. Its row sums to
+dS is the gradient of the scores, dS = P (dP - r) with r = sum over u of P dP. Its row sums to
 
-    sum_s P dP - D sum_s P  =  0,   since the weights P sum to 1.
+    sum_s P dP - r sum_s P  =  0,   since the weights P sum to 1.
 
 Adding one number to all scores of a row changes no weight, so the loss has no slope that way. In
 floating-point numbers the sum is as large as rounding makes it. The bound: every term is at most
 
     A = sum_s P sum_d |dO| |V|
 
-dP and D are sums over N channels, and O = P V and the sum of P are sums over M keys. Each addition
+dP and r are sums over N channels, and O = P V and the sum of P are sums over M keys. Each addition
 and product changes its result by at most eps/2 of its size, and the few steps in between count for
 8. Twice this, (N + M + 8) eps A, is what rounding may leave.
 """
@@ -34,10 +34,10 @@ def part(tape: Tape, builder: Any = None) -> dict[str, Any] | None:
     return found or None
 
 
-def row_sums(P, dP, D, dO, V) -> dict[str, Any]:
+def row_sums(P, dP, r, dO, V) -> dict[str, Any]:
     """How far the rows of dS are from summing to zero: the worst of them, and how many hold."""
     N, M = V.shape[-1], P.shape[-1]
-    dS = P * (dP - D)
+    dS = P * (dP - r)
     sums: Any = np.sum(dS, axis=-1, dtype=np.float64)
     sizes = np.sum(P * (np.abs(dO) @ np.swapaxes(np.abs(V), -1, -2)), axis=-1, dtype=np.float64)
     bounds = (N + M + 8) * float(np.finfo(dS.dtype).eps) * sizes
@@ -53,7 +53,7 @@ def row_sums(P, dP, D, dO, V) -> dict[str, Any]:
 
 
 def _matrices(call: Call):
-    """P, dP, D, dO and V of a call, every head, by the lines of its reference; None if unknown."""
+    """P, dP, r, dO and V of a call, every head, by the lines of its reference; None if unknown."""
     op: Any = call.op
     g = call.out.gradient
     name = type(op).__name__

@@ -4,6 +4,7 @@ import { h } from "./dom.js";
 import { number, exact, shapeText } from "./format.js";
 import { reducedAxes } from "./rules.js";
 import { nameTensor } from "./state.js";
+import { countOf } from "./words.js";
 import { ledgerAccounts, ledgerUsedTwice, ledgerSums, ledgerComparison, ledgerOff, ledgerLength, ledgerCell, ledgerFlat, ledgerInnerSum, ledgerTerms, ledgerRows } from "./ledger_sums.js";
 
 const LEDGER_LISTED = 60, LEDGER_TERMS = 16, LEDGER_ROWS = 30, LEDGER_CHOICES = 200;
@@ -22,8 +23,8 @@ function renderLedger(root, context) {
     : twice.length ? twice[0] : accounts.keys().next().value;
   const assigns = state.assign === "1";
   root.append(h("h3", {}, "Accumulation"),
-    h("p", {}, "A gradient is a sum with one term for each use of the tensor: it is added to, with ",
-      h("code", {}, "+="), ", whenever a use hands its part back."),
+    h("p", {}, "A gradient is a sum with one term for each use of the tensor. Such a term is called a contribution: a use hands it back, and it is added with ",
+      h("code", {}, "+="), "."),
     ledgerChoice(context, twice, chosen));
   const tensor = graph.tensors[chosen];
   if (!context.tensor || context.tensor.id !== chosen)
@@ -37,21 +38,24 @@ function renderLedger(root, context) {
     kept: assigns ? ledgerSums(graph, chosen, true) : added };
   at.flat = ledgerChosenCell(at);
   at.cell = ledgerCell(tensor, at.flat);
-  root.append(ledgerSwitch(at), ledgerTable(at), ledgerVerdict(at), ledgerInside(at));
+  root.append(ledgerSwitch(at), ...ledgerTable(at).filter(Boolean), ledgerVerdict(at), ledgerInside(at));
 }
 
+// The tensors that were used more than once; and the chosen one, if it is none of them.
 function ledgerChoice(context, twice, chosen) {
   const { graph } = context;
   if (!twice.length) return h("p", {}, "No tensor of this graph was used more than once: every gradient has one contribution.");
   const option = (id) => h("option", { value: graph.tensors[id].key, selected: id === chosen },
-    `${graph.tensors[id].key} ${shapeText(graph.tensors[id].shape)}: ${ledgerAccounts(graph).get(id).length} uses`);
+    `${graph.tensors[id].key}${graph.tensors[id].shape.length ? ` ${shapeText(graph.tensors[id].shape)}` : ""}: ${countOf(ledgerAccounts(graph).get(id).length, "use")}`);
   const listed = twice.slice(0, LEDGER_CHOICES);
+  const group = h("optgroup", { label: `used more than once: ${countOf(twice.length, "tensor")}` }, listed.map(option));
   const more = twice.length > listed.length ? ` The first ${listed.length} are listed; the field above finds the others.` : "";
-  return h("p", { class: "ledger-choice" }, h("label", {}, `Used more than once, ${twice.length} tensor${twice.length === 1 ? "" : "s"}: `,
+  const { key } = graph.tensors[chosen], several = twice.includes(chosen);
+  return h("p", { class: "ledger-choice" }, h("label", {}, "Gradient of ",
     h("select", { "data-key": "ledger-choice",
-      onchange: (event) => context.go({ tensor: event.target.value, of: "gradient", cell: null }) }, listed.includes(chosen) ? null : h("option", { value: graph.tensors[chosen].key, selected: true },
-      `${graph.tensors[chosen].key}: ${ledgerAccounts(graph).get(chosen).length} uses`.replace(/: 1 uses$/, ": 1 use")),
-    listed.map(option))), more);
+      onchange: (event) => context.go({ tensor: event.target.value, of: "gradient", cell: null }) },
+    listed.includes(chosen) ? null : h("optgroup", { label: "chosen" }, option(chosen)), group)), more,
+  several ? null : ` ${key} was used once: its gradient is that one contribution. The list has the tensors that were used more than once.`);
 }
 
 // The chosen cell if it is embedded, otherwise the one to which every contribution adds most.
@@ -79,7 +83,7 @@ function ledgerSwitch(at) {
 
 function ledgerTable(at) {
   const { graph, context, tensor, entries, added, kept, flat, cell, assigns } = at;
-  const where = cell.length ? `[${cell.join(", ")}]` : "";
+  const where = cell.length ? `[${cell.join(", ")}]` : "", single = added.parts[0].length === 1;
   const rows = entries.slice(0, LEDGER_LISTED).map((entry, i) => {
     const overwritten = assigns && i < entries.length - 1;
     const gone = context.step && entry.step > context.step.n;
@@ -91,21 +95,20 @@ function ledgerTable(at) {
       h("td", { class: "number" }, h("a", { href: context.link({ ...nameTensor(graph, entry.tensor), cell: cell.join(","), view: "cell" }),
         title: "where this number came from" }, exact(added.parts[i][flat], tensor.dtype))),
       h("td", { class: "number ledger-sum" }, exact(kept.sums[i][flat], tensor.dtype)),
-      h("td", { class: "number" }, number(ledgerLength(added.parts[i]))),
-      h("td", { class: "number" }, number(ledgerLength(kept.sums[i]))));
+      single ? null : h("td", { class: "number" }, number(ledgerLength(added.parts[i]))));
   });
-  const size = tensor.sample === null ? "length" : "length of the sample";
+  const column = (text) => h("th", { scope: "col", class: "number" }, text);
+  const length = single ? "" : ` The length of a contribution is the root of the sum of its squares${tensor.sample === null ? "" : ", here over the elements on the page"}.`;
   const more = entries.length > rows.length ? ` The first ${rows.length} of ${entries.length} are shown; all are added.` : "";
-  return h("div", { class: "scroll" }, h("table", { class: "ledger-table" },
-    h("caption", {}, `The gradient of ${tensor.key}, ${shapeText(tensor.shape)}: ${entries.length} `
-      + `contribution${entries.length === 1 ? "" : "s"}, in the order of the pass.${more}`),
+  return [h("p", { class: "ledger-caption" }, `The gradient of ${tensor.key}, ${shapeText(tensor.shape)}: ${countOf(entries.length, "contribution")}, `
+    + `in the order of the pass.${more}${length}`),
+  h("div", { class: "scroll" }, h("table", { class: "ledger-table" },
     h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "#"), h("th", { scope: "col" }, "from"),
-      h("th", { scope: "col", class: "number" }, where ? `at ${where}` : "value"),
-      h("th", { scope: "col", class: "number" }, assigns ? "after = " : "sum so far"), h("th", { scope: "col", class: "number" }, size),
-      h("th", { scope: "col", class: "number" }, assigns ? "of that" : "of the sum"))),
-    h("tbody", {}, rows)),
-    entries.some((entry) => context.step && entry.step > context.step.n)
-      ? h("p", { class: "faint" }, `\u25CB arrives after step ${context.step.n}, the one that is shown.`) : null);
+      column(where ? `at ${where}` : "value"), column(assigns ? "after = " : "sum so far"),
+      single ? null : column("its length"))),
+    h("tbody", {}, rows))),
+  entries.some((entry) => context.step && entry.step > context.step.n)
+      ? h("p", { class: "faint" }, `\u25CB arrives after step ${context.step.n}, where the page is now.`) : null];
 }
 
 function ledgerHooked(graph, tensor) {

@@ -36,7 +36,7 @@ function renderMemory(root, context) {
   const chosen = { ...context, series, steps, buffers, curves, n, label, move, turn, retained, again };
   root.append(
     h("h3", {}, "Memory"),
-    h("p", {}, "Forward keeps what backward will need, and backward frees it step by step. Each buffer is counted once, whoever holds it. Parameters are not counted: they exist with or without a graph. Nor is what an operation needs only while it runs."),
+    h("p", {}, "Forward keeps what backward will need, and backward frees it step by step. A buffer is the memory of one array; it is counted once, whoever holds it. Parameters are not counted: they exist with or without a graph. Nor is what an operation needs only while it runs."),
     memorySwitches(chosen),
     memorySentence(chosen),
     memoryChart(chosen),
@@ -81,7 +81,7 @@ function memorySentence({ page, graph, curves, again, retained, label }) {
   const [total, tape] = [memoryPeak(curves.total), memoryPeak(curves.tape)];
   const plain = memoryCurves(memoryBuffers(page, graph.memory.series), graph.memory.series.steps);
   const parts = [`The most is alive after step ${total.at}, ${label(total.at)}: ${bytesText(total.bytes)}. `,
-    `The tape alone is largest after step ${tape.at}: ${bytesText(tape.bytes)}. `];
+    `What is kept for backward is most after step ${tape.at}: ${bytesText(tape.bytes)}. `];
   if (again) {
     const before = memoryPeak(plain.tape).bytes;
     parts.push(`Without recomputation it is ${bytesText(before)}: ${(before / tape.bytes).toFixed(2)} times as much. `);
@@ -119,7 +119,7 @@ function memoryChart({ steps, curves, n, move, turn, label, go }) {
       if (event.ctrlKey || event.altKey || event.metaKey) return;
       const peak = memoryPeak(curves.total).at;
       const to = { ArrowLeft: n - 1, ArrowDown: n - 1, ArrowRight: n + 1, ArrowUp: n + 1, PageUp: n - 10, PageDown: n + 10,
-        Home: 0, End: steps - 1, m: peak }[event.key];
+        Home: 0, End: steps - 1, Enter: peak }[event.key];
       if (to === undefined) return;
       move(to, true);
       event.preventDefault();
@@ -132,7 +132,7 @@ function memoryChart({ steps, curves, n, move, turn, label, go }) {
     h("div", { class: "memory-axis" }, h("span", {}, bytesText(top)), h("span", {}, "forward", h("b", {}, " | "), "backward")),
     chart,
     h("figcaption", {}, MEMORY_KINDS.map((kind) => h("span", { class: "memory-key" }, h("i", { class: `memory-swatch memory-${kind}` }), memoryNames[kind])),
-      h("span", { class: "faint" }, "Arrow keys move the step, m goes to the peak.")),
+      h("span", { class: "faint" }, "Click, or move the step by the arrow keys; Enter goes to the peak.")),
     h("p", { class: "faint memory-note" }, "The gradient of a parameter may be complete early. It is still on its way until its turn comes: a parameter is older than every operation."));
 }
 

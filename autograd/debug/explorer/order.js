@@ -4,7 +4,7 @@ import { h } from "./dom.js";
 import { number, exact, shapeText } from "./format.js";
 import { readState } from "./state.js";
 import { orderWalk, orderGraph, orderEvent, orderState, orderElements, orderUses, orderSentence, orderShort, orderLastEvent, orderOutcome } from "./order_events.js";
-import { orderDrawable, orderDrawing } from "./order_drawing.js";
+import { orderDrawable, orderDrawing, orderSquares } from "./order_drawing.js";
 
 const ORDER_LISTED = 9;  // events listed around the present one
 const ORDER_LEAVES = 200;
@@ -41,8 +41,8 @@ function renderOrder(root, context) {
     h("p", {}, "Both walks carry the gradient of ", h("code", {}, nodes.nodes[0].name), " back through the same ",
       `${nodes.nodes.length} nodes, each with the node's own backward. Only the order differs.`,
       nodes.nodes.some((node) => node.shape.length) ? " The length of a gradient is the root of the sum of its squares." : ""),
-    graph.walks.refused ? h("p", {}, `This graph is not walked here: ${graph.walks.refused}. So these are examples.`) : null,
-    orderChoices(at), orderStepper(at),
+    graph.walks.refused ? h("p", {}, `This graph is not walked here: ${graph.walks.refused}. So these are examples.`) : "",
+    orderChoices(at), orderStepper(at), orderDrawable(nodes) ? "" : orderLegend(),
     h("div", { class: "order-pair" }, pair.map((walk) => orderColumn(at, walk))),
     orderResults(at), orderPaths(at));
 }
@@ -60,7 +60,10 @@ function orderButton(at, id, text, changes, attributes = {}) {
 }
 
 function orderChoices(at) {
-  const graphs = [...(at.context.graph.walks.this ? [["this", "this graph"]] : []), ...Object.entries(ORDER_EXAMPLES)];
+  const { page, graph } = at.context, own = graph.walks.this;
+  const uses = (walked) => String(page.array(walked.edges).data);
+  const examples = Object.entries(ORDER_EXAMPLES).filter(([id]) => !own || id === at.of || uses(own) !== uses(graph.walks.examples[id]));
+  const graphs = [...(own ? [["this", "this graph"]] : []), ...examples]; // an example that this graph is stands there once
   const pressed = (yes) => ({ "aria-pressed": String(yes) });
   return h("div", { class: "order-choices" },
     h("div", { role: "group", "aria-label": "Graph to walk" }, h("span", {}, "Graph: "),
@@ -93,7 +96,8 @@ function orderStepper(at) {
     orderButton(at, "last", "\u21E5", to(end), { "aria-label": "Last event", ...off(position === end) }),
     early === null ? null : orderButton(at, "early", "the node that runs too early",
       to(later === undefined ? early : later + 1), { class: "order-jump" }),
-    slider, h("span", { class: "order-position", "aria-live": "polite" }, `event ${position} of ${end}`));
+    slider, h("span", { class: "order-position", "aria-live": "polite" }, `event ${position} of ${end}`),
+    h("p", { class: "order-apart" }, "An event is a node that runs, or a part that arrives. Events are counted here alone: the step at the top of the page stays."));
   orderBracketKeys(box, by);
   return box;
 }
@@ -113,6 +117,13 @@ function orderBracketKeys(box, by) {
   document.addEventListener("keydown", orderListener);
 }
 
+// What the squares of a large graph mean.
+function orderLegend() {
+  const kinds = [["waiting", "not yet"], ["done", "done"], ["now", "this event"], ["early", "ran too early"], ["missing", "still to contribute to it"]];
+  return h("p", { class: "order-legend" }, "In the pictures a square is a node: the oldest at the top left, the loss at the bottom right. ",
+    kinds.map(([kind, text]) => h("span", {}, h("i", { class: `order-swatch is-${kind}` }), text)));
+}
+
 // --- one walk ---------------------------------------------------------------------------------------
 
 function orderColumn(at, walk) {
@@ -125,11 +136,31 @@ function orderColumn(at, walk) {
   return h("section", { class: `order-walk${event.early ? " is-early" : ""}`, "aria-label": title },
     h("h4", {}, title, walk.name === "newest" ? h("small", {}, " the engine") : null),
     h("p", { class: "order-why" }, why),
-    orderDrawable(at.nodes) ? h("div", { class: "scroll" }, orderDrawing(at.nodes, state, event,
-      `${title}, after event ${e + 1}: ${sentence}`, (node) => orderHolds(at, walk, node, e))) : null,
-    h("p", { class: "order-sentence" }, h("b", {}, `${e + 1}. `), sentence,
+    orderPicture(at, walk, state, event, e, `${title}, after event ${e + 1}: ${sentence}`),
+    h("p", { class: "order-sentence" }, h("b", {}, `${e + 1}. `), sentence, orderStepLink(at, walk, e),
       ended ? h("span", { class: "order-ended" }, ` This walk ended after ${walk.length} events.`) : null),
     orderWaiting(at, event, walk, state), orderNumbers(at, walk, e, event), orderList(at, walk, e));
+}
+
+// A small graph is drawn; of a larger one there is a square for each node.
+function orderPicture(at, walk, state, event, e, label) {
+  if (orderDrawable(at.nodes))
+    return h("div", { class: "scroll" }, orderDrawing(at.nodes, state, event, label, (node) => orderHolds(at, walk, node, e)));
+  const squares = orderSquares(at.nodes, state, event, label);
+  if (squares === null) return null;
+  const early = [...state.nodes.values()].filter((status) => status === "early").length;
+  return h("figure", { class: "order-figure" }, squares, h("figcaption", {},
+    `${state.nodes.size} of ${at.nodes.nodes.length} nodes have had their turn`,
+    early ? [", ", h("span", { class: "bad" }, `${early} of them too early`)] : null, "."));
+}
+
+// The step of the page that is this event of the engine's own walk.
+function orderStepLink({ of, context, nodes }, walk, e) {
+  if (of !== "this" || walk.name !== "newest") return null;
+  const steps = context.graph.steps.filter((step) => step.phase === "backward" || step.phase === "leaf");
+  const step = steps.length === walk.length ? steps[e] : undefined;
+  if (step === undefined || context.graph.tensors[step.out].key !== nodes.nodes[walk.node[e]].name) return null;
+  return [" ", h("a", { href: context.link({ step: step.n, tensor: null, of: null, cell: null }) }, `Step ${step.n}`), "."];
 }
 
 // What a node of a small graph holds after event e, as a short text.
@@ -205,7 +236,8 @@ function orderResults(at) {
     `This recursion was stopped after ${walk.length} events, of ${orderCount(at.walked.paths)} in all: it was not run to its end.`);
   const outcome = orderOutcome(walk);
   const order = [...outcome.wrong, ...walk.results.verdict.map((_, i) => i).filter((i) => walk.results.verdict[i] !== "wrong")];
-  const rows = order.slice(0, ORDER_LEAVES).map((i) => orderResult(at, walk, i));
+  const single = order.every((i) => !walk.results.worst[i].length);
+  const rows = order.slice(0, ORDER_LEAVES).map((i) => orderResult(at, walk, i, single));
   const [title] = ORDER_WALKS[walk.name];
   const one = outcome.leaves === 1;
   const said = outcome.wrong.length
@@ -216,14 +248,15 @@ function orderResults(at) {
     h("h4", {}, `What ${title.toLowerCase()} ends with`), h("p", {}, said + more,
       at.walked.hooked ? " Hooks of tensors are not called in these walks." : "",
       one ? " Newest first it is right." : ` Newest first all ${right.results.verdict.length} are right.`,
+      single ? "" : " Shown is the element that is furthest off.",
       walk.results.verdict.includes("rounding") ? " *: but for rounding, since the parts were added in another order." : ""),
     h("div", { class: "scroll" }, h("table", {},
-      h("thead", {}, h("tr", {}, ["leaf", "", "newest first", "recursion", "off by", "of its length", "element"]
+      h("thead", {}, h("tr", {}, ["leaf", "", ...(single ? [] : ["element"]), "newest first", "recursion", "off by", ...(single ? [] : ["whole gradient off by"])]
         .map((text) => h("th", { scope: "col" }, text)))),
       h("tbody", {}, rows))));
 }
 
-function orderResult(at, walk, i) {
+function orderResult(at, walk, i, single) {
   const { results } = walk;
   const node = at.nodes.nodes[results.node[i]];
   const [got, expected, off] = results.elements.slice(3 * i, 3 * i + 3);
@@ -231,12 +264,12 @@ function orderResult(at, walk, i) {
   const share = results.off[i] === 0 ? "0" : results.expected[i] === 0 ? "all"
     : `${number((100 * results.off[i]) / results.expected[i])} %`;
   const words = { equal: "right", rounding: "right*", wrong: "wrong" }[verdict];
+  const cell = (x, dtype, mark) => h("td", { class: `number${mark}`, title: exact(x, dtype) }, number(x));
   return h("tr", { class: `is-${verdict}` }, h("th", { scope: "row" }, orderName(at, results.node[i])),
     h("td", { class: "order-verdict" }, words),
-    h("td", { class: "number" }, exact(expected, node.dtype)), h("td", { class: "number" }, exact(got, node.dtype)),
-    h("td", { class: `number${verdict === "wrong" ? " bad" : ""}` }, off === 0 ? "0" : exact(off, "float64")),
-    h("td", { class: "number" }, share),
-    h("td", {}, results.worst[i].length ? `[${results.worst[i].join(", ")}]` : "value"));
+    single ? null : h("td", {}, results.worst[i].length ? `[${results.worst[i].join(", ")}]` : "-"),
+    cell(expected, node.dtype, ""), cell(got, node.dtype, ""), cell(off, "float64", verdict === "wrong" ? " bad" : ""),
+    single ? null : h("td", { class: "number" }, share));
 }
 
 // A number as its digits, or as a power of ten where they are too many to read.

@@ -1,8 +1,9 @@
-// A small graph as a walk sees it: what has run, what runs now, what still has to arrive.
+// A graph as a walk sees it: what has run, what runs now, what still has to arrive.
 
 import { svg } from "./dom.js";
 
 const ORDER_ROW = 72, ORDER_COLUMN = 112, ORDER_BOX = 40;
+const ORDER_SQUARES = 1200;
 
 // Whether a graph is small enough to be drawn in the column of a walk.
 export function orderDrawable(graph) {
@@ -30,9 +31,25 @@ export function orderDrawing(graph, state, event, label, holds) {
     "aria-label": label }, ...edges, ...nodes);
 }
 
+// A larger graph: a square for each node, from the oldest to the loss; null for too many to be seen.
+export function orderSquares(graph, state, event, label) {
+  const n = graph.nodes.length;
+  if (n > ORDER_SQUARES) return null;
+  const across = n <= 96 ? 12 : Math.ceil(Math.sqrt(2 * n)), size = 222 / across, rows = Math.ceil(n / across);
+  const missing = new Set(event.missing.map((edge) => graph.edges[edge][0]));
+  const squares = graph.nodes.map((node, i) => {
+    const place = rows * across - 1 - i, here = i === event.node;
+    const status = here ? (event.early ? "early" : "now") : missing.has(i) ? "missing" : state.nodes.get(i) || "waiting";
+    return svg("g", { class: `order-node is-${status}${here ? " is-here" : ""}` }, svg("title", {}, node.name),
+      svg("rect", { x: 2 + size * (place % across), y: 2 + size * Math.floor(place / across), width: size - 3, height: size - 3, rx: size > 12 ? 3 : 0 }));
+  });
+  const height = 4 + size * rows;
+  return svg("svg", { class: "order-drawing order-squares", viewBox: `0 0 226 ${height}`, width: 226, height, role: "img", "aria-label": label }, ...squares);
+}
+
 function orderHalf(name) { return Math.max(20, 4.4 * name.length + 9); }
 
-// The loss on top; a node lies below the lowest of its users.
+// The loss at the bottom, as in the drawing of the page; a node lies above the highest of its users.
 function orderPlaces(graph) {
   const depth = graph.nodes.map(() => 0);
   for (const [user, , used] of graph.edges) depth[used] = Math.max(depth[used], depth[user] + 1);
@@ -44,9 +61,10 @@ function orderPlaces(graph) {
   });
   const spine = graph.nodes.map((_, i) => graph.edges.some(([user, , used]) => used === i
     && depth[user] < depth[i] - 1));
+  const deepest = Math.max(...depth);
   return graph.nodes.map((_, i) => ({
     x: 70 + ORDER_COLUMN * (column[i] + (!spine[i] && filled.get(depth[i]) === 1 && orderBeside(graph, depth, i) ? 0.8 : 0)),
-    y: 24 + ORDER_ROW * depth[i], depth: depth[i] }));
+    y: 24 + ORDER_ROW * (deepest - depth[i]) }));
 }
 
 // Whether an edge passes this node by: then it stands beside the line.
@@ -61,9 +79,9 @@ function orderEdge([user, , used], e, graph, places, { arrived, now, missing }) 
   const gap = Math.min(16, 60 / arriving.length);
   const x0 = from.x + 16 * (leaving.indexOf(e) - (leaving.length - 1) / 2);
   const x1 = to.x + gap * (arriving.indexOf(e) - (arriving.length - 1) / 2);
-  const y0 = from.y + ORDER_BOX / 2, y1 = to.y - ORDER_BOX / 2 - 5, middle = (y0 + y1) / 2;
+  const y0 = from.y - ORDER_BOX / 2, y1 = to.y + ORDER_BOX / 2 + 5, middle = (y0 + y1) / 2;
   const state = now ? "now" : arrived ? "arrived" : missing ? "missing" : "pending";
   return svg("g", { class: `order-edge is-${state}` },
     svg("path", { d: `M${x0} ${y0} C${x0} ${middle} ${x1} ${middle} ${x1} ${y1}`, fill: "none" }),
-    svg("path", { d: `M${x1 - 4} ${y1 - 2} L${x1 + 4} ${y1 - 2} L${x1} ${y1 + 5} Z`, class: "order-head" }));
+    svg("path", { d: `M${x1 - 4} ${y1 + 2} L${x1 + 4} ${y1 + 2} L${x1} ${y1 - 5} Z`, class: "order-head" }));
 }

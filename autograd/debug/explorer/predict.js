@@ -1,8 +1,11 @@
 // Predict, then reveal: a question before each step of the backward pass, when switched on.
 
+import { cellText } from "./cells.js";
 import { h, clear } from "./dom.js";
-import { number } from "./format.js";
+import { number, shapeText } from "./format.js";
 import { predictAgrees, predictQuestion, predictScoreText } from "./predict_questions.js";
+import { nameTensor } from "./state.js";
+import { statisticsOf } from "./stats.js";
 
 const predictScore = { asked: 0, right: 0 };
 const predictAnswered = new Map(); // "graph step kind" -> {right, given}: what was answered already
@@ -18,58 +21,94 @@ export const predictView = {
 // Asked by the page at each step: the element that stands in the place of the open view until the
 // question is answered or skipped; null where nothing is asked.
 export function predictGate(context) {
-  return context.state.view === "predict" ? null : predictAsked(context); // its own tab asks by itself
+  const { graph, state, step } = context;
+  const own = state.view === "predict"; // its own tab asks by itself
+  return own || !step || predictRevealed.has(predictKey(graph, step)) ? null : predictAsked(context);
+}
+
+function predictKey(graph, step) {
+  return `${graph.name} ${step.n}`;
 }
 
 function predictAsked(context) {
   const { graph, state, step } = context;
   if (!state.predict || state.predict === "0" || !step) return null;
-  const key = `${graph.name} ${step.n}`;
-  if (predictRevealed.has(key)) return null;
   const question = predictQuestion(graph, step.n, state.predict);
-  return question && predictForm(context, question, key);
+  return question && predictForm(context, question);
 }
 
 // --- the question ---------------------------------------------------------------------------------------
 
-function predictForm(context, question, key) {
+// In another view the question stands in its place and makes room for it; in the own tab it stays,
+// with its answer and what the step handed on, until the next one is asked for.
+function predictForm(context, question) {
+  const own = context.state.view === "predict", key = predictKey(context.graph, context.step);
   const verdict = h("div", { class: "predict-verdict", role: "status" });
   const form = h("section", { class: "predict-gate", "aria-label": "Predict, then reveal" },
     h("h3", {}, `Step ${context.step.n}: predict, then reveal`), h("p", { class: "predict-text" }, question.text),
     h("dl", { class: "predict-given" }, question.given.map(({ name, text }) => h("div", {}, h("dt", {}, name), h("dd", {}, text)))));
-  const reveal = (focus) => {
+  const reveal = () => {
     predictRevealed.add(key);
     dispatchEvent(new Event("hashchange")); // draws the page again, with this step revealed
-    if (focus) document.querySelector("[role='tabpanel']")?.focus({ preventScroll: true });
+    document.querySelector("[role='tabpanel']")?.focus({ preventScroll: true });
+  };
+  const settle = (given, right, focus) => {
+    predictAnswered.set(`${key} ${question.kind}`, { given, right });
+    if (own) predictRevealed.add(key);
+    predictSettle(form, verdict, question, given, right, own ? predictAfter(context, question)
+      : [h("button", { type: "button", class: "predict-show", "data-key": "predict-show", onclick: reveal }, "Show the step")], focus);
   };
   const answer = (given, right) => {
     predictScore.asked += 1;
     predictScore.right += right ? 1 : 0;
-    predictAnswered.set(key, { given, right });
-    predictSettle(form, verdict, question, given, right, () => reveal(true));
+    settle(given, right, true);
   };
   const buttons = question.choices ? predictChoices(question, answer) : predictNumber(question, answer, verdict);
   form.append(buttons, verdict,
     h("p", { class: "predict-foot" },
-      h("button", { type: "button", class: "predict-skip", "data-key": "predict-skip", onclick: () => reveal(true) }, "Skip: show the step"),
+      h("button", { type: "button", class: "predict-skip", "data-key": "predict-skip", onclick: own ? () => settle(null, false, true) : reveal },
+        own ? "Skip: show the answer" : "Skip: show the step"),
       h("button", { type: "button", "data-key": "predict-off", onclick: () => context.go({ predict: null }) }, "Ask no more"),
-      h("span", { class: "faint predict-score" }, predictScoreText(predictScore))));
-  const before = predictAnswered.get(key);
-  if (before) predictSettle(form, verdict, question, before.given, before.right, () => reveal(true), false);
+      own ? null : h("span", { class: "faint predict-score" }, predictScoreText(predictScore))));
+  const before = predictAnswered.get(`${key} ${question.kind}`);
+  if (before) settle(before.given, before.right, false);
   else predictKeys(form, question);
   return form;
+}
+
+// What stands under an answer in the own tab: what the step handed on, and the way to the next question.
+function predictAfter(context, question) {
+  const { graph, go, link, step } = context;
+  const tensor = graph.tensors[question.tensor], values = graph.values(question.tensor);
+  const known = values === null ? "" : values.length <= 8 ? `: ${Array.from(values, number).join(", ")}`
+    : `, with numbers from ${number(statisticsOf(graph, tensor).min)} to ${number(statisticsOf(graph, tensor).max)}`;
+  const place = { ...nameTensor(graph, question.tensor), cell: question.cell === null ? null : question.cell.join(",") };
+  const next = predictNext(context);
+  return [
+    h("p", {}, `${step.op} hands on to ${graph.tensors[tensor.of].key} ${tensor.shape.length ? `a gradient of shape ${shapeText(tensor.shape)}` : "one number"}${known}. `,
+      h("a", { href: link({ ...place, view: "tensor" }) }, "See it in Tensor"),
+      question.cell === null ? null : [", or ", h("a", { href: link({ ...place, view: "cell" }) }, `${question.cell.length ? cellText(question.cell) : "it"} term by term`)], "."),
+    next ? h("button", { type: "button", class: "predict-show", "data-key": "predict-next",
+      onclick: () => go({ step: next.n, tensor: null, of: null, cell: null }) }, `Next question: step ${next.n}`)
+      : h("p", {}, "This was the last question: no later step hands a gradient on."),
+  ];
+}
+
+function predictNext({ graph, state, step }) {
+  const after = step ? step.n + 1 : 0;
+  return graph.steps.find(({ n }) => n >= after && predictQuestion(graph, n, state.predict) !== null);
 }
 
 function predictChoices(question, answer) {
   return h("div", { class: "predict-choices", role: "group", "aria-label": "Answers" },
     question.choices.map((text, i) => h("button", { type: "button", "data-key": `predict-${i}`, "data-answer": text,
       "aria-keyshortcuts": String(i + 1), onclick: () => answer(text, text === question.answer) },
-      h("kbd", {}, String(i + 1)), ` ${text}`)));
+      h("kbd", { title: "the key for this answer" }, String(i + 1)), ` ${text}`)));
 }
 
 function predictNumber(question, answer, verdict) {
   const input = h("input", { type: "text", inputmode: "text", autocomplete: "off", size: "12", "data-key": "predict-number",
-    "aria-label": "The gradient, a number", "aria-keyshortcuts": "1" });
+    "aria-keyshortcuts": "1" });
   return h("form", { class: "predict-choices", onsubmit: (event) => {
     event.preventDefault();
     const right = predictAgrees(input.value, question.answer);
@@ -78,11 +117,13 @@ function predictNumber(question, answer, verdict) {
       return;
     }
     answer(input.value.trim(), right);
-  } }, h("kbd", {}, "1"), " ", input, " ", h("button", { type: "submit" }, "Answer"));
+  } }, h("label", {}, "Your answer ", input), " ", h("button", { type: "submit" }, "Answer"),
+    h("span", { class: "faint" }, "Key ", h("kbd", {}, "1"), " puts the cursor here."));
 }
 
 // The verdict takes the place of the choices; the next key that matters is on the button under it.
-function predictSettle(form, verdict, question, given, right, reveal, focus = true) {
+// Nothing is given by who skipped the question.
+function predictSettle(form, verdict, question, given, right, after, focus) {
   predictForget();
   for (const control of form.querySelectorAll(".predict-choices button, .predict-choices input")) {
     control.disabled = true;
@@ -90,13 +131,14 @@ function predictSettle(form, verdict, question, given, right, reveal, focus = tr
     if (control.dataset.answer === question.answer) control.classList.add("is-right");
   }
   const answer = typeof question.answer === "number" ? number(question.answer) : question.answer;
-  const show = h("button", { type: "button", class: "predict-show", "data-key": "predict-show", onclick: reveal }, "Show the step");
   clear(verdict).append(
-    h("p", { class: right ? "good" : "bad" }, right ? `\u2713 Right: ${answer}.` : `\u2717 It is ${answer}, not ${given}.`),
-    h("p", {}, question.why), show);
+    h("p", { class: right ? "good" : given === null ? null : "bad" },
+      right ? `\u2713 Right: ${answer}.` : given === null ? `It is ${answer}.` : `\u2717 It is ${answer}, not ${given}.`),
+    h("p", {}, question.why), ...after);
   form.querySelector(".predict-skip").hidden = true;
-  form.querySelector(".predict-score").textContent = predictScoreText(predictScore);
-  if (focus) show.focus({ preventScroll: false });
+  for (const score of [...form.querySelectorAll(".predict-score"), ...document.querySelectorAll(".predict-score")])
+    score.textContent = predictScoreText(predictScore);
+  if (focus) verdict.querySelector("button")?.focus({ preventScroll: false });
 }
 
 let predictListener = null;
@@ -130,26 +172,29 @@ function renderPredict(root, context) {
   const on = state.predict && state.predict !== "0" ? state.predict : "";
   const one = (value, text) => h("button", { type: "button", "data-key": `predict-on-${value}`, "aria-pressed": String(on === value),
     onclick: () => context.go({ predict: value === "" ? null : value }) }, text);
-  const after = step ? step.n + 1 : 0;
-  const next = graph.steps.find(({ n }) => n >= after && predictQuestion(graph, n) !== null);
+  const next = predictNext(context);
   const clearAll = () => {
     Object.assign(predictScore, { asked: 0, right: 0 });
     predictAnswered.clear();
     predictRevealed.clear();
     dispatchEvent(new Event("hashchange"));
   };
+  const whole = predictNext({ graph, state, step: null }), place = (n) => ({ step: n, tensor: null, of: null, cell: null });
   root.append(h("h3", {}, "Predict, then reveal"),
-    h("p", {}, "Before each step of the backward pass, the page asks for the shape, the sign or the value of the gradient "
-      + "that the step hands on. It shows the step once you have answered, and says by which rule."),
+    on ? "" : h("p", {}, "Before a step of the backward pass, the page asks for the shape, the sign or the value of the gradient "
+      + "that the step hands on. It shows the step once you have answered, and says by which rule. "
+      + "While this is on, every other view asks as well, before it shows such a step."),
     h("div", { class: "predict-switch", role: "group", "aria-label": "Questions" }, "Ask for ",
-      one("", "nothing"), one("1", "all in turn"), one("shape", "shapes"), one("sign", "signs"), one("value", "values")),
-    h("p", { class: "faint" }, h("kbd", {}, "1"), " to ", h("kbd", {}, "4"), " answer, ", h("kbd", {}, "Enter"),
-      " shows the step, ", h("kbd", {}, "\u2192"), " goes on."),
-    h("p", {}, `Score: ${predictScoreText(predictScore)}. It is forgotten when the page is closed. `,
+      one("", "nothing"), one("1", "all in turn"), one("shape", "shapes"), one("sign", "signs"), one("value", "values")));
+  if (!on) {
+    if (whole) root.append(h("p", {}, h("button", { type: "button", class: "predict-show", "data-key": "predict-begin",
+      onclick: () => context.go({ predict: 1, ...place(whole.n) }) }, `Begin: step ${whole.n}`)));
+    return;
+  }
+  root.append(
+    predictAsked(context) ?? h("p", {}, next ? h("a", { href: context.link(place(next.n)) }, `Go to the next question, at step ${next.n}`)
+      : "No step after this one hands a gradient on. ",
+    next || !whole ? null : h("a", { href: context.link(place(whole.n)) }, `Go to the first question, at step ${whole.n}`)),
+    h("p", {}, "Score: ", h("span", { class: "predict-score" }, predictScoreText(predictScore)), ". It is forgotten when the page is closed. ",
       h("button", { type: "button", "data-key": "predict-clear", onclick: clearAll }, "Start over")));
-  if (!on) return;
-  const gate = predictAsked(context);
-  root.append(gate ?? h("p", {}, next
-    ? h("a", { href: context.link({ step: next.n, tensor: null, of: null, cell: null }) }, `Go to the next question, at step ${next.n}`)
-    : "No step after this one hands a gradient on."));
 }

@@ -47,7 +47,7 @@ function predictScene(graph, step, asked) {
 // Which of several inputs with the same name is meant.
 function predictWhich(step, asked) {
   const same = step.contributions.filter(({ to }) => to === asked.to).length > 1;
-  return same ? ` as input ${asked.input}` : "";
+  return same ? ` as its ${["first", "second", "third"][asked.input] ?? `${asked.input + 1}th`} input` : "";
 }
 
 // --- shape ----------------------------------------------------------------------------------------------

@@ -65,8 +65,8 @@ function zooTop({ hunt, at, link }) {
 
 function zooTask({ over }) {
   return over ? null : h("details", { open: true }, h("summary", {}, "How to find it"),
-    h("p", {}, "A step is given the gradient of its output and hands a part to each input. Open a step to see both, beside the proof. ",
-      "For what is handed on, only this step reads the changed input: so every step can be proven by itself."),
+    h("p", {}, "Below are the steps of backward. A step is given the gradient of its output and hands a part to each input. Open a step to see both, beside the proof: finite differences, the change of the loss when the number is moved a little. ",
+      "For what is handed on, only this step reads the moved number: so every step can be proven by itself."),
     h("p", {}, "Before the wrong step all numbers agree to the last digit shown, or to the last but one. After it nearly all differ, even where the code is right, since wrong numbers are passed on. So open a step in the middle, and halve."));
 }
 
@@ -75,12 +75,16 @@ function zooHelp(chosen) {
   const shown = Math.min(Number(state.hints) || 0, zooHints);
   const button = (text, changes, key, disabled = false) => h("button", { type: "button", "data-key": key, disabled, onclick: () => go(changes) }, text);
   return h("div", { class: "zoo-help", "aria-live": "polite" },
-    state.guess && !found ? h("p", { class: "bad" }, zooMiss(chosen)) : null,
-    found ? h("p", { class: "good" }, `Yes: ${zooName(hunt.rows.find((row) => row.key === bug.at))}.`) : null,
+    state.guess && !found && !over && !zooOpen(chosen, state.guess) ? h("p", { class: "bad" }, zooMiss(chosen)) : null,
+    found ? h("p", { class: "good zoo-found" }, `\u2713 Yes: ${zooName(hunt.rows.find((row) => row.key === bug.at))}.`) : null,
     !over && shown > 0 ? h("ol", { class: "zoo-hints" }, zooHintTexts(chosen).slice(0, shown).map((text) => h("li", {}, text))) : null,
     over ? null : h("p", { class: "zoo-buttons" },
       button(shown < zooHints ? `Hint ${shown + 1} of ${zooHints}` : "No more hints", { hints: shown + 1 }, "zoo-hint", shown >= zooHints),
       button("Show the answer", { answer: 1 }, "zoo-answer")));
+}
+
+function zooOpen({ state }, key) {
+  return state.all === "1" || state.look === key;
 }
 
 function zooName(row) {
@@ -130,13 +134,13 @@ function zooAnswer({ bug, hunt, first, link }) {
 // ---- the steps
 
 function zooTable(chosen) {
-  const { hunt, state, go, bug, over } = chosen, all = state.all === "1";
+  const { hunt, state, go, over } = chosen, all = state.all === "1";
   return h("div", { class: "scroll zoo-steps", tabindex: "0", role: "group", "aria-label": "the steps of backward" },
     h("label", {}, h("input", { type: "checkbox", checked: all, "data-key": "zoo-all", onchange: () => go({ all: all ? null : 1, look: null }, true) }), " open all steps"),
     h("table", {},
-      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "step"), h("th", { scope: "col" }, "operation"), h("th", { scope: "col", class: "number zoo-norm" }, "norm of what arrives"),
+      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "step"), h("th", { scope: "col" }, "operation"), h("th", { scope: "col", class: "number zoo-norm", title: "the root of the sum of the squares of all its numbers" }, "length of what arrives"),
         over ? h("th", { scope: "col" }, "gradient and proof") : null)),
-      h("tbody", {}, hunt.rows.map((row) => zooRow(chosen, row, all || state.look === row.key)))));
+      h("tbody", {}, hunt.rows.map((row) => zooRow(chosen, row, zooOpen(chosen, row.key))))));
 }
 
 function zooRow(chosen, row, open) {
@@ -150,12 +154,22 @@ function zooRow(chosen, row, open) {
     h("td", { class: "number zoo-norm" }, number(bug.norms[row.arrives])),
     verdict ? h("td", { class: wrong ? "bad" : "good" }, wrong ? (verdict.arrives ? "differ on arrival" : "part here") : "agree") : null);
   if (!open) return head;
-  const accuse = over ? null : h("button", { type: "button", class: "zoo-accuse", "data-key": `zoo-accuse-${row.key}`, onclick: () => go({ guess: row.key }) }, "Here they part first");
+  const accuse = over ? null : h("div", { class: "zoo-guess" },
+    h("button", { type: "button", class: "zoo-accuse", "data-key": `zoo-accuse-${row.key}`, onclick: () => zooAccuse(chosen, row.key) }, "My answer: the bug is at this step"),
+    h("span", { class: "bad", role: "status" }, state.guess === row.key ? zooMiss(chosen) : ""));
   const hands = row.hands.map((to, i) => zooCompared(chosen, `handed to ${to.key}`, to.record, verdict?.hands[i]));
   const column = (text) => h("th", { scope: "col", class: "number" }, text);
   return [head, h("tr", { class: "zoo-inside" }, h("td", { colspan: over ? 4 : 3 },
     h("table", {}, h("thead", {}, h("tr", {}, ["element", "gradient", "finite differences"].map(column))),
       zooCompared(chosen, row.op ? "arrives" : "its gradient", row.arrives, verdict?.arrives), hands), accuse))];
+}
+
+// The verdict of a wrong guess stands beside the button; a right one leads to the answer, further up.
+function zooAccuse({ go }, key) {
+  go({ guess: key });
+  const found = document.querySelector(".zoo-found");
+  if (found) found.scrollIntoView({ block: "start" });
+  else document.querySelector(`[data-key="${CSS.escape(`zoo-accuse-${key}`)}"]`)?.parentNode.scrollIntoView({ block: "nearest" });
 }
 
 function zooCompared({ hunt, bug }, what, record, differs) {
