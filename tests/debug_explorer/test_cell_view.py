@@ -88,13 +88,54 @@ def test_a_reader_walks_from_a_gradient_of_a_weight_back_to_the_1_of_the_loss(vi
         raise AssertionError(f"no way back: {tab.inner_text('.page-view')}")
     assert "= 1" in tab.inner_text(".cell-title")
     trail = tab.locator(".cell-trail li").all_inner_texts()
-    assert len(trail) > 6 and trail[0] == "gradient of weight[9, 1]"
+    assert len(trail) > 6 and trail[1] == "gradient of weight[9, 1]"
     tab.locator(".cell-trail a").first.click()  # and all the way forward again
     tab.wait_for_timeout(30)
     assert tab.inner_text(".cell-title").startswith("gradient of weight[9, 1]")
     tab.go_back()
     tab.wait_for_timeout(50)
     assert "the backward pass starts here" in tab.inner_text(".page-view")
+
+
+def test_a_button_follows_the_largest_term_to_the_loss(view):
+    tab = view("graph=attention&view=cell&tensor=weight&of=gradient&cell=9,1")
+    follow = tab.get_by_role("button", name="Follow the largest term towards the loss")
+    titles = []
+    while follow.count():
+        titles.append(tab.inner_text(".cell-title"))
+        assert len(titles) < 30, titles
+        follow.press("Enter")
+        tab.wait_for_timeout(30)
+    assert len(titles) > 5 and all("gradient" in title for title in titles[:1])
+    assert "The loss is reached" in tab.inner_text(".cell-follow")
+    assert tab.inner_text(".cell-title").startswith("gradient of loss = 1")
+    way = tab.locator(".cell-trail li")
+    assert way.nth(1).inner_text() == "gradient of weight[9, 1]", "where it began is kept"
+    shown = way.count()
+    tab.get_by_role("button", name=" more").click()
+    assert way.count() == len(titles) + 2 > shown
+
+
+def test_each_link_of_a_gradient_says_where_it_leads(view):
+    tab = view("graph=twice&view=cell&tensor=b&of=contribution.0")
+    assert tab.inner_text(".cell-words") == "(gradient of c) \u00d7 b = 1 \u00d7 6 = 6."
+    rows = [row.split("\t") for row in tab.locator(".cell-terms tr").all_inner_texts()]
+    assert rows == [
+        ["\u25c0 gradient of c", "1", "gradient, towards the loss"],
+        ["\u25cb b", "6", "value, from forward"],
+    ]
+    tab = view("graph=twice&view=cell&tensor=c")
+    assert tab.locator(".cell-side, .cell-follow").count() == 0
+
+
+def test_what_is_not_there_yet_says_so(view):
+    for name in ("tensor", "cell"):
+        text = view(f"graph=twice&view={name}&step=0&tensor=b&of=gradient").inner_text(".page-view")
+        assert "Not computed yet at step 0: it will be, at step 4." in text
+        text = view(f"graph=twice&view={name}&step=4&tensor=b&of=gradient").inner_text(".page-view")
+        assert "yet" not in text
+    tab = view("graph=attention&view=tensor&tensor=target&step=12")
+    assert "It has no gradient: it is a constant" in tab.inner_text(".page-view")
 
 
 def test_the_terms_shown_add_up_to_the_number_shown(view):

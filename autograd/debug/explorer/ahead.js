@@ -9,6 +9,7 @@ export function aheadOf(graph, tensor, step) {
   const parts = tensor.kind === "gradient" ? graph.tensors[tensor.of].contributions : [];
   const arrived = parts.filter((id) => graph.tensors[id].step <= step.n).length;
   if (arrived === 0) return { text: `Not computed yet at step ${step.n}: it will be, at step`, step: tensor.step };
+  if (arrived === parts.length) return { text: "All its contributions are there; its turn comes at step", step: tensor.step };
   const part = `${arrived} of ${countOf(parts.length, "contribution")} ${arrived === 1 ? "has" : "have"} arrived`;
   return { text: `Not complete yet: ${part}; it will be, at step`, step: tensor.step };
 }

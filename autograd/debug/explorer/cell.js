@@ -1,5 +1,6 @@
 // The cell view: one element, the terms that made it, and where each of them came from.
 
+import { aheadOf } from "./ahead.js";
 import { cellState, isCellOf, largestCell } from "./cells.js";
 import { valueAt } from "./data.js";
 import { clear, h } from "./dom.js";
@@ -7,13 +8,15 @@ import { exact, number } from "./format.js";
 import { explainCell, originOf } from "./rules.js";
 import { hasServer, serverTerms } from "./server.js";
 import { cellTable } from "./terms.js";
-import { cellLink, readTrail } from "./trail.js";
+import { holdsGradient, towardsLoss, towardsMarks } from "./towards.js";
+import { cellLink, cellPlace, readTrail } from "./trail.js";
 import { usesOf } from "./uses.js";
 import { cellInWords, countOf, ruleInWords, tensorInWords, verdictInWords } from "./words.js";
 
 const cellUses = 8; // that are listed
 const cellInsides = 12; // contributions that can be opened in place
 const cellDepth = 3; // of explanations inside of explanations
+const cellTrailShown = 5; // the first and the last places of the way; the others on request
 const cellSums = ["matmul", "sum", "mean", "einsum", "scatter", "max"];
 
 export const cellView = {
@@ -38,12 +41,15 @@ function cellRender(root, context) {
   const view = { ...context, trail };
   const place = `${shown.id}:${cellState(cell)}`;
   const found = cellAnswers(graph).get(place) ?? explainCell(graph, shown.id, cell);
+  const ahead = aheadOf(graph, shown, context.step);
   const parts = [
-    cellTrail(view),
     h("h3", { class: "cell-title" }, `${cellInWords(graph, shown.id, cell)} = `,
       h("span", { class: "mono" }, found.stored === null ? "not on the page" : exact(found.stored, shown.dtype))),
-    context.cell === null ? h("p", { class: "faint" }, "No element is chosen: this is the largest.") : null,
+    context.cell === null ? h("p", { class: "faint" }, "No element is chosen: this is the largest in size.") : null,
+    ahead && h("p", { class: "cell-ahead" }, `${ahead.text} ${ahead.step}.`),
     cellChooser(view, cell),
+    cellFollow(view, found),
+    cellTrail(view),
     cellExplained(view, found),
     cellAsk(root, view, found, place),
     cellOther(view, cell),
@@ -57,12 +63,34 @@ function cellRender(root, context) {
 function cellTrail(view) {
   const { graph, trail } = view;
   if (trail.length < 2) return null;
-  return h("nav", { class: "cell-trail", "aria-label": "How you came here" },
-    h("ol", {}, trail.map((place, i) => {
-      const text = cellInWords(graph, place.id, place.cell);
-      const last = i === trail.length - 1;
-      return h("li", {}, last ? h("span", { "aria-current": "true" }, text) : h("a", { href: cellLink(view, place.id, place.cell) }, text));
-    })));
+  const items = trail.map((place, i) => {
+    const text = cellInWords(graph, place.id, place.cell);
+    const last = i === trail.length - 1;
+    return h("li", {}, last ? h("span", { "aria-current": "true" }, text) : h("a", { href: cellLink(view, place.id, place.cell) }, text));
+  });
+  const hidden = items.length > cellTrailShown + 1 ? items.slice(1, 1 - cellTrailShown) : [];
+  const more = h("li", {}, h("button", { type: "button", onclick: () => more.replaceWith(...hidden) }, `${hidden.length} more`));
+  if (hidden.length) items.splice(1, hidden.length, more);
+  return h("nav", { class: "cell-trail", "aria-label": "How you came here" }, h("ol", {}, h("li", { class: "faint" }, "You came from"), items));
+}
+
+// The button that goes on to the loss.
+function cellFollow(view, found) {
+  const { graph, shown, go } = view;
+  const { sign } = towardsMarks.gradient;
+  if (cellIsStart(graph, found)) return h("p", { class: "cell-follow" }, `${sign} The loss is reached: the way to it ends with this 1.`);
+  const next = holdsGradient(graph, shown.id) ? towardsLoss(graph, found) : null;
+  if (next === null) return null;
+  const name = cellInWords(graph, next.id, next.cell);
+  return h("p", { class: "cell-follow" }, h("button", {
+    type: "button", "data-key": "cell-follow", title: name, onclick: () => go(cellPlace(view, next.id, next.cell)),
+  }, `${sign} Follow the largest term towards the loss`));
+}
+
+// Whether a cell is the 1 with which backward starts, or a gradient which is that 1.
+function cellIsStart(graph, { rule, terms }) {
+  if (rule === "add" && terms.length === 1) return graph.lines[graph.tensors[terms[0].factors[0].id].line]?.rule === "seed";
+  return rule === "seed";
 }
 
 // A number field for each axis.
@@ -123,7 +151,7 @@ function cellInner(graph, { rule, line, terms }) {
 }
 
 function cellVerdict({ graph }, found) {
-  const words = verdictInWords(found, graph);
+  const words = found.rule === "seed" ? "" : verdictInWords(found, graph);
   if (!words) return null;
   const kind = found.agrees === null ? "faint" : found.agrees ? "good" : "bad";
   return h("p", { class: `cell-verdict ${kind}` }, found.agrees === null ? "" : found.agrees ? "\u2713 " : "\u2717 ", words);

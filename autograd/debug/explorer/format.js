@@ -22,6 +22,13 @@ export function exact(x, dtype) {
   return String(x);
 }
 
+// All digits of a number that has few, otherwise four.
+export function shortest(x, dtype) {
+  if (x === null || x === undefined) return "?";
+  const text = exact(x, dtype);
+  return text.length <= 7 ? text : number(x);
+}
+
 export function shapeText(shape) {
   if (shape.length === 0) return "one number";
   return shape.length === 1 ? `(${shape[0]},)` : `(${shape.join(", ")})`;

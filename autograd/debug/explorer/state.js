@@ -83,7 +83,10 @@ export function nameTensor(graph, id) {
 export function titleOf(graph, id) {
   const tensor = graph.tensors[id];
   if (tensor.kind === "gradient") return `gradient of ${tensor.name}`;
-  if (tensor.kind === "contribution") return `contribution to the gradient of ${tensor.name}`;
+  if (tensor.kind === "contribution") {
+    const all = graph.tensors[tensor.of].contributions;
+    return `contribution${all.length > 1 ? ` ${all.indexOf(id) + 1}` : ""} to the gradient of ${tensor.name}`;
+  }
   if (tensor.key !== undefined) return tensor.key;
   return tensor.name || (tensor.line === null ? `tensor ${id}` : graph.lines[tensor.line].op);
 }

@@ -1,10 +1,10 @@
 // The table of a cell's terms: each with its operands, which lead on, and the sum as it grows.
 
 import { cellText } from "./cells.js";
-import { readNumber } from "./data.js";
 import { h } from "./dom.js";
 import { exact, number } from "./format.js";
 import { originOf, valueOf } from "./rules.js";
+import { holdsGradient, sideOf, towardsMarks } from "./towards.js";
 import { cellLink } from "./trail.js";
 import { cellInWords, countOf, tensorInWords } from "./words.js";
 
@@ -17,24 +17,21 @@ const termsTotals = {
   logsumexp: "the logarithm of the sum, plus the maximum",
 };
 
-// `view` is a context with a trail, `found` what explainCell returned.
-export function cellTable(view, found) {
+// `view` is a context with a trail, `found` what explainCell returned. In the table of a gradient each
+// link is marked: on to the loss, or to a value from forward.
+export function cellTable(context, found) {
+  const view = { ...context, marked: holdsGradient(context.graph, found.id) };
   const table = found.rule === "elementwise" ? termsOfFormula(view, found) : termsInRows(view, found);
   return h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Terms" }, table);
 }
 
-// One operand in each row, and what the formula makes of them.
-function termsOfFormula(view, { line, terms, total, tensor }) {
-  const [{ factors }] = terms;
-  const letters = factors.length > 1;
-  const rows = factors.map((factor, i) => h("tr", {},
-    letters ? h("th", { scope: "row" }, "abcdefgh"[i]) : null,
-    h("td", {}, termName(view, factor)), termNumber(view, factor)));
-  const constants = Object.entries(line.attrs).filter(([name]) => name.length === 1).map(([name, x]) =>
-    h("tr", {}, h("th", { scope: "row" }, name), letters ? h("td", {}) : null, h("td", { class: "number" }, number(readNumber(x)))));
-  const result = line.attrs.formula === "a" || total === null ? null : h("tfoot", {}, h("tr", {},
-    h("th", { scope: "row", colspan: letters ? 2 : 1 }, line.attrs.formula), h("td", { class: "number" }, h("b", {}, exact(total, tensor.dtype)))));
-  return h("table", { class: "cell-terms" }, h("tbody", {}, rows, constants), result);
+// The operands of a formula that have a name, one in each row.
+function termsOfFormula(view, { terms }) {
+  const named = terms[0].factors.filter((factor) => factor.number === undefined);
+  const rows = named.map((factor) => h("tr", {},
+    h("td", {}, termName(view, factor)), termNumber(view, factor),
+    view.marked ? h("td", { class: "cell-side" }, towardsMarks[sideOf(view.graph, factor)]?.text) : null));
+  return h("table", { class: "cell-terms" }, h("tbody", {}, rows));
 }
 
 // Of a long sum the largest terms come first, and the rest as one row.
@@ -46,6 +43,7 @@ function termsInRows(view, found) {
   const rest = ranked.slice(rows.length);
   const sums = terms.length > 1 && termsAdded.includes(rule);
   const columns = rule === "add" ? [{ alone: false, title: "contribution", name: (i) => `contribution ${i + 1}` }] : termColumns(view, terms);
+  if (view.marked) columns.forEach((column, place) => { column.sides = termSides(view, terms, place); });
   const meaning = columns.length > 1 ? "product" : termsMeaning[rule] ?? null;
   const width = columns.length + (meaning ? 1 : 0) + (sums ? 1 : 0);
   let sum = 0;
@@ -65,7 +63,7 @@ function termsInRows(view, found) {
   }
   const running = rest.length ? "sum so far, largest first" : "sum so far";
   return h("table", { class: "cell-terms" },
-    h("thead", {}, h("tr", {}, columns.map((column) => h("th", { class: "number", scope: "col" }, column.title)),
+    h("thead", {}, h("tr", {}, columns.map((column) => h("th", { class: "number", scope: "col" }, column.title, column.sides)),
       meaning ? h("th", { class: "number", scope: "col" }, meaning) : null,
       sums ? h("th", { class: "number", scope: "col" }, running) : null)),
     h("tbody", {}, body), termsFoot(found, width));
@@ -95,6 +93,12 @@ function termColumns({ graph }, terms) {
   });
 }
 
+// What the signs of a column mean: one, or both.
+function termSides({ graph }, terms, place) {
+  const sides = new Set(terms.map((term) => sideOf(graph, term.factors[place])).filter((side) => side !== null));
+  return [...sides].map((side) => h("span", { class: "cell-side" }, `${towardsMarks[side].sign} ${towardsMarks[side].text}`));
+}
+
 function termCell(view, factor, column, i) {
   if (factor.number !== undefined) return termNumber(view, factor);
   return h("td", { class: "number" }, termName(view, factor, column.alone, column.name?.(i)), " ", h("b", {}, termValue(view, factor)));
@@ -108,7 +112,9 @@ function termName(view, factor, alone = false, name = null) {
   const origin = originOf(graph, factor.id, factor.cell);
   const full = cellInWords(graph, origin.id, origin.cell);
   const text = name ?? (alone ? cellText(origin.cell) || "[]" : full);
-  return h("a", { href: cellLink(view, origin.id, origin.cell), "aria-label": full }, text);
+  const mark = view.marked ? towardsMarks[sideOf(graph, factor)] : null;
+  return [mark && h("span", { class: "cell-sign", "aria-hidden": "true" }, `${mark.sign} `),
+    h("a", { href: cellLink(view, origin.id, origin.cell), "aria-label": mark ? `${full}, ${mark.text}` : full }, text)];
 }
 
 function termNumber(view, factor) {

@@ -4,7 +4,7 @@ import { cellState } from "./cells.js";
 import { cellOf, flatOf } from "./data.js";
 import { nameTensor } from "./state.js";
 
-const trailLongest = 24;
+const trailLongest = 200; // beyond that the middle is left out: where it began is kept
 
 // The cells of the trail, [{id, cell}], which ends with the one that is shown; that one alone if the
 // address has another way, or none.
@@ -27,19 +27,22 @@ function trailSame(a, b) {
 export function extendTrail(graph, trail, id, cell) {
   const before = trail.findIndex((place) => trailSame(place, { id, cell }));
   const longer = before >= 0 ? trail.slice(0, before + 1) : [...trail, { id, cell }];
-  return longer
-    .slice(-trailLongest)
+  const kept = longer.length > trailLongest ? [longer[0], ...longer.slice(1 - trailLongest)] : longer;
+  return kept
     .map((place) => `${place.id}:${flatOf(place.cell, graph.tensors[place.id].shape)}`)
     .join(",");
 }
 
-// The address of a cell: the step in which it was made, its tensor, and the way there. ``view`` is
-// a context with a trail.
-export function cellLink(view, id, cell) {
-  const { graph, trail } = view;
-  const { step } = graph.tensors[id];
-  return view.link({
-    ...nameTensor(graph, id), step: step ?? view.state.step, cell: cellState(cell), view: "cell",
+// The state of a cell: the step in which it was made, its tensor, and the way there. ``view`` is a
+// context with a trail.
+export function cellPlace({ graph, trail, state }, id, cell) {
+  return {
+    ...nameTensor(graph, id), step: graph.tensors[id].step ?? state.step, cell: cellState(cell), view: "cell",
     trail: extendTrail(graph, trail, id, cell), terms: null,
-  });
+  };
+}
+
+// The address of that.
+export function cellLink(view, id, cell) {
+  return view.link(cellPlace(view, id, cell));
 }

@@ -2,11 +2,13 @@
 
 import { cellText, sizeOf } from "./cells.js";
 import { readNumber } from "./data.js";
-import { number } from "./format.js";
-import { isNumber, reducedAxes } from "./rules.js";
+import { number, shortest } from "./format.js";
+import { isNumber, reducedAxes, valueOf } from "./rules.js";
 import { titleOf } from "./state.js";
 
 const wordsLongest = 48; // characters of a description; beyond that the operation's name has to do
+
+const wordsGradient = /^(gradient of|contribution( \d+)? to) /;
 
 const reductionWords = {
   sum: "The sum", mean: "The mean", max: "The largest", min: "The smallest", prod: "The product",
@@ -52,7 +54,7 @@ export function ruleInWords(graph, found) {
       return `The sum of ${countOf(n, "contribution")}: this tensor is used more than once.`;
     case "elementwise":
       if (line.attrs.formula === "a") return `${capital(name(first))}, passed on unchanged.`;
-      return `${formulaWith(line, name)}${cell.length ? ", element by element" : ""}.`;
+      return elementInWords(line, formulaWith(line, name), found);
     case "einsum":
       return `The sum of ${countOf(n, "product")}: ${line.attrs.letters.join(", ")} to ${line.attrs.out || "one number"}.`;
     case "cumsum":
@@ -80,6 +82,16 @@ function givenInWords(tensor) {
   return "How this number was computed is not on the page: in a graph of this size only the first call of each kind is taken apart.";
 }
 
+// "(gradient of loss) \u00d7 b = 1 \u00d7 6 = 6."
+function elementInWords(line, text, { terms, cell, total, tensor }) {
+  const { dtype } = tensor;
+  const beside = cell.length ? ", element by element" : "";
+  if (total === null) return `${text}${beside}.`;
+  const { factors } = terms[0];
+  const numbers = formulaWith(line, (_, i) => shortest(valueOf(factors[i]), dtype), (x) => (x.startsWith("-") ? `(${x})` : x));
+  return `${text}${beside}${beside ? ": here" : " ="} ${numbers} = ${shortest(total, dtype)}.`;
+}
+
 function moveInWords(line, factor, name) {
   if (factor.number !== undefined) return `The number ${number(factor.number)} is filled in here.`;
   const from = `${inBrackets(name(factor.id))}${cellText(factor.cell)}`;
@@ -89,11 +101,11 @@ function moveInWords(line, factor, name) {
 }
 
 function capital(text) {
-  return text.startsWith("gradient of") || text.startsWith("contribution to") ? `The ${text}` : text;
+  return wordsGradient.test(text) ? `The ${text}` : text;
 }
 
 function asNoun(text) {
-  return /^(gradient of|contribution to) /.test(text) ? `the ${text}` : /^an? /.test(text) ? text : inBrackets(text);
+  return wordsGradient.test(text) ? `the ${text}` : /^an? /.test(text) ? text : inBrackets(text);
 }
 
 function inBrackets(text) {
@@ -128,21 +140,22 @@ export function tensorInWords(graph, id, depth = 2) {
   return text.length > wordsLongest ? kind : text;
 }
 
-// The formula with the names of the inputs, and the numbers, in the places of its letters.
-export function formulaWith(line, name) {
+// The formula with the names of the inputs, name(input, place), and the numbers, for its letters.
+export function formulaWith(line, name, brackets = inBrackets) {
   const { formula } = line.attrs;
   const alone = /^\w+\(\w\)$/.test(formula);
-  return formula.replace(/\b[a-z]\b/g, (letter) => {
+  return formula.replaceAll(" * ", " \u00d7 ").replace(/\b[a-z]\b/g, (letter) => {
     if (letter in line.attrs) return number(readNumber(line.attrs[letter]));
-    const text = name(line.inputs[letter.charCodeAt(0) - 97]);
-    return alone ? text : inBrackets(text);
+    const place = letter.charCodeAt(0) - 97;
+    const text = name(line.inputs[place], place);
+    return alone ? text : brackets(text);
   });
 }
 
 // A cell by its tensor and its indices: "(n * weight)[0, 2]".
 export function cellInWords(graph, id, cell) {
   const text = tensorInWords(graph, id);
-  return `${/^(gradient of|contribution to|an?) /.test(text) || !cell.length ? text : inBrackets(text)}${cellText(cell)}`;
+  return `${wordsGradient.test(text) || /^an? /.test(text) || !cell.length ? text : inBrackets(text)}${cellText(cell)}`;
 }
 
 // How the terms and the stored number compare, in a sentence.
