@@ -632,17 +632,6 @@ def an_input_computed_outside():
 
 
 @odd
-def changed_in_place_inside():
-    x = leaf()
-
-    def loss():
-        y = ops.sum(x * 2.0)
-        return y * 1.0
-
-    return loss, {}
-
-
-@odd
 def many_operations():
     x = leaf([1.0, 2.0])
 
