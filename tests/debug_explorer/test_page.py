@@ -11,7 +11,7 @@ import pytest
 
 from autograd import Tensor, ops
 from autograd.debug import explore
-from autograd.debug.explorer.document import graph_document
+from autograd.debug.explorer.document import from_root, graph_document
 from autograd.debug.explorer.page import as_script_data, fill, pack, page, script_of, unpack
 from autograd.debug.explorer.tape import record
 from autograd.kernels.dispatch import use_kernels
@@ -133,6 +133,13 @@ def test_modules_come_after_what_they_import(tmp_path):
     script = script_of(tmp_path)
     assert script.index("const b = 1;") < script.index("const a = b + 1;")
     assert "import" not in script and "export" not in script
+
+
+def test_no_folder_of_the_writer_is_on_the_page(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    assert from_root(str(tmp_path / "package" / "module.py")) == "package/module.py"
+    assert from_root("/somewhere/else/train.py") == "train.py"
+    assert from_root("train.py") == "train.py" and from_root("<stdin>") == "<stdin>"
 
 
 def test_a_large_tensor_is_sampled_with_exact_statistics():

@@ -28,8 +28,8 @@ FIRST = "gpt"
 """The built-in graph that the page begins with."""
 OF_A_MODEL = ("twice", "residual")
 """The built-in graphs that stand next to a model's: on them a wrong order shows best."""
-ARRAYS = 4
-"""How many arrays of a model's size a recorded pass keeps: weights, gradients, contributions."""
+ARRAYS = 8
+"""Arrays of a model's size that recording a pass and proving it takes: in float64, they count twice."""
 CONTINUED = 16
 """Tokens that a model writes after its run's sample, where no prompt is given."""
 MAPS = 500_000

@@ -12,6 +12,8 @@ statistics of all of them. A graph of more than ``everything`` elements has the 
 call of each kind only.
 """
 
+import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -169,7 +171,7 @@ class Builder:
             "inputs": [self._input(a) for a in call.args],
             "needs": list(call.op.needs),
             "site": place
-            and {"file": place.file.replace("\\", "/"), "line": place.line, "source": place.source},
+            and {"file": from_root(place.file), "line": place.line, "source": place.source},
         }
 
     def _input(self, argument):
@@ -282,6 +284,18 @@ class Builder:
         if item.kind in ("leaf", "constant", "computed") and item.name:
             described["key"] = item.name
         return described
+
+
+def from_root(file: str) -> str:
+    """A file as a reader elsewhere knows it: below the folder that Python imports it from.
+
+    A page is sent to others, whom the folders of its writer do not concern.
+    """
+    if os.path.isabs(file):
+        roots = [os.path.join(os.path.abspath(folder), "") for folder in sys.path]
+        root = max((r for r in roots if file.startswith(r)), key=len, default="")
+        file = file[len(root) :] if root else os.path.basename(file)
+    return file.replace("\\", "/")
 
 
 def _line(line):
