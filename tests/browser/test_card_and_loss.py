@@ -47,6 +47,30 @@ def test_every_formula_of_a_card_takes_room(default_page, opened):
     assert wide <= page.page.evaluate("document.querySelector('.page-view').clientWidth")
 
 
+def test_single_numbers_are_shown(default_page, opened):
+    page = opened(default_page, "#graph=twice&step=3&view=card")
+    assert "g_a = 1 \u00d7 6 = 6\ng_b = 1 \u00d7 6 = 6" in page.text(PANEL)
+    assert "g is the gradient of c = 1" in page.text(PANEL)
+    assert "g_b = 6, for b" in page.text(PANEL)
+    page.go("#graph=twice&step=4&view=card")
+    assert "g_a = g = 12" in page.text(PANEL)
+    assert "g is handed on as it is" in page.text(PANEL)
+    page.go("#graph=neuron&step=1&view=card")
+    assert "y = 0.5 - 0.4 - 0.8 = -0.7" in page.text(PANEL)
+
+
+def test_the_card_is_that_of_the_chosen_tensor(default_page, opened):
+    page = opened(default_page, "#graph=neuron&step=9&view=card&tensor=sum&of=gradient")
+    assert "Sum" in page.text(f"{PANEL} h3") and page.step == 9
+    assert "card of step 11; the page stands at step 9, Tanh y." in page.text(PANEL)
+    page.page.get_by_role("link", name="step 9, Tanh y").click()
+    assert "Tanh" in page.text(f"{PANEL} h3") and page.step == 9
+    page.go("#graph=neuron&step=9&view=card&tensor=w")
+    assert "w was given: no operation computed it" in page.text(PANEL)
+    page.page.get_by_role("link", name="Multiply products, step 0").click()
+    assert page.step == 0 and "Multiply" in page.text(f"{PANEL} h3")
+
+
 def test_the_keyboard_reaches_a_line(default_page, opened):
     page = opened(default_page, "#graph=softmax&step=1&view=card")
     page.page.locator(".card-line").first.focus()

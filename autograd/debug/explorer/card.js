@@ -1,7 +1,8 @@
 // The operation card: formula, derivation, the lines of its source with the shapes they have in this
 // call, what it kept for its backward and why, and the user's line that called it.
 import { h, ownMarkup } from "./dom.js";
-import { bytesText, shapeText } from "./format.js";
+import { numbersOf } from "./equation.js";
+import { bytesText, shapeText, shortest } from "./format.js";
 import { nameTensor, titleOf } from "./state.js";
 
 const cardTexts = new WeakMap(); // page -> Map from the number of an array to its decoded text
@@ -54,9 +55,12 @@ export const cardView = {
   id: "card",
   title: "Operation",
   available: (graph) => graph !== null && graph.cards !== undefined,
-  render(root, context) {
-    const { graph, step } = context;
+  render(root, page) {
+    const { graph } = page;
+    const step = cardStep(page);
+    const context = { ...page, step };
     const card = step === null ? undefined : graph.cards[step.op];
+    if (step !== page.step) root.append(cardElsewhere(page, step));
     if (card === undefined) {
       root.append(cardWithout(context));
       return;
@@ -65,7 +69,7 @@ export const cardView = {
       h("div", { class: "card-head" },
         h("h3", {}, step.op, " ", h("span", { class: "card-faint" }, titleOf(graph, step.out))),
         cardSides(context)),
-      cardDoc(card, step),
+      cardDoc(context, card),
       cardCaller(step),
       cardFlow(context, card),
       ...cardCode(context, card),
@@ -74,9 +78,27 @@ export const cardView = {
   },
 };
 
+// The step whose card is shown: where the chosen tensor was made, if one was chosen by its name.
+function cardStep({ graph, state, step, shown }) {
+  if (graph.byKey(state.tensor ?? "") === null || shown === null || shown.step === null) return step;
+  if (shown.kind !== "leaf" && shown.kind !== "constant") return graph.steps[shown.step];
+  return { ...step, phase: shown.kind, op: "", out: shown.id };
+}
+
+function cardElsewhere({ graph, step, link }, { n }) {
+  const given = n === step.n ? "The page" : `This is the card of step ${n}; the page`;
+  const here = `step ${step.n}${step.op ? `, ${step.op} ${titleOf(graph, step.out)}` : ""}`;
+  return h("p", { class: "card-faint" }, `${given} stands at `,
+    h("a", { href: link({ tensor: null, of: null, cell: null, hold: null }) }, here), ".");
+}
+
 // A step without an operation, where backward starts or a gradient lands: the operations around it.
-function cardWithout({ graph, step, link }) {
+// The same for a tensor that was given.
+function cardWithout({ graph, step, shown, link }) {
   if (step === null) return h("p", {}, "Nothing was recorded.");
+  if (shown !== null && shown.id === step.out && ["leaf", "constant"].includes(step.phase)) {
+    return cardGiven({ graph, shown, link });
+  }
   const to = (n) => link({ step: n, tensor: null, of: null, cell: null });
   const near = graph.steps.filter((other) => graph.cards[other.op] !== undefined &&
     (step.phase === "start" ? other.out === step.out :
@@ -94,6 +116,15 @@ function cardWithout({ graph, step, link }) {
     h("ul", { class: "card-list" }, [...first].map(([op, n]) => h("li", {}, h("a", { href: to(n) }, op)))));
 }
 
+function cardGiven({ graph, shown, link }) {
+  const uses = graph.steps.filter((other) => other.phase === "forward" && other.inputs.includes(shown.id));
+  return h("div", {},
+    h("p", {}, `${titleOf(graph, shown.id)} was given: no operation computed it. What uses it:`),
+    h("ul", { class: "card-list" }, uses.map((other) => h("li", {},
+      h("a", { href: link({ step: other.n, tensor: null, of: null, cell: null }) },
+        `${other.op} ${titleOf(graph, other.out)}, step ${other.n}`)))));
+}
+
 function cardSides({ step, link }) {
   const other = step.phase === "forward" ? step.backward : step.forward;
   const side = (phase, title) => {
@@ -107,7 +138,8 @@ function cardSides({ step, link }) {
 
 // ---- what the docstring says
 
-function cardDoc(card, step) {
+function cardDoc(context, card) {
+  const { step } = context;
   const { doc } = card;
   const row = (title, ...content) => [h("dt", {}, title), h("dd", {}, ...content)];
   const code = (text) => h("code", {}, text);
@@ -123,12 +155,24 @@ function cardDoc(card, step) {
       card.definitions.length > 0 && h("div", {}, "with ",
         card.definitions.map(([name, expression], i) =>
           [i > 0 && ", ", code(`${name} = ${expression}`)])));
+  const numbers = cardNumbers(context, card);
+  const inNumbers = numbers.length > 0 && row("In numbers", numbers.map((text) => h("div", {}, code(text))));
   return h("dl", { class: "card-doc" },
     row("Formula", code(doc.formula.replace(/\.$/, ""))),
+    step.phase === "forward" && inNumbers,
     doc.shapes && row("Shapes", code(doc.shapes)),
     derivative,
+    step.phase !== "forward" && inNumbers,
     doc.saves && row("Saves", doc.saves),
     doc.note && row("Note", doc.note));
+}
+
+// Where single numbers are computed: "g_a = 1 \u00d7 6 = 6".
+function cardNumbers({ graph, step }, card) {
+  const made = step.phase === "forward" ? [["y", step.out]]
+    : step.contributions.map(({ input, tensor }) => [`g_${cardInput(card, input)}`, tensor]);
+  return made.map(([name, id]) => [name, numbersOf(graph, id)]).filter(([, text]) => text !== null)
+    .map(([name, text]) => `${name} = ${step.phase === "backward" && !text.includes("=") ? "g = " : ""}${text}`);
 }
 
 function cardCaller(step) {
@@ -150,7 +194,12 @@ function cardChip(context, id, label, more) {
     class: "card-chip", href: link({ ...nameTensor(graph, id), cell: null }),
     "aria-current": shown !== null && shown.id === id && "true",
     title: `show ${titleOf(graph, id)}`,
-  }, label, " ", h("span", { class: "card-shape" }, shapeText(tensor.shape)), more);
+  }, label, " ", h("span", { class: "card-shape" }, cardSize(graph, tensor)), more);
+}
+
+// The shape; of a single number the number itself.
+function cardSize(graph, { id, shape, dtype, data }) {
+  return shape.length || data === null ? shapeText(shape) : `= ${shortest(graph.values(id)[0], dtype)}`;
 }
 
 function cardFlow(context, card) {
@@ -159,16 +208,17 @@ function cardFlow(context, card) {
   const name = (i) => cardInput(card, i);
   const inputs = step.inputs.map((input, i) => {
     const needs = step.needs[i] ? "" : ", no gradient";
-    const text = typeof input !== "number" ? `${name(i)} = ${input.number}` : null;
-    return h("li", {}, text ?? cardChip(context, input, `${name(i)} = ${titleOf(graph, input)}`),
-      text === null && needs && h("span", { class: "card-faint" }, needs));
+    const code = h("code", {}, name(i));
+    if (typeof input !== "number") return h("li", {}, code, ` is the number ${input.number}`);
+    return h("li", {}, code, " is ", cardChip(context, input, titleOf(graph, input)),
+      needs && h("span", { class: "card-faint" }, needs));
   });
   const output = h("li", {}, cardChip(context, step.out, titleOf(graph, step.out)));
   const { grad } = graph.tensors[step.out];
-  const arriving = h("li", {}, grad === null ? "g" : cardChip(context, grad,
-    `g = ${titleOf(graph, grad)}`));
+  const arriving = h("li", {}, h("code", {}, "g"),
+    grad !== null && [" is the ", cardChip(context, grad, titleOf(graph, grad))]);
   const leaving = step.contributions.map(({ to, input, tensor }) => h("li", {},
-    cardChip(context, tensor, `g_${name(input)}, for ${titleOf(graph, to)}`)));
+    cardChip(context, tensor, h("code", {}, `g_${name(input)}`)), `, for ${titleOf(graph, to)}`));
   const nothing = h("li", { class: "card-faint" }, "nothing");
   return h("div", { class: "card-flow" },
     h("div", {}, h("h4", {}, forward ? "Comes in" : "Gradient that comes in"),
@@ -186,14 +236,27 @@ function cardCode(context, card) {
     return [h("p", { class: "card-faint" }, "The source of this operation is not known.")];
   }
   const rows = cardRows(graph, step, functions);
-  const said = step.lines.length > 0 && rows.size > 0 ?
+  const said = rows.size > 0 ?
     "Beside each line: what it computes in this call. A line that computed something is a button." :
-    "This call is not followed line by line.";
+    cardUnfollowed(context);
   return [
     h("h4", {}, `The lines of ${step.phase}`),
     h("p", { class: "card-faint" }, said),
     ...functions.map((f) => cardFunction(context, f, rows)),
   ];
+}
+
+// Why nothing stands beside the lines.
+function cardUnfollowed({ graph, step, link }) {
+  if (step.lines.some((id) => graph.lines[id].op === "Identity")) {
+    return "Nothing is computed here: g is handed on as it is.";
+  }
+  const rows = (other) => other.op === step.op && other.phase === step.phase && other.n !== step.n &&
+    other.lines.some((id) => graph.lines[id].file);
+  const first = graph.steps.find(rows);
+  if (first === undefined) return "Which of these lines ran in this call was not recorded.";
+  return ["In a graph of this size only the first call of each operation is followed line by line: here ",
+    h("a", { href: link({ step: first.n, tensor: null, of: null, cell: null }) }, `step ${first.n}`), "."];
 }
 
 function cardFunction(context, { name, file, first, lines }, rows) {

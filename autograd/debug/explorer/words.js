@@ -87,9 +87,14 @@ function elementInWords(line, text, { terms, cell, total, tensor }) {
   const { dtype } = tensor;
   const beside = cell.length ? ", element by element" : "";
   if (total === null) return `${text}${beside}.`;
-  const { factors } = terms[0];
-  const numbers = formulaWith(line, (_, i) => shortest(valueOf(factors[i]), dtype), (x) => (x.startsWith("-") ? `(${x})` : x));
+  const numbers = formulaOf(line, terms[0].factors.map((factor) => shortest(valueOf(factor), dtype)));
   return `${text}${beside}${beside ? ": here" : " ="} ${numbers} = ${shortest(total, dtype)}.`;
+}
+
+// The formula with texts in the places of its inputs: "-2 \u00d7 (3 + 4)".
+export function formulaOf(line, texts) {
+  const brackets = (text) => (/^-|\s/.test(text) ? `(${text})` : text);
+  return formulaWith(line, (_, i) => texts[i], brackets).replace(/^\((-[^()\s]+)\)(?= [\u00d7/+-] )/, "$1");
 }
 
 function moveInWords(line, factor, name) {
