@@ -70,7 +70,7 @@ export const adamwChanges = [
   },
   {
     name: "no clipping",
-    sentence: "The factor is 1 at every step. m and the root of v grow alike, so little changes.",
+    sentence: "The factor is 1 at every update. m and the root of v grow alike, so little changes.",
     change: (c) => ({ ...c, scale: 1 }),
   },
   {
@@ -80,7 +80,7 @@ export const adamwChanges = [
   },
   {
     name: "no decay",
-    sentence: "The weight is not shrunk before the step.",
+    sentence: "The weight is not shrunk before the change.",
     change: (c) => ({ ...c, decay: 0 }),
   },
   {

@@ -14,6 +14,7 @@ export const lossView = {
   render(root, context) {
     const chosen = lossChosen(context);
     root.append(h("div", { class: "loss" },
+      h("h3", {}, "One gradient, two paths"),
       lossCalls(context, chosen),
       lossTwoPaths(context, chosen),
       lossOneClass(context, chosen),
@@ -120,10 +121,10 @@ function lossTwoPaths(context, chosen) {
   const most = y.reduce((a, b) => Math.max(a, b));
   const column = (title) => h("th", { scope: "col", class: "number" }, title);
   return [
-    h("h3", {}, "One gradient, two paths"),
     h("p", {}, chosen.target >= 0 ? "The loss of a row is -log p of its target" : "The loss of a row is -sum y log p",
-      ", with p = softmax(x). This row counts ",
-      h("code", {}, `r = ${exact(r, dtype)}`), "."),
+      ", with p = softmax(x), the probabilities of the classes", chosen.target >= 0 ? "; y is 1 for the target and 0 elsewhere. " : ". ",
+      "The gradient that arrives at the loss of this row is ", h("code", {}, `r = ${exact(r, dtype)}`),
+      Math.abs(r * shape[0] - 1) < 1e-5 && shape[0] > 1 ? `: the loss is the mean over ${shape[0]} rows, 1/${shape[0]} each.` : "."),
     h("ul", {},
       h("li", {}, "Operation by operation: the logarithm sends ", h("code", {}, "g_p = -r y / p"),
         " to p, and the Jacobian of softmax, ", h("code", {}, "J = diag(p) - p p^T"), ", turns it into ",

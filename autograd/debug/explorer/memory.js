@@ -36,7 +36,7 @@ function renderMemory(root, context) {
   const chosen = { ...context, series, steps, buffers, curves, n, label, move, turn, retained, again };
   root.append(
     h("h3", {}, "Memory"),
-    h("p", {}, "Forward keeps what backward will need, and backward frees it step by step. A buffer is the memory of one array; it is counted once, whoever holds it. Parameters are not counted: they exist with or without a graph. Nor is what an operation needs only while it runs."),
+    h("p", {}, "Forward keeps what backward will need, and backward frees it step by step. A buffer is the memory of one array; it is counted once, whoever holds it."),
     memorySwitches(chosen),
     memorySentence(chosen),
     memoryChart(chosen),
@@ -73,7 +73,7 @@ function memorySwitches({ graph, state, go }) {
   const { recompute, why } = graph.memory;
   return h("div", { class: "memory-switches" },
     toggle("retain", "retain_graph=True: nothing is freed", false),
-    toggle("recompute", "recomputation: keep each block's input only", !recompute),
+    toggle("recompute", "recomputation: of each block only its input is kept, and backward computes the rest again", !recompute),
     !recompute && why ? h("p", { class: "faint" }, why) : null);
 }
 
@@ -133,7 +133,7 @@ function memoryChart({ steps, curves, n, move, turn, label, go }) {
     chart,
     h("figcaption", {}, MEMORY_KINDS.map((kind) => h("span", { class: "memory-key" }, h("i", { class: `memory-swatch memory-${kind}` }), memoryNames[kind])),
       h("span", { class: "faint" }, "Click, or move the step by the arrow keys; Enter goes to the peak.")),
-    h("p", { class: "faint memory-note" }, "The gradient of a parameter may be complete early. It is still on its way until its turn comes: a parameter is older than every operation."));
+    h("p", { class: "faint memory-note" }, "Parameters are not counted: they exist with or without a graph. Nor is what an operation needs only while it runs. The gradient of a parameter may be complete early. It is still on its way until its turn comes: a parameter is older than every operation."));
 }
 
 // ---- one step

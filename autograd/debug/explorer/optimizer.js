@@ -24,19 +24,20 @@ function optimizerRender(root, context) {
   const history = adamwHistory(optimizer, parameter, arrays, chosen.i, t);
   const view = { context, optimizer, parameter, arrays, t, last, chosen, history };
   root.append(
-    h("p", {}, "Backward ends with a gradient for each weight. AdamW makes a step of it: it clips ",
+    h("h3", {}, "Optimizer: from gradients to new weights"),
+    h("p", {}, "Backward ends with a gradient for each weight. AdamW makes an update of it: it clips ",
       "the gradients, remembers their mean and the mean of their squares, and moves each weight by ",
-      "about the learning rate, whatever the size of its gradient. Here it starts: m and v are 0 ",
-      "before step 1."),
+      "about the learning rate, whatever the size of its gradient. Here it starts: the two means, m and v, are 0 ",
+      "before update 1. After it the loss is computed again, with a new backward pass."),
     optimizerChoices(view),
-    h("h3", {}, `Step ${t} of ${parameter.key}${optimizerCellText(chosen.cell)}, line by line`),
+    h("h3", {}, `Update ${t} of ${parameter.key}${optimizerCellText(chosen.cell)}, line by line`),
     optimizerLines(view), optimizerLetters(optimizer.settings),
     optimizerProof(view),
-    h("h3", {}, "The same weight, step after step"),
+    h("h3", {}, "The same weight, update after update"),
     ...optimizerSteps(view),
-    h("h3", {}, `What each part of the rule does to step ${t}`),
+    h("h3", {}, `What each part of the rule does to update ${t}`),
     optimizerComparison(view),
-    h("h3", {}, `All parameters at step ${t}`),
+    h("h3", {}, `All parameters at update ${t}`),
     ...optimizerParameters(view),
   );
 }
@@ -125,8 +126,8 @@ function optimizerChoices({ context, optimizer, parameter, arrays, t, chosen }) 
     field && h("label", { for: "optimizer-cell" }, "Element ", field),
     parameter.shape.length > 0 && h("span", {}, "or the one with ", quick.map(([name, i], n) => [
       n > 0 && ", ", h("a", { href: link(choose(i)) }, name)])),
-    h("nav", { class: "optimizer-chooser", "aria-label": "Step of the optimizer" },
-      "Step t = ", optimizer.steps.map((_, n) => h("button", {
+    h("nav", { class: "optimizer-chooser", "aria-label": "Update of the optimizer" },
+      "Update t = ", optimizer.steps.map((_, n) => h("button", {
         "aria-pressed": n + 1 === t ? "true" : "false", onclick: () => go({ opt: n + 1 }),
       }, n + 1))),
     chosen.missing && h("p", { class: "optimizer-note", role: "status" }, chosen.missing,
@@ -149,7 +150,7 @@ function optimizerLines({ optimizer, parameter, arrays, t, history }) {
   const none = parameter.shape.length === 1 ? "one dimension" : "no dimension";
   const rows = [
     ["gradient", "g", t === 1 ? "from the backward pass of this page"
-      : "from a backward pass with the weights of the step before", e(now.g)],
+      : "from a backward pass with the weights of the update before", e(now.g)],
     ["clip", "f = min(1, c / |all g|)", limit === 0 ? "there is no clipping"
       : `min(1, ${limit} / ${number(step.norm)})`, number(step.scale)],
     ["", "g = f g", `${number(step.scale)} \u00d7 ${factor(now.g)}`, e(now.scaled)],
@@ -164,7 +165,7 @@ function optimizerLines({ optimizer, parameter, arrays, t, history }) {
     ["decay", "w = (1 - \u03b7 \u03bb) w", c.decay === 0
       ? `\u03bb is 0: a tensor of ${none} does not decay`
       : `(1 - ${c.lr} \u00d7 ${c.decay}) \u00d7 ${factor(before.p)}`, e(now.decayed)],
-    ["step", "\u0394 = \u03b7 m\u0302 / (\u221av\u0302 + \u03b5)",
+    ["change", "\u0394 = \u03b7 m\u0302 / (\u221av\u0302 + \u03b5)",
       `${c.lr} \u00d7 ${factor(now.mHat)} / (\u221a${e(now.vHat)} + ${c.eps})`, e(now.move)],
     ["new weight", "w = w - \u0394", `${e(now.decayed)} - ${factor(now.move)}`, e(now.p)],
   ];
@@ -181,7 +182,7 @@ function optimizerLetters(s) {
   const entries = [
     ["\u03b7", `the learning rate, ${s.lr}`],
     ["c", s.max_norm === 0 ? "the largest norm: there is none" : `the largest norm of all gradients together, ${s.max_norm}`],
-    [["\u03b2", h("sub", {}, 1), ", \u03b2", h("sub", {}, 2)], `how much of m and v a step keeps, ${s.beta1} and ${s.beta2}`],
+    [["\u03b2", h("sub", {}, 1), ", \u03b2", h("sub", {}, 2)], `how much of m and v an update keeps, ${s.beta1} and ${s.beta2}`],
     ["\u03bb", `the decay, ${s.weight_decay} for tensors of two or more dimensions and 0 for others`],
     ["\u03b5", `keeps the division finite, ${s.eps}`],
   ];
@@ -209,8 +210,8 @@ function optimizerProof({ context, optimizer, arrays, t, chosen, history }) {
   return h("p", { class: same && equal === of ? "optimizer-good" : "optimizer-bad" },
     h("strong", {}, same ? "Equal to the last bit. " : "Different. "),
     `The project's own AdamW has stored ${exact(stored, arrays.dtype)}; the lines above were computed `,
-    "by this page, from the gradients and the weight before step 1 alone. ",
-    `The same check for every weight on the page at all ${optimizer.steps.length} steps: `,
+    "by this page, from the gradients and the weight before update 1 alone. ",
+    `The same check for every weight on the page at all ${optimizer.steps.length} updates: `,
     `${group(equal)} of ${group(of)} are equal.`);
 }
 
@@ -225,13 +226,13 @@ function optimizerSteps({ context, optimizer, parameter, arrays, t, last, chosen
     [number(losses[n]), e(now.g), e(now.m), e(now.v), number(now.move / now.constants.lr),
       e(now.p)].map((text) => h("td", {}, text))));
   const falls = optimizer.loss_after === null ? null : h("p", {},
-    `The loss was ${number(losses[0])} and is ${number(optimizer.loss_after)} after step ${last}: `,
-    "each step calls the function again, with the new weights.");
+    `The loss was ${number(losses[0])} and is ${number(optimizer.loss_after)} after update ${last}: `,
+    "each update calls the function again, with the new weights.");
   const table = h("div", { class: "optimizer-scroll scroll" }, h("table", {},
-    h("thead", {}, h("tr", {}, ["step", "loss", "g", "m", "v", "\u0394 / \u03b7", "w after"]
+    h("thead", {}, h("tr", {}, ["update", "loss", "g", "m", "v", "\u0394 / \u03b7", "w after"]
       .map((text) => h("th", { scope: "col" }, text)))),
     h("tbody", {}, rows)));
-  return [table, h("p", {}, "\u0394 / \u03b7 is the step in units of the learning rate. It is 1 or -1 at t = 1, whatever the ",
+  return [table, h("p", {}, "\u0394 / \u03b7 is the change in units of the learning rate. It is 1 or -1 at t = 1, whatever the ",
     "gradient's size, and stays near it while the gradients agree in sign."), falls ?? ""];
 }
 
@@ -263,8 +264,8 @@ function optimizerParameters({ context, optimizer, parameter, t }) {
     : step.scale < 1 ? `That is above ${max_norm}, so every gradient is multiplied by ${number(step.scale)}.`
       : `That is not above ${max_norm}, so the gradients stay as they are.`;
   return [
-    h("p", {}, `The root of the sum of all |g|\u00b2 is \u221a${number(squares)} = ${number(step.norm)}. `, clip,
-      " The clip is one factor for all parameters: it keeps the direction of the whole step."),
+    h("p", {}, `|g| is the norm of a gradient, the root of the sum of its squares. The root of the sum of all |g|\u00b2 is \u221a${number(squares)} = ${number(step.norm)}. `, clip,
+      " The clip is one factor for all parameters: it keeps the direction of the whole update."),
     h("div", { class: "optimizer-scroll scroll" }, h("table", {},
       h("thead", {}, h("tr", {}, ["parameter", "shape", "decays", "|g|", "|w|", "|w after - w|", "|w after - w| / |w|"]
         .map((text) => h("th", { scope: "col" }, text)))),

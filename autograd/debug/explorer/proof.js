@@ -5,6 +5,7 @@ import { number, shapeText } from "./format.js";
 import { proofCurve, proofFolded } from "./proof_curve.js";
 import { proofGap, proofName, proofOf, proofOverview, proofRelativePart } from "./proof_data.js";
 import { hasServer, serverProof } from "./server.js";
+import { countOf } from "./words.js";
 
 const proofMeasured = new WeakMap(); // graph -> Map "tensor:element" -> what the server measured
 const proofShown = 60; // tensors in the overview before the rest is folded away
@@ -18,11 +19,7 @@ export const proofView = {
     root.append(
       h("h3", {}, "Proof: is it the derivative?"),
       h("p", {}, "A gradient is a claim: if this number grows by a tiny h, the loss grows by h times "
-        + "the gradient. So we move the number up by h and down by h, and compute the loss "
-        + "again both times:"),
-      h("p", { class: "proof-formula" }, "D(h) = (L(x + h) − L(x − h)) / 2h"),
-      h("p", {}, "Backward is not used for that. Only the operations between the number "
-        + "and the loss run again, in float64. Computed tensors are measured like weights."),
+        + "the gradient. So the number was moved a little, and the loss computed again."),
       proofTotal(context),
     );
     const body = h("div", {});
@@ -53,7 +50,7 @@ function proofTensor(body, context, tensor) {
   const chosen = cell === null ? null : flatOf(cell, tensor.shape);
   const check = known.find((c) => c.element === chosen) ?? null;
   if (known.length === 0) body.append(h("p", {}, proofWhyNot(context, tensor)));
-  else body.append(proofElements(context, tensor, known, check ?? known[0]));
+  else body.append(proofClaim(tensor, check ?? known[0]), proofElements(context, tensor, known, check ?? known[0]));
   if (chosen !== null && check === null && known.length > 0) {
     body.append(h("p", { class: "proof-notice" },
       `The chosen element (${cell.join(", ")}) is not in the sample that this page was written with.`));
@@ -61,7 +58,7 @@ function proofTensor(body, context, tensor) {
   body.append(proofAsk(context, tensor, chosen ?? known[0]?.element ?? 0, body));
   const row = check ?? known[0];
   if (row === undefined) return;
-  body.append(proofTolerance(context, tensor, row));
+  body.append(proofOrigin(context, tensor, row), proofTolerance(context, tensor, row));
   const curve = measured.get(key(row.element))?.curve
     ?? proofOf(graph).curves.find((c) => c.tensor === tensor.id && c.element === row.element)
     ?? proofOf(graph).curves.find((c) => c.tensor === tensor.id) ?? null;
@@ -101,14 +98,20 @@ function proofVerdict(verdict) {
   return h("span", { class: `proof-${kind}` }, `${proofMarks[verdict]} ${verdict}`);
 }
 
+// The two numbers of one element side by side.
+function proofClaim(tensor, check) {
+  const says = Number.isFinite(check.gradient) ? String(Number(proofDigits(check.gradient))) : number(check.gradient);
+  return h("p", { class: "proof-claim" }, `At ${proofName(tensor, check.element)} backward says `, h("strong", {}, says),
+    ", and moving the number gives ", h("strong", {}, proofDigits(check.difference)), ". ", proofVerdict(check.verdict));
+}
+
 function proofElements(context, tensor, known, row) {
   const { graph, link } = context;
   const type = graph.tensors[tensor.grad]?.dtype ?? tensor.dtype;
-  const heads = ["element", "verdict", `g, ${type}`, "D(h), float64", "|g − D|", "relative", "allowed",
-    "x"];
+  const heads = ["element", "verdict", `gradient, ${type}`, "measured, float64", "apart by", "allowed"];
   const rows = known.map((check) => {
     const cell = cellOf(check.element, tensor.shape).join(",");
-    const { gap, relative } = proofGap(check);
+    const { gap } = proofGap(check);
     const current = check === row;
     const name = cell === "" ? "the number" : `[${cell.replaceAll(",", ", ")}]`;
     return h("tr", { class: current ? "proof-current" : null },
@@ -118,15 +121,14 @@ function proofElements(context, tensor, known, row) {
       }, name)),
       h("td", {}, proofVerdict(check.verdict)), h("td", {}, proofDigits(check.gradient)),
       h("td", {}, proofDigits(check.difference)), h("td", {}, proofShort(gap)),
-      h("td", {}, proofShort(relative)), h("td", {}, proofShort(check.tolerance)),
-      h("td", {}, number(check.x)));
+      h("td", {}, proofShort(check.tolerance)));
   });
   return h("div", { class: "proof-wide scroll" }, h("table", { class: "proof-table" },
     h("thead", {}, h("tr", {}, heads.map((name) => h("th", { scope: "col" }, name)))),
     h("tbody", {}, rows)));
 }
 
-function proofTolerance({ graph, link }, tensor, check) {
+function proofTolerance({ graph }, tensor, check) {
   const { gap } = proofGap(check);
   const { loss, rtol } = graph.proof;
   const sentences = {
@@ -146,19 +148,28 @@ function proofTolerance({ graph, link }, tensor, check) {
       + "nudged by one rounding"],
   ];
   const parts = [
+    h("p", {}, "The number x is moved up by h and down by h, and the loss L computed both times:"),
+    h("p", { class: "proof-formula" }, "D(h) = (L(x + h) − L(x − h)) / 2h"),
+    h("p", {}, "Backward is not used for that. Only the operations between the number "
+      + `and the loss run again, in float64. Here x is ${number(check.x)}. Computed tensors are measured like weights.`),
     h("p", {}, `How far may the two be apart at ${proofName(tensor, check.element)}? By `,
-      h("strong", {}, number(check.tolerance)), ", the sum of"),
+      h("strong", {}, number(check.tolerance)), ", the sum of:"),
     h("ul", {}, items.filter(([size]) => size !== "0").map(([size, what]) => h("li", {}, h("strong", {}, size), `: ${what}`))),
     h("p", {}, sentences[check.verdict]),
   ];
   if (Number.isFinite(check.exact)) {
     parts.push(h("p", {}, proofInFloat64(check, graph.proof)));
   }
+  const plain = check.verdict === "agrees" || check.verdict === "both are 0";
+  return h("details", { class: "proof-tolerance", open: !plain },
+    h("summary", {}, "How it is measured, and how far the two may be apart"), parts);
+}
+
+function proofOrigin({ link }, tensor, check) {
   const cell = cellOf(check.element, tensor.shape).join(",");
-  parts.push(h("p", {}, h("a", {
+  return h("p", {}, h("a", {
     href: link({ tensor: tensor.key, of: "gradient", cell: cell === "" ? null : cell, view: "cell" }),
-  }, "Where this gradient came from, term by term")));
-  return h("div", { class: "proof-tolerance" }, parts);
+  }, "Where this gradient came from, term by term"));
 }
 
 // What the engine's backward gives in float64 tells rounding from a mistake.
@@ -229,7 +240,7 @@ function proofTotal(context) {
     "not measured": "could not be measured" }[verdict]}`);
   const wrong = checks.filter((check) => check.verdict === "differs").map((check) => check.tensor);
   const total = h("p", { class: wrong.length ? "proof-bad" : "proof-good" },
-    `${checks.length} elements of ${byTensor.size} tensors were measured: ${words.join(", ")}.`);
+    `${wrong.length ? "" : "\u2713 "}${countOf(checks.length, "element")} of ${countOf(byTensor.size, "tensor")} ${checks.length === 1 ? "was" : "were"} measured: ${words.join(", ")}.`);
   return wrong.length === 0 ? total : h("div", {}, total, proofFirst(context, Math.max(...wrong)));
 }
 
