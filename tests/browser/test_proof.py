@@ -72,6 +72,7 @@ def test_every_element_agrees_and_the_curve_is_drawn(opened, default_page):
 
 def test_the_numbers_shown_add_up(opened, default_page):
     page = opened(default_page, "#view=proof&tensor=ln_f.weight").page
+    page.click(".proof-tolerance summary")
     allowed = float(page.locator(".proof-tolerance p strong").first.inner_text())
     parts = [float(x) for x in page.locator(".proof-tolerance li strong").all_inner_texts()]
     assert len(parts) == 3 and abs(sum(parts) - allowed) < 2e-3 * allowed

@@ -38,7 +38,7 @@ function proofTensor(body, context, tensor) {
     body.append(h("p", {}, "Choose a tensor below to see its elements."));
     return;
   }
-  body.append(h("h4", {}, "Elements of ", h("code", {}, tensor.key), `, ${shapeText(tensor.shape)}`));
+  if (tensor.shape.length) body.append(h("h4", {}, "Elements of ", h("code", {}, tensor.key), `, ${shapeText(tensor.shape)}`));
   const { byTensor } = proofOf(graph);
   const key = (element) => `${tensor.id}:${element}`;
   const measured = proofMeasured.get(graph) ?? new Map();
@@ -50,7 +50,8 @@ function proofTensor(body, context, tensor) {
   const chosen = cell === null ? null : flatOf(cell, tensor.shape);
   const check = known.find((c) => c.element === chosen) ?? null;
   if (known.length === 0) body.append(h("p", {}, proofWhyNot(context, tensor)));
-  else body.append(proofClaim(tensor, check ?? known[0]), proofElements(context, tensor, known, check ?? known[0]));
+  else body.append(proofClaim(tensor, check ?? known[0]));
+  if (tensor.shape.length && known.length > 0) body.append(proofElements(context, tensor, known, check ?? known[0]));
   if (chosen !== null && check === null && known.length > 0) {
     body.append(h("p", { class: "proof-notice" },
       `The chosen element (${cell.join(", ")}) is not in the sample that this page was written with.`));
@@ -113,7 +114,7 @@ function proofElements(context, tensor, known, row) {
     const cell = cellOf(check.element, tensor.shape).join(",");
     const { gap } = proofGap(check);
     const current = check === row;
-    const name = cell === "" ? "the number" : `[${cell.replaceAll(",", ", ")}]`;
+    const name = `[${cell.replaceAll(",", ", ")}]`;
     return h("tr", { class: current ? "proof-current" : null },
       h("th", { scope: "row" }, h("a", {
         href: link({ tensor: tensor.key, of: null, cell: cell === "" ? null : cell, view: "proof" }),

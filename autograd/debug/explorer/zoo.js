@@ -65,9 +65,9 @@ function zooTop({ hunt, at, link }) {
 
 function zooTask({ over }) {
   return over ? null : h("details", { open: true }, h("summary", {}, "How to find it"),
-    h("p", {}, "Below are the steps of backward. A step is given the gradient of its output and hands a part to each input. Open a step to see both, beside the proof: finite differences, the change of the loss when the number is moved a little. ",
-      "For what is handed on, only this step reads the moved number: so every step can be proven by itself."),
-    h("p", {}, "Before the wrong step all numbers agree to the last digit shown, or to the last but one. After it nearly all differ, even where the code is right, since wrong numbers are passed on. So open a step in the middle, and halve."));
+    h("p", {}, "A step of backward is given the gradient of its output and hands a part to each input. Open a step below: it shows some of these numbers beside their proof by finite differences, for which a number is moved a little and the loss computed again. ",
+      "For what is handed on, it is moved where this step alone reads it."),
+    h("p", {}, "Before the wrong step the two agree in all digits, or all but the last. After it nearly all differ, even where the code is right, since wrong numbers are passed on. So open a step in the middle, and halve."));
 }
 
 function zooHelp(chosen) {
