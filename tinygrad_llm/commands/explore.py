@@ -29,7 +29,7 @@ FIRST = "gpt"
 OF_A_MODEL = ("twice", "residual")
 """The built-in graphs that stand next to a model's: on them a wrong order shows best."""
 ARRAYS = 8
-"""Arrays of a model's size that recording a pass and proving it takes: in float64, they count twice."""
+"""Arrays of a model's size that it takes to record a pass and prove it; float64 counts twice."""
 CONTINUED = 16
 """Tokens that a model writes after its run's sample, where no prompt is given."""
 MAPS = 500_000
