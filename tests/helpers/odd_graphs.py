@@ -637,7 +637,7 @@ def many_operations():
 
     def loss():
         y = x
-        for _ in range(5000):
+        for _ in range(1500):
             y = y * 0.999
         return ops.sum(y)
 

@@ -32,7 +32,7 @@ function tensorRender(root, context) {
     root.append(h("p", {}, "No tensor is chosen."));
     return;
   }
-  const tensors = tensorPair(graph, shown).filter((tensor) => tensor.data !== null);
+  const pair = tensorPair(graph, shown), tensors = pair.filter((tensor) => tensor.data !== null);
   if (!tensors.length) {
     root.append(h("p", {}, `${tensorInWords(graph, shown.id)}, ${shapeText(shown.shape)}: nobody kept its numbers. Give explore a function that computes the loss, and all are there.`));
     return;
@@ -42,6 +42,9 @@ function tensorRender(root, context) {
   const beside = tensorBeside(shape, state);
   const tools = [tensorSlices(context, lead, beside), tensorModes(context, beside)].filter((part) => part !== null);
   if (tools.length) root.append(h("div", { class: "tensor-tools" }, tools));
+  if (tensors.length < pair.length) {
+    root.append(h("p", {}, "Nobody kept its value, and here is the gradient alone. Give explore a function that computes the loss, and all is there."));
+  }
   if (tensors.some((tensor) => tensor.changed)) {
     root.append(h("p", {}, "This tensor has been changed, before the loss was computed or after it: these are the numbers that it holds now, and nothing else tells which they were."));
   }
