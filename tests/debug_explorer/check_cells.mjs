@@ -6,11 +6,21 @@ import { readFileSync } from "node:fs";
 const [folder, file] = process.argv.slice(2);
 const { cellOf, loadPage } = await import(`${folder}/data.js`);
 const { explainCell } = await import(`${folder}/rules.js`);
+const { largestCell } = await import(`${folder}/cells.js`);
+const { holdsGradient, towardsLoss } = await import(`${folder}/towards.js`);
 const { usesOf } = await import(`${folder}/uses.js`);
 const { ruleInWords } = await import(`${folder}/words.js`);
 
 const page = loadPage(...readFileSync(file, "utf8").split("\n"));
-const result = { cells: 0, uses: 0, equal: 0, rules: {}, opaque: {}, wrong: [], silent: [], strays: [] };
+const result = { cells: 0, uses: 0, equal: 0, rules: {}, opaque: {}, wrong: [], silent: [], strays: [], lost: [] };
+
+// Whether the way along the largest terms of a gradient ends with the 1 of the loss.
+function checkWay(graph, id) {
+  let at = { id, cell: largestCell(graph, graph.tensors[id]) };
+  for (let next = at; next !== null; next = towardsLoss(graph, explainCell(graph, at.id, at.cell))) at = next;
+  const { kind, of } = graph.tensors[at.id];
+  if (of !== graph.loss || !["gradient", "contribution"].includes(kind)) result.lost.push([graph.name, id, at]);
+}
 
 // Whether what a cell goes into has it among its terms.
 function checkUses(graph, id, cell) {
@@ -32,6 +42,7 @@ for (const graph of page.graphs) {
       checkUses(graph, id, cellOf(flat, tensor.shape));
     }
     if (tensor.line === null || tensor.data === null) return;
+    if (size > 0 && holdsGradient(graph, id)) checkWay(graph, id);
     const { rule, op, attrs } = graph.lines[tensor.line];
     for (let flat = 0; flat < size; flat++) {
       const cell = cellOf(flat, tensor.shape);

@@ -113,8 +113,8 @@ function termName(view, factor, alone = false, name = null) {
   const full = cellInWords(graph, origin.id, origin.cell);
   const text = name ?? (alone ? cellText(origin.cell) || "[]" : full);
   const mark = view.marked ? towardsMarks[sideOf(graph, factor)] : null;
-  return [mark && h("span", { class: "cell-sign", "aria-hidden": "true" }, `${mark.sign} `),
-    h("a", { href: cellLink(view, origin.id, origin.cell), "aria-label": mark ? `${full}, ${mark.text}` : full }, text)];
+  return h("a", { href: cellLink(view, origin.id, origin.cell), "aria-label": mark ? `${full}, ${mark.text}` : full },
+    mark && h("span", { class: "cell-sign" }, `${mark.sign} `), text);
 }
 
 function termNumber(view, factor) {

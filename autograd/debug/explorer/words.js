@@ -141,6 +141,7 @@ export function tensorInWords(graph, id, depth = 2) {
   if (whole) return name(line.inputs[0]); // with new axes alone
   const moved = movedWords[line.op] ?? ((x) => `${kindWords[line.op] ?? line.op} of ${x}`);
   const text = formula ? formulaWith(line, name)
+    : line.op === "Where" ? line.inputs.map(name).join(" or ")
     : line.rule === "matmul" ? line.inputs.map((input) => inBrackets(name(input))).join(" @ ") : moved(name(line.inputs[0]));
   return text.length > wordsLongest ? kind : text;
 }
