@@ -5,7 +5,8 @@
 Two pages: the default one of ``tinygrad-llm explore``, and a graph of 5,000 operations. Opening is
 measured from the navigation until the first step is drawn, in a browser that is running. A step is
 a press of a key until the next frame is on the screen; every view of the page is open for some of
-them. It needs the extra ``browser`` and chromium.
+them. "work" is the processor time of the page's thread in a step, which hardly depends on what else
+the machine does. It needs the extra ``browser`` and chromium.
 """
 
 import argparse
@@ -60,8 +61,8 @@ def large_page(path, operations):
 
 
 def measure(browser, path, openings, steps):
-    """(seconds of each opening, milliseconds of each step, by view)."""
-    opened, took = [], {}
+    """(seconds of each opening; by view, milliseconds of each step and the work in one of them)."""
+    opened, took, work = [], {}, {}
     for i in range(openings + 1):
         page = browser.new_page(viewport={"width": 1280, "height": 800})
         page.set_default_timeout(120_000)
@@ -73,16 +74,25 @@ def measure(browser, path, openings, steps):
             opened.append(seconds)
         if i < openings:
             page.close()
+    session = page.context.new_cdp_session(page)
+    session.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+    def worked():
+        metrics = session.send("Performance.getMetrics")["metrics"]
+        return next(m["value"] for m in metrics if m["name"] == "TaskDuration")
+
     for n in range(page.locator("[role=tab]").count()):
         tab = page.locator("[role=tab]").nth(n)
         tab.click()
-        times = took[tab.inner_text()] = []
+        view, begun = tab.inner_text(), worked()
+        times = took[view] = []
         for key, count in (("j", steps), ("b", 1), ("j", steps), ("k", steps)):
             for _ in range(count):
                 times.append(page.evaluate(TAKE_A_STEP, key))
+        work[view] = 1000 * (worked() - begun) / len(times)
         page.evaluate(TAKE_A_STEP, "Home")
     page.close()
-    return opened, took
+    return opened, took, work
 
 
 def main():
@@ -105,7 +115,7 @@ def main():
         print("this needs chromium and the playwright package: pip install 'tinygrad-llm[browser]'")
         return 1
     say_environment(environment())
-    rows = [("page", "MB", "opens in s", "highest", "view", "step in ms", "highest")]
+    rows = [("page", "MB", "opens in s", "highest", "view", "step in ms", "highest", "work")]
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as p:
         arguments = ["--no-sandbox"] if sys.platform == "linux" else []
         browser = p.chromium.launch(executable_path=found, args=arguments)
@@ -115,13 +125,14 @@ def main():
                 default_page(path)
             else:
                 large_page(path, options.operations)
-            opened, took = measure(browser, path, options.openings, options.steps)
+            opened, took, work = measure(browser, path, options.openings, options.steps)
             first = spread(opened)
             cells = (name, f"{path.stat().st_size / 1e6:.1f}",
                      f"{first['median']:.2f}", f"{first['max']:.2f}")  # fmt: skip
             for view, times in took.items():
                 step = spread(times)
-                rows.append((*cells, view, f"{step['median']:.0f}", f"{step['max']:.0f}"))
+                step = (f"{step['median']:.0f}", f"{step['max']:.0f}", f"{work[view]:.0f}")
+                rows.append((*cells, view, *step))
                 cells = ("", "", "", "")
         browser.close()
     print("\n" + table(rows) + "\n")

@@ -276,7 +276,7 @@ def test_explorer_without_a_browser(tmp_path):
 def test_explorer():
     out, _ = run("explorer", "--smoke")
     for page in ("default", "40 operations"):
-        assert re.search(rf"^{page}(?: +{NUMBER}){{3}} +\w[\w ]*(?: +{NUMBER}){{2}}$", out, re.M), (
+        assert re.search(rf"^{page}(?: +{NUMBER}){{3}} +\w[\w ]*(?: +{NUMBER}){{3}}$", out, re.M), (
             out
         )
 
