@@ -222,8 +222,7 @@ function attentionRows(chosen) {
   return h("section", { "aria-label": "Rows of dS" },
     h("h4", {}, "Every row of dS sums to zero"),
     h("p", { class: broken.length ? "bad" : "good" }, broken.length ? `${broken.length} of ${known.length} rows do not: the first is row ${broken[0].t}.`
-      : `Checked: all ${known.length} rows do, but for rounding. The largest share of what rounding allows has row ${worst.t}: it sums to ${number(worst.sum)}, `
-        + `${number(worst.ulps)} times the last digit's place of what cancels there. Rounding allows ${number(worst.bound)}.`),
+      : `Checked: all ${known.length} rows do, but for rounding. Closest to what rounding allows comes row ${worst.t}: it sums to ${number(worst.sum)}, and ${number(worst.bound)} is allowed.`),
     all,
     h("div", { class: "scroll attention-sums", tabindex: "0", role: "group", "aria-label": "sums of the rows" },
       h("table", {},

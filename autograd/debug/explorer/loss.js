@@ -171,7 +171,7 @@ function lossOneClass(context, chosen) {
     h("h3", {}, `The Jacobian, and its row ${classes[j]}`),
     h("p", {}, "J[j, k] says how much p of class k moves when logit j does: p_j (1 - p_j) on the diagonal, ",
       "-p_j p_k elsewhere. Each row sums to 0: adding the same to all logits changes nothing."),
-    !wide && lossHeat(context, chosen),
+    !wide && [h("p", { class: "faint" }, `J, with j down and k across: orange is positive, blue negative. Outlined is row ${classes[j]}.`), lossHeat(context, chosen)],
     h("p", {}, `Element ${classes[j]} of J g_p adds J[${classes[j]}, k] g_p[k] over all k. g_p is 0 but where y is not: `
       + `${pulled.length === 1 ? "one term remains" : `${pulled.length} terms remain`}.`),
     h("div", { class: "scroll loss-terms", tabindex: "0", role: "group", "aria-label": "terms of the sum" },

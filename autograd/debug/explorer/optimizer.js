@@ -240,7 +240,7 @@ function optimizerComparison({ optimizer, parameter, arrays, t, chosen }) {
   const found = adamwCompare(optimizer, parameter, arrays, chosen.i, t);
   const actual = found[0].moved;
   return h("div", { class: "optimizer-scroll scroll" }, h("table", { class: "optimizer-rules" },
-    h("thead", {}, h("tr", {}, ["rule", "the weight moves by", "AdamW's, times"].map((text) =>
+    h("thead", {}, h("tr", {}, ["rule", "the weight moves by", "times AdamW's"].map((text) =>
       h("th", { scope: "col" }, text)))),
     h("tbody", {}, found.map((entry) => h("tr", {},
       h("th", { scope: "row" }, entry.name, h("div", { class: "optimizer-sentence" }, entry.sentence)),

@@ -12,8 +12,8 @@ const ORDER_ELEMENTS = 6;
 
 const ORDER_EXAMPLES = { reuse: "b = a + a; c = b * b", residual: "a residual stream" };
 const ORDER_WALKS = {
-  newest: ["Newest first", "An operation is newer than all it was computed from, so when a node's turn comes, "
-    + "every use of it has already contributed."],
+  newest: ["Newest first", "Newest is what forward made last. An operation is newer than all it was computed from, so when a "
+    + "node's turn comes, every use of it has already contributed."],
   once: ["Recursion, each node once", "Recursion goes on into the inputs at once: a node used twice hands on "
     + "the first part that arrives, and the rest stays behind."],
   every: ["Recursion, at every arrival", "A node hands on, each time a part arrives, all that it has gathered: "
@@ -39,7 +39,7 @@ function renderOrder(root, context) {
   const at = { context, walked, of, by, nodes, pair, end, position };
   root.append(h("h3", {}, "Why newest first"),
     h("p", {}, "Both walks carry the gradient of ", h("code", {}, nodes.nodes[0].name), " back through the same ",
-      `${nodes.nodes.length} nodes, each with the node's own backward. Only the order differs.`,
+      `${nodes.nodes.length} nodes, operations and leaves, each with the operation's own backward. Only the order differs.`,
       nodes.nodes.some((node) => node.shape.length) ? " The length of a gradient is the root of the sum of its squares." : ""),
     graph.walks.refused ? h("p", {}, `This graph is not walked here: ${graph.walks.refused}. So these are examples.`) : "",
     orderChoices(at), orderStepper(at), orderDrawable(nodes) ? "" : orderLegend(),
@@ -245,13 +245,13 @@ function orderResults(at) {
     : `${one ? "The one leaf ends" : `All ${outcome.leaves} leaves end`} with the right gradient: nothing that was used twice lies between the loss and a leaf.`;
   const more = order.length > rows.length ? ` The first ${rows.length} are shown.` : "";
   return h("section", { class: "order-results", "aria-label": "Results" },
-    h("h4", {}, `What ${title.toLowerCase()} ends with`), h("p", {}, said + more,
+    h("h4", {}, `${title}: what it ends with`), h("p", {}, "A leaf is a tensor that nothing computed, such as a weight. ", said + more,
       at.walked.hooked ? " Hooks of tensors are not called in these walks." : "",
       one ? " Newest first it is right." : ` Newest first all ${right.results.verdict.length} are right.`,
       single ? "" : " Shown is the element that is furthest off.",
       walk.results.verdict.includes("rounding") ? " *: but for rounding, since the parts were added in another order." : ""),
     h("div", { class: "scroll" }, h("table", {},
-      h("thead", {}, h("tr", {}, ["leaf", "", ...(single ? [] : ["element"]), "newest first", "recursion", "off by", ...(single ? [] : ["whole gradient off by"])]
+      h("thead", {}, h("tr", {}, ["leaf", "", ...(single ? [] : ["element"]), "newest first", "recursion", "off by", ...(single ? [] : ["all of it off by"])]
         .map((text) => h("th", { scope: "col" }, text)))),
       h("tbody", {}, rows))));
 }

@@ -40,7 +40,7 @@ function zooList({ graph, link }, { bugs }) {
   return [
     h("p", {}, "Each of these is one real backward pass of this graph, in which one piece of code is wrong: a typical mistake, out of ",
       h("code", {}, "autograd/bug_zoo"), ". The loss is right, no error is raised, and every gradient has the right shape."),
-    h("p", {}, "Find the first operation, in the order of backward, at which the gradient and finite differences part."),
+    h("p", {}, "Find the first operation, in the order of backward, at which the gradient and its proof part. The proof is made of finite differences: a number is moved a little, and the loss computed again."),
     h("ol", { class: "zoo-list" }, bugs.map((_, i) => h("li", {},
       h("a", { href: link({ bug: i + 1, look: null, guess: null, hints: null, answer: null, all: null }) }, `Bug ${i + 1}`),
       solved.has(i) ? h("span", { class: "good" }, " found") : null))),
