@@ -63,8 +63,9 @@ def explore(
     give the tensors their names. With ``path`` the page is written there; in a notebook the result
     shows itself. Nothing is written to ``.grad``, and a Tensor's graph is not released.
 
-    Raises TypeError for anything else than a Tensor or a function, and ValueError for a loss that
-    is not one number, has no graph, or whose graph a backward pass has released.
+    Raises TypeError for anything else than a Tensor or a function, ValueError for a loss that is
+    not one number, has no graph, or whose graph a backward pass has released, and RuntimeError
+    where a tensor that a backward needs was changed in place since.
     """
     tape = record(loss, model, names)
     explored = Explored(tape, {"graphs": [graph_document(tape, "graph", title)]}, title)
