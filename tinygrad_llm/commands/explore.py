@@ -154,7 +154,7 @@ def _of_model(options: ExploreOptions) -> tuple[dict[str, Any], Graphs]:
     model.eval()
     ids = np.array(prompt_ids(tokenizer, typed_text(prompt, "the prompt")))
     if options.prompt is None:
-        new = min(CONTINUED, model.config.block_size - len(ids))
+        new = max(0, min(CONTINUED, model.config.block_size - len(ids)))
         ids = model.generate(ids[None], new, do_sample=False, eos_token_id=())[0]
     _check(model, ids, name)
     inputs, targets = ids[None, :-1], ids[None, 1:]
