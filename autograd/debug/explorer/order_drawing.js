@@ -3,7 +3,7 @@
 import { svg } from "./dom.js";
 
 const ORDER_ROW = 72, ORDER_COLUMN = 112, ORDER_BOX = 40;
-const ORDER_SQUARES = 1200;
+const ORDER_SQUARES = 4000, ORDER_NAMED = 160;
 
 // Whether a graph is small enough to be drawn in the column of a walk.
 export function orderDrawable(graph) {
@@ -31,20 +31,29 @@ export function orderDrawing(graph, state, event, label, holds) {
     "aria-label": label }, ...edges, ...nodes);
 }
 
-// A larger graph: a square for each node, from the oldest to the loss; null for too many to be seen.
+// A larger graph: a square for each node, from the oldest to the loss, and beyond ORDER_NAMED one path
+// for all squares of a kind; null for too many to be seen.
 export function orderSquares(graph, state, event, label) {
   const n = graph.nodes.length;
   if (n > ORDER_SQUARES) return null;
   const across = n <= 96 ? 12 : Math.ceil(Math.sqrt(2 * n)), size = 222 / across, rows = Math.ceil(n / across);
   const missing = new Set(event.missing.map((edge) => graph.edges[edge][0]));
+  const kinds = new Map();
   const squares = graph.nodes.map((node, i) => {
     const place = rows * across - 1 - i, here = i === event.node;
     const status = here ? (event.early ? "early" : "now") : missing.has(i) ? "missing" : state.nodes.get(i) || "waiting";
+    const [x, y] = [2 + size * (place % across), 2 + size * Math.floor(place / across)];
+    if (n > ORDER_NAMED) {
+      kinds.set(status, `${kinds.get(status) ?? ""}M${x} ${y}h${0.8 * size}v${0.8 * size}h${-0.8 * size}z`);
+      return null;
+    }
     return svg("g", { class: `order-node is-${status}${here ? " is-here" : ""}` }, svg("title", {}, node.name),
-      svg("rect", { x: 2 + size * (place % across), y: 2 + size * Math.floor(place / across), width: size - 3, height: size - 3, rx: size > 12 ? 3 : 0 }));
+      svg("rect", { x, y, width: size - 3, height: size - 3, rx: 3 }));
   });
+  const paths = [...kinds].map(([status, d]) => svg("path", { class: `order-cells is-${status}`, d }));
   const height = 4 + size * rows;
-  return svg("svg", { class: "order-drawing order-squares", viewBox: `0 0 226 ${height}`, width: 226, height, role: "img", "aria-label": label }, ...squares);
+  return svg("svg", { class: "order-drawing order-squares", viewBox: `0 0 226 ${height}`, width: 226, height, role: "img", "aria-label": label },
+    ...squares, ...paths);
 }
 
 function orderHalf(name) { return Math.max(20, 4.4 * name.length + 9); }
