@@ -35,8 +35,13 @@ for (const cell of [[0, 0], [0, 1], [0, 0]]) {
   steps.push(trail.length);
 }
 for (const text of ["999999:0", "1:-5", "a:b,,", "1", `${loss.id}:0`, null]) steps.push(readTrail(graph, text, first.id, [0, 0]).length);
-for (let i = 0; i < 40; i++) trail = readTrail(graph, extendTrail(graph, trail, first.id, [0, i]), first.id, [0, i]);
-result.trail = [...steps, trail.length];
+for (const id of [first.id, first.grad]) {
+  for (let i = 0; i < 150; i++) {
+    const cell = cellOf(i, first.shape);
+    trail = readTrail(graph, extendTrail(graph, trail, id, cell), id, cell);
+  }
+}
+result.trail = [...steps, trail.length, trail[0].id === loss.id];
 const moved = graph.tensors.find((t) => t.kind === "inner" && t.line !== null && graph.lines[t.line].op === "Transpose");
 const { id, cell } = originOf(graph, moved.id, [1, 0]);
 result.origin = [graph.tensors[id].key, cell];

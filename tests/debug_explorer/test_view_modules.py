@@ -87,11 +87,11 @@ def test_arrow_keys_stay_inside(result, leaves):
     assert (home[3], end[3], top[2], bottom[2]) == (0, 4, 0, 3)
 
 
-def test_a_trail_goes_on_goes_back_and_forgets(result):
-    *steps, longest = result["trail"]
+def test_a_trail_goes_on_goes_back_and_keeps_where_it_began(result):
+    *steps, longest, origin = result["trail"]
     assert steps[:3] == [2, 3, 2]  # loss -> a -> b, and back to a
     assert steps[3:] == [1] * 6  # what leads elsewhere, or is no trail
-    assert longest == 24
+    assert longest == 200 and origin
 
 
 def test_the_origin_of_a_moved_element(result):

@@ -1,6 +1,5 @@
 """The tensor and the cell view in a browser: choosing, walking back, keys, and hostile names."""
 
-import shutil
 import threading
 
 import numpy as np
@@ -12,10 +11,6 @@ from autograd.debug.explorer.document import graph_document
 from autograd.debug.explorer.page import page
 from autograd.debug.explorer.parts import PARTS
 from autograd.debug.explorer.tape import record
-
-sync_api = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
-chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(chromium is None, reason="needs the browser chromium")
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 
@@ -45,18 +40,10 @@ def path(tmp_path_factory):
     return path
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with sync_api.sync_playwright() as p:
-        b = p.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield b
-        b.close()
-
-
 @pytest.fixture
-def view(browser, path):
+def view(chromium, path):
     """A function that opens the page at an address; no error may be logged."""
-    tab, errors = browser.new_page(), []
+    tab, errors = chromium.new_page(), []
     tab.set_default_timeout(5000)
     tab.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
     tab.on("pageerror", lambda e: errors.append(str(e)))
@@ -265,8 +252,8 @@ def served():
     listening.close()
 
 
-def test_terms_of_a_large_tensor_are_read_from_python(browser, served):
-    tab, errors = browser.new_page(), []
+def test_terms_of_a_large_tensor_are_read_from_python(chromium, served):
+    tab, errors = chromium.new_page(), []
     tab.on("pageerror", lambda e: errors.append(str(e)))
     tab.set_default_timeout(5000)
     tab.goto(f"{served}#graph=wide&view=cell&tensor=y&cell=1,2")
@@ -282,10 +269,10 @@ def test_terms_of_a_large_tensor_are_read_from_python(browser, served):
     tab.close()
 
 
-def test_without_a_process_the_page_says_what_it_would_add(browser, tmp_path):
+def test_without_a_process_the_page_says_what_it_would_add(chromium, tmp_path):
     graph = graph_document(wide(), "wide", parts={"drawing": PARTS["drawing"]})
     (tmp_path / "page.html").write_text(page({"graphs": [graph]}, "Wide"))
-    tab = browser.new_page()
+    tab = chromium.new_page()
     tab.goto(f"{(tmp_path / 'page.html').as_uri()}#view=cell&tensor=y&cell=1,2")
     tab.wait_for_selector(".cell-title")
     assert "explore --serve reads the terms of any element" in tab.inner_text(".page-view")
