@@ -106,9 +106,9 @@ function optimizerChoices({ context, optimizer, parameter, arrays, t, chosen }) 
   };
   const g = arrays.gradients[t - 1];
   const isZero = g.indexOf(0);
-  const quick = [["largest gradient", optimizerExtreme(g, Math.abs)]];
-  quick.push(["smallest gradient", optimizerExtreme(g, (x) => (x === 0 ? -Infinity : -Math.abs(x)))]);
-  if (isZero >= 0) quick.push(["a gradient of 0", isZero]);
+  const quick = [["the largest", optimizerExtreme(g, Math.abs)]];
+  quick.push(["the smallest", optimizerExtreme(g, (x) => (x === 0 ? -Infinity : -Math.abs(x)))]);
+  if (isZero >= 0) quick.push(["0", isZero]);
   const select = h("select", {
     id: "optimizer-parameter",
     onchange: (event) => go({ tensor: event.target.value, of: null, cell: null }),
@@ -124,14 +124,14 @@ function optimizerChoices({ context, optimizer, parameter, arrays, t, chosen }) 
   return h("div", { class: "optimizer-choices" },
     h("label", { for: "optimizer-parameter" }, "Parameter ", select),
     field && h("label", { for: "optimizer-cell" }, "Element ", field),
-    parameter.shape.length > 0 && h("span", {}, "or the one with ", quick.map(([name, i], n) => [
+    parameter.shape.length > 0 && h("span", {}, "or where the gradient is, in size, ", quick.map(([name, i], n) => [
       n > 0 && ", ", h("a", { href: link(choose(i)) }, name)])),
     h("nav", { class: "optimizer-chooser", "aria-label": "Update of the optimizer" },
       "Update t = ", optimizer.steps.map((_, n) => h("button", {
         "aria-pressed": n + 1 === t ? "true" : "false", onclick: () => go({ opt: n + 1 }),
       }, n + 1))),
     chosen.missing && h("p", { class: "optimizer-note", role: "status" }, chosen.missing,
-      " Here is the one with the largest gradient."),
+      " Here is the one whose gradient is largest in size."),
     optimizer.note && h("p", { class: "optimizer-note" }, optimizer.note));
 }
 
