@@ -82,6 +82,11 @@ def test_the_numbers_shown_add_up(opened, default_page):
     assert gap < allowed
 
 
+def test_a_tensor_without_a_gradient_has_nothing_to_prove(opened, default_page):
+    text = opened(default_page, "#graph=tape-of-a-tape&step=0&view=proof").text(".page-view")
+    assert "no claim to prove" in text and "null" not in text
+
+
 def test_the_step_is_chosen_with_the_keyboard_and_kept_in_the_address(opened, default_page):
     it = opened(default_page, "#view=proof&tensor=ln_f.weight&h=1e-1")
     slider = it.page.locator("#proof-step")

@@ -56,7 +56,7 @@ function proofTensor(body, context, tensor) {
     body.append(h("p", { class: "proof-notice" },
       `The chosen element (${cell.join(", ")}) is not in the sample that this page was written with.`));
   }
-  body.append(proofAsk(context, tensor, chosen ?? known[0]?.element ?? 0, body));
+  body.append(proofAsk(context, tensor, chosen ?? known[0]?.element ?? 0, body) ?? "");
   const row = check ?? known[0];
   if (row === undefined) return;
   body.append(proofOrigin(context, tensor, row), proofTolerance(context, tensor, row));
