@@ -4,6 +4,7 @@ import { h, ownMarkup } from "./dom.js";
 import { numbersOf } from "./equation.js";
 import { bytesText, shapeText, shortest } from "./format.js";
 import { nameTensor, titleOf } from "./state.js";
+import { tensorInWords } from "./words.js";
 
 const cardTexts = new WeakMap(); // page -> Map from the number of an array to its decoded text
 const cardDerivations = new WeakMap(); // page -> Map from a folder to its elements
@@ -193,7 +194,7 @@ function cardChip(context, id, label, more) {
   return h("a", {
     class: "card-chip", href: link({ ...nameTensor(graph, id), cell: null }),
     "aria-current": shown !== null && shown.id === id && "true",
-    title: `show ${titleOf(graph, id)}`,
+    title: `show ${tensorInWords(graph, id)}`,
   }, label, " ", h("span", { class: "card-shape" }, cardSize(graph, tensor)), more);
 }
 
@@ -277,7 +278,7 @@ function cardRow(context, row, words, computed) {
   }, h("code", {}, text));
   const named = computed.filter((line) => line === main || cardName(context, line) !== "");
   const between = computed.filter((line) => !named.includes(line));
-  const chip = (line) => [cardChip(context, line.out, cardName(context, line) || line.op), " "];
+  const chip = (line) => [cardChip(context, line.out, cardName(context, line) || tensorInWords(context.graph, line.out)), " "];
   return h("li", { class: chosen && "card-chosen", value: row },
     h("span", { class: "card-number", "aria-hidden": "true" }, String(row)), code,
     main !== undefined && h("span", { class: "card-chips" }, named.map(chip),

@@ -111,7 +111,7 @@ function termName(view, factor, alone = false, name = null) {
   if (factor.id === null) return `${alone ? "" : factor.name || "an inner variable"}${cellText(factor.cell)}`;
   const origin = originOf(graph, factor.id, factor.cell);
   const full = cellInWords(graph, origin.id, origin.cell);
-  const text = name ?? (alone ? cellText(origin.cell) || "[]" : full);
+  const text = name ?? (alone ? `[${origin.cell.join(",")}]` : full);
   const mark = view.marked ? towardsMarks[sideOf(graph, factor)] : null;
   return h("a", { href: cellLink(view, origin.id, origin.cell), "aria-label": mark ? `${full}, ${mark.text}` : full },
     mark && h("span", { class: "cell-sign" }, `${mark.sign} `), text);
