@@ -72,9 +72,9 @@ def test_why_a_node_is_next_agrees_with_the_pass(opened, default_page, graphs):
 def test_every_key(opened, default_page, graphs):
     page = opened(default_page)
     last = len(graphs[0]["steps"]) - 1
-    first = next(s["n"] for s in graphs[0]["steps"] if s["phase"] == "backward")
-    for key, n in [("j", 1), ("ArrowRight", 2), ("k", 1), ("ArrowLeft", 0), ("b", first),
-                   ("b", first + 1), ("End", last), ("Home", 0)]:  # fmt: skip
+    turn = next(s["n"] for s in graphs[0]["steps"] if s["phase"] == "start")
+    for key, n in [("j", 1), ("ArrowRight", 2), ("k", 1), ("ArrowLeft", 0), ("b", turn),
+                   ("b", turn + 1), ("b", turn + 2), ("End", last), ("Home", 0)]:  # fmt: skip
         page.press(key)
         page.wait_for_step(n)
     page.press("g", *"17", "Enter")
@@ -293,13 +293,21 @@ def test_the_start_here_strip_is_closed_for_good_and_the_tour_leads_on(opened, d
     page = opened(default_page)
     stops = page.page.locator(".guide a")
     assert stops.count() == 5
-    for i in range(5):
-        before = page.page.evaluate("location.hash")
-        stops.nth(i).click()
-        page.page.wait_for_timeout(50)
-        assert page.page.evaluate("location.hash") != before
+    stops.first.click()
+    seen = []
+    for i in range(1, 6):
+        page.page.wait_for_selector(f".guide-stops [aria-current=step]:text-is('{i}')")
+        assert page.page.locator(".guide").bounding_box()["height"] <= 80
+        assert page.state["tour"] == str(i) and "Look at" in page.text(".guide") or i == 2
+        seen.append((page.state["graph"], page.state["view"]))
+        if i < 5:
+            page.page.click(".guide-next")
+    assert seen[:2] == [("twice", "cell"), ("twice", "order")]
+    assert (
+        len({graph for graph, _ in seen[2:]}) == 1 and page.page.locator(".guide-next").count() == 0
+    )
     page.page.click(".guide button")
-    assert not page.page.is_visible(".guide")
+    assert not page.page.is_visible(".guide") and "tour" not in page.state
     page.page.reload()
     assert not page.page.is_visible(".guide")
     page.page.click("text=Start here")
@@ -382,9 +390,9 @@ def test_in_a_notebook_the_page_stays_in_its_frame(opened, default_page, tmp_pat
     frame = page.page.frames[1]
     frame.locator(".controls-next").click()
     frame.wait_for_selector("html[data-step='1']", state="attached")
-    frame.locator(".guide a").nth(2).click()
+    frame.locator(".guide a").nth(0).click()
     assert frame.url.startswith("about:srcdoc#")
-    frame.wait_for_selector("[role=tab][aria-selected=true]:text-is('Accumulation')")
+    frame.wait_for_selector("[role=tab][aria-selected=true]:text-is('Cell')")
     frame.locator("text=Run").click()
     begun = frame.evaluate("document.documentElement.dataset.step")
     frame.wait_for_selector(f"html:not([data-step='{begun}'])", state="attached")

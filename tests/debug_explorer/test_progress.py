@@ -85,6 +85,6 @@ def test_states_of_the_tensors(steps):
 
 
 def test_next_backward(steps):
-    first = next(s["n"] for s in steps[0] if s["phase"] == "backward")
-    assert steps[1][0]["next"] == first and steps[1][first]["next"] == first + 1
+    turn = next(s["n"] for s in steps[0] if s["phase"] == "start")
+    assert steps[1][0]["next"] == turn and steps[1][turn]["next"] == turn + 1
     assert steps[1][-1]["next"] is None

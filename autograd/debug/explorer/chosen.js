@@ -4,21 +4,45 @@ import { h, clear } from "./dom.js";
 import { shapeText } from "./format.js";
 import { titleOf } from "./state.js";
 
-const CHOSEN_BUTTONS = 4;  // contributions; more of them become a list
+const CHOSEN_BUTTONS = 2;  // contributions; more of them become a list
 
 export function createChosen(go) {
   const names = h("datalist", { id: "chosen-names" });
   const find = h("input", { type: "search", list: "chosen-names", "aria-label": "Tensor, by name",
     autocomplete: "off", spellcheck: "false", placeholder: "tensor, by name",
-    onchange: () => { if (context.graph.byKey(find.value)) go({ tensor: find.value, of: null, cell: null }); } });
+    onchange: search, oninput: () => note("") });
   const which = h("span", { class: "chosen-of", role: "group", "aria-label": "What of it" });
-  const about = h("span", { class: "faint chosen-about" });
+  const about = h("span", { class: "faint chosen-about", role: "status" });
   const hold = h("input", { type: "checkbox", onchange: () => toggleHold() });
   const element = h("div", { class: "chosen", role: "group", "aria-label": "Chosen tensor" },
     find, names, which, about,
-    h("label", { title: "Keep this tensor while stepping (f)" }, hold, " hold",
-      h("span", { class: "chosen-wide" }, " while stepping")));
-  let context = null, listed = null;
+    h("label", { class: "chosen-hold", title: "Keep this tensor while stepping (f)" }, hold, " hold"));
+  let context = null, listed = null, described = "", elsewhere = false;
+
+  // The tensor of that name, otherwise the first whose name contains the text.
+  function search() {
+    const { graph } = context, text = find.value.trim().toLowerCase();
+    if (!text) return;
+    const key = graph.byKey(find.value) ? find.value
+      : [...graph.keys.keys()].find((name) => name.toLowerCase().includes(text));
+    if (key === undefined) { note(`no tensor named ${find.value}`); return; }
+    find.value = key;
+    go(elsewhere ? { tensor: key, of: null, cell: null, view: "tensor" } : { tensor: key, of: null, cell: null });
+  }
+
+  // Where the view has no use for a tensor, its bar comes for the search, and the tensor is shown in its own view.
+  function focus() {
+    elsewhere = element.hidden;
+    element.hidden = false;
+    find.focus();
+    find.select();
+  }
+
+  function note(text) {
+    about.textContent = text || described;
+    about.classList.toggle("bad", text !== "");
+    which.hidden = text !== "";  // there is room for one of the two
+  }
 
   function update(next) {
     context = next;
@@ -29,7 +53,9 @@ export function createChosen(go) {
     }
     if (document.activeElement !== find) find.value = tensor ? tensor.key ?? "" : "";
     hold.checked = state.hold === "1";
-    about.textContent = shown ? `${chosenTitle(graph, tensor, shown)}${shapeText(shown.shape)} ${shown.dtype}` : "";
+    elsewhere = false;
+    described = shown ? `${chosenTitle(graph, tensor, shown)}${shapeText(shown.shape)} ${shown.dtype}` : "";
+    note("");
     clear(which).append(...chosenParts(next, go));
   }
 
@@ -39,7 +65,7 @@ export function createChosen(go) {
     else go({ hold: 1, tensor: tensor && tensor.key, of: chosenOf(tensor, shown) });
   }
 
-  return { element, update, toggleHold, focus: () => { find.focus(); find.select(); } };
+  return { element, update, toggleHold, focus };
 }
 
 function chosenTitle(graph, tensor, shown) {

@@ -38,11 +38,11 @@ export function createControls(actions) {
     const pass = progress(next.graph);
     scrubber.max = number.max = String(Math.max(0, end));
     scrubber.value = String(n);
-    scrubber.setAttribute("aria-valuetext", `step ${n} of ${end}, ${n < pass.start ? "forward" : "backward"}`);
+    scrubber.setAttribute("aria-valuetext", `step ${n} of 0 to ${end}, ${n < pass.start ? "forward" : "backward"}`);
     track.style.setProperty("--turn", String(pass.start / Math.max(1, end)));
     if (document.activeElement !== number) number.value = String(n);
     where.textContent = next.step ? controlsWhere(next) : "";
-    total.textContent = `of ${end}`;
+    total.textContent = `of 0 to ${end}`;
     for (const b of [first, back]) b.setAttribute("aria-disabled", String(n === 0));
     for (const b of [forward, last]) b.setAttribute("aria-disabled", String(n === end));
     backward.setAttribute("aria-disabled", String(nextBackward(next.graph, n) === null));

@@ -28,7 +28,7 @@ from autograd.debug.explorer.lines import (
 )
 from autograd.debug.explorer.on_host import on_host
 from autograd.debug.explorer.parts import PARTS
-from autograd.debug.explorer.sentences import sentence
+from autograd.debug.explorer.sentences import done, sentence
 from autograd.debug.explorer.statistics import sampled, statistics
 from autograd.debug.explorer.tape import Call, Tape, Value
 from autograd.debug.memory import kept_arrays
@@ -147,6 +147,8 @@ class Builder:
             self.steps.append(step)
             take(step, what, n)
             step["sentence"] = sentence(phase, what)
+        if self.steps and self.steps[-1]["phase"] == "leaf":
+            self.steps[-1]["sentence"] += done()
 
     def _forward(self, step, call, n):
         self.forward_step[call] = n

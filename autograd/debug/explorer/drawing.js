@@ -4,7 +4,8 @@
 import { h, svg, clear } from "./dom.js";
 import { progress, stateAfter, arrivedBefore } from "./progress.js";
 import { drawingIndex, drawingGroups } from "./drawing_index.js";
-import { shapeText } from "./format.js";
+import { term } from "./glossary.js";
+import { shapeText, shortest } from "./format.js";
 
 const DRAWING_DETAIL = 320;  // boxes: with more than this in view they are drawn without text
 
@@ -92,10 +93,12 @@ export function createDrawing(choose) {
     const node = view.index.byTensor.get(id);
     if (!node) return;
     const x = node.x * view.scale + view.x, y = node.y * view.scale + view.y;
-    const { width, left } = view.index;
+    const { width, left, height } = view.index;
     if ((width - left) * view.scale > view.width && (x < 70 || x > view.width - 70))
       view.x += view.width / 2 - x;
-    if (strictly || y < view.height * 0.25 || y > view.height * 0.75) {
+    if (height * view.scale + 16 <= view.height) {  // all of it is in view: nothing moves
+      if (view.y < 0 || view.y + height * view.scale > view.height) view.y = 8;
+    } else if (strictly || y < view.height * 0.25 || y > view.height * 0.75) {
       view.y += view.height / 2 - y;
       const lowest = view.height - view.index.height * view.scale;  // no more than the graph's ends
       view.y = lowest < 8 ? Math.min(8, Math.max(lowest, view.y)) : Math.min(lowest, Math.max(8, view.y));
@@ -154,16 +157,19 @@ export function createDrawing(choose) {
     const state = stateAfter(pass, node.tensor, n);
     const picked = context.tensor && context.tensor.id === node.tensor;
     const [arrived, expected] = arrivedBefore(pass, node.tensor, n + 1);
+    const done = state === "complete" || (state === "current" && pass.taken.get(node.tensor) === n);
+    const gradient = done ? drawingNumber(view.graph, view.graph.tensors[node.tensor].grad) : null;
     const text = n >= pass.start && expected > 1 ? `${arrived}/${expected}` : "";
-    const key = `${state} ${picked} ${text}`;
+    const key = `${state} ${picked} ${text} ${gradient}`;
     if (box.painted === key) return;
     box.painted = key;
     box.setAttribute("class", `drawing-node drawing-${node.kind} is-${state}${picked ? " is-picked" : ""}`);
     box.lastChild.textContent = text;
+    drawingNumbers(box, node, state === "waiting" ? null : drawingNumber(view.graph, node.tensor), gradient);
     const said = { waiting: "not computed yet", made: "computed", current: "this step",
       pending: "gradient pending", complete: "gradient complete" }[state];
     box.setAttribute("aria-label", `${box.spoken}, ${node.kind === "leaf" && state === "made" ? "given" : said}`
-      + (text ? `, ${arrived} of ${expected} contributions` : ""));
+      + (gradient !== null ? `: ${gradient}` : "") + (text ? `, ${arrived} of ${expected} contributions` : ""));
     box.setAttribute("aria-pressed", String(Boolean(picked)));
   }
 
@@ -271,10 +277,35 @@ function drawingBox(graph, node) {
     svg("text", { class: "drawing-title", x: width / 2, y: height / 2 - 3 }, drawingShort(title, letters)),
     svg("text", { class: "drawing-below", x: width / 2, y: height / 2 + 13 },
       drawingShort(below, Math.floor((width - 6) / 6))),
+    svg("text", { class: "drawing-below", x: width / 2, y: height - 6 }),
     svg("text", { class: "drawing-count", x: width - 6, y: -4 }));
   box.tensor = node.tensor;
+  box.name = tensor.key.split(".").pop();
   box.spoken = `${title}, ${tensor.key}, shape ${shapeText(tensor.shape)}`;
   return box;
+}
+
+// In the box of a single number: its value once it is there, and its gradient once that is complete.
+function drawingNumbers(box, { kind, height, width, labels }, value, gradient) {
+  const [title, below, last] = box.querySelectorAll("text:not(.drawing-count)");
+  const letters = Math.floor((width - 6) / (kind === "leaf" ? 7 : 6)) - (value ?? "").length - 3;
+  const named = value === null ? null : `${drawingShort(box.name, letters)} = ${value}`;
+  if (kind === "leaf") {
+    if (value === null) return;
+    title.textContent = named;
+    below.textContent = gradient === null ? labels[1] : `grad ${gradient}`;
+    return;
+  }
+  if (value !== null || last.textContent) below.textContent = named ?? labels[1];
+  last.textContent = gradient === null ? "" : `gradient ${gradient}`;
+  title.setAttribute("y", height / 2 - (gradient === null ? 3 : 8));
+  below.setAttribute("y", height / 2 + (gradient === null ? 13 : 5));
+}
+
+// The one number of a tensor that is a single number, as text; null for others.
+function drawingNumber(graph, id) {
+  const values = id !== null && graph.tensors[id].shape.length === 0 ? graph.values(id) : null;
+  return values && values.length ? shortest(values[0], graph.tensors[id].dtype) : null;
 }
 
 // One path for each kind of edge: not reached, carried forward, carried back, and those of this step.
@@ -300,5 +331,7 @@ function drawingLegend() {
   const states = [["waiting", "not yet"], ["made", "computed"], ["current", "this step"],
     ["pending", "pending"], ["complete", "complete"]];
   return h("ul", { class: "drawing-legend", "aria-label": "Colours" },
-    states.map(([state, text]) => h("li", {}, h("i", { class: `drawing-swatch is-${state}` }), text)));
+    states.map(([state, text]) => h("li", {}, h("i", { class: `drawing-swatch is-${state}` }),
+      state === "pending" || state === "complete" ? term(text) : text)),
+    h("li", {}, term("2/2", "2/2 arrived")));
 }

@@ -9,7 +9,10 @@ import { createDrawing } from "./drawing.js";
 import { createChosen } from "./chosen.js";
 import { createTabs } from "./tabs.js";
 import { createGuide, createHelp } from "./guide.js";
+import { createGlossaryNote } from "./glossary.js";
 import { remember, remembered } from "./remembered.js";
+
+const SENTENCE_LONG = 180;  // letters: more of them are smaller, so that two lines hold them
 
 async function start() {
   const embedded = (id) => unpacked(document.getElementById(id).textContent);
@@ -61,9 +64,11 @@ async function start() {
     const running = controls.running();
     sentence.setAttribute("aria-live", running ? "off" : "polite");
     drawSentence(context, phase, sentence, site);
+    words.classList.toggle("is-long", sentence.textContent.length > SENTENCE_LONG);
     chooser.value = context.graph.name;
-    about.textContent = about.title = context.graph.about || context.graph.title || "";
+    about.update(context.graph);
     for (const part of [guide, controls, tape, drawing, chosen, tabs]) part.update(context);
+    chosen.element.hidden = !tabs.usesTensor();
   }
 
   // --- the parts
@@ -73,12 +78,12 @@ async function start() {
   const drawing = createDrawing(choose);
   const chosen = createChosen(go);
   const tabs = createTabs(go);
-  const guide = createGuide(writeState);
+  const guide = createGuide(writeState, go);
   const help = createHelp();
-  const phase = h("span", { class: "page-phase" });
+  const phase = h("button", { type: "button", class: "page-phase term" });
   const sentence = h("span", { class: "page-words", role: "status", "aria-live": "polite" });
   const site = h("p", { class: "page-site" });
-  const about = h("p", { class: "page-about" });
+  const about = createAbout();
   const chooseGraph = () => visit(writeState({ graph: chooser.value, view: state.view }));
   const chooser = h("select", { "aria-label": "Graph", onchange: chooseGraph },
     page.graphs.map((graph) => h("option", { value: graph.name }, graph.title || graph.name)));
@@ -87,7 +92,7 @@ async function start() {
   const theme = tool("Dark", "d", switchTheme);
 
   const openGuide = h("button", { type: "button", onclick: () => guide.toggle() }, "Start here");
-  const openHelp = tool("Keys", "?", () => help.open(tabs.letters(page), bare));
+  const openHelp = tool("Keys", "?", () => help.open(tabs.letters(), bare));
   const words = h("p", { class: "page-sentence" }, phase, sentence);
   const title = h("h1", {}, page.title), heading = (text) => h("h2", { class: "hidden-text" }, text);
   if (bare) {
@@ -96,7 +101,7 @@ async function start() {
       h("div", { class: "page-body" }, h("div", { class: "page-right" }, heading("Views"), tabs.list, tabs.panel)));
   } else {
     clear(root).append(
-      h("header", { class: "page-head" }, title, page.graphs.length > 1 ? chooser : null, about,
+      h("header", { class: "page-head" }, title, page.graphs.length > 1 ? chooser : null, about.element,
         h("div", { class: "page-tools" }, openGuide, openHelp, theme)),
       guide.element,
       h("div", { class: "page-now" }, controls.element, words, site),
@@ -104,7 +109,7 @@ async function start() {
         h("div", { class: "page-left" }, heading("Tape and graph"), tape.pending, tape.element, drawing.element),
         h("div", { class: "page-right" }, heading("Views"), tabs.list, chosen.element, tabs.panel)));
   }
-  root.append(help.element);
+  root.append(help.element, createGlossaryNote());
   root.className = bare ? "page is-bare" : "page";
   if (!bare) guide.show(page);
 
@@ -141,6 +146,12 @@ async function start() {
 
   // --- keys
 
+  // A list from which something was chosen lets go of the keys: they are the page's.
+  addEventListener("change", (event) => {
+    const focused = document.activeElement;
+    if (event.target instanceof HTMLSelectElement && focused instanceof HTMLSelectElement) focused.blur();
+  });
+
   addEventListener("keydown", (event) => {
     if (event.defaultPrevented || event.ctrlKey || event.altKey || event.metaKey || help.element.open) return;
     const target = event.target instanceof Element ? event.target : document.body;
@@ -154,7 +165,7 @@ async function start() {
   });
 
   function pageKey(name) {
-    if (name === "?") help.open(tabs.letters(page), bare);
+    if (name === "?") help.open(tabs.letters(), bare);
     else if (name === "/" && !bare) chosen.focus();
     else if (name === "f" && !bare) chosen.toggleHold();
     else if (name === "d") switchTheme();
@@ -167,11 +178,38 @@ async function start() {
   draw();
 }
 
+// What the graph is for: two lines of it, and a button for the rest where there is more.
+function createAbout() {
+  const text = h("p", { class: "page-about" });
+  const more = h("button", { type: "button", class: "page-more", onclick: () => expand(!open) });
+  const element = h("div", { class: "page-describe" }, text, more);
+  let open = false;
+
+  function expand(wanted) {
+    open = wanted;
+    element.classList.toggle("is-open", open);
+    more.textContent = open ? "less" : "more";
+    more.setAttribute("aria-expanded", String(open));
+    more.style.visibility = open || text.scrollHeight > text.clientHeight + 1 ? "" : "hidden";  // its place stays
+  }
+
+  function update(graph) {
+    const about = graph.about || graph.title || "";
+    if (about === text.textContent) return;
+    text.textContent = about;
+    expand(false);
+  }
+
+  new ResizeObserver(() => expand(open)).observe(text);
+  return { element, update };
+}
+
 function drawSentence(context, phase, sentence, site) {
   const { step } = context;
   const backward = step.phase !== "forward";
   phase.textContent = { forward: "Forward", start: "The turn", backward: "Backward", leaf: "Leaf" }[step.phase];
-  phase.className = `page-phase${backward ? " is-backward" : ""}`;
+  phase.dataset.word = { forward: "tape", start: "the turn", backward: "gradient", leaf: "leaf" }[step.phase];
+  phase.classList.toggle("is-backward", backward);
   if (sentence.textContent !== step.sentence) clear(sentence).append(...withLinks(context));
   clear(site);
   if (!step.site) return;

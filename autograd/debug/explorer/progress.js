@@ -63,8 +63,8 @@ export function pendingBefore(found, n) {
   });
 }
 
-// The step that is n steps further of another phase: the next one of the backward pass.
+// The next step of the backward pass; from the forward pass, the turn.
 export function nextBackward(graph, n) {
-  const later = graph.steps.find((step) => step.n > n && step.phase === "backward");
+  const later = graph.steps.find((step) => step.n > n && (step.phase === "start" || step.phase === "backward"));
   return later ? later.n : null;
 }

@@ -62,6 +62,11 @@ def _leaf(value: Value) -> str:
     return f"{value.key} was given, not computed: {total} is its gradient, {_goes(value)}."
 
 
+def done() -> str:
+    """What the last step of a pass adds."""
+    return " The pass is done: every leaf's gradient is complete."
+
+
 def _goes(value):
     """What becomes of the gradient of a leaf."""
     tensor = value.node.tensor()

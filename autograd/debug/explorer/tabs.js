@@ -1,7 +1,7 @@
 // The tabs of the views, and the panel in which the open view is drawn.
 
 import { h, clear } from "./dom.js";
-import { views } from "./views.js";
+import { views, viewsWithoutTensor } from "./views.js";
 import { predictGate } from "./predict.js";
 import { questionStrip } from "./questions.js";
 
@@ -20,6 +20,10 @@ export function viewLetters(list) {
 export function createTabs(go) {
   const list = h("div", { class: "tabs", role: "tablist", "aria-label": "Views" });
   const panel = h("div", { class: "page-view", role: "tabpanel", tabindex: "0" });
+  let pressed = null;  // a frame around the whole panel only where the Tab key led to it
+  addEventListener("keydown", (event) => { pressed = event.key; }, true);
+  addEventListener("pointerdown", () => { pressed = null; }, true);
+  panel.addEventListener("focus", () => panel.classList.toggle("is-tabbed", pressed === "Tab"));
   let shown = [], open = null, focus = null, marked = "", place = null, asked = null;
 
   // Where there is no graph, those views that need none: ``forPage``.
@@ -81,13 +85,13 @@ export function createTabs(go) {
     return true;
   }
 
-  // The letters of the views that the page has: [letter, title].
-  function letters(page) {
-    const graphs = page.graphs.length ? page.graphs : [null];
-    const there = new Set(graphs.flatMap((graph) => available(graph, page)));
-    return [...viewLetters(views)].filter(([, view]) => there.has(view)).map(([letter, view]) => [letter, view.title]);
+  // The letters of the views that are shown: [letter, title].
+  function letters() {
+    return [...viewLetters(views)].filter(([, view]) => shown.includes(view)).map(([letter, view]) => [letter, view.title]);
   }
-  return { list, panel, remember, update, key, letters };
+
+  const usesTensor = () => !viewsWithoutTensor.includes(open);
+  return { list, panel, remember, update, key, letters, usesTensor };
 }
 
 // Draw a view anew, and leave the reader where he was: focus and scrolled boxes stay.

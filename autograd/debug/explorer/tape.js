@@ -3,6 +3,7 @@
 
 import { h, clear } from "./dom.js";
 import { progress, pendingBefore } from "./progress.js";
+import { term } from "./glossary.js";
 import { shapeText } from "./format.js";
 
 const TAPE_ROW = 26;
@@ -171,9 +172,9 @@ function tapeReason(graph, waiting, step) {
   const mine = waiting.find(({ id }) => id === step.out);
   const name = graph.tensors[step.out].key;
   if (!mine) return "";
-  const which = waiting.length === 1 ? "It is the only pending node"
-    : `It is the newest of ${waiting.length} pending nodes`;
-  const parts = mine.expected === 1 ? "its one contribution has arrived"
-    : `${mine.arrived} of ${mine.expected} contributions have arrived`;
-  return `Why ${name}? ${which}: everything that used it is done, ${parts}.`;
+  const which = waiting.length === 1 ? ["It is the only ", term("pending"), " node"]
+    : ["It is the ", term("newest"), ` of ${waiting.length} `, term("pending"), " nodes"];
+  const parts = mine.expected === 1 ? ["its one ", term("contribution"), " has arrived"]
+    : [`${mine.arrived} of ${mine.expected} `, term("contribution", "contributions"), " have arrived"];
+  return [`Why ${name}? `, which, ": everything that used it is done, ", parts, "."];
 }

@@ -17,6 +17,11 @@ import { attentionView } from "./attention.js";
 import { memoryView } from "./memory.js";
 import { zooView } from "./zoo.js";
 
+// Those that show nothing of the chosen tensor: its bar is not there.
+export const viewsWithoutTensor = [
+  orderView, memoryView, zooView, predictView, optimizerView, runView, questionsView, lensView, mapsView,
+];
+
 export const views = [
   cardView,
   tensorView,
