@@ -390,9 +390,9 @@ def test_in_a_notebook_the_page_stays_in_its_frame(opened, default_page, tmp_pat
     frame = page.page.frames[1]
     frame.locator(".controls-next").click()
     frame.wait_for_selector("html[data-step='1']", state="attached")
-    frame.locator(".guide a").nth(0).click()
+    frame.locator(".guide a").nth(1).click()
     assert frame.url.startswith("about:srcdoc#")
-    frame.wait_for_selector("[role=tab][aria-selected=true]:text-is('Cell')")
+    frame.wait_for_selector("[role=tab][aria-selected=true]:text-is('Why newest first')")
     frame.locator("text=Run").click()
     begun = frame.evaluate("document.documentElement.dataset.step")
     frame.wait_for_selector(f"html:not([data-step='{begun}'])", state="attached")
