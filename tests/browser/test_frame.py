@@ -393,6 +393,6 @@ def test_in_a_notebook_the_page_stays_in_its_frame(opened, default_page, tmp_pat
     frame.locator(".guide a").nth(1).click()
     assert frame.url.startswith("about:srcdoc#")
     frame.wait_for_selector("[role=tab][aria-selected=true]:text-is('Why newest first')")
-    frame.locator("text=Run").click()
+    frame.locator(".controls-run").click()
     begun = frame.evaluate("document.documentElement.dataset.step")
     frame.wait_for_selector(f"html:not([data-step='{begun}'])", state="attached")
