@@ -61,7 +61,7 @@ export function createDrawing(choose) {
 
   function home() {
     const { width, left } = view.index;
-    view.scale = Math.max(0.6, Math.min(1, (view.width - 16) / (width - left)));
+    view.scale = Math.max(0.55, Math.min(1, (view.width - 16) / (width - left)));
     view.x = center(left, width, view.width);
     view.y = 8;
     drawn = true;
@@ -333,5 +333,5 @@ function drawingLegend() {
   return h("ul", { class: "drawing-legend", "aria-label": "Colours" },
     states.map(([state, text]) => h("li", {}, h("i", { class: `drawing-swatch is-${state}` }),
       state === "pending" || state === "complete" ? term(text) : text)),
-    h("li", {}, term("2/2", "2/2 arrived")));
+    h("li", {}, term("2/2")));
 }
