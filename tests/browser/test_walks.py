@@ -190,3 +190,10 @@ def test_a_square_for_each_node_of_a_large_graph(opened, default_page):
     number = int(step.inner_text().split()[1])
     step.click()
     assert seen.step == number
+
+
+def test_the_sentence_does_not_give_the_answer_away(opened, default_page):
+    page = opened(default_page, "#graph=twice&step=3&predict=value&view=card")
+    assert page.text(".page-words") == "Multiply c: predict, then reveal."
+    page.go("#graph=twice&step=3&view=card")
+    assert "returns 6 for b and 6 for b" in page.text(".page-words")

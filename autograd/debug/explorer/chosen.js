@@ -2,7 +2,7 @@
 
 import { h, clear } from "./dom.js";
 import { shapeText } from "./format.js";
-import { titleOf } from "./state.js";
+import { tensorInWords } from "./words.js";
 
 const CHOSEN_BUTTONS = 2;  // contributions; more of them become a list
 
@@ -69,7 +69,7 @@ export function createChosen(go) {
 }
 
 function chosenTitle(graph, tensor, shown) {
-  return shown.kind === "inner" ? `${titleOf(graph, shown.id)}, inside: ` : "";
+  return shown.kind === "inner" ? `${tensorInWords(graph, shown.id)}, inside: ` : "";
 }
 
 function chosenOf(tensor, shown) {
@@ -82,7 +82,7 @@ function chosenOf(tensor, shown) {
 function chosenParts({ tensor, shown }, go) {
   if (!tensor || !tensor.key) return [];
   const now = chosenOf(tensor, shown);
-  const choose = (of) => go({ tensor: tensor.key, of, cell: null });
+  const choose = (of) => go({ tensor: tensor.key, of });  // of the same shape: the cell stays
   const button = (of, text) => h("button", { type: "button", "aria-pressed": String(of === now),
     "data-key": `chosen-${of}`, onclick: () => choose(of) }, text);
   const parts = [button("value", "value")];

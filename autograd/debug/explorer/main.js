@@ -7,6 +7,7 @@ import { createControls } from "./controls.js";
 import { createTape } from "./tape.js";
 import { createDrawing } from "./drawing.js";
 import { createChosen } from "./chosen.js";
+import { predictHides } from "./predict.js";
 import { createTabs } from "./tabs.js";
 import { createGuide, createHelp } from "./guide.js";
 import { createGlossaryNote } from "./glossary.js";
@@ -210,7 +211,9 @@ function drawSentence(context, phase, sentence, site) {
   phase.textContent = { forward: "Forward", start: "The turn", backward: "Backward", leaf: "Leaf" }[step.phase];
   phase.dataset.word = { forward: "tape", start: "the turn", backward: "gradient", leaf: "leaf" }[step.phase];
   phase.classList.toggle("is-backward", backward);
-  if (sentence.textContent !== step.sentence) clear(sentence).append(...withLinks(context));
+  const asked = predictHides(context) ? `${step.op} ${step.name}: predict, then reveal.`.trim() : "";
+  if (asked) sentence.textContent = asked;
+  else if (sentence.textContent !== step.sentence) clear(sentence).append(...withLinks(context));
   clear(site);
   if (!step.site) return;
   site.append(h("code", { class: "page-place" }, `${step.site.file}:${step.site.line}`),

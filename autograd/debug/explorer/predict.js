@@ -26,15 +26,24 @@ export function predictGate(context) {
   return own || !step || predictRevealed.has(predictKey(graph, step)) ? null : predictAsked(context);
 }
 
+// Whether the page's sentence would give the answer to a question away.
+export function predictHides(context) {
+  const { graph, step } = context;
+  return Boolean(step) && !predictRevealed.has(predictKey(graph, step)) && predictWanted(context) !== null;
+}
+
 function predictKey(graph, step) {
   return `${graph.name} ${step.n}`;
 }
 
 function predictAsked(context) {
-  const { graph, state, step } = context;
-  if (!state.predict || state.predict === "0" || !step) return null;
-  const question = predictQuestion(graph, step.n, state.predict);
+  const question = predictWanted(context);
   return question && predictForm(context, question);
+}
+
+function predictWanted({ graph, state, step }) {
+  if (!state.predict || state.predict === "0" || !step) return null;
+  return predictQuestion(graph, step.n, state.predict);
 }
 
 // --- the question ---------------------------------------------------------------------------------------
