@@ -13,9 +13,9 @@ import pytest
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium():
-    """A running browser."""
+    """A running browser, for one file: as long as it runs, its event loop is the thread's."""
     playwright = pytest.importorskip(
         "playwright.sync_api", reason="needs the playwright package (extra 'browser')"
     )
