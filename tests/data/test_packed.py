@@ -134,8 +134,12 @@ def zip_of_the_size(size):
         ("a.zip", zipped({"b.zip": zipped({"a.txt": TEXT})}), "a zip file in a zip file; unpack"),
         ("a.tar.gz", tarred({"a.txt": TEXT.encode()}, "w:gz")[:-40], "a damaged"),
         ("a.tar", tarred({"a.txt": TEXT.encode()})[:900], r"a damaged tar file \("),
-        ("a.gz", gzip.compress(gzip.compress(TEXT.encode())), "a gzip file in a gzip file"),
-        ("a.gz", gzip.compress(zipped({"a.txt": TEXT})), "a zip file in a gzip file"),
+        (
+            "a.gz",
+            gzip.compress(gzip.compress(TEXT.encode(), mtime=0), mtime=0),
+            "a gzip file in a gzip file",
+        ),
+        ("a.gz", gzip.compress(zipped({"a.txt": TEXT}), mtime=0), "a zip file in a gzip file"),
         ("a.gz", TEXT, "no gzip file, though its name ends in .gz"),
     ],
 )
