@@ -22,11 +22,15 @@ from autograd.accumulate import Scatter
 from autograd.debug.explorer.naming import statement_of
 from autograd.debug.explorer.rules import rule_of
 from autograd.debug.explorer.tape import Call, Value
+from autograd.debug.explorer.values import is_ours
 from autograd.device import is_array
 from autograd.functional.recomputation import Recompute
 from autograd.grad_mode import no_grad
 from autograd.observe import Observer
 from autograd.unbroadcast import fit_to_input
+
+FACTORIZATIONS = ("autograd.ops.decompositions", "autograd.ops.linalg")
+"""Their operations hand out parts of what NumPy computed at once: there is no line to follow."""
 
 
 @dataclass(eq=False)
@@ -161,8 +165,10 @@ def forward_lines(call: Call, items: Items, values: dict[Value, Item]) -> list[L
             with no_grad(), watch:
                 tensors = [Tensor(a) if is_array(a) else a for a in arrays]
                 y = op.forward(_xp(out.array), *tensors)
-        except Exception:  # an operation that takes arrays alone: it stays one line
-            y = None
+        except Exception:
+            if is_ours(type(op)) and type(op).__module__ not in FACTORIZATIONS:
+                raise
+            y = None  # one of the user's that takes arrays alone: it stays one line
         if isinstance(y, Tensor) and watch.lines:
             return _ending_in(watch.lines, items, items.get(y._data), out)
     line = Line(type(call.op).__name__, rule, inputs, out, attrs)
@@ -196,8 +202,10 @@ def backward_lines(
                     gradient = gradient.densify(xp)
                 gradient = fit_to_input(xp, node, i, gradient)
                 found[i] = watch.item_of(gradient)
-    except Exception:  # an operation of the user's that computes with NumPy: nothing to follow
-        return [], {}
+    except Exception:
+        if is_ours(type(node)):
+            raise
+        return [], {}  # an operation of the user's that computes with NumPy: nothing to follow
     return watch.lines, found
 
 
