@@ -1,0 +1,128 @@
+"""Check the guide, and make its PDF, its Markdown archive and its site.
+
+    python docs/guide/build.py check                  # every snippet, and all that can be checked
+    python docs/guide/build.py check 03 07 --update   # two chapters; write their outputs and figures
+    python docs/guide/build.py all                    # the checks, then all three, under _build/
+
+A mistake in the guide is one line, FILE:LINE and what is wrong, and the exit code is 2.
+"""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+
+from builder.book import Book
+from builder.problems import GuideError
+from builder.progress import Progress
+
+FOLDER = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True)
+class Check:
+    """Run the snippets of some chapters, or of all, and check what can be checked without running."""
+
+    chapters: tyro.conf.Positional[tuple[str, ...]] = ()
+    """Chapters by number (3 or 03) or by name (03-the-engine); none means all."""
+    update: bool = False
+    """Write outputs and figures into the guide instead of failing where they differ."""
+    folder: Path = FOLDER
+    """The guide's folder."""
+
+
+@dataclass(frozen=True)
+class Make:
+    """What every command that makes something takes."""
+
+    out: Path | None = None
+    """Where to put what is made; by default _build/ in the guide's folder."""
+    folder: Path = FOLDER
+    """The guide's folder."""
+
+
+@dataclass(frozen=True)
+class Pdf(Make):
+    """Check the guide, then make guide.pdf."""
+
+
+@dataclass(frozen=True)
+class Markdown(Make):
+    """Check the guide, then make guide-markdown.zip."""
+
+
+@dataclass(frozen=True)
+class Html(Make):
+    """Check the guide, then make site/."""
+
+
+@dataclass(frozen=True)
+class All(Make):
+    """Check the guide, then make the PDF, the archive and the site."""
+
+
+Command = (
+    Annotated[Check, tyro.conf.subcommand("check")]
+    | Annotated[Pdf, tyro.conf.subcommand("pdf")]
+    | Annotated[Markdown, tyro.conf.subcommand("markdown")]
+    | Annotated[Html, tyro.conf.subcommand("html")]
+    | Annotated[All, tyro.conf.subcommand("all")]
+)
+
+
+def main() -> int:
+    """Run a command; the exit code."""
+    command = tyro.cli(Command, description=__doc__, config=(tyro.conf.OmitArgPrefixes,))  # type: ignore[call-overload]
+    errors = Console(stderr=True, highlight=False, soft_wrap=True)
+    try:
+        with Progress() as progress:
+            run(command, progress)
+    except GuideError as error:
+        for problem in error.problems:
+            errors.print(str(problem), markup=False)
+        count = len(error.problems)
+        errors.print(f"{count} mistake{'s' * (count != 1)} in the guide", style="bold red")
+        return 2
+    except KeyboardInterrupt:
+        errors.print("stopped by Ctrl-C")
+        return 130
+    return 0
+
+
+def run(command: Check | Make, progress: Progress) -> None:
+    """Check the guide, and make what the command asks for. Raises GuideError."""
+    from builder.check import check
+
+    if isinstance(command, Check):
+        check(command.folder, command.chapters, command.update, progress)
+        return
+    book = check(command.folder, (), False, progress)
+    out = command.out or command.folder / "_build"
+    out.mkdir(parents=True, exist_ok=True)
+    make(book, command, out, progress)
+
+
+def make(book: Book, command: Make, out: Path, progress: Progress) -> None:
+    """Make what a command asks for from a checked book."""
+    if isinstance(command, Pdf | All):
+        from builder.pdf import write_pdf
+
+        write_pdf(book, out / "guide.pdf", progress)
+        progress.say(f"PDF       {out / 'guide.pdf'}")
+    if isinstance(command, Markdown | All):
+        from builder.archive import write_archive
+
+        write_archive(book, out / "guide-markdown.zip", progress)
+        progress.say(f"Markdown  {out / 'guide-markdown.zip'}")
+    if isinstance(command, Html | All):
+        from builder.site import write_site
+
+        write_site(book, out / "site", progress)
+        progress.say(f"site      {out / 'site' / 'index.html'}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
