@@ -1,35 +1,38 @@
 """Check the guide, and make its PDF, its Markdown archive and its site.
 
-    python docs/guide/build.py check                  # every snippet, and all that can be checked
-    python docs/guide/build.py check 03 07 --update   # two chapters; write their outputs and figures
-    python docs/guide/build.py all                    # the checks, then all three, under _build/
+    python docs/guide/build.py check                 # every snippet, and all that can be checked
+    python docs/guide/build.py check 03 07 --update  # two chapters; write their outputs, figures
+    python docs/guide/build.py all                   # the checks, then all three, under _build/
 
 A mistake in the guide is one line, FILE:LINE and what is wrong, and the exit code is 2.
 """
 
+import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import tyro
-from rich.console import Console
-
 from builder.book import Book
 from builder.problems import GuideError
 from builder.progress import Progress
+from builder.run import LIMIT
+from rich.console import Console
 
 FOLDER = Path(__file__).resolve().parent
 
 
 @dataclass(frozen=True)
 class Check:
-    """Run the snippets of some chapters, or of all, and check what can be checked without running."""
+    """Run the snippets of some chapters, or of all; check their links, excerpts and the rest."""
 
     chapters: tyro.conf.Positional[tuple[str, ...]] = ()
     """Chapters by number (3 or 03) or by name (03-the-engine); none means all."""
     update: bool = False
     """Write outputs and figures into the guide instead of failing where they differ."""
+    limit: float = LIMIT
+    """Seconds that one chapter's snippets may take."""
     folder: Path = FOLDER
     """The guide's folder."""
 
@@ -75,6 +78,7 @@ Command = (
 
 def main() -> int:
     """Run a command; the exit code."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that children are ended too
     command = tyro.cli(Command, description=__doc__, config=(tyro.conf.OmitArgPrefixes,))  # type: ignore[call-overload]
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
@@ -97,7 +101,7 @@ def run(command: Check | Make, progress: Progress) -> None:
     from builder.check import check
 
     if isinstance(command, Check):
-        check(command.folder, command.chapters, command.update, progress)
+        check(command.folder, command.chapters, command.update, progress, command.limit)
         return
     book = check(command.folder, (), False, progress)
     out = command.out or command.folder / "_build"

@@ -1,4 +1,4 @@
-"""What the builder shows while it works: one line that changes on a terminal, plain lines elsewhere.
+"""What the builder shows while it works: a bar on a terminal, plain lines elsewhere.
 
 with Progress() as progress:
     with progress.task("running the chapters", total=16) as task:
@@ -34,6 +34,10 @@ class Task:
         self._progress.bars.update(self._bar, description=f"{self._title}: {what}")
         if not self._progress.console.is_terminal:
             self._progress.say(f"{self._title}: {what}")
+
+    def detail(self, what: str) -> None:
+        """Say it more closely, on a terminal alone."""
+        self._progress.bars.update(self._bar, description=f"{self._title}: {what}")
 
     def advance(self) -> None:
         """One more part is done."""
