@@ -3,7 +3,11 @@
 from pathlib import Path
 
 from builder.book import Book, Chapter, read_book
-from builder.problems import GuideError
+from builder.excerpts import excerpt_problems
+from builder.exercises import exercise_problems
+from builder.form import form_problems
+from builder.links import figure_problems, link_problems, source_problems, unwritten
+from builder.problems import GuideError, Problem
 from builder.progress import Progress
 from builder.run import LIMIT, run_chapters
 
@@ -25,9 +29,36 @@ def check(
     problems = run_chapters(book, chapters, update, progress, limit)
     if update:
         book = read_book(folder)
+    problems += static_problems(book, chapters if names else None)
+    if names:
+        waiting = sum(
+            unwritten(book.resolve(chapter, link.target))
+            for chapter in book.chapters
+            if chapter.number in {chosen.number for chosen in chapters}
+            for link in chapter.links
+        )
+        if waiting:
+            progress.say(f"{waiting} links lead to parts of the guide that are not written yet")
     if problems:
         raise GuideError(problems)
     return book
+
+
+def static_problems(book: Book, chapters: list[Chapter] | None) -> list[Problem]:
+    """What can be found without running anything: in some chapters, or (None) in the whole book."""
+    whole = chapters is None
+    found = [
+        *form_problems(book, whole),
+        *link_problems(book, whole),
+        *figure_problems(book, whole),
+        *source_problems(book),
+        *excerpt_problems(book, whole),
+        *exercise_problems(book),
+    ]
+    if chapters is None:
+        return found
+    wanted = {chapter.shown for chapter in chapters}
+    return [problem for problem in found if problem.path in wanted]
 
 
 def _chosen(book: Book, names: tuple[str, ...]) -> list[Chapter]:

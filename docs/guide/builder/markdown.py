@@ -83,6 +83,14 @@ class Term:
     line: int
 
 
+@dataclass(frozen=True)
+class NumberedList:
+    """A numbered list that stands in no other list, with the count of its items."""
+
+    items: int
+    line: int
+
+
 @dataclass
 class Pieces:
     """What one Markdown file holds, each list in the file's order."""
@@ -93,6 +101,10 @@ class Pieces:
     images: list[Image] = field(default_factory=list)
     links: list[Link] = field(default_factory=list)
     terms: list[Term] = field(default_factory=list)
+    lists: list[NumberedList] = field(default_factory=list)
+    texts: list[tuple[str, int]] = field(default_factory=list)
+    """The pieces of plain text, each with its line: no code, no mathematics."""
+    mathematics: list[tuple[str, int]] = field(default_factory=list)
     html: list[int] = field(default_factory=list)
     """The lines with HTML."""
     indented: list[int] = field(default_factory=list)
@@ -122,6 +134,12 @@ def read_pieces(text: str) -> Pieces:
             else:
                 found.blocks.append(block)
                 last = index
+        elif token.type == "ordered_list_open" and token.level == 0:
+            inside = _until(tokens, index)
+            items = sum(each.type == "list_item_open" and each.level == 1 for each in inside)
+            found.lists.append(NumberedList(items, line))
+        elif token.type == "math_block":
+            found.mathematics.append((token.content, line))
         elif token.type == "code_block":
             found.indented.append(line)
         elif token.type == "html_block":
@@ -156,21 +174,25 @@ def _inline(children: list[Token], line: int, alone: bool, found: Pieces) -> Non
             alt = " ".join(child.content.split())
             found.images.append(Image(str(child.attrs["src"]), alt, line, alone))
         elif child.type == "link_open":
-            inside = _until(children, index, "link_close")
+            inside = _until(children, index)
             found.links.append(Link(plain(inside), str(child.attrs["href"]), line))
         elif child.type == "strong_open":
-            found.terms.append(Term(plain(_until(children, index, "strong_close")), line))
+            found.terms.append(Term(plain(_until(children, index)), line))
+        elif child.type == "text":
+            found.texts.append((child.content, line))
+        elif child.type == "math_inline":
+            found.mathematics.append((child.content, line))
         elif child.type == "html_inline":
             found.html.append(line)
         line += child.type in ("softbreak", "hardbreak") or child.content.count("\n")
 
 
-def _until(children: list[Token], opened: int, closing: str) -> list[Token]:
+def _until(tokens: list[Token], opened: int) -> list[Token]:
     """The tokens inside the pair that opens at an index."""
-    level = children[opened].level
-    for end in range(opened + 1, len(children)):
-        if children[end].type == closing and children[end].level == level:
-            return children[opened + 1 : end]
+    closing, level = tokens[opened].type.replace("_open", "_close"), tokens[opened].level
+    for end in range(opened + 1, len(tokens)):
+        if tokens[end].type == closing and tokens[end].level == level:
+            return tokens[opened + 1 : end]
     raise AssertionError(f"markdown-it left {closing} out")
 
 

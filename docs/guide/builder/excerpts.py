@@ -1,0 +1,109 @@
+"""Excerpts of code/*.py: verbatim, in the file's order, none twice, and together the whole file."""
+
+import difflib
+from collections.abc import Iterator
+from pathlib import Path
+
+from builder.book import Book, Chapter
+from builder.markdown import Block
+from builder.problems import Problem, shown
+
+
+def excerpt_problems(book: Book, whole: bool) -> Iterator[Problem]:
+    """What is wrong with the excerpts; with ``whole``, also the lines that no chapter shows."""
+    code = book.folder / "code"
+    excerpts: dict[str, list[tuple[Chapter, Block]]] = {}
+    for chapter in book.chapters:
+        for block in chapter.blocks:
+            if block.source is not None:
+                excerpts.setdefault(block.source, []).append((chapter, block))
+    files = sorted(path.name for path in code.glob("*.py"))
+    for name, found in excerpts.items():
+        if name not in files:
+            for chapter, block in found:
+                message = f"there is no docs/guide/code/{name}"
+                yield chapter.problem(block.line, message)
+    for name in files:
+        yield from _of_file(code / name, excerpts.get(name, []), whole)
+
+
+def _of_file(path: Path, excerpts: list[tuple[Chapter, Block]], whole: bool) -> Iterator[Problem]:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    shown_by: dict[int, str] = {}  # a line's index: the place that shows it
+    next_line = 0
+    for chapter, block in excerpts:
+        wanted = block.text.strip("\n").split("\n")
+        if not block.text.strip():
+            yield chapter.problem(block.line, f"an empty excerpt of {path.name}")
+            continue
+        starts = _places(lines, wanted)
+        later = [start for start in starts if start >= next_line]
+        if later:
+            start = later[0]
+            place = f"{chapter.shown}:{block.line}"
+            shown_by |= dict.fromkeys(range(start, start + len(wanted)), place)
+            next_line = start + len(wanted)
+        elif not starts:
+            yield _differs(chapter, block, lines, wanted, path.name)
+        else:
+            yield chapter.problem(block.line, _misplaced(path.name, starts[0], wanted, shown_by))
+    if whole:
+        yield from _unshown(path, lines, shown_by)
+
+
+def _places(lines: list[str], wanted: list[str]) -> list[int]:
+    """The indices at which some lines stand in a file."""
+    count = len(wanted)
+    return [i for i in range(len(lines) - count + 1) if lines[i : i + count] == wanted]
+
+
+def _misplaced(name: str, start: int, wanted: list[str], shown_by: dict[int, str]) -> str:
+    """Why lines that the file has cannot be shown here."""
+    place = f"lines {start + 1} to {start + len(wanted)} of {name}"
+    for index in range(start, start + len(wanted)):
+        if index in shown_by:
+            return f"{place} are shown twice: line {index + 1} stands in {shown_by[index]} already"
+    return f"{place} come after later lines of that file: excerpts come in the file's order"
+
+
+def _differs(
+    chapter: Chapter, block: Block, lines: list[str], wanted: list[str], name: str
+) -> Problem:
+    """An excerpt that the file does not have: the first line that differs where it fits best."""
+
+    def agreeing(start: int) -> int:
+        pairs = zip(lines[start:], wanted, strict=False)
+        return sum(line == other for line, other in pairs if other.strip())
+
+    best = max(range(max(1, len(lines))), key=agreeing)
+    skipped = len(block.text) - len(block.text.lstrip("\n"))  # empty lines before the first
+    for offset, line in enumerate(wanted):
+        found = lines[best + offset] if best + offset < len(lines) else None
+        if line != found:
+            at = block.line + 1 + skipped + offset
+            if agreeing(best) == 0:
+                close = difflib.get_close_matches(line, lines, n=1)
+                found = close[0] if close else None
+                where = f"the closest line there is {found!r}" if close else "no line is like it"
+                return chapter.problem(at, f"{name} has no line {line!r}; {where}")
+            there = "the file ends" if found is None else f"line {best + offset + 1} is {found!r}"
+            return chapter.problem(at, f"the excerpt has {line!r}, but in {name} {there}")
+    raise AssertionError("an excerpt that fits was not found")
+
+
+def _unshown(path: Path, lines: list[str], shown_by: dict[int, str]) -> Iterator[Problem]:
+    """The runs of lines that no excerpt shows, blank lines aside."""
+    missing = [i for i, line in enumerate(lines) if line.strip() and i not in shown_by]
+    first = last = None
+    for index in [*missing, None]:
+        if first is not None and last is not None:
+            between = range(last + 1, len(lines) if index is None else index)
+            if index is not None and all(not lines[i].strip() for i in between):
+                last = index
+                continue
+            count = "line" if first == last else f"lines {first + 1} to {last + 1},"
+            what = (
+                f"no chapter shows this {count}" if first == last else f"no chapter shows {count}"
+            )
+            yield Problem(shown(path), first + 1, f"{what} beginning {lines[first]!r}")
+        first = last = index
