@@ -26,7 +26,7 @@ def check(
     """
     book = read_book(folder)
     chapters = _chosen(book, names)
-    problems = run_chapters(book, chapters, update, progress, limit)
+    problems = run_chapters(book, chapters, not names, update, progress, limit)
     if update:
         book = read_book(folder)
     problems += static_problems(book, chapters if names else None)

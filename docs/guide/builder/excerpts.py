@@ -101,9 +101,7 @@ def _unshown(path: Path, lines: list[str], shown_by: dict[int, str]) -> Iterator
             if index is not None and all(not lines[i].strip() for i in between):
                 last = index
                 continue
-            count = "line" if first == last else f"lines {first + 1} to {last + 1},"
-            what = (
-                f"no chapter shows this {count}" if first == last else f"no chapter shows {count}"
-            )
-            yield Problem(shown(path), first + 1, f"{what} beginning {lines[first]!r}")
+            which = "this line" if first == last else f"lines {first + 1} to {last + 1}"
+            message = f"no chapter shows {which}, {lines[first]!r}"
+            yield Problem(shown(path), first + 1, message)
         first = last = index

@@ -36,9 +36,7 @@ def _ending(chapter: Chapter) -> Iterator[Problem]:
     titles = [section.title for section in chapter.sections if section.level == 2]
     if titles[-2:] != ["Questions", "Exercises"]:
         line = chapter.text.count("\n") + 1
-        yield chapter.problem(
-            line, "a chapter ends with ## Questions and ## Exercises, in this order"
-        )
+        yield chapter.problem(line, "a chapter ends with ## Questions and then ## Exercises")
 
 
 def _numbered(part: Chapter, section: Section) -> list[NumberedList]:
@@ -67,9 +65,8 @@ def _questions(chapter: Chapter, answered: dict[str, tuple[Section, int]]) -> It
     lists = _numbered(chapter, section)
     if len(lists) != 1 or not QUESTIONS[0] <= lists[0].items <= QUESTIONS[1]:
         count = lists[0].items if len(lists) == 1 else f"{len(lists)} lists"
-        message = "the questions are one numbered list of {} to {}; found {}".format(
-            *QUESTIONS, count
-        )
+        few, many = QUESTIONS
+        message = f"the questions are one numbered list of {few} to {many}; found {count}"
         yield chapter.problem(section.line, message)
         return
     heading = f"## Chapter {chapter.number}: {chapter.title[:1].lower()}{chapter.title[1:]}"

@@ -1,4 +1,4 @@
-"""The form of a chapter: headings, blocks, lines, mathematics, and nothing that only some can show."""
+"""The form of a chapter: headings, blocks, lines, mathematics; nothing that only some can show."""
 
 import re
 from collections.abc import Iterator
@@ -16,9 +16,7 @@ WORDS = {
     "text": (),
 }
 """The languages of blocks, and the words that may follow (from=FILE aside)."""
-MATHEMATICS = re.compile(
-    r"\\(?:newcommand|renewcommand|def|tag|label|require|ensuremath)\b|\{align"
-)
+MATHEMATICS = re.compile(r"\\(?:(?:re)?newcommand|def|tag|label|require)\b|\{align\*?\}")
 """What not every writer of mathematics understands."""
 
 
@@ -49,7 +47,7 @@ def _headings(part: Chapter) -> Iterator[Problem]:
             yield part.problem(section.line, "a file has one title (#); sections begin with ##")
         elif section.level > 3:
             yield part.problem(section.line, "headings go down to ###, no further")
-        elif section.level > level + 1:
+        elif section.level > level + 1 and part.name != "sources":
             message = f"a heading of level {section.level} follows one of level {level}"
             yield part.problem(section.line, message)
         level = section.level

@@ -36,14 +36,20 @@ Result = dict[str, Any]
 
 
 def run_chapters(
-    book: Book, chapters: list[Chapter], update: bool, progress: Progress, limit: float = LIMIT
+    book: Book,
+    chapters: list[Chapter],
+    fresh: bool,
+    update: bool,
+    progress: Progress,
+    limit: float = LIMIT,
 ) -> list[Problem]:
-    """Run some chapters, in order, and return the mistakes. ``update`` writes instead of comparing.
+    """Run some chapters, in order, and return the mistakes.
 
-    Running all of a book's chapters begins with an empty working folder.
+    ``fresh`` begins with an empty working folder; ``update`` writes into the guide what it would
+    fail for.
     """
     work = book.folder / "_build" / "work"
-    if len(chapters) == len(book.chapters) and work.exists():
+    if fresh and work.exists():
         shutil.rmtree(work)
     problems = []
     with progress.task("running the chapters", len(chapters)) as task:
