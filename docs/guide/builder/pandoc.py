@@ -207,7 +207,7 @@ class _Transformer:
             self._blocks[block.line] = block
             if block.output is not None:
                 self._blocks[block.output.line] = block.output
-        self._excerpts = _Excerpts(book.folder)
+        self._excerpts = _excerpt_lines(book)
 
     def nodes(self, values: list[Any]) -> list[Any]:
         """A list's nodes, each replaced; lists in it, which are cells or items, stay lists."""
@@ -225,7 +225,8 @@ class _Transformer:
         kind, content, line = value["t"], value.get("c"), value.get("line", 0)
         target = self._target
         if kind == "CodeBlock":
-            made = target.code(self._blocks[line], self._excerpts.line(self._blocks[line]))
+            first = self._excerpts.get((self._chapter.name, line), 0)
+            made = target.code(self._blocks[line], first)
         elif kind == "Math":
             made = target.math(content[1], content[0]["t"] == "DisplayMath")
         elif kind == "Para" and _is_figure(content) and line in self._figures:
@@ -255,23 +256,22 @@ def _is_figure(content: list[Node]) -> bool:
     return len(content) == 1 and content[0]["t"] == "Image"
 
 
-class _Excerpts:
-    """Where the excerpts stand in their files."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._texts: dict[str, str] = {}
-
-    def line(self, block: Block) -> int:
-        """The line of the file that an excerpt begins with; 0 for a block that is none."""
-        if block.source is None:
-            return 0
-        if block.source not in self._texts:
-            path = self._folder / "code" / block.source
-            self._texts[block.source] = path.read_text("utf-8") if path.is_file() else ""
-        text = "\n" + self._texts[block.source]
-        at = text.find("\n" + block.text.strip("\n") + "\n")
-        return text.count("\n", 0, at) + 1 if at >= 0 else 0
+def _excerpt_lines(book: Book) -> dict[tuple[str, int], int]:
+    """Where the excerpts begin in their files, by a chapter's name and the block's line."""
+    found: dict[tuple[str, int], int] = {}
+    ends: dict[str, int] = {}  # excerpts come in the file's order
+    for chapter in book.parts:
+        for block in chapter.blocks:
+            if block.source is None:
+                continue
+            path = book.folder / "code" / block.source
+            text = "\n" + path.read_text("utf-8") if path.is_file() else ""
+            wanted = "\n" + block.text.strip("\n") + "\n"
+            at = text.find(wanted, ends.get(block.source, 0))
+            if at >= 0:
+                found[chapter.name, block.line] = text.count("\n", 0, at) + 1
+                ends[block.source] = at + len(wanted) - 1
+    return found
 
 
 # From the tree to Typst or HTML
