@@ -1,12 +1,8 @@
-"""A small guide to try the guide's builder on, and the builder itself, which lies with the guide."""
+"""A small guide to try the guide's builder on; see tests/guide/conftest.py."""
 
-import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-sys.path.append(str(ROOT / "docs" / "guide"))
-
-from builder.book import CHAPTERS  # noqa: E402
+from builder.book import CHAPTERS
 
 ENGINE = '''\
 """Numbers that double."""

@@ -55,10 +55,8 @@ def static_problems(book: Book, chapters: list[Chapter] | None) -> list[Problem]
         *excerpt_problems(book, whole),
         *exercise_problems(book),
     ]
-    if chapters is None:
-        return found
-    wanted = {chapter.shown for chapter in chapters}
-    return [problem for problem in found if problem.path in wanted]
+    wanted = {chapter.shown for chapter in chapters or []}
+    return sorted({problem for problem in found if whole or problem.path in wanted})
 
 
 def _chosen(book: Book, names: tuple[str, ...]) -> list[Chapter]:
