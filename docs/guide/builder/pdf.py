@@ -17,6 +17,7 @@ import typst
 
 from builder.book import Book, Chapter, Figure, Place, Section
 from builder.form import WIDTH
+from builder.formulas import corrected
 from builder.index import Index
 from builder.markdown import Block
 from builder.pandoc import (
@@ -102,7 +103,7 @@ def main_source(book: Book) -> str:
         f"  title: {quoted(TITLE)},",
         f"  subtitle: {quoted(SUBTITLE)},",
         f"  authors: {quoted(AUTHORS)},",
-        f"  version: {quoted('Version ' + __version__)},",
+        f"  version: {quoted(__version__)},",
         ")",
         *(f'#include "{chapter.name}.typ"' for chapter in book.parts),
     ]
@@ -115,13 +116,23 @@ def typst_source(book: Book, chapter: Chapter, index: Index) -> str:
     """A chapter in Typst; comments in it say which line of the Markdown each part comes from."""
     tree = transformed(book, chapter, PdfTarget(book, chapter, index))
     blocks: list[Node] = []
-    for block in tree["blocks"]:
-        blocks += [raw("typst", f"// line {block.get('line', 0)}", block=True), block]
+    for block, following in zip(tree["blocks"], [*tree["blocks"][1:], None], strict=True):
+        if following is not None and _leads_to(block, following):
+            content = [raw("typst", "#lead["), *block["c"], raw("typst", "];")]
+            block = node("Para", content) | {"line": block["line"]}
+        blocks += [raw("typst", f"// line {block['line']}", block=True), block]
     _align_left(blocks)
     tree["blocks"] = blocks
     source = written(chapter, tree, "typst-smart")
-    source = re.sub(r'(?<=\w") (?=\\\()', "", source)  # softmax(x) without a space in it
-    return '#import "guide.typ": *\n\n' + source
+    return '#import "guide.typ": *\n\n' + corrected(source)
+
+
+def _leads_to(block: Node, following: Node) -> bool:
+    """Whether a paragraph leads to what follows, so that no page ends between the two."""
+    if block["t"] != "Para":
+        return False
+    is_formula = any(each["c"][0]["t"] == "DisplayMath" for each in every([following], "Math"))
+    return is_formula or plain(block).rstrip().endswith(":")
 
 
 def _align_left(blocks: list[Node]) -> None:
