@@ -27,9 +27,10 @@ Result = dict[str, Any]
 def main(job: dict[str, Any]) -> None:
     """Run a job's blocks in order."""
     name = job["name"]
-    lines = job["text"].splitlines(keepends=True)
+    lines = code_lines(job["text"], job["blocks"])
     linecache.cache[name] = (len(job["text"]), None, lines, name)
     module = types.ModuleType("__main__")
+    module.__file__ = name
     sys.modules["__main__"] = module
     if "matplotlib" in job["text"]:
         prepare_figures(job["style"])
@@ -55,6 +56,16 @@ def main(job: dict[str, Any]) -> None:
             results.write(json.dumps(result) + "\n")
         if result["error"] is not None and not block["raises"]:
             return
+
+
+def code_lines(text: str, blocks: list[Result]) -> list[str]:
+    """A chapter's lines, empty outside its Python: what tracebacks and inspect.getsource show."""
+    lines = ["\n"] * (text.count("\n") + 1)
+    for block in blocks:
+        if block["language"] == "python":
+            code = block["text"].splitlines(keepends=True)
+            lines[block["line"] : block["line"] + len(code)] = code
+    return lines
 
 
 def run_python(block: Result, name: str, module: types.ModuleType) -> Result:
