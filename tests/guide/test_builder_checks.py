@@ -29,6 +29,13 @@ PLANTED = {
             f"{D}/code/engine.py:6: no chapter shows lines 6 to 7, 'def thrice(x):'",
         ],
     ),
+    "an excerpt like nothing at all": (
+        (FIRST, "def thrice(x):\n    return twice(x) + x\n", "%%%%\n"),
+        [
+            f"{D}/{FIRST}:18: engine.py has no line '%%%%'; no line is like it",
+            f"{D}/code/engine.py:6: no chapter shows lines 6 to 7, 'def thrice(x):'",
+        ],
+    ),
     "an excerpt twice": (
         (SECOND, "## Questions", "```python from=engine.py\ndef thrice(x):\n```\n\n## Questions"),
         [
@@ -388,6 +395,13 @@ PLANTED = {
     "an undefined reference": (
         (THIRD, "Nothing yet.", "See [this][there]."),
         [f"{D}/{THIRD}:3: a link that is not one, in 'See [this][there].'"],
+    ),
+    "a target on its own line": (
+        (THIRD, "Nothing yet.", "See [there].\n\n[there]: README.md"),
+        [
+            f"{D}/{THIRD}:5: a link's target stands with it, [text](target), not on a line of its "
+            "own"
+        ],
     ),
     "a lone dollar": (
         (THIRD, "Nothing yet.", "It costs $5."),

@@ -86,6 +86,9 @@ def _block(part: Chapter, block: Block) -> Iterator[Problem]:
 
 
 def _texts(part: Chapter) -> Iterator[Problem]:
+    for line in part.pieces.references:
+        message = "a link's target stands with it, [text](target), not on a line of its own"
+        yield part.problem(line, message)
     for text, line in part.pieces.texts:
         if re.search(r"\[\^[^\]]+\]", text):
             yield part.problem(line, "footnotes are not allowed: say it in the text")

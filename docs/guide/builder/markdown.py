@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
+from typing import Any
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -105,6 +106,8 @@ class Pieces:
     texts: list[tuple[str, int]] = field(default_factory=list)
     """The pieces of plain text, each with its line: no code, no mathematics."""
     mathematics: list[tuple[str, int]] = field(default_factory=list)
+    references: list[int] = field(default_factory=list)
+    """The lines that define targets, ``[name]: target``."""
     html: list[int] = field(default_factory=list)
     """The lines with HTML."""
     indented: list[int] = field(default_factory=list)
@@ -121,7 +124,10 @@ def parser() -> MarkdownIt:
 def read_pieces(text: str) -> Pieces:
     """The pieces of a Markdown text."""
     found, anchors = Pieces(), Anchors()
-    tokens = parser().parse(text)
+    environment: dict[str, Any] = {}
+    tokens = parser().parse(text, environment)
+    for reference in environment.get("references", {}).values():
+        found.references.append(reference["map"][0] + 1)
     line, last = 1, -2  # the line of what is read; the token that closed the last fence
     for index, token in enumerate(tokens):
         if token.map is not None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from builder.book import EXPLORER, Chapter, Section
 from builder.markdown import Anchors, Link
-from builder.problems import GuideError
+from builder.problems import GuideError, Problem
 
 INLINE = re.compile(
     r"(?P<code>(?P<ticks>`+)(?!`)(?:(?!\n\n).)+?(?<!`)(?P=ticks)(?!`))"
@@ -53,9 +53,13 @@ def rewritten(chapter: Chapter, replace: Callable[[str, str], str]) -> str:
         parts.append(text if start in fenced else _relinked(chapter, text, expected, replace))
         start = end
     if expected:
-        message = f"the link {expected[0].target}: write it as [text](target), in one paragraph"
-        raise GuideError([chapter.problem(expected[0].line, message)])
+        raise GuideError([_not_found(chapter, expected[0])])
     return "\n".join(parts)
+
+
+def _not_found(chapter: Chapter, link: Link) -> Problem:
+    message = f"the link {link.target} cannot be rewritten: write it as [text](target)"
+    return chapter.problem(link.line, message)
 
 
 def _relinked(
@@ -73,10 +77,11 @@ def _relinked(
         target = match["target"] if match["text"] is not None else match["address"]
         if target is None:
             return match[0]
-        if not expected or expected[0].target != target:
-            line = expected[0].line if expected else 0
-            message = f"[{match['text']}]({target}) is no link: put it into `code`, or mend it"
-            raise GuideError([chapter.problem(line, message)])
+        if not expected:
+            message = f"{match[0]} is no link: put it into `code`, or mend it"
+            raise GuideError([chapter.problem(chapter.text.count("\n"), message)])
+        if expected[0].target != target:
+            raise GuideError([_not_found(chapter, expected[0])])
         expected.pop(0)
         return match[0] if match["text"] is None else replace(match["text"], target)
 
