@@ -1,0 +1,240 @@
+"""The guide's PDF: what a reader finds in it, printed or read aloud; and what stops it."""
+
+import io
+from pathlib import Path
+
+import pypdf
+import pytest
+from builder.book import read_book
+from builder.index import Index
+from builder.pdf import compiled, typst_source, write_pdf
+from builder.problems import GuideError
+from builder.progress import Progress
+from guide_pdf import CAPTION, WIDEST, write_sample
+from PIL import Image
+from rich.console import Console
+
+from tinygrad_llm.version import __version__
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory):
+    """A book of two chapters with everything that a chapter may hold."""
+    return write_sample(tmp_path_factory.mktemp("pdf"))
+
+
+def built(folder: Path, out: Path) -> bytes:
+    with Progress(Console(file=io.StringIO())) as progress:
+        write_pdf(read_book(folder), out, progress)
+    return out.read_bytes()
+
+
+@pytest.fixture(scope="module")
+def content(sample):
+    """The bytes of its PDF."""
+    return built(sample, sample / "_build" / "guide.pdf")
+
+
+@pytest.fixture(scope="module")
+def reader(content):
+    return pypdf.PdfReader(io.BytesIO(content))
+
+
+@pytest.fixture(scope="module")
+def text(reader):
+    """The text of all pages, its lines joined."""
+    return " ".join(" ".join(page.extract_text() for page in reader.pages).split())
+
+
+def tagged(reader, kind):
+    """The elements of a kind in the structure that a screen reader reads."""
+    found, seen = [], set()
+
+    def walk(value):
+        value = value.get_object()
+        if isinstance(value, pypdf.generic.ArrayObject):
+            for each in value:
+                walk(each)
+        elif isinstance(value, dict) and id(value) not in seen:
+            seen.add(id(value))
+            if value.get("/S") == kind:
+                found.append(value)
+            if "/K" in value:
+                walk(value["/K"])
+
+    walk(reader.trailer["/Root"]["/StructTreeRoot"])
+    return found
+
+
+def stopped(folder, out):
+    """The mistakes that keep a book from becoming a PDF."""
+    with pytest.raises(GuideError) as caught:
+        built(folder, out)
+    assert not out.exists()
+    return [str(problem) for problem in caught.value.problems]
+
+
+def change(folder, old, new, name="03-the-engine.md"):
+    path = folder / name
+    assert path.read_text().count(old) == 1
+    path.write_text(path.read_text().replace(old, new))
+
+
+def test_it_begins_with_a_title_page_and_the_contents(reader):
+    first, contents = reader.pages[0].extract_text(), reader.pages[2].extract_text()
+    assert "Build a Large Language" in first and f"Version {__version__}" in first
+    assert reader.metadata.title.startswith("Build a Large Language Model (from Scratch)")
+    assert reader.trailer["/Root"]["/Lang"] == "en-GB"
+    lines = [line.replace(".", "") for line in contents.split("\n")]
+    for number, title in (("2", "Gradients by hand"), ("31", "A node remembers")):
+        assert any(line.startswith(number) and title in line for line in lines), title
+
+
+def test_bookmarks_name_chapters_and_sections(reader):
+    def titles(items):
+        return [titles(item) if isinstance(item, list) else item.title for item in items]
+
+    outline = titles(reader.outline)
+    at = outline.index("3 The engine")
+    assert outline[at + 1][:2] == ["3.1 A node remembers", ["3.1.1 Why newest first?"]]
+    assert outline[-1] == "Index" and "B Solutions" in outline
+
+
+def test_links_say_on_paper_where_they_lead(text):
+    assert "the order matters (section 3.1.1)" in text
+    assert "falls in two stages (figure 3.1)" in text
+    assert "the earlier chapter (chapter 2)" in text
+    assert "see section 2.1 for more" in text  # a text that has the number is left alone
+    assert "its own tensor (autograd/_tensor.py)" in text
+    assert 'Watch it (tinygrad-llm explore --at "graph=reuse&view=order")' in text
+    assert "Vaswani et al. 2017, section 3.2, is" in text
+    assert "numpy.org/doc/stable" in text  # in a note
+
+
+def test_an_appendix_is_referred_to_by_its_page(reader, text):
+    page = next(
+        number
+        for number, page in enumerate(reader.pages, 1)
+        if "test_exercise_3_1" in page.extract_text()
+    )
+    assert f"Solution (appendix B, page {page})." in text
+
+
+def test_links_lead_there(reader):
+    targets = set()
+    for page in reader.pages:
+        for note in page.get("/Annots", []):
+            note = note.get_object()
+            action = note.get("/A", {})
+            targets.add(action.get("/URI") if "/URI" in action else "inside")
+    assert {"inside", "https://numpy.org/doc/stable/"} <= targets
+
+
+def test_terms_are_in_the_index(reader):
+    defined = next(
+        number
+        for number, page in enumerate(reader.pages, 1)
+        if "records what was computed" in page.extract_text()
+    )
+    index = reader.pages[-1].extract_text()
+    assert f"computation graph {defined}" in " ".join(index.split())
+    assert "Jacobian" in index  # written with a capital everywhere
+    assert "\nchain rule" in index  # small, although it begins a sentence where it is defined
+
+
+def test_a_heading_that_names_a_term_is_in_the_index_too(sample):
+    index = Index(read_book(sample))
+    assert index.keys_in("Computation graphs, again") == ["computation graph"]
+    assert index.keys_in("Recomputation graphics") == []
+
+
+def test_excerpts_show_their_file_and_line_numbers(reader):
+    page = next(page for page in reader.pages if "class Tensor" in page.extract_text())
+    lines = [line.strip() for line in page.extract_text().split("\n")]
+    assert "engine.py" in lines
+    assert "6 class Tensor:" in lines
+    assert any(line.startswith("10 ") and "self.data" in line for line in lines)
+
+
+def test_it_is_tagged_and_says_that_it_is_accessible(reader, content):
+    root = reader.trailer["/Root"]
+    assert root["/MarkInfo"]["/Marked"]
+    assert b"pdfuaid:part" in root["/Metadata"].get_object().get_data()
+    for kind in ("/H1", "/H2", "/H3", "/Table", "/TH", "/L", "/Code", "/Link", "/Caption"):
+        assert tagged(reader, kind), kind
+
+
+def test_figures_have_their_captions_as_texts(reader):
+    assert [each["/Alt"] for each in tagged(reader, "/Figure")] == [CAPTION.replace("`", "")]
+
+
+def test_formulas_have_their_tex_as_texts(reader):
+    texts = [each["/Alt"] for each in tagged(reader, "/Formula")]
+    assert "p = \\operatorname{softmax}(z)" in texts
+    assert any(text.startswith("\\frac{\\partial L}{\\partial x_i} = \\sum") for text in texts)
+
+
+def test_fonts_are_those_of_typst_and_embedded(reader):
+    names = set()
+    for page in reader.pages:
+        for font in page["/Resources"].get("/Font", {}).values():
+            inner = font.get_object().get("/DescendantFonts", [font])[0].get_object()
+            descriptor = inner["/FontDescriptor"].get_object()
+            assert {"/FontFile", "/FontFile2", "/FontFile3"} & set(descriptor)
+            names.add(inner["/BaseFont"].split("+")[1])
+    families = ("LibertinusSerif", "NewComputerModern", "NewCM", "DejaVuSansMono")
+    assert all(name.startswith(families) for name in names), names
+
+
+def test_the_same_text_gives_the_same_bytes(content, tmp_path):
+    assert built(write_sample(tmp_path), tmp_path / "guide.pdf") == content
+
+
+def test_nothing_stands_in_the_margins_but_numbers(sample, tmp_path):
+    """The widest line that is allowed, seen on the page: no ink right of the text."""
+    book = read_book(sample)
+    for chapter in book.parts:
+        source = typst_source(book, chapter, Index(book))
+        (tmp_path / f"{chapter.name}.typ").write_text(source)
+    pages = [Image.open(io.BytesIO(page)) for page in compiled(book, tmp_path, "png", 72)]
+    assert any(WIDEST in page.extract_text() for page in _pages(sample))
+    for number, page in enumerate(pages, 1):
+        right = 23 if number % 2 else 27  # millimetres: the outer margin, or the inner one
+        edge = page.convert("L").crop(
+            (round((210 - right) / 25.4 * 72) + 1, 0, page.width, page.height)
+        )
+        assert edge.getextrema() == (255, 255), f"page {number}"
+
+
+def _pages(sample):
+    return pypdf.PdfReader(sample / "_build" / "guide.pdf").pages
+
+
+def test_a_line_that_is_too_wide_is_named(tmp_path):
+    folder = write_sample(tmp_path)
+    change(folder, WIDEST, WIDEST + "+")
+    line = (folder / "03-the-engine.md").read_text().split("\n").index(WIDEST + "+") + 1
+    assert stopped(folder, tmp_path / "guide.pdf") == [
+        f"docs/guide/03-the-engine.md:{line}: the line has 89 characters; the page has room for 88"
+    ]
+
+
+def test_a_broken_formula_is_named(tmp_path):
+    folder = write_sample(tmp_path)
+    change(folder, r"\operatorname{softmax}(z)", r"\operatorname{softmax}(z")
+    change(folder, r"g_x = J^\top g_y", r"g_x = \jacobian g_y")
+    (problem,) = stopped(folder, tmp_path / "guide.pdf")
+    lines = (folder / "03-the-engine.md").read_text().split("\n")
+    line = next(number for number, text in enumerate(lines, 1) if text.strip() == "$$")
+    assert problem.startswith(f"docs/guide/03-the-engine.md:{line}: the formula $\\frac{{")
+    assert "unexpected control sequence \\jacobian" in problem
+
+
+def test_what_typst_refuses_is_named_by_the_line_in_the_markdown(tmp_path):
+    folder = write_sample(tmp_path)
+    change(folder, "Every program that learns", "Every \N{GRINNING FACE} program that learns")
+    (problem,) = stopped(folder, tmp_path / "guide.pdf")
+    lines = (folder / "03-the-engine.md").read_text().split("\n")
+    line = next(number for number, text in enumerate(lines, 1) if "\N{GRINNING FACE}" in text)
+    assert problem.startswith(f"docs/guide/03-the-engine.md:{line}: Typst says: ")
+    assert "font" in problem
