@@ -323,6 +323,14 @@ PLANTED = {
         (THIRD, "Nothing yet.", "## 3.1 Why"),
         [f"{D}/{THIRD}:3: remove the number from '3.1 Why': the builder numbers headings"],
     ),
+    "mathematics in a heading": (
+        (THIRD, "Nothing yet.", "## Why $x$?"),
+        [f"{D}/{THIRD}:3: mathematics in a heading has no sure anchor: say it in words or `code`"],
+    ),
+    "a block that is not closed": (
+        ("README.md", "(01-what-a-language-model-is.md).\n", "(answers.md).\n\n```text\nx\n"),
+        [f"{D}/README.md:5: the block that begins here is not closed"],
+    ),
     "an unknown language": (
         (THIRD, "Nothing yet.", "```rust\n```"),
         [

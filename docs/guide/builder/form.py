@@ -52,6 +52,9 @@ def _headings(part: Chapter) -> Iterator[Problem]:
             yield part.problem(section.line, message)
         level = section.level
     for section in part.sections:
+        if "$" in section.title:
+            message = "mathematics in a heading has no sure anchor: say it in words or `code`"
+            yield part.problem(section.line, message)
         if re.match(r"\d+(\.\d+)*[.:]?\s", section.title):
             message = f"remove the number from {section.title!r}: the builder numbers headings"
             yield part.problem(section.line, message)
@@ -65,7 +68,10 @@ def _block(part: Chapter, block: Block) -> Iterator[Problem]:
         return
     if block.nested:
         yield part.problem(block.line, "a block stands in a list or a quotation: move it out")
+    rows = part.text.split("\n")
     for each in [block, *([block.output] if block.output else [])]:
+        if not re.match(r"[\s>]*(```|~~~)", rows[each.end - 1]) or each.end == each.line:
+            yield part.problem(each.line, "the block that begins here is not closed")
         for word in each.words:
             is_source = each.language == "python" and word.startswith("from=")
             if word not in WORDS[each.language] and not is_source:

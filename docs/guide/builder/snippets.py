@@ -153,6 +153,7 @@ def prepare_figures(style: dict[str, Any]) -> None:
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     cycle = style.pop("axes.prop_cycle")
+    matplotlib.rcdefaults()  # whatever the settings of who builds the guide
     matplotlib.use("Agg")
     matplotlib.rcParams.update(style)
     matplotlib.rcParams["axes.prop_cycle"] = matplotlib.cycler(**cycle)
