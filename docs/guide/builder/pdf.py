@@ -44,6 +44,11 @@ AUTHORS = "The tinygrad-llm maintainers"
 SOLUTIONS_WIDTH = 100
 """Characters that a line of a solution may have: it is set smaller where it needs to be."""
 
+SHORT_TABLE = 40
+"""Cells of a table that is kept on one page."""
+OPENING_PAGE = 2500
+"""Characters of a chapter that its first page holds at most, where no figure may stand on top."""
+
 
 def write_pdf(book: Book, out_path: Path, progress: Progress) -> None:
     """Write the guide as a PDF. What stands in the way raises GuideError with chapter and line."""
@@ -118,13 +123,25 @@ def typst_source(book: Book, chapter: Chapter, index: Index) -> str:
     blocks: list[Node] = []
     for block, following in zip(tree["blocks"], [*tree["blocks"][1:], None], strict=True):
         if following is not None and _leads_to(block, following):
-            content = [raw("typst", "#lead["), *block["c"], raw("typst", "];")]
+            content = [_raw("#lead["), *block["c"], _raw("];")]
             block = node("Para", content) | {"line": block["line"]}
-        blocks += [raw("typst", f"// line {block['line']}", block=True), block]
+        if block["t"] == "Table" and len(every([block], "Plain")) <= SHORT_TABLE:
+            parts = [_raw_block("#whole["), block, _raw_block("];")]
+        else:
+            parts = [block]
+        blocks += [_raw_block(f"// line {block['line']}"), *parts]
     _align_left(blocks)
     tree["blocks"] = blocks
     source = written(chapter, tree, "typst-smart")
     return '#import "guide.typ": *\n\n' + corrected(source)
+
+
+def _raw(text: str) -> Node:
+    return raw("typst", text)
+
+
+def _raw_block(text: str) -> Node:
+    return raw("typst", text, block=True)
 
 
 def _leads_to(block: Node, following: Node) -> bool:
@@ -155,7 +172,7 @@ class PdfTarget(Target):
         name = quoted(identifier(self.chapter, section))
         if self.chapter.name == "sources" and section.level > 2:
             call = f"#source-key({name}, {quoted(section.title)});"
-            return [raw("typst", call, block=True)]
+            return [_raw_block(call)]
         marks = "".join(f"{quoted(key)}, " for key in self._index.keys_in(section.title))
         number = quoted(section.number)
         if section.level == 1:
@@ -163,7 +180,7 @@ class PdfTarget(Target):
             call = f"#part({number}, {quoted(kind)}, {name}, ({marks}))["
         else:
             call = f"#section({section.level}, {number}, {name}, ({marks}))["
-        return [node("Para", [raw("typst", call), *title, raw("typst", "];")])]
+        return [node("Para", [_raw(call), *title, _raw("];")])]
 
     def code(self, block: Block, source_line: int) -> list[Node]:
         text = block.text.rstrip("\n")
@@ -180,13 +197,15 @@ class PdfTarget(Target):
             if block.output is not None:
                 options.append("output-follows: true")
             call = f"#code({', '.join([quoted(text), *options])})"
-        return [raw("typst", f"// line {block.line}\n{call}", block=True)]
+        return [_raw_block(f"// line {block.line}\n{call}")]
 
     def figure(self, figure: Figure, caption: list[Node]) -> list[Node]:
         file = quoted(f"figures/{figure.name}.svg")
         name, alt = quoted(f"figure:{figure.name}"), quoted(plain(caption))
-        call = f"#picture({quoted(figure.number)}, {name}, {file}, {alt})["
-        return [node("Para", [raw("typst", call), *caption, raw("typst", "];")])]
+        before = self.chapter.text.split("\n")[: figure.line - 1]
+        place = "bottom" if len("\n".join(before)) < OPENING_PAGE else "auto"
+        call = f"#picture({quoted(figure.number)}, {name}, {file}, {alt}, {place})["
+        return [node("Para", [_raw(call), *caption, _raw("];")])]
 
     def link(self, place: Place, text: list[Node], target: str) -> list[Node]:
         if place.kind == "web":
@@ -199,22 +218,22 @@ class PdfTarget(Target):
         if place.kind == "section" and place.chapter not in self.book.parts:
             return text  # the front page, which the PDF does without
         call = f"#go({quoted(_identifier_of(place))})["
-        return [raw("typst", call), *text, raw("typst", "];"), *self.suffix(place, text)]
+        return [_raw(call), *text, _raw("];"), *self.suffix(place, text)]
 
     def suffix(self, place: Place, text: list[Node]) -> list[Node]:
         """As for every target; in an appendix, whose sections have no numbers, the page as well."""
         if place.chapter is None or not place.chapter.is_appendix or not reference(place):
             return super().suffix(place, text)
-        page = raw("typst", f"#on-page({quoted(_identifier_of(place))});")
+        page = _raw(f"#on-page({quoted(_identifier_of(place))});")
         return [*words(f" (appendix\u00a0{place.chapter.number}, "), page, *words(")")]
 
     def term(self, text: list[Node]) -> list[Node]:
         call = f"#term({quoted(self._index.key(plain(text)))})["
-        return [raw("typst", call), *text, raw("typst", "];")]
+        return [_raw(call), *text, _raw("];")]
 
     def math(self, tex: str, display: bool) -> list[Node]:
         call = f"#formula({quoted(' '.join(tex.split()))})["
-        return [raw("typst", call), *super().math(tex, display), raw("typst", "];")]
+        return [_raw(call), *super().math(tex, display), _raw("];")]
 
     def _check_widths(self, block: Block, text: str) -> None:
         """Raise GuideError for a line that would run out of the page."""
@@ -230,7 +249,7 @@ class PdfTarget(Target):
     def _web(self, text: list[Node], target: str) -> list[Node]:
         """A link into the web, with its address in a note: paper cannot be clicked."""
         bare = re.sub(r"^(https?://|mailto:)|/$", "", target)
-        link = [raw("typst", f"#link({quoted(target)})["), *text, raw("typst", "];")]
+        link = [_raw(f"#link({quoted(target)})["), *text, _raw("];")]
         if bare in plain(text):
             return link
         if self.chapter.name == "sources":
