@@ -5,7 +5,7 @@ import typst
 from builder.book import read_book
 from builder.formulas import corrected
 from builder.index import Index
-from builder.pdf import typst_source
+from builder.paper import typst_source
 
 SYMBOLS = r"""
 alpha beta gamma delta epsilon varepsilon zeta eta theta kappa lambda mu nu xi pi rho sigma tau
