@@ -98,7 +98,8 @@ class PdfTarget(Target):
         text = block.text.rstrip("\n")
         self._check_widths(block, text)
         if block.language == "output":
-            call = f"#output({quoted(text)})"
+            word = ', word: "as measured"' if "measured" in block.words else ""
+            call = f"#output({quoted(text)}{word})"
         elif block.language == "text":
             call = f"#listing({quoted(text)})"
         else:
@@ -106,6 +107,8 @@ class PdfTarget(Target):
             if block.source is not None:
                 file = block.source.removeprefix("../")
                 options.append(f"file: {quoted(file)}, first: {source_line}")
+            if block.language == "sh":
+                options.append('word: "shell"')
             if block.output is not None:
                 options.append("output-follows: true")
             call = f"#code({', '.join([quoted(text), *options])})"
