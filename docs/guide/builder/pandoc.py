@@ -117,7 +117,9 @@ class Target:
     def suffix(self, place: Place, text: list[Node]) -> list[Node]:
         """The number after a link's text, as in "the loss falls (figure 9.2)"; or nothing."""
         number = reference(place)
-        if not number or number.lower() in plain(text).lower():
+        if not number or re.search(
+            rf"\b{re.escape(number)}(?![.\d]*\d)", plain(text), re.IGNORECASE
+        ):
             return []
         return [node("Str", "\u00a0"), *words(f"({number})".replace(" ", "\u00a0"))]
 
