@@ -358,6 +358,15 @@ PLANTED = {
         (THIRD, "Nothing yet.", "```text\n\n" + "x" * 89 + "\n```"),
         [f"{D}/{THIRD}:5: the line has 89 characters; the page has room for 88"],
     ),
+    "a long line of an excerpt": (
+        (FIRST, "    return twice(x) + x", "    return twice(x) + x" + "  # so" * 12),
+        [
+            f"{D}/{FIRST}:19: the excerpt has '    return twice(x) + x{'  # so' * 12}', but in "
+            "engine.py line 7 is '    return twice(x) + x'",
+            f"{D}/{FIRST}:19: the line has 95 characters; the page has room for 90",
+            f"{D}/code/engine.py:6: no chapter shows lines 6 to 7, 'def thrice(x):'",
+        ],
+    ),
     "a long line of output": (
         (SECOND, "3.04 seconds", "3.04 seconds" + " and more" * 9),
         [f"{D}/{SECOND}:20: the line has 93 characters; the page has room for 88"],

@@ -9,6 +9,8 @@ from builder.problems import Problem, shown
 
 WIDTH = 88
 """Characters that a line of code or of output may have: what fits the printed page."""
+WIDTH_OF_EXCERPTS = 90
+"""The same for excerpts, as in code/ruff.toml. The PDF sets such blocks a little smaller."""
 WORDS = {
     "python": ("raises", "measured"),
     "output": ("approx", "measured"),
@@ -77,9 +79,10 @@ def _block(part: Chapter, block: Block) -> Iterator[Problem]:
             if word not in WORDS[each.language] and not is_source:
                 message = f"a block of {each.language} cannot be {word!r}"
                 yield part.problem(each.line, message)
+        room = WIDTH if each.source is None else WIDTH_OF_EXCERPTS
         for number, line in enumerate(each.text.split("\n"), each.line + 1):
-            if len(line) > WIDTH:
-                message = f"the line has {len(line)} characters; the page has room for {WIDTH}"
+            if len(line) > room:
+                message = f"the line has {len(line)} characters; the page has room for {room}"
                 yield part.problem(number, message)
     if block.language == "output":
         message = "an output block has to follow the block that prints it, with nothing between"
