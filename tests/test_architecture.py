@@ -157,6 +157,54 @@ def test_no_import_runs_in_a_circle():
     TopologicalSorter(graph).prepare()  # raises CycleError, with the modules of the circle
 
 
+GUIDE = sorted(ROOT.glob("docs/guide/code/*.py"))
+
+
+def guide_problems(files):
+    """What is wrong with the guide's code, which is printed in a book and runs alone.
+
+    files: {name: text}
+    """
+    problems = []
+    allowed = {*sys.stdlib_module_names, "numpy", "tiktoken", *(Path(name).stem for name in files)}
+    for name, text in files.items():
+        for node in ast.walk(ast.parse(text)):
+            names = [alias.name for alias in getattr(node, "names", [])]
+            names = [node.module or "."] if isinstance(node, ast.ImportFrom) else names
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                gone = [n for n in names if n.split(".")[0] not in allowed]
+                problems += [f"{name} imports {n}" for n in gone]
+        for number, line in enumerate(text.splitlines(), 1):
+            if len(line) > 90:  # as docs/guide/code/ruff.toml has it
+                problems.append(f"{name}:{number} has {len(line)} characters")
+    lines = sum(len(text.splitlines()) for text in files.values())
+    return problems + [f"{lines} lines"] * (lines >= 1000)
+
+
+def test_the_guides_code_is_short_and_needs_numpy_and_tiktoken_alone():
+    files = {path.name: path.read_text() for path in GUIDE}
+    assert len(files) > 10 and guide_problems(files) == []
+    pins = (ROOT / "docs" / "guide" / "code" / "requirements.txt").read_text()
+    assert re.findall(r"^(numpy|tiktoken)==", pins, re.M) == ["numpy", "tiktoken"]
+    known = (ROOT / "requirements.txt").read_text().splitlines()
+    assert [x for x in pins.splitlines() if x[0] != "#" and x not in known] == []
+
+
+def test_what_the_guides_code_may_not_do_is_noticed():
+    files = {
+        "a.py": "import numpy.linalg\nfrom b import x\nimport tiktoken, json\n",
+        "b.py": "x = 1\n",
+    }
+    assert guide_problems(files) == []
+    assert guide_problems(files | {"c.py": "import torch\n"}) == ["c.py imports torch"]
+    assert guide_problems(files | {"c.py": "from autograd import ops\n"}) == [
+        "c.py imports autograd"
+    ]
+    assert guide_problems(files | {"c.py": "from . import a\n"}) == ["c.py imports ."]
+    assert guide_problems(files | {"c.py": "x = " + 87 * "1"}) == ["c.py:1 has 91 characters"]
+    assert guide_problems(files | {"c.py": 996 * "\n"}) == ["1000 lines"]
+
+
 def test_other_frameworks_stay_in_tests_and_benchmarks():
     for path in [*SOURCES, *ROOT.glob("examples/**/*.py")]:
         assert starts(imports(path), "torch", "jax", "transformers") == [], name_of(path)
