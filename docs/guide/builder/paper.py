@@ -25,6 +25,8 @@ SOLUTIONS_WIDTH = 100
 """Characters that a line of a solution may have: it is set smaller where it needs to be."""
 SHORT_TABLE = 40
 """Cells of a table that is kept on one page."""
+LEAD = 200
+"""Characters of a paragraph that is kept with what it leads to: about two lines."""
 OPENING_PAGE = 2500
 """Characters of a chapter that its first page holds at most, where no figure may stand on top."""
 
@@ -58,10 +60,11 @@ def _raw_block(text: str) -> Node:
 
 def _leads_to(block: Node, following: Node) -> bool:
     """Whether a paragraph leads to what follows, so that no page ends between the two."""
-    if block["t"] != "Para":
+    text = plain(block).rstrip()
+    if block["t"] != "Para" or len(text) > LEAD:
         return False
     is_formula = any(each["c"][0]["t"] == "DisplayMath" for each in every([following], "Math"))
-    return is_formula or plain(block).rstrip().endswith(":")
+    return is_formula or text.endswith(":")
 
 
 def _align_left(blocks: list[Node]) -> None:
