@@ -31,6 +31,8 @@ class Check:
     """Chapters by number (3 or 03) or by name (03-the-engine); none means all."""
     update: bool = False
     """Write outputs and figures into the guide instead of failing where they differ."""
+    older: bool = False
+    """Compute as an older processor does: what then differs depends on the reader's processor."""
     limit: float = LIMIT
     """Seconds that one chapter's snippets may take."""
     folder: Path = FOLDER
@@ -101,7 +103,9 @@ def run(command: Check | Make, progress: Progress) -> None:
     from builder.check import check
 
     if isinstance(command, Check):
-        check(command.folder, command.chapters, command.update, progress, command.limit)
+        check(
+            command.folder, command.chapters, command.update, progress, command.limit, command.older
+        )
         return
     book = check(command.folder, (), False, progress)
     out = command.out or command.folder / "_build"

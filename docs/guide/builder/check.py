@@ -18,15 +18,16 @@ def check(
     update: bool,
     progress: Progress,
     limit: float = LIMIT,
+    older: bool = False,
 ) -> Book:
     """Check some chapters, or all, and return the book. Raises GuideError with every mistake.
 
     ``names`` are numbers or names of chapters; none means all. ``update`` writes outputs and
-    figures into the guide where they differ.
+    figures into the guide where they differ. ``older`` computes as an older processor does.
     """
     book = read_book(folder)
     chapters = _chosen(book, names)
-    problems = run_chapters(book, chapters, not names, update, progress, limit)
+    problems = run_chapters(book, chapters, not names, update, progress, limit, older)
     if update:
         book = read_book(folder)
     problems += static_problems(book, chapters if names else None)

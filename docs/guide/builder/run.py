@@ -6,8 +6,10 @@ empty folder; running some keeps it, so that one can be tried alone after the on
 """
 
 import contextlib
+import functools
 import json
 import os
+import platform
 import shutil
 import signal
 import subprocess
@@ -42,11 +44,12 @@ def run_chapters(
     update: bool,
     progress: Progress,
     limit: float = LIMIT,
+    older: bool = False,
 ) -> list[Problem]:
     """Run some chapters, in order, and return the mistakes.
 
     ``fresh`` begins with an empty working folder; ``update`` writes into the guide what it would
-    fail for.
+    fail for; ``older`` computes as an older processor does, whose sums end in other bits.
     """
     work = book.folder / "_build" / "work"
     if fresh and work.exists():
@@ -58,7 +61,7 @@ def run_chapters(
             _prepare(book, work)
             blocks = [block for block in chapter.blocks if _is_run(block)]
             start = time.perf_counter()
-            results, stopped = _results(book, chapter, blocks, work, task, limit)
+            results, stopped = _results(book, chapter, blocks, work, task, limit, older)
             problems += stopped + _judge(book, chapter, blocks, results, work, update)
             seconds = time.perf_counter() - start
             progress.say(f"  {chapter.number:>2} {chapter.title}: {seconds:.1f} s")
@@ -84,7 +87,13 @@ def _prepare(book: Book, work: Path) -> None:
 
 
 def _results(
-    book: Book, chapter: Chapter, blocks: list[Block], work: Path, task: Task, limit: float
+    book: Book,
+    chapter: Chapter,
+    blocks: list[Block],
+    work: Path,
+    task: Task,
+    limit: float,
+    older: bool,
 ) -> tuple[list[Result], list[Problem]]:
     """Run a chapter's blocks: a result for each that ran, and why the process ended early."""
     if not blocks:
@@ -116,7 +125,7 @@ def _results(
         process = subprocess.Popen(
             command,
             cwd=work,
-            env=_environment(book),
+            env=_environment(book) | (_older() if older else {}),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -152,6 +161,19 @@ def _environment(book: Book) -> dict[str, str]:
         "PYTHONUTF8": "1",
     }
     return os.environ | fixed | {f"{name}_NUM_THREADS": "1" for name in THREADS}
+
+
+@functools.cache
+def _older() -> dict[str, str]:
+    """What makes NumPy and OpenBLAS compute without this processor's newest instructions."""
+    from numpy._core._multiarray_umath import __cpu_dispatch__, __cpu_features__
+
+    newest = [name for name in __cpu_dispatch__ if __cpu_features__.get(name)]
+    cores = {"x86_64": "Haswell", "AMD64": "Haswell", "aarch64": "ARMV8", "arm64": "ARMV8"}
+    core = cores.get(platform.machine())
+    return {"NPY_DISABLE_CPU_FEATURES": " ".join(newest)} | (
+        {"OPENBLAS_CORETYPE": core} if core else {}
+    )
 
 
 @contextlib.contextmanager

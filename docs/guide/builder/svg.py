@@ -73,7 +73,7 @@ def _different(one: dict[str, str], other: dict[str, str]) -> str | None:
         return f"a <{kind}> differs in whether it has {names}"
     for name, value in one.items():
         if not _same(value, other[name]):
-            return f"{name} of a <{kind}>: {_short(value)} committed, {_short(other[name])} made"
+            return f"{name} of a <{kind}> {_how(value, other[name])}"
     return None
 
 
@@ -104,6 +104,17 @@ def _pixels(data: str) -> np.ndarray:
 
     content = base64.b64decode(data.partition(",")[2])
     return np.asarray(Image.open(io.BytesIO(content)).convert("RGBA")).astype(int)
+
+
+def _how(one: str, other: str) -> str:
+    """How two values differ: by how much, where only their numbers do."""
+    if PART.sub("0", one).split() == PART.sub("0", other).split():
+        pairs = zip(PART.finditer(one), PART.finditer(other), strict=True)
+        numbers = [(a, b) for a, b in pairs if a.lastgroup == b.lastgroup == "number"]
+        largest = max((abs(float(a[0]) - float(b[0])) for a, b in numbers), default=0.0)
+        if largest > TOLERANCE:
+            return f"has moved by up to {largest:.2f} points"
+    return f"was {_short(one)}, and is {_short(other)}"
 
 
 def _short(text: str) -> str:
