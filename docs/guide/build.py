@@ -103,9 +103,8 @@ def run(command: Check | Make, progress: Progress) -> None:
     from builder.check import check
 
     if isinstance(command, Check):
-        check(
-            command.folder, command.chapters, command.update, progress, command.limit, command.older
-        )
+        names, update, limit = command.chapters, command.update, command.limit
+        check(command.folder, names, update, progress, limit, command.older)
         return
     book = check(command.folder, (), False, progress)
     out = command.out or command.folder / "_build"

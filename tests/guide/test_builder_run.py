@@ -1,6 +1,7 @@
 """The guide's snippets are run, and what they print, raise and draw is held against the text."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -24,10 +25,10 @@ D = "docs/guide"
 def run(guide, progress):
     """Run chapters of the guide, by number; the mistakes as text."""
 
-    def chapters(*numbers, update=False, limit=60.0):
+    def chapters(*numbers, update=False, limit=60.0, older=False):
         book = read_book(guide)
         chosen = [book.part(str(number)) for number in numbers]
-        return [str(p) for p in run_chapters(book, chosen, False, update, progress, limit)]
+        return [str(p) for p in run_chapters(book, chosen, False, update, progress, limit, older)]
 
     return chapters
 
@@ -179,6 +180,15 @@ def test_the_chapter_that_has_to_run_first_is_named(guide, run):
     assert run(1) == run(2) == run(2) == []
 
 
+def test_an_older_processor_is_played(third):
+    """Without the instructions that NumPy looks for, and without a word about it."""
+    code = (
+        "from numpy._core._multiarray_umath import __cpu_dispatch__, __cpu_features__\n"
+        "print([name for name in __cpu_dispatch__ if __cpu_features__[name]])"
+    )
+    assert third(python(code, "[]"), older=True) == []
+
+
 def test_a_whole_run_begins_with_an_empty_folder(guide, change, progress):
     work = guide / "_build" / "work"
     (work / "old.txt").write_text("old")
@@ -192,6 +202,9 @@ def test_a_figure_that_differs_and_update(guide, change, run):
     change(SECOND, "axes.plot(kept)", "axes.plot(kept[::-1])")
     [found] = run(2)
     assert found.startswith(f"{D}/{SECOND}:7: figures/curve.svg is not the committed one: d of a ")
+    assert re.search(
+        r"<path> has moved by up to \d+\.\d\d points; see whether that is meant", found
+    )
     assert run(2, update=True) == [] == run(2)
     assert (guide / "figures" / "curve.svg").read_bytes() != committed
     change(SECOND, "kept[::-1]", "kept")
