@@ -237,3 +237,20 @@ def test_what_typst_refuses_is_named_by_the_line_in_the_markdown(tmp_path):
     line = next(number for number, text in enumerate(lines, 1) if "\N{GRINNING FACE}" in text)
     assert problem.startswith(f"docs/guide/03-the-engine.md:{line}: Typst says: ")
     assert "font" in problem
+
+
+@pytest.mark.parametrize("above", [22, 23, 24, 25])
+def test_a_page_has_at_least_three_lines_of_a_longer_listing(above, tmp_path):
+    folder = write_sample(tmp_path)
+    filler = "\n\n".join(["Filler."] * above)
+    listing = "\n".join(f"line {count}" for count in range(9))
+    change(
+        folder,
+        "It was before",
+        f"{filler}\n\n```text\n{listing}\n```\n\nIt was before",
+        "02-gradients-by-hand.md",
+    )
+    content = built(folder, tmp_path / "guide.pdf")
+    texts = [page.extract_text() for page in pypdf.PdfReader(io.BytesIO(content)).pages]
+    counts = [text.count("\nline ") + text.startswith("line ") for text in texts]
+    assert sum(counts) == 9 and all(count == 0 or count >= 3 for count in counts), counts
