@@ -254,3 +254,23 @@ def test_a_page_has_at_least_three_lines_of_a_longer_listing(above, tmp_path):
     texts = [page.extract_text() for page in pypdf.PdfReader(io.BytesIO(content)).pages]
     counts = [text.count("\nline ") + text.startswith("line ") for text in texts]
     assert sum(counts) == 9 and all(count == 0 or count >= 3 for count in counts), counts
+
+
+def test_empty_lines_of_a_listing_are_not_lost(sample, tmp_path):
+    """Two listings that differ in where the empty lines stand are equally high."""
+    heights = []
+    for number, empty in enumerate(((2, 9), (1, 4))):
+        folder = write_sample(tmp_path / str(number))
+        rows = ["" if count in empty else "x" for count in range(12)]
+        listing = "\n".join(rows)
+        text = f"# Title\n\n```text\n{listing}\n```\n\nEnd of it.\n"
+        (folder / "02-gradients-by-hand.md").write_text(text + "\n## The product\n")
+        content = built(folder, folder / "guide.pdf")
+        page = pypdf.PdfReader(io.BytesIO(content)).pages[3]
+
+        def visit(text, _, matrix, *rest):
+            if "End of it." in text:
+                heights.append(round(matrix[5]))  # noqa: B023
+
+        page.extract_text(visitor_text=visit)
+    assert len(heights) == 2 and heights[0] == heights[1]

@@ -60,6 +60,7 @@ def test_every_symbol_and_form_is_written(tmp_path):
         (r'[$"softmax" \( x \)$];', r'[$"softmax"\( x \)$];'),
         (r'[$a dot.circle b "a sect b"$];', r'[$a dot.o b "a sect b"$];'),
         (r"the sect \(of dot.circle)", r"the sect \(of dot.circle)"),
+        (r"[$tanh #h(-1em) (x)$];", r"[$tanh #h(-0.1667em) (x)$];"),
         (r"[$intersect sect.sq x$];", r"[$intersect inter.sq x$];"),
     ],
 )

@@ -1,18 +1,21 @@
 """Formulas as pandoc writes them for Typst, put right where the two differ.
 
-Pandoc 3.9 uses names of symbols that Typst 0.15 has renamed, and separates the name of a function
-from its argument: "softmax" (x). The tests try every symbol that a chapter may use.
+Pandoc 3.9 uses names of symbols that Typst 0.15 has renamed, rounds spaces down to whole em, and
+separates the name of a function from its argument: "softmax" (x). The tests try every symbol that
+a chapter may use.
 """
 
 import re
 
-RENAMED = {
+CORRECTIONS = {
     r"(dot|minus|times|plus|div|ast|slash)\.circle": r"\1.o",
     r"sect": "inter",
+    r"#h\(-1em\)": "#h(-0.1667em)",  # for \!
+    r"#h\(0em\)": "#h(0.2778em)",  # for \;
     r"(lt|gt)\.tri": r"\1.closed",
     r"tack\.r\.double": "tack.rr",
 }
-"""Patterns of names that Typst no longer has, and what they are called now."""
+"""Patterns of what Typst has no longer, or pandoc gets wrong, and what it should be."""
 
 
 def corrected(source: str) -> str:
@@ -23,7 +26,7 @@ def corrected(source: str) -> str:
 def _formula(text: str) -> str:
     parts = re.split(r'("(?:[^"\\]|\\.)*")', text)  # what stands in quotes is text, not symbols
     for index in range(0, len(parts), 2):
-        for old, new in RENAMED.items():
+        for old, new in CORRECTIONS.items():
             parts[index] = re.sub(rf"(?<![\w.]){old}(?![\w])", new, parts[index])
         if index and re.search(r'\w"$', parts[index - 1]):
             parts[index] = re.sub(r"^ (?=\\?\()", "", parts[index])
