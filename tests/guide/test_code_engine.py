@@ -7,6 +7,7 @@ from hypothesis import given, settings, strategies as st
 
 import autograd
 from autograd import Tensor, ops
+from tinygrad_llm.model import GPT
 
 engine, check, model, attention = map(module, ("engine", "check", "model", "attention"))
 MASK = np.array([[True, False, True, True], [False] * 4, [True] * 4])
@@ -201,6 +202,22 @@ def test_the_shapes_are_the_names_and_shapes_of_gpt2s_files():
     assert sorted(names) == sorted(name for name, _ in package.named_parameters())
     for name, array in model.initial(guide.config, np.random.default_rng(0)).items():
         assert array.shape == guide.parameters[name].shape and array.dtype == np.float32
+
+
+def test_weights_begin_as_the_packages_do_but_for_their_size():
+    """With GPT-2's 0.02; the guide's models are narrow, and begin with C^-0.5."""
+    sizes = {"vocab_size": 300, "block_size": 64, "n_layer": 3, "n_head": 2, "n_embd": 64}
+    package, guide = both_models(**sizes)
+    fresh = dict(GPT(package.config, seed=1).named_parameters())
+    rng = np.random.default_rng(0)
+    for std in (0.02, None):
+        for name, array in model.initial(guide.config, rng, std=std).items():
+            expected = fresh[name].numpy()
+            if expected.ndim == 1:
+                assert np.array_equal(array, expected), name
+            else:
+                size = expected.std() * (std or 64**-0.5) / 0.02
+                assert array.std() == pytest.approx(size, rel=0.1), name
 
 
 def test_a_text_that_is_too_long_is_refused():

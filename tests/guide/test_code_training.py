@@ -76,6 +76,7 @@ def test_a_training_of_some_steps_moves_every_weight_as_the_packages_does(max_no
 
 
 @given(st.integers(0, 400), st.integers(1, 400), st.integers(1, 50), st.floats(1e-6, 1))
+@settings(deadline=None)
 def test_the_schedule_is_the_packages(step, more, warmup, peak):
     steps = step + more
     found = train.learning_rate(step, steps, peak, warmup)
@@ -84,6 +85,7 @@ def test_the_schedule_is_the_packages(step, more, warmup, peak):
 
 
 @given(st.lists(arrays(np.float64, 3, elements=NUMBERS), min_size=1, max_size=4))
+@settings(deadline=None)
 def test_clipping_is_the_packages(gradients):
     package = [Tensor(g, requires_grad=True) for g in gradients]
     guide = {str(i): engine.Tensor(g) for i, g in enumerate(gradients)}
@@ -117,7 +119,7 @@ def test_perplexity_counts_every_token_of_whole_texts_once():
     st.sampled_from([0, 0.1, 0.7, 1.0, 3.0]),
     st.sampled_from([None, 1, 2, 5, 50]),
 )
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_any_number_picks_the_packages_token(logits, u, temperature, top_k):
     found = generate_.sample(logits, u, temperature, top_k)
     assert found == sample(logits, u, temperature=temperature, top_k=top_k)
@@ -233,6 +235,7 @@ def package_rows(rows):
 
 
 @given(st.text(max_size=30).filter(str.strip), st.text(max_size=30))
+@settings(deadline=None)
 def test_any_instruction_is_written_in_alpacas_template(instruction, context):
     more = f"\n\n### Input:\n{context}" if context else ""
     expected = ALPACA.replace("{input}", more).replace("{instruction}", instruction, 1)
