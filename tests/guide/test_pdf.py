@@ -108,6 +108,7 @@ def test_links_say_on_paper_where_they_lead(text):
     assert 'Watch it (tinygrad-llm explore --at "graph=reuse&view=order")' in text
     assert "Vaswani et al. 2017, section 3.2, is" in text
     assert "numpy.org/doc/stable" in text  # in a note
+    assert "all you need. arXiv:1706.03762." in text  # an address that one knows
 
 
 def test_an_appendix_is_referred_to_by_its_page(reader, text):

@@ -168,8 +168,8 @@ class PdfTarget(Target):
         """A link into the web, with its address in a note: paper cannot be clicked."""
         bare = re.sub(r"^(https?://|mailto:)|/$", "", target)
         link = [_raw(f"#link({quoted(target)})["), *text, _raw("];")]
-        if bare in plain(text):
-            return link
+        if bare in plain(text) or bare == plain(text).replace("arXiv:", "arxiv.org/abs/"):
+            return link  # the text says it
         if self.chapter.name == "sources":
             return [*link, *words(" ("), node("Code", [["", [], []], bare]), *words(")")]
         return [*link, node("Note", [node("Plain", [node("Code", [["", [], []], bare])])])]
