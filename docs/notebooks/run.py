@@ -58,6 +58,7 @@ def clean(book: Any) -> Any:
         if cell.cell_type != "code":
             continue
         cell.execution_count = None
+        cell.outputs = joined(cell.outputs)
         for output in cell.outputs:
             output.pop("transient", None)
             if "execution_count" in output:
@@ -65,6 +66,17 @@ def clean(book: Any) -> Any:
             if len(output.get("data", {}).get("text/html", "")) > LARGE:
                 del output["data"]["text/html"]
     return book
+
+
+def joined(outputs: list[Any]) -> list[Any]:
+    """The outputs, with texts that a slow kernel sent in pieces in one piece."""
+    found: list[Any] = []
+    for output in outputs:
+        if output.output_type == "stream" and found and found[-1].get("name") == output.name:
+            found[-1].text += output.text
+        else:
+            found.append(output)
+    return found
 
 
 def main() -> None:

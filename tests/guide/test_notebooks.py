@@ -117,3 +117,14 @@ def test_a_notebook_that_is_out_of_date_is_noticed():
     assert "log W" in problems(book, other)[0]
     cell.outputs = []
     assert problems(book, other) == [f"{cell.id} shows ['stdout'], a run []"]
+
+
+def test_a_text_that_came_in_pieces_is_one():
+    def stream(name, text):
+        return nbformat.v4.new_output("stream", name=name, text=text)
+
+    picture = nbformat.v4.new_output("display_data", {"text/plain": "x"})
+    pieces = [stream("stdout", "a"), stream("stdout", "b"), picture, stream("stdout", "c")]
+    pieces.append(stream("stderr", "d"))
+    found = run_notebooks.joined(pieces)
+    assert [output.get("text") for output in found] == ["ab", None, "c", "d"]
