@@ -96,9 +96,9 @@ def test_exercise_11_3():
         "18, since 16 + 2 = 18 and 16 - 2 = 14",
         "It is 36/2",
         "It is 1,018 - 1,000 = 18",
-        "#### 18\n\nQuestion: What is 3 + 4?",
+        "It is 18.\n\nQuestion: What is 3 + 4?",
     ]
-    assert sum(extract_number(text) == 18 for text in texts) == 7
+    assert sum(extract_number(text) == 18 for text in texts) == 6
     assert [better(text) for text in texts] == [18] * len(texts)
     # Every rule that was made for these texts is a list of these texts. The next ones break it:
     assert better("The answer is 9 times 2, that is 18.") == 9
