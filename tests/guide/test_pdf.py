@@ -138,6 +138,7 @@ def test_terms_are_in_the_index(reader):
     )
     index = reader.pages[-1].extract_text()
     assert f"computation graph {defined}" in " ".join(index.split())
+    assert "GELU" in index  # small in code alone
     assert "Jacobian" in index  # written with a capital everywhere
     assert "\nchain rule" in index  # small, although it begins a sentence where it is defined
 

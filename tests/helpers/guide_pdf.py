@@ -13,7 +13,7 @@ chain rule multiplies.
 
 ## The product
 
-It was before [the engine](03-the-engine.md).
+**GELU** is one, and `gelu` its name in a program. It was before [the engine](03-the-engine.md).
 """
 
 THIRD = rf"""# The engine

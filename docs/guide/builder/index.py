@@ -1,7 +1,8 @@
 """The index of terms: which words stand for a term there, and which headings name one.
 
 A term is what the Markdown has in bold, where it is defined. The same term may begin a sentence
-there, so its first letter is small in the index when its first word is written small anywhere.
+there, so its first letter is small in the index when its first word is written small anywhere in
+the text (in code it may be, as "gelu" is).
 """
 
 import re
@@ -13,7 +14,7 @@ class Index:
     """The terms of a book."""
 
     def __init__(self, book: Book) -> None:
-        texts = [part.text for part in book.parts]
+        texts = [text for part in book.parts for text, _ in part.pieces.texts]
         self._written = {word for text in texts for word in re.findall(r"\w+", text)}
         self._keys: dict[str, str] = {}
         for part in book.parts:

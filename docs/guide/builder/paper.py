@@ -88,7 +88,8 @@ class PdfTarget(Target):
         if self.chapter.name == "sources" and section.level > 2:
             call = f"#source-key({name}, {quoted(section.title)});"
             return [_raw_block(call)]
-        marks = "".join(f"{quoted(key)}, " for key in self._index.keys_in(section.title))
+        keys = [] if self.chapter.is_appendix else self._index.keys_in(section.title)
+        marks = "".join(f"{quoted(key)}, " for key in keys)
         number = quoted(section.number)
         if section.level == 1:
             kind = "Appendix" if self.chapter.is_appendix else "Chapter"
