@@ -1,9 +1,8 @@
 """Solutions of chapter 3: the engine."""
 
+import engine
 import numpy as np
 import pytest
-
-import engine
 from engine import Tensor, tanh, total
 
 
