@@ -18,8 +18,6 @@ in place, so that a broken one never replaces a whole one.
 """
 
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +29,7 @@ from builder.problems import GuideError
 from builder.progress import Progress
 from builder.site_api import Api
 from builder.site_checks import check_site
+from builder.site_explorer import write_explorer
 from builder.site_modules import public_names, read_modules
 from builder.site_page import Entry, Page
 from builder.site_places import EXPLORER, GUIDE, Places
@@ -50,7 +49,7 @@ def write_site(
 
     ``modules`` are those that the API's reference shows; None means every public one.
     """
-    if (out / "index.html").exists() is False and out.exists() and any(out.iterdir()):
+    if out.exists() and any(out.iterdir()) and not (out / "assets" / "search-index.js").exists():
         raise GuideError(f"{out} holds something that is no site: choose another folder")
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as name:
@@ -90,7 +89,7 @@ class _Site:
             for page in names:
                 self._write(page, shell.html(page, api.tree(page)))
             self._assets()
-            self._explorer()
+            write_explorer(self._folder / EXPLORER)
             records = [record for page in self._written for record in page.records]
             write_text(self._folder / "assets" / "search-index.js", search_script(records))
             self._sources(shell)
@@ -159,22 +158,6 @@ class _Site:
             for figure in chapter.figures:
                 name = f"figures/{figure.name}.svg"
                 write_text(self._folder / name, (self._book.folder / name).read_text("utf-8"))
-
-    def _explorer(self) -> None:
-        """The explorer's page with the built-in graphs, made by its own command."""
-        target = self._folder / EXPLORER
-        command = [
-            sys.executable,
-            "-m",
-            "tinygrad_llm",
-            "explore",
-            "--out",
-            str(target),
-            "--no-open",
-        ]
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode or not target.is_file():
-            raise GuideError(f"the explorer's page could not be made: {done.stderr.strip()}")
 
 
 def _entry(page: Page, level: int = 1) -> Entry:

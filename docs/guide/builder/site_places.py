@@ -56,12 +56,12 @@ class Places:
         return self.sources[path] + (f"#{anchor}" if anchor else "")
 
     def name(self, path: Path) -> str:
-        """A file's path seen from the project's folder, or from its package's where it has none."""
+        """A file's path seen from the project's folder; a package may be installed elsewhere."""
         if path.is_relative_to(self.root):
             return path.relative_to(self.root).as_posix()
         for top in ("autograd", "tinygrad_llm"):
             if top in path.parts:
-                return "/".join(path.parts[path.parts.index(top) :])
+                return "/".join(("installed", *path.parts[path.parts.index(top) :]))
         return path.name
 
 

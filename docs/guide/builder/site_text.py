@@ -8,7 +8,7 @@ from builder.book import Chapter
 from builder.markdown import Block, parser, read_pieces
 from builder.pandoc import Node, every, transformed, written
 from builder.problems import GuideError
-from builder.site_page import Page, relative
+from builder.site_page import Page, Record, relative
 from builder.site_places import Places
 from builder.site_records import records_of
 from builder.site_target import SiteTarget
@@ -41,8 +41,20 @@ def _page(places: Places, chapter: Chapter, address: str, part: str) -> Page:
     body = body.replace("</table>", "</table></div>")
     page = Page(address, chapter.title.replace("`", ""), body, part, chapter.shown)
     page.lines, page.contents = target.lines, target.contents
-    page.records = [*records_of(body, address, page.title), *target.terms]
+    sections = records_of(body, address, page.title)
+    page.records = [*sections, *(_with_context(term, sections) for term in target.terms)]
     return page
+
+
+def _with_context(term: Record, sections: list[Record]) -> Record:
+    """A term with the number of the section that defines it, and the words around it there."""
+    for section in sections:
+        at = section.text.find(term.title)
+        if at >= 0:
+            start = max(section.text.rfind(". ", 0, at) + 2, at - 80, 0) if at else 0
+            text = section.text[start : at + 120].strip()
+            return Record(term.kind, section.number, term.title, term.address, text)
+    return term
 
 
 def _copy_picture(places: Places, chapter: Chapter, address: str, image: Node) -> None:

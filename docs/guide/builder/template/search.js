@@ -16,7 +16,7 @@
   const B = 0.6; // how much a long document is held back; 0 is not at all
   const PART = 0.4; // what the beginning of a word counts, against the word
   const SHOWN = 20;
-  const KINDS = { term: "term", name: "API", page: "page", section: "" };
+  const KINDS = { term: "term", name: "API", page: "page" };
 
   const input = document.getElementById("site-search");
   const panel = document.getElementById("site-results");
@@ -42,7 +42,13 @@
 
   function prepare(given) {
     const total = given.lengths.reduce((sum, length) => sum + length, 0);
-    return { ...given, all: Object.keys(given.words), average: total / given.lengths.length };
+    const pages = given.documents.filter(([kind]) => kind === "page");
+    return {
+      ...given,
+      all: Object.keys(given.words),
+      average: total / given.lengths.length,
+      pages: new Map(pages.map(([, , title, address]) => [address, title])),
+    };
   }
 
   // As words_of in site_search.py, without the parts of a name: who types one wants all of it.
@@ -126,12 +132,13 @@
     return made;
   }
 
-  function row(document, words, at) {
-    const [kind, number, title, address, text] = document;
+  function row(index, document, words, at) {
+    const [kind, number, title, address, text] = index.documents[document];
     const head = element("span", { class: "title" });
     if (number) head.append(element("span", { class: "number" }, number), " ");
     head.append(...marked(title, words));
     if (KINDS[kind]) head.append(" ", element("span", { class: "kind" }, KINDS[kind]));
+    else head.append(" ", element("span", { class: "page" }, index.pages.get(address.split("#")[0])));
     const line = element("span", { class: "context" }, ...marked(context(text, words), words));
     const link = element("a", { href: root + address, tabindex: "-1" }, head, line);
     link.addEventListener("click", close);
@@ -145,7 +152,7 @@
     if (query !== input.value) return; // the reader has typed on
     const { words, ranked } = search(loaded, query);
     const shown = ranked.slice(0, SHOWN);
-    list.replaceChildren(...shown.map(([at], place) => row(loaded.documents[at], words, place)));
+    list.replaceChildren(...shown.map(([at], place) => row(loaded, at, words, place)));
     said.textContent = sentence(ranked.length, shown.length);
     panel.hidden = false;
     input.setAttribute("aria-expanded", "true");
