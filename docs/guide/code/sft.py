@@ -12,9 +12,8 @@ def alpaca(instruction, context=""):
     """The prompt of Alpaca's data, up to where the response begins."""
     text = "Below is an instruction that describes a task. Write a response that "
     text += f"appropriately completes the request.\n\n### Instruction:\n{instruction}"
-    return (
-        text + (f"\n\n### Input:\n{context}" if context else "") + "\n\n### Response:\n"
-    )
+    text += f"\n\n### Input:\n{context}" if context else ""
+    return text + "\n\n### Response:\n"
 
 def example(tokenizer, prompt, response):
     """ids (T,) to read and labels (T,): the next id in the response, -100 before it."""
@@ -55,10 +54,7 @@ def fine_tune(model, tokenizer, rows, steps, batch_size=8, peak=1e-3, report=Non
 
 def answer(model, tokenizer, prompt):
     """The likeliest response."""
-    ids, rng = (
-        tokenizer.encode(prompt),
-        np.random.default_rng(),
-    )  # unused: temperature 0
+    ids, rng = tokenizer.encode(prompt), np.random.default_rng()  # temperature 0: unused
     return tokenizer.decode(generate(model, ids, 12, rng, 0, end=tokenizer.end))
 
 if __name__ == "__main__":
