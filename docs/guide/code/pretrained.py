@@ -51,7 +51,7 @@ def save(path, model, tokenizer):
 def load(path):
     """The model and the tokenizer that `save` wrote."""
     if not Path(path).exists():
-        raise SystemExit(f"there is no {path}; `python train.py` makes story.safetensors")
+        raise SystemExit(f"there is no {path}; run train.py, then sft.py for the answers")
     arrays, about = read(path)
     config = Config(**json.loads(about["config"]))
     return GPT(config, arrays), Tokenizer(json.loads(about["merges"]))
