@@ -60,9 +60,9 @@ def test_each_file_runs_alone(folder):
 
 
 @pytest.mark.parametrize("name, told", [
-    ("generate", "there is no story.safetensors; `python train.py` makes story.safetensors"),
-    ("evaluate", "there is no story.safetensors; `python train.py` makes story.safetensors"),
-    ("sft", "there is no story.safetensors; `python train.py` makes story.safetensors"),
+    ("generate", "there is no story.safetensors; run train.py, then sft.py for the answers"),
+    ("evaluate", "there is no story.safetensors; run train.py, then sft.py for the answers"),
+    ("sft", "there is no story.safetensors; run train.py, then sft.py for the answers"),
     ("dpo", "there is no answers.safetensors; `python "),
 ])  # fmt: skip
 def test_a_file_that_needs_another_first_says_so(tmp_path, name, told):
