@@ -23,8 +23,9 @@ def site(tmp_path_factory):
     folder = write_project(root)
     chapter = folder / "02-gradients-by-hand.md"
     row = " + ".join(f"x_{{{n}}}" for n in range(60))
-    wide = f"\n```text\n{WIDE}\n```\n\n$$\n{row}\n$$\n\n| {' | '.join(['heading'] * 20)} |\n"
-    chapter.write_text(f"{chapter.read_text()}{wide}|{' --- |' * 20}\n|{' 123456 |' * 20}\n")
+    table = "\n".join("|" + cell * 20 for cell in (" heading |", " --- |", " 123456 |"))
+    wide = f"\n```text\n{WIDE}\n```\n\n$$\n{row}\n$$\n\nAnd ${row}$.\n\n{table}\n"
+    chapter.write_text(chapter.read_text() + wide)
     (root / "explorer.html").write_text("<!DOCTYPE html><title>The explorer</title>")
     return build(folder, root / "site", MODULES, root / "explorer.html")
 
@@ -125,7 +126,7 @@ def test_nothing_is_wider_than_the_window(window, name, width):
 
 def test_what_is_too_wide_scrolls_in_itself(window):
     page = window("02-gradients-by-hand.html", width=390)
-    for selector in (".code.text pre", ".display", ".table"):
+    for selector in (".code.text pre", ".display", ".long", ".table"):
         wide = page.locator(selector).first
         assert wide.evaluate("e => e.scrollWidth > e.clientWidth"), selector
         assert wide.get_attribute("tabindex") == "0", selector

@@ -2,6 +2,7 @@
 
 import html
 import inspect
+import re
 from pathlib import Path
 
 import pdoc.doc
@@ -97,7 +98,7 @@ class Api:
         anchor = member.qualname
         inside = ""
         if isinstance(member, pdoc.doc.Class):
-            parts = [each for each in parts_of(member) if not _is_empty(each)]
+            parts = [each for each in parts_of(member, self._names) if not _is_empty(each)]
             inside = "".join(self._member(page, each, member.name, 3) for each in parts)
         shown = html.escape(member.name)
         full = member.name if level == 2 else f"{owner}.{member.name}"
@@ -157,7 +158,10 @@ def _signature(member: pdoc.doc.Doc) -> str:
 def _bases(member: pdoc.doc.Doc) -> str:
     if not isinstance(member, pdoc.doc.Class):
         return ""
-    bases = [f"<code>{html.escape(shown)}</code>" for _, _, shown in member.bases if shown != "ABC"]
+    names = [re.sub(r"\[.*", "", shown).rpartition(".")[2] for _, _, shown in member.bases]
+    bases = [
+        f"<code>{html.escape(name)}</code>" for name in names if name not in ("ABC", "Generic")
+    ]
     return f'<p class="inherited">Inherits from {", ".join(bases)}.</p>' if bases else ""
 
 

@@ -11,7 +11,6 @@ import re
 from builder.site_code import code_block
 
 _ITEM = re.compile(r"(?:- |\* |\d+\. )")
-_LABEL = re.compile(r"[A-Z][\w ]{0,30}: ")
 _PYTHON = re.compile(r"^(?:from \S+ import |import |>>> |with |def |for |class |\w+ = .*\()", re.M)
 
 
@@ -94,11 +93,15 @@ def _item(lines: list[str]) -> str:
 
 
 def _inline(text: str) -> str:
-    """Text with `code` and ``code``; everything else is as it is."""
+    """Text with `code`, ``code`` and *emphasis*; everything else is as it is."""
     parts = re.split(r"(``.+?``|`[^`\n]+`)", text, flags=re.DOTALL)
     return "".join(
-        f"<code>{html.escape(part.strip('`'), quote=False)}</code>"
-        if at % 2
-        else html.escape(part, quote=False)
+        f"<code>{html.escape(part.strip('`'), quote=False)}</code>" if at % 2 else _emphasis(part)
         for at, part in enumerate(parts)
     )
+
+
+def _emphasis(text: str) -> str:
+    """Text with *emphasis*; the star of a product has a space or a letter before it."""
+    shown = html.escape(text, quote=False)
+    return re.sub(r"(?<![\w*])\*(\w(?:[^*\n]*\w)?)\*(?![\w*])", r"<em>\1</em>", shown)

@@ -16,6 +16,7 @@ import pdoc.doc
 from builder.problems import GuideError
 from builder.progress import Progress
 
+TOPS = ("autograd", "tinygrad_llm")
 ENGINE = (
     "autograd", "autograd.backward", "autograd.debug", "autograd.device", "autograd.engine",
     "autograd.functional", "autograd.grad_mode", "autograd.ops", "autograd.reference",
@@ -72,11 +73,18 @@ def is_defined_here(member: pdoc.doc.Doc, module: str, shown: set[str]) -> bool:
     return origin == module or origin not in shown
 
 
-def parts_of(owner: pdoc.doc.Class) -> list[pdoc.doc.Doc]:
-    """The public parts that a class defines itself."""
+def parts_of(owner: pdoc.doc.Class, shown: set[str]) -> list[pdoc.doc.Doc]:
+    """The public parts of a class: its own, and those from private modules of the project.
+
+    Tensor has its methods from autograd._methods, which no page of its own explains.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        return [part for part in owner.own_members if _is_shown(part)]
+        found = list(owner.own_members)
+        for (module, _), members in owner.inherited_members.items():
+            if module.partition(".")[0] in TOPS and module not in shown:
+                found += members
+    return [part for part in found if _is_shown(part)]
 
 
 def _is_public(name: str) -> bool:

@@ -16,13 +16,14 @@ _Def = ast.FunctionDef | ast.AsyncFunctionDef
 def signature_html(function: pdoc.doc.Function) -> str:
     """A function's signature, one argument a line where it is long."""
     name = function.name
-    found = _definitions(function.source_file).get(function.qualname)
+    qualname = function.taken_from[1]  # of the class that has it, which may be a base
+    found = _definitions(function.source_file).get(qualname)
     if found is None:  # made by a decorator, as a dataclass's constructor is
         text = name + str(function.signature_without_self)
         return (
             f'<pre class="signature" tabindex="0"><code>{highlighted(text, "python")}</code></pre>'
         )
-    is_bound = "." in function.qualname and not function.is_staticmethod
+    is_bound = "." in qualname and not function.is_staticmethod
     arguments = _arguments(found.args)[is_bound:]
     returns = f" -> {ast.unparse(found.returns)}" if found.returns else ""
     text = f"{name}({', '.join(arguments)}){returns}"

@@ -1,5 +1,6 @@
 """Source files as pages, with an anchor and a number for every line; folders as lists of files."""
 
+import ast
 import html
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from pygments.util import ClassNotFound
 
 from builder.problems import GuideError, Problem
 from builder.site_code import highlighted
+from builder.site_docstring import first_sentence
 from builder.site_page import Page, relative
 from builder.site_places import Places
 
@@ -46,9 +48,15 @@ def folder_page(places: Places, folder: Path) -> Page:
             continue
         href = relative(address, places.file(path))
         shown = html.escape(path.name + "/" * path.is_dir())
-        rows.append(f'<li><a href="{href}"><code>{shown}</code></a></li>')
+        about = f" {first_sentence(_about(path))}" if path.suffix == ".py" else ""
+        rows.append(f'<li><a href="{href}"><code>{shown}</code></a>{about}</li>')
     body = f'<h1>{html.escape(name)}/</h1><ul class="files">{"".join(rows)}</ul>'
     return Page(address, f"{name}/", body, "source", name)
+
+
+def _about(path: Path) -> str:
+    """What a module's docstring says first, or nothing."""
+    return ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
 
 
 def _texts(folder: Path) -> bool:

@@ -13,6 +13,9 @@ from builder.site_places import Places
 from builder.site_records import records_of
 from builder.site_target import SiteTarget
 
+COMMAND = re.compile(r"(?:pip install|python3? \S+\.py|pytest|git|tinygrad-llm [a-z]+)\b")
+"""How an indented block of commands begins."""
+
 
 def chapter_page(places: Places, chapter: Chapter) -> Page:
     """A chapter, an appendix, or the guide's front page."""
@@ -26,7 +29,8 @@ def document_page(places: Places, path: Path) -> Page:
     for token in parser().parse(text):  # indented code, which the guide itself does without
         if token.type == "code_block" and token.map is not None:
             start, end = token.map
-            pieces.blocks.append(Block("", (), token.content, start + 1, end))
+            language = "sh" if COMMAND.match(token.content) else ""
+            pieces.blocks.append(Block(language, (), token.content, start + 1, end))
     return _page(places, Chapter(path, "", text, pieces), places.pages[path], "docs")
 
 

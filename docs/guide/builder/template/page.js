@@ -6,7 +6,8 @@
   document.querySelector(".tools").hidden = false;
   theThemeSwitch();
   for (const block of document.querySelectorAll(".code.program, .code.shell")) addCopy(block);
-  for (const box of document.querySelectorAll(".display")) {
+  for (const formula of document.querySelectorAll('math:not([display="block"])')) scrollLong(formula);
+  for (const box of document.querySelectorAll(".display, .long")) {
     if (box.scrollWidth > box.clientWidth) box.tabIndex = 0; // so that the keyboard can scroll it
   }
   markContents();
@@ -23,6 +24,16 @@ function theThemeSwitch() {
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", say);
   say();
+}
+
+// A formula in a line of text that is wider than the text, as on a phone, scrolls in itself.
+function scrollLong(formula) {
+  const parent = formula.parentElement;
+  if (formula.getBoundingClientRect().width <= parent.clientWidth || !parent.clientWidth) return;
+  const box = document.createElement("span");
+  box.className = "long";
+  formula.replaceWith(box);
+  box.append(formula);
 }
 
 function addCopy(block) {
