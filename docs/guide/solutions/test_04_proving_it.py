@@ -2,11 +2,9 @@
 
 import math
 
-import numpy as np
-
 import engine
+import numpy as np
 from engine import Tensor
-
 
 # --- 4.1: a better difference -----------------------------------------------------------
 
@@ -33,9 +31,7 @@ def test_exercise_4_1():
     assert 9_000 < error(extrapolated, 0.5) / error(extrapolated, 0.05) < 11_000
     steps = [10 ** (-k / 4) for k in range(2, 40)]
     # Near the bottom single errors are luck: take the median of three neighbours.
-    smooth = lambda rule: [
-        sorted(error(rule, h * c) for c in (0.9, 1.0, 1.1))[1] for h in steps
-    ]
+    smooth = lambda rule: [sorted(error(rule, h * c) for c in (0.9, 1.0, 1.1))[1] for h in steps]
     best = {rule: min(zip(smooth(rule), steps)) for rule in (central, extrapolated)}
     assert best[extrapolated][0] < 0.2 * best[central][0]
     assert best[extrapolated][1] > 10 * best[central][1]  # and with a far larger step
