@@ -3,7 +3,7 @@
 import re
 
 from builder.book import Book, Chapter, Figure, Place, Section
-from builder.form import WIDTH
+from builder.form import WIDTH, WIDTH_OF_EXCERPTS
 from builder.formulas import corrected
 from builder.index import Index
 from builder.markdown import Block
@@ -156,7 +156,9 @@ class PdfTarget(Target):
 
     def _check_widths(self, block: Block, text: str) -> None:
         """Raise GuideError for a line that would run out of the page."""
-        limit = SOLUTIONS_WIDTH if self.chapter.name == "solutions" else WIDTH
+        limit = WIDTH if block.source is None else WIDTH_OF_EXCERPTS
+        if self.chapter.name == "solutions":
+            limit = SOLUTIONS_WIDTH
         for count, line in enumerate(text.split("\n"), 1):
             if len(line) > limit:
                 message = f"the line has {len(line)} characters; the page has room for {limit}"
