@@ -24,7 +24,7 @@ class Press:
 
     def __init__(self, book: Book, sources: dict[str, str], folder: Path) -> None:
         self.book, self._sources = book, sources
-        for path in TEMPLATE.glob("guide.*"):
+        for path in [*TEMPLATE.glob("*.typ"), TEMPLATE / "guide.tmTheme"]:
             shutil.copy(path, folder / path.name)
         if (book.folder / "figures").is_dir():
             shutil.copytree(book.folder / "figures", folder / "figures")
