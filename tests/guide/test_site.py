@@ -1,10 +1,12 @@
 """The guide's site: what stands on its pages, what search can find, and what stops it."""
 
+import importlib
 import json
 import re
 import shutil
 from html.parser import HTMLParser
 
+import pdoc.doc
 import pytest
 from builder.problems import GuideError
 from builder.site_checks import check_site
@@ -12,6 +14,7 @@ from builder.site_docstring import docstring_html, first_sentence
 from builder.site_modules import ENGINE, public_names
 from builder.site_page import Page, relative
 from builder.site_search import words_of
+from builder.site_signature import value_of
 from guide_site import MODULES, build, write_project
 
 
@@ -169,6 +172,12 @@ def test_what_is_public():
     assert set(ENGINE) < set(names)
     assert "tinygrad_llm.generation" in names and "tinygrad_llm.training.trainer" in names
     assert not [name for name in names if "._" in name or ".commands" in name]
+
+
+def test_values_are_as_they_are_written():
+    """A set prints in an order that changes from run to run."""
+    module = pdoc.doc.Module(importlib.import_module("tinygrad_llm.finetune.peft_config"))
+    assert value_of(module.members["HARMLESS"]).startswith("frozenset('task_type ")
 
 
 def test_docstrings():

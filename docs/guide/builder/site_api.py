@@ -11,7 +11,7 @@ from builder.site_docstring import docstring_html, first_sentence
 from builder.site_modules import is_defined_here, members_of, parts_of
 from builder.site_page import Entry, Page, Record, relative
 from builder.site_places import Places
-from builder.site_signature import signature_html
+from builder.site_signature import signature_html, value_of
 
 INDEX = "api/index.html"
 LONGEST = 300
@@ -148,7 +148,7 @@ def _signature(member: pdoc.doc.Doc) -> str:
     if isinstance(member, pdoc.doc.Function):
         return signature_html(member)
     if isinstance(member, pdoc.doc.Variable):
-        value = member.default_value_str
+        value = value_of(member)
         value = f" = {value}" if value and len(value) <= LONGEST else ""
         shown = html.escape(f"{member.name}{member.annotation_str}{value}")
         return f'<pre class="signature" tabindex="0"><code>{shown}</code></pre>'

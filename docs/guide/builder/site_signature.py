@@ -1,6 +1,7 @@
 """Signatures as their authors wrote them: ``x: TensorLike``, not the union behind the name."""
 
 import ast
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -33,6 +34,14 @@ def signature_html(function: pdoc.doc.Function) -> str:
     return f'<pre class="signature" tabindex="0"><code>{highlighted(text, "python")}</code></pre>'
 
 
+def value_of(variable: pdoc.doc.Variable) -> str:
+    """A variable's value as it is written, and not as it prints: a set has no order."""
+    module, qualname = variable.taken_from
+    path = getattr(sys.modules.get(module), "__file__", None)
+    found = _values(Path(path) if path else None).get(qualname)
+    return "" if found is None else ast.unparse(found)
+
+
 def _arguments(given: ast.arguments) -> list[str]:
     """Each argument with its annotation and default; / and * where they stand."""
     plain = [*given.posonlyargs, *given.args]
@@ -59,6 +68,30 @@ def _argument(arg: ast.arg, default: ast.expr | None) -> str:
         equals = " = " if arg.annotation is not None else "="
         text += equals + ast.unparse(default)
     return text
+
+
+@cache
+def _values(path: Path | None) -> dict[str, ast.expr]:
+    """What a file's modules and classes assign to names, by the qualified names."""
+    found: dict[str, ast.expr] = {}
+
+    def walk(node: ast.AST, prefix: str) -> None:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.Assign):
+                targets = child.targets
+            elif isinstance(child, ast.AnnAssign):
+                targets = [child.target]
+            else:
+                targets = []
+                if isinstance(child, ast.ClassDef):
+                    walk(child, f"{prefix}{child.name}.")
+            for target in targets:
+                if isinstance(target, ast.Name) and child.value is not None:
+                    found[prefix + target.id] = child.value
+
+    if path is not None and path.suffix == ".py":
+        walk(ast.parse(path.read_text(encoding="utf-8")), "")
+    return found
 
 
 @cache
