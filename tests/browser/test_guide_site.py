@@ -59,7 +59,7 @@ def test_search_finds_and_opens(window):
     page = window("api/autograd.html")
     page.keyboard.press("/")
     page.keyboard.type("newest fir")
-    first = page.locator("#site-found li").first
+    first = page.locator("#site-found a").first
     first.wait_for()
     assert "3.1.1 Why newest first?" in first.inner_text()
     assert first.get_attribute("aria-selected") == "true"
@@ -72,7 +72,7 @@ def test_the_arrows_choose_and_escape_closes(window):
     page = window("guide.html")
     page.keyboard.press("/")
     page.keyboard.type("gradient")
-    rows = page.locator("#site-found li")
+    rows = page.locator("#site-found a")
     rows.first.wait_for()
     page.keyboard.press("ArrowDown")
     assert rows.nth(1).get_attribute("aria-selected") == "true"

@@ -140,9 +140,10 @@
     if (KINDS[kind]) head.append(" ", element("span", { class: "kind" }, KINDS[kind]));
     else head.append(" ", element("span", { class: "page" }, index.pages.get(address.split("#")[0])));
     const line = element("span", { class: "context" }, ...marked(context(text, words), words));
-    const link = element("a", { href: root + address, tabindex: "-1" }, head, line);
+    const attributes = { role: "option", id: `site-found-${at}`, "aria-selected": "false" };
+    const link = element("a", { ...attributes, href: root + address, tabindex: "-1" }, head, line);
     link.addEventListener("click", close);
-    return element("li", { role: "option", id: `site-found-${at}`, "aria-selected": "false" }, link);
+    return link;
   }
 
   async function show() {
@@ -209,7 +210,7 @@
       return;
     } else if (event.key === "ArrowDown") choose((chosen + 1) % count);
     else if (event.key === "ArrowUp") choose((chosen + count - 1) % count);
-    else if (event.key === "Enter" && chosen >= 0) list.children[chosen].firstChild.click();
+    else if (event.key === "Enter" && chosen >= 0) list.children[chosen].click();
     else return;
     event.preventDefault();
   });
