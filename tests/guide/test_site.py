@@ -146,6 +146,7 @@ def test_source_has_an_anchor_for_every_line_and_whole_spans(site):
 def test_the_guides_first_page_lists_all_sections(site):
     page = (site / "guide.html").read_text()
     assert '<a href="03-the-engine.html#a-node-remembers">' in page
+    assert '<div class="code shell">' in page  # its indented commands
 
 
 # --- The API --------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from rich.console import Console
 
 sys.path.append(str(Path(__file__).parents[2] / "docs" / "guide"))
 
-FRONT = "# Build it\n\nA guide. Start with [gradients](02-gradients-by-hand.md).\n"
+FRONT = "# Build it\n\nStart with [gradients](02-gradients-by-hand.md).\n\n    pip install it\n"
 MODULES = ("autograd", "autograd.functional", "autograd.grad_mode")
 """What the sample's reference of the API shows."""
 INDEX = """# Documentation

@@ -19,19 +19,26 @@ COMMAND = re.compile(r"(?:pip install|python3? \S+\.py|pytest|git|tinygrad-llm [
 
 def chapter_page(places: Places, chapter: Chapter) -> Page:
     """A chapter, an appendix, or the guide's front page."""
+    if chapter.pieces.indented:  # the front page may have such code, as the other pages do
+        chapter = _read(chapter.path, chapter.number, chapter.text)
     return _page(places, chapter, places.chapter(chapter.name), "guide")
 
 
 def document_page(places: Places, path: Path) -> Page:
     """One of the project's other Markdown pages, read as a chapter without a number."""
-    text = path.read_text(encoding="utf-8")
+    document = _read(path, "", path.read_text(encoding="utf-8"))
+    return _page(places, document, places.pages[path], "docs")
+
+
+def _read(path: Path, number: str, text: str) -> Chapter:
+    """A text as a chapter, with its indented code among the blocks."""
     pieces = read_pieces(text)
-    for token in parser().parse(text):  # indented code, which the guide itself does without
+    for token in parser().parse(text):
         if token.type == "code_block" and token.map is not None:
             start, end = token.map
             language = "sh" if COMMAND.match(token.content) else ""
             pieces.blocks.append(Block(language, (), token.content, start + 1, end))
-    return _page(places, Chapter(path, "", text, pieces), places.pages[path], "docs")
+    return Chapter(path, number, text, pieces)
 
 
 def _page(places: Places, chapter: Chapter, address: str, part: str) -> Page:
