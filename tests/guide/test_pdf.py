@@ -115,9 +115,14 @@ def test_an_appendix_is_referred_to_by_its_page(reader, text):
     page = next(
         number
         for number, page in enumerate(reader.pages, 1)
-        if "test_exercise_3_1" in page.extract_text()
+        if "solutions/test_03_the_engine.py, " in page.extract_text()
     )
     assert f"Solution (appendix B, page {page})." in text
+
+
+def test_solutions_are_named_and_not_printed(text):
+    assert "On paper only the files are named" in text
+    assert "test_exercise_3_1" not in text
 
 
 def test_links_lead_there(reader):

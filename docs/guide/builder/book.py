@@ -314,6 +314,7 @@ def _solutions(folder: Path, chapters: list[Chapter]) -> str:
         return ""
     about = (
         "Each solution is a test that runs as it stands: the functions first, then assertions that "
-        "show that they work."
+        "show that they work. On paper only the files are named: they lie in the folder "
+        "`solutions` of the guide and of its Markdown archive."
     )
     return "\n".join([f"# Solutions\n\n{about}\n", *parts])

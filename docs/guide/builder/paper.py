@@ -19,10 +19,8 @@ from builder.pandoc import (
     words,
     written,
 )
-from builder.problems import GuideError, Problem, shown
+from builder.problems import GuideError
 
-SOLUTIONS_WIDTH = 100
-"""Characters that a line of a solution may have: it is set smaller where it needs to be."""
 SHORT_TABLE = 40
 """Cells of a table that is kept on one page."""
 LEAD = 200
@@ -100,6 +98,10 @@ class PdfTarget(Target):
 
     def code(self, block: Block, source_line: int) -> list[Node]:
         text = block.text.rstrip("\n")
+        if self.chapter.name == "solutions":  # paper names the files: they are to be run
+            file = str(block.source).removeprefix("../")
+            lines = words(f", {len(text.splitlines())} lines.")
+            return [node("Para", [node("Code", [["", [], []], file]), *lines])]
         self._check_widths(block, text)
         if block.language == "output":
             word = ', word: "as measured"' if "measured" in block.words else ""
@@ -157,14 +159,9 @@ class PdfTarget(Target):
     def _check_widths(self, block: Block, text: str) -> None:
         """Raise GuideError for a line that would run out of the page."""
         limit = WIDTH if block.source is None else WIDTH_OF_EXCERPTS
-        if self.chapter.name == "solutions":
-            limit = SOLUTIONS_WIDTH
         for count, line in enumerate(text.split("\n"), 1):
             if len(line) > limit:
                 message = f"the line has {len(line)} characters; the page has room for {limit}"
-                if self.chapter.name == "solutions":
-                    path = shown(self.book.folder / str(block.source).removeprefix("../"))
-                    raise GuideError([Problem(path, count, message)])
                 raise GuideError([self.chapter.problem(block.line + count, message)])
 
     def _web(self, text: list[Node], target: str) -> list[Node]:
