@@ -28,7 +28,7 @@ from builder.style import STYLE
 from builder.svg import different
 from builder.update import write_bytes, write_outputs
 
-LIMIT = 120.0
+LIMIT = 240.0
 """Seconds that one chapter may take."""
 THREADS = ("OMP", "OPENBLAS", "MKL", "VECLIB_MAXIMUM", "NUMEXPR", "BLIS")
 """Whose number of threads is set to one, for sums that come out the same everywhere."""
