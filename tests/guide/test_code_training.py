@@ -200,7 +200,7 @@ def test_a_model_and_its_tokenizer_come_back(tmp_path):
     assert found.config == guide.config and read.merges == tokenizer.merges
     for name, p in guide.parameters.items():
         assert np.array_equal(p.data, found.parameters[name].data)
-    with pytest.raises(SystemExit, match="there is no .*gone; `python train.py` makes"):
+    with pytest.raises(SystemExit, match="there is no .*gone; run train.py"):
         pretrained.load(tmp_path / "gone")
 
 
