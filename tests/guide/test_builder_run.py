@@ -109,6 +109,42 @@ PLANTED = {
         python("import os\nos._exit(3)"),
         f"{D}/{THIRD}:3: the chapter's process ended with exit code 3 in this snippet",
     ),
+    "an exit without a word": (
+        python("import os\nos._exit(0)"),
+        f"{D}/{THIRD}:3: the snippet ended the chapter's process, so what follows it was not run",
+    ),
+    "Ctrl-C in a snippet": (
+        python("raise KeyboardInterrupt"),
+        f"{D}/{THIRD}:4: the snippet raised KeyboardInterrupt\n",
+    ),
+    "a thread that goes on": (
+        python(
+            "import threading, time\n"
+            "threading.Thread(target=lambda: time.sleep(0.4) or print('late')).start()"
+        ),
+        f"{D}/{THIRD}:3: after this snippet, the chapter's last, its process still wrote\nlate",
+    ),
+    "another working folder": (
+        python("import os\nos.chdir('/')"),
+        f"{D}/{THIRD}:3: the snippet leaves the working folder for /: go back at its end",
+    ),
+    "no working folder": (
+        python("import os\nos.mkdir('gone')\nos.chdir('gone')\nos.rmdir('../gone')"),
+        f"{D}/{THIRD}:3: the snippet leaves the working folder for one that it removed: go back",
+    ),
+    "a file with a number for a name": (
+        python("raise FileNotFoundError(2, 'x', 5)"),
+        f"{D}/{THIRD}:4: the snippet raised FileNotFoundError: [Errno 2] x: 5",
+    ),
+    "a figure that is a folder": (
+        python("import os\nos.mkdir('figures/line.png')"),
+        f"{D}/{THIRD}:3: the snippet saves figures/line.png: a figure is an SVG file",
+    ),
+    "what steers a terminal": (
+        python("print('\\x1b[2J')"),
+        f"{D}/{THIRD}:3: the snippet prints, so an output block has to follow it directly; it "
+        "printed\n\\x1b[2J",
+    ),
     "a command that fails": (
         "```sh\npython -c 'print(1)'\npython missing.py\n```\n\n```output\n1\n```",
         f"{D}/{THIRD}:3: the commands ended with exit code 2\n1\n",
@@ -139,6 +175,13 @@ def test_a_planted_mistake_is_named(name, third):
     found = third(text)
     assert found and found[0].startswith(expected), found[0]
     assert len(found) == (2 if name == "a figure that is not shown" else 1)  # nor is it committed
+
+
+def test_a_message_shows_a_part_of_very_long_output(third):
+    (message,) = third(python("for i in range(9000):\n    print(i)\nprint('x' * 9000)"))
+    assert "\n29\n... (8941 lines more) ...\n8971\n" in message
+    assert message.endswith("x" * 400 + "...")
+    assert len(difference("z", "y" * 9000, ())) < 500
 
 
 def test_what_a_chapter_may_do(third):
@@ -304,6 +347,8 @@ def test_a_committed_figure_that_is_no_svg(tmp_path):
     (tmp_path / "new.svg").write_text(SVG.format(**SAME))
     found = different(tmp_path / "old.svg", tmp_path / "new.svg")
     assert found.startswith("old.svg is no SVG file (syntax error")
+    found = different(tmp_path / "new.svg", tmp_path / "old.svg")
+    assert found.startswith("what the snippet saved is no SVG file (syntax error")
 
 
 def test_colours_differ_in_grey():

@@ -3,6 +3,10 @@
 import re
 
 NUMBER = re.compile(r"[-+]?(?:\d[\d,]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""Characters that move the cursor, ring or colour; tabs and newlines may stay."""
+LINES, LENGTH = 60, 400
+"""How many lines a message shows of a text, and how much of each."""
 APPROXIMATELY = 0.02
 """The relative difference that ``output approx`` allows."""
 
@@ -18,16 +22,27 @@ def difference(shown: str, printed: str, words: tuple[str, ...]) -> str | None:
         return None
     for number, (line, other) in enumerate(zip(expected, found, strict=False), 1):
         if not same_line(line, other, words):
-            return f"its output differs in line {number}: expected {line!r}, found {other!r}"
+            wrong = f"expected {brief(repr(line))}, found {brief(repr(other))}"
+            return f"its output differs in line {number}: {wrong}"
     if len(expected) == len(found):
         return None
     if len(expected) < len(found):
-        return f"it printed more than is shown, from line {len(expected) + 1}: " + repr(
-            found[len(expected)]
+        return f"it printed more than is shown, from line {len(expected) + 1}: " + brief(
+            repr(found[len(expected)])
         )
-    return f"it printed less than is shown; missing from line {len(found) + 1}: " + repr(
-        expected[len(found)]
+    return f"it printed less than is shown; missing from line {len(found) + 1}: " + brief(
+        repr(expected[len(found)])
     )
+
+
+def brief(text: str) -> str:
+    """A text as a message shows it: not too long, and without what steers a terminal."""
+    rows = text.split("\n")
+    if len(rows) > LINES:
+        left_out = f"... ({len(rows) - LINES} lines more) ..."
+        rows = [*rows[: LINES // 2], left_out, *rows[-LINES // 2 :]]
+    rows = [row if len(row) <= LENGTH else row[:LENGTH] + "..." for row in rows]
+    return STEERING.sub(lambda match: ascii(match[0])[1:-1], "\n".join(rows))
 
 
 def lines(text: str) -> list[str]:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from builder.book import Book, Chapter
-from builder.compare import difference
+from builder.compare import brief, difference
 from builder.markdown import Block
 from builder.problems import Problem
 from builder.progress import Progress, Task
@@ -134,6 +134,7 @@ def _results(
         with _ended(process):
             done = _wait(process, results, blocks, chapter, task, limit)
     found = _read(results)
+    finished = found.pop()["finished"] if found and "finished" in found[-1] else None
     last = blocks[len(found)].line if len(found) < len(blocks) else 0
     if not done:
         message = (
@@ -142,10 +143,22 @@ def _results(
         )
         return found, [chapter.problem(last, message)]
     if process.returncode != 0:
-        tail = log.read_text(encoding="utf-8", errors="replace").strip()[-2000:]
+        tail = _part_of(log, 0)
         message = f"the chapter's process ended with exit code {process.returncode} in this snippet"
         return found, [chapter.problem(last, f"{message}\n{tail}".rstrip())]
+    if finished is None:
+        message = "the snippet ended the chapter's process, so what follows it was not run"
+        return found, [chapter.problem(last, message)]
+    late = _part_of(log, finished)
+    if late:
+        message = "after this snippet, the chapter's last, its process still wrote\n" + late
+        return found, [chapter.problem(blocks[len(found) - 1].line, message)]
     return found, []
+
+
+def _part_of(log: Path, start: int) -> str:
+    """What a log holds from a byte on, as a message shows it."""
+    return brief(log.read_bytes()[start:].decode("utf-8", "replace").strip())
 
 
 def _environment(book: Book) -> dict[str, str]:
@@ -263,9 +276,11 @@ def _failures(book: Book, chapter: Chapter, block: Block, result: Result) -> lis
         problems.append(chapter.problem(block.line, "the snippet should raise, and did not"))
     if error is not None and not raises:
         if block.language == "sh":
-            message = f"{error}\n{result['stdout'].rstrip()}"
+            message = f"{error}\n{brief(result['stdout'].rstrip())}"
+        elif not result["trace"]:
+            message = error
         else:
-            message = f"the snippet raised {error}\n{result['trace']}"
+            message = f"the snippet raised {brief(error)}\n{brief(result['trace'])}"
         first = _first_needed(book, chapter, result["missing"])
         if first is not None:
             message += f"\nChapter {first.number} makes that file: run it first, " + (
@@ -274,7 +289,7 @@ def _failures(book: Book, chapter: Chapter, block: Block, result: Result) -> lis
         problems.append(chapter.problem(result["at"], message))
     elif result["stderr"].strip():
         message = "the snippet wrote to standard error, which the guide does not show:\n"
-        problems.append(chapter.problem(block.line, message + result["stderr"].rstrip()))
+        problems.append(chapter.problem(block.line, message + brief(result["stderr"].rstrip())))
     return problems
 
 
@@ -297,7 +312,7 @@ def _output_problem(chapter: Chapter, block: Block, printed: str) -> Problem | N
             return None
         message = (
             "the snippet prints, so an output block has to follow it directly; it printed\n"
-            + printed.rstrip()
+            + brief(printed.rstrip())
         )
         return chapter.problem(block.line, message)
     wrong = difference(block.output.text, printed, block.output.words)
@@ -305,7 +320,7 @@ def _output_problem(chapter: Chapter, block: Block, printed: str) -> Problem | N
         return None
     if not printed.strip():
         return chapter.problem(block.output.line, "the snippet prints nothing: remove its output")
-    message = f"the snippet of line {block.line}: {wrong}\nit printed\n{printed.rstrip()}"
+    message = f"the snippet of line {block.line}: {wrong}\nit printed\n{brief(printed.rstrip())}"
     return chapter.problem(block.output.line, message)
 
 

@@ -34,7 +34,8 @@ def main(job: dict[str, Any]) -> None:
     sys.modules["__main__"] = module
     if "matplotlib" in job["text"]:
         prepare_figures(job["style"])
-    figures = Path("figures")
+    home = Path.cwd()
+    figures = home / "figures"
     before = saved(figures)
     for block in job["blocks"]:
         start = time.perf_counter()
@@ -43,6 +44,9 @@ def main(job: dict[str, Any]) -> None:
                 result = run_commands(block, job)
             else:
                 result = run_python(block, name, module)
+        if result["error"] is None and where() != home:
+            error = f"the snippet leaves the working folder for {where()}: go back at its end"
+            result = {"error": error, "trace": "", "at": block["line"], "missing": None}
         after = saved(figures)
         result |= {
             "line": block["line"],
@@ -52,10 +56,26 @@ def main(job: dict[str, Any]) -> None:
             "seconds": time.perf_counter() - start,
         }
         before = after
-        with open(job["results"], "a", encoding="utf-8") as results:
-            results.write(json.dumps(result) + "\n")
+        write(job, result)
         if result["error"] is not None and not block["raises"]:
-            return
+            break
+    sys.stdout.flush()
+    sys.stderr.flush()
+    write(job, {"finished": os.fstat(1).st_size})  # of the log, which should not grow any more
+
+
+def write(job: dict[str, Any], result: Result) -> None:
+    """Append a result to the job's results, wherever a snippet has gone."""
+    with open(job["results"], "a", encoding="utf-8") as results:
+        results.write(json.dumps(result) + "\n")
+
+
+def where() -> Path | str:
+    """The folder that the process is in."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        return "one that it removed"
 
 
 def code_lines(text: str, blocks: list[Result]) -> list[str]:
@@ -73,7 +93,7 @@ def run_python(block: Result, name: str, module: types.ModuleType) -> Result:
     try:
         code = compile("\n" * block["line"] + block["text"], name, "exec", dont_inherit=True)
         exec(code, module.__dict__)
-    except (Exception, SystemExit) as error:
+    except BaseException as error:  # SystemExit and KeyboardInterrupt too: it is shown
         return failure(error, name, block["line"])
     return {"error": None}
 
@@ -88,6 +108,7 @@ def failure(error: BaseException, name: str, first: int) -> Result:
     if isinstance(error, SyntaxError) and error.filename == name and error.lineno:
         at = error.lineno
     missing = error.filename if isinstance(error, FileNotFoundError) else None
+    missing = missing if isinstance(missing, str | bytes) else None
     return {
         "error": "".join(traceback.format_exception_only(error)).rstrip("\n"),
         "trace": "".join(traceback.format_exception(type(error), error, trace)).rstrip("\n"),
@@ -116,7 +137,7 @@ def run_commands(block: Result, job: dict[str, Any]) -> Result:
 def saved(folder: Path) -> dict[str, tuple[int, int]]:
     """The files of a folder with their times and sizes."""
     found = {}
-    for path in sorted(folder.iterdir()):
+    for path in sorted(folder.glob("*")):
         status = path.stat()
         found[path.name] = (status.st_mtime_ns, status.st_size)
     return found

@@ -29,7 +29,10 @@ def different(committed: Path, made: Path) -> str | None:
         old = xml.parse(committed).getroot()
     except xml.ParseError as error:
         return f"{committed.name} is no SVG file ({error})"
-    new = xml.parse(made).getroot()
+    try:
+        new = xml.parse(made).getroot()
+    except (xml.ParseError, OSError) as error:
+        return f"what the snippet saved is no SVG file ({error})"
     first, second = list(_drawn(old)), list(_drawn(new))
     for one, other in zip(first, second, strict=False):
         difference = _different(one, other)
