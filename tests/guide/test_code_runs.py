@@ -63,7 +63,7 @@ def test_each_file_runs_alone(folder):
     ("generate", "there is no story.safetensors; run train.py, then sft.py for the answers"),
     ("evaluate", "there is no story.safetensors; run train.py, then sft.py for the answers"),
     ("sft", "there is no story.safetensors; run train.py, then sft.py for the answers"),
-    ("dpo", "there is no answers.safetensors; `python "),
+    ("dpo", "there is no answers.safetensors; run "),
 ])  # fmt: skip
 def test_a_file_that_needs_another_first_says_so(tmp_path, name, told):
     shutil.copytree(CODE, tmp_path / "code", ignore=shutil.ignore_patterns("__pycache__"))

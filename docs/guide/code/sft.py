@@ -38,7 +38,7 @@ def story_rows(n, seed):
         rows += [(f"{text}\nQ: {q}\nA:", full, short) for q, short, full, _ in questions]
     return rows[:n]
 
-def fine_tune(model, tokenizer, rows, steps, batch_size=8, peak=1e-3, report=None):
+def fine_tune(model, tokenizer, rows, steps, batch_size=8, peak=2e-3, report=None):
     """Learn the responses of (prompt, response); gives the losses."""
     examples = [example(tokenizer, *row) for row in rows]
     optimizer, rng, losses = AdamW(model.parameters), np.random.default_rng(0), []
@@ -62,7 +62,7 @@ if __name__ == "__main__":
 
     model, tokenizer = load("story.safetensors")
     rows = [(p, answers[i % 2]) for i, (p, *answers) in enumerate(story_rows(3000, 5))]
-    fine_tune(model, tokenizer, rows, 400, report=print)
+    fine_tune(model, tokenizer, rows, 250, report=print)
     save("answers.safetensors", model, tokenizer)
     for prompt, *_ in story_rows(6, seed=6):
         print(f"{prompt}{answer(model, tokenizer, prompt)}\n")
