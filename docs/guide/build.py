@@ -9,16 +9,23 @@ A mistake in the guide is one line, FILE:LINE and what is wrong, and the exit co
 
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import tyro
-from builder.book import Book
-from builder.problems import GuideError
-from builder.progress import Progress
-from builder.run import LIMIT
-from rich.console import Console
+from builder.problems import GuideError, without
+
+try:
+    import tyro
+    from builder.alone import alone
+    from builder.book import Book
+    from builder.progress import Progress
+    from builder.run import LIMIT
+    from rich.console import Console
+except ModuleNotFoundError as error:
+    print(without(error), file=sys.stderr)
+    sys.exit(2)
 
 FOLDER = Path(__file__).resolve().parent
 
@@ -84,13 +91,19 @@ def main() -> int:
     command = tyro.cli(Command, description=__doc__, config=(tyro.conf.OmitArgPrefixes,))  # type: ignore[call-overload]
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
-        with Progress() as progress:
+        with alone(command.folder), Progress() as progress:
             run(command, progress)
     except GuideError as error:
         for problem in error.problems:
             errors.print(str(problem), markup=False)
         count = len(error.problems)
         errors.print(f"{count} mistake{'s' * (count != 1)} in the guide", style="bold red")
+        return 2
+    except ModuleNotFoundError as error:
+        errors.print(without(error), markup=False)
+        return 2
+    except OSError as error:  # a full disk, a folder that may not be written to
+        errors.print(f"the guide was not made: {error}", markup=False)
         return 2
     except KeyboardInterrupt:
         errors.print("stopped by Ctrl-C")
@@ -106,29 +119,35 @@ def run(command: Check | Make, progress: Progress) -> None:
         names, update, limit = command.chapters, command.update, command.limit
         check(command.folder, names, update, progress, limit, command.older)
         return
+    makers = makers_of(command)
     book = check(command.folder, (), False, progress)
     out = command.out or command.folder / "_build"
     out.mkdir(parents=True, exist_ok=True)
-    make(book, command, out, progress)
+    for kind, name, write in makers:
+        write(book, out / name, progress)
+        path = out / name if kind != "site" else out / name / "index.html"
+        progress.say(f"{kind:9} {path}")
 
 
-def make(book: Book, command: Make, out: Path, progress: Progress) -> None:
-    """Make what a command asks for from a checked book."""
+def makers_of(command: Make) -> list[tuple[str, str, Callable[[Book, Path, Progress], None]]]:
+    """What a command makes: its kind, its name and what writes it.
+
+    What writes it is imported before the checks, which take minutes: it may not be installed.
+    """
+    makers: list[tuple[str, str, Callable[[Book, Path, Progress], None]]] = []
     if isinstance(command, Pdf | All):
         from builder.pdf import write_pdf
 
-        write_pdf(book, out / "guide.pdf", progress)
-        progress.say(f"PDF       {out / 'guide.pdf'}")
+        makers.append(("PDF", "guide.pdf", write_pdf))
     if isinstance(command, Markdown | All):
         from builder.archive import write_archive
 
-        write_archive(book, out / "guide-markdown.zip", progress)
-        progress.say(f"Markdown  {out / 'guide-markdown.zip'}")
+        makers.append(("Markdown", "guide-markdown.zip", write_archive))
     if isinstance(command, Html | All):
         from builder.site import write_site
 
-        write_site(book, out / "site", progress)
-        progress.say(f"site      {out / 'site' / 'index.html'}")
+        makers.append(("site", "site", write_site))
+    return makers
 
 
 if __name__ == "__main__":

@@ -133,7 +133,7 @@ def test_a_folder_without_chapters_and_a_file_not_utf8(tmp_path):
         read_book(tmp_path)
     folder = write_guide(tmp_path)
     (folder / "sources.md").write_bytes(b"# Sources \xff")
-    with pytest.raises(GuideError, match="^docs/guide/sources.md: byte 10 is not UTF-8"):
+    with pytest.raises(GuideError, match="^docs/guide/sources.md:1: byte 10 is not UTF-8"):
         read_book(folder)
 
 

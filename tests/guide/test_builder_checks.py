@@ -3,6 +3,7 @@
 import pytest
 from builder.book import read_book
 from builder.check import static_problems
+from builder.problems import GuideError, shown
 from guide_book import ENGINE, TRAIN
 
 FIRST, SECOND = "01-what-a-language-model-is.md", "02-gradients-by-hand.md"
@@ -481,3 +482,27 @@ def test_a_chapter_is_checked_alone(guide, change):
     assert [str(problem) for problem in static_problems(book, [book.part("3")])] == [
         f"{D}/{THIRD}:3: the link #nowhere: {THIRD} has no heading with the anchor #nowhere"
     ]
+
+
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [("code/engine.py", 8), ("solutions/test_03_the_engine.py", 9), ("../page.md", 4)],
+)
+def test_a_file_that_is_not_utf8_is_named(file, line, guide):
+    path = guide / file
+    content = path.read_bytes()
+    path.write_bytes(content + b"\xff\n")
+    with pytest.raises(GuideError) as raised:
+        static_problems(read_book(guide), None)
+    (problem,) = raised.value.problems
+    assert (problem.path, problem.line) == (shown(path.resolve()), content.count(b"\n") + 1)
+    assert problem.message == f"byte {len(content)} is not UTF-8: save the file as UTF-8"
+
+
+def test_a_solution_that_is_no_python(guide):
+    (guide / "solutions" / "test_03_the_engine.py").write_text("x = 1\ndef (\n")
+    with pytest.raises(GuideError) as raised:
+        static_problems(read_book(guide), None)
+    assert str(raised.value) == (
+        f"{D}/solutions/test_03_the_engine.py:2: this is no Python: invalid syntax"
+    )

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from builder.alone import alone
 from builder.book import read_book
 from builder.compare import difference
 from builder.run import run_chapters
@@ -411,3 +412,30 @@ def test_a_stop_ends_the_children(number, code, guide, change):
     assert process.returncode == code
     assert "Traceback" not in errors
     assert "sleep 88.125" not in _processes()
+
+
+def test_a_second_build_waits_for_none(guide):
+    with alone(guide):
+        done = command("check", "3", "--folder", str(guide))
+    assert done.returncode == 2
+    assert done.stderr.startswith("docs/guide: another build of this guide is running: wait until")
+    assert command("check", "3", "--folder", str(guide)).returncode == 0
+
+
+def test_a_module_that_is_not_installed(guide, tmp_path):
+    """It is said before the snippets are run."""
+    (tmp_path / "typst.py").write_text("raise ModuleNotFoundError('no', name='typst')\n")
+    paths = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    done = command("pdf", "--folder", str(guide), env=os.environ | {"PYTHONPATH": paths})
+    assert done.returncode == 2 and "First words" not in done.stdout
+    assert (
+        done.stderr == "typst is not installed: pip install -e '.[guide]' in the project's folder\n"
+    )
+
+
+def test_a_target_that_cannot_be_written(guide, tmp_path):
+    (tmp_path / "file").write_text("kept")
+    done = command("markdown", "--folder", str(guide), "--out", str(tmp_path / "file"))
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert done.stderr.startswith("the guide was not made: [Errno 17] File exists: ")
+    assert (tmp_path / "file").read_text() == "kept"

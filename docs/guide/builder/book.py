@@ -18,7 +18,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from builder.markdown import Block, Heading, Link, Pieces, Term, read_pieces
-from builder.problems import GuideError, Problem, shown
+from builder.problems import GuideError, Problem, read_utf8, shown
 
 CHAPTERS = (
     "01-what-a-language-model-is",
@@ -257,12 +257,7 @@ def read_book(folder: Path) -> Book:
 
 
 def _read(path: Path, number: str) -> Chapter:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        message = f"byte {error.start} is not UTF-8: save the file as UTF-8"
-        raise GuideError([Problem(shown(path), 0, message)]) from None
-    return _chapter(path, number, text)
+    return _chapter(path, number, read_utf8(path))
 
 
 def _chapter(path: Path, number: str, text: str) -> Chapter:
@@ -304,7 +299,7 @@ def _solutions(folder: Path, chapters: list[Chapter]) -> str:
             raise GuideError([Problem(shown(path), 0, message)])
         title = titles.get(number, path.stem[8:].replace("_", " "))
         heading = f"## Chapter {int(number)}: {title[:1].lower()}{title[1:]}"
-        code = path.read_text(encoding="utf-8").rstrip("\n")
+        code = read_utf8(path).rstrip("\n")
         fence = "```"
         while fence in code:
             fence += "`"

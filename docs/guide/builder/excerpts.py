@@ -6,7 +6,7 @@ from pathlib import Path
 
 from builder.book import Book, Chapter
 from builder.markdown import Block
-from builder.problems import Problem, shown
+from builder.problems import Problem, read_utf8, shown
 
 
 def excerpt_problems(book: Book, whole: bool) -> Iterator[Problem]:
@@ -28,7 +28,7 @@ def excerpt_problems(book: Book, whole: bool) -> Iterator[Problem]:
 
 
 def _of_file(path: Path, excerpts: list[tuple[Chapter, Block]], whole: bool) -> Iterator[Problem]:
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = read_utf8(path).splitlines()
     shown_by: dict[int, str] = {}  # a line's index: the place that shows it
     next_line = 0
     for chapter, block in excerpts:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from builder.book import CHAPTERS, EXERCISE, Book, Chapter, Section
 from builder.markdown import NumberedList
-from builder.problems import Problem, shown
+from builder.problems import GuideError, Problem, read_utf8, shown
 
 QUESTIONS = (5, 8)
 """How few and how many questions a chapter asks."""
@@ -122,5 +122,9 @@ def _exercises(book: Book, chapter: Chapter) -> Iterator[Problem]:
 
 def _functions(path: Path) -> dict[str, int]:
     """A file's functions, each with its line."""
-    tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    try:
+        tree = ast.parse(read_utf8(path), str(path))
+    except SyntaxError as error:
+        problem = Problem(shown(path), error.lineno or 0, f"this is no Python: {error.msg}")
+        raise GuideError([problem]) from None
     return {node.name: node.lineno for node in tree.body if isinstance(node, ast.FunctionDef)}

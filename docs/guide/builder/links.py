@@ -8,7 +8,7 @@ from pathlib import Path
 from builder.book import Book, Chapter, Place
 from builder.explorer_links import explorer_problem
 from builder.markdown import Image, Link, parser, read_pieces
-from builder.problems import Problem, shown
+from builder.problems import Problem, read_utf8, shown
 
 
 def link_problems(book: Book, whole: bool) -> Iterator[Problem]:
@@ -64,7 +64,7 @@ def _file_problem(folder: Path, path: Path, anchor: str) -> str | None:
     lines = re.fullmatch(r"L(\d+)(?:-L(\d+))?", anchor)
     if lines is None or not path.is_file():
         return f"#{anchor} is no place in {path.relative_to(root).as_posix()}; use #L12"
-    last = len(path.read_text(encoding="utf-8").splitlines())
+    last = len(read_utf8(path).splitlines())
     if max(int(number) for number in lines.groups() if number) > last:
         return f"{path.relative_to(root).as_posix()} has {last} lines"
     return None
@@ -72,7 +72,7 @@ def _file_problem(folder: Path, path: Path, anchor: str) -> str | None:
 
 @cache
 def _anchors(path: Path, _time: int) -> frozenset[str]:
-    headings = read_pieces(path.read_text(encoding="utf-8")).headings
+    headings = read_pieces(read_utf8(path)).headings
     return frozenset(heading.anchor for heading in headings)
 
 

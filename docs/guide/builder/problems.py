@@ -29,6 +29,23 @@ class GuideError(ValueError):
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
+def read_utf8(path: Path) -> str:
+    """A file's text. Raises GuideError, with the line, where it is not UTF-8."""
+    content = path.read_bytes()
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        message = f"byte {error.start} is not UTF-8: save the file as UTF-8"
+        raise GuideError([Problem(shown(path), line, message)]) from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def without(error: ModuleNotFoundError) -> str:
+    """What to do where a module is not installed."""
+    return f"{error.name} is not installed: pip install -e '.[guide]' in the project's folder"
+
+
 def shown(path: Path) -> str:
     """A path as messages name it: from the repository's root where it lies in one.
 
