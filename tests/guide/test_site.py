@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 import pdoc.doc
 import pytest
 from builder.problems import GuideError
+from builder.site import replace
 from builder.site_checks import check_site
 from builder.site_docstring import docstring_html, first_sentence
 from builder.site_modules import ENGINE, public_names
@@ -319,3 +320,11 @@ def test_relative_addresses():
     assert relative("api/a.html", "index.html") == "../index.html"
     assert relative("a.html", "a.html#b") == "#b"
     assert relative("docs/a.html", "docs/b.html#c") == "b.html#c"
+
+
+def test_what_was_there_stays_where_nothing_takes_its_place(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "page.html").write_text("kept")
+    with pytest.raises(FileNotFoundError):
+        replace(tmp_path / "out", tmp_path / "missing", tmp_path / "before")
+    assert (tmp_path / "out" / "page.html").read_text() == "kept"

@@ -55,9 +55,18 @@ def write_site(
     with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as name:
         folder = Path(name) / "site"
         _Site(book, folder, progress, modules).write()
+        replace(out, folder, Path(name) / "before")
+
+
+def replace(out: Path, folder: Path, before: Path) -> None:
+    """Put a folder where another may be; what was there stays whole until then."""
+    try:
         if out.exists():
-            shutil.rmtree(out)
+            out.rename(before)
         folder.rename(out)
+    finally:
+        if before.exists() and not out.exists():
+            before.rename(out)
 
 
 class _Site:
