@@ -86,6 +86,20 @@ PLANTED = {
         (FIRST, "_tensor.py", "_tensor.py#L2"),
         [f"{D}/{FIRST}:62: the link ../../autograd/_tensor.py#L2: autograd/_tensor.py has 1 lines"],
     ),
+    "a source's line 0": (
+        (FIRST, "_tensor.py", "_tensor.py#L0"),
+        [
+            f"{D}/{FIRST}:62: the link ../../autograd/_tensor.py#L0: #L0 names no lines: they "
+            "count from 1, and the first comes first"
+        ],
+    ),
+    "a link to nothing": (
+        (FIRST, "../../autograd/_tensor.py", "#"),
+        [
+            f"{D}/{FIRST}:62: the link #: it leads nowhere: name a file, or an anchor such as "
+            "#why-newest-first"
+        ],
+    ),
     "a source's anchor that is no line": (
         (FIRST, "_tensor.py", "_tensor.py#tensor"),
         [
@@ -320,6 +334,10 @@ PLANTED = {
         (THIRD, "Nothing yet.", "### B"),
         [f"{D}/{THIRD}:3: a heading of level 3 follows one of level 1"],
     ),
+    "a heading without words": (
+        (THIRD, "Nothing yet.", "##"),
+        [f"{D}/{THIRD}:3: a heading has no words"],
+    ),
     "a number in a heading": (
         (THIRD, "Nothing yet.", "## 3.1 Why"),
         [f"{D}/{THIRD}:3: remove the number from '3.1 Why': the builder numbers headings"],
@@ -382,6 +400,18 @@ PLANTED = {
     "an output of a text": (
         (THIRD, "Nothing yet.", "```text\n```\n\n```output\n```"),
         [f"{D}/{THIRD}:6: a block of text is not run, so it has no output"],
+    ),
+    "a snippet of the answers": (
+        ("answers.md", "# Answers\n", "# Answers\n\n```python\nprint(1 / 0)\n```\n"),
+        [f"{D}/answers.md:3: only the chapters' snippets are run and compared: here it is ```text"],
+    ),
+    "commands of the front page with an output": (
+        (
+            "README.md",
+            "# A small guide\n",
+            "# A small guide\n\n```sh\nls\n```\n\n```output\n5\n```\n",
+        ),
+        [f"{D}/README.md:3: only the chapters' snippets are run and compared: here it is ```text"],
     ),
     "an output of an excerpt": (
         (FIRST, "It can be used at once.", "```output\n6\n```"),

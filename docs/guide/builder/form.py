@@ -30,6 +30,9 @@ def form_problems(book: Book, whole: bool) -> Iterator[Problem]:
         yield from _headings(part)
         for block in part.blocks:
             yield from _block(part, block)
+            if part not in book.chapters and (block.language == "python" or block.output):
+                message = "only the chapters' snippets are run and compared: here it is ```text"
+                yield part.problem(block.line, message)
         for line in part.pieces.html:
             yield part.problem(line, "HTML is not allowed: not every form of the guide can show it")
         for line in part.pieces.indented:
@@ -54,6 +57,8 @@ def _headings(part: Chapter) -> Iterator[Problem]:
             yield part.problem(section.line, message)
         level = section.level
     for section in part.sections:
+        if not section.title.strip():
+            yield part.problem(section.line, "a heading has no words")
         if "$" in section.title:
             message = "mathematics in a heading has no sure anchor: say it in words or `code`"
             yield part.problem(section.line, message)

@@ -35,6 +35,8 @@ def _texts(book: Book) -> list[Chapter]:
 def _link_problem(book: Book, part: Chapter, link: Link, place: Place) -> str | None:
     if not link.text.strip():
         return "it has no text"
+    if link.target in ("", "#"):
+        return "it leads nowhere: name a file, or an anchor such as #why-newest-first"
     if place.kind == "broken":
         return place.message
     if place.kind == "web":
@@ -65,8 +67,11 @@ def _file_problem(folder: Path, path: Path, anchor: str) -> str | None:
     if lines is None or not path.is_file():
         return f"#{anchor} is no place in {path.relative_to(root).as_posix()}; use #L12"
     last = len(read_utf8(path).splitlines())
-    if max(int(number) for number in lines.groups() if number) > last:
+    numbers = [int(number) for number in lines.groups() if number]
+    if max(numbers) > last:
         return f"{path.relative_to(root).as_posix()} has {last} lines"
+    if min(numbers) < 1 or numbers != sorted(numbers):
+        return f"#{anchor} names no lines: they count from 1, and the first comes first"
     return None
 
 
