@@ -39,7 +39,7 @@ def folder(tmp_path_factory):
         text = path.read_text()
         if path.stem == "sft":
             text = text.replace(
-                "fine_tune(model, tokenizer, rows, 400,", "fine_tune(model, tokenizer, rows, 20,"
+                "fine_tune(model, tokenizer, rows, 250,", "fine_tune(model, tokenizer, rows, 20,"
             )
         if path.stem == "dpo":
             text = text.replace("story_rows(200, 8), 60,", "story_rows(40, 8), 12,")
@@ -71,4 +71,33 @@ def test_a_file_that_needs_another_first_says_so(tmp_path, name, told):
         [sys.executable, f"{name}.py"], cwd=tmp_path / "code", capture_output=True, text=True
     )
     assert done.returncode != 0 and done.stderr.startswith(told), done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_texts_of_ones_own(tmp_path):
+    """Two long texts are enough; one is held out whole, so nothing is left to learn from."""
+    (tmp_path / "texts").mkdir()
+    for name in "ab":
+        text = " ".join(f"{name} line {i} of a long text." for i in range(60))
+        (tmp_path / "texts" / f"{name}.txt").write_text(text)
+    (tmp_path / "texts" / "gone.txt").symlink_to(tmp_path / "nowhere")
+    printed = run(CODE / "train.py", "texts", "--steps", "2", cwd=tmp_path, PYTHONPATH="")
+    assert re.search(r"step    1  loss \d.*perplexity on texts held out \d", printed, re.DOTALL)
+
+    (tmp_path / "texts" / "b.txt").unlink()
+    done = subprocess.run(
+        [sys.executable, CODE / "train.py", "texts"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode != 0
+    assert done.stderr == "texts: too little text to learn and to hold out\n"
+
+
+@pytest.mark.parametrize("kept", [4, 60, -8])
+def test_a_weight_file_that_was_cut_off(folder, tmp_path, kept):
+    whole = (folder / "story.safetensors").read_bytes()
+    (tmp_path / "story.safetensors").write_bytes(whole[:kept])
+    done = subprocess.run(
+        [sys.executable, CODE / "generate.py"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode != 0 and done.stderr.startswith("story.safetensors"), done.stderr
     assert "Traceback" not in done.stderr

@@ -13,7 +13,7 @@ def collect(source=None):
         return stories(4000)
     texts = []
     for path in sorted(Path(source).rglob("*")):
-        if path.suffix in (".txt", ".md"):
+        if path.suffix in (".txt", ".md") and path.is_file():
             data = path.read_bytes()
             try:
                 texts.append(data.decode())

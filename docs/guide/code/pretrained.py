@@ -15,12 +15,16 @@ def read(path):
     """The arrays of a safetensors file by name, and its metadata."""
     data = Path(path).read_bytes()
     n = int.from_bytes(data[:8], "little")  # the length of the header, which is JSON
+    if n > len(data) - 8:
+        raise SystemExit(f"{path} is no safetensors file, or was cut off")
     header, body = json.loads(data[8 : 8 + n]), data[8 + n :]
     metadata, arrays = header.pop("__metadata__", {}), {}
     for name, entry in header.items():
         if entry["dtype"] not in TYPES:
             continue  # GPT-2's causal masks, in some files
         start, end = entry["data_offsets"]
+        if not 0 <= start <= end <= len(body):
+            raise SystemExit(f"{path}: {name} does not lie within the file")
         array = np.frombuffer(body[start:end], TYPES[entry["dtype"]])
         if entry["dtype"] == "BF16":  # the upper half of a float32
             array = (array.astype(np.uint32) << 16).view(np.float32)

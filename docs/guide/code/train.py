@@ -82,9 +82,13 @@ def main():
     tokenizer = bpe.train(training, 512)
     config = Config(len(tokenizer.bytes))
     model, end = GPT(config, initial(config, rng)), tokenizer.end
-    train(model, convert(training, tokenizer), options.steps, end=end, report=print)
+    row, held_out = convert(training, tokenizer), convert(held_out, tokenizer)
+    if len(row) <= config.block_size:
+        raise SystemExit(f"{options.folder}: too little text to learn and to hold out")
+    places = None if options.folder else end  # long texts: windows begin anywhere
+    train(model, row, options.steps, end=places, report=print)
     save("story.safetensors", model, tokenizer)
-    found = perplexity(model, convert(held_out, tokenizer), end)
+    found = perplexity(model, np.append(end, held_out), end)
     print(f"perplexity on texts held out {found:.3f}; {time.time() - start:.0f} seconds")
     print(tokenizer.decode(generate(model, [end], 90, rng, temperature=0.8, end=end)))
 
