@@ -459,6 +459,13 @@ PLANTED = {
         (THIRD, "Nothing yet.", "$$\n\\newcommand{\\x}{y} \\x\n$$"),
         [f"{D}/{THIRD}:3: \\newcommand is not allowed in mathematics"],
     ),
+    "a list in mathematics": (
+        (THIRD, "Nothing yet.", "$$\na\n- b\n$$"),
+        [
+            f"{D}/{THIRD}:5: a line of mathematics begins with '-', which pandoc takes for more "
+            "than mathematics: break it elsewhere"
+        ],
+    ),
     # files
     "a chapter is missing": (
         ("16-where-to-go-on.md", None),

@@ -39,6 +39,21 @@ def test_every_node_knows_its_line(engine, kind, what):
     assert [each["line"] for each in found] == [line - (kind == "CodeBlock")]
 
 
+def test_a_formula_that_pandoc_reads_as_text_is_named(tmp_path):
+    folder = write_sample(tmp_path)
+    path = folder / "03-the-engine.md"
+    path.write_text(path.read_text() + "\n$$\na\n- b\n$$\n")
+    chapter = read_book(folder).part("03-the-engine")
+    line = path.read_text().count("\n") - 3
+    with pytest.raises(GuideError) as error:
+        read_tree(chapter)
+    (problem,) = error.value.problems
+    assert (
+        str(problem)
+        == f"docs/guide/03-the-engine.md:{line}: pandoc reads this formula as text: a - b"
+    )
+
+
 def test_headings_have_their_numbers_and_anchors(tree):
     headings = [each["c"] for each in every(tree["blocks"], "Header")]
     assert [(level, given[0], given[2]) for level, given, _ in headings] == [

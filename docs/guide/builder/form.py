@@ -20,6 +20,8 @@ WORDS = {
 """The languages of blocks, and the words that may follow (from=FILE aside)."""
 MATHEMATICS = re.compile(r"\\(?:(?:re)?newcommand|def|tag|label|require)\b|\{align\*?\}")
 """What not every writer of mathematics understands."""
+MARKS = re.compile(r"\n *([-+*>#]|\d{1,9}[.)])(?=\s|$)")
+"""What begins a list, a quote or a heading, where a formula's second or later line begins."""
 
 
 def form_problems(book: Book, whole: bool) -> Iterator[Problem]:
@@ -115,6 +117,11 @@ def _texts(part: Chapter) -> Iterator[Problem]:
         wrong = MATHEMATICS.search(text)
         if wrong:
             yield part.problem(line, f"{wrong[0]} is not allowed in mathematics")
+        mark = MARKS.search(text)
+        if mark:
+            count = text.count("\n", 0, mark.start()) + 1
+            message = f"a line of mathematics begins with {mark[1]!r}, which pandoc takes for more"
+            yield part.problem(line + count, f"{message} than mathematics: break it elsewhere")
 
 
 def _part_of(text: str) -> str:

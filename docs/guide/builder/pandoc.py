@@ -15,6 +15,7 @@ import json
 import re
 import subprocess
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -159,7 +160,19 @@ def read_tree(chapter: Chapter) -> Node:
     """Pandoc's tree of a chapter; every node has its "line", and no wrapper is left."""
     tree = json.loads(_pandoc(chapter.text, "-f", READER, "-t", "json")[0])
     tree["blocks"] = _located(tree["blocks"], 1)
+    _check_formulas(chapter, tree)
     return tree  # type: ignore[no-any-return]
+
+
+def _check_formulas(chapter: Chapter, tree: Node) -> None:
+    """Raise GuideError for a formula of the text that pandoc has read as something else."""
+    found = Counter("".join(each["c"][1].split()) for each in every(tree["blocks"], "Math"))
+    for tex, line in chapter.pieces.mathematics:
+        bare = "".join(tex.split())
+        if not found[bare]:
+            message = f"pandoc reads this formula as text: {' '.join(tex.split())[:60]}"
+            raise GuideError([chapter.problem(line, message)])
+        found[bare] -= 1
 
 
 def _located(values: list[Any], line: int) -> list[Any]:
