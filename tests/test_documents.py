@@ -8,6 +8,7 @@ import builtins
 import importlib
 import io
 import keyword
+import os
 import re
 import tokenize
 from functools import cache
@@ -21,9 +22,10 @@ from autograd import ops
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("autograd", "tinygrad_llm")
+MADE = "_build"  # the folder of what the guide's builder makes, perhaps at this moment
 DOCUMENTS = [
     *sorted(ROOT.glob("*.md")),
-    *sorted(ROOT.glob("docs/**/*.md")),
+    *sorted(path for path in ROOT.glob("docs/**/*.md") if MADE not in path.parts),
     *sorted(ROOT.glob("autograd/**/*.md")),
 ]
 GUIDE = ROOT / "docs" / "guide"  # a book, whose pages speak of its own code as well
@@ -58,8 +60,11 @@ NOT_OURS = {
 def files():
     """Every file and folder of the project, as paths from its root."""
     tops = ("autograd", "tinygrad_llm", "examples", "tests", "docs", "benchmarks", ".ci")
-    found = [p for top in tops for p in (ROOT / top).rglob("*") if "__pycache__" not in p.parts]
-    found += [ROOT / top for top in tops] + [p for p in ROOT.iterdir() if p.is_file()]
+    found = [ROOT / top for top in tops] + [p for p in ROOT.iterdir() if p.is_file()]
+    for top in tops:
+        for folder, folders, names in os.walk(ROOT / top):
+            folders[:] = [name for name in folders if name not in ("__pycache__", MADE)]
+            found += [Path(folder, name) for name in [*folders, *names]]
     return [str(p.relative_to(ROOT)) + "/" * p.is_dir() for p in found]
 
 
@@ -108,6 +113,7 @@ BEGINNINGS = {
 ELSEWHERE = {  # names of other projects
     "nolock", "parallel=True", "torch.func", "transformers", "Conv1D",
     "add_module", "register_buffer", "register_parameter",
+    "MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_",
 }  # fmt: skip
 DATA = re.compile(r"[\w*]*\.(?:json|jsonl|npy|safetensors|lock)")
 
