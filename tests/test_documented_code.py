@@ -30,10 +30,10 @@ from tinygrad_llm.tokenizer import Tokenizer
 from tinygrad_llm.training.metrics import read_metrics
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md"))]
 DOCUMENTS = [
-    path for path in DOCUMENTS if "_build" not in path.parts
-]  # made by the guide's builder
+    *sorted(ROOT.glob("*.md")),
+    *sorted(path for path in ROOT.glob("docs/**/*.md") if "_build" not in path.parts),  # made
+]
 RNG = np.random.default_rng(9)
 
 

@@ -9,7 +9,7 @@
     place = book.resolve(chapter, link.target)  # where a link leads, for every kind of link
 
 A chapter that is not written yet is missing: numbers come from the files' names, so the others keep
-theirs. What a chapter may hold is the business of checks.py; this module only reads.
+theirs. What a chapter may hold is the business of check.py; this module only reads.
 """
 
 import re

@@ -8,15 +8,13 @@ from builder.book import Book, Chapter
 from builder.markdown import Block
 from builder.problems import Problem, read_utf8, shown
 
+Excerpt = tuple[Chapter, Block]
+
 
 def excerpt_problems(book: Book, whole: bool) -> Iterator[Problem]:
     """What is wrong with the excerpts; with ``whole``, also the lines that no chapter shows."""
     code = book.folder / "code"
-    excerpts: dict[str, list[tuple[Chapter, Block]]] = {}
-    for chapter in book.chapters:
-        for block in chapter.blocks:
-            if block.source is not None:
-                excerpts.setdefault(block.source, []).append((chapter, block))
+    excerpts = excerpts_by_file(book.chapters)
     files = sorted(path.name for path in code.glob("*.py"))
     for name, found in excerpts.items():
         if name not in files:
@@ -27,26 +25,48 @@ def excerpt_problems(book: Book, whole: bool) -> Iterator[Problem]:
         yield from _of_file(code / name, excerpts.get(name, []), whole)
 
 
-def _of_file(path: Path, excerpts: list[tuple[Chapter, Block]], whole: bool) -> Iterator[Problem]:
+def excerpts_by_file(parts: list[Chapter]) -> dict[str, list[Excerpt]]:
+    """The excerpts in some parts of the book, in order, by the files that they name."""
+    excerpts: dict[str, list[Excerpt]] = {}
+    for chapter in parts:
+        for block in chapter.blocks:
+            if block.source is not None:
+                excerpts.setdefault(block.source, []).append((chapter, block))
+    return excerpts
+
+
+def starts_in_order(lines: list[str], excerpts: list[Excerpt]) -> list[int | None]:
+    """The index of each excerpt's first line after the one before; None where it has none."""
+    starts: list[int | None] = []
+    next_line = 0
+    for _, block in excerpts:
+        wanted = _lines_of(block)
+        later = [start for start in _places(lines, wanted) if start >= next_line]
+        starts.append(later[0] if later and block.text.strip() else None)
+        if starts[-1] is not None:
+            next_line = starts[-1] + len(wanted)
+    return starts
+
+
+def _lines_of(block: Block) -> list[str]:
+    return block.text.strip("\n").split("\n")
+
+
+def _of_file(path: Path, excerpts: list[Excerpt], whole: bool) -> Iterator[Problem]:
     lines = read_utf8(path).splitlines()
     shown_by: dict[int, str] = {}  # a line's index: the place that shows it
-    next_line = 0
-    for chapter, block in excerpts:
-        wanted = block.text.strip("\n").split("\n")
-        if not block.text.strip():
-            yield chapter.problem(block.line, f"an empty excerpt of {path.name}")
-            continue
-        starts = _places(lines, wanted)
-        later = [start for start in starts if start >= next_line]
-        if later:
-            start = later[0]
+    starts = starts_in_order(lines, excerpts)
+    for (chapter, block), start in zip(excerpts, starts, strict=True):
+        wanted = _lines_of(block)
+        if start is not None:
             place = f"{chapter.shown}:{block.line}"
             shown_by |= dict.fromkeys(range(start, start + len(wanted)), place)
-            next_line = start + len(wanted)
-        elif not starts:
-            yield _differs(chapter, block, lines, wanted, path.name)
+        elif not block.text.strip():
+            yield chapter.problem(block.line, f"an empty excerpt of {path.name}")
+        elif elsewhere := _places(lines, wanted):
+            yield chapter.problem(block.line, _misplaced(path.name, elsewhere[0], wanted, shown_by))
         else:
-            yield chapter.problem(block.line, _misplaced(path.name, starts[0], wanted, shown_by))
+            yield _differs(chapter, block, lines, wanted, path.name)
     if whole:
         yield from _unshown(path, lines, shown_by)
 

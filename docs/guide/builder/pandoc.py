@@ -23,8 +23,9 @@ from typing import Any
 import pypandoc
 
 from builder.book import Book, Chapter, Figure, Place, Section
+from builder.excerpts import excerpts_by_file, starts_in_order
 from builder.markdown import Block
-from builder.problems import GuideError, Problem
+from builder.problems import GuideError, Problem, read_utf8
 
 Node = dict[str, Any]
 READER = "commonmark+pipe_tables+smart+sourcepos+tex_math_dollars"
@@ -274,18 +275,12 @@ def _is_figure(content: list[Node]) -> bool:
 def _excerpt_lines(book: Book) -> dict[tuple[str, int], int]:
     """Where the excerpts begin in their files, by a chapter's name and the block's line."""
     found: dict[tuple[str, int], int] = {}
-    ends: dict[str, int] = {}  # excerpts come in the file's order
-    for chapter in book.parts:
-        for block in chapter.blocks:
-            if block.source is None:
-                continue
-            path = book.folder / "code" / block.source
-            text = "\n" + path.read_text("utf-8") if path.is_file() else ""
-            wanted = "\n" + block.text.strip("\n") + "\n"
-            at = text.find(wanted, ends.get(block.source, 0))
-            if at >= 0:
-                found[chapter.name, block.line] = text.count("\n", 0, at) + 1
-                ends[block.source] = at + len(wanted) - 1
+    for name, excerpts in excerpts_by_file(book.parts).items():
+        path = book.folder / "code" / name
+        lines = read_utf8(path).splitlines() if path.is_file() else []
+        for (chapter, block), start in zip(excerpts, starts_in_order(lines, excerpts), strict=True):
+            if start is not None:
+                found[chapter.name, block.line] = start + 1
     return found
 
 
