@@ -184,6 +184,26 @@ def test_attention_of_far_scores(far, dtype, mode):
     assert not g_qkv[..., :2].any()
 
 
+@both_dtypes
+@pytest.mark.parametrize("op", ATTENTION)
+def test_attention_of_scores_far_apart(dtype, op):
+    (case,) = (case for case in CASES if case.op == op and not case.note)
+    inputs = case.inputs(70, 4 if op == "attention" else 1, dtype)
+    for name, x in inputs.items():
+        if name != "g":  # few bits, so that scores from -6400 to 6400 have no rounding errors
+            x[:] = np.clip(np.round(x * 20), -80, 80)
+    case.run(compared(op, dtype, typical=80), **inputs)
+
+
+@both_dtypes
+def test_a_weight_of_attention_that_would_be_denormal_is_zero(dtype):
+    tiny = np.finfo(dtype).tiny
+    near, far, value = np.log(tiny) + 10, np.log(tiny) - 3, 1 / tiny / 8
+    qkv = np.array([[[0, 0, 0], [1, near, value]], [[0, 0, 0], [1, far, value]]], dtype)
+    y, _ = fast("attention").forward(xp, qkv, 1)
+    assert y[1, 1] == 0 and abs(y[0, 1] / (np.exp(10.0) / 8) - 1) < 1e-3
+
+
 @modes
 @both_dtypes
 @pytest.mark.parametrize("approximate", ["none", "tanh"])

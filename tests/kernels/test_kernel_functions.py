@@ -1,4 +1,4 @@
-"""The functions of the compiled kernels: exp, erf and maximum."""
+"""The functions of the compiled kernels: exp, exp_or_zero, erf and maximum."""
 
 import math
 
@@ -7,7 +7,7 @@ import pytest
 
 from autograd._erf import erf as array_erf
 from autograd.device import numpy_namespace
-from autograd.kernels._functions import erf, exp, maximum
+from autograd.kernels._functions import erf, exp, exp_or_zero, maximum
 from autograd.kernels._jit import jit
 
 SPECIAL = [math.nan, math.inf, -math.inf, 1e30, -1e30, 0.0, -0.0, 1e-40, 104.5, -104.5]
@@ -18,6 +18,13 @@ def exp_each(x, y, start, stop):
     x, y = x[start:stop], y[start:stop]
     for j in range(x.size):
         y[j] = exp(x[j])
+
+
+@jit
+def exp_or_zero_each(x, y, start, stop):
+    x, y = x[start:stop], y[start:stop]
+    for j in range(x.size):
+        y[j] = exp_or_zero(x[j])
 
 
 @jit
@@ -74,6 +81,16 @@ def test_exp_of_nan_infinity_and_range_ends(dtype):
     np.testing.assert_allclose(apply(exp_each, x), expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize("dtype, low", [("f4", -87), ("f8", -708)])
+def test_exp_or_zero_is_exp_without_denormal_numbers(dtype, low):
+    x = np.linspace(low, 0, 5002)[1:].astype(dtype)
+    np.testing.assert_array_equal(apply(exp_or_zero_each, x), apply(exp_each, x))
+    x = np.array([low, low - 1.0, 1.04 * low, 1.06 * low, -1e30, -math.inf, math.nan], dtype)
+    y = apply(exp_or_zero_each, x)
+    np.testing.assert_array_equal(y, [0, 0, 0, 0, 0, 0, math.nan])
+    assert np.exp(np.array(low, dtype)) < 2 * np.finfo(dtype).tiny  # it begins no earlier
+
+
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 def test_erf_of_a_kernel_and_of_arrays(dtype):
     cuts = [0.84375, 1.25, 1 / 0.35, 6.0]
@@ -106,5 +123,7 @@ def test_maximum_is_numpys(dtype):
 def test_helpers_refuse_to_run_outside_a_kernel():
     with pytest.raises(NotImplementedError, match="numpy.exp"):
         exp(1.0)
+    with pytest.raises(NotImplementedError, match="numpy.exp"):
+        exp_or_zero(1.0)
     with pytest.raises(NotImplementedError, match="autograd._erf"):
         erf(1.0)

@@ -24,7 +24,7 @@ import math
 import numpy as np
 
 from autograd.kernels import _blas
-from autograd.kernels._functions import exp, maximum
+from autograd.kernels._functions import exp_or_zero, maximum
 from autograd.kernels._gemm import available, gemm_in_kernel, transpose
 from autograd.kernels._jit import jit, part
 from autograd.kernels._threads import parallel_rows, rows_per_part
@@ -159,7 +159,7 @@ def exponentials(row, largest):
     """Scores become exp(score - largest), 0 for the future; returns their sum."""
     total = row.dtype.type(0)
     for j in range(len(row)):
-        e = exp(row[j] - largest)
+        e = exp_or_zero(row[j] - largest)
         row[j] = e
         total += e
     return total
@@ -185,6 +185,6 @@ def gradients(row, g_row, along, largest, total):
     """Scores become weights, and their gradients those of the scores, but for the scale."""
     weight = row.dtype.type(1) / total
     for j in range(len(row)):
-        p = exp(row[j] - largest) * weight
+        p = exp_or_zero(row[j] - largest) * weight
         row[j] = p
         g_row[j] = p * (g_row[j] - along)

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from autograd.kernels._functions import exp, maximum, minus_both
+from autograd.kernels._functions import exp, exp_or_zero, maximum, minus_both
 from autograd.kernels._jit import jit
 from autograd.kernels._threads import parallel_rows, rows_per_part
 
@@ -69,7 +69,7 @@ def row_losses(logits, targets, ignore_index, losses, top, rest, start, stop):
             largest = maximum(largest, row[j])
         total = logits.dtype.type(0)
         for j in range(V):
-            total += exp(row[j] - largest)
+            total += exp_or_zero(row[j] - largest)
         top[i], rest[i] = largest, np.log(total)
         losses[i] = minus_both(largest, row[targets[i]], -rest[i])
 
