@@ -20,6 +20,7 @@ from autograd.backward import grad
 from autograd.engine import Op
 from autograd.grad_mode import enable_grad, is_grad_enabled, no_grad
 from autograd.kernels.dispatch import use_kernels
+from autograd.precision import matmul_precision
 
 _methods.ops, _methods.backward = ops, backward.backward  # a Tensor's only links upwards
 
@@ -36,6 +37,7 @@ __all__ = [
     "functional",
     "grad",
     "is_grad_enabled",
+    "matmul_precision",
     "no_grad",
     "ops",
     "tensor",

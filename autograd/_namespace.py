@@ -1,13 +1,14 @@
 """``Namespace``: the functions that every formula of the project is written with, as ``xp``.
 
 They are NumPy's functions, or CuPy's, and the few pure ones that these libraries lack and a
-language model needs: ``erf``, ``sigmoid``, ``logsumexp`` and ``scatter_add``. Those are written
-here once, in terms of the library that they are added to. (To differentiate a derivative, ``xp`` is
-our own ``autograd.ops``, which has the same names.)
+language model needs: ``erf``, ``sigmoid``, ``logsumexp``, ``scatter_add`` and ``product``. Those
+are written here once, in terms of the library that they are added to. (To differentiate a
+derivative, ``xp`` is our own ``autograd.ops``, which has the same names.)
 """
 
 import numpy as np
 
+from autograd._bfloat16 import rounded
 from autograd._erf import erf
 
 
@@ -69,6 +70,12 @@ class Namespace:
             y = self.log(self.sum(self.exp(x - top), axis=axis, keepdims=True)) + top
         y = self.asarray(y, dtype=x.dtype)
         return y if keepdims else self.squeeze(y, axis=axis)
+
+    def product(self, a, b, precision="float32"):
+        """a @ b; at the precision "bf16" both are rounded to bf16 first (``precision.py``)."""
+        if precision == "bf16":
+            a, b = rounded(self, a), rounded(self, b)
+        return a @ b
 
     def scatter_add(self, shape, index, values):
         """Zeros of ``shape`` with ``values`` added at ``index``; repeated indices add up."""

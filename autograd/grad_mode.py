@@ -37,15 +37,15 @@ class _GradMode:
         _enabled.reset(self._tokens.pop())
 
     def __call__(self, function: Function) -> Function:
-        return _decorated(type(self), function)
+        return decorated(type(self), type(self).__name__, function)
 
 
-def _decorated(mode, function):
-    """``function``, running in ``mode``."""
+def decorated(mode, name, function):
+    """``function``, running in ``mode()``, a context manager that the user calls ``name``."""
     if inspect.isasyncgenfunction(function):
         raise TypeError(
-            f"{mode.__name__} cannot decorate the asynchronous generator "
-            f"{function.__qualname__}: use `with {mode.__name__}():` inside it"
+            f"{name} cannot decorate the asynchronous generator "
+            f"{function.__qualname__}: use `with {name}():` inside it"
         )
     if inspect.iscoroutinefunction(function):
 
@@ -72,7 +72,7 @@ def _decorated(mode, function):
 
 
 def _steps(mode, generator):
-    """Drive ``generator``, entering ``mode`` anew for each of its steps."""
+    """Drive ``generator``, entering ``mode()`` anew for each of its steps."""
     resume, argument = generator.send, None
     try:
         while True:

@@ -11,6 +11,9 @@ choose the folder's reference.py, cpu.py (numba) or cuda.py (CuPy) at every call
 ``room``, what a backward may change in place (``autograd/in_place.py``), is passed to kernels only:
 a reference is pure mathematics.
 
+So is ``precision`` (``autograd/precision.py``) passed on only if it is not "float32": a kernel that
+has no such option is then as good as none.
+
 float16 has no fast kernel, and its range ends at 65,504, below the square of 256. So the reference
 runs in float32, and only the results are rounded to float16: statistics, scores and sums keep the
 range and the digits of float32.
@@ -114,7 +117,9 @@ class Kernel:
         self.op = package.rpartition(".")[2]
         self._implementations, self._options = {}, {}
 
-    def __call__(self, xp, *args, room=None, **kwargs):
+    def __call__(self, xp, *args, room=None, precision="float32", **kwargs):
+        if precision != "float32":
+            kwargs["precision"] = precision
         others, named = _modes.get()
         mode = named.get(self.op, others)
         if mode == "reference" or not isinstance(xp, Namespace):
@@ -144,6 +149,7 @@ class Kernel:
         def convert(value, dtype):
             return xp.astype(value, dtype) if _is_float(value) else value
 
+        kwargs.pop("precision", None)  # it is one of float32 arrays
         args = [convert(a, np.float32) for a in args]
         kwargs = {name: convert(a, np.float32) for name, a in kwargs.items()}
         result = function(xp, *args, **kwargs)

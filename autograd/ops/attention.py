@@ -11,6 +11,7 @@ from autograd.ops.arguments import floating, integer, operand
 from autograd.ops.conversion import astype
 from autograd.ops.dropping import drop_probability, keep_mask
 from autograd.ops.shape import reshape
+from autograd.precision import at_current_precision
 
 __all__ = ["causal_attention", "scaled_dot_product_attention"]
 
@@ -27,16 +28,17 @@ class CausalAttention(Op):
     save_inputs = (0,)
     save_output = True
     fresh_gradients = True
+    precision = "float32"
 
     def __init__(self, n_head):
         self.n_head = n_head
 
     def forward(self, xp, qkv):
-        y, self.cache = attention.forward(xp, qkv, self.n_head)
+        y, self.cache = attention.forward(xp, qkv, self.n_head, precision=self.precision)
         return y
 
     def backward(self, xp, g, qkv, y):
-        return attention.backward(xp, g, qkv, y, self.n_head, self.cache)
+        return attention.backward(xp, g, qkv, y, self.n_head, self.cache, precision=self.precision)
 
 
 def causal_attention(qkv: TensorLike, n_head: int) -> Tensor:
@@ -53,7 +55,7 @@ def causal_attention(qkv: TensorLike, n_head: int) -> Tensor:
             f"causal_attention: qkv has shape {qkv.shape}, expected (B, T, 3 C) with C a multiple "
             f"of the {n_head} heads"
         )
-    return CausalAttention(n_head)(qkv)
+    return at_current_precision(CausalAttention(n_head))(qkv)
 
 
 class ScaledDotProductAttention(Op):

@@ -4,6 +4,7 @@ from autograd._tensor import Tensor, TensorLike
 from autograd.engine import Op
 from autograd.kernels import linear as kernel
 from autograd.ops.arguments import of_one_type
+from autograd.precision import at_current_precision
 
 __all__ = ["linear"]
 
@@ -22,13 +23,14 @@ class Linear(Op):
     saved_for = {0: (1,), 1: (0,)}
     fresh_gradients = True
     works_in_place = True
+    precision = "float32"
 
     def forward(self, xp, x, weight, bias=None):
-        return kernel.forward(xp, x, weight, bias)
+        return kernel.forward(xp, x, weight, bias, precision=self.precision)
 
     def backward(self, xp, g, x, weight, room=None):
         needs = self.needs if len(self.needs) == 3 else (*self.needs, False)
-        gradients = kernel.backward(xp, g, x, weight, needs, room=room)
+        gradients = kernel.backward(xp, g, x, weight, needs, room=room, precision=self.precision)
         return gradients[: len(self.needs)]
 
 
@@ -48,4 +50,4 @@ def linear(x: TensorLike, weight: TensorLike, bias: TensorLike | None = None) ->
         raise ValueError(
             f"linear: the bias has shape {biases[0].shape}, expected {weight.shape[:1]}"
         )
-    return Linear()(x, weight, *biases)
+    return at_current_precision(Linear())(x, weight, *biases)

@@ -10,6 +10,7 @@ from autograd.device import namespace
 from autograd.engine import Op
 from autograd.kernels import grouped_query_attention as kernel
 from autograd.ops.arguments import floating, integer, integer_array, of_one_type, real
+from autograd.precision import at_current_precision
 
 __all__ = ["grouped_query_attention"]
 
@@ -30,16 +31,19 @@ class GroupedQueryAttention(Op):
     save_inputs = (0, 1, 2)
     save_output = True
     fresh_gradients = True
+    precision = "float32"
 
     def __init__(self, scale, window, softcap, documents=None):
         self.options = scale, window, softcap, documents
 
     def forward(self, xp, q, k, v):
-        y, self.cache = kernel.forward(xp, q, k, v, *self.options)
+        y, self.cache = kernel.forward(xp, q, k, v, *self.options, precision=self.precision)
         return y
 
     def backward(self, xp, g, q, k, v, y):
-        found = kernel.backward(xp, g, q, k, v, y, *self.options, cache=self.cache)
+        found = kernel.backward(
+            xp, g, q, k, v, y, *self.options, cache=self.cache, precision=self.precision
+        )
         return tuple([a if need else None for a, need in zip(found, self.needs, strict=True)])
 
 
@@ -82,7 +86,7 @@ def grouped_query_attention(
         scale = 1 / math.sqrt(max(1, q.shape[-1]))
     starts = None if documents is None else _checked_documents(documents, q.shape, k.shape)
     op = GroupedQueryAttention(float(real(_NAME, "scale", scale)), window, softcap, starts)
-    return op.reading(documents)(q, k, v)
+    return at_current_precision(op).reading(documents)(q, k, v)
 
 
 def _checked_documents(documents: TensorLike, q: tuple[int, ...], k: tuple[int, ...]) -> Any:

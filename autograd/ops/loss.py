@@ -27,6 +27,7 @@ from autograd.ops.arguments import (
 from autograd.ops.conversion import astype
 from autograd.ops.reduce import sum
 from autograd.ops.shape import reshape
+from autograd.precision import at_current_precision
 from autograd.questions import see
 
 __all__ = ["cross_entropy", "linear_cross_entropy"]
@@ -184,13 +185,14 @@ class LinearCrossEntropy(Op):
 
     save_inputs = (0, 1)
     fresh_gradients = True
+    precision = "float32"
 
     def __init__(self, targets, ignore_index, reduction):
         self.options = targets, ignore_index, reduction
 
     def forward(self, xp, h, weight):
         loss, self.cache = linear_cross_entropy_kernel.forward(
-            xp, h, weight, *self.options, self.needs
+            xp, h, weight, *self.options, self.needs, precision=self.precision
         )
         return loss
 
@@ -199,7 +201,7 @@ class LinearCrossEntropy(Op):
         # computes them again. (pop is one step: only one of two threads gets them.)
         cache = vars(self).pop("cache", None)
         return linear_cross_entropy_kernel.backward(
-            xp, g, h, weight, *self.options, cache, self.needs
+            xp, g, h, weight, *self.options, cache, self.needs, precision=self.precision
         )
 
 
@@ -235,7 +237,7 @@ def linear_cross_entropy(
         "linear_cross_entropy", targets, h.shape[:-1], weight.shape[0], ignore_index, reduction
     )
     flat = reshape(h, (classes.size, h.shape[-1]))
-    op = LinearCrossEntropy(classes.reshape(-1), ignore_index, reduction)
+    op = at_current_precision(LinearCrossEntropy(classes.reshape(-1), ignore_index, reduction))
     loss = op.reading(targets)(flat, weight)
     return reshape(loss, classes.shape) if reduction == "none" else loss
 

@@ -6,6 +6,7 @@ from autograd.engine import Op
 from autograd.kernels import feed_forward as kernel
 from autograd.ops.activation import known_gelu
 from autograd.ops.arguments import floating, of_one_type
+from autograd.precision import at_current_precision
 
 __all__ = ["feed_forward"]
 
@@ -25,17 +26,20 @@ class FeedForward(Op):
     save_inputs = (0, 1, 2, 3)
     fresh_gradients = True
     works_in_place = True
+    precision = "float32"
 
     def __init__(self, approximate):
         self.approximate = approximate
 
     def forward(self, xp, x, u, b, w, c):
-        y, self.cache = kernel.forward(xp, x, u, b, w, c, self.approximate)
+        y, self.cache = kernel.forward(
+            xp, x, u, b, w, c, self.approximate, precision=self.precision
+        )
         return y
 
     def backward(self, xp, g, x, u, b, w, room=None):
         options = (self.approximate, self.cache, self.needs)
-        return kernel.backward(xp, g, x, u, b, w, *options, room=room)
+        return kernel.backward(xp, g, x, u, b, w, *options, room=room, precision=self.precision)
 
 
 def feed_forward(
@@ -71,7 +75,7 @@ def feed_forward(
             raise ValueError(
                 f"feed_forward: {name} has shape {bias.shape}, expected {weight.shape[:1]}"
             )
-    return FeedForward(approximate)(x, u, b, w, c)
+    return at_current_precision(FeedForward(approximate))(x, u, b, w, c)
 
 
 def _zeros(weight):

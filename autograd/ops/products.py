@@ -20,8 +20,9 @@ from autograd.ops.arithmetic import multiply
 from autograd.ops.conversion import astype
 from autograd.ops.matrices import diagonal
 from autograd.ops.shape import expand_dims, moveaxis, reshape, squeeze, transpose
+from autograd.precision import PRECISIONS
 
-__all__ = ["cross", "dot", "einsum", "inner", "kron", "matmul", "outer", "tensordot"]
+__all__ = ["cross", "dot", "einsum", "inner", "kron", "matmul", "outer", "product", "tensordot"]
 
 
 class MatMul(Op):
@@ -49,7 +50,8 @@ class MatMul(Op):
 def matmul(a: TensorLike, b: TensorLike) -> Tensor:
     """The matrix product of NumPy's ``@``: vectors are rows on the left, columns on the right.
 
-    Raises ValueError for a 0-d operand or shapes that do not fit.
+    It computes in the type of its operands, whatever ``matmul_precision`` says. Raises ValueError
+    for a 0-d operand or shapes that do not fit.
     """
     a, b = operand(a), operand(b)
     if a.ndim == 0 or b.ndim == 0:
@@ -59,6 +61,47 @@ def matmul(a: TensorLike, b: TensorLike) -> Tensor:
     row, column = a.ndim == 1, b.ndim == 1
     y = MatMul()(expand_dims(a, 0) if row else a, expand_dims(b, 1) if column else b)
     return squeeze(y, axis=(-2,) * row + (-1,) * column)
+
+
+class Product(Op):
+    """Y = A B over the last two axes, of numbers rounded to bf16 first if they are float32.
+
+    Shapes: A (..., N, K), B (..., K, M) -> (..., N, M); the leading axes broadcast
+    Saves: A, B
+    Derivative: g_A = g @ B^T, g_B = A^T @ g
+    Note: these products round too; rounding itself counts as the identity, since its own derivative
+        is 0 wherever it exists (the straight-through rule of Bengio et al. 2013)
+    """
+
+    broadcasts = True
+    save_inputs = (0, 1)
+    saved_for = {0: (1,), 1: (0,)}
+
+    def forward(self, xp, a, b):
+        return xp.product(a, b, "bf16")
+
+    def backward(self, xp, g, a, b):
+        return (
+            xp.product(g, xp.swapaxes(b, -1, -2), "bf16") if self.needs[0] else None,
+            xp.product(xp.swapaxes(a, -1, -2), g, "bf16") if self.needs[1] else None,
+        )
+
+
+def product(a: TensorLike, b: TensorLike, precision: str = "float32") -> Tensor:
+    """The matrix product at a precision: (..., N, K) and (..., K, M) -> (..., N, M).
+
+    At "float32" it is ``matmul``. At "bf16" float32 numbers are rounded to bf16 first, here and in
+    backward, and added up in float32; other types are multiplied as they are. (For the product of
+    the elements of one array see ``prod``.) Raises ValueError for operands that are no matrices,
+    and for another precision.
+    """
+    a, b = operand(a), operand(b)
+    if precision not in PRECISIONS:
+        raise ValueError(f"product: unknown precision {precision!r}: choose one of {PRECISIONS}")
+    if a.ndim < 2 or b.ndim < 2:
+        raise ValueError(f"product takes matrices, got shapes {a.shape} and {b.shape}")
+    op = MatMul() if precision == "float32" else Product()
+    return op(a, b)
 
 
 def dot(a: TensorLike, b: TensorLike) -> Tensor:

@@ -48,6 +48,22 @@ PRODUCTS = [
         keeps=(0, 1),
         note="matrices vector",
     ),
+    Sample(
+        "product",
+        ops.product,
+        np.matmul,
+        ((3, 4), (4, 2)),
+        empty=((0, 4), (4, 2)),
+        keeps=(0, 1),
+    ),
+    Sample(
+        "product",
+        lambda a, b: ops.product(a, b, "bf16"),
+        np.matmul,
+        ((2, 1, 3, 4), (3, 4, 2)),
+        keeps=(0, 1),
+        note="bf16",  # float64 and float16 are not rounded
+    ),
     *[
         Sample("dot", ops.dot, np.dot, shapes, keeps=(0, 1), note=note)
         for note, shapes in {

@@ -65,10 +65,10 @@ CONSTANTS = (
 METHODS = (
     "all any argmax argmin astype copy cumprod cumsum diagonal dot fill flatten item max mean min "
     "nonzero prod ravel repeat reshape round searchsorted sort squeeze std sum swapaxes take "
-    "tobytes tolist trace transpose var"
+    "tobytes tolist trace transpose var view"
 ).split()
 
-BINARY = "add sub mul truediv floordiv mod pow matmul and or xor".split()
+BINARY = "add sub mul truediv floordiv mod pow matmul and or xor lshift rshift".split()
 COMPARISONS = "lt le gt ge eq ne".split()
 
 

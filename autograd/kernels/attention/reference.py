@@ -11,14 +11,15 @@ def split(xp, qkv, n_head):
     return parts[0], parts[1], parts[2]
 
 
-def weights(xp, Q, K, cache=None):
+def weights(xp, Q, K, cache=None, precision="float32"):
     """How much query t looks at key s: rows sum to 1, and are 0 for s > t.
 
     Returns them and, (B, H, T) each, the largest score m of every row and the sum of exponentials
     z: with these two in ``cache`` a row of weights is exp(s - m) / z.
     """
     T, D = Q.shape[-2:]
-    S = Q @ xp.swapaxes(K, -1, -2) * (1 / math.sqrt(max(1, D)))  # (B, H, T, T)
+    S = xp.product(Q, xp.swapaxes(K, -1, -2), precision)  # (B, H, T, T)
+    S = S * (1 / math.sqrt(max(1, D)))
     if S.size == 0:
         return S, xp.sum(S, axis=-1), xp.sum(S, axis=-1)  # no rows: there is no maximum to take
     t = xp.arange(T)
@@ -29,26 +30,26 @@ def weights(xp, Q, K, cache=None):
     return E / z[..., None], m, z
 
 
-def forward(xp, qkv, n_head):
+def forward(xp, qkv, n_head, precision="float32"):
     B, T, C3 = qkv.shape
     Q, K, V = split(xp, qkv, n_head)
-    P, *cache = weights(xp, Q, K)  # (B, H, T, T)
-    Y = xp.transpose(P @ V, (0, 2, 1, 3))  # (B, T, H, D)
+    P, *cache = weights(xp, Q, K, precision=precision)  # (B, H, T, T)
+    Y = xp.transpose(xp.product(P, V, precision), (0, 2, 1, 3))  # (B, T, H, D)
     return xp.reshape(Y, (B, T, C3 // 3)), tuple(cache)
 
 
-def backward(xp, g, qkv, y, n_head, cache=None):
+def backward(xp, g, qkv, y, n_head, cache=None, precision="float32"):
     B, T, C3 = qkv.shape
     Q, K, V = split(xp, qkv, n_head)
     D = Q.shape[-1]
-    P = weights(xp, Q, K, cache)[0]  # (B, H, T, T), computed again
+    P = weights(xp, Q, K, cache, precision)[0]  # (B, H, T, T), computed again
     g, Y = (xp.reshape(a, (B, T, n_head, D)) for a in (g, y))
     g, Y = (xp.transpose(a, (0, 2, 1, 3)) for a in (g, Y))  # (B, H, T, D)
-    g_V = xp.swapaxes(P, -1, -2) @ g
-    g_P = g @ xp.swapaxes(V, -1, -2)  # (B, H, T, T)
+    g_V = xp.product(xp.swapaxes(P, -1, -2), g, precision)
+    g_P = xp.product(g, xp.swapaxes(V, -1, -2), precision)  # (B, H, T, T)
     g_S = P * (g_P - xp.sum(g * Y, axis=-1, keepdims=True))
     g_S = g_S * (1 / math.sqrt(max(1, D)))  # dL/dS before the scaling
-    g_Q = g_S @ K
-    g_K = xp.swapaxes(g_S, -1, -2) @ Q
+    g_Q = xp.product(g_S, K, precision)
+    g_K = xp.product(xp.swapaxes(g_S, -1, -2), Q, precision)
     g_qkv = xp.transpose(xp.stack((g_Q, g_K, g_V)), (1, 3, 0, 2, 4))  # (B, T, 3, H, D)
     return xp.reshape(g_qkv, (B, T, C3))

@@ -24,27 +24,34 @@ def gelu(xp, x, approximate):
     return xp.maximum(x, -FAR) * phi, phi + inside * density  # its value, and its slope
 
 
-def forward(xp, x, up_weight, up_bias, down_weight, down_bias, approximate):
+def forward(xp, x, up_weight, up_bias, down_weight, down_bias, approximate, precision="float32"):
     *lead, K = x.shape
-    hidden = xp.reshape(x, (math.prod(lead), K)) @ up_weight.T + up_bias  # (N, M)
-    y = gelu(xp, hidden, approximate)[0] @ down_weight.T + down_bias  # (N, C)
+    rows = xp.reshape(x, (math.prod(lead), K))
+    hidden = xp.product(rows, up_weight.T, precision) + up_bias  # (N, M)
+    activation = gelu(xp, hidden, approximate)[0]  # (N, M)
+    y = xp.product(activation, down_weight.T, precision) + down_bias  # (N, C)
     return xp.reshape(y, (*lead, down_weight.shape[0])), hidden
 
 
-def backward(xp, g, x, up_weight, up_bias, down_weight, approximate, cache=None, needs=(True,) * 5):
+def backward(
+    xp, g, x, up_weight, up_bias, down_weight, approximate,
+    cache=None, needs=(True,) * 5, precision="float32",
+):  # fmt: skip
     rows, g_rows = (xp.reshape(a, (math.prod(a.shape[:-1]), a.shape[-1])) for a in (x, g))
-    hidden = rows @ up_weight.T + up_bias if cache is None else cache  # (N, M)
+    hidden = cache  # (N, M)
+    if cache is None:
+        hidden = xp.product(rows, up_weight.T, precision) + up_bias
     activation, slope = gelu(xp, hidden, approximate)  # (N, M) both
-    g_hidden = (g_rows @ down_weight) * slope  # (N, M)
+    g_hidden = xp.product(g_rows, down_weight, precision) * slope  # (N, M)
     g_x = g_up_weight = g_up_bias = g_down_weight = g_down_bias = None
     if needs[0]:
-        g_x = xp.reshape(g_hidden @ up_weight, x.shape)
+        g_x = xp.reshape(xp.product(g_hidden, up_weight, precision), x.shape)
     if needs[1]:
-        g_up_weight = g_hidden.T @ rows  # (M, K)
+        g_up_weight = xp.product(g_hidden.T, rows, precision)  # (M, K)
     if needs[2]:
         g_up_bias = xp.sum(g_hidden, axis=0)  # (M,)
     if needs[3]:
-        g_down_weight = g_rows.T @ activation  # (C, M)
+        g_down_weight = xp.product(g_rows.T, activation, precision)  # (C, M)
     if needs[4]:
         g_down_bias = xp.sum(g_rows, axis=0)  # (C,)
     return g_x, g_up_weight, g_up_bias, g_down_weight, g_down_bias

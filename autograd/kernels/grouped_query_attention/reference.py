@@ -14,7 +14,7 @@ def split(xp, q, k):
     return xp.reshape(q, (B, G, H // G, T, D)), xp.reshape(k, (B, G, 1, S, D))
 
 
-def weights(xp, q, k, scale, window, softcap, documents, cache=None):
+def weights(xp, q, k, scale, window, softcap, documents, cache=None, precision="float32"):
     """How much query t looks at key s (B, G, H/G, T, S): rows sum to 1.
 
     Returns them, the slope of the cap (1 without one), and the largest score m of every row and the
@@ -22,7 +22,8 @@ def weights(xp, q, k, scale, window, softcap, documents, cache=None):
     """
     q, k = split(xp, q, k)
     T, S = q.shape[-2], k.shape[-2]
-    scores, slope = q @ xp.swapaxes(k, -1, -2) * scale, 1  # (B, G, H/G, T, S)
+    scores = xp.product(q, xp.swapaxes(k, -1, -2), precision) * scale  # (B, G, H/G, T, S)
+    slope = 1
     if scores.size == 0:
         return scores, slope, xp.sum(scores, axis=-1), xp.sum(scores, axis=-1)  # there are no rows
     if softcap is not None:
@@ -42,20 +43,24 @@ def weights(xp, q, k, scale, window, softcap, documents, cache=None):
     return e / z[..., None], slope, m, z
 
 
-def forward(xp, q, k, v, scale, window, softcap, documents=None):
-    p, _, *cache = weights(xp, q, k, scale, window, softcap, documents)  # (B, G, H/G, T, S)
-    y = p @ split(xp, q, v)[1]  # (B, G, H/G, T, D)
+def forward(xp, q, k, v, scale, window, softcap, documents=None, precision="float32"):
+    options = scale, window, softcap, documents
+    p, _, *cache = weights(xp, q, k, *options, precision=precision)  # (B, G, H/G, T, S)
+    y = xp.product(p, split(xp, q, v)[1], precision)  # (B, G, H/G, T, D)
     return xp.reshape(y, q.shape), tuple(cache)
 
 
-def backward(xp, g, q, k, v, y, scale, window, softcap, documents=None, cache=None):
+def backward(
+    xp, g, q, k, v, y, scale, window, softcap, documents=None, cache=None, precision="float32"
+):
     options = scale, window, softcap, documents
-    p, slope, *_ = weights(xp, q, k, *options, cache)  # (B, G, H/G, T, S)
+    p, slope, *_ = weights(xp, q, k, *options, cache, precision)  # (B, G, H/G, T, S)
     g, v_heads = split(xp, g, v)
     y, q_heads = (split(xp, a, v)[0] for a in (y, q))  # (B, G, H/G, T, D)
-    g_p = g @ xp.swapaxes(v_heads, -1, -2)  # (B, G, H/G, T, S)
+    g_p = xp.product(g, xp.swapaxes(v_heads, -1, -2), precision)  # (B, G, H/G, T, S)
     g_s = p * (g_p - xp.sum(g * y, axis=-1, keepdims=True)) * slope * scale
-    g_q = xp.reshape(g_s @ split(xp, q, k)[1], q.shape)
-    g_k = xp.sum(xp.swapaxes(g_s, -1, -2) @ q_heads, axis=2)  # (B, G, S, D)
-    g_v = xp.sum(xp.swapaxes(p, -1, -2) @ g, axis=2)
+    g_q = xp.reshape(xp.product(g_s, split(xp, q, k)[1], precision), q.shape)
+    g_k = xp.product(xp.swapaxes(g_s, -1, -2), q_heads, precision)  # (B, G, H/G, S, D)
+    g_v = xp.product(xp.swapaxes(p, -1, -2), g, precision)
+    g_k, g_v = xp.sum(g_k, axis=2), xp.sum(g_v, axis=2)  # (B, G, S, D)
     return g_q, g_k, g_v

@@ -16,6 +16,13 @@ def matmul(rng):
     return pairs[rng.integers(4)], ops.matmul, torch.matmul
 
 
+@case("product")
+def product(rng):
+    n, k, m = (int(i) for i in rng.integers(0, 5, 3))
+    a, b = broadcastable(rng)
+    return ((*a, n, k), (*b, k, m)), ops.product, torch.matmul
+
+
 @case("dot")
 def dot(rng):
     n, k, m = (int(i) for i in rng.integers(1, 5, 3))
