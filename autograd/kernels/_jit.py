@@ -110,7 +110,7 @@ def _sources(package):
     These are the files of this folder, and those of ``package`` that mention numba or this module.
     """
     folder = Path(__file__).parent
-    ours = {Path(_erf.__file__), *folder.glob("_*.py"), *folder.glob("*/cpu.py")}
+    ours = {Path(_erf.__file__), *folder.glob("_*.py"), *folder.glob("*/*.py")}
     if package == folder.parent:
         return sorted(ours)
     files = (file for file in package.rglob("*.py") if _COMPILES.search(file.read_bytes()))
