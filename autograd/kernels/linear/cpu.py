@@ -1,32 +1,27 @@
-"""x W^T + b, where y is filled with b first and the product is added to it.
+"""x W^T + b, by the product of autograd/kernels/product.
 
-BLAS fills its output with zeros before it adds the first products. Filling it with the bias instead
-saves a pass that would read and write y again. For the same reason BLAS adds the gradient of the
-weight to the buffer of an earlier gradient, if there is one.
+The bias is where the product's sums begin, and the gradient of the weight is added to the buffer of
+an earlier gradient, if there is one: neither needs a pass of its own over memory.
 """
 
 import math
 
 import numpy as np
 
-from autograd.kernels._gemm import gemm_all_threads
 from autograd.kernels._jit import jit
 from autograd.kernels._threads import parallel_rows, rows_per_part
+from autograd.kernels.product.cpu import Weight, empty, multiply
 
 
-def forward(xp, x, weight, bias):
+def forward(xp, x, weight, bias, precision="float32"):
     *lead, K = x.shape
     N, M = math.prod(lead), len(weight)
-    y = np.empty((N, M), x.dtype)
-    if bias is None:
-        np.matmul(x.reshape(N, K), weight.T, out=y)
-    else:
-        parallel_rows(_fill, N, rows_per_part(N, M), y, bias)
-        gemm_all_threads(x.reshape(N, K), weight.T, y, True)
+    y = empty((N, M), x.dtype)
+    multiply(x.reshape(N, K), Weight(weight, turned=True), y, precision, bias)
     return y.reshape(*lead, M)
 
 
-def backward(xp, g, x, weight, needs=(True, True, True), room=None):
+def backward(xp, g, x, weight, needs=(True, True, True), room=None, precision="float32"):
     *lead, M = g.shape
     N = math.prod(lead)
     g = g.reshape(N, M)
@@ -37,26 +32,20 @@ def backward(xp, g, x, weight, needs=(True, True, True), room=None):
         parallel_rows(_sum_rows, N, step, g, parts, step)
         g_bias = parts.sum(axis=0)
     if needs[1]:
-        g_weight = weight_gradient(g, x.reshape(N, x.shape[-1]), room, 1)
+        g_weight = weight_gradient(g, x.reshape(N, x.shape[-1]), room, 1, precision)
     if needs[0]:  # last: the next backward finds it in cache
-        g_x = np.matmul(g, weight).reshape(*lead, weight.shape[1])
+        g_x = empty((N, weight.shape[1]), g.dtype)
+        multiply(g, Weight(weight), g_x, precision)
+        g_x = g_x.reshape(*lead, weight.shape[1])
     return g_x, g_weight, g_bias
 
 
-def weight_gradient(g, rows, room, i):
+def weight_gradient(g, rows, room, i, precision):
     """g^T rows, added into the gradient that input ``i``, the weight, has so far, if it has one."""
     buffer = None if room is None else room.claim_buffer(i)
-    g_weight = np.empty((g.shape[1], rows.shape[1]), g.dtype) if buffer is None else buffer
-    gemm_all_threads(g.T, rows, g_weight, buffer is not None)
+    g_weight = empty((g.shape[1], rows.shape[1]), g.dtype) if buffer is None else buffer
+    multiply(g.T, rows, g_weight, precision, add=buffer is not None)
     return g_weight
-
-
-@jit
-def _fill(y, bias, start, stop):
-    for i in range(start, stop):
-        row = y[i]
-        for j in range(len(row)):
-            row[j] = bias[j]
 
 
 @jit

@@ -9,30 +9,35 @@ has its own upstream gradient, which only backward knows: it computes the blocks
 import numpy as np
 
 from autograd.kernels._functions import exp_or_zero, maximum, minus_both
-from autograd.kernels._gemm import gemm_all_threads
 from autograd.kernels._jit import jit
 from autograd.kernels._threads import parallel_rows, rows_per_part
 from autograd.kernels.cross_entropy.cpu import reduce, row_gradients, row_losses
+from autograd.kernels.product.cpu import Weight, empty, multiply, prepared
 
 BLOCK_BYTES = 16 << 20  # of logits: what fits in a last-level cache
 SMALLEST_BLOCK = 512  # rows: each block reads the whole weight and g_weight
 
 
-def forward(xp, h, weight, targets, ignore_index, reduction, needs=(True, True)):
+def forward(
+    xp, h, weight, targets, ignore_index, reduction, needs=(True, True), precision="float32"
+):
     targets = targets.astype(np.int64, copy=False)
     losses = np.empty(len(h), h.dtype)
     if reduction == "none" or not any(needs):
         unused = np.empty(len(h), h.dtype)
-        for rows, logits in _blocks(h, weight, targets, ignore_index):
+        for rows, logits in _blocks(h, weight, precision):
             arrays = (logits, targets[rows], ignore_index, losses[rows], unused[rows], unused[rows])
             parallel_rows(row_losses, len(logits), rows_per_part(*logits.shape), *arrays)
         return reduce(losses, targets, ignore_index, reduction), None
     g_row = row_gradients(h.dtype.type(1), targets, ignore_index, reduction, h.dtype)
-    cache = _gradients(g_row, h, weight, targets, ignore_index, losses, needs)
+    cache = _gradients(g_row, h, weight, targets, ignore_index, losses, needs, precision)
     return reduce(losses, targets, ignore_index, reduction), cache
 
 
-def backward(xp, g, h, weight, targets, ignore_index, reduction, cache=None, needs=(True, True)):
+def backward(
+    xp, g, h, weight, targets, ignore_index, reduction, cache=None, needs=(True, True),
+    precision="float32",
+):  # fmt: skip
     if cache is not None:
         gradients = tuple(unit if need else None for unit, need in zip(cache, needs, strict=True))
         if g != 1:
@@ -44,36 +49,40 @@ def backward(xp, g, h, weight, targets, ignore_index, reduction, cache=None, nee
     targets = targets.astype(np.int64, copy=False)
     g_row = row_gradients(g, targets, ignore_index, reduction, h.dtype)
     losses = np.empty(len(h), h.dtype)
-    return _gradients(g_row, h, weight, targets, ignore_index, losses, needs)
+    return _gradients(g_row, h, weight, targets, ignore_index, losses, needs, precision)
 
 
-def _blocks(h, weight, targets, ignore_index):
+def _blocks(h, weight, precision):
     """(slice of rows, their logits) for one block at a time, all in the same buffer."""
     N, V = len(h), len(weight)
-    size = max(SMALLEST_BLOCK, BLOCK_BYTES // max(1, V * h.itemsize))
-    buffer = np.empty((min(N, size), V), h.dtype)
+    size = min(N, max(SMALLEST_BLOCK, BLOCK_BYTES // max(1, V * h.itemsize)))
+    buffer = empty((size, V), h.dtype)
+    columns = prepared(Weight(weight, turned=True), h[:size], precision)
     for start in range(0, N, size):
         rows = slice(start, min(start + size, N))
-        yield rows, np.matmul(h[rows], weight.T, out=buffer[: rows.stop - start])
+        logits = buffer[: rows.stop - start]
+        multiply(h[rows], columns, logits, precision)
+        yield rows, logits
 
 
-def _gradients(g_row, h, weight, targets, ignore_index, losses, needs):
+def _gradients(g_row, h, weight, targets, ignore_index, losses, needs, precision):
     """(g_h, g_weight) for the gradients ``g_row`` of the row losses; the losses are written too."""
     g_h = np.empty_like(h) if needs[0] else None
-    g_weight = None
+    g_weight, back = None, Weight(weight)
     if needs[1]:
-        g_weight = np.empty_like(weight) if len(h) else np.zeros_like(weight)
-    for rows, logits in _blocks(h, weight, targets, ignore_index):
+        g_weight = empty(weight.shape, h.dtype) if len(h) else np.zeros_like(weight)
+    for rows, logits in _blocks(h, weight, precision):
         arrays = (logits, targets[rows], ignore_index, g_row[rows], losses[rows])
         parallel_rows(_in_place, len(logits), rows_per_part(*logits.shape), *arrays)
         if g_h is not None:
-            np.matmul(logits, weight, out=g_h[rows])
+            back = prepared(back, logits, precision)
+            multiply(logits, back, g_h[rows], precision)
         if needs[1]:
             counts = targets[rows] != ignore_index
             h_rows = h[rows]
             if not counts.all():  # 0 times infinity is NaN: ignored rows are left out
                 h_rows = np.where(counts[:, None], h_rows, 0)
-            gemm_all_threads(logits.T, h_rows, g_weight, rows.start > 0)
+            multiply(logits.T, h_rows, g_weight, precision, add=rows.start > 0)
     return g_h, g_weight
 
 

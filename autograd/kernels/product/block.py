@@ -28,8 +28,6 @@ SIDE = 32
 """Rows and columns of a block."""
 STEP = 2 * TILE
 """Bytes of a panel for one step of 16 elements."""
-import os
-PRE = int(os.environ.get('PRE', '1'))
 HELD = 8
 """Rows of a block whose sums are held in registers at a time: 16 of 32 registers."""
 
@@ -78,11 +76,6 @@ def _with_vectors(context, builder, signature, arguments):
     bf16 = is_bf16(signature.args[0])
     for first in range(0, SIDE, HELD):
         rows = range(first, first + HELD)
-        if PRE:
-            for i in rows:
-                row = builder.add(c, builder.mul(c_stride, I64(i)))
-                for half in (0, 1):
-                    call(builder, "llvm.prefetch.p0", ir.VoidType(), [pointer(builder, row, 64 * half, I8), I32(1), I32(3), I32(1)])
         offset = I64(first // 16 * TILE + first % 16 * 64)
         zero = ir.Constant(FLOATS, [F32(0)] * 16)
         sums = _sum_steps(builder, bf16, builder.add(a, offset), b, steps, [zero] * (2 * HELD))

@@ -1,199 +1,316 @@
-import functools
+"""Products of large matrices, packed and computed in blocks: float32, or bf16 with float32 sums.
+
+    multiply(a, b, out, precision)      out = a b + bias, or out += a b
+
+Both operands lie in memory as they like: a matrix, its transpose, a view with one contiguous axis.
+They are copied into panels (``tiles.py``), and rounded on the way; ``block.py`` multiplies two panels.
+B is packed first, by all threads. Then each thread takes rows of A, and for them:
+
+    for each stretch of the contraction:
+        pack the rows of A                  they stay in the second-level cache
+        for each panel of B:                it stays in the first-level cache
+            for each panel of A:
+                a block of 32 x 32          its sums are in registers
+
+The sums of a block are added up in an order that depends on the sizes alone, so a row of the result
+depends neither on the other rows nor on the threads.
+"""
+
 import math
 from typing import NamedTuple
 
 import numpy as np
 
+from autograd._bfloat16 import rounded
 from autograd.kernels import _processor
+from autograd.kernels._gemm import gemm_all_threads
 from autograd.kernels._jit import jit, part
-from autograd.kernels._threads import n_threads, parallel_rows
+from autograd.kernels._threads import n_threads, parallel_rows, rows_per_part
 from autograd.kernels.product.block import INSTRUCTIONS, SIDE, STEP, begin, end, multiply_block
+from autograd.kernels.product.choice import method
+from autograd.kernels.product.held import packed_weight
 from autograd.kernels.product.tiles import (
     TILE, a_across, a_along, b_across, b_along, number_at, put_number,
 )  # fmt: skip
 
-LONGEST = 24
-BLOCK = 16
+FEWEST = 64
+"""Rows, columns and contraction of a float32 product that is computed here: BLAS has the smaller."""
+LEAST_WORK = 1 << 23
+"""Multiply-adds of such a product."""
+
+LINE = 64
+"""Bytes of a cache line."""
+SMALL = 1 << 16
+"""Bytes of an array that need not begin with a cache line."""
+
 
 class Packed(NamedTuple):
+    """The panels of a matrix (K, N) for these instructions."""
+
     memory: np.ndarray
-    steps: int
-    columns: int
-    rows: int
+    shape: tuple[int, int]
+    instructions: str
+
+
+class Weight(NamedTuple):
+    """A weight, or with ``turned`` its transpose, as an operand that may be kept packed."""
+
+    array: np.ndarray
+    turned: bool = False
+
+
+def product(xp, a, b, bias=None, precision="float32"):
+    out = empty((len(a), b.shape[1]), a.dtype)
+    multiply(a, b, out, precision, bias)
+    return out
+
+
+def multiply(a, b, out, precision="float32", bias=None, add=False):
+    """out = a b + bias, or with ``add`` out += a b: a (M, K), b (K, N), out (M, N).
+
+    ``b`` may also be a ``Weight``, or what ``prepared`` gave for one or for a matrix. The last axis of
+    ``out`` is contiguous, and it shares no memory with the others.
+    """
+    b = prepared(b, a, precision)
+    if isinstance(b, Packed):
+        _multiply_packed(a, b, out, bias, add)
+        return
+    if precision == "bf16":
+        a, b = rounded(np, a), rounded(np, b)
+    if bias is not None:  # BLAS would fill its output with zeros: with the bias it costs no more
+        parallel_rows(_fill, len(out), rows_per_part(*out.shape), out, bias)
+    gemm_all_threads(a, b, out, add or bias is not None)
+
+
+def prepared(b, a, precision):
+    """The operand ``b`` packed for products with matrices such as ``a``.
+
+    For several products with it. Where BLAS computes them it is the matrix.
+    """
+    if isinstance(b, Packed):
+        return b
+    weight, turned = b if isinstance(b, Weight) else (b, False)
+    matrix = weight.T if turned else weight
+    instructions = _instructions(*a.shape, matrix.shape[1], a.dtype, precision)
+    if instructions is None:
+        return matrix
+    if isinstance(b, Weight):
+        return packed_weight(weight, turned, instructions, pack)
+    return pack(matrix, instructions)
+
+
+def _instructions(M, K, N, dtype, precision):
+    if precision == "float32" and (M * K * N < LEAST_WORK or min(M, K, N) < FEWEST):
+        return None
+    return None if dtype != np.float32 or 0 in (M, K, N) else method(precision)
 
 
 def empty(shape, dtype=np.float32):
-    """A new array that begins with a cache line, as rows of 16 numbers do then."""
+    """A new array that begins with a cache line: NumPy's begin anywhere.
+
+    A row of 16 numbers that lies in two lines takes twice as long to write.
+    """
     size = math.prod(shape) * np.dtype(dtype).itemsize
-    memory = np.empty(size + 64, np.uint8)
-    first = -memory.ctypes.data % 64
+    if size < SMALL:
+        return np.empty(shape, dtype)
+    memory = np.empty(size + LINE, np.uint8)
+    first = -memory.ctypes.data % LINE
     return memory[first : first + size].view(dtype).reshape(shape)
 
 
-def _lying(matrix):
-    """(address, bytes from row to row, whether the first axis runs across the rows of memory)."""
-    size = matrix.itemsize
-    (rows, columns), (down, along) = matrix.shape, matrix.strides
-    if along == size or columns == 1:
-        return matrix.ctypes.data, down, False
-    return matrix.ctypes.data, along, True
+_zeros = np.zeros(SIDE, np.float32)
+
+
+# --- blocks ---------------------------------------------------------------------------------------
+
+
+def longest_stretch(instructions):
+    """Steps of the contraction of which a panel of B is kept in the first-level cache.
+
+    Tiles are multiplied so fast that a panel has to fit in. Vector instructions read it so slowly
+    that the second level keeps up, and a longer stretch means fewer passes over the result.
+    """
+    share = 0.7 if instructions == "amx" else 1.5
+    return max(1, int(share * _processor.cache_bytes(1)) // STEP)
+
+
+def block_panels(stretch):
+    """Panels of A, of this many steps, that fill three quarters of the second-level cache."""
+    return max(1, _processor.cache_bytes(2) * 3 // 4 // (stretch * STEP))
 
 
 def pack(b, instructions):
-    """The panels of a matrix B (K, N)."""
-    K, N = b.shape
-    width = 16 if instructions == "float32" else 32
-    panels, steps = -(-N // SIDE), -(-K // width)
+    """The panels of a matrix B (K, N): for each 32 columns, step by step, two tiles."""
+    (K, N), numbers = b.shape, numbers_per_step(instructions)
+    panels, steps = -(-N // SIDE), -(-K // numbers)
     memory = empty((panels * steps * STEP,), np.uint8)
-    address, stride, turned = _lying(b)
-    across = not turned
-    kind = INSTRUCTIONS[instructions]
-    count = 4 * n_threads()
-    to = memory.ctypes.data
-    if across:
-        parallel_rows(_pack_b_steps, steps, max(1, -(-steps // count)), kind, address, stride, K, N, width, to)
+    b, address, stride, across = _as_rows(b.T)
+    arguments = (INSTRUCTIONS[instructions], address, stride, K, N, numbers, memory.ctypes.data)
+    if across:  # row by row of memory
+        parallel_rows(_pack_steps, steps, _part(steps), *arguments)
     else:
-        parallel_rows(_pack_b_panels, panels, max(1, -(-panels // count)), kind, address, stride, K, N, width, to)
-    return Packed(memory, steps, N, K)
+        parallel_rows(_pack_panels, panels, _part(panels), *arguments)
+    return Packed(memory, (K, N), instructions)
 
 
-def multiply(a, packed, out, instructions, bias=None, add=False, block=None, longest=None, order=0):
-    (M, K), N = a.shape, packed.columns
-    width = 16 if instructions == "float32" else 32
-    address, stride, across = _lying(a)
-    start = ZEROS if bias is None else bias
-    panels, threads = -(-M // SIDE), n_threads()
-    block, longest = block or BLOCK, longest or LONGEST
-    longest = -(-packed.steps // -(-packed.steps // longest))
-    parts = threads * -(-panels // (threads * block))
-    step = -(-panels // parts)
+def numbers_per_step(instructions):
+    """Numbers of the contraction in a step of 16 elements."""
+    return 16 if instructions == "float32" else 32
+
+
+def _part(n):
+    return -(-n // (4 * n_threads()))
+
+
+def _as_rows(matrix):
+    """(matrix, address, bytes from row to row of memory, whether the last axis runs across them).
+
+    The matrix is a copy where neither of its axes is contiguous.
+    """
+    size = matrix.itemsize
+    if matrix.strides[1] == size or matrix.shape[1] == 1:
+        return matrix, matrix.ctypes.data, matrix.strides[0], False
+    if matrix.strides[0] == size or matrix.shape[0] == 1:
+        return matrix, matrix.ctypes.data, matrix.strides[1], True
+    return _as_rows(np.ascontiguousarray(matrix))
+
+
+def _multiply_packed(a, b, out, bias, add):
+    (M, K), (_, N), numbers = a.shape, b.shape, numbers_per_step(b.instructions)
+    a, address, stride, across = _as_rows(a)
+    steps, panels, threads = -(-K // numbers), -(-M // SIDE), n_threads()
+    stretch = _evenly(steps, longest_stretch(b.instructions))
+    block = block_panels(stretch)
+    part = -(-panels // (threads * -(-panels // (threads * block))))  # as many for each thread
+    first = _zeros if bias is None else bias
     parallel_rows(
-        _multiply_panels, panels, step, INSTRUCTIONS[instructions],
-        address, stride, across, M, K, width, packed.memory.ctypes.data, packed.steps,
-        start.ctypes.data, 0 if bias is None else 4, add, out.ctypes.data, out.strides[0], N, min(block, step), longest, order
+        _multiply_panels, panels, part, INSTRUCTIONS[b.instructions],
+        address, stride, across, M, K, numbers, b.memory.ctypes.data, N,
+        first.ctypes.data, 0 if bias is None else first.itemsize, add,
+        out.ctypes.data, out.strides[0], min(block, part), stretch,
     )  # fmt: skip
 
-ZEROS = empty((SIDE,))
-ZEROS[:] = 0
+
+def _evenly(n, most):
+    """The size of parts of n, as equal as can be and none above ``most``."""
+    return -(-n // -(-n // most))
+
+
+# --- compiled -------------------------------------------------------------------------------------
+
 
 @jit
-def _pack_b_panels(instructions, b, stride, K, N, width, to, start, stop):
-    edge = np.zeros((16, 32), np.float32)
-    steps = (K + width - 1) // width
+def _fill(y, bias, start, stop):
+    for i in range(start, stop):
+        row = y[i]
+        for j in range(len(row)):
+            row[j] = bias[j]
+
+
+@jit
+def _pack_panels(instructions, b, stride, K, N, numbers, to, start, stop):
+    """Panels start to stop of B, whose contraction runs along the rows of memory."""
+    steps, edge = (K + numbers - 1) // numbers, np.zeros((16, 32), np.float32)
     for n in range(start, stop):
         for k in range(steps):
             for half in range(2):
                 tile = to + (n * steps + k) * STEP + half * TILE
                 first = SIDE * n + 16 * half
-                if first + 16 <= N and width * (k + 1) <= K:
-                    b_along(instructions, b + first * stride + 4 * width * k, stride, tile)
+                if first + 16 <= N and numbers * (k + 1) <= K:
+                    b_along(instructions, b + first * stride + 4 * numbers * k, stride, tile)
                 else:
-                    _copy_edge(edge, b, stride, 4, first, N, width * k, K)
+                    _copy_edge(edge, b, stride, 4, first, N, numbers * k, K)
                     b_along(instructions, edge.ctypes.data, 128, tile)
 
 
 @jit
-def _pack_b_steps(instructions, b, stride, K, N, width, to, start, stop):
-    edge = np.zeros((16, 32), np.float32)
-    panels, steps = (N + SIDE - 1) // SIDE, (K + width - 1) // width
+def _pack_steps(instructions, b, stride, K, N, numbers, to, start, stop):
+    """Steps start to stop of B, whose contraction runs across the rows of memory."""
+    steps, edge = (K + numbers - 1) // numbers, np.zeros((16, 32), np.float32)
     for k in range(start, stop):
-        for n in range(panels):
+        for n in range((N + SIDE - 1) // SIDE):
             for half in range(2):
                 tile = to + (n * steps + k) * STEP + half * TILE
                 first = SIDE * n + 16 * half
-                if first + 16 <= N and width * (k + 1) <= K:
-                    b_across(instructions, b + width * k * stride + 4 * first, stride, tile)
+                if first + 16 <= N and numbers * (k + 1) <= K:
+                    b_across(instructions, b + numbers * k * stride + 4 * first, stride, tile)
                 else:
-                    _copy_edge(edge, b, 4, stride, first, N, width * k, K)
+                    _copy_edge(edge, b, 4, stride, first, N, numbers * k, K)
                     b_along(instructions, edge.ctypes.data, 128, tile)
 
 
 @part
-def _copy_edge(edge, source, side, along, first, count, k, K):
-    """Numbers of 16 rows (columns) from ``first`` on, 32 of the contraction from k on, or zeros."""
+def _copy_edge(edge, source, down, along, first, count, k, K):
+    """16 rows (columns) from ``first`` on, 32 numbers of the contraction from k on, else zeros."""
     for i in range(16):
         for j in range(32):
             inside = first + i < count and k + j < K
-            edge[i, j] = number_at(source + (first + i) * side + (k + j) * along) if inside else 0
-
-
-@part
-def _pack_a_step(instructions, a, stride, across, M, K, width, p, k, to, edge):
-    for half in range(2):
-        first = SIDE * p + 16 * half
-        if first + 16 <= M and width * (k + 1) <= K:
-            if across:
-                a_across(instructions, a + width * k * stride + 4 * first, stride, to)
-            else:
-                a_along(instructions, a + first * stride + 4 * width * k, stride, to)
-        else:
-            if across:
-                _copy_edge(edge, a, 4, stride, first, M, width * k, K)
-            else:
-                _copy_edge(edge, a, stride, 4, first, M, width * k, K)
-            a_along(instructions, edge.ctypes.data, 128, to)
-        to += TILE
+            edge[i, j] = number_at(source + (first + i) * down + (k + j) * along) if inside else 0
 
 
 @jit
 def _multiply_panels(
-    instructions, a, a_stride, across, M, K, width, b, steps,
-    bias, bias_step, add, out, out_stride, N, block, longest, order, start, stop,
+    instructions, a, a_stride, across, M, K, numbers, b, N,
+    bias, bias_step, add, out, out_stride, block, stretch, start, stop,
 ):  # fmt: skip
+    """Rows of out, by panels of A from start to stop."""
     begin(instructions)
-    memory = np.empty(block * longest * STEP + 64, np.uint8)
-    work = (memory.ctypes.data + 63) // 64 * 64
-    edge = np.zeros((16, 32), np.float32)
-    corner = np.zeros((SIDE, SIDE), np.float32)
-    panels = (N + SIDE - 1) // SIDE
+    memory = np.empty(block * stretch * STEP + LINE, np.uint8)
+    packed = (memory.ctypes.data + LINE - 1) // LINE * LINE
+    edge, corner = np.zeros((16, 32), np.float32), np.zeros((SIDE, SIDE), np.float32)
+    steps = (K + numbers - 1) // numbers
     for p0 in range(start, stop, block):
         p1 = min(p0 + block, stop)
-        for k0 in range(0, steps, longest):
-            length = min(longest, steps - k0)
-            if across:
-                for k in range(k0, k0 + length):
+        for k0 in range(0, steps, stretch):
+            k1 = min(k0 + stretch, steps)
+            size = (k1 - k0) * STEP  # of a panel
+            if across:  # row by row of memory
+                for k in range(k0, k1):
                     for p in range(p0, p1):
-                        to = work + ((p - p0) * length + k - k0) * STEP
-                        _pack_a_step(instructions, a, a_stride, True, M, K, width, p, k, to, edge)
+                        to = packed + (p - p0) * size + (k - k0) * STEP
+                        _pack_a(instructions, a, a_stride, True, M, K, numbers, p, k, to, edge)
             else:
                 for p in range(p0, p1):
-                    for k in range(k0, k0 + length):
-                        to = work + ((p - p0) * length + k - k0) * STEP
-                        _pack_a_step(instructions, a, a_stride, False, M, K, width, p, k, to, edge)
-            more = add or k0 > 0
-            if order == 0:
-                for n in range(panels):
-                    y = b + (n * steps + k0) * STEP
-                    for p in range(p0, p1):
-                        x = work + (p - p0) * length * STEP
-                        _place(instructions, x, y, length, bias, bias_step, more, out, out_stride, M, N, p, n, corner)
-            else:
-                for n0 in range(0, panels, order):
-                    for p in range(p0, p1):
-                        x = work + (p - p0) * length * STEP
-                        for n in range(n0, min(n0+order, panels)):
-                            y = b + (n * steps + k0) * STEP
-                            _place(instructions, x, y, length, bias, bias_step, more, out, out_stride, M, N, p, n, corner)
+                    for k in range(k0, k1):
+                        to = packed + (p - p0) * size + (k - k0) * STEP
+                        _pack_a(instructions, a, a_stride, False, M, K, numbers, p, k, to, edge)
+            for n in range((N + SIDE - 1) // SIDE):
+                y, row = b + (n * steps + k0) * STEP, bias + SIDE * n * bias_step
+                for p in range(p0, p1):
+                    x, c = packed + (p - p0) * size, out + SIDE * p * out_stride + 4 * SIDE * n
+                    rows, columns = min(SIDE, M - SIDE * p), min(SIDE, N - SIDE * n)
+                    if rows == SIDE and columns == SIDE:
+                        before, stride = (c, out_stride) if add or k0 > 0 else (row, 0)
+                        to, to_stride = c, out_stride
+                    else:
+                        before, stride = corner.ctypes.data, 4 * SIDE
+                        to, to_stride = before, stride
+                        for i in range(rows):
+                            for j in range(columns):
+                                more = add or k0 > 0
+                                at = c + i * out_stride + 4 * j if more else row + j * bias_step
+                                corner[i, j] = number_at(at)
+                    multiply_block(instructions, x, y, k1 - k0, before, stride, to, to_stride)
+                    if rows < SIDE or columns < SIDE:
+                        for i in range(rows):
+                            for j in range(columns):
+                                put_number(c + i * out_stride + 4 * j, corner[i, j])
     end(instructions)
-    return memory[0]
+    return memory[0]  # alive until here
 
 
 @part
-def _place(instructions, a, b, steps, bias, bias_step, add, out, out_stride, M, N, p, n, corner):
-    to = out + SIDE * p * out_stride + 4 * SIDE * n
-    row = bias + SIDE * n * bias_step
-    rows, columns = min(SIDE, M - SIDE * p), min(SIDE, N - SIDE * n)
-    whole = rows == SIDE and columns == SIDE
-    before, before_stride, c, c_stride = (to, out_stride, to, out_stride)
-    if not whole:
-        for i in range(rows):
-            for j in range(columns):
-                corner[i, j] = number_at(to + i * out_stride + 4 * j) if add else number_at(row + j * bias_step)
-        before, before_stride, c, c_stride = corner.ctypes.data, 128, corner.ctypes.data, 128
-    elif not add:
-        before, before_stride = row, 0
-    multiply_block(instructions, a, b, steps, before, before_stride, c, c_stride)
-    if not whole:
-        for i in range(rows):
-            for j in range(columns):
-                put_number(to + i * out_stride + 4 * j, corner[i, j])
+def _pack_a(instructions, a, stride, across, M, K, numbers, p, k, to, edge):
+    """A step of a panel of A: two tiles."""
+    for half in range(2):
+        first = SIDE * p + 16 * half
+        if first + 16 <= M and numbers * (k + 1) <= K:
+            if across:
+                a_across(instructions, a + numbers * k * stride + 4 * first, stride, to)
+            else:
+                a_along(instructions, a + first * stride + 4 * numbers * k, stride, to)
+        else:
+            down, along = (4, stride) if across else (stride, 4)
+            _copy_edge(edge, a, down, along, first, M, numbers * k, K)
+            a_along(instructions, edge.ctypes.data, 128, to)
+        to += TILE

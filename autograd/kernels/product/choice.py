@@ -1,0 +1,33 @@
+"""Which instructions a product is computed with on this processor."""
+
+import functools
+
+from autograd.kernels import _processor
+
+
+@functools.cache
+def method(precision: str = "bf16") -> str | None:
+    """The instructions for products in this precision; None if NumPy's BLAS computes them.
+
+    "amx" or "avx512-bf16" for bf16. Without either, operands are rounded one by one, and the product
+    is one of float32: correct, but slower than float32 (``why_not`` says what is missing). For
+    float32 it is "float32": the same kernel with AVX-512's multiply-add.
+    """
+    if precision == "float32":
+        return "float32" if _processor.has("avx512f", "avx512bf16") else None
+    if _processor.has("avx512bf16", "amx-bf16") and _processor.tiles_granted():
+        return "amx"
+    if _processor.has("avx512f", "avx512bf16") and not _processor.is_intel():
+        return "avx512-bf16"
+    return None
+
+
+def why_not() -> str | None:
+    """Why there are no fast bf16 products here, as a clause; None where there are."""
+    if method() is not None:
+        return None
+    if not _processor.has("avx512bf16"):
+        return "this processor has no instructions for bf16 products (AMX or AVX512-BF16)"
+    if _processor.has("amx-bf16"):
+        return "the system does not grant this process AMX's tile registers"
+    return "on this processor AVX512-BF16 does half as many operations a cycle as float32"
