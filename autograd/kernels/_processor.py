@@ -1,4 +1,4 @@
-"""What the processor offers: its vector instructions, AMX's tile registers, the sizes of its caches.
+"""What the processor offers: vector instructions, AMX's tile registers, sizes of its caches.
 
 All of it is asked at run time, from the processor and the system the process is on.
 """
@@ -28,6 +28,14 @@ def features() -> dict[str, bool]:
         return {}
 
 
+@functools.cache
+def model() -> str:
+    """LLVM's name of the processor ("znver4"); of one that it does not know, an older one's."""
+    import llvmlite.binding
+
+    return llvmlite.binding.get_host_cpu_name()
+
+
 def has(*names: str) -> bool:
     """Whether the processor has all of these instruction sets."""
     return all(features().get(name, False) for name in names)
@@ -53,7 +61,7 @@ def tiles_granted() -> bool:
 
 @functools.cache
 def cache_bytes(level: int) -> int:
-    """The size of a core's data cache of level 1 or 2, or of the shared one of level 3, in bytes."""
+    """The size of a core's data cache of level 1 or 2, or of the shared one of level 3."""
     for folder in sorted(CACHES.glob("index*")):
         try:
             kind = (folder / "type").read_text().strip()

@@ -1,8 +1,8 @@
 """The feed-forward layer with numba: one pass over the hidden array, a block's largest, each way.
 
-The products are those of autograd/kernels/product, whose sums begin with the bias. Backward computes
-GELU again, multiplies the gradient by the slope in place, and sums its rows for the bias, while a
-row is in cache.
+The products are those of autograd/kernels/product, whose sums begin with the bias. Backward
+computes GELU again, multiplies the gradient by the slope in place, and sums its rows for the bias,
+while a row is in cache.
 """
 
 import math
@@ -16,9 +16,7 @@ from autograd.kernels.linear import cpu as linear
 from autograd.kernels.product.cpu import Weight, empty, multiply
 
 
-def forward(
-    xp, x, up_weight, up_bias, down_weight, down_bias, approximate, precision="float32"
-):
+def forward(xp, x, up_weight, up_bias, down_weight, down_bias, approximate, precision="float32"):
     rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
     hidden = linear.forward(xp, rows, up_weight, up_bias, precision)  # (N, M)
     N, M = hidden.shape

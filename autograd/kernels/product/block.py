@@ -21,7 +21,18 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from autograd.kernels.product.tiles import (
-    F32, FLOATS, I8, I32, I64, PAIRS, TILE, call, is_bf16, load, pointer, shuffle, store,
+    FLOATS,
+    I8,
+    I32,
+    I64,
+    PAIRS,
+    TILE,
+    call,
+    is_bf16,
+    load,
+    pointer,
+    shuffle,
+    store,
 )  # fmt: skip
 
 SIDE = 32
@@ -46,7 +57,7 @@ INSTRUCTIONS = {
     "avx512-bf16": np.zeros(0, np.uint16),
     "amx": _configuration(),
 }
-"""What kernels are given: the type of its numbers says at compile time which instructions to use."""
+"""What a kernel is given: the type of its numbers says, when it is compiled, what to use."""
 
 TILE_SCHEDULE = [
     ("load", 6, "b", 0),
@@ -76,15 +87,16 @@ def _with_vectors(context, builder, signature, arguments):
     bf16 = is_bf16(signature.args[0])
     for first in range(0, SIDE, HELD):
         rows = range(first, first + HELD)
-        offset = I64(first // 16 * TILE + first % 16 * 64)
-        zero = ir.Constant(FLOATS, [F32(0)] * 16)
-        sums = _sum_steps(builder, bf16, builder.add(a, offset), b, steps, [zero] * (2 * HELD))
+        sums = []
         for i in rows:
-            before = builder.add(start, builder.mul(start_stride, I64(i)))
+            row = builder.add(start, builder.mul(start_stride, I64(i)))
+            sums += [load(builder, row, 64 * half, FLOATS) for half in (0, 1)]
+        offset = I64(first // 16 * TILE + first % 16 * 64)
+        sums = _sum_steps(builder, bf16, builder.add(a, offset), b, steps, sums)
+        for i in rows:
             row = builder.add(c, builder.mul(c_stride, I64(i)))
             for half in (0, 1):
-                value = builder.fadd(sums[2 * (i - first) + half], load(builder, before, 64 * half, FLOATS))
-                store(builder, value, row, 64 * half)
+                store(builder, sums[2 * (i - first) + half], row, 64 * half)
     return context.get_dummy_value()
 
 

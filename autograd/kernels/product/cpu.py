@@ -3,8 +3,8 @@
     multiply(a, b, out, precision)      out = a b + bias, or out += a b
 
 Both operands lie in memory as they like: a matrix, its transpose, a view with one contiguous axis.
-They are copied into panels (``tiles.py``), and rounded on the way; ``block.py`` multiplies two panels.
-B is packed first, by all threads. Then each thread takes rows of A, and for them:
+They are copied into panels, and rounded on the way (``tiles.py``); two panels are multiplied by
+``block.py``. B is packed first, by all threads. Then each thread takes rows of A, and for them:
 
     for each stretch of the contraction:
         pack the rows of A                  they stay in the second-level cache
@@ -30,13 +30,19 @@ from autograd.kernels.product.block import INSTRUCTIONS, SIDE, STEP, begin, end,
 from autograd.kernels.product.choice import method
 from autograd.kernels.product.held import packed_weight
 from autograd.kernels.product.tiles import (
-    TILE, a_across, a_along, b_across, b_along, number_at, put_number,
+    TILE,
+    a_across,
+    a_along,
+    b_across,
+    b_along,
+    number_at,
+    put_number,
 )  # fmt: skip
 
 FEWEST = 64
-"""Rows, columns and contraction of a float32 product that is computed here: BLAS has the smaller."""
+"""Least rows, columns and contraction of a float32 product that BLAS does not compute."""
 LEAST_WORK = 1 << 23
-"""Multiply-adds of such a product."""
+"""Least multiply-adds of such a product."""
 
 LINE = 64
 """Bytes of a cache line."""
@@ -68,8 +74,8 @@ def product(xp, a, b, bias=None, precision="float32"):
 def multiply(a, b, out, precision="float32", bias=None, add=False):
     """out = a b + bias, or with ``add`` out += a b: a (M, K), b (K, N), out (M, N).
 
-    ``b`` may also be a ``Weight``, or what ``prepared`` gave for one or for a matrix. The last axis of
-    ``out`` is contiguous, and it shares no memory with the others.
+    ``b`` may also be a ``Weight``, or what ``prepared`` gave for one or for a matrix. The last axis
+    of ``out`` is contiguous, and it shares no memory with the others.
     """
     b = prepared(b, a, precision)
     if isinstance(b, Packed):

@@ -4,9 +4,9 @@
         forward and backward of every micro-batch
     optimizer.step()
 
-Forward multiplies by W^T and backward by W, and each packs it in its own way. With one micro-batch a
-step, each is packed once anyway; with more, every further one finds the weights packed. That costs
-as much memory as the weights themselves: two copies, of half the size.
+Forward multiplies by W^T and backward by W, and each packs it in its own way. With one micro-batch
+a step each is packed once anyway; with more, every further one finds the weights packed. That costs
+as much memory as the weights themselves: two copies, of half the size in bf16.
 """
 
 import weakref
