@@ -21,6 +21,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from autograd.kernels.product.tiles import (
+    F32,
     FLOATS,
     I8,
     I32,
@@ -77,6 +78,8 @@ def multiply_block(typing_context, instructions, a, b, steps, start, start_strid
     """C = start + A B for two panels of ``steps`` steps, at least one.
 
     ``start`` is C itself, to add to it, or one row of 32 numbers with stride 0: a bias, or zeros.
+    Vectors add it last: a long contraction is then summed stretch by stretch, which keeps more
+    digits than one sum from its beginning to its end.
     """
     generate = _with_tiles if instructions.dtype == types.uint8 else _with_vectors
     return types.none(instructions, *[types.intp] * 7), generate
@@ -87,16 +90,15 @@ def _with_vectors(context, builder, signature, arguments):
     bf16 = is_bf16(signature.args[0])
     for first in range(0, SIDE, HELD):
         rows = range(first, first + HELD)
-        sums = []
+        a_rows = builder.add(a, I64(first // 16 * TILE + first % 16 * 64))
+        zeros = [ir.Constant(FLOATS, [F32(0)] * 16)] * (2 * HELD)
+        sums = iter(_sum_steps(builder, bf16, a_rows, b, steps, zeros))
         for i in rows:
-            row = builder.add(start, builder.mul(start_stride, I64(i)))
-            sums += [load(builder, row, 64 * half, FLOATS) for half in (0, 1)]
-        offset = I64(first // 16 * TILE + first % 16 * 64)
-        sums = _sum_steps(builder, bf16, builder.add(a, offset), b, steps, sums)
-        for i in rows:
-            row = builder.add(c, builder.mul(c_stride, I64(i)))
-            for half in (0, 1):
-                store(builder, sums[2 * (i - first) + half], row, 64 * half)
+            begin_row = builder.add(start, builder.mul(start_stride, I64(i)))
+            c_row = builder.add(c, builder.mul(c_stride, I64(i)))
+            for half in (0, 64):
+                begun = load(builder, begin_row, half, FLOATS)
+                store(builder, builder.fadd(begun, next(sums)), c_row, half)
     return context.get_dummy_value()
 
 

@@ -7,9 +7,9 @@ the contraction. A *tile* holds 16 x 16 elements, 1 KB.
     of B: a row has one element of each of 16 columns of B; rows follow the contraction
 
 A vector register holds a row, so a tile is sixteen registers, and all of this happens in them:
-load, round, swap rows and columns if the matrix lies the other way in memory, store. These functions
-are for compiled code. They take addresses and strides in bytes, and keep none: what is compiled may
-be stored on disk.
+load, round, swap rows and columns if the matrix lies the other way in memory, store. They are for
+compiled code, take addresses and strides in bytes, and keep none: what is compiled may be stored on
+disk.
 
 Rounding is the processor's own (vcvtne2ps2bf16): to the nearest, ties to even; NaN and infinities
 stay what they are; denormals become 0.
