@@ -171,13 +171,18 @@ def test_every_derivation_becomes_html_with_every_formula_drawn(folder):
     assert "$" not in before
     assert html.count("<math") == len(blocks) + len(inline)
     assert all(mathml(formula, True) in html for formula in blocks)
-    assert len(html) < 30_000
+    assert len(html) < 36_000
 
 
 def test_a_link_to_another_derivation_names_its_folder():
     assert '<a data-folder="softmax">softmax</a>' in derivation("attention")
     linked = set(re.findall(r'data-folder="(\w+)"', "".join(map(derivation, folders()))))
     assert linked and linked <= set(folders())
+
+
+def test_of_a_picture_the_page_has_the_caption():
+    html = derivation("product")
+    assert "<em>Where the numbers of a tile come from." in html and ".svg" not in html
 
 
 def test_html_in_a_readme_would_be_text():

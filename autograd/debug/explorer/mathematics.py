@@ -6,7 +6,7 @@ files alone, and HTML written in them is escaped.
 
 import re
 from functools import cache
-from html import unescape
+from html import escape, unescape
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -44,6 +44,7 @@ def _markdown():
     parser.add_render_rule("heading_open", _heading)
     parser.add_render_rule("heading_close", _heading)
     parser.add_render_rule("link_open", _link)
+    parser.add_render_rule("image", _picture)
     parser.add_render_rule("table_open", lambda *_: '<div class="card-wide"><table>')
     parser.add_render_rule("table_close", lambda *_: "</table></div>")
     return parser
@@ -64,6 +65,11 @@ def _link(_, tokens, i, *__):
     target = str(tokens[i].attrGet("href"))
     folder = re.fullmatch(r"\.\./(\w+)/README\.md", target)
     return f'<a data-folder="{folder[1]}">' if folder else "<a>"
+
+
+def _picture(_, tokens, i, *__):
+    """A picture's caption: the page is one file, without the README's pictures."""
+    return f"<em>{escape(tokens[i].content)}</em>"
 
 
 # --- formulas -------------------------------------------------------------------------------------

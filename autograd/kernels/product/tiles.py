@@ -67,9 +67,10 @@ def rounded(builder, first, second):
 
 
 def transposed(builder, rows):
-    """The columns of 16 rows. Three rounds of swaps: of 1 x 1, 2 x 2, and 4 x 4 and 8 x 8 blocks.
+    """The columns of 16 rows, in four rounds of 16 shuffles.
 
-    Shuffles within quarters of a register are cheap, so pairs of rows come first and quarters last.
+    Elements of two rows are interleaved, pairs of these put together, and then quarters of registers,
+    twice. Shuffles within quarters are cheap, so they come first.
     """
     quarters = range(0, 16, 4)
     low1 = [j + k for j in quarters for k in (0, 16, 1, 17)]
