@@ -85,7 +85,14 @@ def multiply(a, b, out, precision="float32", bias=None, add=False):
         a, b = rounded(np, a), rounded(np, b)
     if bias is not None:  # BLAS would fill its output with zeros: with the bias it costs no more
         parallel_rows(_fill, len(out), rows_per_part(*out.shape), out, bias)
-    gemm_all_threads(a, b, out, add or bias is not None)
+    gemm_all_threads(_for_blas(a), _for_blas(b), out, add or bias is not None)
+
+
+def _for_blas(matrix):
+    """The matrix, or a copy where neither its rows nor its columns lie one after the other."""
+    size, step = min(matrix.strides), max(matrix.strides)
+    one_axis = size == matrix.itemsize and step >= size * matrix.shape[matrix.strides.index(size)]
+    return matrix if one_axis else np.ascontiguousarray(matrix)
 
 
 def prepared(b, a, precision):
@@ -188,7 +195,7 @@ def _multiply_packed(a, b, out, bias, add):
     stretch = _evenly(steps, longest_stretch(b.instructions))
     block = block_panels(stretch)
     part = -(-panels // (threads * -(-panels // (threads * block))))  # as many for each thread
-    first = _zeros if bias is None else bias
+    first = _zeros if bias is None else np.ascontiguousarray(bias)
     parallel_rows(
         _multiply_panels, panels, part, INSTRUCTIONS[b.instructions],
         address, stride, across, M, K, numbers, b.memory.ctypes.data, N,

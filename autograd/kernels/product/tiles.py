@@ -69,8 +69,8 @@ def rounded(builder, first, second):
 def transposed(builder, rows):
     """The columns of 16 rows, in four rounds of 16 shuffles.
 
-    Elements of two rows are interleaved, pairs of these put together, and then quarters of registers,
-    twice. Shuffles within quarters are cheap, so they come first.
+    Elements of two rows are interleaved, pairs of these put together, and then quarters of
+    registers, twice. Shuffles within quarters are cheap, so they come first.
     """
     quarters = range(0, 16, 4)
     low1 = [j + k for j in quarters for k in (0, 16, 1, 17)]

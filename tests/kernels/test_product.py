@@ -1,0 +1,389 @@
+"""Products of large matrices: the bounds that their README derives, and the instructions.
+
+Where the processor lacks the instructions, the same tests run the slow path.
+"""
+
+import re
+import xml.etree.ElementTree as xml
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from llvmlite import binding, ir
+
+from autograd import use_kernels
+from autograd._bfloat16 import from_bf16, rounded, to_bf16
+from autograd.device import numpy_namespace
+from autograd.kernels import _processor, _threads, product
+from autograd.kernels.product import block, choice, cpu, held
+from autograd.kernels.product.tiles import TILE
+
+FOLDER = Path(product.__file__).parent
+EPS = 2.0**-24
+SIZES = [(1, 1, 1), (33, 17, 31), (32, 64, 96), (70, 300, 45), (5, 1, 200)]
+both = pytest.mark.parametrize("precision", ["float32", "bf16"])
+
+
+@pytest.fixture
+def small_caches(monkeypatch):
+    """Caches so small that every loop of the kernel turns; and no product is too small for it."""
+    monkeypatch.setattr(_processor, "cache_bytes", {1: 4096, 2: 30_000}.get)
+    monkeypatch.setattr(cpu, "FEWEST", 1)
+    monkeypatch.setattr(cpu, "LEAST_WORK", 1)
+
+
+def normal(*shape, seed=0):
+    return np.random.default_rng((seed, *shape)).standard_normal(shape).astype(np.float32)
+
+
+def layouts(x):
+    """The same matrix as it may lie in memory."""
+    wide = np.zeros((x.shape[0], x.shape[1] + 3), np.float32)
+    wide[:, 2:-1] = x
+    sparse = np.zeros((2 * x.shape[0], 3 * x.shape[1]), np.float32)
+    sparse[::2, ::3] = x
+    reversed_rows = np.ascontiguousarray(x[::-1])[::-1]
+    return [x, np.asfortranarray(x), wide[:, 2:-1], reversed_rows, sparse[::2, ::3]]
+
+
+def check(found, a, b, precision, start=0.0):
+    """The sums of K rounded products and a start, up to gamma_K of their sizes (README.md).
+
+    One more where BLAS rounds its float32 products before it adds them.
+    """
+    if precision == "bf16":
+        a, b = rounded(np, a), rounded(np, b)
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    n = a.shape[1] + (precision == "float32")
+    size = np.abs(a) @ np.abs(b) + np.abs(start)
+    error = np.abs(found - (a @ b + start))
+    assert (error <= n * EPS / (1 - n * EPS) * size).all(), (error / size).max() / EPS
+    return True
+
+
+# --- results --------------------------------------------------------------------------------------
+
+
+@both
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_every_layout_is_within_the_bound(small_caches, size, precision):
+    M, K, N = size
+    a, b, bias, before = normal(M, K), normal(K, N, seed=1), normal(N, seed=2), normal(M, N, seed=3)
+    strided = np.repeat(bias, 2)[::2]
+    for x in layouts(a):
+        for y in layouts(b):
+            check(product.product(numpy_namespace, x, y, None, precision), a, b, precision)
+        found = product.product(numpy_namespace, x, b, strided, precision)
+        check(found, a, b, precision, bias)
+        room = np.full((M + 2, N + 5), 7.0, np.float32)
+        out = room[1:-1, 2:-3]
+        out[...] = before
+        cpu.multiply(x, b, out, precision, add=True)
+        check(out, a, b, precision, before)
+        out[...] = 7.0
+        assert (room == 7.0).all()  # nothing around it was written
+
+
+@both
+@pytest.mark.parametrize("size", [(0, 5, 3), (3, 5, 0), (3, 0, 4)], ids=str)
+def test_empty_operands(size, precision):
+    M, K, N = size
+    bias = normal(N)
+    found = product.product(numpy_namespace, normal(M, K), normal(K, N), bias, precision)
+    assert found.shape == (M, N)
+    if K == 0:
+        np.testing.assert_array_equal(found, np.tile(bias, (M, 1)))
+
+
+def test_a_wrong_product_is_beyond_the_bound():
+    """Planted: digits cut off or not rounded, a number left out, a pair the wrong way round."""
+    a, b = normal(40, 64), normal(64, 50, seed=1)
+
+    def cut(x):
+        return from_bf16((x.view(np.uint32) >> 16).astype(np.uint16))
+
+    x, y = rounded(np, a), rounded(np, b)
+    swapped = y.copy()
+    swapped[[10, 11]] = y[[11, 10]]
+    assert check(x @ y, a, b, "bf16")
+    for wrong in (cut(a) @ cut(b), a @ b, x[:, :-1] @ y[:-1], x @ swapped):
+        with pytest.raises(AssertionError):
+            check(wrong, a, b, "bf16")
+
+
+def test_numbers_are_rounded_as_the_definition_rounds_them():
+    """1 x for many x: ties, the ends of the range, NaN, infinities, denormals."""
+    bits = np.random.default_rng(0).integers(0, 1 << 32, 20_000, np.uint64).astype(np.uint32)
+    ties = bits & 0xFFFF0000 | 0x8000
+    ends = np.array([0, 1, 0x7FFFFF, 0x800000, 0x7F7F7FFF, 0x7F7F8000, 0x7F7FFFFF, 0x7F800000,
+                     0x7F800001, 0x7FFFFFFF, 0x3F80FFFF], np.uint32)  # fmt: skip
+    x = np.concatenate([bits, ties, ties + 1, ties - 1, ends, ends | 1 << 31]).view(np.float32)
+    one = np.ones((1, 1), np.float32)
+    for y in (x.reshape(1, -1), np.asfortranarray(np.tile(x, (1, 1)))):
+        found = product.product(numpy_namespace, one, y, None, "bf16")
+        np.testing.assert_array_equal(found[0], rounded(np, x))
+    found = product.product(numpy_namespace, x.reshape(-1, 1), one, None, "bf16")
+    np.testing.assert_array_equal(found[:, 0], rounded(np, x))
+
+
+@both
+def test_nan_and_infinity_stay_where_they_belong(small_caches, quiet, precision):
+    a, b = normal(37, 70), normal(70, 35, seed=1)
+    a[0, 0], a[-1, -1], a[20, 3] = np.inf, np.nan, -np.inf  # in tiles with padding too
+    b[-1, 34], b[3, 5], b[0, 7] = np.inf, 0.0, np.nan
+    found = product.product(numpy_namespace, a, b, None, precision)
+    exact = rounded(np, a) if precision == "bf16" else a
+    exact = exact.astype(np.float64) @ (rounded(np, b) if precision == "bf16" else b)
+    finite = np.isfinite(exact)
+    np.testing.assert_array_equal(found[~finite], exact[~finite])
+    np.testing.assert_allclose(found[finite], exact[finite], rtol=1e-4, atol=1e-4)
+
+
+def test_denormals_are_zero_in_bf16_alone(small_caches):
+    a, b = np.full((32, 64), 1e-39, np.float32), np.full((64, 32), 1e30, np.float32)
+    assert (product.product(numpy_namespace, a, b, None, "bf16") == 0).all()
+    found = product.product(numpy_namespace, a, b, None, "float32")
+    np.testing.assert_allclose(found, 64e-9, rtol=1e-5)
+
+
+@both
+def test_the_reference_differs_by_the_order_of_sums(small_caches, precision):
+    a, b, bias = normal(50, 200), normal(200, 40, seed=1), normal(40, seed=2)
+    found = product.product(numpy_namespace, a, b, bias, precision)
+    with use_kernels("reference"):
+        reference = product.product(numpy_namespace, a, b, bias, precision)
+    size = np.abs(a) @ np.abs(b) + np.abs(bias)
+    assert (np.abs(found - reference) <= 2 * 202 * EPS * size).all()
+
+
+@both
+def test_a_row_depends_neither_on_the_others_nor_on_threads(small_caches, monkeypatch, precision):
+    if product.method(precision) is None:
+        pytest.skip("BLAS computes these products here")
+    a, b = normal(300, 150), normal(150, 64, seed=1)
+
+    def multiplied(a, threads=1):
+        for module in (_threads, cpu):
+            monkeypatch.setattr(module, "n_threads", lambda: threads)
+        return product.product(numpy_namespace, a, b, None, precision)
+
+    whole = multiplied(a)
+    for threads in (2, 3, 5):
+        np.testing.assert_array_equal(multiplied(a, threads), whole)
+    np.testing.assert_array_equal(multiplied(a[90:131], 2), whole[90:131])
+    other = a.copy()
+    other[0] = np.inf
+    np.testing.assert_array_equal(multiplied(other)[1:], whole[1:])
+
+
+# --- weights that are kept packed -----------------------------------------------------------------
+
+
+def test_packed_weights_are_held_and_freed(small_caches, monkeypatch):
+    packed = []
+    monkeypatch.setattr(cpu, "method", lambda precision: "avx512-bf16")
+    monkeypatch.setattr(cpu, "pack", lambda b, how: packed.append(b.shape) or (b.shape, how))
+    w, x = normal(6, 8), normal(3, 8)
+    forward = (cpu.Weight(w, turned=True), x, "bf16")
+    cpu.prepared(*forward)
+    cpu.prepared(*forward)
+    assert packed == [(8, 6)] * 2 and not held._held
+    with product.packed_weights_held():
+        with product.packed_weights_held():
+            first = cpu.prepared(*forward)
+            assert cpu.prepared(*forward) is first
+            cpu.prepared(cpu.Weight(w), normal(3, 6), "bf16")
+        assert packed[2:] == [(8, 6), (6, 8)] and len(held._held) == 2
+        cpu.prepared(w.T, x, "bf16")  # no weight: packed anew
+        other = w.copy()
+        cpu.prepared(cpu.Weight(other, turned=True), x, "bf16")
+        assert len(packed) == 6 and len(held._held) == 3
+        del other
+        assert len(held._held) == 2
+    assert not held._held
+
+
+# --- the processor --------------------------------------------------------------------------------
+
+AVX512 = {"avx512f": True, "avx512bf16": True}
+
+
+@pytest.mark.parametrize(
+    "features, model, intel, granted, bf16, float32, why",
+    [
+        ({}, "haswell", True, False, None, None, "no instructions for bf16"),
+        ({"avx512f": True}, "skylake-avx512", True, False, None, None, "no instructions"),
+        (AVX512, "znver4", False, False, "avx512-bf16", "float32", None),
+        (AVX512, "znver5", False, False, "avx512-bf16", None, None),
+        (AVX512, "cooperlake", True, False, None, "float32", "half as many operations"),
+        ({**AVX512, "amx-bf16": True}, "sapphirerapids", True, True, "amx", "float32", None),
+        ({**AVX512, "amx-bf16": True}, "sapphirerapids", True, False, None, "float32", "not grant"),
+    ],
+)  # fmt: skip
+def test_the_instructions_of_a_processor(
+    monkeypatch, features, model, intel, granted, bf16, float32, why
+):
+    fakes = {"features": features, "model": model, "is_intel": intel, "tiles_granted": granted}
+    for name, value in fakes.items():
+        monkeypatch.setattr(_processor, name, lambda value=value: value)
+    choice.method.cache_clear()
+    try:
+        assert (product.method(), product.method("float32")) == (bf16, float32)
+        assert product.why_not() is None if why is None else why in product.why_not()
+    finally:
+        choice.method.cache_clear()
+
+
+def test_without_instructions_rounded_operands_are_multiplied(monkeypatch):
+    monkeypatch.setattr(cpu, "method", lambda precision: None)
+    a, b, bias = normal(20, 30), normal(30, 40, seed=1), normal(40, seed=2)
+    found = product.product(numpy_namespace, a, b, bias, "bf16")
+    check(found, a, b, "bf16", bias)
+    np.testing.assert_allclose(found, rounded(np, a) @ rounded(np, b) + bias, rtol=1e-4, atol=1e-5)
+
+
+def test_processors_tell_the_sizes_of_their_caches(monkeypatch, tmp_path):
+    cache_bytes = _processor.cache_bytes.__wrapped__
+    files = {
+        "index0": ("Data", "1", "48K"), "index1": ("Instruction", "1", "32K"),
+        "index2": ("Unified", "2", "2M"), "index3": ("Unified", "3", "much"),
+    }  # fmt: skip
+    for folder, lines in files.items():
+        (tmp_path / folder).mkdir()
+        for name, line in zip(("type", "level", "size"), lines, strict=True):
+            (tmp_path / folder / name).write_text(line + "\n")
+    monkeypatch.setattr(_processor, "CACHES", tmp_path)
+    assert [cache_bytes(1), cache_bytes(2)] == [48 << 10, 2 << 20]
+    assert cache_bytes(3) == _processor.DEFAULT_CACHE_BYTES[3]
+    monkeypatch.setattr(_processor, "CACHES", tmp_path / "none")
+    assert cache_bytes(1) == _processor.DEFAULT_CACHE_BYTES[1]
+
+
+# --- what cannot be run everywhere ----------------------------------------------------------------
+
+
+def packed_panels(x):
+    """Panels (panels, steps, 2, 16, 32) of A (M, K), by NumPy, as bf16: a tile's rows are A's."""
+    panels, steps = -(-len(x) // 32), -(-x.shape[1] // 32)
+    padded = np.zeros((32 * panels, 32 * steps), np.float32)
+    padded[: len(x), : x.shape[1]] = x
+    return to_bf16(np, padded).reshape(panels, 2, 16, steps, 32).transpose(0, 3, 1, 2, 4)
+
+
+def turned(tiles):
+    """Tiles of B from those of B^T: elements, pairs of numbers, change rows and columns."""
+    return np.ascontiguousarray(tiles).view(np.uint32).swapaxes(-1, -2).copy().view(np.uint16)
+
+
+@pytest.mark.skipif(product.method() is None, reason="no instructions for bf16 products here")
+def test_panels_are_packed_as_drawn():
+    b = normal(45, 70)
+    expected = turned(packed_panels(b.T))
+    for lies in (b, np.asfortranarray(b)):
+        found = cpu.pack(lies, product.method())
+        assert found.shape == b.shape
+        np.testing.assert_array_equal(found.memory.view(np.uint16), expected.reshape(-1))
+
+
+def multiplied_tiles(c, a, b):
+    """What tdpbf16ps does to c (16, 16), as its description says; a and b are (16, 32) bf16."""
+    a, b = from_bf16(a).reshape(16, 16, 2), from_bf16(b).reshape(16, 16, 2)
+    sums = np.zeros((16, 16, 2), np.float32)  # the even and the odd products by themselves
+    for k in range(16):
+        sums += a[:, k, None] * b[None, k]
+    return c + (sums[..., 0] + sums[..., 1])
+
+
+def test_the_schedule_of_tiles_is_the_product():
+    """The eight tile registers in NumPy."""
+    a, b, start = normal(32, 80), normal(80, 32, seed=1), normal(32, 32, seed=2)
+    x, y = packed_panels(a)[0], turned(packed_panels(b.T)[0])
+    registers = [start[:16, :16], start[:16, 16:], start[16:, :16], start[16:, 16:], *[None] * 4]
+    for step in range(len(x)):
+        panels = {"a": x[step], "b": y[step]}
+        for operation, register, *rest in block.TILE_SCHEDULE:
+            if operation == "load":
+                name, offset = rest
+                registers[register] = panels[name][offset // TILE]
+            else:
+                left, right = (registers[r] for r in rest)
+                registers[register] = multiplied_tiles(registers[register], left, right)
+    found = np.block([registers[:2], registers[2:4]])
+    check(found, a, b, "bf16", start)
+
+
+def assembly(generate, kind, processor, features):
+    """A block's multiplication, compiled for a processor that this machine need not have."""
+    module = ir.Module()
+    words = [ir.IntType(64)] * 7
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), words), "multiply")
+    builder = ir.IRBuilder(function.append_basic_block())
+    context = SimpleNamespace(get_dummy_value=lambda: None)
+    instructions = SimpleNamespace(dtype=kind)
+    generate(context, builder, SimpleNamespace(args=[instructions]), [None, *function.args])
+    builder.ret_void()
+    binding.initialize_all_targets()
+    binding.initialize_all_asmprinters()
+    try:
+        target = binding.Target.from_triple("x86_64-unknown-linux-gnu")
+    except RuntimeError:
+        pytest.skip("this LLVM compiles for no x86 processor")
+    machine = target.create_target_machine(cpu=processor, features=features, opt=3)
+    return machine.emit_assembly(binding.parse_assembly(str(module)))
+
+
+def test_tiles_compile_to_the_schedule():
+    text = assembly(block._with_tiles, None, "sapphirerapids", "+amx-bf16,+amx-tile")
+    lines = re.findall(r"^\s+(tileloadd|tdpbf16ps|tilestored)\s.*$", text, re.M)
+    assert lines.count("tilestored") == 4 and lines.count("tileloadd") == 4 + 4
+    found = [
+        tuple(map(int, re.findall(r"%tmm(\d)", line)))
+        for line in re.findall(r"^\s+(?:tileloadd|tdpbf16ps)\s.*$", text, re.M)[4:]
+    ]  # AT&T order: the register that is changed comes last
+    schedule = [
+        (number,) if name == "load" else (*reversed(rest), number)
+        for name, number, *rest in block.TILE_SCHEDULE
+    ]
+    assert found == schedule
+
+
+def test_sums_of_vectors_stay_in_registers():
+    text = assembly(block._with_vectors, None, "znver4", "+avx512bf16")
+    assert text.count("vdpbf16ps") == 4 * 16  # four rounds of 8 rows by 2 registers
+    assert not re.search(r"%zmm\d+, \S*\(%r[sb]p\)", text)  # none is put aside in memory
+
+
+# --- the derivation -------------------------------------------------------------------------------
+
+
+def test_the_numbers_of_the_derivation(monkeypatch):
+    text = (FOLDER / "README.md").read_text()
+    for name, how, first, second, row in (
+        ("vectors", "avx512-bf16", 32 << 10, 1 << 20, "32 KB | 1 MB | 24 | 48 KB | 16 | 512"),
+        ("tiles", "amx", 48 << 10, 2 << 20, "48 KB | 2 MB | 16 | 32 KB | 48 | 1536"),
+    ):
+        monkeypatch.setattr(_processor, "cache_bytes", {1: first, 2: second}.get)
+        stretch = cpu.longest_stretch(how)
+        panels = cpu.block_panels(stretch)
+        assert f"| {name} | {row} |" in text
+        assert row.endswith(
+            f"{stretch} | {stretch * block.STEP >> 10} KB | {panels} | {32 * panels}"
+        )
+    x = np.exp2(np.random.default_rng(0).uniform(0, 1, 100_000)).astype(np.float32)
+    errors = rounded(np, x) / x.astype(np.float64) - 1
+    assert np.abs(errors).max() <= 2.0**-8
+    rms = np.sqrt((errors**2).mean())
+    np.testing.assert_allclose(rms, 2.0**-8 / np.sqrt(8 * np.log(2)), rtol=0.01)
+    assert f"{rms:.2%}" == "0.17%" and "0.17 %" in text
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.svg")), ids=lambda p: p.stem)
+def test_pictures_are_whole_and_have_two_schemes(path):
+    root = xml.parse(path).getroot()
+    assert f"]({path.name})" in (FOLDER / "README.md").read_text()
+    assert "prefers-color-scheme: dark" in path.read_text()
+    names = {element.tag.partition("}")[2] for element in root.iter()}
+    assert names <= {"svg", "title", "style", "defs", "marker", "path", "rect", "text"}
+    classes = {name for e in root.iter() for name in e.get("class", "").split()}
+    assert classes <= set(re.findall(r"\.([\w-]+)", root.find("{*}style").text))
