@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING
 
 from autograd import _methods, backward, ops
 from autograd._tensor import Parameter, Tensor, tensor
+from autograd.activations import save_activations
 from autograd.backward import grad
 from autograd.engine import Op
 from autograd.grad_mode import enable_grad, is_grad_enabled, no_grad
 from autograd.kernels.dispatch import use_kernels
 from autograd.precision import matmul_precision
+from autograd.saved_tensors import saved_tensors_hooks
 
 _methods.ops, _methods.backward = ops, backward.backward  # a Tensor's only links upwards
 
@@ -40,6 +42,8 @@ __all__ = [
     "matmul_precision",
     "no_grad",
     "ops",
+    "save_activations",
+    "saved_tensors_hooks",
     "tensor",
     "use_kernels",
 ]

@@ -24,6 +24,7 @@ numbers, bit for bit, and adds to it, strand by strand:
     hooks        functions that see a gradient on its way and may replace it (``hooks.py``)
     observers    the ledger, the profiler and other tools see every call and contribution
     messages     every error names the operation and the user's line that created its node
+    packing      what is saved may be kept in another form (``saved_tensors.py``)
     libraries    arrays of CuPy or another library as well as NumPy's (``device.py``)
     threads      several may compute at once; passes that write ``.grad`` take turns
 """
@@ -39,6 +40,7 @@ from autograd.grad_mode import is_grad_enabled
 from autograd.leaf import creation_order
 from autograd.observe import current_observers, notify
 from autograd.plain import NUMBERS, name_operands, plain_operand, refuse_missing, refuse_result
+from autograd.saved_tensors import current_hooks
 
 new_tensor = object.__new__  # a Tensor without __init__, whose checks are for users
 NOT_CALLED = ()  # the inputs of an Op that is not a node yet
@@ -78,6 +80,9 @@ class Op:
     """backward returns arrays that nothing else uses: they may be kept without a copy."""
     works_in_place = False
     """backward takes ``room``, an InPlace or None: what it may change in place."""
+
+    caches_activations = False
+    """``self.cache`` is an array that may be packed, and backward reads it by ``unpacked``."""
 
     needs: tuple[bool, ...] = ()
     inputs: Any = NOT_CALLED
@@ -212,6 +217,9 @@ class Op:
         if self.read:
             versions.extend(self.read)
         self.saved, self.versions = saved, versions
+        packing = current_hooks()
+        if packing is not None:
+            packing.pack(self)
 
     def as_array(self, xp, data):
         """The output as an array: NumPy's reductions return scalars, and we keep 0-d arrays."""

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 from autograd._tensor import Parameter, Tensor
 from autograd.debug.format import place_at
-from autograd.device import is_array, namespace
+from autograd.device import namespace
 from autograd.functional.recomputation import Segment
 from autograd.leaf import Leaf
+from autograd.saved_tensors import PackedValues, arrays_kept
 
 
 @dataclass(frozen=True)
@@ -84,18 +85,22 @@ class Tape:
 
 
 def kept_arrays(node):
-    """Every (name, array) a node keeps: what it saved, its cache, arrays among its attributes."""
+    """Every (name, array) a node keeps: what it saved, its cache, arrays among its attributes.
+
+    Of what saved_tensors_hooks have packed it is the packed array.
+    """
     names = [f"input {i}" for i in node.save_inputs] + ["output"] * node.save_output
     saved = node.saved or ()
-    arrays = [(n, a) for n, a in zip(names, saved, strict=False) if is_array(a)]
+    saved = saved.kept if isinstance(saved, PackedValues) else saved
+    arrays = [(n, a) for n, s in zip(names, saved, strict=False) for a in arrays_kept(s)]
     arrays += [pair for s in saved if isinstance(s, Segment) for pair in s.arrays()]
     stack = [(k, v) for k, v in vars(node).items() if k not in NO_ARRAYS]
     while stack:
         name, value = stack.pop()
         if isinstance(value, (tuple, list)):
             stack.extend((name, v) for v in value)
-        elif is_array(value):
-            arrays.append((name, value))
+        else:
+            arrays.extend((name, a) for a in arrays_kept(value))
     return arrays
 
 

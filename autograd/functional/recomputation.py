@@ -31,7 +31,9 @@ from autograd.functional.tree import flatten
 from autograd.grad_mode import enable_grad
 from autograd.leaf import Leaf, creation_order
 from autograd.observe import current_observers, notify
+from autograd.precision import current_precision, matmul_precision
 from autograd.questions import see
+from autograd.saved_tensors import current_hooks, use_hooks
 
 SAMPLE_SIZE = 64
 
@@ -62,6 +64,7 @@ class Segment:
     def __init__(self, f, inputs, options, rngs):
         self.f, self.inputs, self.options, self.rngs = f, inputs, options, rngs
         self.states = [rng.bit_generator.state for rng in rngs]
+        self.precision, self.hooks = current_precision(), current_hooks()
         self.leaves = []  # the nodes of the parameters and other leaf tensors that f reads
 
     def tensors(self):
@@ -91,7 +94,7 @@ class Segment:
         try:
             for rng, state in zip(self.rngs, self.states, strict=True):
                 rng.bit_generator.state = state
-            with enable_grad():
+            with enable_grad(), matmul_precision(self.precision), use_hooks(self.hooks):
                 outputs, _ = self.run()
                 same = forms_of(outputs) == self.forms
                 y = joined([y for y in outputs if y._node is not None]) if same else None
@@ -154,7 +157,8 @@ def recompute(
     """
     segment = Segment(f, inputs, options, tuple(rngs))
     start = next(creation_order)
-    outputs, structure = segment.run()
+    with use_hooks(None):  # what this run records is forgotten
+        outputs, structure = segment.run()
     recorded = [y for y in outputs if y._node is not None]
     if not recorded:
         return structure.build(outputs)

@@ -12,6 +12,7 @@ from autograd.ops.conversion import astype
 from autograd.ops.dropping import drop_probability, keep_mask
 from autograd.ops.shape import reshape
 from autograd.precision import at_current_precision
+from autograd.saved_tensors import unpacked
 
 __all__ = ["causal_attention", "scaled_dot_product_attention"]
 
@@ -73,6 +74,7 @@ class ScaledDotProductAttention(Op):
     """
 
     broadcasts = True
+    caches_activations = True
 
     def __init__(self, allowed, is_causal, scale, biased, keep=None, p=0.0):
         self.allowed, self.is_causal, self.scale = allowed, is_causal, scale
@@ -105,7 +107,9 @@ class ScaledDotProductAttention(Op):
         return p if self.keep is None else xp.where(self.keep, p / (1 - self.p), 0)
 
     def backward(self, xp, g, q, k, v, *bias):
-        p = self.cache if self.cache is not None else self.weights(xp, q, k, *bias)
+        p = unpacked(self.cache)
+        if p is None:
+            p = self.weights(xp, q, k, *bias)
         g_p = self.dropped(xp, g @ xp.swapaxes(v, -1, -2))  # (..., T, S)
         g_s = p * (g_p - xp.sum(g_p * p, axis=-1, keepdims=True))
         g_qkv = (

@@ -7,6 +7,7 @@ from autograd.kernels import feed_forward as kernel
 from autograd.ops.activation import known_gelu
 from autograd.ops.arguments import floating, of_one_type
 from autograd.precision import at_current_precision
+from autograd.saved_tensors import unpacked
 
 __all__ = ["feed_forward"]
 
@@ -26,6 +27,7 @@ class FeedForward(Op):
     save_inputs = (0, 1, 2, 3)
     fresh_gradients = True
     works_in_place = True
+    caches_activations = True
     precision = "float32"
 
     def __init__(self, approximate):
@@ -38,7 +40,7 @@ class FeedForward(Op):
         return y
 
     def backward(self, xp, g, x, u, b, w, room=None):
-        options = (self.approximate, self.cache, self.needs)
+        options = (self.approximate, unpacked(self.cache), self.needs)
         return kernel.backward(xp, g, x, u, b, w, *options, room=room, precision=self.precision)
 
 

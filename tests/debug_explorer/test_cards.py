@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from derivative_lines import all_operations, recorded_calls
 
-from autograd import Tensor, ops
+from autograd import Parameter, Tensor, ops, save_activations
 from autograd.debug.explorer.cards import card, part
 from autograd.debug.explorer.docstrings import equations, parts, readers
 from autograd.debug.explorer.document import Builder, graph_document
@@ -226,6 +226,18 @@ def test_all_that_is_kept_is_named_with_a_reason(operation):
         said = parts(operation)["Saves"]
         if said.startswith("nothing"):
             assert not [k for k in found if k.kind in ("input", "output")]
+
+
+def test_of_a_packed_array_the_bytes_are_those_that_are_kept():
+    x = Parameter(np.ones((8, 16), np.float32))
+    with save_activations("bf16"):
+        y = ops.feed_forward(
+            ops.exp(x), np.ones((32, 16), "f4"), None, np.ones((4, 32), "f4"), None
+        )
+    call = next(c for c in record(y.sum()).calls if type(c.op).__name__ == "FeedForward")
+    found = {k.what: (k.bytes, k.array.dtype) for k in kept(call) if k.kind in ("input", "cache")}
+    assert found["x"] == (8 * 16 * 2, np.float32) and found["h"] == (8 * 32 * 2, np.float32)
+    assert found["u"][0] == 32 * 16 * 4  # a constant
 
 
 _CALLS = {}

@@ -15,6 +15,7 @@ from autograd.debug.explorer.builtin import BUILTIN
 from autograd.debug.explorer.document import graph_document
 from autograd.debug.explorer.page import page
 from autograd.debug.explorer.tape import record
+from autograd.device import numpy_namespace as xp
 from autograd.kernels.attention import reference
 from tinygrad_llm.inspect.explorable import gpt
 
@@ -58,8 +59,8 @@ def test_the_parts_of_attention_are_those_of_the_reference(tape, seen):
     assert [step["name"] for step in seen["attention"]] == [c.out.key for c in calls]
     for step, call in zip(seen["attention"], calls, strict=True):
         qkv, H = call.args[0].array, call.op.n_head
-        Q, K, V = (a[0] for a in reference.split(np, qkv, H))  # (H, T, D)
-        P = reference.weights(np, *reference.split(np, qkv, H)[:2])[0][0]
+        Q, K, V = (a[0] for a in reference.split(xp, qkv, H))  # (H, T, D)
+        P = reference.weights(xp, *reference.split(xp, qkv, H)[:2])[0][0]
         T, C = call.out.shape[1:]
         dO = call.out.gradient[0].reshape(T, H, C // H).swapaxes(0, 1)
         Y = call.out.array[0].reshape(T, H, C // H).swapaxes(0, 1)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from autograd.debug.explorer.tape import record
+from autograd.device import numpy_namespace as xp
 from autograd.kernels.attention import reference as attention
 from tinygrad_llm.inspect.explorable import EXPLORABLE, SHOWN, VOCABULARY
 
@@ -34,8 +35,8 @@ def test_the_gpt_is_small_and_its_attention_is_not_uniform(tapes):
     assert 0.3 < tape.loss.array < np.log(len(VOCABULARY)) - 0.5  # it has learned, and not all
     for call in tape.calls:
         if type(call.op).__name__ == "CausalAttention":
-            Q, K, _ = attention.split(np, call.args[0].array, 2)
-            P = attention.weights(np, Q, K)[0][0]
+            Q, K, _ = attention.split(xp, call.args[0].array, 2)
+            P = attention.weights(xp, Q, K)[0][0]
             assert np.abs(P[:, 7] - 1 / 8).max() > 0.05 and np.abs(P[:, 4] - 1 / 5).max() > 0.1
     for parameter in e.model.parameters():
         np.testing.assert_allclose(np.round(parameter.numpy(), 2), parameter.numpy(), atol=1e-6)

@@ -22,6 +22,7 @@ from typing import Any, Literal
 import numpy as np
 
 from autograd import Tensor, enable_grad, grad
+from autograd.device import numpy_namespace
 from autograd.kernels.attention import reference as packed
 from autograd.kernels.grouped_query_attention import reference as grouped
 from autograd.observe import Observer
@@ -247,11 +248,11 @@ def weights_of(
     """P (H, T, T) of one text, by the definition of the operation, and P V as it returns that."""
     if isinstance(op, CausalAttention):
         q, k, v = packed.split(np, inputs[0], op.n_head)  # (1, H, T, D)
-        p = packed.weights(np, q, k)[0]  # (1, H, T, T)
+        p = packed.weights(numpy_namespace, q, k)[0]  # (1, H, T, T)
         pv = np.swapaxes(p @ v, 1, 2).reshape(1, q.shape[2], -1)  # (1, T, C)
     else:
         q, k, v = inputs
-        p = grouped.weights(np, q, k, *op.options)[0]  # (1, G, H/G, T, T)
+        p = grouped.weights(numpy_namespace, q, k, *op.options)[0]  # (1, G, H/G, T, T)
         pv = (p @ v[:, :, None]).reshape(q.shape)  # (1, H, T, D)
         p = p.reshape(*q.shape[:3], -1)
     return p[0], pv

@@ -65,11 +65,11 @@ def _matrices(call: Call):
         qkv, y = op.saved
         B, T, C = g.shape
         Q, K, V = packed.split(xp, qkv, op.n_head)
-        P = packed.weights(xp, Q, K)[0]
+        P = packed.weights(xp, Q, K, precision=op.precision)[0]
         dO, O = (a.reshape(B, T, op.n_head, -1).transpose(0, 2, 1, 3) for a in (g, y))  # noqa: E741
     else:
         q, k, v, y = op.saved
-        P = grouped.weights(xp, q, k, *op.options)[0]
+        P = grouped.weights(xp, q, k, *op.options, precision=op.precision)[0]
         dO, V = grouped.split(xp, g, v)
         O = grouped.split(xp, y, v)[0]  # noqa: E741
     dP = dO @ xp.swapaxes(V, -1, -2)

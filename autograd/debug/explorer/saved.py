@@ -18,6 +18,7 @@ from autograd.debug.explorer.tape import Call, Tape, Value
 from autograd.device import is_array
 from autograd.engine import Op
 from autograd.functional.recomputation import Recompute, Segment
+from autograd.saved_tensors import PackedValues, arrays_kept, unpacked
 
 ENGINE = set(vars(Op)) | {"inputs", "shape", "dtype", "order", "site", "saved_for", "save_inputs"}
 """Attributes of a node that are no options of its operation."""
@@ -37,6 +38,14 @@ class Kept:
     value: Value | None = None
     array: Any = None
     text: str = ""
+    packed: Any = None
+    """What saved_tensors_hooks made of the array: it is kept in its place."""
+
+    @property
+    def bytes(self) -> int:
+        """The bytes that are kept: of the array, or of what it was packed into."""
+        arrays = [self.array] if self.packed is None else arrays_kept(self.packed)
+        return sum(int(array.nbytes) for array in arrays)
 
 
 def part(tape: Tape, builder: Any) -> dict[str, Any]:
@@ -58,7 +67,7 @@ def _described(found, builder, reasons):
         described["tensor"] = builder.value_items[found.value].id
     if found.array is None:
         return described | {"text": found.text}
-    kept_bytes = 0 if found.kind == "not kept" else int(found.array.nbytes)
+    kept_bytes = 0 if found.kind == "not kept" else found.bytes
     shape = [int(n) for n in found.array.shape]
     return described | {"shape": shape, "dtype": str(found.array.dtype), "bytes": kept_bytes}
 
@@ -70,6 +79,8 @@ def kept(call: Call) -> list[Kept]:
         return _of_a_segment(op)
     names = _input_names(op)
     arrays = dict(zip(op.save_inputs, op.saved or (), strict=False))
+    packed = op.saved.kept if isinstance(op.saved, PackedValues) else [None] * len(op.saved or ())
+    packed_inputs = dict(zip(op.save_inputs, packed, strict=False))
     found, others = [], []
     for i, name in enumerate(names):
         value = call.args[i] if i < len(call.args) else None
@@ -77,14 +88,16 @@ def kept(call: Call) -> list[Kept]:
         if i in op.save_inputs and arrays.get(i) is not None:
             array = arrays[i] if is_array(arrays[i]) else None
             text = "" if array is not None else str(arrays[i])
-            found.append(Kept(name, "input", _why(op, doc, name, i), value, array, text))
+            why = _why(op, doc, name, i)
+            found.append(Kept(name, "input", why, value, array, text, packed_inputs[i]))
         elif value is not None:
             array = value.array if is_array(value.array) else None
             others.append(Kept(name, "not kept", _why_not(op, doc, name, i), value, array))
     if op.save_output and op.saved:
         name = _output_name(op)
         why = _why(op, doc, name, None)
-        found.append(Kept(name, "output", why, call.out, op.saved[len(op.save_inputs)]))
+        i = len(op.save_inputs)
+        found.append(Kept(name, "output", why, call.out, op.saved[i], packed=packed[i]))
     return [*found, *_cache(op, doc), *_attributes(op, doc), *others]
 
 
@@ -158,7 +171,8 @@ def _wanted(op, formula):
 
 def _cache(op, doc):
     """The arrays of ``op.cache``, with the docstring's names where it lists them."""
-    arrays = _arrays(op.cache)
+    arrays = _arrays(unpacked(op.cache))
+    packed = None if unpacked(op.cache) is op.cache else op.cache
     said = _clause(doc, "caches")
     listed = re.match(r"((?:\w+, )*\w+)(?=[:;,]|$)", said)
     names = listed[1].split(", ") if listed else []
@@ -166,7 +180,8 @@ def _cache(op, doc):
     why += "known from forward, so backward need not compute it; a second derivative does"
     for i, array in enumerate(arrays):
         name = names[i] if len(names) == len(arrays) else f"cache[{i}]"
-        yield Kept(name if len(arrays) > 1 or names else "cache", "cache", why, None, array)
+        name = name if len(arrays) > 1 or names else "cache"
+        yield Kept(name, "cache", why, None, array, packed=packed)
 
 
 def _attributes(op, doc):

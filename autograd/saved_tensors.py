@@ -1,0 +1,180 @@
+"""What operations keep for backward, in another form: ``saved_tensors_hooks``.
+
+Most of the memory of a training step is what the graph keeps from forward until backward. A pair of
+functions may keep it in less: ``pack`` is given each tensor as it is saved and returns whatever is
+to be kept instead, ``unpack`` makes the tensor again when backward, or a tool, reads it.
+(``activations.py`` is such a pair. PyTorch's torch.autograd.graph.saved_tensors_hooks is the
+model.)
+
+Only what the graph alone keeps alive is packed: values that an operation computed. Parameters and
+data exist anyway, and so do views of them. A value that several operations save, or views of all of
+it, is packed once.
+"""
+
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar, Token
+from typing import Any, Self
+
+import numpy as np
+
+from autograd._tensor import Tensor
+from autograd.device import is_array, namespace
+from autograd.leaf import Leaf
+
+_hooks: ContextVar["saved_tensors_hooks | None"] = ContextVar("autograd_saved_hooks", default=None)
+
+current_hooks = _hooks.get
+"""The innermost pair of functions of this context, or None."""
+
+
+class saved_tensors_hooks:  # noqa: N801 (PyTorch's name)
+    """Within this context, what operations save goes through ``pack`` and, when read, ``unpack``.
+
+    ``pack`` is given a Tensor without a history, which it must not change, and returns any object.
+    ``unpack`` is given that object, possibly several times, and returns a Tensor or an array of the
+    same shape and type: the numbers may differ, and the gradients then differ accordingly. The
+    innermost pair applies alone. It belongs to what was computed inside: backward may run outside.
+    """
+
+    packs = True
+    """Whether anything is to be packed at all."""
+
+    def __init__(self, pack: Callable[[Tensor], Any], unpack: Callable[[Any], Any]) -> None:
+        self._pack, self._unpack = pack, unpack
+        self._tokens: list[Token] = []
+        self._alive: dict[int, tuple] = {}  # id of an array -> weak references to it and its Packed
+
+    def __enter__(self) -> Self:
+        self._tokens.append(_hooks.set(self if self.packs else None))
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        _hooks.reset(self._tokens.pop())
+
+    def pack(self, node):
+        """Pack what ``node``, which has just been recorded, keeps."""
+        sources = [node.inputs[i] for i in node.save_inputs] + [node] * node.save_output
+        values = list(node.saved)
+        for i, (value, source) in enumerate(zip(values, sources, strict=True)):
+            if is_array(value) and is_activation(source):
+                values[i] = self._packed(value)
+        if values:
+            node.saved = PackedValues(values)
+        if node.caches_activations and is_array(node.cache):
+            node.cache = self._packed(node.cache)
+
+    def _packed(self, array):
+        """The Packed of an array, a new one if there is none: what was computed never changes."""
+        whole, strides = _whole(array)
+        key = id(whole)
+        known, packed = self._alive.get(key, (None, None))
+        packed = packed() if known is not None and known() is whole else None
+        if packed is None:
+            packed = Packed(self._pack(Tensor._make(whole, None, [0])), self._unpack, whole)
+            forget = weakref.ref(whole, lambda _: self._alive.pop(key, None))
+            self._alive[key] = forget, weakref.ref(packed)
+        return packed if whole is array else View(packed, array.shape, strides)
+
+
+@contextmanager
+def use_hooks(hooks: saved_tensors_hooks | None) -> Iterator[None]:
+    """Within this context these hooks apply, or none: those of another time (recomputation)."""
+    token = _hooks.set(hooks)
+    try:
+        yield
+    finally:
+        _hooks.reset(token)
+
+
+def is_activation(node):
+    """Whether a value of this node was computed: it is no leaf, no constant, and no view of one."""
+    while node is not None and type(node) is not Leaf and node.returns_view:
+        node = node.inputs[0] if node.inputs else None
+    return node is not None and type(node) is not Leaf
+
+
+def _whole(array):
+    """The array that owns the memory of ``array``, if that is a view of all of it, and its strides.
+
+    Otherwise ``array`` itself. Two views of one array are then packed once, and unpacked with the
+    layout that they had.
+    """
+    if type(array) is not np.ndarray or type(array.base) is not np.ndarray:
+        return array, None
+    whole = array.base
+    same = whole.size == array.size and whole.dtype == array.dtype and whole.flags.c_contiguous
+    starts = array.__array_interface__["data"][0] == whole.__array_interface__["data"][0]
+    return (whole, array.strides) if same and starts and whole.base is None else (array, None)
+
+
+class Packed:
+    """A saved array as ``pack`` returned it."""
+
+    def __init__(self, value, unpack, array):
+        self.value, self._unpack = value, unpack
+        self.shape, self.dtype, self._xp = array.shape, array.dtype, namespace(array)
+
+    @property
+    def arrays(self):
+        """The arrays that it keeps alive, as far as they can be seen."""
+        value = self.value._data if isinstance(self.value, Tensor) else self.value
+        values = value if isinstance(value, (tuple, list)) else (value,)
+        return [v for v in values if is_array(v)]
+
+    def unpack(self):
+        """The array again. Raises RuntimeError if ``unpack`` returned another kind of thing."""
+        array = self._unpack(self.value)
+        array = array._data if isinstance(array, Tensor) else array
+        if type(array) is not self._xp.array_type:
+            kind = f"a {type(array).__name__}"
+        elif array.shape != self.shape or array.dtype != self.dtype:
+            kind = f"an array of shape {array.shape} and type {array.dtype}"
+        else:
+            return array
+        raise RuntimeError(
+            f"saved_tensors_hooks: unpack returned {kind}, expected a Tensor or an array of shape "
+            f"{self.shape} and type {self.dtype}, as pack was given"
+        )
+
+
+class View:
+    """A view of all of a packed array, of other shape or order."""
+
+    def __init__(self, packed, shape, strides):
+        self.packed, self.shape, self.strides = packed, shape, strides
+        self.dtype = packed.dtype
+
+    @property
+    def arrays(self):
+        return self.packed.arrays
+
+    def unpack(self):
+        whole = np.ascontiguousarray(self.packed.unpack())
+        return np.ndarray(self.shape, self.dtype, whole, strides=self.strides)
+
+
+def unpacked(value):
+    """An array that may be packed, such as a cache, as an array."""
+    return value.unpack() if isinstance(value, (Packed, View)) else value
+
+
+def arrays_kept(value):
+    """The arrays that a saved value keeps alive: itself, or what it was packed into."""
+    if isinstance(value, (Packed, View)):
+        return value.arrays
+    return [value] if is_array(value) else []
+
+
+class PackedValues(Sequence):
+    """What a node saved, of which some may be packed: they are unpacked when they are read."""
+
+    def __init__(self, kept):
+        self.kept = kept
+
+    def __len__(self):
+        return len(self.kept)
+
+    def __getitem__(self, i):
+        return unpacked(self.kept[i])
