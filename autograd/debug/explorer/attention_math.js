@@ -18,7 +18,7 @@ export function attentionParts(graph, step) {
   const product = (pattern) => lines.find((line) => line.rule === "matmul" && pattern.test(line.text ?? ""));
   const from = (id) => graph.tensors[id].line === null ? null : graph.lines[graph.tensors[id].line];
   const turned = (id) => from(id)?.op === "Transpose" ? from(id).inputs[0] : null;
-  const [scores, gV, gP, gQ, gK] = [/^(S|scores, slope) = /, /^g_[Vv] = /, /^g_[Pp] = /, /^g_[Qq] = /, /^g_[Kk] = /].map(product);
+  const [scores, gV, gP, gQ, gK] = [/^(S|scores) = /, /^g_[Vv] = /, /^g_[Pp] = /, /^g_[Qq] = /, /^g_[Kk] = /].map(product);
   const masked = lines.find((line) => line.op === "Where" && /^(S|scores) = /.test(line.text ?? ""));
   if (!scores || !gV || !gP || !gQ || !gK || !masked) return null;
   const P = turned(gV.inputs[0]);
