@@ -33,7 +33,7 @@ from tinygrad_llm.commands.parsing import PROGRAM, parse_words
 from tinygrad_llm.config import TrainConfig
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.machine.interrupt import exit_code
-from tinygrad_llm.machine.process import let_blas_sleep
+from tinygrad_llm.machine.process import check_blas, let_blas_sleep
 from tinygrad_llm.terminal import one_line
 from tinygrad_llm.version import __version__
 
@@ -115,6 +115,7 @@ def _run(argv: list[str]) -> int:
     command = parse(argv)
     name, _, function = COMMANDS[type(command)].partition(":")
     let_blas_sleep()  # before the command imports NumPy
+    check_blas()
     module = importlib.import_module(f"tinygrad_llm.commands.{name}")
     with warnings.catch_warnings():  # warnings of libraries look like our own notes
         warnings.showwarning = _note

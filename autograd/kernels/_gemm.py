@@ -14,8 +14,10 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from autograd.kernels import _blas
+from autograd.kernels import _blas, _mkl
 from autograd.kernels._jit import HELPER, jit
+from autograd.kernels._threads import n_threads, parallel_rows
+from autograd.kernels.dispatch import kernel_lock
 
 ROW_MAJOR, PLAIN, TRANSPOSED = np.int32(101), np.int32(111), np.int32(112)  # cblas.h
 
@@ -42,11 +44,38 @@ def gemm_in_kernel(a, b, out, scale, add):
 def gemm_all_threads(a, b, out, add):
     """out = a b, or with ``add`` out += a b, from Python and in all of BLAS's threads.
 
-    For large matrices. Compared with NumPy, ``add`` needs one pass less over ``out``, and no second
-    array.
+    For large matrices: NumPy's BLAS multiplies them, or MKL if the user has chosen it. Compared
+    with NumPy's own product, ``add`` needs one pass less over ``out``, and no second array.
     """
+    if _mkl.takes(a, b, out):
+        rows, columns = _grid(_mkl.threads(n_threads()), *out.shape)
+        with kernel_lock:
+            parallel_rows(_cells, rows * columns, 1, a, b, out, add, rows, columns)
+        return
     one = out.dtype.type(1)
     (_compiled_gemm if available() else gemm_in_kernel)(a, b, out, one, add)
+
+
+def _grid(threads, M, N):
+    """(rows, columns) of the cells of a product (M, N), one for each thread.
+
+    Each thread reads, and copies in its own order, all of a in its cell's rows and all of b in its
+    columns. The grid is the one in which this is least.
+    """
+    rows = [r for r in range(1, threads + 1) if threads % r == 0]
+    best = min(rows, key=lambda r: r * N + threads // r * M)
+    return best, threads // best
+
+
+def _cells(a, b, out, add, rows, columns, start, stop):
+    """MKL's product in the cells from ``start`` to ``stop``, each by itself."""
+    (M, N), line = out.shape, 16  # whole cache lines of numbers
+    height, width = -(-M // (rows * line)) * line, -(-N // (columns * line)) * line
+    for cell in range(start, stop):
+        i, j = cell // columns * height, cell % columns * width
+        part = out[i : i + height, j : j + width]
+        if part.size:
+            _mkl.gemm(a[i : i + height], b[:, j : j + width], part, add)
 
 
 def transpose(a, out):

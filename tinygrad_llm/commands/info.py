@@ -48,6 +48,7 @@ def run(options: InfoOptions) -> int:
     rows += versions().items()
     rows += [
         ("BLAS", blas()),
+        ("large products", large_products()),
         ("kernels", kernels()),
         ("GPU", gpu()),
         ("cache", cache()),
@@ -98,6 +99,17 @@ def blas() -> str:
     core_type.restype = ctypes.c_char_p
     threads = getattr(handle, f"{prefix}openblas_get_num_threads{suffix}")
     return f"{text}; core type {core_type().decode()}, {threads()} threads"
+
+
+def large_products() -> str:
+    """What multiplies large float32 and float64 matrices."""
+    from autograd.kernels import _mkl, _threads, product
+
+    if _mkl.chosen():
+        return f"{_mkl.version()}, {_mkl.threads(_threads.n_threads())} threads"
+    if product.method("float32") is None:
+        return "NumPy's BLAS"
+    return "a kernel of this project in float32, NumPy's BLAS in float64"
 
 
 def _openblas() -> tuple[ctypes.CDLL, str, str] | None:

@@ -19,6 +19,8 @@ import os
 import platform
 import sys
 
+from tinygrad_llm.errors import UserError
+
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
 KEEP_UP_TO = 1 << 30  # blocks up to this size come from the heap, which is not trimmed
 SPIN = 20  # 2^20 ticks of the processor's clock, some 0.4 milliseconds
@@ -43,3 +45,15 @@ def let_blas_sleep() -> bool:
         return "OPENBLAS_THREAD_TIMEOUT" in os.environ
     os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", str(SPIN))
     return True
+
+
+def check_blas() -> None:
+    """Raise UserError if the user has chosen a BLAS (TINYGRAD_LLM_BLAS) that is not there."""
+    if os.environ.get("TINYGRAD_LLM_BLAS"):
+        from autograd.kernels import _mkl
+
+        try:
+            if _mkl.chosen():
+                _mkl.library()
+        except ValueError as error:
+            raise UserError(str(error)) from None

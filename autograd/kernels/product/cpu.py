@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from autograd._bfloat16 import rounded
-from autograd.kernels import _processor
+from autograd.kernels import _mkl, _processor
 from autograd.kernels._gemm import gemm_all_threads
 from autograd.kernels._jit import jit, part
 from autograd.kernels._threads import n_threads, parallel_rows, rows_per_part
@@ -113,8 +113,9 @@ def prepared(b, a, precision):
 
 
 def _instructions(M, K, N, dtype, precision):
-    if precision == "float32" and (M * K * N < LEAST_WORK or min(M, K, N) < FEWEST):
-        return None
+    if precision == "float32":
+        if _mkl.chosen() or M * K * N < LEAST_WORK or min(M, K, N) < FEWEST:
+            return None
     return None if dtype != np.float32 or 0 in (M, K, N) else method(precision)
 
 
