@@ -15,6 +15,7 @@ from tinygrad_llm.counts import check_count
 from tinygrad_llm.data_options import DataOptions
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.optimizer_options import OptimizerOptions
+from tinygrad_llm.precision_options import PrecisionOptions
 from tinygrad_llm.run_options import RunOptions
 
 
@@ -341,7 +342,7 @@ class TrainingOptions:
 
 
 @dataclass(frozen=True)
-class TrainConfig(DataOptions, RunOptions, OptimizerOptions, TrainingOptions):
+class TrainConfig(DataOptions, RunOptions, PrecisionOptions, OptimizerOptions, TrainingOptions):
     """Train a model: corpus, tokenizer, training, evaluation, sample, checkpoint and plot."""
 
     # the fields of the last base come first
@@ -353,6 +354,7 @@ class TrainConfig(DataOptions, RunOptions, OptimizerOptions, TrainingOptions):
         if self.init_from is None:  # otherwise that model says what it has
             self.check_family()
         OptimizerOptions.__post_init__(self)
+        PrecisionOptions.__post_init__(self)
         RunOptions.__post_init__(self)
         DataOptions.__post_init__(self)
 

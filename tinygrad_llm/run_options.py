@@ -12,7 +12,7 @@ from tinygrad_llm.files import user_path
 
 MAY_CHANGE = (
     "steps", "eval_every", "eval_batches", "save_every", "keep", "patience", "profile", "device",
-    "recompute", "log", "sample_tokens", "sample_prompt",
+    "recompute", "require_fast", "log", "sample_tokens", "sample_prompt",
 )  # fmt: skip
 """Options that may be given next to --resume. All others are the run's."""
 

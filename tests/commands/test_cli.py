@@ -576,6 +576,8 @@ def test_info(capsys):
     for word in ("numpy", "BLAS", "kernels", "layer_norm", "GPU", "cache", "processors"):
         assert word in out
     assert re.search(r"^speed +matrix products \d+ GFLOP/s.* tokens/s, \d+% of peak$", out, re.M)
+    fast = r"(AMX|AVX512-BF16), \d+ GFLOP/s \(\d+\.\d times float32\)"
+    assert re.search(rf"^bf16 products +({fast}|none: .+)$", out, re.M)
 
 
 def test_a_closed_pipe_is_no_error(trained):

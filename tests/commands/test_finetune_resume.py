@@ -31,22 +31,24 @@ GRPO = """
 finetune grpo ../../{model} --data ../../pairs.jsonl --sample-tokens 3 --num-generations 2
 --max-completion-length 4 --reward length:3 --reward ../../rewards.py:short --lr 1e-3
 """.split()
+BF16 = "--precision bf16 --activations bf16".split()
 COMMANDS = {
     "classify": [*CLASSIFY, "--balanced", "--optimizer", "sgd", "--lr", "0.01", *STEPS],
     "classify with LoRA": [
         *CLASSIFY, *"--train-layers all --lora-r 2 --lora-dropout 0.1".split(), *STEPS
     ],
-    "sft": [*SFT, "--packing", "--optimizer", "muon", *STEPS],
+    "sft": [*SFT, "--packing", "--optimizer", "muon", *BF16, *STEPS],
     "sft with LoRA": [
         *SFT, *"--lora-r 2 --lora-dropout 0.1 --optimizer muon".split(), *STEPS
     ],
     "dpo with LoRA on an adapter": [
-        *DPO, *"--lora-r 2 --lora-dropout 0.1 --loss-type kto".split(), *STEPS
+        *DPO, *"--lora-r 2 --lora-dropout 0.1 --loss-type kto".split(), *BF16, *STEPS
     ],
     "reward": [*"finetune reward ../../{model} --data ../../pairs.jsonl".split(), *ROWS, *STEPS],
     "grpo": [*GRPO, *ROWS, *STEPS, "--num-iterations", "2"],
     "grpo with LoRA": [
-        *GRPO, *ROWS, *STEPS, *"--lora-r 2 --lora-dropout 0.1 --beta 0.1 --loss-type grpo".split()
+        *GRPO, *ROWS, *STEPS, *BF16,
+        *"--lora-r 2 --lora-dropout 0.1 --beta 0.1 --loss-type grpo".split(),
     ],
 }  # fmt: skip
 """Every kind of run. "{model}" is gpt2, which has dropout, or llama, on which the adapter is."""

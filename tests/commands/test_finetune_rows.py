@@ -82,6 +82,12 @@ def test_dpo_starts_at_ln_2_and_takes_the_reference_from_the_cache(place, capsys
     assert "log-probabilities of 24 answers from the cache" in out
     assert "the reference reads" not in out
 
+    # in bf16 the reference is another one
+    assert cli.main([*argv, "--precision", "bf16"]) == 0
+    out = capsys.readouterr().out
+    assert "log-probabilities of 24 answers computed and cached" in out
+    assert "before      held out: loss 0.6931, no preference yet" in out
+
 
 def test_a_reward_model_scores_the_chosen_answers_higher(place, capsys):
     argv = ["finetune", "reward", "model", "--data", "dpo.jsonl", *SMALL[:-2]]

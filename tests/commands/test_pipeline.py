@@ -222,11 +222,11 @@ def interrupt(work):
 def test_a_stage_that_is_stopped_says_how_to_go_on(place, capsys, monkeypatch, stops):
     """A training ends with an exit code once it has saved, anything else with the exception."""
     monkeypatch.setattr(pipeline, "STAGES", (STAGES[0], replace(STAGES[1], do=stops)))
-    assert smoke("--seed", "3") == 130
-    command = "tinygrad-llm pipeline --preset smoke --data library --seed 3"
+    assert smoke("--seed", "3", "--precision", "bf16") == 130
+    command = "tinygrad-llm pipeline --preset smoke --data library --seed 3 --precision bf16"
     assert capsys.readouterr().out.endswith(f"the pipeline goes on with: {command}\n")
     monkeypatch.setattr(pipeline, "STAGES", STAGES[:2])
-    assert smoke("--seed", "3") == 0
+    assert smoke("--seed", "3", "--precision", "bf16") == 0
     assert "1/2 data: done before" in capsys.readouterr().out
 
 
@@ -251,6 +251,14 @@ def test_other_options_need_another_folder(place, capsys):
     assert smoke() == 0
     error = refused(capsys, "--seed", "2")
     assert "holds a pipeline with another seed: 1337 and not 2; choose another --out" in error
+    error = refused(capsys, "--precision", "bf16")
+    assert "with another precision: 'float32' and not 'bf16'" in error
+    state = place / RUN / "pipeline.json"
+    content = json.loads(state.read_text())
+    for name in ("precision", "activations"):  # earlier versions did not have them
+        del content["options"][name]
+    state.write_text(json.dumps(content))
+    assert smoke() == 0
     (place / "full").mkdir()
     (place / "full" / "precious").write_text("!")
     assert "full exists and holds no pipeline, but precious" in refused(capsys, "--out", "full")

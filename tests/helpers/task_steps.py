@@ -39,6 +39,8 @@ class Options:
     grad_clip: float = 1.0
     eval_every: int = 2
     save_every: int = 100
+    precision: str = "float32"
+    activations: str = "float32"
 
 
 def trainer_of(task, **options):

@@ -19,6 +19,8 @@ def test_what_does_not_fit_is_refused(monkeypatch):
     needed = 4 * (4 * parameter_count(CONFIG) + 5 * 7 * activation_floats(CONFIG)) + 16 * 5 * 7
     assert memory.training_bytes(CONFIG, batch_size=5) == needed
     assert memory.training_bytes(CONFIG, 5, grad_accumulation=3) == needed + 2 * 16 * 5 * 7
+    halved = memory.training_bytes(CONFIG, 5, activations="bf16")
+    assert needed - halved == 2 * 5 * 7 * activation_floats(CONFIG)
     monkeypatch.setattr(memory, "physical_memory", lambda: needed)
     memory.check_memory(CONFIG, 5)
     monkeypatch.setattr(memory, "physical_memory", lambda: needed - 1)

@@ -64,7 +64,7 @@ DATA = bytes(16)
         ({"a": entry([2**60] * 300, 0, 16)}, DATA, "has 300 dimensions, expected at most 64"),
         ({"a": entry([4.0], 0, 16)}, DATA, "a.shape[0] is 4.0"),
         ({"a": entry("4", 0, 16)}, DATA, 'a.shape is "4"'),
-        ({"a": entry([4], 0, 16, "C64")}, DATA, 'a.dtype is "C64"'),
+        ({"a": entry([4], 0, 16, "F\n")}, DATA, r'a.dtype is "F\n"'),
         ({"a": entry([4], 0, 2**64)}, DATA, "a.data_offsets[1] is"),
         ({"a": {"dtype": "F32", "shape": [4], "data_offsets": [0]}}, DATA, "has"),
         ({"a": {**entry([4], 0, 16), "more": 1}}, DATA, "a.more is unknown"),
@@ -81,6 +81,13 @@ def test_a_header_that_lies(tmp_path, header, data, word):
     if header == {}:
         data = DATA
     refused(write(tmp_path / "t.safetensors", header, data), word)
+
+
+@pytest.mark.parametrize("dtype", ["C64", "F4", "F8_E8M0"])
+def test_a_type_that_is_not_read(tmp_path, dtype):
+    path = write(tmp_path / "t.safetensors", {"a": entry([4], 0, 16, dtype)}, DATA)
+    with pytest.raises(UserError, match=f'tensor "a" is of type {dtype}, which is not read: conv'):
+        read_header(path)
 
 
 @pytest.mark.parametrize("length", [0, 1, 17, MAX_HEADER + 1, 2**63, 2**64 - 1])

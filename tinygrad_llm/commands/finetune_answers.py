@@ -9,6 +9,7 @@ from pathlib import Path
 from tinygrad_llm.commands.console import PlainConsole
 from tinygrad_llm.commands.finetune_parts import Base, Parts, steps_of
 from tinygrad_llm.commands.finetune_row_options import SampledOptions
+from tinygrad_llm.commands.finetune_rows import say_before
 from tinygrad_llm.commands.finetune_samples import Prompt, Samples
 from tinygrad_llm.commands.finetune_storage import save_and_load
 from tinygrad_llm.finetune.rows_task import ROWS_SCHEMA, RowsTask
@@ -32,7 +33,7 @@ def answering(
     samples = Samples(console, base.model, base.tokenizer, prompts, sample_tokens)
 
     def before(run: Path) -> None:
-        console.say(f"before      {task.note(task.quick_evaluation())}")
+        say_before(console, options, task)
         samples.write(run, 0)
 
     save, load = save_and_load(base, options)

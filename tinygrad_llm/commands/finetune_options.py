@@ -14,6 +14,7 @@ from tinygrad_llm.config import check_count
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import user_path
 from tinygrad_llm.optimizer_options import OptimizerChoice
+from tinygrad_llm.precision_options import PrecisionOptions
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ class FinetuneRunOptions:
 
 
 @dataclass(frozen=True)
-class FinetuneOptions(OptimizerChoice, FinetuneRunOptions):
+class FinetuneOptions(PrecisionOptions, OptimizerChoice, FinetuneRunOptions):
     """What every kind of fine-tuning can be told."""
 
     # the fields of the last base come first
@@ -146,6 +147,7 @@ class FinetuneOptions(OptimizerChoice, FinetuneRunOptions):
     def __post_init__(self) -> None:
         FinetuneRunOptions.__post_init__(self)
         OptimizerChoice.__post_init__(self)
+        PrecisionOptions.__post_init__(self)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from tinygrad_llm.commands.console import PlainConsole
 from tinygrad_llm.commands.finetune_classify import load_classes
 from tinygrad_llm.commands.finetune_parts import Base, Parts, Picture, steps_of
 from tinygrad_llm.commands.finetune_row_options import RewardOptions
-from tinygrad_llm.commands.finetune_rows import read_split, say_counts
+from tinygrad_llm.commands.finetune_rows import read_split, say_before, say_counts
 from tinygrad_llm.commands.finetune_storage import load_trained, save_trained
 from tinygrad_llm.finetune.curves import Panel, draw_curves
 from tinygrad_llm.finetune.examples import Pair, load_pairs
@@ -53,7 +53,7 @@ def prepare(console: PlainConsole, options: RewardOptions, base: Base) -> Parts:
         replace(options, steps=steps_of(options, len(train))), model, task, ROWS_SCHEMA,
         step_size=f"{options.batch_size * options.grad_accumulation} pairs",
         save_model=save, load_model=load_classes if options.lora_r is None else load_trained,
-        before=lambda run: console.say(f"before      {task.note(task.quick_evaluation())}"),
+        before=lambda run: say_before(console, options, task),
     )  # fmt: skip
 
 

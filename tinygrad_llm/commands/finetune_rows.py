@@ -11,12 +11,15 @@ from typing import Any, TypeVar
 import numpy as np
 
 from tinygrad_llm.commands.console import PlainConsole
+from tinygrad_llm.commands.finetune_options import FinetuneOptions
 from tinygrad_llm.commands.finetune_parts import Base
 from tinygrad_llm.commands.finetune_row_options import RowOptions
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.finetune.examples import Example
 from tinygrad_llm.finetune.logps import lengths
 from tinygrad_llm.finetune.rows import FaultyRow, Report
+from tinygrad_llm.machine.precision import computing_in
+from tinygrad_llm.training.task import Task
 
 Item = TypeVar("Item")
 Load = Callable[..., tuple[list[Item], Report]]
@@ -94,3 +97,10 @@ def say_counts(
     tokens = sum(len(example.ids) for example in examples)
     labels = sum(int(lengths(example.labels)) for example in examples)
     console.say(f"{name:<11} {what}: {tokens:,} tokens, {labels:,} of which are learned{more}")
+
+
+def say_before(console: PlainConsole, options: FinetuneOptions, task: Task) -> None:
+    """The evaluation that precedes the first step."""
+    with computing_in(options):
+        result = task.quick_evaluation()
+    console.say(f"before      {task.note(result)}")

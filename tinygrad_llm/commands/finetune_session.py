@@ -9,7 +9,7 @@ unnoticed.
 import importlib
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,8 +37,10 @@ from tinygrad_llm.commands.session import (
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import file_sha256, user_path
 from tinygrad_llm.finetune.rewards import file_of, with_file
+from tinygrad_llm.machine.precision import check_precision, computing_in
 from tinygrad_llm.model.freezing import trainable_parameters, training_cost
 from tinygrad_llm.model.summary import parameter_count
+from tinygrad_llm.precision_options import PrecisionOptions
 from tinygrad_llm.training import runs
 from tinygrad_llm.training.checkpoint import Checkpoints, state_schema, step_of
 from tinygrad_llm.training.metrics import Metrics, is_finished
@@ -49,13 +51,17 @@ from tinygrad_llm.training.trainer import Trainer
 
 DATA = ("data", "validation_data", "test_data")
 """The options that name files of data."""
-NEW_OPTIONS = frozenset(("optimizer", "momentum", "nesterov", "muon_factor", "adamw_lr_ratio"))
+NEW_OPTIONS = frozenset(
+    ("optimizer", "momentum", "nesterov", "muon_factor", "adamw_lr_ratio")
+    + tuple(field.name for field in fields(PrecisionOptions))
+)
 """Options that runs of earlier versions do not have."""
 
 
 def start(console: PlainConsole, options: FinetuneOptions, started: float) -> int:
     """Fine-tune in a new run; returns the exit code."""
     runs.check_out(options.out)
+    check_precision(console, options)
     options = _with_absolute_paths(options)
     inputs = _inputs(options)
     with saying_when_it_compiles(console):
@@ -91,6 +97,7 @@ def resume(
         done = options.steps or 0
         say_finished(console, run, done, done, "start a new run for more steps")
         return make_missing(console, run, _module(options).PICTURES)
+    check_precision(console, options, run_file=run / runs.RUN_FILE)
     _check_inputs(run, _inputs(options), content.get("inputs", {}))
     with saying_when_it_compiles(console):
         base, parts = _prepare(console, options)
@@ -129,13 +136,14 @@ def _prepare(console: PlainConsole, options: FinetuneOptions) -> tuple[Base, Par
     for adapter in adapters:
         console.say(f"adapter     {adapter}, merged into the model: the run starts from there")
     adapt(model, options)
-    parts: Parts = _module(options).prepare(console, options, base)
+    with computing_in(options):  # as the training does: a reference is compared with the model
+        parts: Parts = _module(options).prepare(console, options, base)
     parts.model.train()
     make = _make_optimizer(options)
     optimizer = make(trainable_parameters(parts.model))
     cost = training_cost(parts.model, optimizer.remembered, optimizer.state_size())
     console.say(f"to train    {cost}")
-    make_kernels_ready(console, model.config, make_optimizer=make)
+    make_kernels_ready(console, model.config, make_optimizer=make, options=options)
     return base, parts
 
 

@@ -16,16 +16,20 @@ from pathlib import Path
 
 import numpy as np
 
+from autograd.kernels import product
 from tinygrad_llm.commands.console import make_console
 from tinygrad_llm.commands.models import find_parts
 from tinygrad_llm.commands.options import InfoOptions
 from tinygrad_llm.config import PRESETS, TrainConfig
 from tinygrad_llm.data import cache_folder
 from tinygrad_llm.errors import UserError
+from tinygrad_llm.machine.precision import why_slow
 from tinygrad_llm.machine.process import keep_freed_memory
-from tinygrad_llm.machine.speed import gemm_limit, tokens_at_limit, training_rate
+from tinygrad_llm.machine.speed import bf16_limit, gemm_limit, tokens_at_limit, training_rate
 from tinygrad_llm.machine.warmup import compile_kernels
 from tinygrad_llm.training.runs import versions
+
+BF16 = "bf16 products"
 
 
 def run(options: InfoOptions) -> int:
@@ -59,23 +63,37 @@ def run(options: InfoOptions) -> int:
         if name.startswith(("OPENBLAS_", "OMP_NUM", "NUMBA_", "MKL_NUM", "TINYGRAD_LLM_"))
     ]
     console = make_console()
-    width = console.entries(rows)
-    console.entries([("speed", speed())], width)
+    width = console.entries(rows, len(BF16))
+    limit = gemm_limit()
+    console.entries([("speed", speed(limit))], width)
+    console.entries([(BF16, bf16_products(limit))], width)
     return 0
 
 
-def speed() -> str:
-    """The rate of matrix products, and the share of it that AdamW reaches on the default model."""
+def speed(limit: float) -> str:
+    """The rate of matrix products, ``limit``, and the share of it that AdamW reaches on the default
+    model."""
     keep_freed_memory()  # as training does
     preset = TrainConfig.preset
     config = PRESETS[preset]
     compile_kernels(config)
-    limit = gemm_limit()
     rate = training_rate(config, batch_size=4)
     return (
         f"matrix products {limit / 1e9:.0f} GFLOP/s in float32 (the peak); training {preset} "
         f"{rate:,.0f} tokens/s, {rate / tokens_at_limit(config, limit):.0%} of peak"
     )
+
+
+def bf16_products(limit: float) -> str:
+    """How the processor computes bf16 products and how fast, or why it has none.
+
+    ``limit`` is the rate of those in float32.
+    """
+    if (reason := why_slow()) is not None:
+        return f"none: {reason}"
+    rate = bf16_limit()
+    how = str(product.method()).upper()
+    return f"{how}, {rate / 1e9:.0f} GFLOP/s ({rate / limit:.1f} times float32)"
 
 
 def processors() -> str:

@@ -21,6 +21,7 @@ from tinygrad_llm.commands.session import locked
 from tinygrad_llm.data import DATASETS
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import remove_partials, user_path
+from tinygrad_llm.machine.precision import check_precision
 from tinygrad_llm.machine.process import keep_freed_memory
 from tinygrad_llm.pipeline.report import HTML, MARKDOWN
 from tinygrad_llm.pipeline.state import Record, State, files_sha256, open_state, sha256_of
@@ -33,6 +34,8 @@ def run(options: PipelineOptions) -> int:
     keep_freed_memory()
     console = make_console()
     runs.check_out(options.out)
+    if options.require_fast:
+        check_precision(console, options)  # each training says what is slow
     folder = user_path(options.out or f"runs/pipeline-{options.preset}")
     _check_folder(folder, link=True)
     folder.mkdir(parents=True, exist_ok=True)
@@ -104,7 +107,7 @@ def _check_folder(folder: Path, link: bool = False) -> None:
 
 def _identity(options: PipelineOptions) -> dict[str, object]:
     """The options that a run keeps when it goes on; the path of a corpus is absolute."""
-    kept = {name: value for name, value in asdict(options).items() if name != "out"}
+    kept = {k: v for k, v in asdict(options).items() if k not in ("out", "require_fast")}
     if options.data not in ("stdlib", *DATASETS):
         kept["data"] = str(user_path(options.data).resolve())
     return kept
@@ -127,7 +130,8 @@ def _how_to_go_on(options: PipelineOptions) -> str:
     default = PipelineOptions()
     for name, value in asdict(options).items():
         if value != getattr(default, name):
-            words += [f"--{name}", value]
+            option = f"--{name.replace('_', '-')}"
+            words += [option] if value is True else [option, value]
     return f"the pipeline goes on with: {shell_command(*words)}"
 
 

@@ -4,7 +4,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ from tinygrad_llm.pipeline.functions import Function, functions_of
 from tinygrad_llm.pipeline.questions import choices, next_words
 from tinygrad_llm.pipeline.report import HTML, MARKDOWN, write_report
 from tinygrad_llm.pipeline.rows import completions, preferences
+from tinygrad_llm.precision_options import PrecisionOptions
 from tinygrad_llm.training import runs
 from tinygrad_llm.training.checkpoint import MODEL_FILE, resolve
 
@@ -87,8 +88,13 @@ class Work:
         return TrainConfig(
             **self.preset.train, data=self.options.data, seed=self.options.seed,
             tokenizer=str((self.folder / "tokenizer").resolve()),
-            out=str(self.folder / "pretrain"),
+            out=str(self.folder / "pretrain"), **self.precision,
         ).with_recipe()  # fmt: skip
+
+    @property
+    def precision(self) -> dict[str, Any]:
+        """How every training computes."""
+        return {field.name: getattr(self.options, field.name) for field in fields(PrecisionOptions)}
 
     def finetuning(self, kind: type[FinetuneOptions], model: str, **options: Any) -> Any:
         """The options of a fine-tuning of ``model``."""
@@ -96,7 +102,8 @@ class Work:
         return kind(
             model=str(self.folder / model), out=str(self.folder / name), seed=self.options.seed,
             data=str(self.folder / "data" / f"{name}_train.jsonl"),
-            validation_data=str(self.folder / "data" / f"{name}_held_out.jsonl"), **options,
+            validation_data=str(self.folder / "data" / f"{name}_held_out.jsonl"),
+            **self.precision, **options,
         )  # fmt: skip
 
 
@@ -317,8 +324,9 @@ ABOUT = {
 
 
 def _options(options: Any) -> dict[str, Any]:
-    """The options of a command without those that say where things are."""
-    return {k: v for k, v in asdict(options).items() if k not in runs.PLACES}
+    """The options of a command that its result depends on: not those that say where things are."""
+    without = (*runs.PLACES, "require_fast")
+    return {k: v for k, v in asdict(options).items() if k not in without}
 
 
 def _report(work: Work) -> int:

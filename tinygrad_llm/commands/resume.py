@@ -39,8 +39,10 @@ from tinygrad_llm.data import Prepared
 from tinygrad_llm.data_options import DataOptions
 from tinygrad_llm.device import arrays_on
 from tinygrad_llm.errors import UserError
+from tinygrad_llm.machine.precision import check_precision
 from tinygrad_llm.model import Model
 from tinygrad_llm.optimizer_options import OptimizerOptions
+from tinygrad_llm.precision_options import PrecisionOptions
 from tinygrad_llm.pretrained.load import load_pretrained
 from tinygrad_llm.terminal import shell_command
 from tinygrad_llm.training import runs
@@ -64,7 +66,11 @@ NEW_OPTIONS = frozenset(
         "recompute",
         "n_kv_head",
         "n_hidden",
-        *(field.name for kind in (DataOptions, OptimizerOptions) for field in fields(kind)),
+        *(
+            field.name
+            for kind in (DataOptions, OptimizerOptions, PrecisionOptions)
+            for field in fields(kind)
+        ),
     )
 )
 """Options that runs of earlier versions do not have."""
@@ -91,6 +97,7 @@ def resume(console: PlainConsole, options: TrainConfig | FinetuneOptions, starte
         config, saved = changed(before, changes, run, 0), None
         arrays_on(config.device)
         check_log(config.log)
+        check_precision(console, config, config.device, run / runs.RUN_FILE)
         if checkpoint is None:
             model, tokenizer, prepared = new_model(console, config)
         else:
@@ -108,7 +115,8 @@ def resume(console: PlainConsole, options: TrainConfig | FinetuneOptions, starte
         _check_same_corpus(run, checkpoint, config, prepared.meta, content.get("corpus", {}))
         note_other_versions(console, content["versions"])
         loader = make_loader(config, model.config, prepared)
-        warm_up(console, model.config, config.device, partial(make_optimizer, options=config))
+        make = partial(make_optimizer, options=config)
+        warm_up(console, model.config, config.device, make, config)
         save_changes(console, run, before, config)
         session = pretraining(
             console, run, config, model, tokenizer, prepared, loader, started, saved

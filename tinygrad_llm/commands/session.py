@@ -20,7 +20,8 @@ from tinygrad_llm.config import ModelConfig
 from tinygrad_llm.counts import counted
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files.lock import RunLock
-from tinygrad_llm.machine.speed import gemm_limit, tokens_at_limit
+from tinygrad_llm.machine.precision import FLOAT32, Precise
+from tinygrad_llm.machine.speed import bf16_limit, gemm_limit, tokens_at_limit
 from tinygrad_llm.machine.warmup import compile_kernels
 from tinygrad_llm.model import Model
 from tinygrad_llm.terminal import shell_command
@@ -175,9 +176,11 @@ def make_kernels_ready(
     model: ModelConfig,
     device: str = "cpu",
     make_optimizer: Callable[[Params], Optimizer] = AdamW,
+    options: Precise = FLOAT32,
 ) -> None:
     """Compile or load the kernels, and say how long it took."""
-    console.say(f"kernels ready in {compile_kernels(model, device, make_optimizer):.1f} s")
+    seconds = compile_kernels(model, device, make_optimizer, options)
+    console.say(f"kernels ready in {seconds:.1f} s")
 
 
 def warm_up(
@@ -185,16 +188,18 @@ def warm_up(
     model: ModelConfig,
     device: str,
     make_optimizer: Callable[[Params], Optimizer],
+    options: Precise,
 ) -> None:
     """Compile or load the kernels before the clock starts, then measure this machine's peak."""
     with saying_when_it_compiles(console):
-        make_kernels_ready(console, model, device, make_optimizer)
+        make_kernels_ready(console, model, device, make_optimizer, options)
     if device != "cpu":
         return
-    limit = gemm_limit()
+    in_bf16 = options.precision == "bf16"
+    limit = bf16_limit() if in_bf16 else gemm_limit()
     console.peak_rate = tokens_at_limit(model, limit)
     console.say(
-        f"peak: matrix products run at {limit / 1e9:.0f} GFLOP/s: at most "
+        f"peak: matrix products run at {limit / 1e9:.0f} GFLOP/s{' in bf16' * in_bf16}: at most "
         f"{console.peak_rate:,.0f} tokens/s for this model"
     )
 

@@ -22,6 +22,7 @@ from tinygrad_llm.device import arrays_on
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import user_path
 from tinygrad_llm.machine.memory import check_memory
+from tinygrad_llm.machine.precision import check_precision
 from tinygrad_llm.model import Model, build_model
 from tinygrad_llm.model.summary import summary
 from tinygrad_llm.terminal import typed_text
@@ -35,12 +36,14 @@ if TYPE_CHECKING:
 
 def start(console: PlainConsole, config: TrainConfig, started: float) -> int:
     """Train a new model in a new run; returns the exit code."""
+    check_precision(console, config, config.device)
     model, tokenizer, prepared = new_model(console, config)
     make = partial(make_optimizer, options=config)
     optimizer = make(model.named_parameters())
-    console.say(f"\n{summary(model, optimizer.remembered, optimizer.state_size())}\n")
+    size = optimizer.state_size()
+    console.say(f"\n{summary(model, optimizer.remembered, size, config.activations)}\n")
     loader = make_loader(config, model.config, prepared)
-    warm_up(console, model.config, config.device, make)
+    warm_up(console, model.config, config.device, make, config)
     run = runs.create_run(config.out, config.preset)
     with locked(console, run):
         prompt = sample_prompt(config, tokenizer, prepared)
@@ -75,7 +78,10 @@ def new_model(console: PlainConsole, config: TrainConfig) -> tuple[Model, "Token
     shape = model.config if model is not None else config.model_config(tokenizer.vocab_size)
     if config.device == "cpu":
         assert config.batch_size is not None
-        check_memory(shape, config.batch_size, config.grad_accumulation, config.recompute)
+        check_memory(
+            shape, config.batch_size, config.grad_accumulation, config.recompute,
+            config.activations,
+        )  # fmt: skip
     model = model or build_model(shape, config.seed)
     return model.to(config.device), tokenizer, prepared
 

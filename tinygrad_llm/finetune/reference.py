@@ -2,7 +2,8 @@
 
 They never change, so they are computed once, before the adapters and weights are trained, and no
 second model is needed. They are kept in the cache folder, under a hash of everything that
-determines them: the model's numbers, and the ids and labels that the template made of the data.
+determines them: the model's numbers, the ids and labels that the template made of the data, and the
+precision of the products.
 """
 
 import hashlib
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from autograd.precision import current_precision
 from tinygrad_llm.data.cache import cache_folder, check_entry, get_or_build, hash_parts
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.finetune.classification import evaluating
@@ -45,7 +47,9 @@ def cached_logps(
 
     Raises UserError if the cache cannot be written.
     """
-    entry = cache_folder() / "reference" / hash_parts([_model_hash(model), _rows_hash(rows)])
+    precision = current_precision()
+    parts = [_model_hash(model), _rows_hash(rows), *([precision] if precision != "float32" else [])]
+    entry = cache_folder() / "reference" / hash_parts(parts)
 
     def build(folder: Path) -> None:
         progress(0, len(rows))  # the work begins here

@@ -1,7 +1,8 @@
 """Rollouts: what a policy answers to prompts, and what the answers are worth.
 
 Answers are written by the path of generation (generation/): the KV cache, with the adapter merged
-into the weights. Their log-probabilities by the path of training are the same to rounding.
+into the weights, in float32. Their log-probabilities by the path of training are the same to
+rounding, which is that of bf16 with ``--precision bf16``.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from autograd import matmul_precision
 from tinygrad_llm.finetune.classification import evaluating
 from tinygrad_llm.finetune.examples import Prompt
 from tinygrad_llm.finetune.lora import merged
@@ -96,7 +98,7 @@ def policy(model: Module) -> Iterator[Decoder]:
     next to them: merged, they would be another policy.
     """
     adapter = nullcontext() if stored_matrices(model) else merged(model)
-    with evaluating(model), adapter:
+    with evaluating(model), adapter, matmul_precision("float32"):
         yield Decoder(model)
 
 

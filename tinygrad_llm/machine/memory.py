@@ -12,13 +12,17 @@ from tinygrad_llm.config import LlamaConfig, ModelConfig
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.model.summary import activation_floats, parameter_count
 
-FLOAT = 4  # bytes of a float32
+FLOAT, BF16 = 4, 2  # bytes of a number
 STATE = 4  # floats per parameter: itself, its gradient, and AdamW's two moments
 IDS = 16  # bytes of a token's id and its target; a step draws all its micro-batches at once
 
 
 def training_bytes(
-    config: ModelConfig, batch_size: int, grad_accumulation: int = 1, recompute: bool = False
+    config: ModelConfig,
+    batch_size: int,
+    grad_accumulation: int = 1,
+    recompute: bool = False,
+    activations: str = "float32",
 ) -> int:
     """The least memory that training needs: parameters' state, saved activations, and ids.
 
@@ -30,16 +34,20 @@ def training_bytes(
         none: Any = {"sliding_layers": None, "rope_layers": None}  # one entry for each layer
         one = replace(config, n_layer=1, **(none if isinstance(config, LlamaConfig) else {}))
         per_token = activation_floats(one) + config.n_layer * config.n_embd
-    floats = STATE * parameter_count(config) + tokens * per_token
-    return FLOAT * floats + IDS * tokens * grad_accumulation
+    kept = per_token * (FLOAT if activations == "float32" else BF16)
+    return FLOAT * STATE * parameter_count(config) + tokens * (kept + IDS * grad_accumulation)
 
 
 def check_memory(
-    config: ModelConfig, batch_size: int, grad_accumulation: int = 1, recompute: bool = False
+    config: ModelConfig,
+    batch_size: int,
+    grad_accumulation: int = 1,
+    recompute: bool = False,
+    activations: str = "float32",
 ) -> None:
     """Raise UserError if training needs more memory than this machine has."""
     available = physical_memory()
-    needed = training_bytes(config, batch_size, grad_accumulation, recompute)
+    needed = training_bytes(config, batch_size, grad_accumulation, recompute, activations)
     if available is not None and needed > available:
         raise UserError(
             f"training this model needs at least {needed / 2**30:,.1f} GiB of memory, and this "

@@ -31,8 +31,32 @@ def sgemm_rates(n: int = SIZE, repeats: int = 5) -> list[float]:
 
 
 def gemm_limit() -> float:
-    """The median of ``sgemm_rates``: the operations per second of this machine at best."""
-    return statistics.median(sgemm_rates())
+    """The operations per second of this machine at best: of a bare product, as training has them.
+
+    The median of a few, by our own kernel where there is one for this processor, or by BLAS.
+    """
+    return _limit("float32")
+
+
+def bf16_limit() -> float:
+    """The same for the products of ``--precision bf16``; rounding the operands is part of them."""
+    return _limit("bf16")
+
+
+def _limit(precision: str, n: int = SIZE, repeats: int = 5) -> float:
+    from autograd import Tensor, matmul_precision, no_grad
+    from autograd.ops import linear
+
+    rng = np.random.default_rng(0)
+    a, b = (Tensor(x) for x in rng.random((2, n, n), dtype=np.float32))
+    rates = []
+    with no_grad(), matmul_precision(precision):
+        linear(a, b)  # the kernel is compiled or loaded
+        for _ in range(repeats):
+            start = time.perf_counter()
+            linear(a, b)
+            rates.append(2 * n**3 / (time.perf_counter() - start))
+    return statistics.median(rates)
 
 
 def tokens_at_limit(config: ModelConfig, limit: float) -> float:

@@ -13,35 +13,51 @@ from typing import Any
 
 import numpy as np
 
-from autograd import no_grad
+from autograd import Parameter, no_grad, ops
 from tinygrad_llm.config import LlamaConfig, ModelConfig
+from tinygrad_llm.machine.precision import FLOAT32, Precise, computing_in
 from tinygrad_llm.model import build_model
 from tinygrad_llm.training.optim import AdamW, Optimizer, global_norm
 from tinygrad_llm.training.optim.optimizer import Params
+
+LARGE = 256
 
 
 def compile_kernels(
     config: ModelConfig,
     device: str = "cpu",
     make_optimizer: Callable[[Params], Optimizer] = AdamW,
+    options: Precise = FLOAT32,
 ) -> float:
     """Run one training step, one evaluation and one prediction of a tiny model of this kind.
 
-    Returns the seconds it took: many if kernels had to be compiled, few if they were loaded.
+    The step and the evaluation are in the precision of ``options``. Returns the seconds it took:
+    many if kernels had to be compiled, few if they were loaded.
     """
     start = time.perf_counter()
     model = build_model(_smallest(config)).to(device)
     optimizer = make_optimizer(model.named_parameters())
-    ids = np.zeros((1, 8), dtype=np.int64)
-    loss = model.loss(ids, ids, reduction="sum")
-    loss.backward(np.asarray(1 / 8, dtype=loss.dtype))
+    ids = np.zeros((2, 8), dtype=np.int64)  # several rows: of one, some arrays would be views
+    with computing_in(options):
+        loss = model.loss(ids, ids, reduction="sum")
+        loss.backward(np.asarray(1 / ids.size, dtype=loss.dtype))
     global_norm(model.parameters())
     optimizer.step()
     model.eval()
     with no_grad():
-        model.loss(ids, ids, reduction="sum")
+        with computing_in(options):
+            model.loss(ids, ids, reduction="sum")
         model.next_token_logits(ids)
+    if device == "cpu":
+        with computing_in(options):
+            _large_product()
     return time.perf_counter() - start
+
+
+def _large_product() -> None:
+    """A layer so large that its products are the kernels' own: a small model's are BLAS's."""
+    zeros = np.zeros((LARGE, LARGE), np.float32)
+    ops.linear(Parameter(zeros), Parameter(zeros)).backward(zeros)
 
 
 def _smallest(config: ModelConfig) -> ModelConfig:

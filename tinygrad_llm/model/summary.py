@@ -52,18 +52,18 @@ def flops_per_token(config, T):
     return 6 * (12 * L * C * C + V * C) + 6 * L * C * T
 
 
-def summary(model, state=ADAMW, state_floats=None):
+def summary(model, state=ADAMW, state_floats=None, activations="float32"):
     """The table for a GPT or a Llama, as a string of plain text.
 
     ``state`` names what an optimizer remembers, ``state_floats`` numbers in all; None means two for
-    each parameter.
+    each parameter. ``activations`` is the type of what is kept for backward: "float32" or "bf16".
     """
     state_floats = 2 * model.num_parameters() if state_floats is None else state_floats
     described = _llama_summary if isinstance(model.config, LlamaConfig) else _gpt_summary
-    return described(model, state, 2 * model.num_parameters() + state_floats)
+    return described(model, state, 2 * model.num_parameters() + state_floats, activations)
 
 
-def _gpt_summary(model, state, trained_floats):
+def _gpt_summary(model, state, trained_floats, activations):
     config = model.config
     T = config.block_size
     title = (
@@ -71,10 +71,9 @@ def _gpt_summary(model, state, trained_floats):
         f"{counted(config.n_embd, 'channel')}, "
         f"context {T:,}, vocabulary {config.vocab_size:,}"
     )
-    activations = _bytes(4 * activation_floats(config))
     costs = [
         f"weights, gradients and {state}: {_bytes(4 * trained_floats)} in float32",
-        f"activations kept for backward: {activations} per token (computed from the shape)",
+        _kept(config, activations),
         f"arithmetic of training: {_flops(flops_per_token(config, T))} per token = "
         "6 (12 L C^2 + V C) + 6 L C T",
     ]
@@ -125,7 +124,7 @@ def _llama_flops(config, T):
     return 6 * matrices + round(12 * pairs * config.n_head * config.head_dim)
 
 
-def _llama_summary(model, state, trained_floats):
+def _llama_summary(model, state, trained_floats, activations):
     config = model.config
     layers = [config.window(i) for i in range(config.n_layer)]
     slide = sum(window is not None for window in layers)
@@ -144,12 +143,18 @@ def _llama_summary(model, state, trained_floats):
         f"weights: {_bytes(4 * total)} in float32; with gradients and {state}: "
         f"{_bytes(4 * trained_floats)}",
         f"keys and values: {_bytes(4 * cached)} per token = 2 L G D in float32",
-        f"activations kept for backward: {_bytes(4 * activation_floats(config))} per token "
-        "(computed from the shape)",
+        _kept(config, activations),
         f"arithmetic of training: {_flops(flops_per_token(config, T))} per token; of generating: "
         f"{_flops(2 * matrices)}, and attention",
     ]
     return "\n".join([title, "", *_table(model), "", *costs])
+
+
+def _kept(config, activations):
+    """What is kept for backward. In bf16 a few statistics stay float32."""
+    size = 4 * activation_floats(config)
+    text = _bytes(size) if activations == "float32" else f"about {_bytes(size / 2)} in bf16"
+    return f"activations kept for backward: {text} per token (computed from the shape)"
 
 
 def _table(model):

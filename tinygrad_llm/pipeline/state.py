@@ -8,13 +8,14 @@ killed, it names only what is whole.
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.files import file_sha256, write_atomically
 from tinygrad_llm.files.json_file import Number, Text, read_json
+from tinygrad_llm.precision_options import PrecisionOptions
 from tinygrad_llm.training import runs
 
 STATE_FILE = "pipeline.json"
@@ -85,11 +86,12 @@ def open_state(folder: Path, options: dict[str, Any]) -> State:
         return State(folder, options)
     advice = f"choose another --out, or remove the folder {folder} to begin anew"
     content = read_json(path, SCHEMA, file_names=True, advice=advice)
+    before = asdict(PrecisionOptions()) | content["options"]  # which earlier versions did not have
     for name, value in options.items():
-        if content["options"].get(name) != value:
+        if before.get(name) != value:
             raise UserError(
                 f"{folder} holds a pipeline with another {name}: "
-                f"{content['options'].get(name)!r} and not {value!r}; choose another --out"
+                f"{before.get(name)!r} and not {value!r}; choose another --out"
             )
     stages = {name: Record(**record) for name, record in content["stages"].items()}
     return State(folder, options, stages)

@@ -42,7 +42,7 @@ MAX_DIMENSIONS = 64  # as many as NumPy can have
 HEADER_SCHEMA = {
     "__metadata__?": {...: str},
     ...: {
-        "dtype": Text("|".join(SIZES), "F32"),
+        "dtype": Text("[A-Z][A-Z0-9_]{0,30}", "F32"),
         "shape": [Whole(0, MAX_SIZE)],
         "data_offsets": [Whole(0, MAX_SIZE)],
     },
@@ -122,6 +122,11 @@ def read_header(path: Path) -> dict[str, Any]:
             raise _broken(
                 path,
                 f"tensor {short(name)} has {n:,} dimensions, expected at most {MAX_DIMENSIONS}",
+            )
+        if entry["dtype"] not in SIZES:  # of four or six bits, for example
+            raise UserError(
+                f"{path}: tensor {short(name)} is of type {entry['dtype']}, which is not read: "
+                "convert the model to F32, F16 or BF16"
             )
         begin, end = entry["data_offsets"] if len(entry["data_offsets"]) == 2 else (-1, -1)
         size = math.prod(entry["shape"]) * SIZES[entry["dtype"]]

@@ -127,7 +127,7 @@ def check_tensor(
     if tensor.dtype not in FLOATS:
         raise UserError(
             f"{tensor.path}: tensor {name} is of type {tensor.dtype}: supported are "
-            f"{', '.join(FLOATS)}"
+            f"{', '.join(FLOATS)}; convert the model to one of them"
         )
 
 

@@ -109,7 +109,7 @@ def _write(run: Path, content: dict[str, Any]) -> None:
 
 
 def options_sha256(run: Path, *, all_options: bool = False) -> str:
-    """sha256 of a run's options, except those that say where things are, which may be moved.
+    """sha256 of a run's options, except those about the machine: where things are, what is fast.
 
     Those that --resume may change are left out too, unless ``all_options``: fine-tuning has none.
     """
@@ -118,7 +118,7 @@ def options_sha256(run: Path, *, all_options: bool = False) -> str:
     content = {
         name: value
         for name, value in content["options"].items()
-        if name not in (*PLACES, *may_change)
+        if name not in (*PLACES, "require_fast", *may_change)
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 

@@ -15,13 +15,16 @@ import collections
 import math
 import time
 from collections.abc import Iterable
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import numpy as np
 
+from autograd.kernels.product import packed_weights_held
 from autograd.questions import see
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.machine.interrupt import StopSignals
+from tinygrad_llm.machine.precision import Precise, computing_in
 from tinygrad_llm.training.callbacks import call, check_callbacks
 from tinygrad_llm.training.metrics import Metrics, MetricsWriter
 from tinygrad_llm.training.optim import Optimizer, clip_scale, global_norm
@@ -47,7 +50,7 @@ class Console(Protocol):
     def say(self, text: str) -> None: ...
 
 
-class Options(Protocol):
+class Options(Precise, Protocol):
     """The options of the loop, as in TrainConfig; all are numbers once a recipe has filled them."""
 
     @property
@@ -107,16 +110,19 @@ class Trainer:
         before any weight is changed, if the loss or a gradient is not finite.
         """
         start = time.perf_counter()
-        names, step = self.task.names, self.task.next_step()
-        terms = sum(batch.terms for batch in step.batches)
+        names = self.task.names
         total_loss, means, shares = 0.0, collections.Counter[str](), collections.Counter[str]()
-        for batch in step.batches:
-            share = batch.terms / max(1, terms)
-            loss, metrics = self.task.loss(batch.content)
-            total_loss += share * loss.item()
-            means.update({name: share * value for name, value in metrics.items()})
-            shares.update(dict.fromkeys(metrics, share))
-            loss.backward(np.asarray(share, dtype=loss.dtype))
+        with computing_in(self.config):
+            step = self.task.next_step()
+            terms = sum(batch.terms for batch in step.batches)
+            with packed_weights_held() if len(step.batches) > 1 else nullcontext():
+                for batch in step.batches:
+                    share = batch.terms / max(1, terms)
+                    loss, metrics = self.task.loss(batch.content)
+                    total_loss += share * loss.item()
+                    means.update({name: share * value for name, value in metrics.items()})
+                    shares.update(dict.fromkeys(metrics, share))
+                    loss.backward(np.asarray(share, dtype=loss.dtype))
         norm = global_norm(self.parameters)
         if not math.isfinite(total_loss):
             self._stop_at_bad_number(f"the loss is {total_loss}", self.step + 1)
@@ -205,7 +211,8 @@ class Trainer:
         line = self.train_step()
         improved = False
         if evaluates := self.step % c.eval_every == 0 or last:
-            result = self.task.quick_evaluation()
+            with computing_in(c):
+                result = self.task.quick_evaluation()
             validation_loss = result[names.validation_loss]
             if not math.isfinite(validation_loss):
                 self._stop_at_bad_number(f"the validation loss is {validation_loss}", self.step)
@@ -226,7 +233,8 @@ class Trainer:
 
     def final_evaluation(self) -> str:
         """Use all validation data, write the last line of the metrics, and return a sentence."""
-        metrics, sentence = self.task.final_evaluation()
+        with computing_in(self.config):
+            metrics, sentence = self.task.final_evaluation()
         self.metrics.write({"step": self.step, **metrics, "final": True})
         self.metrics.sync()
         return sentence
@@ -266,7 +274,8 @@ class Trainer:
             )
         self.optimizer.load_state_dict(arrays)
         try:
-            self.task.load_state_dict(state["loader"])
+            with computing_in(self.config):  # GRPO computes the reference's log-probabilities
+                self.task.load_state_dict(state["loader"])
             if self.model.rng is not None:
                 self.model.rng.bit_generator.state = state["random"]["model"]
             self.step, self.best = state["step"], state["best"]
