@@ -74,6 +74,14 @@ def say_environment(about, say=print):
         say(f"{name}={value}")
 
 
+def say_method(about, say=print):
+    """Say how bf16 products are computed; ``about`` has the product's method and why_not."""
+    if about["method"] is None:
+        say(f"bf16 products: in float32, of rounded operands: {about['why_not']}")
+    else:
+        say(f"bf16 products: {about['method']}")
+
+
 def spread(values):
     """Median, lowest and highest of some numbers, as a dictionary."""
     return {"median": statistics.median(values), "min": min(values), "max": max(values)}

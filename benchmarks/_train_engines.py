@@ -46,22 +46,34 @@ CONFIGS = {
     "gpt2-medium": Config(L=24, H=16, C=1024, V=50257, B=4, T=256, block=1024),
 }
 MODES = {
-    "ours": ("kernels",),
+    "ours": ("float32", "bf16", "float32, keeping bf16", "bf16, keeping bf16"),
     "torch": ("eager", "fused", "compile"),
     "torch-avx512": ("eager", "fused", "compile"),
     "torch-bf16": ("eager", "fused", "compile"),
     "jax": ("jit",),
 }
-"""The modes of every engine. Ours is compared with the best mode of a peer."""
+"""The modes of every engine. Ours is compared with the best mode of a peer.
+
+Ours are its precisions (``--precision``), and with bf16 kept for backward (``--activations``).
+"""
 
 
-def batches(config, n=50):
-    """``n`` batches (ids, targets), each (B, T) int64; small ids are frequent, as words are."""
+def batches(config, n=50, text=None):
+    """``n`` batches (ids, targets), each (B, T) int64.
+
+    Small ids are frequent, as words are. With ``text`` they are the bytes of that file, from
+    random places.
+    """
     import numpy as np
 
-    rng = np.random.default_rng(1)
+    rng, shape = np.random.default_rng(1), (config.B, config.T + 1)
+    source = None if text is None else np.fromfile(text, np.uint8)
     for _ in range(n):
-        ids = (config.V ** rng.random((config.B, config.T + 1))).astype(np.int64) - 1
+        if source is None:
+            ids = (config.V ** rng.random(shape)).astype(np.int64) - 1
+        else:
+            places = rng.integers(0, len(source) - config.T, (config.B, 1))
+            ids = source[places + np.arange(config.T + 1)].astype(np.int64) % config.V
         yield np.ascontiguousarray(ids[:, :-1]), np.ascontiguousarray(ids[:, 1:])
 
 
@@ -116,6 +128,8 @@ def read_weights(path):
 class Ours:
     """The trainer's step, in a process set up like the command line's."""
 
+    precision = activations = "float32"
+
     def __init__(self, config, mode, weights):
         self.set_up_process(mode)
         import numpy as np
@@ -126,6 +140,8 @@ class Ours:
 
     def set_up_process(self, mode):
         use_project_as_command()
+        self.precision, _, keeps = mode.partition(", keeping ")
+        self.activations = keeps or "float32"
 
     def reset(self):
         from tinygrad_llm.config import TrainConfig
@@ -137,7 +153,10 @@ class Ours:
         model = GPT(gpt_config(self.config), initialize=False)
         model.load_state_dict(read_weights(self.weights))
         # a constant learning rate
-        options = TrainConfig(steps=10**9, lr=LR, warmup_steps=0, min_lr_ratio=1.0, grad_clip=CLIP)
+        options = TrainConfig(
+            steps=10**9, lr=LR, warmup_steps=0, min_lr_ratio=1.0, grad_clip=CLIP,
+            precision=self.precision, activations=self.activations,
+        )  # fmt: skip
         self.source = OneBatch()
         self.trainer = Trainer(
             model, NextTokens(model, self.source, validation=None, token_bytes=None),
@@ -322,11 +341,11 @@ def prepare(config, kind, mode, weights):
     forget_peak_rss()
     done = 0
 
-    def answer(what, n=1):
+    def answer(what, n=1, text=None):
         nonlocal done
         if what == "losses":
             engine.reset()
-            losses = [engine.step(*data[i]) for i in range(n)]
+            losses = [engine.step(x, y) for x, y in batches(config, n, text)]
             forget_peak_rss()  # starting again held the weights twice
             return losses
         if what == "rss":
@@ -341,6 +360,10 @@ def prepare(config, kind, mode, weights):
         return seconds[1:]  # the first step brings its memory back into the caches
 
     hello = {"label": engine.label, "losses": losses, "start_s": time.perf_counter() - begun}
+    if isinstance(engine, Ours):
+        from autograd.kernels import product
+
+        hello |= {"method": product.method(), "why_not": product.why_not()}
     if isinstance(engine, Torch):
         hello["gemm_flops"] = engine.gemm(256 if config.C < 64 else 2048)
     return hello, answer

@@ -2,6 +2,7 @@
 
     python benchmarks/kernels.py
     python benchmarks/kernels.py --ops layer_norm,attention --sizes gpt2
+    python benchmarks/kernels.py --ops product
 
 The reference is the operation in plain NumPy, one formula per line. The sizes are those in a
 training step of the configurations in ``_train_engines.py``, and one so small that only the cost of
@@ -12,13 +13,14 @@ The speed of an operation made of matrix products is in GFLOP/s, and its limit t
 product. The speed of any other is in GB/s, and its limit that of copying. Its bytes are those that
 it cannot avoid: every input read once, every result written once. Arrays that fit in the caches may
 exceed the limit. A kernel that is not faster than its reference should be deleted: such kernels are
-listed at the end.
+listed below the table. The product of two matrices has a table of its own (``_products.py``).
 """
 
 import argparse
 import statistics
 from dataclasses import dataclass
 
+import _products
 from _machine import (
     add_json_option,
     cores,
@@ -28,6 +30,7 @@ from _machine import (
     table,
     write_json,
 )
+from _products import HIDDEN
 from _workers import Worker, interpreters, serve, use_project_as_command
 
 
@@ -52,7 +55,6 @@ SIZES = {
     "gpt2": Size(B=4, T=256, H=12, C=768, V=50257),
 }
 ENGINES = ("ours", "torch")
-HIDDEN = 4  # the hidden layer of a feed-forward layer has HIDDEN C channels
 
 
 def work(op, s):
@@ -86,7 +88,7 @@ def work(op, s):
 
 OPS = (
     "layer_norm rms_norm softmax gelu glu dropout embedding cross_entropy adamw sgd muon "
-    "linear feed_forward rope attention grouped_query_attention linear_cross_entropy"
+    "linear feed_forward rope attention grouped_query_attention linear_cross_entropy product"
 ).split()
 
 OPTIMIZERS = ("adamw", "sgd", "muon")
@@ -325,26 +327,41 @@ def main():
     parser.add_argument(
         "--seconds", type=float, default=0.1, help="shortest time of each measurement"
     )
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each column of product")
     parser.add_argument("--peer-python", action="append", default=[], metavar="ENGINE=PATH")
     add_json_option(parser)
     parser.add_argument(
         "--smoke", action="store_true", help="the smallest form, to check that it runs"
     )
-    parser.add_argument("--serve", choices=ENGINES, help=argparse.SUPPRESS)
+    parser.add_argument("--serve", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
-        return serve(lambda: prepare(options.serve))
+        engine, _, products = options.serve.partition(" ")
+        return serve(lambda: _products.prepare(engine, SIZES) if products else prepare(engine))
     names, sizes = options.ops.split(","), options.sizes.split(",")
     for chosen, known in ((names, OPS), (sizes, SIZES)):
         for name in chosen:
             if name not in known:
                 parser.error(f"{name}: choose among {', '.join(known)}")
     if options.smoke:
-        sizes, options.seconds = ["little"], 0.001
+        sizes, options.seconds, options.rounds = ["little"], 0.001, 1
 
     about = environment()
     say_environment(about)
     paths = interpreters(parser, options.peer_python, ENGINES)
+    content = {"environment": about}
+    if fused := [name for name in names if name != "product"]:
+        content |= measure_fused(fused, sizes, options.seconds, paths)
+    if "product" in names:
+        large = {name: SIZES[name] for name in sizes if name != "little" or len(sizes) == 1}
+        only = ("qkv",) if options.smoke else None
+        content |= _products.measure(__file__, large, options.rounds, options.seconds, paths, only)
+        _products.report(content)
+    write_json(content, options.json)
+
+
+def measure_fused(names, sizes, seconds, paths):
+    """Measure and print the fused operations; all figures, as the dictionary for ``--json``."""
     workers = {}
     try:
         for engine in ENGINES:
@@ -355,16 +372,14 @@ def main():
             else:
                 workers[engine] = worker
                 print(f"{engine} ({worker.hello['label']})")
-        ask = {"size": "little", "mode": "auto", "seconds": options.seconds}
+        ask = {"size": "little", "mode": "auto", "seconds": seconds}
         bandwidth, gemm = workers["ours"].ask(op="limits", **ask)
-        results = measure(workers, names, sizes, options.seconds)
+        results = measure(workers, names, sizes, seconds)
     finally:
         for worker in workers.values():
             worker.stop()
     report(results, bandwidth, gemm)
-    content = {"kernels": results, "copy_bytes_per_second": bandwidth,
-               "gemm_flops": gemm, "environment": about}  # fmt: skip
-    write_json(content, options.json)
+    return {"kernels": results, "copy_bytes_per_second": bandwidth, "gemm_flops": gemm}
 
 
 if __name__ == "__main__":
