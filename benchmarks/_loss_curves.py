@@ -93,7 +93,7 @@ def report(curves, say):
 
 
 def draw(curves, path):
-    """The curves above, the distances of the bf16 ones from float32 below."""
+    """The curves above, their distances below, with gaps where two losses are equal."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -103,7 +103,7 @@ def draw(curves, path):
     for name, curve in curves.items():
         above.plot(range(1, len(curve) + 1), curve, label=name, linewidth=1)
     for a, b in pairs(curves):
-        apart = [max(abs(x - y), 1e-9) for x, y in zip(curves[a], curves[b], strict=True)]
+        apart = [abs(x - y) or math.nan for x, y in zip(curves[a], curves[b], strict=True)]
         steps = range(1, len(apart) + 1)
         below.semilogy(steps, apart, label=f"{a} to {b}", linewidth=1)
     above.set_ylabel("loss")

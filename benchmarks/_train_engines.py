@@ -153,9 +153,11 @@ class Ours:
         model = GPT(gpt_config(self.config), initialize=False)
         model.load_state_dict(read_weights(self.weights))
         # a constant learning rate
+        precise = {"precision": self.precision, "activations": self.activations}
+        if "precision" not in TrainConfig.__dataclass_fields__:
+            precise = {}
         options = TrainConfig(
-            steps=10**9, lr=LR, warmup_steps=0, min_lr_ratio=1.0, grad_clip=CLIP,
-            precision=self.precision, activations=self.activations,
+            steps=10**9, lr=LR, warmup_steps=0, min_lr_ratio=1.0, grad_clip=CLIP, **precise
         )  # fmt: skip
         self.source = OneBatch()
         self.trainer = Trainer(
@@ -165,8 +167,11 @@ class Ours:
         )  # fmt: skip
 
     def step(self, x, y):
+        from autograd import matmul_precision
+
         self.source.batch = x, y
-        return self.trainer.train_step()["train_loss"]
+        with matmul_precision(self.precision):
+            return self.trainer.train_step()["train_loss"]
 
 
 class OneBatch:

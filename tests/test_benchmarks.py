@@ -89,9 +89,10 @@ def test_train_step_without_peers(tmp_path):
 
 @pytest.mark.skipif(find_spec("torch") is None, reason="PyTorch is not installed")
 def test_train_step_against_torch_computes_the_same(tmp_path):
-    path = tmp_path / "figures.json"
-    peers = "torch,torch-bf16"
-    out, _ = run("train_step", "--smoke", "--peers", peers, "--check-losses", "--json", path)
+    path, picture = tmp_path / "figures.json", tmp_path / "curves.png"
+    bf16 = ["--precision", "bf16", "--activations", "bf16", "--peers", "torch,torch-bf16"]
+    check = ["--check-losses", "--picture", picture]
+    out, _ = run("train_step", "--smoke", *bf16, *check, "--json", path)
     found = json.loads(path.read_text())
     for name in ("torch", "torch-bf16"):
         one = found["peers"][name]
@@ -100,16 +101,50 @@ def test_train_step_against_torch_computes_the_same(tmp_path):
         assert found["ratios"][name] == pytest.approx(next(rates) / next(rates))
         assert one["mode"] == "eager" and one["gemm_flops"] > 1e6
         assert re.search(rf"^{name} +eager +{NUMBER} ", out, re.M), out
-    ours, theirs = (np.array(found["losses"][name]) for name in ("ours", "torch"))
-    assert len(ours) == len(theirs) == 50 and np.abs(ours - theirs).max() < 1e-3
-    assert ours[-1] < ours[0]
+    assert f"bf16 products: {found['method'] or 'in float32'}" in out
+    assert re.search(r"memory of a step against torch-bf16: .* \(target: at most 0.8\)$", out, re.M)
+    assert re.search(r"memory of a step against torch: \d\.\d\d$", out, re.M)
+
+    half = "ours bf16, keeping bf16"
+    assert set(found["losses"]) == {"ours float32", half, "torch", "torch-bf16"}
+    curves = {name: np.array(curve) for name, curve in found["losses"].items()}
+    for name, curve in curves.items():
+        assert len(curve) == 50 and curve[-1] < curve[0]
+        apart = np.abs(curve - curves["ours float32"])
+        assert apart.max() < (1e-3 if name == "torch" else 0.05)
+        assert (name == "ours float32") == (apart.max() == 0), "each computes in its own way"
+        if name != "ours float32":
+            one = found["distances"][f"{name} to ours float32"]
+            assert one["mean"] == pytest.approx(apart.mean())
+            assert one["largest"] == apart[one["at_step"] - 1] == apart.max()
+    assert found["judgement"]["ours"] == found["distances"][f"{half} to ours float32"]["mean"]
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_whether_our_curve_is_farther_from_float32(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    from _loss_curves import judge
+
+    rng = np.random.default_rng(0)
+    exact = np.linspace(4, 3, 100)
+
+    def judged(ours, theirs):
+        noise = 1e-3 * rng.standard_normal((2, 100))
+        curves = {"ours float32": exact, "ours bf16": exact + ours * noise[0]}
+        return judge(curves | {"torch-bf16": exact + theirs * noise[1]})
+
+    assert judged(1, 2)["holds"] and judged(1, 2)["excess"] < 0
+    assert judged(1, 1)["holds"], "both are as far"
+    far = judged(2, 1)
+    assert not far["holds"] and far["excess"] == pytest.approx(far["ours"] - far["torch"])
 
 
 @pytest.mark.parametrize(
     "arguments, expected",
     [
         (["--peers", "caffe"], "choose among torch, torch-avx512, torch-bf16, jax"),
-        (["--check-losses", "51"], "between 1 and 50"),
+        (["--check-losses", "301"], "between 1 and 300"),
+        (["--steps", "0"], "at least 1, or 0 with --check-losses"),
         (["--peer-python", "torch"], "give one of ours, torch"),
         (["--mode", "torch=slow"], "choose among torch=eager, torch=fused"),
     ],
@@ -193,12 +228,24 @@ def test_kernels(tmp_path):
     assert "torch: skipped, No module named 'torch'" in out
     found = json.loads(path.read_text())
     folders = {p.parent.name for p in (ROOT / "autograd" / "kernels").glob("*/reference.py")}
-    assert {one["op"] for one in found["kernels"]} == folders
+    assert {one["op"] for one in found["kernels"]} | {"product"} == folders
     for one in found["kernels"]:
         assert one["rate"] > 0 and set(one["seconds"]) == {"kernel", "reference"}
         assert re.search(rf"^{one['op']} +little +{one['direction']} +{NUMBER}", out, re.M)
     assert re.search(r"limits: copying \d+\.\d GB/s, sgemm 2048\^3 \d+ GFLOP/s", out)
     assert "never faster than their reference: " in out
+
+    assert [(one["M"], one["K"], one["N"]) for one in found["products"]] == [
+        (32, 32, 96), (32, 96, 32), (96, 32, 32),
+    ]  # fmt: skip
+    for one in found["products"]:
+        flops = one["flops"]
+        assert set(flops) == {"sgemm", "float32", "bf16", "bf16, packed"}
+        assert (flops["bf16, packed"] is None) == (found["method"] is None)
+        assert all(rate is None or rate > 0 for rate in flops.values())
+        assert re.search(rf"^little +qkv {one['direction']}( +\d+){{6,8}}", out, re.M), out
+    assert (found["limits"]["bf16"] is None) == (found["method"] is None)
+    assert f"bf16 products: {found['method'] or 'in float32'}" in out
 
 
 def test_memory(tmp_path):
