@@ -167,10 +167,10 @@ class Ours:
         )  # fmt: skip
 
     def step(self, x, y):
-        from autograd import matmul_precision
+        from autograd import matmul_precision, save_activations
 
         self.source.batch = x, y
-        with matmul_precision(self.precision):
+        with matmul_precision(self.precision), save_activations(self.activations):
             return self.trainer.train_step()["train_loss"]
 
 
