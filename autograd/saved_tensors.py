@@ -67,15 +67,17 @@ class saved_tensors_hooks:  # noqa: N801 (PyTorch's name)
 
     def _packed(self, array):
         """The Packed of an array, a new one if there is none: what was computed never changes."""
-        whole, strides = _whole(array)
-        key = id(whole)
+        plain, axes = _as_it_lies(array)
+        owner, place = _place(plain)
+        key = (id(owner), *place)
         known, packed = self._alive.get(key, (None, None))
-        packed = packed() if known is not None and known() is whole else None
+        packed = packed() if known is not None and known() is owner else None
         if packed is None:
-            packed = Packed(self._pack(Tensor._make(whole, None, [0])), self._unpack, whole)
-            forget = weakref.ref(whole, lambda _: self._alive.pop(key, None))
+            packed = Packed(self._pack(Tensor._make(plain, None, [0])), self._unpack, plain)
+            forget = weakref.ref(owner, lambda _: self._alive.pop(key, None))
             self._alive[key] = forget, weakref.ref(packed)
-        return packed if whole is array else View(packed, array.shape, strides)
+        same = axes is None and packed.shape == plain.shape
+        return packed if same else View(packed, plain.shape, axes)
 
 
 @contextmanager
@@ -95,18 +97,33 @@ def is_activation(node):
     return node is not None and type(node) is not Leaf
 
 
-def _whole(array):
-    """The array that owns the memory of ``array``, if that is a view of all of it, and its strides.
+def _as_it_lies(array):
+    """``array`` with its axes in the order in which they lie in memory, and how to turn them back.
 
-    Otherwise ``array`` itself. Two views of one array are then packed once, and unpacked with the
-    layout that they had.
+    If it is still not contiguous then, as a slice, the array itself and None.
     """
-    if type(array) is not np.ndarray or type(array.base) is not np.ndarray:
+    if array.flags.c_contiguous:
         return array, None
-    whole = array.base
-    same = whole.size == array.size and whole.dtype == array.dtype and whole.flags.c_contiguous
-    starts = array.__array_interface__["data"][0] == whole.__array_interface__["data"][0]
-    return (whole, array.strides) if same and starts and whole.base is None else (array, None)
+    axes = sorted(range(array.ndim), key=lambda i: -array.strides[i])
+    plain = array.transpose(axes)
+    if not plain.flags.c_contiguous:
+        return array, None
+    return plain, sorted(range(array.ndim), key=axes.__getitem__)
+
+
+def _place(array):
+    """The array that owns the memory of ``array``, and which part of it this is.
+
+    Views of the same numbers have the same place, whatever their shape.
+    """
+    if type(array) is not np.ndarray:
+        return array, ()
+    start, owner = array.__array_interface__["data"][0], array
+    while type(owner.base) is np.ndarray:
+        owner = owner.base
+    if array.flags.c_contiguous:
+        return owner, (start, array.nbytes)
+    return owner, (start, array.shape, array.strides)
 
 
 class Packed:
@@ -140,19 +157,18 @@ class Packed:
 
 
 class View:
-    """A view of all of a packed array, of other shape or order."""
+    """A view of a packed array, of another shape or with its axes in another order."""
 
-    def __init__(self, packed, shape, strides):
-        self.packed, self.shape, self.strides = packed, shape, strides
-        self.dtype = packed.dtype
+    def __init__(self, packed, shape, axes):
+        self.packed, self.shape, self.axes = packed, shape, axes
 
     @property
     def arrays(self):
         return self.packed.arrays
 
     def unpack(self):
-        whole = np.ascontiguousarray(self.packed.unpack())
-        return np.ndarray(self.shape, self.dtype, whole, strides=self.strides)
+        array = self.packed.unpack().reshape(self.shape)
+        return array if self.axes is None else array.transpose(self.axes)
 
 
 def unpacked(value):

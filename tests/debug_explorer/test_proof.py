@@ -58,6 +58,8 @@ def verdicts(tape):
 def test_the_gradients_of_every_operation_agree(sample, dtype):
     if dtype not in sample.dtypes:
         pytest.skip(f"{sample.op} does not take {dtype.__name__}")
+    if dtype is np.float32 and sample.note == "bf16":
+        pytest.skip("its numbers are rounded, and those of float64 are not")
     xs = [leaf(a, dtype) for a in sample.inputs(dtype=dtype)]
     shape = sample.call(*xs).shape
     w = np.random.default_rng([5, 29]).standard_normal(shape).astype(dtype)

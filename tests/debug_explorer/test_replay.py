@@ -59,6 +59,8 @@ def model_tape(rng, kind="gpt"):
 def test_float64_gradients_are_those_of_the_engine(sample, dtype):
     if dtype not in sample.dtypes:
         pytest.skip(f"{sample.op} does not take {dtype.__name__}")
+    if dtype is np.float32 and sample.note == "bf16":
+        pytest.skip("its numbers are rounded, and those of float64 are not")
     tape, xs, w = tape_of(sample, dtype)
     run = Replay(tape, np.float64)
     assert run.problems == {}

@@ -21,7 +21,7 @@ HERE = Path(__file__).parent
 MODULES = HERE.parent.parent / "autograd" / "debug" / "explorer"
 NOT_TAKEN_APART = {
     "Cholesky", "Cofactors", "Det", "EigenValues", "EigenVectors", "Inv", "LeftVectors",
-    "LogAbsDet", "PInv", "QFactor", "RFactor", "RightVectors", "SingularValues", "Solve",
+    "LogAbsDet", "PInv", "Product", "QFactor", "RFactor", "RightVectors", "SingularValues", "Solve",
 }  # fmt: skip
 
 node = shutil.which("node")
