@@ -88,8 +88,8 @@ def threads(most: int) -> int:
 def takes(a, b, out) -> bool:
     """Whether a product is MKL's: chosen, large, of one type, and with one contiguous axis each."""
     return (
-        chosen()
-        and len(a) * b.size >= LEAST_WORK
+        len(a) * b.size >= LEAST_WORK
+        and chosen()
         and a.dtype == b.dtype == out.dtype
         and out.dtype in _NUMBERS
         and None not in (_layout(a), _layout(b))

@@ -114,7 +114,7 @@ def prepared(b, a, precision):
 
 def _instructions(M, K, N, dtype, precision):
     if precision == "float32":
-        if _mkl.chosen() or M * K * N < LEAST_WORK or min(M, K, N) < FEWEST:
+        if M * K * N < LEAST_WORK or min(M, K, N) < FEWEST or _mkl.chosen():
             return None
     return None if dtype != np.float32 or 0 in (M, K, N) else method(precision)
 
