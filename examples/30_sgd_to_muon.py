@@ -13,8 +13,8 @@ of tinygrad_llm. Part 2 follows their paths on a valley that is a hundred times 
 along, and then turns the valley. Part 3 looks at the gradient of a small GPT, and part 4 trains it
 with each rule: a sweep of learning rates, the loss of texts that were held out, memory and time.
 
-Before: 29_depth.py. The pages to read are tinygrad_llm/training/optim/, and the derivation of Muon
-in autograd/kernels/muon/.
+Before: 29_depth.py. Next: 31_one_tile_by_hand.py. The pages to read are
+tinygrad_llm/training/optim/, and the derivation of Muon in autograd/kernels/muon/.
 
 Exercises, answered in solutions/30_sgd_to_muon.py. Try first.
 

@@ -46,6 +46,7 @@ SAYS = {
     "28_bigrams_to_attention.py": r"learned table +9,216 +2\.\d+(.*\n)+.*second head +33,856 +\d\.",
     "29_depth.py": r"stream, norm after +1 +1 +1 +1 .* 0\.9\d\n",
     "30_sgd_to_muon.py": r"Muon +1\.[0-4]\d +1\.1 x weights",
+    "31_one_tile_by_hand.py": r"once tdpbf16ps +0\.\d\d x 2\^-24 +0\.46 / 256",
 }
 
 
