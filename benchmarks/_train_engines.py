@@ -153,11 +153,9 @@ class Ours:
         model = GPT(gpt_config(self.config), initialize=False)
         model.load_state_dict(read_weights(self.weights))
         # a constant learning rate
-        precise = {"precision": self.precision, "activations": self.activations}
-        if "precision" not in TrainConfig.__dataclass_fields__:
-            precise = {}
         options = TrainConfig(
-            steps=10**9, lr=LR, warmup_steps=0, min_lr_ratio=1.0, grad_clip=CLIP, **precise
+            steps=10**9, lr=LR, warmup_steps=0, min_lr_ratio=1.0, grad_clip=CLIP,
+            precision=self.precision, activations=self.activations,
         )  # fmt: skip
         self.source = OneBatch()
         self.trainer = Trainer(
@@ -167,11 +165,8 @@ class Ours:
         )  # fmt: skip
 
     def step(self, x, y):
-        from autograd import matmul_precision, save_activations
-
         self.source.batch = x, y
-        with matmul_precision(self.precision), save_activations(self.activations):
-            return self.trainer.train_step()["train_loss"]
+        return self.trainer.train_step()["train_loss"]
 
 
 class OneBatch:
