@@ -13,7 +13,8 @@ PACKAGES = (
     "numpy", "numba", "torch", "jax", "transformers", "llama_cpp_python", "tokenizers", "tiktoken",
 )  # fmt: skip
 MATTERS = (
-    "OPENBLAS_", "OMP_", "MKL_", "NUMBA_", "KMP_", "GOMP_", "LD_PRELOAD", "MALLOC_", "TINYGRAD_LLM_",
+    "OPENBLAS_", "OMP_", "MKL_", "NUMBA_", "KMP_", "GOMP_", "LD_PRELOAD", "MALLOC_",
+    "TINYGRAD_LLM_",
 )  # fmt: skip
 
 
