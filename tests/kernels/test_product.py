@@ -1,4 +1,4 @@
-"""Products of large matrices: the bounds that their README derives, and the instructions.
+"""Products of large matrices, within the bounds that their README derives.
 
 Where the processor lacks the instructions, the same tests run the slow path.
 """
@@ -6,21 +6,18 @@ Where the processor lacks the instructions, the same tests run the slow path.
 import re
 import xml.etree.ElementTree as xml
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from llvmlite import binding, ir
+from products import EPS, check, normal
 
 from autograd import use_kernels
-from autograd._bfloat16 import from_bf16, rounded, to_bf16
+from autograd._bfloat16 import from_bf16, rounded
 from autograd.device import numpy_namespace
 from autograd.kernels import _processor, _threads, product
-from autograd.kernels.product import block, choice, cpu, held
-from autograd.kernels.product.tiles import TILE
+from autograd.kernels.product import block, cpu, held
 
 FOLDER = Path(product.__file__).parent
-EPS = 2.0**-24
 SIZES = [(1, 1, 1), (33, 17, 31), (32, 64, 96), (70, 300, 45), (5, 1, 200)]
 both = pytest.mark.parametrize("precision", ["float32", "bf16"])
 
@@ -33,10 +30,6 @@ def small_caches(monkeypatch):
     monkeypatch.setattr(cpu, "LEAST_WORK", 1)
 
 
-def normal(*shape, seed=0):
-    return np.random.default_rng((seed, *shape)).standard_normal(shape).astype(np.float32)
-
-
 def layouts(x):
     """The same matrix as it may lie in memory."""
     wide = np.zeros((x.shape[0], x.shape[1] + 3), np.float32)
@@ -45,21 +38,6 @@ def layouts(x):
     sparse[::2, ::3] = x
     reversed_rows = np.ascontiguousarray(x[::-1])[::-1]
     return [x, np.asfortranarray(x), wide[:, 2:-1], reversed_rows, sparse[::2, ::3]]
-
-
-def check(found, a, b, precision, start=0.0):
-    """The sums of K rounded products and a start, up to gamma_K of their sizes (README.md).
-
-    One more where BLAS rounds its float32 products before it adds them.
-    """
-    if precision == "bf16":
-        a, b = rounded(np, a), rounded(np, b)
-    a, b = a.astype(np.float64), b.astype(np.float64)
-    n = a.shape[1] + (precision == "float32")
-    size = np.abs(a) @ np.abs(b) + np.abs(start)
-    error = np.abs(found - (a @ b + start))
-    assert (error <= n * EPS / (1 - n * EPS) * size).all(), (error / size).max() / EPS
-    return True
 
 
 # --- results --------------------------------------------------------------------------------------
@@ -202,156 +180,6 @@ def test_packed_weights_are_held_and_freed(small_caches, monkeypatch):
         del other
         assert len(held._held) == 2
     assert not held._held
-
-
-# --- the processor --------------------------------------------------------------------------------
-
-AVX512 = {"avx512f": True, "avx512bf16": True}
-
-
-@pytest.mark.parametrize(
-    "features, model, intel, granted, bf16, float32, why",
-    [
-        ({}, "haswell", True, False, None, None, "no instructions for bf16"),
-        ({"avx512f": True}, "skylake-avx512", True, False, None, None, "no instructions"),
-        (AVX512, "znver4", False, False, "avx512-bf16", "float32", None),
-        (AVX512, "znver5", False, False, "avx512-bf16", None, None),
-        (AVX512, "cooperlake", True, False, None, "float32", "half as many operations"),
-        ({**AVX512, "amx-bf16": True}, "sapphirerapids", True, True, "amx", "float32", None),
-        ({**AVX512, "amx-bf16": True}, "sapphirerapids", True, False, None, "float32", "not grant"),
-    ],
-)  # fmt: skip
-def test_the_instructions_of_a_processor(
-    monkeypatch, features, model, intel, granted, bf16, float32, why
-):
-    fakes = {"features": features, "model": model, "is_intel": intel, "tiles_granted": granted}
-    for name, value in fakes.items():
-        monkeypatch.setattr(_processor, name, lambda value=value: value)
-    choice.method.cache_clear()
-    try:
-        assert (product.method(), product.method("float32")) == (bf16, float32)
-        assert product.why_not() is None if why is None else why in product.why_not()
-    finally:
-        choice.method.cache_clear()
-
-
-def test_without_instructions_rounded_operands_are_multiplied(monkeypatch):
-    monkeypatch.setattr(cpu, "method", lambda precision: None)
-    a, b, bias = normal(20, 30), normal(30, 40, seed=1), normal(40, seed=2)
-    found = product.product(numpy_namespace, a, b, bias, "bf16")
-    check(found, a, b, "bf16", bias)
-    np.testing.assert_allclose(found, rounded(np, a) @ rounded(np, b) + bias, rtol=1e-4, atol=1e-5)
-
-
-def test_processors_tell_the_sizes_of_their_caches(monkeypatch, tmp_path):
-    cache_bytes = _processor.cache_bytes.__wrapped__
-    files = {
-        "index0": ("Data", "1", "48K"), "index1": ("Instruction", "1", "32K"),
-        "index2": ("Unified", "2", "2M"), "index3": ("Unified", "3", "much"),
-    }  # fmt: skip
-    for folder, lines in files.items():
-        (tmp_path / folder).mkdir()
-        for name, line in zip(("type", "level", "size"), lines, strict=True):
-            (tmp_path / folder / name).write_text(line + "\n")
-    monkeypatch.setattr(_processor, "CACHES", tmp_path)
-    assert [cache_bytes(1), cache_bytes(2)] == [48 << 10, 2 << 20]
-    assert cache_bytes(3) == _processor.DEFAULT_CACHE_BYTES[3]
-    monkeypatch.setattr(_processor, "CACHES", tmp_path / "none")
-    assert cache_bytes(1) == _processor.DEFAULT_CACHE_BYTES[1]
-
-
-# --- what cannot be run everywhere ----------------------------------------------------------------
-
-
-def packed_panels(x):
-    """Panels (panels, steps, 2, 16, 32) of A (M, K), by NumPy, as bf16: a tile's rows are A's."""
-    panels, steps = -(-len(x) // 32), -(-x.shape[1] // 32)
-    padded = np.zeros((32 * panels, 32 * steps), np.float32)
-    padded[: len(x), : x.shape[1]] = x
-    return to_bf16(np, padded).reshape(panels, 2, 16, steps, 32).transpose(0, 3, 1, 2, 4)
-
-
-def turned(tiles):
-    """Tiles of B from those of B^T: elements, pairs of numbers, change rows and columns."""
-    return np.ascontiguousarray(tiles).view(np.uint32).swapaxes(-1, -2).copy().view(np.uint16)
-
-
-@pytest.mark.skipif(product.method() is None, reason="no instructions for bf16 products here")
-def test_panels_are_packed_as_drawn():
-    b = normal(45, 70)
-    expected = turned(packed_panels(b.T))
-    for lies in (b, np.asfortranarray(b)):
-        found = cpu.pack(lies, product.method())
-        assert found.shape == b.shape
-        np.testing.assert_array_equal(found.memory.view(np.uint16), expected.reshape(-1))
-
-
-def multiplied_tiles(c, a, b):
-    """What tdpbf16ps does to c (16, 16), as its description says; a and b are (16, 32) bf16."""
-    a, b = from_bf16(a).reshape(16, 16, 2), from_bf16(b).reshape(16, 16, 2)
-    sums = np.zeros((16, 16, 2), np.float32)  # the even and the odd products by themselves
-    for k in range(16):
-        sums += a[:, k, None] * b[None, k]
-    return c + (sums[..., 0] + sums[..., 1])
-
-
-def test_the_schedule_of_tiles_is_the_product():
-    """The eight tile registers in NumPy."""
-    a, b, start = normal(32, 80), normal(80, 32, seed=1), normal(32, 32, seed=2)
-    x, y = packed_panels(a)[0], turned(packed_panels(b.T)[0])
-    registers = [start[:16, :16], start[:16, 16:], start[16:, :16], start[16:, 16:], *[None] * 4]
-    for step in range(len(x)):
-        panels = {"a": x[step], "b": y[step]}
-        for operation, register, *rest in block.TILE_SCHEDULE:
-            if operation == "load":
-                name, offset = rest
-                registers[register] = panels[name][offset // TILE]
-            else:
-                left, right = (registers[r] for r in rest)
-                registers[register] = multiplied_tiles(registers[register], left, right)
-    found = np.block([registers[:2], registers[2:4]])
-    check(found, a, b, "bf16", start)
-
-
-def assembly(generate, kind, processor, features):
-    """A block's multiplication, compiled for a processor that this machine need not have."""
-    module = ir.Module()
-    words = [ir.IntType(64)] * 7
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), words), "multiply")
-    builder = ir.IRBuilder(function.append_basic_block())
-    context = SimpleNamespace(get_dummy_value=lambda: None)
-    instructions = SimpleNamespace(dtype=kind)
-    generate(context, builder, SimpleNamespace(args=[instructions]), [None, *function.args])
-    builder.ret_void()
-    binding.initialize_all_targets()
-    binding.initialize_all_asmprinters()
-    try:
-        target = binding.Target.from_triple("x86_64-unknown-linux-gnu")
-    except RuntimeError:
-        pytest.skip("this LLVM compiles for no x86 processor")
-    machine = target.create_target_machine(cpu=processor, features=features, opt=3)
-    return machine.emit_assembly(binding.parse_assembly(str(module)))
-
-
-def test_tiles_compile_to_the_schedule():
-    text = assembly(block._with_tiles, None, "sapphirerapids", "+amx-bf16,+amx-tile")
-    lines = re.findall(r"^\s+(tileloadd|tdpbf16ps|tilestored)\s.*$", text, re.M)
-    assert lines.count("tilestored") == 4 and lines.count("tileloadd") == 4 + 4
-    found = [
-        tuple(map(int, re.findall(r"%tmm(\d)", line)))
-        for line in re.findall(r"^\s+(?:tileloadd|tdpbf16ps)\s.*$", text, re.M)[4:]
-    ]  # AT&T order: the register that is changed comes last
-    schedule = [
-        (number,) if name == "load" else (*reversed(rest), number)
-        for name, number, *rest in block.TILE_SCHEDULE
-    ]
-    assert found == schedule
-
-
-def test_sums_of_vectors_stay_in_registers():
-    text = assembly(block._with_vectors, None, "znver4", "+avx512bf16")
-    assert text.count("vdpbf16ps") == 4 * 16  # four rounds of 8 rows by 2 registers
-    assert not re.search(r"%zmm\d+, \S*\(%r[sb]p\)", text)  # none is put aside in memory
 
 
 # --- the derivation -------------------------------------------------------------------------------
