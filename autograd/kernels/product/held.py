@@ -42,8 +42,7 @@ def packed_weight(weight, turned, instructions, pack):
     if _depth == 0:
         return pack(matrix, instructions)
     key = id(weight), turned, instructions
-    found = _held.get(key)
-    if found is None or found[0]() is not weight:  # an array's id is given again after its end
+    if key not in _held:  # an id may be given again, but not before its array and this are gone
         alive = weakref.ref(weight, lambda _: _held.pop(key, None))
-        found = _held[key] = alive, pack(matrix, instructions)
-    return found[1]
+        _held[key] = alive, pack(matrix, instructions)
+    return _held[key][1]
