@@ -224,7 +224,7 @@ def test_only_fast_kernels_and_the_device_import_numba_and_cupy():
             kernel &= path.name in (
                 "cpu.py", "cuda.py", "_jit.py", "_functions.py", "_threads.py", "_gemm.py",
                 "_disk_cache.py", "_stages.py", "_calls.py", "_processor.py",
-                "block.py", "tiles.py",
+                "block.py", "tiles.py", "panels.py",
             )  # fmt: skip
             allowed = name_of(path) in MAY_IMPORT_NUMBA
             assert kernel or allowed, name_of(path)

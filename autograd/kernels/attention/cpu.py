@@ -24,28 +24,66 @@ import math
 import numpy as np
 
 from autograd.kernels import _blas
-from autograd.kernels._functions import exp_or_zero, maximum
 from autograd.kernels._gemm import available, gemm_in_kernel, transpose
 from autograd.kernels._jit import jit, part
 from autograd.kernels._threads import parallel_rows, rows_per_part
+from autograd.kernels.attention import bf16, reference
+from autograd.kernels.attention.rows import (
+    divide,
+    exponentials,
+    gradients,
+    hide_after,
+    inner,
+    largest_of,
+)  # fmt: skip
 
 TILE = 64
 
 
-def forward(xp, qkv, n_head):
+def forward(xp, qkv, n_head, precision="float32"):
     B, T, C3 = qkv.shape
     y = np.empty((B, T, C3 // 3), qkv.dtype)
+    if bf16.suits(precision, y):
+        arrays = *_as_one_array(qkv, n_head), _heads(y, n_head)
+        return y, bf16.forward(*arrays, *_options(qkv, n_head))
+    if bf16.rounds(precision, y):
+        return reference.forward(xp, qkv, n_head, precision)
     top, total = (np.empty((B, n_head, T), qkv.dtype) for _ in range(2))
     _each_head(_forward, n_head, _packed(qkv, n_head), _heads(y, n_head), top, total)
     return y, (top, total)
 
 
-def backward(xp, g, qkv, y, n_head, cache=None):
-    top, total = cache if cache is not None else forward(xp, qkv, n_head)[1]
+def backward(xp, g, qkv, y, n_head, cache=None, precision="float32"):
+    if cache is None:
+        cache = forward(xp, qkv, n_head, precision)[1]
     g_qkv = np.empty_like(qkv)
-    arrays = _heads(y, n_head), top, total, _heads(g, n_head), _packed(g_qkv, n_head)
+    if bf16.suits(precision, y):
+        arrays = *_as_one_array(qkv, n_head), _heads(y, n_head), cache, _heads(g, n_head)
+        g_parts = _as_one_array(g_qkv, n_head)[:3]
+        bf16.backward(*arrays, *g_parts, *_options(qkv, n_head))
+        return g_qkv
+    if bf16.rounds(precision, y):
+        return reference.backward(xp, g, qkv, y, n_head, cache, precision)
+    arrays = _heads(y, n_head), *cache, _heads(g, n_head), _packed(g_qkv, n_head)
     _each_head(_backward, n_head, _packed(qkv, n_head), *arrays)
     return g_qkv
+
+
+def _as_one_array(qkv, n_head):
+    """q, k and v for bf16.py: 3 H heads in one array, and which of them are whose."""
+    B, T, C3 = qkv.shape
+    heads = qkv.reshape(B, T, 3 * n_head, C3 // 3 // n_head)
+    return heads, heads, heads, (n_head, 0, n_head, 2 * n_head)
+
+
+def _options(qkv, n_head):
+    """For bf16.py the first key of each query, the scale, the window, and no cap."""
+    B, T, C3 = qkv.shape
+    return np.zeros((B, T), np.int64), _scale(C3 // 3 // n_head), T, 0.0
+
+
+def _scale(D):
+    return 1 / math.sqrt(max(1, D))
 
 
 def _packed(qkv, n_head):
@@ -60,7 +98,7 @@ def _heads(y, n_head):
 
 def _each_head(kernel, n_head, qkv, *arrays):
     B, T, _, H, D = qkv.shape
-    scale = qkv.dtype.type(1 / math.sqrt(max(1, D)))
+    scale = qkv.dtype.type(_scale(D))
     if not available():  # the same loops in Python, with NumPy's products
         kernel.py_func(qkv, *arrays, scale, 0, B * H)
         return
@@ -85,7 +123,7 @@ def _forward(qkv, y, top, total, scale, start, stop):
                 to = min(j + TILE, J)
                 gemm_in_kernel(q[i:J], k_columns[:, j:to], p[:, j:to], scale, False)
             for t in range(i, J):
-                _hide_future(scores[t - i, i : i + TILE], t - i)
+                hide_after(scores[t - i, i : i + TILE], t - i)
             for t in range(i, J):
                 top[b, h, t] = largest_of(scores[t - i, : i + TILE])
             for t in range(i, J):
@@ -120,7 +158,7 @@ def _backward(qkv, y, top, total, g, g_qkv, scale, start, stop):
                 # for now g_s is the gradient of the weights p
                 gemm_in_kernel(g_tile, v_columns[:, j:to], g_s[:, j:to], one, False)
             for t in range(i, J):
-                _hide_future(weights[t - i, i : i + TILE], t - i)
+                hide_after(weights[t - i, i : i + TILE], t - i)
             for t in range(i, J):
                 along[t - i] = inner(g[b, t, h], y[b, t, h])
             for t in range(i, J):
@@ -137,54 +175,3 @@ def _backward(qkv, y, top, total, g, g_qkv, scale, start, stop):
 def row_length(T):
     """Whole blocks for T keys, and 16 more: rows a power of two apart would fight for cache."""
     return (T + TILE - 1) // TILE * TILE + 16
-
-
-@part
-def _hide_future(row, t):
-    """Set the scores of the keys after key ``t`` of this block to minus infinity."""
-    for j in range(TILE):
-        row[j] = row[j] if j <= t else row.dtype.type(-np.inf)
-
-
-@part
-def largest_of(row):
-    largest = row.dtype.type(-np.inf)
-    for j in range(len(row)):
-        largest = maximum(largest, row[j])
-    return largest
-
-
-@part
-def exponentials(row, largest):
-    """Scores become exp(score - largest), 0 for the future; returns their sum."""
-    total = row.dtype.type(0)
-    for j in range(len(row)):
-        e = exp_or_zero(row[j] - largest)
-        row[j] = e
-        total += e
-    return total
-
-
-@part
-def divide(y, total):
-    weight = y.dtype.type(1) / total
-    for d in range(len(y)):
-        y[d] *= weight
-
-
-@part
-def inner(g, y):
-    total = y.dtype.type(0)
-    for d in range(len(y)):
-        total += g[d] * y[d]
-    return total
-
-
-@part
-def gradients(row, g_row, along, largest, total):
-    """Scores become weights, and their gradients those of the scores, but for the scale."""
-    weight = row.dtype.type(1) / total
-    for j in range(len(row)):
-        p = exp_or_zero(row[j] - largest) * weight
-        row[j] = p
-        g_row[j] = p * (g_row[j] - along)

@@ -19,41 +19,59 @@ Arrays are read by token, (B, T, H, D), as a linear layer leaves them: what the 
 import numpy as np
 
 from autograd.kernels import _blas
-from autograd.kernels._functions import tanh
 from autograd.kernels._gemm import available, gemm_in_kernel, transpose
 from autograd.kernels._jit import jit, part
 from autograd.kernels._threads import parallel_rows, rows_per_part
-from autograd.kernels.attention.cpu import (
-    TILE,
+from autograd.kernels.attention import bf16
+from autograd.kernels.attention.cpu import TILE, row_length
+from autograd.kernels.attention.rows import (
+    cap_scores,
     divide,
     exponentials,
     gradients,
+    hide_after,
+    hide_before,
     inner,
     largest_of,
-    row_length,
-)
+    times_slope,
+)  # fmt: skip
+from autograd.kernels.grouped_query_attention import reference
 
 
-def forward(xp, q, k, v, scale, window, softcap, documents=None):
+def forward(xp, q, k, v, scale, window, softcap, documents=None, precision="float32"):
+    if bf16.rounds(precision, q) and not bf16.suits(precision, q):
+        return reference.forward(xp, q, k, v, scale, window, softcap, documents, precision)
     q, k, v = map(_by_token, (q, k, v))
     B, T, H, _ = q.shape
-    y = np.empty_like(q)
-    top, total = (np.empty((B, H, T), q.dtype) for _ in range(2))
-    _each_head(_forward, q, k, v, y, top, total, scale, window, softcap, documents)
-    return y.swapaxes(1, 2), (top, total)
+    y, options = np.empty_like(q), _options(q, k, scale, window, softcap, documents)
+    if bf16.suits(precision, q):
+        cache = bf16.forward(q, k, v, (k.shape[2], 0, 0, 0), y, *options)
+    else:
+        cache = tuple(np.empty((B, H, T), q.dtype) for _ in range(2))
+        _each_head(_forward, q, k, v, y, *cache, *options)
+    return y.swapaxes(1, 2), cache
 
 
-def backward(xp, g, q, k, v, y, scale, window, softcap, documents=None, cache=None):
+def backward(
+    xp, g, q, k, v, y, scale, window, softcap, documents=None, cache=None, precision="float32"
+):
+    options = scale, window, softcap, documents
     if cache is None:
-        cache = forward(xp, q, k, v, scale, window, softcap, documents)[1]
+        cache = forward(xp, q, k, v, *options, precision)[1]
+    if bf16.rounds(precision, q) and not bf16.suits(precision, q):
+        return reference.backward(xp, g, q, k, v, y, *options, cache, precision)
     g, q, k, v, y = map(_by_token, (g, q, k, v, y))
     (B, T, H, D), (S, G) = q.shape, k.shape[1:3]
-    top, total = (np.reshape(a, (B, H, T)) for a in cache)
-    g_q, (g_k, g_v) = np.empty_like(q), np.zeros((2, B, S, H, D), q.dtype)
-    arrays = q, k, v, y, top, total, g, g_q, g_k, g_v
-    _each_head(_backward, *arrays, scale, window, softcap, documents)
-    if G != H:
-        g_k, g_v = (a.reshape(B, S, G, H // G, D).sum(axis=3) for a in (g_k, g_v))
+    cache, options = [np.reshape(a, (B, H, T)) for a in cache], _options(q, k, *options)
+    g_q = np.empty_like(q)
+    if bf16.suits(precision, q):
+        g_k, g_v = np.empty_like(k), np.empty_like(v)
+        bf16.backward(q, k, v, (G, 0, 0, 0), y, cache, g, g_q, g_k, g_v, *options)
+    else:
+        g_k, g_v = np.zeros((2, B, S, H, D), q.dtype)
+        _each_head(_backward, q, k, v, y, *cache, g, g_q, g_k, g_v, *options)
+        if G != H:
+            g_k, g_v = (a.reshape(B, S, G, H // G, D).sum(axis=3) for a in (g_k, g_v))
     return tuple(a.swapaxes(1, 2) for a in (g_q, g_k, g_v))
 
 
@@ -62,19 +80,23 @@ def _by_token(x):
     return np.ascontiguousarray(x.swapaxes(1, 2))
 
 
-def _each_head(kernel, q, k, *arrays_and_options):
-    *arrays, scale, window, softcap, documents = arrays_and_options
-    (B, T, H, _), S = q.shape, k.shape[1]
+def _options(q, k, scale, window, softcap, documents):
+    """The first key that each query sees (B, T), the scale, the window, and the cap or 0."""
+    (B, T), S = q.shape[:2], k.shape[1]
     window = S if window is None else min(window, S)
-    first = np.maximum(0, np.arange(S - T, S) - window + 1)  # the first key that each query sees
-    first = np.tile(first, (B, 1)) if documents is None else np.maximum(first, documents)  # (B, T)
-    options = first, q.dtype.type(scale), window, q.dtype.type(softcap or 0)
+    first = np.maximum(0, np.arange(S - T, S) - window + 1)
+    first = np.tile(first, (B, 1)) if documents is None else np.maximum(first, documents)
+    return first, q.dtype.type(scale), window, q.dtype.type(softcap or 0)
+
+
+def _each_head(kernel, q, k, *arguments):
+    (B, T, H, _), S, window = q.shape, k.shape[1], arguments[-2]
     if not available():  # the same loops in Python, with NumPy's products
-        kernel.py_func(q, k, *arrays, *options, 0, B * H)
+        kernel.py_func(q, k, *arguments, 0, B * H)
         return
     with _blas.one_thread_each():
         step = rows_per_part(B * H, T * min(S, window + TILE))
-        parallel_rows(kernel, B * H, step, q, k, *arrays, *options)
+        parallel_rows(kernel, B * H, step, q, k, *arguments)
 
 
 @jit
@@ -137,7 +159,7 @@ def _backward(q, k, v, y, top, total, g, g_q, g_k, g_v, first, scale, window, ca
             for t in range(i, J):
                 row, g_row = weights[t - i, :n], g_scores[t - i, :n]
                 if cap > 0:
-                    _times_slope(row, g_row, along[t - i], cap)
+                    times_slope(row, g_row, along[t - i], cap)
                     gradients(row, g_row, y.dtype.type(0), top[b, h, t], total[b, h, t])
                 else:
                     gradients(row, g_row, along[t - i], top[b, h, t], total[b, h, t])
@@ -162,35 +184,7 @@ def _cap_and_hide(scores, position, end, begin, first, cap):
     past = (first.max() - begin + TILE - 1) // TILE * TILE  # and no row's past from here on
     for t in range(end - position):
         if cap > 0:
-            _cap(scores[t, :n], cap)
-        _hide_after(scores[t, future:n], position + t - begin - future)
-        _hide_before(scores[t, :past], first[t] - begin)
+            cap_scores(scores[t, :n], cap)
+        hide_after(scores[t, future:n], position + t - begin - future)
+        hide_before(scores[t, :past], first[t] - begin)
     return n
-
-
-@part
-def _cap(row, cap):
-    per_cap = row.dtype.type(1) / cap
-    for j in range(len(row)):
-        row[j] = cap * tanh(row[j] * per_cap)
-
-
-@part
-def _hide_after(row, key):
-    for j in range(len(row)):
-        row[j] = row[j] if j <= key else row.dtype.type(-np.inf)
-
-
-@part
-def _hide_before(row, key):
-    for j in range(len(row)):
-        row[j] = row[j] if j >= key else row.dtype.type(-np.inf)
-
-
-@part
-def _times_slope(row, g_row, along, cap):
-    """The cap's part of the gradient: the slope 1 - c^2, with c = score / cap (hidden: -1)."""
-    per_cap = row.dtype.type(1) / cap
-    for j in range(len(row)):
-        c = (row[j] if row[j] > -cap else -cap) * per_cap
-        g_row[j] = (g_row[j] - along) * (row.dtype.type(1) - c * c)

@@ -165,3 +165,22 @@ def put_number(typing_context, address, number):
         return context.get_dummy_value()
 
     return types.none(types.intp, types.float32), generate
+
+
+@intrinsic
+def copy_numbers(typing_context, source, count, to):
+    """Copy the first ``count`` of 16 float32 numbers, and write zeros for the others."""
+
+    def generate(context, builder, signature, arguments):
+        source, count, to = arguments
+        number, places = ir.VectorType(I64, 16), list(range(16))
+        count = builder.insert_element(ir.Constant(number, ir.Undefined), count, I32(0))
+        there = builder.icmp_signed(
+            "<", ir.Constant(number, places), shuffle(builder, count, count, [0] * 16)
+        )
+        zeros = ir.Constant(FLOATS, [F32(0)] * 16)
+        masked = [pointer(builder, source, 0, FLOATS), I32(4), there, zeros]
+        store(builder, call(builder, "llvm.masked.load.v16f32.p0", FLOATS, masked), to, 0)
+        return context.get_dummy_value()
+
+    return types.none(types.intp, types.intp, types.intp), generate
