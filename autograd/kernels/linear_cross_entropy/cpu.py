@@ -55,8 +55,8 @@ def backward(
 def _blocks(h, weight, precision):
     """(slice of rows, their logits) for one block at a time, all in the same buffer."""
     N, V = len(h), len(weight)
-    size = min(N, max(SMALLEST_BLOCK, BLOCK_BYTES // max(1, V * h.itemsize)))
-    buffer = empty((size, V), h.dtype)
+    size = max(SMALLEST_BLOCK, BLOCK_BYTES // max(1, V * h.itemsize))
+    buffer = empty((min(N, size), V), h.dtype)
     columns = prepared(Weight(weight, turned=True), h[:size], precision)
     for start in range(0, N, size):
         rows = slice(start, min(start + size, N))
