@@ -83,7 +83,8 @@ def report(curves, say):
     if ours is None or PEER not in curves:
         return {"distances": found}
     one = judge(curves)
-    farther = "no farther" if one["holds"] else "farther"
+    farther = "not farther" if one["excess"] <= 0 else "not measurably farther"
+    farther = farther if one["holds"] else "farther"
     say(
         f"\nmean distance from {FLOAT32}: {ours} {one['ours']:.2e}, PyTorch's autocast "
         f"{one['torch']:.2e}\n{one['excess']:+.1e} with a standard error of {one['error']:.0e}: "
