@@ -1,13 +1,18 @@
 """The leaves of the graph: tensors that the user made rather than an operation."""
 
+import sys
 import weakref
 from itertools import count
+
+import numpy as np
 
 from autograd.device import namespace
 from autograd.questions import see
 
 creation_order = count(1)
 """Numbers the nodes as they are created: an op is always newer than its inputs."""
+
+CACHE_LINE = 64  # bytes
 
 
 class Leaf:
@@ -62,7 +67,18 @@ class Leaf:
     def _own_array(self, tensor, g, owned):
         """``g`` as an array that nothing else shares: ``g`` itself if it can be, or a copy."""
         xp = namespace(tensor._data)
-        usable = owned and type(g) is xp.array_type and g.base is None and g.flags.c_contiguous
+        usable = owned and type(g) is xp.array_type and _is_alone(g) and g.flags.c_contiguous
         if usable and getattr(g.flags, "writeable", True):  # CuPy's arrays always are
             return g
         return xp.array(g, dtype=self.dtype, order="C")
+
+
+def _is_alone(g):
+    """Whether ``g`` has memory of its own, or all of an array's to which only ``g`` refers.
+
+    The latter is an array that begins with a cache line, or the new shape of a result.
+    """
+    if type(g.base) is not np.ndarray:
+        return g.base is None
+    only_g = sys.getrefcount(g.base) == 2  # g, and this call
+    return only_g and g.base.base is None and g.base.nbytes - g.nbytes <= CACHE_LINE

@@ -66,12 +66,13 @@ def _float_of_bits(typing_context, bits):
 
 
 def exp_or_zero(x):
-    """exp(x) inside a kernel, for x <= 0, but exactly 0 where the result would be denormal.
+    """exp(x) inside a kernel, but exactly 0 where the result would be denormal.
 
-    For x = score - largest score, before a sum to which the largest adds 1. On Intel's processors
-    each instruction that makes a denormal number, or loses one, takes some 150 cycles. exp loses
-    one on its way to exp(-infinity) = 0, and half of a tile on attention's diagonal is hidden. One
-    factor 2^z is enough here, so it is no slower elsewhere. NaN stays NaN.
+    For a term of a sum to which another adds 1: score - largest score, or the sigmoid's. On Intel's
+    processors each instruction that makes a denormal number, or loses one, takes some 150 cycles.
+    exp loses one on its way to exp(-infinity) = 0, and half of a tile on attention's diagonal is
+    hidden. One factor 2^z is enough here, which saves up to a tenth of the time, but 2^128 is
+    infinity: so are results from 2^127.5 on (in float64 from 2^1023.5). NaN stays NaN.
     """
     raise NotImplementedError("this exp_or_zero works only in compiled kernels: use numpy.exp")
 
@@ -153,7 +154,7 @@ def _erf_number(x):
         far = far if far < six else six
         t = one / (far * far)
         inner, outer = _horner(p3, t) / _horner(q3, t), _horner(p4, t) / _horner(q4, t)
-        tail = one - exp(-far * far - shift + (inner if far < cut3 else outer)) / far
+        tail = one - exp_or_zero(-far * far - shift + (inner if far < cut3 else outer)) / far
         y = small if size < cut1 else (middle if size < cut2 else tail)
         y = -y if x < 0 else y
         return y if x == x else x

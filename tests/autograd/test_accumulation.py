@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from leaves import leaf
 
-from autograd import Parameter, Tensor, ops
+from autograd import Op, Parameter, Tensor, ops
 
 
 def test_gradients_add_up_over_calls_until_zero_grad():
@@ -61,3 +61,31 @@ def test_a_tensor_that_was_frozen_gets_no_gradient(before):
         np.testing.assert_array_equal(q.grad.data, kept)
     else:
         assert q.grad is None
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_gradient_is_copied_only_if_another_array_shares_its_memory(kept):
+    made, others = [], []
+
+    class Product(Op):
+        """A view of memory from some byte on, as arrays that begin with a cache line are."""
+
+        fresh_gradients = True
+
+        def forward(self, xp, x):
+            return x * 2
+
+        def backward(self, xp, g):
+            memory = np.empty(g.nbytes + 64, np.uint8)
+            g_x = memory[16:-48].view(g.dtype).reshape(g.shape)
+            g_x[...] = 2 * g
+            made.append(g_x.ctypes.data)
+            others.extend([memory] if kept else [])
+            return g_x
+
+    x = leaf(3, 4)
+    Product()(x).sum().backward()
+    assert (x.grad.data.ctypes.data == made[0]) is not kept
+    for memory in others:
+        memory[:] = 0
+    np.testing.assert_array_equal(x.grad.data, np.full((3, 4), 2))

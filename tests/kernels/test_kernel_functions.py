@@ -88,6 +88,9 @@ def test_exp_or_zero_is_exp_without_denormal_numbers(dtype, low):
     x = np.array([low, low - 1.0, 1.04 * low, 1.06 * low, -1e30, -math.inf, math.nan], dtype)
     y = apply(exp_or_zero_each, x)
     np.testing.assert_array_equal(y, [0, 0, 0, 0, 0, 0, math.nan])
+    x = np.array([1, 10, 1 - low, 3 - low, 1e30, math.inf], dtype)
+    y = apply(exp_or_zero_each, x)
+    assert units(y[:3], np.exp(x[:3].astype(np.longdouble))) < 1.5 and np.all(y[3:] == math.inf)
     assert np.exp(np.array(low, dtype)) < 2 * np.finfo(dtype).tiny  # it begins no earlier
 
 

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from autograd.kernels._functions import erf, exp
+from autograd.kernels._functions import erf, exp_or_zero
 from autograd.kernels._jit import jit, part
 from autograd.kernels._threads import parallel_rows, rows_per_part
 
@@ -50,7 +50,8 @@ def gelu_and_slope(x, tanh):
 def _approximate(x):
     F = type(x)
     v = _clip(x)
-    s = F(1) / (F(1) + exp(-F(TWICE_ROOT) * (v + F(CUBIC) * v * v * v)))  # (1 + tanh(u)) / 2
+    minus_2u = -F(TWICE_ROOT) * (v + F(CUBIC) * v * v * v)
+    s = F(1) / (F(1) + exp_or_zero(minus_2u))  # (1 + tanh(u)) / 2
     slope = F(TWICE_ROOT) * (F(1) + F(3 * CUBIC) * v * v)  # of 2 u
     return _clip_left(x) * s, s + v * s * (F(1) - s) * slope
 
@@ -60,7 +61,7 @@ def _exact(x):
     F = type(x)
     v = _clip(x)
     phi = F(0.5) * (F(1) + erf(v * F(PER_ROOT_2)))
-    return _clip_left(x) * phi, phi + v * exp(F(-0.5) * v * v) * F(PER_ROOT_2_PI)
+    return _clip_left(x) * phi, phi + v * exp_or_zero(F(-0.5) * v * v) * F(PER_ROOT_2_PI)
 
 
 @part

@@ -6,7 +6,7 @@ it, and otherwise over a copy of it.
 
 import numpy as np
 
-from autograd.kernels._functions import exp
+from autograd.kernels._functions import exp_or_zero
 from autograd.kernels._jit import jit, part
 from autograd.kernels._threads import parallel_rows, rows_per_part
 from autograd.kernels.gelu.cpu import gelu_and_slope
@@ -47,7 +47,7 @@ def silu_and_slope(x):
     far = F(SILU_FAR)
     left = -far if x < -far else x
     inside = far if left > far else left
-    s = F(1) / (F(1) + exp(-inside))
+    s = F(1) / (F(1) + exp_or_zero(-inside))
     return left * s, s + inside * s * (F(1) - s)
 
 
