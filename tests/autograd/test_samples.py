@@ -186,8 +186,8 @@ def test_bytes_kept_for_backward(sample, kernels):
 
 def test_every_kernel_has_a_sample():
     folders = Path(ops.__file__).parent.parent / "kernels"
-    optimizers = {"adamw", "muon", "sgd"}  # not operations
-    fast = {f.parent.name for f in folders.glob("*/cpu.py")} - optimizers
+    others = {"adamw", "muon", "sgd", "product"}  # optimizers, and what operations multiply by
+    fast = {f.parent.name for f in folders.glob("*/cpu.py")} - others
     of_folder = {"causal_attention": "attention", "swiglu": "glu", "geglu": "glu"}
     assert {of_folder.get(s.op, s.op) for s in FUSED} == fast
 
