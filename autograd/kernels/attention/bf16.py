@@ -3,7 +3,7 @@
 The tiles are those of cpu.py: some queries of a head, against the keys that they see. Products are
 those of ../product, whose operands are rounded while they are packed into panels. Keys and values
 are packed once for a head, queries and their gradients once for a tile. Between the products,
-scores are rows of float32. A product fills whole blocks; what is beyond a matrix is 0 in its panels.
+scores are rows of float32. A product fills whole blocks; beyond a matrix, its panels are 0.
 
 The sums of a product run along the rows of a matrix as it lies in memory, or across them:
 

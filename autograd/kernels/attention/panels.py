@@ -5,6 +5,8 @@ thread packs and uses at once. Packing and multiplying are compiled once, and ca
 copies of them in each kernel would take as long to compile as the kernels themselves.
 """
 
+import functools
+
 import numpy as np
 from numba import boolean, float32, typeof
 
@@ -72,13 +74,15 @@ def blocks(n):
     return (n + SIDE - 1) // SIDE
 
 
-@inner_part
+@jit
 def new_rows(n, length):
-    """New memory for n rows of ``length`` float32 numbers, which begins with a cache line."""
-    size = 4 * n * length
-    memory = np.empty(size + LINE, np.uint8)
-    first = (LINE - memory.ctypes.data % LINE) % LINE
-    return memory[first : first + size].view(np.float32).reshape(n, length)
+    """New memory for n rows of ``length`` float32 numbers, which begins with a cache line.
+
+    Not a part: a kernel would have ten copies of it.
+    """
+    memory = np.empty(n * length + LINE // 4, np.float32)
+    first = (LINE - memory.ctypes.data % LINE) % LINE // 4
+    return memory[first : first + n * length].reshape(n, length)
 
 
 @inner_part
@@ -96,6 +100,7 @@ _MULTIPLY = typeof(_instructions), _panels, _panels, _matrix, float32[::1], bool
 _call_pack, _call_multiply = caller(*_PACK), caller(*_MULTIPLY)
 
 
+@functools.cache
 def tools():
     """What ``pack`` and ``multiply`` need, as an argument for a kernel."""
     addresses = address_of(_pack, *_PACK), address_of(_multiply, *_MULTIPLY)
