@@ -49,11 +49,12 @@ class Namespace:
 
         NumPy's own sum over rows rounds after each one: in float16, ones add up to 2048 at most.
         """
-        dtype = getattr(x, "dtype", None)  # None: a list
-        if dtype is None or dtype.char != "e":
+        if not hasattr(x, "dtype"):  # a list
             return self._module.sum(x, axis=axis, keepdims=keepdims)
-        total = self._module.sum(x, axis=axis, keepdims=keepdims, dtype=self.float32)
-        return self.astype(total, dtype)
+        if x.dtype.char != "e":
+            return x.sum(axis=axis, keepdims=keepdims)
+        total = x.sum(axis=axis, keepdims=keepdims, dtype=self.float32)
+        return self.astype(total, x.dtype)
 
     def logsumexp(self, x, axis=None, keepdims=False):
         """log(sum(exp(x))), with the maximum taken out first so that exp cannot overflow."""

@@ -94,15 +94,18 @@ class _Pass:
             xp = _methods.ops.constants.namespace_like(g)
             gradients = recorded_backward(node, xp, g)
         else:
-            xp = namespace(g)
+            xp, saved = namespace(g), node.saved
             if node.works_in_place and not self.needs_every_contribution:
-                reusable_g = g if owned and not self.observers else None
+                reusable = owned and not self.observers and isinstance(g, xp.array_type)
+                reusable_g = g if reusable else None  # (NumPy's scalars cannot be written to)
                 room = InPlace(node, self.pending, reusable_g, bool(self.observers))
-                gradients = node.backward(xp, g, *node.saved, room=room)
-            elif len(node.saved) == 1:  # a call without unpacking is faster
-                gradients = node.backward(xp, g, node.saved[0])
+                gradients = node.backward(xp, g, *saved, room=room)
+            elif len(saved) == 1:  # calls without unpacking are faster
+                gradients = node.backward(xp, g, saved[0])
+            elif len(saved) == 2:
+                gradients = node.backward(xp, g, saved[0], saved[1])
             else:
-                gradients = node.backward(xp, g, *node.saved)
+                gradients = node.backward(xp, g, *saved)
         if type(gradients) is not tuple:
             gradients = tuple(gradients) if isinstance(gradients, list) else (gradients,)
         inputs = node.inputs
@@ -112,20 +115,22 @@ class _Pass:
             )
 
         # An input may have been used elsewhere too: its gradient is the sum over all uses.
-        fresh = node.fresh_gradients and not self.needs_every_contribution
+        # (fresh: nothing else uses this array, so it may become the sum, or .grad, without a copy.)
+        may_keep = not self.needs_every_contribution
         for i, source in enumerate(inputs):
             if source is None:  # a constant, or an input that requires no gradient
                 continue
-            gradient = gradients[i]
+            gradient = fitted = gradients[i]
             if (
                 gradient is None
                 or gradient.shape != source.shape
                 or gradient.dtype is not source.dtype
             ):
-                gradient = fit_to_input(xp, node, i, gradient)
+                fitted = fit_to_input(xp, node, i, gradient)
             if self.observers:
-                notify(self.observers, "on_contribution", node, i, source, gradient)
-            self.pending.add(source, gradient, fresh)
+                notify(self.observers, "on_contribution", node, i, source, fitted)
+            fresh = may_keep and (node.fresh_gradients or fitted is not gradient)
+            self.pending.add(source, fitted, fresh)
 
         # What it saved is no longer needed: memory falls as the pass goes on.
         if self.observers:
@@ -378,6 +383,7 @@ def starting_gradient(output, gradient, create_graph):
                 "sum first" + see("What is a vjp?")
             )
         gradient = xp.ones(output.shape, dtype=output.dtype)
+        return output._node, Tensor(gradient) if create_graph else gradient
     if not isinstance(gradient, Tensor):
         gradient = xp.asarray(plain_array(gradient, "the gradient that backward starts from"))
         gradient = Tensor(gradient) if create_graph else gradient

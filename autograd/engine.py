@@ -141,8 +141,10 @@ class Op:
         if xp is not numpy_namespace:
             device.bring_constants(xp, self)
         try:
-            if len(arrays) == 1:  # a call without unpacking is faster
+            if len(arrays) == 1:  # calls without unpacking are faster
                 data = self.forward(xp, array)
+            elif len(arrays) == 2:
+                data = self.forward(xp, arrays[0], array)
             else:
                 data = self.forward(xp, *arrays)
         except Exception as error:
@@ -196,7 +198,7 @@ class Op:
         With each saved Tensor the list is kept, and the number it held: if they differ in backward,
         the value has changed.
         """
-        self.inputs, self.hooks = nodes, None  # its own: a default of the class reads slower
+        self.inputs = nodes
         self.shape, self.dtype, self.order = data.shape, data.dtype, next(creation_order)
         self.site = call_site(self._own_frames)
         saved: list[Any] = []
@@ -240,7 +242,10 @@ class Op:
         return self
 
     def _needs_any(self, inputs):
-        return any([self.needs[i] for i in inputs if i < len(self.needs)])
+        for i in inputs:
+            if i < len(self.needs) and self.needs[i]:
+                return True
+        return False
 
     def _saved_tensors(self):
         """What was saved, as Tensors that continue this graph (for ``create_graph``)."""

@@ -23,7 +23,8 @@ def unbroadcast(xp, g, shape):
             if n != 1:
                 return None
             axes += (axis,)
-    return xp.reshape(xp.sum(g, axis=axes), shape)
+    total = xp.sum(g, axis=axes)
+    return total if total.shape == shape else xp.reshape(total, shape)
 
 
 def fit_to_input(xp, node, i, gradient):

@@ -70,6 +70,7 @@ class Multiply(Op):
     broadcasts = True
     save_inputs = (0, 1)
     saved_for = {0: (1,), 1: (0,)}
+    fresh_gradients = True
 
     def forward(self, xp, a, b):
         return a * b

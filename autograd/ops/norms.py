@@ -59,7 +59,7 @@ class Norm(Reduction):
         return xp.where(xp.isfinite(extreme) & (extreme > 0), extreme, 1)
 
     def backward(self, xp, g, x, y):
-        g, y = self.restore_axes(xp, g), self.restore_axes(xp, y)
+        g, y = self.restore_axes(g), self.restore_axes(y)
         corner = y == 0
         g, y = xp.where(corner, 0, g), xp.where(corner, 1, y)
         if self.p == 2:

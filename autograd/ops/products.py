@@ -36,14 +36,15 @@ class MatMul(Op):
     broadcasts = True
     save_inputs = (0, 1)
     saved_for = {0: (1,), 1: (0,)}
+    fresh_gradients = True
 
     def forward(self, xp, a, b):
         return xp.matmul(a, b)
 
     def backward(self, xp, g, a, b):
         return (
-            xp.matmul(g, xp.swapaxes(b, -1, -2)) if self.needs[0] else None,  # (..., N, K)
-            xp.matmul(xp.swapaxes(a, -1, -2), g) if self.needs[1] else None,  # (..., K, M)
+            g @ b.swapaxes(-1, -2) if self.needs[0] else None,  # (..., N, K)
+            a.swapaxes(-1, -2) @ g if self.needs[1] else None,  # (..., K, M)
         )
 
 
@@ -54,10 +55,10 @@ def matmul(a: TensorLike, b: TensorLike) -> Tensor:
     for a 0-d operand or shapes that do not fit.
     """
     a, b = operand(a), operand(b)
-    if a.ndim == 0 or b.ndim == 0:
-        raise ValueError(f"matmul takes no scalars, got shapes {a.shape} and {b.shape}: use *")
     if a.ndim > 1 and b.ndim > 1:
         return MatMul()(a, b)
+    if a.ndim == 0 or b.ndim == 0:
+        raise ValueError(f"matmul takes no scalars, got shapes {a.shape} and {b.shape}: use *")
     row, column = a.ndim == 1, b.ndim == 1
     y = MatMul()(expand_dims(a, 0) if row else a, expand_dims(b, 1) if column else b)
     return squeeze(y, axis=(-2,) * row + (-1,) * column)

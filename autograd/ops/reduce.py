@@ -30,15 +30,15 @@ class Reduction(Op):
         axes = range(ndim) if self.axis is None else self.axis
         return {i % ndim for i in ((axes,) if isinstance(axes, int) else axes)}
 
-    def restore_axes(self, xp, a):
+    def restore_axes(self, a):
         """``a``, of the output's shape, with every reduced axis put back as length 1."""
         axes, shape = self.reduced(), self.inputs[0].shape
-        return xp.reshape(a, tuple(1 if i in axes else n for i, n in enumerate(shape)))
+        return a.reshape(tuple([1 if i in axes else n for i, n in enumerate(shape)]))
 
     def count(self):
         """How many numbers went into each number of the output."""
         shape = self.inputs[0].shape
-        return math.prod(shape[i] for i in self.reduced())
+        return math.prod([shape[i] for i in self.reduced()])
 
 
 class Sum(Reduction):
@@ -53,7 +53,7 @@ class Sum(Reduction):
         return xp.sum(x, axis=self.axis, keepdims=self.keepdims)
 
     def backward(self, xp, g):
-        return xp.broadcast_to(self.restore_axes(xp, g), self.inputs[0].shape)
+        return xp.broadcast_to(self.restore_axes(g), self.inputs[0].shape)
 
 
 def sum(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
@@ -73,7 +73,7 @@ class Mean(Reduction):
         return xp.mean(x, axis=self.axis, keepdims=self.keepdims)
 
     def backward(self, xp, g):
-        return xp.broadcast_to(self.restore_axes(xp, g) / (self.count() or 1), self.inputs[0].shape)
+        return xp.broadcast_to(self.restore_axes(g) / (self.count() or 1), self.inputs[0].shape)
 
 
 def mean(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
@@ -109,9 +109,7 @@ class Prod(Reduction):
         back = xp.concatenate([one, xp.flip(rows[:, 1:], axis=1)], axis=1)
         after = xp.flip(xp.cumprod(back, axis=1), axis=1)
         others = xp.reshape(before * after, moved.shape)
-        return self.restore_axes(xp, g) * xp.transpose(
-            others, tuple(map(order.index, range(x.ndim)))
-        )
+        return self.restore_axes(g) * xp.transpose(others, tuple(map(order.index, range(x.ndim))))
 
 
 def prod(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
@@ -156,7 +154,7 @@ class Var(Reduction):
         return d - xp.where(xp.isfinite(rest), rest, 0)
 
     def backward(self, xp, g, x):
-        return self.restore_axes(xp, g) * (2 / self.divisor()) * self.deviations(xp, x)
+        return self.restore_axes(g) * (2 / self.divisor()) * self.deviations(xp, x)
 
     def divisor(self):
         """N - ddof. With too few numbers forward was NaN or infinite, and so is the gradient; with
@@ -195,10 +193,10 @@ class Std(Var):
         return self.spread(xp, scaled_std, x)
 
     def backward(self, xp, g, x, y):
-        y = self.restore_axes(xp, y)
+        y = self.restore_axes(y)
         constant = y == 0  # every deviation is 0, and may be divided by anything
         slope = self.deviations(xp, x) / xp.where(constant, 1, y) / self.divisor()
-        return unsmooth(self.restore_axes(xp, g) * slope, constant, x)
+        return unsmooth(self.restore_axes(g) * slope, constant, x)
 
 
 def std(x: TensorLike, axis: Axis = None, keepdims: bool = False, ddof: float = 0) -> Tensor:
@@ -221,9 +219,9 @@ class Extremum(Reduction):
     save_output = True
 
     def backward(self, xp, g, x, y):
-        chosen = x == self.restore_axes(xp, y)  # nothing equals NaN: 0/0 makes the gradient NaN
+        chosen = x == self.restore_axes(y)  # nothing equals NaN: 0/0 makes the gradient NaN
         share = chosen / chosen.sum(axis=self.axis, keepdims=True)
-        return self.restore_axes(xp, g) * share.astype(self.dtype)
+        return self.restore_axes(g) * share.astype(self.dtype)
 
 
 class Max(Extremum):
@@ -279,9 +277,9 @@ class LogSumExp(Reduction):
 
     def backward(self, xp, g, x, y):
         y = xp.where(y == -math.inf, 0, y)  # a row of -inf has gradient 0, not NaN
-        p = xp.exp(x - self.restore_axes(xp, y))
+        p = xp.exp(x - self.restore_axes(y))
         total = xp.sum(p, axis=self.axis, keepdims=True)  # 1, but for the rounding of a large y
-        return self.restore_axes(xp, g) * p / xp.where(total > 0, total, 1)
+        return self.restore_axes(g) * p / xp.where(total > 0, total, 1)
 
 
 def logsumexp(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:

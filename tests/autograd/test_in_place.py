@@ -45,6 +45,14 @@ def test_only_a_buffer_of_the_pass_is_claimed():
     np.testing.assert_array_equal(x.grad.data, np.zeros(3))
 
 
+@pytest.mark.parametrize("factor", [np.ones(3), np.array(3.0)], ids=["a sum", "a product"])
+def test_a_scalar_of_numpy_is_not_written_over(factor):
+    x = leaf()
+    slope = grad(ops.gelu(x), x)[0].data
+    (ops.gelu(x) * factor).sum().backward()  # NumPy's sum or product of 0-d arrays is no array
+    np.testing.assert_allclose(x.grad.data, 3 * slope, rtol=1e-14)
+
+
 def test_a_claimed_sum_goes_on_to_grow_and_is_passed_on_once():
     x, ops_between, passed = leaf(3), [Doubling() for _ in range(3)], []
     h = x * 1.0
