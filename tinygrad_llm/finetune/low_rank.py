@@ -19,8 +19,9 @@ import numpy as np
 
 from autograd import Tensor
 from autograd.engine import Op
-from autograd.kernels import linear as linear_kernel
-from autograd.kernels.dispatch import compiling, runs_reference
+from autograd.kernels import linear as linear_kernel, product as product_kernel
+from autograd.kernels.dispatch import compiling, kernel_lock, runs_reference
+from autograd.precision import at_current_precision
 from tinygrad_llm.quantized.linear import Product, TransposedProduct
 from tinygrad_llm.quantized.matrix import QuantizedMatrix
 
@@ -32,7 +33,7 @@ def low_rank(x: Tensor, weight: Any, bias: Any, A: Tensor, B: Tensor, scale: flo
     """
     matrix = weight if isinstance(weight, QuantizedMatrix) else None
     constants = [c for c in (weight if matrix is None else None, bias) if c is not None]
-    return LowRank(scale, matrix)(x, A, B, *constants)
+    return at_current_precision(LowRank(scale, matrix))(x, A, B, *constants)
 
 
 class LowRank(Op):
@@ -41,11 +42,13 @@ class LowRank(Op):
     Shapes: x (..., in), A (r, in), B (out, r), W (out, in), b (out,) -> (..., out)
     Saves: x, A, B, W; caches h (N, r)
 
-    A quantized W is no input but ``matrix``. There may be no b.
+    A quantized W is no input but ``matrix``. There may be no b. The products with A and B are
+    float32 at any precision: they are few.
     """
 
     fresh_gradients = True
     works_in_place = True
+    precision = "float32"
 
     def __init__(self, scale, matrix=None):
         self.scale, self.matrix = scale, matrix
@@ -54,12 +57,13 @@ class LowRank(Op):
     def forward(self, xp, x, A, B, *constants):
         self.cache = h = self._hidden(xp, x, A)  # (N, r)
         if self.matrix is None:
-            y = linear_kernel.forward(xp, x, constants[0], *(constants[1:] or (None,)))
+            weight, bias = constants[0], constants[1] if len(constants) > 1 else None
+            y = linear_kernel.forward(xp, x, weight, bias, precision=self.precision)
         else:
             y = Product(self.matrix).forward(xp, x)  # (..., out)
             for bias in constants:
                 y += bias
-        return xp.reshape(_plus_product(_rows(xp, y), h, B.T), y.shape)
+        return xp.reshape(_plus_product(xp, _rows(xp, y), h, B.T), y.shape)
 
     def backward(self, xp, g, x, A, B, weight=None, room=None):
         g_x = g_A = g_B = None
@@ -72,7 +76,7 @@ class LowRank(Op):
         if self.needs[1]:
             g_A = g_h.T @ _rows(xp, x)  # (r, in)
         if self.needs[0]:  # last: the next backward finds it in cache
-            g_x = _plus_product(self._times_weight(xp, rows, weight, x, room), g_h, A)
+            g_x = _plus_product(xp, self._times_weight(xp, rows, weight, x, room), g_h, A)
             g_x = xp.reshape(g_x, x.shape)
         return g_x, g_A, g_B, *(None for _ in self.inputs[3:])
 
@@ -87,7 +91,9 @@ class LowRank(Op):
         if self.matrix is not None:
             product = TransposedProduct(self.matrix).apply(xp, g)
             return product if total is None else total + product
-        return g @ weight if total is None else _plus_product(total, g, weight)
+        if total is None:
+            return product_kernel.product(xp, g, weight, precision=self.precision)
+        return _plus_product(xp, total, g, weight, self.precision)
 
 
 def _rows(xp, x):
@@ -96,12 +102,13 @@ def _rows(xp, x):
     return xp.reshape(x, (math.prod(lead), n))
 
 
-def _plus_product(y, a, b):
+def _plus_product(xp, y, a, b, precision="float32"):
     """y + a b: y (N, n), which may be changed, a (N, k), b (k, n)."""
     fast = type(y) is np.ndarray and y.dtype in (np.float32, np.float64) and compiling()
     if fast and not runs_reference():
-        from autograd.kernels._gemm import gemm_all_threads
+        from autograd.kernels.product.cpu import multiply
 
-        gemm_all_threads(a, b, y, True)
+        with kernel_lock:
+            multiply(a, b, y, precision, add=True)
         return y
-    return y + a @ b
+    return y + xp.product(a, b, precision)
