@@ -25,7 +25,7 @@ both = pytest.mark.parametrize("precision", ["float32", "bf16"])
 @pytest.fixture
 def small_caches(monkeypatch):
     """Caches so small that every loop of the kernel turns; and no product is too small for it."""
-    monkeypatch.setattr(_processor, "cache_bytes", {1: 4096, 2: 30_000}.get)
+    monkeypatch.setattr(_processor, "cache_bytes", {1: 4096, 2: 30_000, 3: 40_000}.get)
     monkeypatch.setattr(cpu, "FEWEST", 1)
     monkeypatch.setattr(cpu, "LEAST_WORK", 1)
 
@@ -162,24 +162,38 @@ def test_packed_weights_are_held_and_freed(small_caches, monkeypatch):
     packed = []
     monkeypatch.setattr(cpu, "method", lambda precision: "avx512-bf16")
     monkeypatch.setattr(cpu, "pack", lambda b, how: packed.append(b.shape) or (b.shape, how))
+    monkeypatch.setattr(cpu, "_multiply_packed", lambda *arguments: None)
     w, x = normal(6, 8), normal(3, 8)
-    forward = (cpu.Weight(w, turned=True), x, "bf16")
-    cpu.prepared(*forward)
-    cpu.prepared(*forward)
+
+    def forward(weight):
+        cpu.multiply(x, cpu.Weight(weight, turned=True), np.empty((3, 6), np.float32), "bf16")
+
+    forward(w)
+    forward(w)
     assert packed == [(8, 6)] * 2 and not held._held
     with product.packed_weights_held():
         with product.packed_weights_held():
-            first = cpu.prepared(*forward)
-            assert cpu.prepared(*forward) is first
-            cpu.prepared(cpu.Weight(w), normal(3, 6), "bf16")
+            forward(w)
+            forward(w)
+            cpu.multiply(normal(3, 6), cpu.Weight(w), np.empty((3, 8), np.float32), "bf16")
         assert packed[2:] == [(8, 6), (6, 8)] and len(held._held) == 2
-        cpu.prepared(w.T, x, "bf16")  # no weight: packed anew
+        cpu.multiply(x, w.T, np.empty((3, 6), np.float32), "bf16")  # no weight: packed anew
         other = w.copy()
-        cpu.prepared(cpu.Weight(other, turned=True), x, "bf16")
+        forward(other)
         assert len(packed) == 6 and len(held._held) == 3
         del other
         assert len(held._held) == 2
     assert not held._held
+
+
+@both
+def test_a_matrix_packed_in_slices_gives_the_same_bits(small_caches, precision):
+    x, w, bias = normal(70, 300), normal(130, 300, seed=1), normal(130, seed=2)
+    y, whole = (np.empty((70, 130), np.float32) for _ in range(2))
+    cpu.multiply(x, cpu.Weight(w, turned=True), y, precision, bias)
+    with product.packed_weights_held():
+        cpu.multiply(x, cpu.Weight(w, turned=True), whole, precision, bias)
+    np.testing.assert_array_equal(y, whole)
 
 
 # --- the derivation -------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from autograd.kernels._functions import exp_or_zero, maximum, minus_both
 from autograd.kernels._jit import jit
 from autograd.kernels._threads import parallel_rows, rows_per_part
 from autograd.kernels.cross_entropy.cpu import reduce, row_gradients, row_losses
-from autograd.kernels.product.cpu import Weight, empty, multiply, prepared
+from autograd.kernels.product.cpu import Weight, empty, multiply
 
 BLOCK_BYTES = 16 << 20  # of logits: what fits in a last-level cache
 SMALLEST_BLOCK = 512  # rows: each block reads the whole weight and g_weight
@@ -57,26 +57,24 @@ def _blocks(h, weight, precision):
     N, V = len(h), len(weight)
     size = max(SMALLEST_BLOCK, BLOCK_BYTES // max(1, V * h.itemsize))
     buffer = empty((min(N, size), V), h.dtype)
-    columns = prepared(Weight(weight, turned=True), h[:size], precision)
     for start in range(0, N, size):
         rows = slice(start, min(start + size, N))
         logits = buffer[: rows.stop - start]
-        multiply(h[rows], columns, logits, precision)
+        multiply(h[rows], Weight(weight, turned=True), logits, precision)
         yield rows, logits
 
 
 def _gradients(g_row, h, weight, targets, ignore_index, losses, needs, precision):
     """(g_h, g_weight) for the gradients ``g_row`` of the row losses; the losses are written too."""
     g_h = np.empty_like(h) if needs[0] else None
-    g_weight, back = None, Weight(weight)
+    g_weight = None
     if needs[1]:
         g_weight = empty(weight.shape, h.dtype) if len(h) else np.zeros_like(weight)
     for rows, logits in _blocks(h, weight, precision):
         arrays = (logits, targets[rows], ignore_index, g_row[rows], losses[rows])
         parallel_rows(_in_place, len(logits), rows_per_part(*logits.shape), *arrays)
         if g_h is not None:
-            back = prepared(back, logits, precision)
-            multiply(logits, back, g_h[rows], precision)
+            multiply(logits, Weight(weight), g_h[rows], precision)
         if needs[1]:
             counts = targets[rows] != ignore_index
             h_rows = h[rows]

@@ -28,7 +28,7 @@ from autograd.kernels._jit import jit, part
 from autograd.kernels._threads import n_threads, parallel_rows, rows_per_part
 from autograd.kernels.product.block import INSTRUCTIONS, SIDE, STEP, begin, end, multiply_block
 from autograd.kernels.product.choice import method
-from autograd.kernels.product.held import packed_weight
+from autograd.kernels.product.held import held, packed_weight
 from autograd.kernels.product.tiles import (
     TILE,
     a_across,
@@ -74,13 +74,29 @@ def product(xp, a, b, bias=None, precision="float32"):
 def multiply(a, b, out, precision="float32", bias=None, add=False):
     """out = a b + bias, or with ``add`` out += a b: a (M, K), b (K, N), out (M, N).
 
-    ``b`` may also be a ``Weight``, or what ``prepared`` gave for one or for a matrix. The last axis
-    of ``out`` is contiguous, and it shares no memory with the others.
+    ``b`` may also be a ``Weight``. The last axis of ``out`` is contiguous, and it shares no memory
+    with the others.
     """
-    b = prepared(b, a, precision)
-    if isinstance(b, Packed):
-        _multiply_packed(a, b, out, bias, add)
+    weight, turned = b if isinstance(b, Weight) else (None, False)
+    if weight is not None:
+        b = weight.T if turned else weight
+    instructions = _instructions(*a.shape, b.shape[1], a.dtype, precision)
+    if instructions is None:
+        _multiply_with_blas(a, b, out, precision, bias, add)
         return
+    stretch = _evenly(-(-len(b) // numbers_per_step(instructions)), longest_stretch(instructions))
+    if weight is not None and held():
+        packed = packed_weight(weight, turned, instructions, pack)
+        _multiply_packed(a, packed, out, bias, add, stretch)
+        return
+    for rows, columns in _slices(b.shape, stretch, instructions):
+        first = rows.start == 0
+        start = bias[columns] if first and bias is not None else None
+        packed = pack(b[rows, columns], instructions)
+        _multiply_packed(a[:, rows], packed, out[:, columns], start, add or not first, stretch)
+
+
+def _multiply_with_blas(a, b, out, precision, bias, add):
     if precision == "bf16":
         a, b = rounded(np, a), rounded(np, b)
     if bias is not None:  # BLAS would fill its output with zeros: with the bias it costs no more
@@ -93,23 +109,6 @@ def _for_blas(matrix):
     size, step = min(matrix.strides), max(matrix.strides)
     one_axis = size == matrix.itemsize and step >= size * matrix.shape[matrix.strides.index(size)]
     return matrix if one_axis else np.ascontiguousarray(matrix)
-
-
-def prepared(b, a, precision):
-    """The operand ``b`` packed for products with matrices such as ``a``.
-
-    For several products with it. Where BLAS computes them it is the matrix.
-    """
-    if isinstance(b, Packed):
-        return b
-    weight, turned = b if isinstance(b, Weight) else (b, False)
-    matrix = weight.T if turned else weight
-    instructions = _instructions(*a.shape, matrix.shape[1], a.dtype, precision)
-    if instructions is None:
-        return matrix
-    if isinstance(b, Weight):
-        return packed_weight(weight, turned, instructions, pack)
-    return pack(matrix, instructions)
 
 
 def _instructions(M, K, N, dtype, precision):
@@ -153,6 +152,21 @@ def block_panels(stretch):
     return max(1, _processor.cache_bytes(2) * 3 // 4 // (stretch * STEP))
 
 
+def _slices(shape, stretch, instructions):
+    """Parts of B, (rows, columns), whose panels fit in a quarter of the last level of cache.
+
+    Packed whole, a large matrix would take as much memory again. The rows of a part are so many
+    stretches: what is added up in which order does not depend on the parts.
+    """
+    (K, N), depth = shape, stretch * numbers_per_step(instructions)
+    most = max(1, _processor.cache_bytes(3) // 4 // (stretch * STEP))  # panels, of one stretch each
+    width = SIDE * min(most, -(-N // SIDE))
+    depth *= max(1, most // (width // SIDE))
+    for n in range(0, N, width):
+        for k in range(0, K, depth):
+            yield slice(k, min(k + depth, K)), slice(n, min(n + width, N))
+
+
 def pack(b, instructions):
     """The panels of a matrix B (K, N): for each 32 columns, step by step, two tiles."""
     (K, N), numbers = b.shape, numbers_per_step(instructions)
@@ -189,11 +203,10 @@ def _as_rows(matrix):
     return _as_rows(np.ascontiguousarray(matrix))
 
 
-def _multiply_packed(a, b, out, bias, add):
+def _multiply_packed(a, b, out, bias, add, stretch):
     (M, K), (_, N), numbers = a.shape, b.shape, numbers_per_step(b.instructions)
     a, address, stride, across = _as_rows(a)
-    steps, panels, threads = -(-K // numbers), -(-M // SIDE), n_threads()
-    stretch = _evenly(steps, longest_stretch(b.instructions))
+    panels, threads = -(-M // SIDE), n_threads()
     block = block_panels(stretch)
     part = -(-panels // (threads * -(-panels // (threads * block))))  # as many for each thread
     first = _zeros if bias is None else np.ascontiguousarray(bias)

@@ -36,13 +36,15 @@ def packed_weights_held():
                 _held.clear()
 
 
+def held():
+    """Whether packed weights are kept now."""
+    return _depth > 0
+
+
 def packed_weight(weight, turned, instructions, pack):
-    """``pack(...)`` of a weight, or with ``turned`` of its transpose; kept, if weights are held."""
-    matrix = weight.T if turned else weight
-    if _depth == 0:
-        return pack(matrix, instructions)
+    """``pack(...)`` of a weight, or with ``turned`` of its transpose, or what was packed before."""
     key = id(weight), turned, instructions
     if key not in _held:  # an id may be given again, but not before its array and this are gone
         alive = weakref.ref(weight, lambda _: _held.pop(key, None))
-        _held[key] = alive, pack(matrix, instructions)
+        _held[key] = alive, pack(weight.T if turned else weight, instructions)
     return _held[key][1]
