@@ -28,14 +28,6 @@ def features() -> dict[str, bool]:
         return {}
 
 
-@functools.cache
-def model() -> str:
-    """LLVM's name of the processor ("znver4"); of one that it does not know, an older one's."""
-    import llvmlite.binding
-
-    return llvmlite.binding.get_host_cpu_name()
-
-
 def has(*names: str) -> bool:
     """Whether the processor has all of these instruction sets."""
     return all(features().get(name, False) for name in names)
