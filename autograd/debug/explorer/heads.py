@@ -69,7 +69,8 @@ def _matrices(call: Call):
         dO, O = (a.reshape(B, T, op.n_head, -1).transpose(0, 2, 1, 3) for a in (g, y))  # noqa: E741
     else:
         q, k, v, y = op.saved
-        P = grouped.weights(xp, q, k, *op.options, None, op.precision)[0]  # None: no cache
+        scale, window, cap, ids = op.options
+        P = grouped.weights(xp, q, k, scale, window, cap, ids, precision=op.precision)[0]
         dO, V = grouped.split(xp, g, v)
         O = grouped.split(xp, y, v)[0]  # noqa: E741
     dP = dO @ xp.swapaxes(V, -1, -2)
