@@ -38,7 +38,7 @@ compared = partial(kernel_checks.compared, typical=root_mean_square)
 
 def test_every_kernel_is_in_the_table():
     folders = {path.parent.name for path in Path(kernels.__file__).parent.glob("*/cpu.py")}
-    assert {case.op for case in CASES} == folders
+    assert {case.op for case in CASES} == folders - {"product"}  # test_product.py has its own
 
 
 @pytest.mark.parametrize(
