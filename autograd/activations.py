@@ -23,6 +23,10 @@ class save_activations(saved_tensors_hooks):  # noqa: N801 (a context manager, n
     under ``matmul_precision("bf16")`` the gradients stay the same to the last bit, since those
     round their operands anyway. "float32": everything stays as it is.
 
+    Operations that compare what they saved (``Op.compares``: max, clip, maximum) keep it as it is.
+    Others see a value that is at most 1/257 of itself off: near the end of a domain (log1p at -1)
+    that is much, and may be an infinity.
+
     Raises ValueError for another type.
     """
 
@@ -33,6 +37,10 @@ class save_activations(saved_tensors_hooks):  # noqa: N801 (a context manager, n
             )
         super().__init__(_pack, _unpack)
         self.packs = dtype != "float32"
+
+    def pack(self, node):
+        if not node.compares:
+            super().pack(node)
 
 
 def _pack(x: Tensor) -> Any:

@@ -81,6 +81,9 @@ class Op:
     works_in_place = False
     """backward takes ``room``, an InPlace or None: what it may change in place."""
 
+    compares = False
+    """backward asks which saved number is larger, or whether two are equal: not to be rounded."""
+
     caches_activations = False
     """``self.cache`` is an array that may be packed, and backward reads it by ``unpacked``."""
 

@@ -56,6 +56,7 @@ class Maximum(Op):
 
     broadcasts = True
     save_inputs = (0, 1)
+    compares = True
 
     def forward(self, xp, a, b):
         return xp.maximum(a, b)
@@ -85,6 +86,7 @@ class Minimum(Op):
 
     broadcasts = True
     save_inputs = (0, 1)
+    compares = True
 
     def forward(self, xp, a, b):
         return xp.minimum(a, b)
@@ -114,6 +116,7 @@ class FMax(Op):
 
     broadcasts = True
     save_inputs = (0, 1)
+    compares = True
 
     def forward(self, xp, a, b):
         return xp.fmax(a, b)
@@ -206,6 +209,7 @@ class Clip(Op):
 
     broadcasts = True
     save_inputs = (0, 1, 2)
+    compares = True
     returns_view = True  # without bounds
 
     def forward(self, xp, x, low, high):

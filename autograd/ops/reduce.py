@@ -217,6 +217,7 @@ class Extremum(Reduction):
 
     save_inputs = (0,)
     save_output = True
+    compares = True
 
     def backward(self, xp, g, x, y):
         chosen = x == self.restore_axes(y)  # nothing equals NaN: 0/0 makes the gradient NaN

@@ -380,3 +380,20 @@ def test_parameters_that_are_packed_would_be_noticed(monkeypatch):
     monkeypatch.setattr(saved_tensors, "is_activation", lambda node: True)
     with pytest.raises(AssertionError):
         test_only_what_was_computed_is_packed_and_only_once()
+
+
+@pytest.mark.parametrize("function", [ops.max, ops.min, lambda x: ops.clip(x, -1, 1)])
+def test_what_is_compared_is_not_rounded(function):
+    x = Parameter(np.random.default_rng(0).standard_normal((8, 300)).astype(np.float32))
+    (exact,) = grad(function(x * 2).sum(), [x])
+    with save_activations("bf16"):
+        y = function(x * 2).sum()
+    np.testing.assert_array_equal(grad(y, [x])[0].numpy(), exact.numpy())
+
+
+def test_second_derivatives_of_a_loss_stay_finite():
+    x = Parameter(np.random.default_rng(0).standard_normal((20, 32)).astype(np.float32))
+    with save_activations("bf16"):
+        (g,) = grad(ops.cross_entropy(x, np.arange(20)), [x], create_graph=True)
+        (second,) = grad((g * g).sum(), [x])
+    assert np.isfinite(second.numpy()).all()

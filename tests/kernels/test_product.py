@@ -4,6 +4,7 @@ Where the processor lacks the instructions, the same tests run the slow path.
 """
 
 import re
+import threading
 import xml.etree.ElementTree as xml
 from pathlib import Path
 
@@ -173,20 +174,29 @@ def test_packed_weights_are_held_and_freed(small_caches, monkeypatch):
 
     forward(w)
     forward(w)
-    assert packed == [(8, 6)] * 2 and not held._held
+    assert packed == [(8, 6)] * 2 and not held.held()
     with product.packed_weights_held():
         with product.packed_weights_held():
             forward(w)
             forward(w)
             cpu.multiply(normal(3, 6), cpu.Weight(w), np.empty((3, 8), np.float32), "bf16")
-        assert packed[2:] == [(8, 6), (6, 8)] and len(held._held) == 2
+        assert packed[2:] == [(8, 6), (6, 8)] and len(held._held.get()) == 2
         cpu.multiply(x, w.T, np.empty((3, 6), np.float32), "bf16")  # no weight: packed anew
         other = w.copy()
         forward(other)
-        assert len(packed) == 6 and len(held._held) == 3
+        assert len(packed) == 6 and len(held._held.get()) == 3
         del other
-        assert len(held._held) == 2
-    assert not held._held
+        assert len(held._held.get()) == 2
+    assert not held.held()
+
+
+def test_weights_are_held_for_one_thread(small_caches):
+    with product.packed_weights_held():
+        other = threading.Thread(target=lambda: found.append(held.held()))
+        found = []
+        other.start()
+        other.join()
+        assert found == [False] and held.held()
 
 
 @both

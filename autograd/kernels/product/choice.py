@@ -3,6 +3,7 @@
 import functools
 
 from autograd.kernels import _processor
+from autograd.kernels.dispatch import compiling
 
 
 @functools.cache
@@ -14,7 +15,7 @@ def method(precision: str = "bf16") -> str | None:
     "float32", AVX-512's multiply-add, on Intel's processors: there OpenBLAS reaches two thirds of
     what they can do. On AMD's it is as fast as this kernel, or faster.
     """
-    if not _processor.has("avx512f", "avx512bf16"):
+    if not compiling() or not _processor.has("avx512f", "avx512bf16"):
         return None
     if precision == "float32":
         return "float32" if _processor.is_intel() else None
@@ -27,6 +28,8 @@ def why_not() -> str | None:
     """Why there are no fast bf16 products here, as a clause; None where there are."""
     if method() is not None:
         return None
+    if not compiling():
+        return "numba compiles nothing, since NUMBA_DISABLE_JIT is set"
     if not _processor.has("avx512bf16"):
         return "this processor has no instructions for bf16 products (AMX or AVX512-BF16)"
     if _processor.has("amx-bf16"):

@@ -11,40 +11,35 @@ as much memory as the weights themselves: two copies, of half the size in bf16.
 
 import weakref
 from contextlib import contextmanager
+from contextvars import ContextVar
 
-from autograd.kernels.dispatch import kernel_lock
-
-_held: dict[tuple, tuple] = {}  # (id of the weight, turned, instructions) -> (reference, Packed)
-_depth = 0
+_held: ContextVar[dict | None] = ContextVar("autograd_held_weights", default=None)
+"""(id of the weight, turned, instructions) -> (reference, Packed); None where none are kept."""
 
 
 @contextmanager
 def packed_weights_held():
     """In this context packed weights are kept. They must not be changed meanwhile.
 
-    For all threads of the process. The outermost context ends it.
+    For this thread alone, as ``no_grad``; within such a context another one changes nothing.
     """
-    global _depth
-    with kernel_lock:
-        _depth += 1
+    token = _held.set({} if _held.get() is None else _held.get())
     try:
         yield
     finally:
-        with kernel_lock:
-            _depth -= 1
-            if _depth == 0:
-                _held.clear()
+        _held.reset(token)
 
 
 def held():
     """Whether packed weights are kept now."""
-    return _depth > 0
+    return _held.get() is not None
 
 
 def packed_weight(weight, turned, instructions, pack):
     """``pack(...)`` of a weight, or with ``turned`` of its transpose, or what was packed before."""
+    kept = _held.get()
     key = id(weight), turned, instructions
-    if key not in _held:  # an id may be given again, but not before its array and this are gone
-        alive = weakref.ref(weight, lambda _: _held.pop(key, None))
-        _held[key] = alive, pack(weight.T if turned else weight, instructions)
-    return _held[key][1]
+    if key not in kept:  # an id may be given again, but not before its array and this are gone
+        alive = weakref.ref(weight, lambda _: kept.pop(key, None))
+        kept[key] = alive, pack(weight.T if turned else weight, instructions)
+    return kept[key][1]
