@@ -20,6 +20,7 @@ speed of multiply-adds in registers (``_registers.py``).
 
 import statistics
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 from _machine import say_method, seconds_of, table
@@ -27,6 +28,7 @@ from _preload import NoCompiler, vendor_library
 from _workers import Worker, use_project_as_command
 
 HIDDEN = 4  # the hidden layer of a feed-forward layer has HIDDEN C channels
+FOREVER = ExitStack()  # what is entered here ends with the process
 DIRECTIONS = ("forward", "g_x", "g_W")
 COLUMNS = {
     "ours": ("sgemm", "float32", "bf16", "bf16, packed"),
@@ -80,20 +82,14 @@ def ours(a, b):
 
     from autograd.kernels.product.choice import method
     from autograd.kernels.product.cpu import Weight, empty, multiply
-    from autograd.kernels.product.held import packed_weights_held
 
     out, fast = empty((len(a), b.shape[1])), method("bf16") is not None
 
-    def multiply_packed():
-        multiply(a, Weight(b), out, "bf16")
-
-    if fast:
-        packed_weights_held().__enter__()  # as long as this process runs
     return {
         "sgemm": lambda: np.matmul(a, b, out=out),
         "float32": lambda: multiply(a, b, out, "float32"),
         "bf16": lambda: multiply(a, b, out, "bf16"),
-        "bf16, packed": multiply_packed if fast else None,
+        "bf16, packed": (lambda: multiply(a, Weight(b), out, "bf16")) if fast else None,
     }
 
 
@@ -121,8 +117,9 @@ def prepare(engine, sizes):
         use_project_as_command()
         import numpy as library
 
-        from autograd.kernels.product.choice import method, why_not
+        from autograd.kernels.product import method, packed_weights_held, why_not
 
+        FOREVER.enter_context(packed_weights_held())
         hello = {"label": f"numpy {library.__version__}", "method": method(), "why_not": why_not()}
         make = ours
 
