@@ -11,13 +11,15 @@ algorithmic differentiation (2008); that of the Cholesky factor after I. Murray 
 
 from typing import NamedTuple
 
+import numpy as np
+
 from autograd._tensor import Tensor, TensorLike
 from autograd.device import namespace
 from autograd.engine import Op
 from autograd.ops.arguments import lapack_type, operand, square_matrices
 from autograd.ops.decompositions import eigh, pinv, qr, svd
 from autograd.ops.norms import matrix_norm, norm, vector_norm
-from autograd.ops.shape import expand_dims, squeeze
+from autograd.ops.shape import broadcast_to, expand_dims, squeeze
 
 __all__ = [
     "cholesky", "det", "eigh", "inv", "matrix_norm", "norm", "pinv", "qr", "slogdet", "solve",
@@ -56,12 +58,11 @@ def inv(a: TensorLike) -> Tensor:
 class Solve(Op):
     """X with A X = B.
 
-    Shapes: A (..., N, N), B (..., N, K) -> (..., N, K); the leading axes broadcast
+    Shapes: A (..., N, N), B (..., N, K) -> (..., N, K), with the same leading axes
     Saves: A, X
     Derivative: g_A = -g_B @ X^T, g_B = A^-T @ g
     """
 
-    broadcasts = True
     save_inputs = (0,)
     save_output = True
 
@@ -76,12 +77,15 @@ class Solve(Op):
 def solve(a: TensorLike, b: TensorLike) -> Tensor:
     """x with a x = b. ``a`` is (..., N, N); ``b`` is one vector (N,) or matrices (..., N, K).
 
-    Raises LinAlgError where a matrix is singular.
+    The leading axes broadcast. Raises LinAlgError where a matrix is singular.
     """
     a, b = square_matrices("linalg.solve", a), operand(b)
     lapack_type("linalg.solve", b)
     if b.ndim == 1:
-        return squeeze(Solve()(a, expand_dims(b, 1)), axis=-1)
+        return squeeze(solve(a, expand_dims(b, 1)), axis=-1)
+    if a.shape[:-2] != b.shape[:-2]:
+        lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        a, b = (broadcast_to(m, lead + m.shape[-2:]) for m in (a, b))
     return Solve()(a, b)
 
 

@@ -162,7 +162,7 @@ def kept_bytes(y):
             for array in value if isinstance(value, (list, tuple)) else [value]:
                 if isinstance(array, np.ndarray) and array.dtype.kind == "f":
                     base = array if array.base is None else array.base
-                    found[id(base)] = array.nbytes
+                    found[id(base)] = min(array.nbytes, base.nbytes)  # a view may repeat it
     return sum(found.values())
 
 

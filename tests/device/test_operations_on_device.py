@@ -152,7 +152,7 @@ def test_numbers_on_two_devices_are_refused_with_a_sentence(device, mix):
 
 
 def test_other_errors_are_told_as_they_are(device):
-    with pytest.raises(ValueError, match="matmul"):
+    with pytest.raises(ValueError, match="(?i)matmul"):
         ops.matmul(Tensor(np.ones((2, 3))).to(device), Tensor(np.ones((2, 3))).to(device))
 
 

@@ -212,9 +212,10 @@ def test_a_bad_number_is_found_there(tmp_path, device):
 
 def test_the_optimizers_moments_follow_the_model(device):
     x, y = batch()
-    model = GPT(SHAPE, seed=3).eval()
+    # In float64: the gradient of the keys' bias is zero but for rounding, and AdamW divides by it.
+    model = GPT(SHAPE, seed=3).astype(np.float64).eval()
     optimizer = AdamW(model.named_parameters())
-    twin = GPT(SHAPE, seed=3).eval()
+    twin = GPT(SHAPE, seed=3).astype(np.float64).eval()
     plain = AdamW(twin.named_parameters())
     for where in ("cpu", device, "cpu"):
         model.to(where).loss(x, y).backward()

@@ -53,7 +53,7 @@ MAKERS = {
 
 LINALG = {
     "cholesky": "", "det": "", "eigh": "", "inv": "", "norm": "", "pinv": "", "qr": "",
-    "slogdet": "", "solve": "", "svd": "full_matrices",
+    "slogdet": "", "svd": "full_matrices",
 }  # fmt: skip
 
 CONSTANTS = (
@@ -256,6 +256,12 @@ def _where(condition, x, y):
     return _function(np.where)(condition, x, y)
 
 
+def _solve(a, b):
+    if a.shape[:-2] != b.shape[:-2]:  # CuPy's does not broadcast them
+        raise ValueError(f"Solve of shapes {a.shape} and {b.shape}")
+    return _function(np.linalg.solve)(a, b)
+
+
 def _asarray(value, dtype=None, order=None):
     """Copies from main memory; an array of ours of that type is returned as it is."""
     if isinstance(value, ndarray):
@@ -274,7 +280,8 @@ namespace = SimpleNamespace(
     array=_array,
     asarray=_asarray,
     linalg=SimpleNamespace(
-        **{n: _function(getattr(np.linalg, n), keywords) for n, keywords in LINALG.items()}
+        **{n: _function(getattr(np.linalg, n), keywords) for n, keywords in LINALG.items()},
+        solve=_solve,
     ),
     **{name: getattr(np, name) for name in CONSTANTS},
     **{name: Ufunc(getattr(np, name)) for name in UFUNCS},
