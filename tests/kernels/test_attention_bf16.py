@@ -135,6 +135,23 @@ def test_special_numbers_as_in_the_reference(number):
 
 
 @has_bf16
+@pytest.mark.parametrize("which", [reference, cpu])
+def test_what_keys_and_values_have_in_common_is_no_error(which):
+    """The rows of g_S sum to 0: a common part of the keys must not meet a rounding error there."""
+    H, D = 1, 64
+    qkv, g = packed(1, 128, H, D)
+    common = 2 * normal(2, 1, 1, D, dtype="f4", seed=2)
+    qkv[..., D : 2 * D] += common[0]
+    qkv[..., 2 * D :] += common[0]
+    g += common[1]
+    exact = causal(reference("attention"), qkv.astype("f8"), g.astype("f8"), H, "float32")
+    found = causal(which("attention"), qkv, g, H, "bf16")
+    errors = [difference(a, b) for a, b in zip(found, exact, strict=True)]
+    assert max(errors) < 0.012, errors  # with the sum from g and y, that of g_q is 0.03
+    alone = causal(which("attention"), qkv[:, :1], g[:, :1], H, "bf16")
+    assert not alone[1].any() and not alone[2].any()  # who sees only himself cannot look elsewhere
+
+
 def test_the_results_do_not_depend_on_the_threads(monkeypatch):
     q, k, v, g, options = grouped_case(3, 4, 2, 70, 70, 32, None, None, False)
     results = []

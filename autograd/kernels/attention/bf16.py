@@ -39,13 +39,14 @@ from autograd.kernels.attention.rows import (
     cap_scores,
     divide,
     exponentials,
-    gradients,
     hide_after,
     hide_before,
-    inner,
     largest_of,
     multiply_by,
-    times_slope,
+    multiply_rows,
+    slopes,
+    times_jacobian,
+    weigh,
 )  # fmt: skip
 from autograd.kernels.product.block import begin, end
 from autograd.kernels.product.choice import method
@@ -80,10 +81,10 @@ def forward(q, k, v, heads, y, first, scale, window, cap):
     return top, total
 
 
-def backward(q, k, v, heads, y, cache, g, g_q, g_k, g_v, first, scale, window, cap):
+def backward(q, k, v, heads, cache, g, g_q, g_k, g_v, first, scale, window, cap):
     """Fill g_q, g_k and g_v, which are like q, k and v."""
-    (N, T, H, _), G = y.shape, heads[0]
-    arrays = q, k, v, heads, y, *cache, g, g_q, g_k, g_v, first
+    (N, T, H, _), G = g.shape, heads[0]
+    arrays = q, k, v, heads, *cache, g, g_q, g_k, g_v, first
     _each_head(_backward, N * G, H // G * T * window, *arrays, scale, window, cap)
 
 
@@ -134,13 +135,13 @@ def _forward(tools, q, k, v, heads, y, top, total, first, scale, window, cap, st
 
 @jit
 def _backward(
-    tools, q, k, v, heads, y, top, total, g, g_q, g_k, g_v, first, scale, window, cap, start, stop
+    tools, q, k, v, heads, top, total, g, g_q, g_k, g_v, first, scale, window, cap, start, stop
 ):
-    (T, H, D), S = y.shape[1:], k.shape[1]
+    (T, H, D), S = g.shape[1:], k.shape[1]
     G, q0, k0, v0 = heads
     widest, width = blocks(window + ROWS) + 1, SIDE * blocks(D)
     scores, g_scores = new_rows(ROWS, SIDE * widest + APART), new_rows(ROWS, SIDE * widest + APART)
-    out, along = new_rows(ROWS, width), np.empty(ROWS, np.float32)
+    out, slope = new_rows(ROWS, width), np.empty(SIDE * widest, np.float32)
     g_keys, g_values = new_rows(SIDE * blocks(S), width), new_rows(SIDE * blocks(S), width)
     k_along, k_across, v_along = new_panels(S, D), new_panels(D, S), new_panels(S, D)
     q_along, q_across = new_panels(ROWS, D), new_panels(D, ROWS)
@@ -170,13 +171,13 @@ def _backward(
                     hidden = first[b, i + t] - SIDE * p0
                     _finish(scores[t, :n], scale, cap, hidden, position + t, position)
                 for t in range(J - i):
-                    along[t] = inner(g[b, i + t, h], y[b, i + t, h])
-                for t in range(J - i):
                     row, g_row = scores[t, :n], g_scores[t, :n]
                     if cap > 0:
-                        times_slope(row, g_row, along[t], cap)
-                        along[t] = 0
-                    gradients(row, g_row, along[t], top[b, h, i + t], total[b, h, i + t])
+                        slopes(row, slope[:n], cap)
+                    weigh(row, top[b, h, i + t], total[b, h, i + t])
+                    times_jacobian(row, g_row)
+                    if cap > 0:
+                        multiply_rows(g_row, slope[:n])
                     multiply_by(g_row, scale)
                 seen = position + J - i
                 p, g_s = scores[: J - i, :seen], g_scores[: J - i, :seen]

@@ -58,7 +58,7 @@ def backward(xp, g, qkv, y, n_head, cache=None, precision="float32"):
         cache = forward(xp, qkv, n_head, precision)[1]
     g_qkv = np.empty_like(qkv)
     if bf16.suits(precision, y):
-        arrays = *_as_one_array(qkv, n_head), _heads(y, n_head), cache, _heads(g, n_head)
+        arrays = *_as_one_array(qkv, n_head), cache, _heads(g, n_head)
         g_parts = _as_one_array(g_qkv, n_head)[:3]
         bf16.backward(*arrays, *g_parts, *_options(qkv, n_head))
         return g_qkv

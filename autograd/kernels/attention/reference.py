@@ -47,7 +47,8 @@ def backward(xp, g, qkv, y, n_head, cache=None, precision="float32"):
     g, Y = (xp.transpose(a, (0, 2, 1, 3)) for a in (g, Y))  # (B, H, T, D)
     g_V = xp.product(xp.swapaxes(P, -1, -2), g, precision)
     g_P = xp.product(g, xp.swapaxes(V, -1, -2), precision)  # (B, H, T, T)
-    g_S = P * (g_P - xp.sum(g * Y, axis=-1, keepdims=True))
+    along = g * Y if precision == "float32" else P * g_P  # the same sum, where nothing is rounded
+    g_S = P * (g_P - xp.sum(along, axis=-1, keepdims=True))
     g_S = g_S * (1 / math.sqrt(max(1, D)))  # dL/dS before the scaling
     g_Q = xp.product(g_S, K, precision)
     g_K = xp.product(xp.swapaxes(g_S, -1, -2), Q, precision)

@@ -60,6 +60,22 @@ def gradients(row, g_row, along, largest, total):
 
 
 @part
+def weigh(row, largest, total):
+    """Scores become weights."""
+    weight = row.dtype.type(1) / total
+    for j in range(len(row)):
+        row[j] = exp_or_zero(row[j] - largest) * weight
+
+
+@part
+def times_jacobian(row, g_row):
+    """Gradients of the weights in ``row`` become those of the scores: the softmax's rule."""
+    along = inner(row, g_row)
+    for j in range(len(row)):
+        g_row[j] = row[j] * (g_row[j] - along)
+
+
+@part
 def cap_scores(row, cap):
     per_cap = row.dtype.type(1) / cap
     for j in range(len(row)):
@@ -80,9 +96,15 @@ def hide_before(row, key):
 
 
 @part
-def times_slope(row, g_row, along, cap):
-    """The cap's part of the gradient: the slope 1 - c^2, with c = score / cap (hidden: -1)."""
+def slopes(row, to, cap):
+    """The slope of the cap at every score: 1 - c^2 with c = score / cap (0 where it is hidden)."""
     per_cap = row.dtype.type(1) / cap
     for j in range(len(row)):
         c = (row[j] if row[j] > -cap else -cap) * per_cap
-        g_row[j] = (g_row[j] - along) * (row.dtype.type(1) - c * c)
+        to[j] = row.dtype.type(1) - c * c
+
+
+@part
+def multiply_rows(row, other):
+    for j in range(len(row)):
+        row[j] *= other[j]

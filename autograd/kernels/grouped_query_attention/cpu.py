@@ -33,7 +33,8 @@ from autograd.kernels.attention.rows import (
     hide_before,
     inner,
     largest_of,
-    times_slope,
+    multiply_rows,
+    slopes,
 )  # fmt: skip
 from autograd.kernels.grouped_query_attention import reference
 
@@ -66,7 +67,7 @@ def backward(
     g_q = np.empty_like(q)
     if bf16.suits(precision, q):
         g_k, g_v = np.empty_like(k), np.empty_like(v)
-        bf16.backward(q, k, v, (G, 0, 0, 0), y, cache, g, g_q, g_k, g_v, *options)
+        bf16.backward(q, k, v, (G, 0, 0, 0), cache, g, g_q, g_k, g_v, *options)
     else:
         g_k, g_v = np.zeros((2, B, S, H, D), q.dtype)
         _each_head(_backward, q, k, v, y, *cache, g, g_q, g_k, g_v, *options)
@@ -137,7 +138,7 @@ def _backward(q, k, v, y, top, total, g, g_q, g_k, g_v, first, scale, window, ca
     one, width = y.dtype.type(1), row_length(min(S, window + 2 * TILE))
     weights, g_scores = np.empty((TILE, width), y.dtype), np.zeros((TILE, width), y.dtype)
     k_columns, v_columns = np.empty((2, D, row_length(S)), y.dtype)
-    along = np.empty(TILE, y.dtype)
+    along, slope = np.empty(TILE, y.dtype), np.empty(width, y.dtype)
     for head in range(start, stop):
         b, h = head // H, head % H
         kv = h // (H // G)
@@ -159,10 +160,10 @@ def _backward(q, k, v, y, top, total, g, g_q, g_k, g_v, first, scale, window, ca
             for t in range(i, J):
                 row, g_row = weights[t - i, :n], g_scores[t - i, :n]
                 if cap > 0:
-                    times_slope(row, g_row, along[t - i], cap)
-                    gradients(row, g_row, y.dtype.type(0), top[b, h, t], total[b, h, t])
-                else:
-                    gradients(row, g_row, along[t - i], top[b, h, t], total[b, h, t])
+                    slopes(row, slope[:n], cap)
+                gradients(row, g_row, along[t - i], top[b, h, t], total[b, h, t])
+                if cap > 0:
+                    multiply_rows(g_row, slope[:n])
             for j in range(begin, end, TILE):
                 to = min(j + TILE, end)
                 near, far = j - begin, to - begin

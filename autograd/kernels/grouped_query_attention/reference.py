@@ -58,7 +58,8 @@ def backward(
     g, v_heads = split(xp, g, v)
     y, q_heads = (split(xp, a, v)[0] for a in (y, q))  # (B, G, H/G, T, D)
     g_p = xp.product(g, xp.swapaxes(v_heads, -1, -2), precision)  # (B, G, H/G, T, S)
-    g_s = p * (g_p - xp.sum(g * y, axis=-1, keepdims=True)) * slope * scale
+    along = g * y if precision == "float32" else p * g_p  # the same sum, where nothing is rounded
+    g_s = p * (g_p - xp.sum(along, axis=-1, keepdims=True)) * slope * scale
     g_q = xp.reshape(xp.product(g_s, split(xp, q, k)[1], precision), q.shape)
     g_k = xp.product(xp.swapaxes(g_s, -1, -2), q_heads, precision)  # (B, G, H/G, S, D)
     g_v = xp.product(xp.swapaxes(p, -1, -2), g, precision)
