@@ -12,7 +12,8 @@ from autograd.precision import PRECISIONS
 from autograd.saved_tensors import saved_tensors_hooks
 
 SMALLEST = 64
-"""Arrays of fewer numbers stay as they are: a loss, a temperature, the statistics of a row."""
+"""Arrays of fewer numbers stay as they are: a loss, a temperature, the statistics of a row. So do
+views that repeat numbers (a broadcast): packed, every repetition would take memory."""
 
 
 class save_activations(saved_tensors_hooks):  # noqa: N801 (a context manager, named as no_grad is)
@@ -45,7 +46,7 @@ class save_activations(saved_tensors_hooks):  # noqa: N801 (a context manager, n
 
 def _pack(x: Tensor) -> Any:
     array = x._data
-    if array.dtype != np.float32 or array.size < SMALLEST:
+    if array.dtype != np.float32 or array.size < SMALLEST or _repeats(array):
         return array
     if not _compiled(array):
         return _bfloat16.to_bf16(namespace(array), array)
@@ -64,6 +65,11 @@ def _unpack(kept: Any) -> Any:
 
     with kernel_lock:
         return kernel.from_bf16(kept)
+
+
+def _repeats(array):
+    """Whether this is a view that shows numbers more than once."""
+    return any(step == 0 and n > 1 for step, n in zip(array.strides, array.shape, strict=True))
 
 
 def _compiled(array):

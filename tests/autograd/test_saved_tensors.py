@@ -231,6 +231,16 @@ def test_small_arrays_other_types_and_float32_stay_as_they_are():
         save_activations("fp8")
 
 
+def test_a_view_that_repeats_numbers_stays_a_view():
+    x, w = parameter(8, 1), parameter(8, 4096, seed=1)
+    with save_activations("bf16"):
+        y = ops.broadcast_to(2 * x, w.shape) * w
+    memory = [a if a.base is None else a.base for _, a in kept_arrays(y._node)]
+    assert sum(a.nbytes for a in memory) <= w.data.nbytes + 64
+    (found,) = grad(y.sum(), [w])
+    np.testing.assert_array_equal(found.data, np.broadcast_to(2 * x.data, w.shape))
+
+
 def test_the_compiled_loop_rounds_as_the_definition():
     x = np.frombuffer(np.random.default_rng(4).bytes(4 * 100_000), "f4")
     x = np.concatenate([x, np.float32([0, 1e-45, 1e-39, np.inf, -np.inf, np.nan, 3.4e38])])

@@ -84,6 +84,15 @@ def test_without_a_change_the_layer_is_as_it_was_to_the_last_bit(
 
 
 @pytest.mark.parametrize("stored", ["float", "int8"])
+def test_of_two_types_the_common_one(stored, kernels):
+    weight, (x, A, B) = weight_of(stored, "float32"), parameters((3,), "float32")
+    x = Parameter(x.data.astype("float64"))
+    found = low_rank(x, weight, None, A, B, SCALE)
+    assert found.dtype == apart(x, weight, None, A, B, SCALE).dtype == np.float64
+    assert [g.dtype for g in grad(found.sum(), [x, A, B])] == [p.dtype for p in (x, A, B)]
+
+
+@pytest.mark.parametrize("stored", ["float", "int8"])
 def test_derivatives_of_both_orders(stored):
     weight, b = weight_of(stored), Tensor(normal(OUT))
     inputs = [p.data for p in parameters((3,), "float64")]

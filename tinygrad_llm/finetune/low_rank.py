@@ -21,6 +21,7 @@ from autograd import Tensor
 from autograd.engine import Op
 from autograd.kernels import linear as linear_kernel, product as product_kernel
 from autograd.kernels.dispatch import compiling, kernel_lock, runs_reference
+from autograd.ops.arguments import of_one_type
 from autograd.precision import at_current_precision
 from tinygrad_llm.quantized.linear import Product, TransposedProduct
 from tinygrad_llm.quantized.matrix import QuantizedMatrix
@@ -29,11 +30,12 @@ from tinygrad_llm.quantized.matrix import QuantizedMatrix
 def low_rank(x: Tensor, weight: Any, bias: Any, A: Tensor, B: Tensor, scale: float) -> Tensor:
     """x W^T + b + s (x A^T) B^T: x (..., in), W (out, in), b (out,), A (r, in), B (out, r).
 
-    W is a Tensor or a QuantizedMatrix. W and b, which may be None, get no gradients.
+    W is a Tensor or a QuantizedMatrix. W and b, which may be None, get no gradients. Where types
+    differ, all is computed in the common one.
     """
     matrix = weight if isinstance(weight, QuantizedMatrix) else None
     constants = [c for c in (weight if matrix is None else None, bias) if c is not None]
-    return at_current_precision(LowRank(scale, matrix))(x, A, B, *constants)
+    return at_current_precision(LowRank(scale, matrix))(*of_one_type(x, A, B, *constants))
 
 
 class LowRank(Op):
