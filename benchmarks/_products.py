@@ -7,7 +7,7 @@ A linear layer has three: forward y = x W^T, and the gradients g_x = g W and g_W
 matrices lie in memory as they do in a step. The columns, all in GFLOP/s:
 
     sgemm           NumPy
-    float32         ours
+    float32         ours (TINYGRAD_LLM_BLAS=kernel)
     bf16            ours; both operands are packed (rounded and laid out anew) in the time measured
     bf16, packed    ours; the right one was packed before, as a weight in the further micro-batches
     torch           PyTorch, float32; without the vendor check of its MKL if there is a C compiler
@@ -18,6 +18,7 @@ The engines take turns, each in a process of its own, and medians are compared. 
 speed of multiply-adds in registers (``_registers.py``).
 """
 
+import os
 import statistics
 import tempfile
 from contextlib import ExitStack
@@ -84,10 +85,11 @@ def ours(a, b):
     from autograd.kernels.product.cpu import Weight, empty, multiply
 
     out, fast = empty((len(a), b.shape[1])), method("bf16") is not None
+    own = method("float32") is not None
 
     return {
         "sgemm": lambda: np.matmul(a, b, out=out),
-        "float32": lambda: multiply(a, b, out, "float32"),
+        "float32": (lambda: multiply(a, b, out, "float32")) if own else None,
         "bf16": lambda: multiply(a, b, out, "bf16"),
         "bf16, packed": (lambda: multiply(a, Weight(b), out, "bf16")) if fast else None,
     }
@@ -115,6 +117,7 @@ def prepare(engine, sizes):
         make, hello = torch, {"label": f"torch {library.__version__}"}
     else:
         use_project_as_command()
+        os.environ["TINYGRAD_LLM_BLAS"] = "kernel"  # np.matmul, sgemm's column, stays NumPy's
         import numpy as library
 
         from autograd.kernels.product import method, packed_weights_held, why_not

@@ -1,7 +1,8 @@
 """Intel's MKL for products of large matrices, where the variable TINYGRAD_LLM_BLAS asks for it.
 
 The package ``mkl`` (``pip install mkl``) has the library, which is opened here by ctypes. On
-Intel's processors its float32 product is faster than OpenBLAS's.
+Intel's processors its float32 product is faster than OpenBLAS's. The variable's other values are
+"numpy", NumPy's BLAS, and "kernel", this project's own (``kernels/product/``, float32 only).
 
 MKL's own threads would be a second team besides the kernels', which spins after each product, and
 its OpenMP a second one besides PyTorch's. So MKL computes in the thread that calls it, and the
@@ -19,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 VARIABLE = "TINYGRAD_LLM_BLAS"
+NAMES = ("numpy", "mkl", "kernel")
 LEAST_WORK = 1 << 20
 """Multiply-adds of a product for which the threads are called: NumPy's BLAS has the smaller."""
 
@@ -31,14 +33,15 @@ _NUMBERS = {
 }
 
 
-def chosen() -> bool:
-    """Whether the user has chosen MKL. Raises ValueError for another name than "mkl" or "numpy"."""
+def chosen() -> str:
+    """What computes large products, one of NAMES. Raises ValueError if the user names another."""
     name = os.environ.get(VARIABLE) or "numpy"
-    if name not in ("numpy", "mkl"):
+    if name not in NAMES:
         raise ValueError(
-            f"{VARIABLE} is {name!r}, expected 'mkl' or 'numpy': set it to one of them, or unset it"
+            f"{VARIABLE} is {name!r}, expected 'numpy', 'mkl' or 'kernel': set it to one of them, "
+            "or unset it"
         )
-    return name == "mkl"
+    return name
 
 
 @functools.cache
@@ -89,7 +92,7 @@ def takes(a, b, out) -> bool:
     """Whether a product is MKL's: chosen, large, of one type, and with one contiguous axis each."""
     return (
         len(a) * b.size >= LEAST_WORK
-        and chosen()
+        and chosen() == "mkl"
         and a.dtype == b.dtype == out.dtype
         and out.dtype in _NUMBERS
         and None not in (_layout(a), _layout(b))

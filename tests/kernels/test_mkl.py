@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from autograd import Tensor, ops
-from autograd.kernels import _blas, _gemm, _mkl
+from autograd.kernels import _blas, _gemm, _mkl, product
+from autograd.kernels.product import cpu
 from autograd.kernels.product.cpu import multiply
 from tinygrad_llm import cli
 from tinygrad_llm.commands import info
@@ -122,7 +123,7 @@ def test_threads_as_the_user_says(monkeypatch):
 @pytest.mark.parametrize(
     "value, sentence",
     [
-        ("blis", "TINYGRAD_LLM_BLAS is 'blis', expected 'mkl' or 'numpy': set it to one of"),
+        ("blis", "TINYGRAD_LLM_BLAS is 'blis', expected 'numpy', 'mkl' or 'kernel': set it"),
         ("mkl", "there is no libmkl_rt in .*: install it with `pip install mkl`, or unset"),
     ],
 )
@@ -149,11 +150,28 @@ def test_a_library_that_cannot_be_loaded_is_one_sentence(monkeypatch, tmp_path):
         _mkl.library()
 
 
+def test_the_kernel_of_this_project(monkeypatch, capsys):
+    monkeypatch.setenv(_mkl.VARIABLE, "kernel")
+    calls, packed = [], cpu._multiply_packed
+    monkeypatch.setattr(cpu, "_multiply_packed", lambda *a: calls.append(a) or packed(*a))
+    a, b = normal(300, 200), normal(200, 170)
+    found = np.empty((300, 170), np.float32)
+    multiply(a, b, found)
+    np.testing.assert_allclose(found, a @ b, rtol=1e-4, atol=1e-4)
+    assert bool(calls) == (product.method("float32") is not None)
+    monkeypatch.setattr(product, "method", lambda precision="bf16": None)
+    assert cli.main(["data", "list"]) == 2
+    error = capsys.readouterr().err
+    assert _mkl.VARIABLE in error and len(error.splitlines()) == 1
+
+
 def test_info_names_the_library(monkeypatch):
     monkeypatch.setattr(_mkl, "version", lambda: "MKL 1.2")
     assert info.large_products().startswith("MKL 1.2, ")
+    monkeypatch.setenv(_mkl.VARIABLE, "kernel")
+    assert "of this project in float32" in info.large_products()
     monkeypatch.delenv(_mkl.VARIABLE)
-    assert "NumPy's BLAS" in info.large_products()
+    assert info.large_products() == "NumPy's BLAS"
 
 
 def test_mkl_itself():

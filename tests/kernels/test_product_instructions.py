@@ -24,7 +24,7 @@ AVX512 = {"avx512f": True, "avx512bf16": True}
     [
         ({}, True, False, None, None, "no instructions for bf16"),
         ({"avx512f": True}, True, False, None, None, "no instructions"),
-        (AVX512, False, False, "avx512-bf16", None, None),
+        (AVX512, False, False, "avx512-bf16", "float32", None),
         (AVX512, True, False, None, "float32", "half as many operations"),
         ({**AVX512, "amx-bf16": True}, True, True, "amx", "float32", None),
         ({**AVX512, "amx-bf16": True}, True, False, None, "float32", "not grant"),

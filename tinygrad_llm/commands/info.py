@@ -121,13 +121,13 @@ def blas() -> str:
 
 def large_products() -> str:
     """What multiplies large float32 and float64 matrices."""
-    from autograd.kernels import _mkl, _threads, product
+    from autograd.kernels import _mkl, _threads
 
-    if _mkl.chosen():
+    if _mkl.chosen() == "mkl":
         return f"{_mkl.version()}, {_mkl.threads(_threads.n_threads())} threads"
-    if product.method("float32") is None:
-        return "NumPy's BLAS"
-    return "a kernel of this project in float32, NumPy's BLAS in float64"
+    if _mkl.chosen() == "kernel":
+        return "a kernel of this project in float32, NumPy's BLAS in float64"
+    return "NumPy's BLAS"
 
 
 def _openblas() -> tuple[ctypes.CDLL, str, str] | None:

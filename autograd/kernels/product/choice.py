@@ -8,17 +8,16 @@ from autograd.kernels.dispatch import compiling
 
 @functools.cache
 def method(precision: str = "bf16") -> str | None:
-    """The instructions for large products in this precision; None if NumPy's BLAS computes them.
+    """The kernel's instructions for products in this precision; None if it has none here.
 
     For bf16 "amx" or "avx512-bf16". Without either, operands are rounded by NumPy and multiplied in
     float32: correct, but slower than float32 (``why_not`` says what is missing). For float32 it is
-    "float32", AVX-512's multiply-add, on Intel's processors: there OpenBLAS reaches two thirds of
-    what they can do. On AMD's it is as fast as this kernel, or faster.
+    "float32", AVX-512's multiply-add, which computes where the user asks for it (``_mkl.chosen``).
     """
     if not compiling() or not _processor.has("avx512f", "avx512bf16"):
         return None
     if precision == "float32":
-        return "float32" if _processor.is_intel() else None
+        return "float32"
     if _processor.has("amx-bf16") and _processor.tiles_granted():
         return "amx"
     return None if _processor.is_intel() else "avx512-bf16"

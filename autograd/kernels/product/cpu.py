@@ -40,7 +40,7 @@ from autograd.kernels.product.tiles import (
 )  # fmt: skip
 
 FEWEST = 64
-"""Least rows, columns and contraction of a float32 product that BLAS does not compute."""
+"""Least rows, columns and contraction of a float32 product that is not left to BLAS."""
 LEAST_WORK = 1 << 23
 """Least multiply-adds of such a product."""
 
@@ -113,7 +113,7 @@ def _for_blas(matrix):
 
 def _instructions(M, K, N, dtype, precision):
     if precision == "float32":
-        if M * K * N < LEAST_WORK or min(M, K, N) < FEWEST or _mkl.chosen():
+        if M * K * N < LEAST_WORK or min(M, K, N) < FEWEST or _mkl.chosen() != "kernel":
             return None
     return None if dtype != np.float32 or 0 in (M, K, N) else method(precision)
 
@@ -148,8 +148,8 @@ def longest_stretch(instructions):
 
 
 def block_panels(stretch):
-    """Panels of A, of this many steps, that fill three quarters of the second-level cache."""
-    return max(1, _processor.cache_bytes(2) * 3 // 4 // (stretch * STEP))
+    """Panels of A, of this many steps, that fill a fifth or so of the second-level cache."""
+    return max(1, _processor.cache_bytes(2) * 3 // 16 // (stretch * STEP))
 
 
 def _slices(shape, stretch, instructions):
