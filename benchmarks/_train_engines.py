@@ -58,7 +58,7 @@ Ours are its precisions (``--precision``), and with bf16 kept for backward (``--
 """
 
 
-def batches(config, n=50, text=None):
+def batches(config, n=50, text=None, seed=1):
     """``n`` batches (ids, targets), each (B, T) int64.
 
     Small ids are frequent, as words are. With ``text`` they are the bytes of that file, from
@@ -66,7 +66,7 @@ def batches(config, n=50, text=None):
     """
     import numpy as np
 
-    rng, shape = np.random.default_rng(1), (config.B, config.T + 1)
+    rng, shape = np.random.default_rng(seed), (config.B, config.T + 1)
     source = None if text is None else np.fromfile(text, np.uint8)
     for _ in range(n):
         if source is None:
@@ -341,11 +341,11 @@ def prepare(config, kind, mode, weights):
     forget_peak_rss()
     done = 0
 
-    def answer(what, n=1, text=None):
+    def answer(what, n=1, text=None, seed=1):
         nonlocal done
         if what == "losses":
             engine.reset()
-            losses = [engine.step(x, y) for x, y in batches(config, n, text)]
+            losses = [engine.step(x, y) for x, y in batches(config, n, text, seed)]
             forget_peak_rss()  # starting again held the weights twice
             return losses
         if what == "rss":

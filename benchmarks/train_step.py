@@ -24,8 +24,9 @@ the target. Since their speed has another limit, the share of the sgemm peak is 
 peer's losses differ from ours in float32 by more than 1e-3 in the first 50. With ``--precision
 bf16`` four curves are compared, ours and PyTorch's in float32 and bf16 (``_loss_curves.py``): 300
 steps of all took 9 minutes for tiny on two cores (AMD EPYC, Zen 4). The ids are random; with
-``--text FILE`` they are the bytes of a file, from which a model has more to learn. ``--picture
-FILE`` draws the curves. With ``--steps 0`` nothing is timed.
+``--text FILE`` they are the bytes of a file, from which a model has more to learn. ``--seed`` gives
+another order of batches, as one alone says little. ``--picture FILE`` draws the curves. With
+``--steps 0`` nothing is timed.
 
 A peer that is not installed is skipped with a message. Environment variables can slow a processor's
 BLAS down; those that are set are printed.
@@ -169,7 +170,7 @@ class Race:
             same = CURVES if same else CURVES_BF16
             self.compare(engine, ours, worker.hello["losses"], same)
 
-    def check_curves(self, steps, text):
+    def check_curves(self, steps, text, seed):
         """Train every engine for ``steps`` steps from the start and compare the losses."""
         curves = {}
         for name, (engine, mode) in self.curve_engines().items():
@@ -179,7 +180,7 @@ class Race:
             except Skipped as error:
                 self.say(f"losses of {name}: skipped, {error}")
                 continue
-            curves[name] = worker.ask(what="losses", n=steps, text=text)
+            curves[name] = worker.ask(what="losses", n=steps, text=text, seed=seed)
             if raced is None:
                 worker.stop()
             first, last = curves[name][0], curves[name][-1]
@@ -308,6 +309,7 @@ def parse(argv=None):
     parser.add_argument("--steps", type=int, default=12, help="timed steps of each engine")
     parser.add_argument("--check-losses", nargs="?", type=int, const=50, metavar="STEPS")
     parser.add_argument("--text", metavar="FILE", help="check losses with the bytes of this file")
+    parser.add_argument("--seed", type=int, default=1, help="order of the batches of these losses")
     parser.add_argument("--picture", metavar="FILE", help="draw the losses that are checked")
     add_json_option(parser)
     parser.add_argument(
@@ -382,7 +384,7 @@ def main():
 
 def check_losses(race, options, say):
     """The curves, their distances and the judgement, printed and for ``--json``."""
-    curves = race.check_curves(options.check_losses, options.text)
+    curves = race.check_curves(options.check_losses, options.text, options.seed)
     found = _loss_curves.report(curves, say)
     if options.picture:
         _loss_curves.draw(curves, options.picture)

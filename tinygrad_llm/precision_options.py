@@ -27,4 +27,6 @@ class PrecisionOptions:
     def __post_init__(self) -> None:
         resumes = getattr(self, "resume", None) is not None  # the run's precision is not known yet
         if self.require_fast and self.precision == "float32" and not resumes:
-            raise UserError("require_fast is True, but does nothing without --precision bf16")
+            raise UserError(
+                "--require-fast does nothing without --precision bf16: add this, or leave it out"
+            )
