@@ -2,7 +2,8 @@
 
 The package ``mkl`` (``pip install mkl``) has the library, which is opened here by ctypes. On
 Intel's processors its float32 product is faster than OpenBLAS's. The variable's other values are
-"numpy", NumPy's BLAS, and "kernel", this project's own (``kernels/product/``, float32 only).
+"numpy", NumPy's BLAS, "kernel", this project's own (``kernels/product/``, float32 only), and
+"auto", the one or the other of these two, by the sizes of the product.
 
 MKL's own threads would be a second team besides the kernels', which spins after each product, and
 its OpenMP a second one besides PyTorch's. So MKL computes in the thread that calls it, and the
@@ -20,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 VARIABLE = "TINYGRAD_LLM_BLAS"
-NAMES = ("numpy", "mkl", "kernel")
+NAMES = ("auto", "numpy", "mkl", "kernel")
 LEAST_WORK = 1 << 20
 """Multiply-adds of a product for which the threads are called: NumPy's BLAS has the smaller."""
 
@@ -35,11 +36,11 @@ _NUMBERS = {
 
 def chosen() -> str:
     """What computes large products, one of NAMES. Raises ValueError if the user names another."""
-    name = os.environ.get(VARIABLE) or "numpy"
+    name = os.environ.get(VARIABLE) or "auto"
     if name not in NAMES:
         raise ValueError(
-            f"{VARIABLE} is {name!r}, expected 'numpy', 'mkl' or 'kernel': set it to one of them, "
-            "or unset it"
+            f"{VARIABLE} is {name!r}, expected 'auto', 'numpy', 'mkl' or 'kernel': set it to one "
+            "of them, or unset it"
         )
     return name
 

@@ -123,7 +123,7 @@ def test_threads_as_the_user_says(monkeypatch):
 @pytest.mark.parametrize(
     "value, sentence",
     [
-        ("blis", "TINYGRAD_LLM_BLAS is 'blis', expected 'numpy', 'mkl' or 'kernel': set it"),
+        ("blis", "TINYGRAD_LLM_BLAS is 'blis', expected 'auto', 'numpy', 'mkl' or 'kernel': set"),
         ("mkl", "there is no libmkl_rt in .*: install it with `pip install mkl`, or unset"),
     ],
 )
@@ -170,8 +170,10 @@ def test_info_names_the_library(monkeypatch):
     assert info.large_products().startswith("MKL 1.2, ")
     monkeypatch.setenv(_mkl.VARIABLE, "kernel")
     assert "of this project in float32" in info.large_products()
-    monkeypatch.delenv(_mkl.VARIABLE)
+    monkeypatch.setenv(_mkl.VARIABLE, "numpy")
     assert info.large_products() == "NumPy's BLAS"
+    monkeypatch.delenv(_mkl.VARIABLE)
+    assert ("this project" in info.large_products()) == (product.method("float32") is not None)
 
 
 def test_mkl_itself():

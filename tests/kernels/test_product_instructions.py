@@ -42,6 +42,20 @@ def test_the_instructions_of_a_processor(monkeypatch, features, intel, granted, 
         choice.method.cache_clear()
 
 
+@pytest.mark.parametrize(
+    "chosen, ours",
+    [("auto", [True, False, False]), ("kernel", [True, True, False]), ("numpy", [False] * 3)],
+)
+def test_which_float32_products_are_blas(monkeypatch, chosen, ours):
+    monkeypatch.setenv("TINYGRAD_LLM_BLAS", chosen)
+    monkeypatch.setattr(cpu, "method", {"float32": "float32", "bf16": "amx"}.get)
+    sizes = [(4096, 384, 2048), (4096, 384, 2049), (10**6, 63, 64)]  # the last: too narrow
+    found = [cpu._instructions(*size, np.float32, "float32") for size in sizes]
+    assert [f == "float32" for f in found] == ours
+    assert cpu._instructions(*sizes[2], np.float32, "bf16") == "amx"
+    assert cpu._instructions(*sizes[0], np.float64, "bf16") is None
+
+
 def test_without_instructions_rounded_operands_are_multiplied(monkeypatch):
     monkeypatch.setattr(cpu, "method", lambda precision: None)
     a, b, bias = normal(20, 30), normal(30, 40, seed=1), normal(40, seed=2)

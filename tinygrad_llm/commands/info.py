@@ -121,12 +121,14 @@ def blas() -> str:
 
 def large_products() -> str:
     """What multiplies large float32 and float64 matrices."""
-    from autograd.kernels import _mkl, _threads
+    from autograd.kernels import _mkl, _threads, product
 
     if _mkl.chosen() == "mkl":
         return f"{_mkl.version()}, {_mkl.threads(_threads.n_threads())} threads"
     if _mkl.chosen() == "kernel":
         return "a kernel of this project in float32, NumPy's BLAS in float64"
+    if _mkl.chosen() == "auto" and product.method("float32") is not None:
+        return "a kernel of this project where they have many rows of float32, else NumPy's BLAS"
     return "NumPy's BLAS"
 
 

@@ -12,7 +12,7 @@ def method(precision: str = "bf16") -> str | None:
 
     For bf16 "amx" or "avx512-bf16". Without either, operands are rounded by NumPy and multiplied in
     float32: correct, but slower than float32 (``why_not`` says what is missing). For float32 it is
-    "float32", AVX-512's multiply-add, which computes where the user asks for it (``_mkl.chosen``).
+    "float32", AVX-512's multiply-add; which products it computes, ``cpu._is_ours`` says.
     """
     if not compiling() or not _processor.has("avx512f", "avx512bf16"):
         return None

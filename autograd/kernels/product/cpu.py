@@ -43,6 +43,8 @@ FEWEST = 64
 """Least rows, columns and contraction of a float32 product that is not left to BLAS."""
 LEAST_WORK = 1 << 23
 """Least multiply-adds of such a product."""
+MANY_ROWS = 2
+"""Such a product has so many times as many rows as columns or contraction."""
 
 LINE = 64
 """Bytes of a cache line."""
@@ -112,10 +114,17 @@ def _for_blas(matrix):
 
 
 def _instructions(M, K, N, dtype, precision):
-    if precision == "float32":
-        if M * K * N < LEAST_WORK or min(M, K, N) < FEWEST or _mkl.chosen() != "kernel":
-            return None
-    return None if dtype != np.float32 or 0 in (M, K, N) else method(precision)
+    if dtype != np.float32 or 0 in (M, K, N) or precision == "float32" and not _is_ours(M, K, N):
+        return None
+    return method(precision)
+
+
+def _is_ours(M, K, N):
+    """Whether a float32 product is not BLAS's: it is large, and its many rows share a packed B."""
+    if M * K * N < LEAST_WORK or min(M, K, N) < FEWEST:
+        return False
+    chosen = _mkl.chosen()
+    return chosen == "kernel" or chosen == "auto" and MANY_ROWS * max(K, N) <= M
 
 
 def empty(shape, dtype=np.float32):
