@@ -11,7 +11,7 @@ import pytest
 
 from autograd import Tensor, ops
 from autograd.kernels import _blas, _gemm, _mkl, product
-from autograd.kernels.product import cpu
+from autograd.kernels.product import choice, cpu
 from autograd.kernels.product.cpu import multiply
 from tinygrad_llm import cli
 from tinygrad_llm.commands import info
@@ -152,14 +152,22 @@ def test_a_library_that_cannot_be_loaded_is_one_sentence(monkeypatch, tmp_path):
 
 def test_the_kernel_of_this_project(monkeypatch, capsys):
     monkeypatch.setenv(_mkl.VARIABLE, "kernel")
+    if product.method("float32") is None:
+        pytest.skip("the kernel needs AVX512-BF16")
     calls, packed = [], cpu._multiply_packed
     monkeypatch.setattr(cpu, "_multiply_packed", lambda *a: calls.append(a) or packed(*a))
     a, b = normal(300, 200), normal(200, 170)
     found = np.empty((300, 170), np.float32)
     multiply(a, b, found)
     np.testing.assert_allclose(found, a @ b, rtol=1e-4, atol=1e-4)
-    assert bool(calls) == (product.method("float32") is not None)
-    monkeypatch.setattr(product, "method", lambda precision="bf16": None)
+    assert calls
+
+
+def test_the_kernel_of_this_project_where_it_cannot_compute(monkeypatch, capsys):
+    monkeypatch.setenv(_mkl.VARIABLE, "kernel")
+    monkeypatch.setattr(choice, "method", lambda precision: None)
+    with pytest.raises(ValueError, match="needs numba and a processor with AVX512-BF16: unset"):
+        multiply(normal(300, 200), normal(200, 170), np.empty((300, 170), np.float32))
     assert cli.main(["data", "list"]) == 2
     error = capsys.readouterr().err
     assert _mkl.VARIABLE in error and len(error.splitlines()) == 1

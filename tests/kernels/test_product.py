@@ -16,7 +16,7 @@ from autograd import use_kernels
 from autograd._bfloat16 import from_bf16, rounded
 from autograd.device import numpy_namespace
 from autograd.kernels import _processor, _threads, product
-from autograd.kernels.product import block, cpu, held
+from autograd.kernels.product import block, choice, cpu, held
 
 FOLDER = Path(product.__file__).parent
 SIZES = [(1, 1, 1), (33, 17, 31), (32, 64, 96), (70, 300, 45), (5, 1, 200)]
@@ -29,10 +29,11 @@ def small_caches(monkeypatch):
     monkeypatch.setattr(_processor, "cache_bytes", {1: 4096, 2: 30_000, 3: 40_000}.get)
     monkeypatch.setattr(cpu, "FEWEST", 1)
     monkeypatch.setattr(cpu, "LEAST_WORK", 1)
-    monkeypatch.setenv("TINYGRAD_LLM_BLAS", "kernel")
     if _processor.has("avx512f"):
+        monkeypatch.setenv("TINYGRAD_LLM_BLAS", "kernel")
         own = {"float32": "float32", "bf16": product.method()}
-        monkeypatch.setattr(cpu, "method", own.get)
+        for module in (choice, cpu):
+            monkeypatch.setattr(module, "method", own.get)
 
 
 def layouts(x):

@@ -48,7 +48,8 @@ def test_the_instructions_of_a_processor(monkeypatch, features, intel, granted, 
 )
 def test_which_float32_products_are_blas(monkeypatch, chosen, ours):
     monkeypatch.setenv("TINYGRAD_LLM_BLAS", chosen)
-    monkeypatch.setattr(cpu, "method", {"float32": "float32", "bf16": "amx"}.get)
+    for module in (choice, cpu):
+        monkeypatch.setattr(module, "method", {"float32": "float32", "bf16": "amx"}.get)
     sizes = [(4096, 384, 2048), (4096, 384, 2049), (10**6, 63, 64)]  # the last: too narrow
     found = [cpu._instructions(*size, np.float32, "float32") for size in sizes]
     assert [f == "float32" for f in found] == ours

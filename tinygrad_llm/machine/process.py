@@ -50,15 +50,12 @@ def let_blas_sleep() -> bool:
 def check_blas() -> None:
     """Raise UserError if the user has chosen a BLAS (TINYGRAD_LLM_BLAS) that is not there."""
     if os.environ.get("TINYGRAD_LLM_BLAS"):
-        from autograd.kernels import _mkl, product
+        from autograd.kernels import _mkl
+        from autograd.kernels.product import choice
 
         try:
             if _mkl.chosen() == "mkl":
                 _mkl.library()
+            choice.is_chosen()
         except ValueError as error:
             raise UserError(str(error)) from None
-        if _mkl.chosen() == "kernel" and product.method("float32") is None:
-            raise UserError(
-                f"{_mkl.VARIABLE} is 'kernel', but this project's float32 kernel needs numba and a "
-                f"processor with AVX512-BF16: unset {_mkl.VARIABLE}"
-            )

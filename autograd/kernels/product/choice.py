@@ -2,7 +2,7 @@
 
 import functools
 
-from autograd.kernels import _processor
+from autograd.kernels import _mkl, _processor
 from autograd.kernels.dispatch import compiling
 
 
@@ -21,6 +21,21 @@ def method(precision: str = "bf16") -> str | None:
     if _processor.has("amx-bf16") and _processor.tiles_granted():
         return "amx"
     return None if _processor.is_intel() else "avx512-bf16"
+
+
+def is_chosen() -> bool:
+    """Whether the user asks for this kernel for all large float32 products (TINYGRAD_LLM_BLAS).
+
+    Raises ValueError where it cannot compute them.
+    """
+    if _mkl.chosen() != "kernel":
+        return False
+    if method("float32") is None:
+        raise ValueError(
+            f"{_mkl.VARIABLE} is 'kernel', but this project's float32 kernel needs numba and a "
+            f"processor with AVX512-BF16: unset {_mkl.VARIABLE}"
+        )
+    return True
 
 
 def why_not() -> str | None:

@@ -27,7 +27,7 @@ from autograd.kernels._gemm import gemm_all_threads
 from autograd.kernels._jit import jit, part
 from autograd.kernels._threads import n_threads, parallel_rows, rows_per_part
 from autograd.kernels.product.block import INSTRUCTIONS, SIDE, STEP, begin, end, multiply_block
-from autograd.kernels.product.choice import method
+from autograd.kernels.product.choice import is_chosen, method
 from autograd.kernels.product.held import held, packed_weight
 from autograd.kernels.product.tiles import (
     TILE,
@@ -44,7 +44,7 @@ FEWEST = 64
 LEAST_WORK = 1 << 23
 """Least multiply-adds of such a product."""
 MANY_ROWS = 2
-"""Such a product has so many times as many rows as columns or contraction."""
+"""Times as many rows as columns, and as contraction, as such a product has at least."""
 
 LINE = 64
 """Bytes of a cache line."""
@@ -123,8 +123,7 @@ def _is_ours(M, K, N):
     """Whether a float32 product is not BLAS's: it is large, and its many rows share a packed B."""
     if M * K * N < LEAST_WORK or min(M, K, N) < FEWEST:
         return False
-    chosen = _mkl.chosen()
-    return chosen == "kernel" or chosen == "auto" and MANY_ROWS * max(K, N) <= M
+    return is_chosen() or _mkl.chosen() == "auto" and MANY_ROWS * max(K, N) <= M
 
 
 def empty(shape, dtype=np.float32):
