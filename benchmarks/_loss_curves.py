@@ -8,7 +8,8 @@ of the difference between two losses of a step, without its sign.
 Two things tell how much of it is noise. The same training in float32 by PyTorch, which only adds up
 in another order, is some distance from ours as well. And the steps are cut into BLOCKS stretches:
 the scatter of their means gives the standard error of the mean, as neighbouring steps are no
-independent samples. Ours counts as farther only if it is by more than two standard errors.
+independent samples. Ours counts as farther only if it is by more than two standard errors. That
+speaks of one order of batches: in another, either may be nearer, so compare several (``--seed``).
 """
 
 import math
@@ -88,7 +89,7 @@ def report(curves, say):
     say(
         f"\nmean distance from {FLOAT32}: {ours} {one['ours']:.2e}, PyTorch's autocast "
         f"{one['torch']:.2e}\n{one['excess']:+.1e} with a standard error of {one['error']:.0e}: "
-        f"ours is {farther} from float32"
+        f"ours is {farther} from float32 in this order of batches"
     )
     return {"distances": found, "judgement": one}
 

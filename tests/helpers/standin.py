@@ -53,7 +53,7 @@ MAKERS = {
 
 LINALG = {
     "cholesky": "", "det": "", "eigh": "", "inv": "", "norm": "", "pinv": "", "qr": "",
-    "slogdet": "", "svd": "full_matrices",
+    "slogdet": "", "solve": "", "svd": "full_matrices",
 }  # fmt: skip
 
 CONSTANTS = (
@@ -280,8 +280,8 @@ namespace = SimpleNamespace(
     array=_array,
     asarray=_asarray,
     linalg=SimpleNamespace(
-        **{n: _function(getattr(np.linalg, n), keywords) for n, keywords in LINALG.items()},
-        solve=_solve,
+        **{n: _function(getattr(np.linalg, n), keywords) for n, keywords in LINALG.items()}
+        | {"solve": _solve}
     ),
     **{name: getattr(np, name) for name in CONSTANTS},
     **{name: Ufunc(getattr(np, name)) for name in UFUNCS},

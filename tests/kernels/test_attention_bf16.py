@@ -134,7 +134,6 @@ def test_special_numbers_as_in_the_reference(number):
             assert not np.isnan(b.reshape(T, H, D)[:, 0]).any()  # the other head
 
 
-@has_bf16
 @pytest.mark.parametrize("which", [reference, cpu])
 def test_what_keys_and_values_have_in_common_is_no_error(which):
     """The rows of g_S sum to 0: a common part of the keys must not meet a rounding error there."""
@@ -152,6 +151,7 @@ def test_what_keys_and_values_have_in_common_is_no_error(which):
     assert not alone[1].any() and not alone[2].any()  # who sees only himself cannot look elsewhere
 
 
+@has_bf16
 def test_the_results_do_not_depend_on_the_threads(monkeypatch):
     q, k, v, g, options = grouped_case(3, 4, 2, 70, 70, 32, None, None, False)
     results = []

@@ -150,7 +150,7 @@ def test_a_library_that_cannot_be_loaded_is_one_sentence(monkeypatch, tmp_path):
         _mkl.library()
 
 
-def test_the_kernel_of_this_project(monkeypatch, capsys):
+def test_the_kernel_of_this_project(monkeypatch):
     monkeypatch.setenv(_mkl.VARIABLE, "kernel")
     if product.method("float32") is None:
         pytest.skip("the kernel needs AVX512-BF16")
