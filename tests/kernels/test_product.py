@@ -161,6 +161,52 @@ def test_a_row_depends_neither_on_the_others_nor_on_threads(small_caches, monkey
     np.testing.assert_array_equal(multiplied(other)[1:], whole[1:])
 
 
+@both
+@pytest.mark.parametrize("size", [(96, 40, 64), (70, 33, 48), (33, 32, 16)], ids=str)
+def test_a_result_written_past_the_caches(small_caches, monkeypatch, size, precision):
+    """It has the same bits, also at the edges, and nothing around it is written."""
+    if cpu.method(precision) is None:
+        pytest.skip("BLAS computes these products here")
+    M, K, N = size
+    monkeypatch.setattr(_processor, "cache_bytes", {1: 1 << 15, 2: 1 << 20, 3: 2000}.get)
+    monkeypatch.setattr(cpu, "SMALL", 1)
+    room = cpu.empty((M + 2, 2 * N))
+    a, b, bias = normal(M, K), normal(K, N, seed=1), normal(N, seed=2)
+
+    def multiplied():
+        room[...] = 7.0
+        cpu.multiply(a, b, room[1:-1, :N], precision, bias)
+        assert (room[[0, -1]] == 7.0).all() and (room[:, N:] == 7.0).all()
+        return room[1:-1, :N].copy()
+
+    assert cpu._goes_past_the_caches(room[1:-1, :N])
+    past = multiplied()
+    monkeypatch.setattr(cpu, "_goes_past_the_caches", lambda out: False)
+    np.testing.assert_array_equal(past, multiplied())
+
+
+def test_what_is_written_past_the_caches(monkeypatch):
+    """Large results of whole lines, which are written once."""
+    monkeypatch.setattr(_processor, "cache_bytes", {3: 1 << 18}.get)
+    large, small = cpu.empty((300, 128)), cpu.empty((200, 128))
+    assert cpu._goes_past_the_caches(large) and not cpu._goes_past_the_caches(small)
+    assert not cpu._goes_past_the_caches(cpu.empty((300, 129)))
+    assert not cpu._goes_past_the_caches(large[:, 1:])
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 16])
+@pytest.mark.parametrize("block_size", [1, 4, 8, 24])
+def test_panels_are_shared_evenly(threads, block_size):
+    for panels in range(1, 200):
+        part = cpu._panels_of_a_part(panels, block_size, threads)
+        assert 1 <= part <= block_size
+        busiest = -(-panels // part // threads) * part
+        assert busiest < panels / threads + block_size, (panels, part)
+    assert cpu._panels_of_a_part(36, 8, 2) == 6  # parts of 4 would be 9, and 5 of them for one
+    assert cpu._panels_of_a_part(12, 8, 2) == 6
+    assert cpu._panels_of_a_part(128, 8, 2) == 8
+
+
 # --- weights that are kept packed -----------------------------------------------------------------
 
 
@@ -217,8 +263,8 @@ def test_a_matrix_packed_in_slices_gives_the_same_bits(small_caches, precision):
 def test_the_numbers_of_the_derivation(monkeypatch):
     text = (FOLDER / "README.md").read_text()
     for name, how, first, second, row in (
-        ("vectors", "avx512-bf16", 32 << 10, 1 << 20, "32 KB | 1 MB | 24 | 48 KB | 4 | 128"),
-        ("tiles", "amx", 48 << 10, 2 << 20, "48 KB | 2 MB | 16 | 32 KB | 12 | 384"),
+        ("vectors", "avx512-bf16", 32 << 10, 1 << 20, "32 KB | 1 MB | 24 | 48 KB | 8 | 256"),
+        ("tiles", "amx", 48 << 10, 2 << 20, "48 KB | 2 MB | 16 | 32 KB | 24 | 768"),
     ):
         monkeypatch.setattr(_processor, "cache_bytes", {1: first, 2: second}.get)
         stretch = cpu.longest_stretch(how)

@@ -128,7 +128,9 @@ def large_products() -> str:
     if _mkl.chosen() == "kernel":
         return "a kernel of this project in float32, NumPy's BLAS in float64"
     if _mkl.chosen() == "auto" and product.method("float32") is not None:
-        return "a kernel of this project where they have many rows of float32, else NumPy's BLAS"
+        return (
+            "in float32, with as many rows as columns: a kernel of this project; else NumPy's BLAS"
+        )
     return "NumPy's BLAS"
 
 

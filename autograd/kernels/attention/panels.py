@@ -65,7 +65,7 @@ def _multiply(instructions, a, b, out, zeros, add):
             block = out[SIDE * p, SIDE * n :].ctypes.data
             start, start_stride = (block, stride) if add else (zeros.ctypes.data, 0)
             x, y = a[p].ctypes.data, b[n].ctypes.data
-            multiply_block(instructions, x, y, steps, start, start_stride, block, stride)
+            multiply_block(instructions, x, y, steps, start, start_stride, block, stride, 0)
 
 
 @inner_part

@@ -29,11 +29,13 @@ from autograd.kernels.product.tiles import (
     PAIRS,
     TILE,
     call,
+    fetch,
     is_bf16,
     load,
     pointer,
     shuffle,
     store,
+    store_past,
 )  # fmt: skip
 
 SIDE = 32
@@ -74,31 +76,44 @@ TILE_SCHEDULE = [
 
 
 @intrinsic
-def multiply_block(typing_context, instructions, a, b, steps, start, start_stride, c, c_stride):
+def multiply_block(
+    typing_context, instructions, a, b, steps, start, start_stride, c, c_stride, past
+):
     """C = start + A B for two panels of ``steps`` steps, at least one.
 
     ``start`` is C itself, to add to it, or one row of 32 numbers with stride 0: a bias, or zeros.
     Vectors add it last: a long contraction is then summed stretch by stretch, which keeps more
-    digits than one sum from its beginning to its end.
+    digits than one sum from its beginning to its end. With ``past`` not 0 they write C past the
+    caches, whose lines its rows of 16 numbers must then be.
     """
     generate = _with_tiles if instructions.dtype == types.uint8 else _with_vectors
-    return types.none(instructions, *[types.intp] * 7), generate
+    return types.none(instructions, *[types.intp] * 8), generate
 
 
 def _with_vectors(context, builder, signature, arguments):
-    _, a, b, steps, start, start_stride, c, c_stride = arguments
-    bf16 = is_bf16(signature.args[0])
+    _, a, b, steps, start, start_stride, c, c_stride, past = arguments
+    bf16, past = is_bf16(signature.args[0]), builder.icmp_signed("!=", past, I64(0))
     for first in range(0, SIDE, HELD):
         rows = range(first, first + HELD)
         a_rows = builder.add(a, I64(first // 16 * TILE + first % 16 * 64))
+        c_rows = [builder.add(c, builder.mul(c_stride, I64(i))) for i in rows]
+        with builder.if_then(builder.not_(past)):
+            for row in c_rows:  # the sums take some thousand cycles: time to bring C's lines
+                for half in (0, 64):
+                    fetch(builder, row, half, 1, write=1)
         zeros = [ir.Constant(FLOATS, [F32(0)] * 16)] * (2 * HELD)
         sums = iter(_sum_steps(builder, bf16, a_rows, b, steps, zeros))
+        numbers = []
         for i in rows:
             begin_row = builder.add(start, builder.mul(start_stride, I64(i)))
-            c_row = builder.add(c, builder.mul(c_stride, I64(i)))
             for half in (0, 64):
                 begun = load(builder, begin_row, half, FLOATS)
-                store(builder, builder.fadd(begun, next(sums)), c_row, half)
+                numbers.append(builder.fadd(begun, next(sums)))
+        with builder.if_else(past) as (there, here):
+            for branch, write in ((there, store_past), (here, store)):
+                with branch:
+                    for k, number in enumerate(numbers):
+                        write(builder, number, c_rows[k // 2], 64 * (k % 2))
     return context.get_dummy_value()
 
 
@@ -150,7 +165,7 @@ def _multiply_add(builder, bf16, x, y, sums):
 
 
 def _with_tiles(context, builder, signature, arguments):
-    _, a, b, steps, start, start_stride, c, c_stride = arguments
+    _, a, b, steps, start, start_stride, c, c_stride, _ = arguments
     nothing, line = ir.VoidType(), I64(64)
 
     def move(operation, register, address, offset, stride):
@@ -194,11 +209,15 @@ def begin(typing_context, instructions):
 
 @intrinsic
 def end(typing_context, instructions):
-    """Give the tile registers back: a thread that holds them has 8 KB more to save at a switch."""
+    """Give the tile registers back: a thread that holds them has 8 KB more to save at a switch.
+
+    Without them, wait for what was written past the caches: other threads may read it now.
+    """
 
     def generate(context, builder, signature, arguments):
-        if instructions.dtype == types.uint8:
-            call(builder, "llvm.x86.tilerelease", ir.VoidType(), [])
+        tiles = instructions.dtype == types.uint8
+        name = "llvm.x86.tilerelease" if tiles else "llvm.x86.sse.sfence"
+        call(builder, name, ir.VoidType(), [])
         return context.get_dummy_value()
 
     return types.none(instructions), generate

@@ -8,7 +8,7 @@ They are copied into panels, and rounded on the way (``tiles.py``); two panels a
 
     for each stretch of the contraction:
         pack the rows of A                  they stay in the second-level cache
-        for each panel of B:                it stays in the first-level cache
+        for each panel of B:                the next one is on its way meanwhile
             for each panel of A:
                 a block of 32 x 32          its sums are in registers
 
@@ -35,6 +35,7 @@ from autograd.kernels.product.tiles import (
     a_along,
     b_across,
     b_along,
+    fetch_line,
     number_at,
     put_number,
 )  # fmt: skip
@@ -43,9 +44,6 @@ FEWEST = 64
 """Least rows, columns and contraction of a float32 product that is not left to BLAS."""
 LEAST_WORK = 1 << 23
 """Least multiply-adds of such a product."""
-MANY_ROWS = 2
-"""Times as many rows as columns, and as contraction, as such a product has at least."""
-
 LINE = 64
 """Bytes of a cache line."""
 SMALL = 1 << 16
@@ -120,10 +118,13 @@ def _instructions(M, K, N, dtype, precision):
 
 
 def _is_ours(M, K, N):
-    """Whether a float32 product is not BLAS's: it is large, and its many rows share a packed B."""
+    """Whether a float32 product is not BLAS's: it is large, and no wider than it is high.
+
+    B is packed before anything is multiplied: the more rows use its panels, the less that costs.
+    """
     if M * K * N < LEAST_WORK or min(M, K, N) < FEWEST:
         return False
-    return is_chosen() or _mkl.chosen() == "auto" and MANY_ROWS * max(K, N) <= M
+    return is_chosen() or _mkl.chosen() == "auto" and N <= M
 
 
 def empty(shape, dtype=np.float32):
@@ -156,8 +157,8 @@ def longest_stretch(instructions):
 
 
 def block_panels(stretch):
-    """Panels of A, of this many steps, that fill a fifth or so of the second-level cache."""
-    return max(1, _processor.cache_bytes(2) * 3 // 16 // (stretch * STEP))
+    """Panels of A, of this many steps, that fill three eighths of the second-level cache."""
+    return max(1, _processor.cache_bytes(2) * 3 // 8 // (stretch * STEP))
 
 
 def _slices(shape, stretch, instructions):
@@ -216,14 +217,39 @@ def _multiply_packed(a, b, out, bias, add, stretch):
     a, address, stride, across = _as_rows(a)
     panels, threads = -(-M // SIDE), n_threads()
     block = block_panels(stretch)
-    part = -(-panels // (threads * -(-panels // (threads * block))))  # as many for each thread
+    part = _panels_of_a_part(panels, block, threads)
+    once = not add and K <= stretch * numbers  # each number of out is written once, and not read
+    past = once and _goes_past_the_caches(out)
     first = _zeros if bias is None else np.ascontiguousarray(bias)
     parallel_rows(
         _multiply_panels, panels, part, INSTRUCTIONS[b.instructions],
         address, stride, across, M, K, numbers, b.memory.ctypes.data, N,
-        first.ctypes.data, 0 if bias is None else first.itemsize, add,
+        first.ctypes.data, 0 if bias is None else first.itemsize, add, past,
         out.ctypes.data, out.strides[0], min(block, part), stretch,
     )  # fmt: skip
+
+
+def _goes_past_the_caches(out):
+    """Whether a result is better written to memory past the caches: it would fill half of the last.
+
+    A line that is written in the usual way is read first. Of so large a result hardly anything is
+    still in the caches when it is used, and without that reading memory has half as much to do.
+    """
+    whole_lines = out.ctypes.data % LINE == 0 and out.strides[0] % LINE == 0
+    return whole_lines and out.nbytes > _processor.cache_bytes(3) // 2
+
+
+def _panels_of_a_part(panels, block, threads):
+    """Panels of A that a thread takes at a time: no more than a block, and as many for each.
+
+    Each part goes over all of B, which costs about as much as a third of a panel more.
+    """
+
+    def cost(part):
+        parts = -(-panels // part)
+        return -(-parts // threads) * (part + 1 / 3)
+
+    return min(range(1, block + 1), key=cost)
 
 
 def _evenly(n, most):
@@ -286,7 +312,7 @@ def _copy_edge(edge, source, down, along, first, count, k, K):
 @jit
 def _multiply_panels(
     instructions, a, a_stride, across, M, K, numbers, b, N,
-    bias, bias_step, add, out, out_stride, block, stretch, start, stop,
+    bias, bias_step, add, past, out, out_stride, block, stretch, start, stop,
 ):  # fmt: skip
     """Rows of out, by panels of A from start to stop."""
     begin(instructions)
@@ -309,9 +335,12 @@ def _multiply_panels(
                     for k in range(k0, k1):
                         to = packed + (p - p0) * size + (k - k0) * STEP
                         _pack_a(instructions, a, a_stride, False, M, K, numbers, p, k, to, edge)
-            for n in range((N + SIDE - 1) // SIDE):
+            panels = (N + SIDE - 1) // SIDE
+            for n in range(panels):
                 y, row = b + (n * steps + k0) * STEP, bias + SIDE * n * bias_step
+                following = y + steps * STEP if n + 1 < panels else b + k1 % steps * STEP
                 for p in range(p0, p1):
+                    _fetch_share(following, size // LINE, p - p0, p1 - p0)
                     x, c = packed + (p - p0) * size, out + SIDE * p * out_stride + 4 * SIDE * n
                     rows, columns = min(SIDE, M - SIDE * p), min(SIDE, N - SIDE * n)
                     if rows == SIDE and columns == SIDE:
@@ -325,13 +354,23 @@ def _multiply_panels(
                                 more = add or k0 > 0
                                 at = c + i * out_stride + 4 * j if more else row + j * bias_step
                                 corner[i, j] = number_at(at)
-                    multiply_block(instructions, x, y, k1 - k0, before, stride, to, to_stride)
+                    multiply_block(
+                        instructions, x, y, k1 - k0, before, stride, to, to_stride,
+                        past and to == c,
+                    )  # fmt: skip
                     if rows < SIDE or columns < SIDE:
                         for i in range(rows):
                             for j in range(columns):
                                 put_number(c + i * out_stride + 4 * j, corner[i, j])
     end(instructions)
     return memory[0]  # alive until here
+
+
+@part
+def _fetch_share(address, lines, share, shares):
+    """Ask for one of so many shares of a panel, which will be needed next."""
+    for line in range(lines * share // shares, lines * (share + 1) // shares):
+        fetch_line(address + line * LINE)
 
 
 @part

@@ -21,6 +21,8 @@ from numba.extending import intrinsic
 
 TILE = 1024
 """Bytes of a tile."""
+AHEAD = 3
+"""Steps of the contraction by which memory is asked for before it is packed."""
 
 I8, I32, I64, F32 = ir.IntType(8), ir.IntType(32), ir.IntType(64), ir.FloatType()
 FLOATS, PAIRS = ir.VectorType(F32, 16), ir.VectorType(I32, 16)
@@ -53,6 +55,23 @@ def load(builder, address, offset, kind):
 
 def store(builder, value, address, offset):
     builder.store(value, pointer(builder, address, offset, value.type), align=4)
+
+
+def store_past(builder, value, address, offset):
+    """Write a whole line of the cache to memory, past the caches: it is not read before."""
+    to = pointer(builder, address, offset, value.type)
+    written = builder.store(value, to, align=64)
+    written.set_metadata("nontemporal", builder.module.add_metadata([I32(1)]))
+
+
+def fetch(builder, address, offset, level, write=0):
+    """Ask for a line of memory to be brought to the first or second level of cache, and go on.
+
+    ``write`` is 1 for a line that will be written.
+    """
+    to, locality = pointer(builder, address, offset, I8), {1: 3, 2: 2}[level]  # LLVM's numbers
+    arguments = [to, I32(write), I32(locality), I32(1)]
+    call(builder, "llvm.prefetch.p0", ir.VoidType(), arguments)
 
 
 def shuffle(builder, a, b, order):
@@ -98,11 +117,12 @@ def transposed(builder, rows):
 
 def _rows_along(builder, bf16, source, stride):
     """16 registers, each with 16 elements of one row of memory: the contraction runs along it."""
+    lines = (0, 64) if bf16 else (0,)
     for _ in range(16):
-        row = load(builder, source, 0, FLOATS)
-        if bf16:
-            row = builder.bitcast(rounded(builder, row, load(builder, source, 64, FLOATS)), PAIRS)
-        yield row
+        numbers = [load(builder, source, line, FLOATS) for line in lines]
+        for line in lines:
+            fetch(builder, source, AHEAD * 64 * len(lines) + line, 2)
+        yield builder.bitcast(rounded(builder, *numbers), PAIRS) if bf16 else numbers[0]
         source = builder.add(source, stride)
 
 
@@ -111,16 +131,20 @@ def _rows_across(builder, bf16, source, stride):
 
     A pair is of two rows, one below the other.
     """
+    lines = 2 if bf16 else 1
+    ahead = builder.mul(stride, I64(AHEAD * 16 * lines))
+    order = [k for j in range(16) for k in (j, j + 16)]
     for _ in range(16):
-        row = load(builder, source, 0, FLOATS)
-        if bf16:
-            below = load(builder, source, stride, FLOATS)
+        numbers = []
+        for _ in range(lines):
+            numbers.append(load(builder, source, 0, FLOATS))
+            fetch(builder, source, ahead, 2)
             source = builder.add(source, stride)
-            order = [k for j in range(16) for k in (j, j + 16)]
-            numbers = rounded(builder, row, below)
-            row = builder.bitcast(shuffle(builder, numbers, numbers, order), PAIRS)
-        yield row
-        source = builder.add(source, stride)
+        if bf16:
+            pairs = rounded(builder, *numbers)
+            yield builder.bitcast(shuffle(builder, pairs, pairs, order), PAIRS)
+        else:
+            yield numbers[0]
 
 
 def _packer(read, turned):
@@ -165,6 +189,17 @@ def put_number(typing_context, address, number):
         return context.get_dummy_value()
 
     return types.none(types.intp, types.float32), generate
+
+
+@intrinsic
+def fetch_line(typing_context, address):
+    """Ask for the line of memory at an address to be brought to the second level of cache."""
+
+    def generate(context, builder, signature, arguments):
+        fetch(builder, arguments[0], 0, 2)
+        return context.get_dummy_value()
+
+    return types.none(types.intp), generate
 
 
 @intrinsic
