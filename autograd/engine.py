@@ -87,6 +87,11 @@ class Op:
     caches_activations = False
     """``self.cache`` is an array that may be packed, and backward reads it by ``unpacked``."""
 
+    multiplied: tuple[int, ...] = ()
+    """Positions in ``saved`` of what backward reads in products alone, which may round it."""
+    packing: Any = None
+    """Hooks for what is saved if this context has none: those of its precision (activations.py)."""
+
     needs: tuple[bool, ...] = ()
     inputs: Any = NOT_CALLED
     saved: Any = ()
@@ -223,6 +228,8 @@ class Op:
             versions.extend(self.read)
         self.saved, self.versions = saved, versions
         packing = current_hooks()
+        if packing is None:
+            packing = self.packing
         if packing is not None:
             packing.pack(self)
 

@@ -14,6 +14,7 @@ backward uses the same one. Only float32 arrays are rounded. (``matmul`` is NumP
 from contextvars import ContextVar, Token
 from typing import Any, Self, TypeVar
 
+from autograd.activations import OPERANDS
 from autograd.grad_mode import Function, decorated
 
 PRECISIONS = ("float32", "bf16")
@@ -54,5 +55,5 @@ def at_current_precision(op: AnyOp) -> AnyOp:
     """``op``, which notes the precision of this context for its forward and its backward."""
     precision = current_precision()
     if precision != op.precision:
-        op.precision = precision
+        op.precision, op.packing = precision, OPERANDS
     return op

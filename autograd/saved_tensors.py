@@ -55,15 +55,17 @@ class saved_tensors_hooks:  # noqa: N801 (PyTorch's name)
 
     def pack(self, node):
         """Pack what ``node``, which has just been recorded, keeps."""
-        sources = [node.inputs[i] for i in node.save_inputs] + [node] * node.save_output
-        values = list(node.saved)
-        for i, (value, source) in enumerate(zip(values, sources, strict=True)):
-            if is_array(value) and is_activation(source):
-                values[i] = self._packed(value)
-        if values:
-            node.saved = PackedValues(values)
+        self._pack_saved(node, range(len(node.saved)))
         if node.caches_activations and is_array(node.cache):
             node.cache = self._packed(node.cache)
+
+    def _pack_saved(self, node, positions):
+        values = list(node.saved)
+        for i in positions:
+            if is_array(values[i]) and is_activation(source_of(node, i)):
+                values[i] = self._packed(values[i])
+        if values:
+            node.saved = PackedValues(values)
 
     def _packed(self, array):
         """The Packed of an array, a new one if there is none: what was computed never changes."""
@@ -90,11 +92,21 @@ def use_hooks(hooks: saved_tensors_hooks | None) -> Iterator[None]:
         _hooks.reset(token)
 
 
+def source_of(node, i):
+    """The node whose value is the one that ``node`` saved at position i: an input, or itself."""
+    return node.inputs[node.save_inputs[i]] if i < len(node.save_inputs) else node
+
+
 def is_activation(node):
     """Whether a value of this node was computed: it is no leaf, no constant, and no view of one."""
+    return type(computed_by(node)) not in (Leaf, type(None))
+
+
+def computed_by(node):
+    """The node that computed a value of this node: of a view, the one it is a view of, or None."""
     while node is not None and type(node) is not Leaf and node.returns_view:
         node = node.inputs[0] if node.inputs else None
-    return node is not None and type(node) is not Leaf
+    return node
 
 
 def _as_it_lies(array):

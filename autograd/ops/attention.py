@@ -29,6 +29,7 @@ class CausalAttention(Op):
     save_inputs = (0,)
     save_output = True
     fresh_gradients = True
+    multiplied = (0, 1)
     precision = "float32"
 
     def __init__(self, n_head):

@@ -23,6 +23,7 @@ class Linear(Op):
     saved_for = {0: (1,), 1: (0,)}
     fresh_gradients = True
     works_in_place = True
+    multiplied = (0,)
     precision = "float32"
 
     def forward(self, xp, x, weight, bias=None):

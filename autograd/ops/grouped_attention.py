@@ -31,6 +31,7 @@ class GroupedQueryAttention(Op):
     save_inputs = (0, 1, 2)
     save_output = True
     fresh_gradients = True
+    multiplied = (0, 1, 2, 3)
     precision = "float32"
 
     def __init__(self, scale, window, softcap, documents=None):

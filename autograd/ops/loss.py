@@ -185,6 +185,7 @@ class LinearCrossEntropy(Op):
 
     save_inputs = (0, 1)
     fresh_gradients = True
+    multiplied = (0,)
     precision = "float32"
 
     def __init__(self, targets, ignore_index, reduction):

@@ -28,6 +28,7 @@ class FeedForward(Op):
     fresh_gradients = True
     works_in_place = True
     caches_activations = True
+    multiplied = (0,)
     precision = "float32"
 
     def __init__(self, approximate):

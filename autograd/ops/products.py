@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from autograd._tensor import Tensor, TensorLike
+from autograd.activations import OPERANDS
 from autograd.engine import Op
 from autograd.ops.arguments import (
     described,
@@ -77,6 +78,8 @@ class Product(Op):
     broadcasts = True
     save_inputs = (0, 1)
     saved_for = {0: (1,), 1: (0,)}
+    multiplied = (0, 1)
+    packing = OPERANDS
 
     def forward(self, xp, a, b):
         return xp.product(a, b, "bf16")

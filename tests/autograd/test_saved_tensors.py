@@ -2,6 +2,7 @@
 
 import gc
 import threading
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -301,16 +302,69 @@ def test_activations_take_half_the_bytes(kernels):
         assert 1e-5 < error < 0.05 or np.array_equal(a, b)
 
 
-def test_products_at_bf16_have_the_same_gradients_with_packed_inputs():
-    x, w, u = parameter(16, 8), parameter(12, 8, seed=1), parameter(4, 12, seed=2)
+OPERANDS = {
+    "linear": (lambda x, w: ops.linear(x, w), [(16, 8), (12, 8)]),
+    "feed_forward": (
+        lambda x, u, w: ops.feed_forward(x, u, None, w, None), [(16, 8), (24, 8), (8, 24)]
+    ),
+    "linear_cross_entropy": (
+        lambda h, w: ops.linear_cross_entropy(h, w, np.arange(16) % 5), [(16, 8), (5, 8)]
+    ),
+    "causal_attention": (lambda qkv: ops.causal_attention(qkv, 2), [(2, 7, 48)]),
+    "grouped_query_attention": (
+        lambda q, k, v: ops.grouped_query_attention(q, k, v, window=5, softcap=20.0),
+        [(2, 4, 7, 8), (2, 2, 7, 8), (2, 2, 7, 8)],
+    ),
+    "product": (lambda a, b: ops.product(a, b, "bf16"), [(12, 16), (16, 8)]),
+}  # fmt: skip
+"""Operations with a precision, and the shapes of their inputs."""
 
-    def gradients(kind):
-        with matmul_precision("bf16"), save_activations(kind):
-            y = ops.linear(ops.linear(x, w), u)
-        return [g.data for g in grad(y, [x, w, u], normal(16, 4, seed=3))]
 
-    for a, b in zip(gradients("bf16"), gradients("float32"), strict=True):
+@pytest.mark.parametrize("kernels", ["auto", "reference"])
+@pytest.mark.parametrize("name", OPERANDS)
+def test_what_products_at_bf16_read_is_kept_as_bf16_and_no_bit_changes(name, kernels):
+    """Against hooks that keep everything as it is; first and second derivatives."""
+    call, shapes = OPERANDS[name]
+    inputs = [parameter(*shape, seed=i) for i, shape in enumerate(shapes)]
+
+    def gradients(hooks):
+        with matmul_precision("bf16"), use_kernels(kernels), hooks:
+            y = call(*[x * 1.5 for x in inputs])
+            bytes_kept = sum(a.nbytes for _, a in kept_arrays(y._node) if a.dtype == np.uint16)
+            firsts = grad((y * y).sum(), inputs, create_graph=True)
+            seconds = grad(sum((g * g).sum() for g in firsts), inputs)
+        return bytes_kept, [g.data for g in (*firsts, *seconds)]
+
+    as_it_is = saved_tensors_hooks(lambda x: x, lambda x: x)
+    (kept, found), (nothing, expected) = gradients(nullcontext()), gradients(as_it_is)
+    assert kept > 0 and nothing == 0
+    for a, b in zip(found, expected, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_which_operands_are_kept_as_bf16():
+    x, w = parameter(16, 8), parameter(12, 8, seed=1)
+
+    def kept(value, weight=w):
+        return {a.dtype.name for _, a in kept_arrays(ops.linear(value, weight)._node)}
+
+    assert kept(x * 2.0) == {"float32"}  # at float32
+    with matmul_precision("bf16"):
+        assert kept(x * 2.0) == {"float32", "uint16"}  # x * 2 and the weight
+        assert kept(ops.layer_norm(x, Tensor(np.ones(8, "f4")))) == {"float32", "uint16"}
+        assert kept(ops.exp(x)) == {"float32"}  # exp keeps its output itself
+        assert kept(ops.reshape(ops.exp(x), (2, 8, 8))) == {"float32"}
+        assert kept(x) == {"float32"}  # a parameter
+        assert kept((x * 2.0)[:4]) == {"float32"}  # too few numbers
+        assert kept(ops.broadcast_to(x[:1] * 2.0, (16, 8))) == {"float32"}  # they repeat
+        frozen = Tensor(np.ones((12, 8), "f4"))
+        assert not any(
+            a.dtype == np.uint16 for _, a in kept_arrays(ops.linear(x * 2.0, frozen)._node)
+        )
+        y = ops.causal_attention(parameter(2, 7, 48) * 1.0, 2)
+        both = ops.linear(y, parameter(5, 16, seed=2))
+        (mine,) = [a for _, a in kept_arrays(both._node) if a.dtype == np.uint16]
+        assert any(a is mine for _, a in kept_arrays(y._node))  # y once, for both
 
 
 @pytest.mark.parametrize("sample", [s for s in SAMPLES if s.keeps or s.cache], ids=lambda s: s.name)
