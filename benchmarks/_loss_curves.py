@@ -9,7 +9,9 @@ Two things tell how much of it is noise. The same training in float32 by PyTorch
 in another order, is some distance from ours as well. And the steps are cut into BLOCKS stretches:
 the scatter of their means gives the standard error of the mean, as neighbouring steps are no
 independent samples. Ours counts as farther only if it is by more than two standard errors. That
-speaks of one order of batches: in another, either may be nearer, so compare several (``--seed``).
+speaks of one order of batches, and in another either may be nearer: one early rounding moves all
+later steps. Of several orders (``--seed 1 2 3``) each gives one sample, and these are independent:
+their scatter gives the standard error.
 """
 
 import math
@@ -61,15 +63,21 @@ def judge(curves):
         statistics.fmean(excess[i * len(excess) // n : (i + 1) * len(excess) // n])
         for i in range(n)
     ]
-    error = statistics.stdev(means) / math.sqrt(n) if n > 1 else math.inf
-    mean = statistics.fmean(excess)
-    return {
-        "ours": statistics.fmean(ours),
-        "torch": statistics.fmean(theirs),
-        "excess": mean,
-        "error": error,
-        "holds": mean <= 2 * error,
-    }
+    return _judgement(statistics.fmean(ours), statistics.fmean(theirs), means)
+
+
+def judge_orders(judgements):
+    """The same of several orders of batches, from the judgement of each."""
+    ours, theirs = (statistics.fmean(one[of] for one in judgements) for of in ("ours", "torch"))
+    return _judgement(ours, theirs, [one["excess"] for one in judgements])
+
+
+def _judgement(ours, theirs, samples):
+    """``samples`` of our distance less PyTorch's, whose scatter says how sure their mean is."""
+    n, excess = len(samples), ours - theirs
+    error = statistics.stdev(samples) / math.sqrt(n) if n > 1 else math.inf
+    found = {"ours": ours, "torch": theirs, "excess": excess, "error": error}
+    return found | {"holds": excess <= 2 * error}
 
 
 def report(curves, say):
@@ -84,14 +92,28 @@ def report(curves, say):
     if ours is None or PEER not in curves:
         return {"distances": found}
     one = judge(curves)
+    say(f"\n{verdict(one, ours)} in this order of batches")
+    return {"distances": found, "judgement": one}
+
+
+def report_orders(reports, ours, say):
+    """The judgement of several orders of batches, printed; None where there is nothing to judge."""
+    ones = [report["judgement"] for report in reports if "judgement" in report]
+    if len(ones) < 2:
+        return ones[0] if ones else None
+    found = judge_orders(ones)
+    say(f"\n{verdict(found, ours)} in {len(ones)} orders of batches")
+    return found
+
+
+def verdict(one, ours):
     farther = "not farther" if one["excess"] <= 0 else "not measurably farther"
     farther = farther if one["holds"] else "farther"
-    say(
-        f"\nmean distance from {FLOAT32}: {ours} {one['ours']:.2e}, PyTorch's autocast "
+    return (
+        f"mean distance from {FLOAT32}: {ours} {one['ours']:.2e}, PyTorch's autocast "
         f"{one['torch']:.2e}\n{one['excess']:+.1e} with a standard error of {one['error']:.0e}: "
-        f"ours is {farther} from float32 in this order of batches"
+        f"ours is {farther} from float32"
     )
-    return {"distances": found, "judgement": one}
 
 
 def draw(curves, path):

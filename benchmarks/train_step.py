@@ -24,9 +24,9 @@ the target. Since their speed has another limit, the share of the sgemm peak is 
 peer's losses differ from ours in float32 by more than 1e-3 in the first 50. With ``--precision
 bf16`` four curves are compared, ours and PyTorch's in float32 and bf16 (``_loss_curves.py``): 300
 steps of all took 9 minutes for tiny on two cores (AMD EPYC, Zen 4). The ids are random; with
-``--text FILE`` they are the bytes of a file, from which a model has more to learn. ``--seed`` gives
-another order of batches, as one alone says little. ``--picture FILE`` draws the curves. With
-``--steps 0`` nothing is timed.
+``--text FILE`` they are the bytes of a file, from which a model has more to learn. One order of
+batches says little: ``--seed 1 2 3`` trains in three, and judges all of them together. ``--picture
+FILE`` draws the curves of the first. With ``--steps 0`` nothing is timed.
 
 A peer that is not installed is skipped with a message. Environment variables can slow a processor's
 BLAS down; those that are set are printed.
@@ -309,8 +309,10 @@ def parse(argv=None):
     parser.add_argument("--steps", type=int, default=12, help="timed steps of each engine")
     parser.add_argument("--check-losses", nargs="?", type=int, const=50, metavar="STEPS")
     parser.add_argument("--text", metavar="FILE", help="check losses with the bytes of this file")
-    parser.add_argument("--seed", type=int, default=1, help="order of the batches of these losses")
-    parser.add_argument("--picture", metavar="FILE", help="draw the losses that are checked")
+    parser.add_argument(
+        "--seed", type=int, nargs="+", default=[1], help="orders of the batches of these losses"
+    )
+    parser.add_argument("--picture", metavar="FILE", help="draw the losses of the first order")
     add_json_option(parser)
     parser.add_argument(
         "--smoke", action="store_true", help="the smallest form, to check that it runs"
@@ -383,13 +385,17 @@ def main():
 
 
 def check_losses(race, options, say):
-    """The curves, their distances and the judgement, printed and for ``--json``."""
-    curves = race.check_curves(options.check_losses, options.text, options.seed)
-    found = _loss_curves.report(curves, say)
-    if options.picture:
-        _loss_curves.draw(curves, options.picture)
-        say(f"picture: {options.picture}")
-    return {"losses": curves, **found}
+    """The curves of every order, their distances and the judgement, printed and for ``--json``."""
+    orders = []
+    for seed in options.seed:
+        say(f"\norder of batches {seed}")
+        curves = race.check_curves(options.check_losses, options.text, seed)
+        orders.append({"seed": seed, "losses": curves, **_loss_curves.report(curves, say)})
+        if options.picture and seed == options.seed[0]:
+            _loss_curves.draw(curves, options.picture)
+            say(f"picture: {options.picture}")
+    judgement = _loss_curves.report_orders(orders, _loss_curves.rounded(curves), say)
+    return {"orders": orders, "judgement": judgement}
 
 
 if __name__ == "__main__":

@@ -91,7 +91,7 @@ def test_train_step_without_peers(tmp_path):
 def test_train_step_against_torch_computes_the_same(tmp_path):
     path, picture = tmp_path / "figures.json", tmp_path / "curves.png"
     bf16 = ["--precision", "bf16", "--activations", "bf16", "--peers", "torch,torch-bf16"]
-    check = ["--check-losses", "--picture", picture]
+    check = ["--check-losses", "--seed", "1", "2", "--picture", picture]
     out, _ = run("train_step", "--smoke", *bf16, *check, "--json", path)
     found = json.loads(path.read_text())
     for name in ("torch", "torch-bf16"):
@@ -106,24 +106,30 @@ def test_train_step_against_torch_computes_the_same(tmp_path):
     assert re.search(r"memory of a step against torch: \d\.\d\d$", out, re.M)
 
     half = "ours bf16, keeping bf16"
-    assert set(found["losses"]) == {"ours float32", half, "torch", "torch-bf16"}
-    curves = {name: np.array(curve) for name, curve in found["losses"].items()}
+    first, second = found["orders"]
+    assert (first["seed"], second["seed"]) == (1, 2) and first["losses"] != second["losses"]
+    assert set(first["losses"]) == {"ours float32", half, "torch", "torch-bf16"}
+    curves = {name: np.array(curve) for name, curve in first["losses"].items()}
     for name, curve in curves.items():
         assert len(curve) == 50 and curve[-1] < curve[0]
         apart = np.abs(curve - curves["ours float32"])
         assert apart.max() < (1e-3 if name == "torch" else 0.05)
         assert (name == "ours float32") == (apart.max() == 0), "each computes in its own way"
         if name != "ours float32":
-            one = found["distances"][f"{name} to ours float32"]
+            one = first["distances"][f"{name} to ours float32"]
             assert one["mean"] == pytest.approx(apart.mean())
             assert one["largest"] == apart[one["at_step"] - 1] == apart.max()
-    assert found["judgement"]["ours"] == found["distances"][f"{half} to ours float32"]["mean"]
+    assert first["judgement"]["ours"] == first["distances"][f"{half} to ours float32"]["mean"]
+    both = [order["judgement"]["excess"] for order in found["orders"]]
+    assert found["judgement"]["excess"] == pytest.approx(np.mean(both))
+    assert found["judgement"]["error"] == pytest.approx(np.ptp(both) / 2)
+    assert out.count("in this order of batches") == 2 and "in 2 orders of batches" in out
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
 def test_whether_our_curve_is_farther_from_float32(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    from _loss_curves import judge
+    from _loss_curves import judge, judge_orders
 
     rng = np.random.default_rng(0)
     exact = np.linspace(4, 3, 100)
@@ -137,6 +143,14 @@ def test_whether_our_curve_is_farther_from_float32(monkeypatch):
     assert judged(1, 1)["holds"], "both are as far"
     far = judged(2, 1)
     assert not far["holds"] and far["excess"] == pytest.approx(far["ours"] - far["torch"])
+
+    orders = [judged(1, 1) for _ in range(4)]
+    assert judge_orders(orders)["holds"]
+    assert not judge_orders([judged(2, 1) for _ in range(4)])["holds"]
+    sure, unsure = (
+        [{"ours": 2 + e, "torch": 1, "excess": 1 + e} for e in (-d, d)] for d in (0.1, 3)
+    )
+    assert not judge_orders(sure)["holds"] and judge_orders(unsure)["holds"]
 
 
 @pytest.mark.parametrize(
