@@ -2,7 +2,9 @@
 
 The products are those of autograd/kernels/product, whose sums begin with the bias. Backward
 computes GELU again, multiplies the gradient by the slope in place, and sums its rows for the bias,
-while a row is in cache.
+while a row is in cache. At bf16 it takes a quarter of many rows at a time, and multiplies what GELU
+gave before it goes on: that is a quarter of the hidden array's memory, instead of as much again.
+(BLAS would be 1 % of a step slower with products in quarters.)
 """
 
 import math
@@ -14,6 +16,9 @@ from autograd.kernels._threads import parallel_rows, rows_per_part
 from autograd.kernels.gelu.cpu import gelu_and_slope
 from autograd.kernels.linear import cpu as linear
 from autograd.kernels.product.cpu import Weight, empty, multiply
+
+FEWEST = 1024
+"""Rows whose activations are multiplied at a time, at least."""
 
 
 def forward(xp, x, up_weight, up_bias, down_weight, down_bias, approximate, precision="float32"):
@@ -38,11 +43,15 @@ def backward(
     g_hidden, _, g_down_bias = linear.backward(
         xp, g, None, down_weight, only_x_and_bias, precision=precision
     )
-    activation, g_up_bias = _through_gelu(g_hidden, hidden, approximate)
+    g_up_bias = np.zeros(hidden.shape[1], g.dtype)
     g_down_weight = g_up_weight = g_x = None
-    if needs[3]:
-        g_down_weight = linear.weight_gradient(g, activation, room, 3, precision)
-    del activation  # as large as the hidden array: not longer than needed
+    for part in _parts(len(hidden), precision):
+        activation, g_bias = _through_gelu(g_hidden[part], hidden[part], approximate)
+        g_up_bias += g_bias
+        if needs[3]:
+            add_to = g_down_weight
+            g_down_weight = linear.weight_gradient(g[part], activation, room, 3, precision, add_to)
+        del activation  # before there is another
     if needs[1]:
         g_up_weight = linear.weight_gradient(g_hidden, rows, room, 1, precision)
     if needs[0]:  # last: the next backward finds it in cache
@@ -50,6 +59,11 @@ def backward(
         multiply(g_hidden, Weight(up_weight), g_x, precision)
         g_x = g_x.reshape(x.shape)
     return g_x, g_up_weight, g_up_bias, g_down_weight, g_down_bias
+
+
+def _parts(N, precision):
+    rows = max(FEWEST, -(-N // 4)) if precision == "bf16" else max(1, N)
+    return [slice(i, min(i + rows, N)) for i in range(0, max(1, N), rows)]
 
 
 def _through_gelu(g, hidden, approximate):

@@ -40,9 +40,10 @@ def backward(xp, g, x, weight, needs=(True, True, True), room=None, precision="f
     return g_x, g_weight, g_bias
 
 
-def weight_gradient(g, rows, room, i, precision):
-    """g^T rows, added into the gradient that input ``i``, the weight, has so far, if it has one."""
-    buffer = None if room is None else room.claim_buffer(i)
+def weight_gradient(g, rows, room, i, precision, buffer=None):
+    """g^T rows, added to ``buffer`` or to the gradient that input ``i``, the weight, has so far."""
+    if buffer is None and room is not None:
+        buffer = room.claim_buffer(i)
     g_weight = empty((g.shape[1], rows.shape[1]), g.dtype) if buffer is None else buffer
     multiply(g.T, rows, g_weight, precision, add=buffer is not None)
     return g_weight
