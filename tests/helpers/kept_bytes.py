@@ -1,5 +1,7 @@
 """What a recorded loss keeps for backward."""
 
+from autograd.saved_tensors import PackedValues, arrays_kept
+
 
 def kept_bytes(loss, model):
     """Bytes of the distinct arrays that a recorded graph holds on to, parameters aside."""
@@ -12,9 +14,8 @@ def kept_bytes(loss, model):
         seen.add(node)
         todo += node.inputs
         cache = node.cache if isinstance(node.cache, tuple) else (node.cache,)
-        for array in (*node.saved, *cache):
-            if array is None:
-                continue
+        saved = node.saved.kept if isinstance(node.saved, PackedValues) else node.saved
+        for array in (a for value in (*saved, *cache) for a in arrays_kept(value)):
             while array.base is not None:
                 array = array.base
             if id(array) not in own:

@@ -6,11 +6,16 @@ import numpy as np
 import pytest
 from kept_bytes import kept_bytes
 
-from autograd import Parameter, Tensor, grad, no_grad, use_kernels
+from autograd import Parameter, Tensor, grad, matmul_precision, no_grad, use_kernels
 from tinygrad_llm.config import PRESETS, GPTConfig
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.model import GPT
-from tinygrad_llm.model.summary import activation_floats, flops_per_token
+from tinygrad_llm.model.summary import (
+    activation_floats,
+    flops_per_token,
+    operand_floats,
+    summary,
+)
 
 CONFIG = GPTConfig(vocab_size=13, block_size=8, n_layer=2, n_head=2, n_embd=8)
 
@@ -307,3 +312,9 @@ def test_derived_activations_are_what_the_graph_holds():
     held = kept_bytes(model.loss(ids, targets), model)
     gradient_of_table = model.wte.weight.data.nbytes  # the loss has this one ready as well
     assert held - gradient_of_table == 4 * ids.size * activation_floats(config)
+    with matmul_precision("bf16"):
+        less = kept_bytes(model.loss(ids, targets), model)
+    assert held - less == 2 * ids.size * operand_floats(config)
+    text = summary(model, precision="bf16")
+    kept = (less - gradient_of_table) / ids.size / 1024
+    assert f"kept for backward: {kept:.3g} KiB, partly in bf16, per token" in text

@@ -4,11 +4,16 @@ import numpy as np
 import pytest
 from kept_bytes import kept_bytes
 
-from autograd import no_grad, ops
+from autograd import matmul_precision, no_grad, ops
 from tinygrad_llm.config import LlamaConfig
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.model import Llama
-from tinygrad_llm.model.summary import activation_floats, flops_per_token, parameter_count
+from tinygrad_llm.model.summary import (
+    activation_floats,
+    flops_per_token,
+    operand_floats,
+    parameter_count,
+)
 
 SIZES = {
     "vocab_size": 53, "block_size": 16, "n_layer": 2, "n_head": 4, "n_kv_head": 2, "n_embd": 24,
@@ -183,6 +188,9 @@ def test_derived_activations_are_what_the_graph_holds(options):
     ids, targets = random_ids(), random_ids(seed=2)
     held = kept_bytes(model.loss(ids, targets), model)
     assert held - model.head.data.nbytes == 4 * ids.size * activation_floats(model.config)
+    with matmul_precision("bf16"):
+        less = kept_bytes(model.loss(ids, targets), model)
+    assert held - less == 2 * ids.size * operand_floats(model.config)
 
 
 @pytest.mark.parametrize(

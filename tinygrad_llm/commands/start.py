@@ -41,7 +41,8 @@ def start(console: PlainConsole, config: TrainConfig, started: float) -> int:
     make = partial(make_optimizer, options=config)
     optimizer = make(model.named_parameters())
     size = optimizer.state_size()
-    console.say(f"\n{summary(model, optimizer.remembered, size, config.activations)}\n")
+    types = config.activations, config.precision
+    console.say(f"\n{summary(model, optimizer.remembered, size, *types)}\n")
     loader = make_loader(config, model.config, prepared)
     warm_up(console, model.config, config.device, make, config)
     run = runs.create_run(config.out, config.preset)

@@ -38,6 +38,18 @@ def activation_floats(config):
     return config.n_layer * (attention + mlp) + head
 
 
+def operand_floats(config):
+    """Those of ``activation_floats`` that only products read: at bf16 they are kept as bf16.
+
+    The inputs of the matrices, the queries, keys and values, and what attention returns.
+    """
+    L, C = config.n_layer, config.n_embd
+    if isinstance(config, LlamaConfig):
+        queries, keys, _ = _llama_sizes(config)
+        return L * (C + 2 * queries + 2 * keys + C + config.n_hidden) + C
+    return L * 6 * C + C
+
+
 def flops_per_token(config, T):
     """Floating-point operations per token of training (forward and backward).
 
@@ -52,18 +64,20 @@ def flops_per_token(config, T):
     return 6 * (12 * L * C * C + V * C) + 6 * L * C * T
 
 
-def summary(model, state=ADAMW, state_floats=None, activations="float32"):
+def summary(model, state=ADAMW, state_floats=None, activations="float32", precision="float32"):
     """The table for a GPT or a Llama, as a string of plain text.
 
     ``state`` names what an optimizer remembers, ``state_floats`` numbers in all; None means two for
-    each parameter. ``activations`` is the type of what is kept for backward: "float32" or "bf16".
+    each parameter. ``activations`` is the type of what is kept for backward, ``precision`` that of
+    products: "float32" or "bf16".
     """
     state_floats = 2 * model.num_parameters() if state_floats is None else state_floats
     described = _llama_summary if isinstance(model.config, LlamaConfig) else _gpt_summary
-    return described(model, state, 2 * model.num_parameters() + state_floats, activations)
+    kept = _kept(model.config, activations, precision)
+    return described(model, state, 2 * model.num_parameters() + state_floats, kept)
 
 
-def _gpt_summary(model, state, trained_floats, activations):
+def _gpt_summary(model, state, trained_floats, kept):
     config = model.config
     T = config.block_size
     title = (
@@ -73,7 +87,7 @@ def _gpt_summary(model, state, trained_floats, activations):
     )
     costs = [
         f"weights, gradients and {state}: {_bytes(4 * trained_floats)} in float32",
-        _kept(config, activations),
+        kept,
         f"arithmetic of training: {_flops(flops_per_token(config, T))} per token = "
         "6 (12 L C^2 + V C) + 6 L C T",
     ]
@@ -124,7 +138,7 @@ def _llama_flops(config, T):
     return 6 * matrices + round(12 * pairs * config.n_head * config.head_dim)
 
 
-def _llama_summary(model, state, trained_floats, activations):
+def _llama_summary(model, state, trained_floats, kept):
     config = model.config
     layers = [config.window(i) for i in range(config.n_layer)]
     slide = sum(window is not None for window in layers)
@@ -143,17 +157,21 @@ def _llama_summary(model, state, trained_floats, activations):
         f"weights: {_bytes(4 * total)} in float32; with gradients and {state}: "
         f"{_bytes(4 * trained_floats)}",
         f"keys and values: {_bytes(4 * cached)} per token = 2 L G D in float32",
-        _kept(config, activations),
+        kept,
         f"arithmetic of training: {_flops(flops_per_token(config, T))} per token; of generating: "
         f"{_flops(2 * matrices)}, and attention",
     ]
     return "\n".join([title, "", *_table(model), "", *costs])
 
 
-def _kept(config, activations):
+def _kept(config, activations, precision):
     """What is kept for backward. In bf16 a few statistics stay float32."""
     size = 4 * activation_floats(config)
-    text = _bytes(size) if activations == "float32" else f"about {_bytes(size / 2)} in bf16"
+    text = _bytes(size)
+    if activations == "bf16":
+        text = f"about {_bytes(size / 2)} in bf16"
+    elif precision == "bf16":
+        text = f"{_bytes(size - 2 * operand_floats(config))}, partly in bf16,"
     return f"activations kept for backward: {text} per token (computed from the shape)"
 
 
