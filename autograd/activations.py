@@ -15,7 +15,7 @@ from autograd.kernels.dispatch import compiling, kernel_lock, runs_reference
 from autograd.saved_tensors import computed_by, saved_tensors_hooks, source_of
 
 TYPES = ("float32", "bf16")
-
+"""What activations may be kept as."""
 SMALLEST = 64
 """Arrays of fewer numbers stay as they are: a loss, a temperature, the statistics of a row. So do
 views that repeat numbers (a broadcast): packed, every repetition would take memory."""

@@ -243,6 +243,16 @@ def test_a_killed_caller_takes_its_program_along(tmp_path):
         wait_until(lambda: processes_of(tmp_path / "tinygrad-llm-program-") == [])
 
 
+@pytest.mark.parametrize("machine", MACHINES)
+def test_a_program_whose_caller_is_dead_already_does_not_run(monkeypatch, tmp_path, machine):
+    """The supervisor is told of another caller than the process that is its parent."""
+    monkeypatch.setattr(sandbox.os, "getpid", lambda: -1)
+    out = tmp_path / "ran"
+    with pytest.raises(RuntimeError, match="the sandbox has failed: its caller is dead"):
+        run_program(f"open({str(out)!r}, 'w').write('x')", 30, without=MACHINES[machine])
+    assert not out.exists()
+
+
 def wait_until(condition):
     deadline = time.monotonic() + 30
     while not condition():

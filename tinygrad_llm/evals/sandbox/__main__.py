@@ -88,10 +88,15 @@ def supervise(request: dict[str, Any]) -> dict[str, Any]:
         request["threads"] = _threads_of_user()
     if kernel is not None:
         kernel.die_with_parent()
+    if os.getppid() != request["caller"]:  # it died before that: nobody waits for a verdict
+        if init is not None:
+            os.kill(init, signal.SIGKILL)
+        raise SystemExit("its caller is dead")
+    supervisor = os.getpid() if init is None else 0  # as another namespace of processes sees it
     pipes = [os.pipe() for _ in range(4)]  # output, errors, report, token
     process = os.fork()
     if process == 0:
-        _become_program(request, protections, pipes)
+        _become_program(request | {"supervisor": supervisor}, protections, pipes)
     token = secrets.token_hex(32).encode()  # after the fork: not in the program's memory
     os.write(pipes[3][1], token)
     for descriptor in (*(write for _, write in pipes), pipes[3][0]):
@@ -104,16 +109,23 @@ def supervise(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _fork_init() -> int:
-    """The first process of the new namespace of processes; it only waits."""
+    """The first process of the new namespace of processes; it only waits.
+
+    When this returns, it dies with this process.
+    """
+    read, write = os.pipe()
     init = os.fork()
     if init == 0:
-        os.setsid()
-        os.closerange(0, 64)
         kernel.die_with_parent()
+        os.setsid()
+        os.closerange(0, 64)  # the pipe, too
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # orphans leave no zombies
         while True:
             signal.pause()
+    os.close(write)
+    os.read(read, 1)  # until it is closed there
+    os.close(read)
     return init
 
 
@@ -314,6 +326,8 @@ def _confine(request: dict[str, Any], protections: Protections) -> None:
     readable = [path for path in {*sys.path, sys.prefix, sys.base_prefix} if path]
     if kernel is not None:
         kernel.die_with_parent()
+    if os.getppid() != request["supervisor"]:  # it died before that
+        os._exit(1)
     protections.apply("privileges", lambda: kernel.drop_privileges())
     protections.apply("landlock", lambda: kernel.restrict_files(request["work"], readable))
     protections.apply("seccomp", lambda: seccomp.install())

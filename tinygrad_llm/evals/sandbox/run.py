@@ -94,7 +94,7 @@ def _run(source: str, timeout: float, limits: Limits, without: Collection[str]) 
     try:
         request = {
             "source": source, "timeout": timeout, "work": os.path.realpath(work),
-            "without": list(without), **asdict(limits),
+            "without": list(without), "caller": os.getpid(), **asdict(limits),
         }  # fmt: skip
         return _supervised(json.dumps(request).encode(), timeout)
     finally:
