@@ -99,7 +99,8 @@ def source_of(node, i):
 
 def is_activation(node):
     """Whether a value of this node was computed: it is no leaf, no constant, and no view of one."""
-    return type(computed_by(node)) not in (Leaf, type(None))
+    source = computed_by(node)
+    return source is not None and type(source) is not Leaf
 
 
 def computed_by(node):

@@ -330,6 +330,8 @@ def parse(argv=None):
         parser.error("--check-losses must be between 1 and 300")
     if options.steps < (options.check_losses is None):
         parser.error("--steps must be at least 1, or 0 with --check-losses")
+    if len(set(options.seed)) < len(options.seed):
+        parser.error("--seed names an order twice: each counts as a run of its own")
     if (options.text or options.picture) and options.check_losses is None:
         parser.error("--text and --picture are for --check-losses")
     keeps = ", keeping bf16" if options.activations == "bf16" else ""

@@ -159,6 +159,7 @@ def test_whether_our_curve_is_farther_from_float32(monkeypatch):
         (["--peers", "caffe"], "choose among torch, torch-avx512, torch-bf16, jax"),
         (["--check-losses", "301"], "between 1 and 300"),
         (["--steps", "0"], "at least 1, or 0 with --check-losses"),
+        (["--check-losses", "--seed", "1", "2", "1"], "names an order twice"),
         (["--peer-python", "torch"], "give one of ours, torch"),
         (["--mode", "torch=slow"], "choose among torch=eager, torch=fused"),
     ],

@@ -129,7 +129,7 @@ def large_products() -> str:
         return "a kernel of this project in float32, NumPy's BLAS in float64"
     if _mkl.chosen() == "auto" and product.method("float32") is not None:
         return (
-            "in float32, with as many rows as columns: a kernel of this project; else NumPy's BLAS"
+            "a kernel of this project in float32, for results no wider than high; else NumPy's BLAS"
         )
     return "NumPy's BLAS"
 
